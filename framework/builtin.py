@@ -1,0 +1,23 @@
+"""What the core itself offers: the runs. Through the same hook as every plugin."""
+
+from __future__ import annotations
+
+from framework.hookspecs import Component, hookimpl
+
+_RUNS = {
+    "ingest": "read the source, engineer features, store them for training",
+    "materialize": "make the newest features available to serving",
+    "train": "backtest, fit, register the pair",
+    "backtest": "rolling-origin backtest and report, nothing registered",
+    "promote": "move an alias to a pair that passes its gates",
+    "rollback": "move an alias back to the pair before",
+    "serve": "serve a proven pair over HTTP",
+    "predict": "forecast to a Parquet file",
+    "pairs": "list the registered pairs",
+    "history": "what happened to a name or an alias",
+}
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [Component("run", name, f"framework.runs.{name}:{name}", summary=text) for name, text in _RUNS.items()]

@@ -1,0 +1,128 @@
+"""Calendar and holiday columns of a step, from its label alone. Used at ingestion and by preprocessors: one definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import ConfigError, suggest
+from framework.interfaces.values import Float64, Times
+
+Ints = npt.NDArray[np.int64]
+
+
+def _days(local: Times) -> Ints:
+    return local.astype("M8[D]").astype(np.int64)
+
+
+def _months(local: Times) -> Ints:
+    return local.astype("M8[M]").astype(np.int64)
+
+
+def _day_of_month(local: Times) -> Ints:
+    return (local.astype("M8[D]") - local.astype("M8[M]").astype("M8[D]")).astype(np.int64) + 1
+
+
+def _day_of_year(local: Times) -> Ints:
+    return (local.astype("M8[D]") - local.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1
+
+
+#: Field -> values of local times. Monday is 0; January, the first of a month and the first of a year are 1.
+_FIELDS: dict[str, Callable[[Times], Ints]] = {
+    "minute": lambda t: t.astype("M8[m]").astype(np.int64) % 60,
+    "hour": lambda t: t.astype("M8[h]").astype(np.int64) % 24,
+    "day_of_week": lambda t: (_days(t) + 3) % 7,
+    "is_weekend": lambda t: ((_days(t) + 3) % 7 >= 5).astype(np.int64),
+    "day_of_month": _day_of_month,
+    "day_of_year": _day_of_year,
+    "week_of_year": lambda t: (_day_of_year(t) - 1) // 7 + 1,
+    "month": lambda t: _months(t) % 12 + 1,
+    "quarter": lambda t: _months(t) % 12 // 3 + 1,
+    "year": lambda t: _months(t) // 12 + 1970,
+}
+_HOLIDAY_FIELDS = ("is_holiday", "days_to_holiday", "days_since_holiday")
+#: A distance in days is cut here: further away says nothing.
+_FAR = 14
+
+
+def check_fields(fields: tuple[str, ...], country: str | None, time_zone: str) -> None:
+    """Raise ConfigError for a field, country or time zone that does not exist."""
+    for field in fields:
+        if field not in _FIELDS and field not in _HOLIDAY_FIELDS:
+            known = [*_FIELDS, *_HOLIDAY_FIELDS]
+            raise ConfigError(f"calendar field '{field}' is not known;{suggest(field, known)} Known: {', '.join(known)}.")
+    if country is None and (wanted := [f for f in fields if f in _HOLIDAY_FIELDS]):
+        raise ConfigError(f"calendar fields {wanted} need a country, such as country: US.")
+    if country is not None:
+        _holidays(country, 2000)
+    try:
+        ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(f"calendar time_zone '{time_zone}' is not known; use an IANA name such as America/New_York.") from error
+
+
+@lru_cache(maxsize=512)
+def _holidays(country: str, year: int) -> Ints:
+    """Days since 1970 of the public holidays of ``year`` and its neighbours, sorted (package ``holidays``)."""
+    import holidays
+
+    try:
+        found = holidays.country_holidays(country, years=[year - 1, year, year + 1])
+    except NotImplementedError as error:
+        raise ConfigError(f"calendar country '{country}' is not known; use an ISO 3166 code such as US.") from error
+    return np.sort(np.array([np.datetime64(d, "D").astype(np.int64) for d in found], dtype=np.int64))
+
+
+def _holiday_distance(days: Ints, years: Ints, country: str) -> tuple[Ints, Ints]:
+    ahead, behind = np.empty_like(days), np.empty_like(days)
+    for year in np.unique(years):
+        rows = years == year
+        known = _holidays(country, int(year))
+        place = np.searchsorted(known, days[rows], side="left")
+        ahead[rows] = known[place] - days[rows]
+        place = np.searchsorted(known, days[rows], side="right") - 1
+        behind[rows] = days[rows] - known[place]
+    return np.minimum(ahead, _FAR), np.minimum(behind, _FAR)
+
+
+def _to_local(times: Times, time_zone: str) -> Times:
+    if time_zone == "UTC":
+        return times
+    unique, inverse = np.unique(times.astype("M8[s]").astype(np.int64), return_inverse=True)
+    offsets = np.array([_offset_seconds(int(second), time_zone) for second in unique], dtype="m8[s]")
+    return np.asarray(times + offsets[inverse])
+
+
+@lru_cache(maxsize=65536)
+def _offset_seconds(second: int, time_zone: str) -> int:
+    from datetime import UTC, datetime
+
+    offset = datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(time_zone)).utcoffset()
+    assert offset is not None  # an aware datetime has one
+    return int(offset.total_seconds())
+
+
+def calendar_columns(times: Times, fields: tuple[str, ...], country: str | None = None, time_zone: str = "UTC") -> Float64:
+    """``[rows] UTC -> [rows, fields]``, in local time of ``time_zone``.
+
+    Fields: minute, hour, day_of_week (Monday 0), is_weekend, day_of_month, day_of_year, week_of_year, month, quarter, year;
+    of the public holidays of ``country``: is_holiday, days_to_holiday and days_since_holiday (0 to 14, 14 is 14 or more).
+    """
+    local = _to_local(np.asarray(times, "M8[us]"), time_zone)
+    out = np.empty((len(local), len(fields)), dtype=np.float64)
+    distance: tuple[Ints, Ints] | None = None
+    for i, field in enumerate(fields):
+        if field in _FIELDS:
+            out[:, i] = _FIELDS[field](local)
+            continue
+        if distance is None:
+            assert country is not None  # check_fields
+            years = _months(local) // 12 + 1970
+            distance = _holiday_distance(_days(local), years, country)
+        ahead, behind = distance
+        out[:, i] = {"is_holiday": ahead == 0, "days_to_holiday": ahead, "days_since_holiday": behind}[field]
+    return out

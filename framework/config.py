@@ -1,0 +1,164 @@
+"""The composed configuration, frozen and checked: an unknown key or a wrong value is named by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, PositiveInt, ValidationError, field_validator
+
+from framework.errors import ConfigError, suggest
+from framework.hookspecs import Kind
+from framework.interfaces.options import Options
+from framework.interfaces.views import FeatureSet
+from framework.panel import GapPolicy
+from framework.plugins import Plugins
+
+T = TypeVar("T", bound=Options)
+
+#: Config groups that select a component; ``baseline`` selects a model too.
+GROUPS: dict[str, Kind] = {
+    "source": "source",
+    "retrieval": "retrieval",
+    "preprocessor": "preprocessor",
+    "model": "model",
+    "baseline": "model",
+    "registry": "registry",
+    "serving": "serving",
+}
+
+
+class Paths(Options):
+    """``state``: the folder that holds everything a project makes; deleting it starts afresh."""
+
+    state: Path
+
+
+class PanelConfig(Options):
+    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use, null for all."""
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    frequency: str
+    horizon: PositiveInt
+    season_length: PositiveInt
+    columns: tuple[str, ...] | None = None
+    known: tuple[str, ...] = ()
+    gaps: GapPolicy = "refuse"
+
+
+class BacktestConfig(Options):
+    """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.
+
+    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all.
+    """
+
+    folds: PositiveInt = 4
+    step: PositiveInt | None = None
+    gap: int = Field(default=0, ge=0)
+    window: Literal["expanding", "sliding"] = "expanding"
+    window_length: PositiveInt | None = None
+
+
+class ValidationConfig(Options):
+    """``steps``: the tail of every fit's rows that early stopping watches; 0 for none."""
+
+    steps: int = Field(default=0, ge=0)
+
+
+class PredictConfig(Options):
+    """``run=predict``: which pair, which entities (null: all), from which origin (null: the newest), to which file."""
+
+    pair: str = "latest"
+    entities: tuple[dict[str, str], ...] | None = None
+    output: Path | None = None
+
+
+class Selected(Options):
+    """A selected component and its validated options."""
+
+    name: str
+    options: Options
+
+
+class Config(Options):
+    """One run, composed."""
+
+    run: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int
+    alias: str | None
+    version: PositiveInt | None
+    at: str | None
+    start: str | None
+    reason: str | None
+    quantiles: tuple[float, ...]
+    paths: Paths
+    panel: PanelConfig
+    features: FeatureSet
+    backtest: BacktestConfig
+    validation: ValidationConfig
+    predict: PredictConfig
+    components: dict[str, Selected]
+    text: str  # the composed config as YAML, as it is recorded
+
+    @field_validator("quantiles")
+    @classmethod
+    def _quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or any(not 0 < q < 1 for q in value):
+            raise ValueError("quantiles must rise and lie between 0 and 1, such as [0.1, 0.9]")
+        return value
+
+    def component(self, group: str) -> Selected:
+        return self.components[group]
+
+
+def build_config(composed: DictConfig, plugins: Plugins) -> Config:
+    """Check a composed config. Raises :class:`ConfigError` with the path of every wrong key."""
+    try:
+        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    tree.pop("feature_store", None)
+    components: dict[str, Any] = {}
+    for group, kind in GROUPS.items():
+        node = tree.pop(group, None)
+        if node is None:
+            raise ConfigError(f"{group}: nothing is selected; choose an experiment (+experiment=NAME) or {group}=NAME. Installed: {', '.join(plugins.names(kind)) or 'none'}.")
+        components[group] = _select(group, kind, dict(node), plugins)
+    if tree.get("features") is None:
+        raise ConfigError("features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.")
+    plugins.find("run", tree["run"])
+    text = OmegaConf.to_yaml(composed, resolve=True)
+    return validate(Config, {**tree, "components": components, "text": text}, "")
+
+
+def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> Selected:
+    name = node.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{group}.name: missing; say which {kind} it is. Installed: {', '.join(plugins.names(kind))}.")
+    options = validate(plugins.find(kind, name).options, node, group)
+    return Selected(name=name, options=options)
+
+
+def validate(model: type[T], values: dict[str, Any], path: str) -> T:
+    """``model`` from plain values; errors carry the config path of the wrong key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(model, problem, path) for problem in error.errors())) from error
+
+
+def _explain(model: type[Options], problem: Any, path: str) -> str:
+    where = ".".join(str(p) for p in ((path,) if path else ()) + problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = model.model_fields if len(problem["loc"]) == 1 else ()
+        listed = f" Known: {', '.join(known)}." if known else ""
+        return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
+    got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got[:120]}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

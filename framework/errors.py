@@ -1,0 +1,43 @@
+"""Errors a user can act on: one line that says what, which and what next; the class gives the exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class FrameworkError(Exception):
+    """A failure with a one-line message. ``exit_code`` follows the command-line contract."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class DataError(FrameworkError):
+    """The data is not what its declaration says: a missing column, a gap, a duplicate, too short a history."""
+
+
+class RegistryError(FrameworkError):
+    """The registry has no such pair, version or alias."""
+
+
+class ConfigError(FrameworkError):
+    """The configuration is wrong: an unknown key, name or value."""
+
+    exit_code = 2
+
+
+class NotInstalledError(ConfigError):
+    """A component is known but its distribution is not installed."""
+
+
+class RefusedError(FrameworkError):
+    """A gate or a proof said no: a mismatched pair, a changed byte, a candidate worse than the incumbent."""
+
+    exit_code = 3
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the closest known word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

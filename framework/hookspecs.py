@@ -1,0 +1,78 @@
+"""The hooks a plugin may implement, and when each is called.
+
+A plugin is a distribution with one entry point in the group ``framework``::
+
+    [project.entry-points.framework]
+    mymodel = "my_package"
+
+The module is imported at every start, so it holds only its options and the hooks; what is heavy stays in the modules that
+:class:`Component.load` names, imported when the component is selected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pluggy
+
+from framework.interfaces.options import Options
+
+if TYPE_CHECKING:
+    from framework.interfaces.values import HistoryEntry, PairVersion
+    from framework.run import Run
+
+hookspec = pluggy.HookspecMarker("framework")
+hookimpl = pluggy.HookimplMarker("framework")
+
+Kind = Literal["source", "retrieval", "preprocessor", "model", "registry", "serving", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One offer: ``kind=name`` in a composition selects ``load`` ("package.module:Class") with ``options``.
+
+    The class implements the interface of its kind; a ``run`` is a function ``(Run) -> dict`` instead and has no options.
+    """
+
+    kind: Kind
+    name: str
+    load: str
+    options: type[Options] = Options
+    summary: str = ""
+
+
+@hookspec
+def components() -> list[Component]:  # type: ignore[empty-body]
+    """Called once at start, before the configuration is composed. Return what the plugin offers."""
+
+
+@hookspec(firstresult=True)
+def run_started(run: Run) -> str | None:
+    """Called when the configuration is valid, before the run does anything. The first plugin that returns an id gives the run its tracking id."""
+
+
+@hookspec
+def run_finished(run: Run, result: dict[str, Any]) -> None:
+    """Called when the run has ended with ``result``, done or refused. ``run.record`` holds what it measured and made."""
+
+
+@hookspec
+def run_failed(run: Run, error: BaseException) -> None:
+    """Called when the run ends by an error, before the error is shown. Raising here does not hide ``error``."""
+
+
+@hookspec(firstresult=True)
+def report(run: Run) -> Path | None:
+    """Called after a backtest, when ``run.record.backtest`` is set. Write a report below ``run.directory`` and return its file."""
+
+
+@hookspec
+def pair_registered(run: Run, pair: PairVersion) -> None:
+    """Called when a pair is complete in the registry, before any alias points at it."""
+
+
+@hookspec
+def alias_moved(run: Run, entry: HistoryEntry) -> None:
+    """Called after an alias has been moved, by a promotion or a rollback."""

@@ -1,0 +1,57 @@
+"""Model: fitted on windows, predicts arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from framework.interfaces.values import Float64, Schema, Windows
+from framework.interfaces.windows import WindowSet
+
+
+class Model(ABC):
+    """Forecasts every target over the whole horizon from one window per series.
+
+    The constructor stores its options and does nothing else. The state after ``fit`` depends on the training windows, the
+    options and the seed alone, and ``predict`` answers each window independently of the others in the call.
+    """
+
+    #: Distributions that a serving environment needs to load the model, such as ``("xgboost",)``.
+    requirements: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def context_length(self, schema_hint: int) -> int:
+        """How many past steps a window must hold. ``schema_hint`` is the season length of the panel in steps."""
+        return 1
+
+    @abstractmethod
+    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        """Learn from ``train``; ``validation`` holds the later windows for early stopping, None when there are none.
+
+        A target may be NaN in some steps: leave those steps out. Raise :class:`~framework.errors.DataError`
+        when nothing is left to learn from.
+        """
+
+    @abstractmethod
+    def predict(self, windows: Windows) -> Float64:
+        """``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then Schema.quantiles in rising order, monotone.
+
+        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer.
+        """
+
+    @property
+    def supports_quantiles(self) -> bool:
+        """Whether ``predict`` gives the quantiles of the schema by itself."""
+        return False
+
+    @abstractmethod
+    def save(self, directory: Path) -> None:
+        """Write the fitted state to an existing empty directory in the library's own format, no pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what ``save`` wrote; predictions are bit for bit those before ``save``."""

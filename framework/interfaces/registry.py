@@ -1,0 +1,87 @@
+"""Registry: keeps pairs, resolves references, proves what it hands out, moves aliases, remembers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framework.interfaces.values import HistoryEntry, PairVersion, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class PairDraft:
+    """A pair on local disk, not yet registered: one data directory per half, as :mod:`framework.pairing` writes them."""
+
+    preprocessor: Path
+    model: Path
+    schema: Schema
+    config: str  # the composed config, YAML
+    requirements: tuple[str, ...]  # pinned, "name==version"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenPair:
+    """Local data directories of both halves whose every byte has been checked against the pair's manifest."""
+
+    version: PairVersion
+    preprocessor: Path
+    model: Path
+    config: str
+
+
+class Registry(ABC):
+    """The constructor stores its options and does nothing else."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def register(self, draft: PairDraft, run_id: str) -> PairVersion:
+        """Register both halves under one new version number, or neither.
+
+        After a crash at any step no reference resolves to the half that was left; its number is never used again.
+        """
+
+    @abstractmethod
+    def resolve(self, name: str, reference: str) -> PairVersion:
+        """The complete pair that an alias, a version number or ``latest`` means now.
+
+        Raises :class:`~framework.errors.RegistryError` naming what there is.
+        """
+
+    @abstractmethod
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        """Bring both halves to local disk and prove them.
+
+        Raises :class:`~framework.errors.RefusedError` naming what differs, before anything of the artifacts is opened.
+        """
+
+    @abstractmethod
+    def move(
+        self,
+        name: str,
+        alias: str,
+        to: int,
+        *,
+        expected: int | None,
+        reason: str | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> HistoryEntry:
+        """Point ``alias`` at a complete pair, both halves at once, if it still points at ``expected`` (None: nowhere).
+
+        Raises :class:`~framework.errors.RefusedError` when somebody moved it first.
+        """
+
+    @abstractmethod
+    def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
+        """Remember that a move was refused, and on what figures."""
+
+    @abstractmethod
+    def pairs(self, name: str | None = None) -> list[PairVersion]:
+        """The complete pairs, newest first; of all names when ``name`` is None."""
+
+    @abstractmethod
+    def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
+        """What happened, oldest first; of one alias or of the whole name."""

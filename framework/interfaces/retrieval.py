@@ -1,0 +1,63 @@
+"""Retrieval strategy: rows for training, contexts for serving, and the store behind both."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from framework.interfaces.values import Context, Schema
+from framework.interfaces.views import FeatureSet
+
+Progress = Callable[[str], None]
+
+
+class RetrievalStrategy(ABC):
+    """Where features come from. The constructor stores its options and does nothing else."""
+
+    #: Steps of history that ``context`` can give; None for any number.
+    max_context_length: ClassVar[int | None] = None
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        """Store the finished rows of a view for training: entity keys, ``event_timestamp``, features. Returns the rows stored.
+
+        Complete or not at all: a killed process leaves the old rows. A row with the key and the time of a stored one replaces it.
+        """
+
+    @abstractmethod
+    def has_rows(self, features: FeatureSet) -> bool:
+        """Whether every view has rows for training."""
+
+    @abstractmethod
+    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+        """Every row of the primary view joined, point-in-time and within each view's ttl, with ``columns`` of all views.
+
+        Sorted by entity keys and ``event_timestamp`` (UTC, ``datetime64[us, UTC]``); null where a view has no row in time.
+        """
+
+    @abstractmethod
+    def materialize(
+        self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress
+    ) -> dict[str, int]:
+        """Make rows up to ``end`` available to ``context``. Returns the rows of each view. Strategies without an online store return {}."""
+
+    @abstractmethod
+    async def context(
+        self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None
+    ) -> Context:
+        """One window per entity, in order, as known at ``at`` (UTC; None: the newest row of each entity).
+
+        Never raises for an entity: an unknown one, a missing or stale feature, a short history is that window's status. Raises
+        :class:`~framework.errors.DataError` when the store cannot be reached.
+        """
+
+    async def close(self) -> None:
+        """Release connections."""
+        return None

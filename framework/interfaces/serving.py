@@ -1,0 +1,24 @@
+"""Serving backend: runs the shared request pipeline until it is stopped, then drains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framework.serving.deployment import Deployment
+
+
+class ServingBackend(ABC):
+    """The constructor stores its options and does nothing else."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def serve(self, deployment: Deployment) -> None:
+        """Serve until SIGTERM or SIGINT, finish the requests in flight, return.
+
+        Calls ``deployment.announce(url)`` once, when ``/health/ready`` answers 200. Raises
+        :class:`~framework.errors.FrameworkError` when the address is taken.
+        """

@@ -1,0 +1,67 @@
+"""Windows over a transformed panel: what a model is fitted on. Rows are stored once; windows are gathered from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.interfaces.values import Float32, Float64, Objects, Times, Windows
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelArrays:
+    """A panel after preprocessing; rows sorted by series, then time, without gaps inside a series.
+
+    Series ``i`` has the rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    offsets: Rows  # [series + 1]
+    entities: Objects  # [series, E] str
+    times: Times  # [rows]
+    target: Float64  # [rows, T], natural units, NaN where unknown
+    past: Float32  # [rows, F]
+    future: Float32  # [rows, K'] known-in-advance features of the row's own step
+    static: Float32  # [rows, S']
+
+    def series_ends(self) -> Rows:
+        """``[rows]``: one past the last row of each row's series."""
+        return np.repeat(self.offsets[1:], np.diff(self.offsets))
+
+    def series_starts(self) -> Rows:
+        """``[rows]``: the first row of each row's series."""
+        return np.repeat(self.offsets[:-1], np.diff(self.offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSet:
+    """Windows by the rows of their origins. Target steps after a series' last row are NaN, as are their future features."""
+
+    arrays: PanelArrays
+    origins: Rows  # [n], each with at least context_length - 1 rows of its series before it
+    context_length: int
+    horizon: int
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def gather(self, start: int = 0, stop: int | None = None) -> Windows:
+        """The windows ``start:stop`` with their targets, as arrays."""
+        origins = self.origins[start:stop]
+        a = self.arrays
+        back = origins[:, None] + np.arange(1 - self.context_length, 1)[None, :]
+        ahead = origins[:, None] + np.arange(1, self.horizon + 1)[None, :]
+        beyond = ahead >= a.series_ends()[origins][:, None]
+        ahead = np.where(beyond, 0, ahead)
+        target, future = a.target[ahead], a.future[ahead]
+        target[beyond], future[beyond] = np.nan, np.nan
+        return Windows(a.target[back], a.past[back], future, a.static[origins], target)
+
+    def batches(self, size: int) -> Iterator[Windows]:
+        """The windows in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.gather(start, start + size)

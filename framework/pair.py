@@ -1,0 +1,88 @@
+"""The pair in memory: a preprocessor and a model that were trained together, and the one path from context to forecast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from framework.errors import FrameworkError
+from framework.frequency import Frequency
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import OK, Context, Forecast, Schema, Windows
+from framework.interfaces.windows import PanelArrays
+from framework.panel import Panel
+
+
+def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
+    """Every row of a panel through the transforms that serve a single one."""
+    return PanelArrays(
+        panel.offsets,
+        panel.entities,
+        panel.times,
+        panel.past[:, : len(schema.targets)],
+        preprocessor.past(panel.past, panel.times),
+        preprocessor.future(panel.known, panel.times),
+        preprocessor.static(panel.static),
+    )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Fitted halves with their schema. Immutable; safe to share between threads when the model's predict is."""
+
+    schema: Schema
+    preprocessor: Preprocessor
+    model: Model
+
+    @cached_property
+    def frequency(self) -> Frequency:
+        return Frequency.parse(self.schema.frequency)
+
+    def windows(self, context: Context) -> Windows:
+        """Preprocess a context whose windows are all ``ok``."""
+        n, length, columns = context.past.shape
+        horizon = self.schema.horizon
+        times = self.frequency.after(context.origins, horizon)
+        back = self.frequency.shift(context.origins[:, None], np.arange(1 - length, 1)[None, :])
+        past = self.preprocessor.past(context.past.reshape(n * length, columns), back.reshape(-1))
+        future = self.preprocessor.future(context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1))
+        return Windows(
+            context.past[:, :, : len(self.schema.targets)],
+            past.reshape(n, length, past.shape[1]),
+            future.reshape(n, horizon, future.shape[1]),
+            self.preprocessor.static(context.static),
+        )
+
+    def forecast(self, context: Context) -> Forecast:
+        """Forecast the windows that are ``ok``; the others keep their status and NaN."""
+        index = np.array([i for i, s in enumerate(context.status) if s == OK], dtype=np.int64)
+        shape = (len(context), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
+        if len(index) == len(context) and len(index):
+            values = self.predict(self.windows(context))
+        else:
+            values = np.full(shape, np.nan)
+            if len(index):
+                values[index] = self.predict(self.windows(context.take(index)))
+        return Forecast(
+            context.origins,
+            self.frequency.after(context.origins, self.schema.horizon),
+            context.static[:, : len(self.schema.entity_keys)],
+            values,
+            self.schema.targets,
+            self.schema.quantiles,
+            context.status,
+            context.detail,
+        )
+
+    def predict(self, windows: Windows) -> np.ndarray:  # type: ignore[type-arg]
+        """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""
+        values = np.asarray(self.model.predict(windows), dtype=np.float64)
+        expected = (len(windows), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
+        if values.shape != expected:
+            raise FrameworkError(f"model {type(self.model).__name__}: predict gave shape {values.shape}, {expected} expected.")
+        if not np.isfinite(values).all():
+            raise FrameworkError(f"model {type(self.model).__name__}: predict gave a value that is not finite.")
+        return values

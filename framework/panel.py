@@ -1,0 +1,238 @@
+"""The panel: many series on one time grid, checked once at the door, arrays from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from framework.errors import DataError
+from framework.frequency import Frequency
+from framework.interfaces.values import (
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    TIME,
+    UNKNOWN_ENTITY,
+    Context,
+    Float64,
+    Objects,
+    Schema,
+    Times,
+)
+from framework.interfaces.windows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GapPolicy = Literal["refuse", "insert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Rows sorted by series, then time; inside a series one row per step. Series ``i`` is ``offsets[i]:offsets[i + 1]``."""
+
+    entity_keys: tuple[str, ...]
+    frequency: Frequency
+    offsets: Rows  # [series + 1]
+    entities: Objects  # [series, E] str
+    times: Times  # [rows] datetime64[us], UTC
+    past: Float64  # [rows, P], NaN where null
+    known: Float64  # [rows, K]
+    static: Objects  # [rows, S] str, entity keys first
+    past_names: tuple[str, ...]
+    known_names: tuple[str, ...]
+    static_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def until(self, last: np.datetime64) -> Panel:
+        """The rows up to and including ``last``. Series that begin later are gone."""
+        return self._select(self.times <= last)
+
+    def since(self, first: np.datetime64) -> Panel:
+        """The rows from ``first`` on."""
+        return self._select(self.times >= first)
+
+    def _select(self, keep: np.ndarray) -> Panel:  # type: ignore[type-arg]
+        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
+        alive = counts > 0
+        return Panel(
+            self.entity_keys,
+            self.frequency,
+            np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
+            self.entities[alive],
+            self.times[keep],
+            self.past[keep],
+            self.known[keep],
+            self.static[keep],
+            self.past_names,
+            self.known_names,
+            self.static_names,
+        )
+
+    def context(self, schema: Schema, entities: Sequence[Sequence[str]], at: np.datetime64 | None) -> Context:
+        """One window per entity that ends at ``at`` (None: at each series' own last step)."""
+        index = {tuple(entity): i for i, entity in enumerate(self.entities)}
+        n, length, horizon = len(entities), schema.context_length, schema.horizon
+        origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
+        past = np.full((n, length, len(schema.past)), np.nan)
+        known = np.full((n, horizon, len(schema.known)), np.nan)
+        static = np.full((n, len(schema.static)), None, dtype=object)
+        status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
+        for j, entity in enumerate(entities):
+            static[j, : len(entity)] = list(entity)
+            series = index.get(tuple(entity))
+            if series is None:
+                status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entity, strict=True))}"
+                continue
+            start, stop = int(self.offsets[series]), int(self.offsets[series + 1])
+            row = stop - 1 if at is None else start + int(np.searchsorted(self.times[start:stop], at, side="right")) - 1
+            if row < start or (at is not None and self.times[row] != at):
+                status[j], detail[j] = MISSING_FEATURE, f"no row at {at}; the series has {self.times[start]} to {self.times[stop - 1]}"
+                continue
+            origins[j] = self.times[row]
+            if row - start + 1 < length:
+                status[j], detail[j] = SHORT_HISTORY, f"{row - start + 1} steps of history, {length} needed"
+                continue
+            past[j] = self.past[row - length + 1 : row + 1]
+            ahead = self.known[row + 1 : min(row + 1 + horizon, stop)]
+            known[j, : len(ahead)] = ahead
+            static[j] = self.static[row]
+        return Context(origins, past, known, static, status, detail)
+
+
+def panel_from_rows(
+    rows: pd.DataFrame,
+    *,
+    entity_keys: Sequence[str],
+    past: Sequence[str],
+    known: Sequence[str],
+    categories: Sequence[str],
+    frequency: Frequency,
+    gaps: GapPolicy = "refuse",
+) -> Panel:
+    """Check a long table and turn it into a panel.
+
+    ``rows``: entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and time, no key twice, one row a
+    step. Raises :class:`DataError` naming the first series and step that breaks this. ``gaps="insert"`` puts null
+    rows where steps are missing instead.
+    """
+    import pandas as pd
+
+    wanted = [*entity_keys, TIME, *past, *known, *categories]
+    missing = [c for c in wanted if c not in rows.columns]
+    if missing:
+        raise DataError(f"panel: missing columns {missing}; the rows have {list(rows.columns)}.")
+    if not len(rows):
+        raise DataError("panel: no rows; ingest a source that has some, or look at its filters.")
+    stamps = pd.to_datetime(rows[TIME], utc=True)
+    if bool(stamps.isna().any()):
+        raise DataError(f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them.")
+    times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
+    keys = rows[list(entity_keys)].astype(str).to_numpy(dtype=object)
+    numbers = _numbers(rows, [*past, *known])
+    texts = rows[list(categories)].astype(str).to_numpy(dtype=object) if categories else np.empty((len(rows), 0), object)
+    starts = _series_starts(keys)
+    _check_order(keys, times, starts, entity_keys)
+    offsets = np.concatenate([starts, [len(rows)]]).astype(np.int64)
+    place, size = _grid(keys, times, offsets, frequency, gaps, entity_keys)
+    if place is not None:
+        offsets, times, keys, numbers, texts = _spread(place, size, offsets, times, keys, numbers, texts, frequency)
+        starts = offsets[:-1]
+    split = len(past)
+    return Panel(
+        tuple(entity_keys),
+        frequency,
+        offsets,
+        keys[starts],
+        times,
+        np.ascontiguousarray(numbers[:, :split]),
+        np.ascontiguousarray(numbers[:, split:]),
+        np.concatenate([keys, texts], axis=1),
+        tuple(past),
+        tuple(known),
+        (*entity_keys, *categories),
+    )
+
+
+def _numbers(rows: pd.DataFrame, columns: list[str]) -> Float64:
+    out = np.empty((len(rows), len(columns)))
+    for i, column in enumerate(columns):
+        try:
+            out[:, i] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"panel: column '{column}' is not numeric ({error}); declare it under categories or mend it.") from error
+    return out
+
+
+def _series_starts(keys: Objects) -> Rows:
+    changed = np.any(keys[1:] != keys[:-1], axis=1)
+    return np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)
+
+
+def _name(keys: Objects, row: int, entity_keys: Sequence[str]) -> str:
+    return "{" + ", ".join(f"{k}: {v}" for k, v in zip(entity_keys, keys[row], strict=True)) + "}"
+
+
+def _check_order(keys: Objects, times: Times, starts: Rows, entity_keys: Sequence[str]) -> None:
+    firsts = [tuple(keys[s]) for s in starts]
+    if len(set(firsts)) < len(firsts):
+        seen: set[tuple[str, ...]] = set()
+        again = next(int(s) for s, k in zip(starts, firsts, strict=True) if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        raise DataError(f"panel: unsorted rows: series {_name(keys, again, entity_keys)} begins again at row {again}; sort by entity and {TIME}.")
+    same = np.ones(len(times), dtype=bool)
+    same[starts] = False
+    step = np.zeros(len(times), dtype="m8[us]")
+    step[1:] = times[1:] - times[:-1]
+    for bad, what, next_step in (
+        (same & (step == np.timedelta64(0, "us")), "duplicate", "keep one row a step"),
+        (same & (step < np.timedelta64(0, "us")), "unsorted", f"sort by entity and {TIME}"),
+    ):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise DataError(f"panel: {what} {TIME} {times[row]} in series {_name(keys, row, entity_keys)} (row {row}, {int(bad.sum())} in all); {next_step}.")
+
+
+def _grid(
+    keys: Objects, times: Times, offsets: Rows, frequency: Frequency, gaps: GapPolicy, entity_keys: Sequence[str]
+) -> tuple[Rows | None, Rows]:
+    """The place of each row on its series' grid, None when the grid is full already, and the length of each grid."""
+    counts = np.diff(offsets)
+    origin = np.repeat(times[offsets[:-1]], counts)
+    place = np.arange(len(times)) - np.repeat(offsets[:-1], counts)
+    if bool((frequency.shift(origin, place) == times).all()):
+        return None, counts
+    if frequency.seconds:
+        place = (times - origin) // np.timedelta64(frequency.seconds * 1_000_000, "us")
+    else:
+        place = (times.astype("M8[M]") - origin.astype("M8[M]")).astype(np.int64) // frequency.months
+    place = place.astype(np.int64)
+    off = frequency.shift(origin, place) != times
+    if off.any():
+        row = int(np.flatnonzero(off)[0])
+        raise DataError(f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not on the {frequency.alias} grid that begins {origin[row]}; mend it or set panel.frequency.")
+    if gaps == "refuse":
+        jump = np.diff(place, prepend=place[0]) > 1
+        row = int(np.flatnonzero(jump)[0])
+        raise DataError(f"panel: gap in series {_name(keys, row, entity_keys)}: nothing between {times[row - 1]} and {times[row]} at frequency {frequency.alias}; add the steps or set panel.gaps=insert.")
+    return place, place[offsets[1:] - 1] + 1
+
+
+def _spread(
+    place: Rows, size: Rows, offsets: Rows, times: Times, keys: Objects, numbers: Float64, texts: Objects, frequency: Frequency
+) -> tuple[Rows, Times, Objects, Float64, Objects]:
+    """Put the rows on full grids; the numbers of inserted rows are null, their texts those of the row before."""
+    full = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    target = np.repeat(full[:-1], np.diff(offsets)) + place
+    source = np.zeros(full[-1], dtype=np.int64)
+    source[target] = np.arange(len(times))
+    source = np.maximum.accumulate(source)
+    spread = np.full((full[-1], numbers.shape[1]), np.nan)
+    spread[target] = numbers
+    steps = np.arange(full[-1]) - np.repeat(full[:-1], size)
+    grid = frequency.shift(np.repeat(times[offsets[:-1]], size), steps)
+    return full, grid, keys[source], spread, texts[source]

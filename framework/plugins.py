@@ -1,0 +1,87 @@
+"""Finds plugins by their entry points, collects what they offer, loads a component when it is selected."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+import pluggy
+
+from framework import hookspecs
+from framework.errors import ConfigError, FrameworkError, NotInstalledError, suggest
+from framework.hookspecs import Component
+
+ENTRY_POINTS = "framework"
+
+#: First-party components by distribution, so that a missing one is answered with what to install.
+FIRST_PARTY = {
+    ("source", "files"): "framework-files",
+    ("retrieval", "file"): "framework-files",
+    ("retrieval", "payload"): "framework-files",
+    ("retrieval", "feast"): "framework-feast",
+    ("preprocessor", "native"): "framework-preprocessing",
+    ("preprocessor", "sklearn"): "framework-preprocessing",
+    ("model", "xgboost"): "framework-xgboost",
+    ("model", "seasonal_naive"): "framework-baselines",
+    ("registry", "mlflow"): "framework-mlflow",
+    ("serving", "fastapi"): "framework-fastapi",
+}
+
+
+class Plugins:
+    """The plugins of this process. Build one with :func:`load_plugins`."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self._manager = manager
+        self.hook: Any = manager.hook
+        self._components: dict[tuple[str, str], Component] = {}
+        owners: dict[tuple[str, str], str] = {}
+        for implementation in manager.hook.components.get_hookimpls():
+            for component in implementation.function():
+                key = (component.kind, component.name)
+                if key in owners:
+                    raise ConfigError(
+                        f"plugins '{owners[key]}' and '{implementation.plugin_name}' both offer {component.kind}={component.name}; uninstall one."
+                    )
+                owners[key] = implementation.plugin_name
+                self._components[key] = component
+
+    def components(self) -> Iterable[Component]:
+        return self._components.values()
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(name for k, name in self._components if k == kind)
+
+    def find(self, kind: str, name: str) -> Component:
+        """The component, or one line that says what to install or what there is."""
+        component = self._components.get((kind, name))
+        if component is not None:
+            return component
+        if (kind, name) in FIRST_PARTY:
+            raise NotInstalledError(f"{kind}={name} is not installed: pip install {FIRST_PARTY[kind, name]}")
+        known = self.names(kind)
+        raise ConfigError(f"{kind}={name} is not known;{suggest(name, known)} Installed: {', '.join(known) or 'none'}.")
+
+    def load(self, kind: str, name: str) -> Any:
+        """Import the component's class (or function)."""
+        component = self.find(kind, name)
+        module, _, attribute = component.load.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ImportError as error:
+            raise FrameworkError(f"{kind}={name} cannot be imported: {error}; reinstall its distribution.") from error
+
+
+def load_plugins(extra: Iterable[object] = ()) -> Plugins:
+    """Every installed plugin, the core's own offers, and ``extra`` plugin modules (for tests)."""
+    from framework import builtin
+
+    manager = pluggy.PluginManager("framework")
+    manager.add_hookspecs(hookspecs)
+    manager.register(builtin, "framework")
+    manager.load_setuptools_entrypoints(ENTRY_POINTS)
+    for plugin in extra:
+        manager.register(plugin)
+    manager.check_pending()
+    return Plugins(manager)

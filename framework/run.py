@@ -1,0 +1,51 @@
+"""A run: what it was asked, what it measured, where it writes. Handed to lifecycle hooks."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.config import Config
+from framework.plugins import Plugins
+
+if TYPE_CHECKING:
+    from framework.backtest import BacktestResult
+
+
+@dataclass(slots=True)
+class Record:
+    """Filled while a run works; what a tracker logs.
+
+    ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold. ``facts``: data range, rows,
+    versions, git state. ``artifacts``: files or folders to keep.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    fold_metrics: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[Path] = field(default_factory=list)
+    backtest: BacktestResult | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution. ``directory`` is its own and exists. ``id`` is the tracker's once a tracker has given one."""
+
+    config: Config
+    plugins: Plugins
+    directory: Path
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    record: Record = field(default_factory=Record)
+
+    def make(self, group: str) -> Any:
+        """A new instance of the component selected in ``group``."""
+        selected = self.config.component(group)
+        kind = "model" if group == "baseline" else group
+        return self.plugins.load(kind, selected.name)(selected.options)
+
+    def say(self, text: str) -> None:
+        """Progress, to stderr."""
+        print(text, file=sys.stderr, flush=True)
