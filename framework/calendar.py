@@ -24,11 +24,11 @@ def _months(local: Times) -> Ints:
 
 
 def _day_of_month(local: Times) -> Ints:
-    return (local.astype("M8[D]") - local.astype("M8[M]").astype("M8[D]")).astype(np.int64) + 1
+    return np.asarray((local.astype("M8[D]") - local.astype("M8[M]").astype("M8[D]")).astype(np.int64) + 1)
 
 
 def _day_of_year(local: Times) -> Ints:
-    return (local.astype("M8[D]") - local.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1
+    return np.asarray((local.astype("M8[D]") - local.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1)
 
 
 #: Field -> values of local times. Monday is 0; January, the first of a month and the first of a year are 1.

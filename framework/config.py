@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, field_validator
 
-from framework.errors import ConfigError, suggest
+from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
 from framework.interfaces.options import Options
 from framework.interfaces.views import FeatureSet
@@ -76,10 +76,10 @@ class PredictConfig(Options):
 
 
 class Selected(Options):
-    """A selected component and its validated options."""
+    """A selected component and its validated options; None while its distribution is not installed."""
 
     name: str
-    options: Options
+    options: SerializeAsAny[Options] | None
 
 
 class Config(Options):
@@ -125,7 +125,7 @@ def build_config(composed: DictConfig, plugins: Plugins) -> Config:
     for group, kind in GROUPS.items():
         node = tree.pop(group, None)
         if node is None:
-            raise ConfigError(f"{group}: nothing is selected; choose an experiment (+experiment=NAME) or {group}=NAME. Installed: {', '.join(plugins.names(kind)) or 'none'}.")
+            raise ConfigError(f"{group}: nothing is selected; {group}=NAME. Installed: {', '.join(plugins.names(kind)) or 'none'}.")
         components[group] = _select(group, kind, dict(node), plugins)
     if tree.get("features") is None:
         raise ConfigError("features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.")
@@ -138,7 +138,10 @@ def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> S
     name = node.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"{group}.name: missing; say which {kind} it is. Installed: {', '.join(plugins.names(kind))}.")
-    options = validate(plugins.find(kind, name).options, node, group)
+    try:
+        options = validate(plugins.find(kind, name).options, node, group)
+    except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
+        return Selected(name=name, options=None)
     return Selected(name=name, options=options)
 
 

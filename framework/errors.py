@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FrameworkError(Exception):
@@ -35,6 +35,10 @@ class RefusedError(FrameworkError):
     """A gate or a proof said no: a mismatched pair, a changed byte, a candidate worse than the incumbent."""
 
     exit_code = 3
+
+    def __init__(self, message: str, verdict: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

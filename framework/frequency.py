@@ -35,9 +35,10 @@ class Frequency:
         """``times`` moved by ``steps`` (broadcast), ``datetime64[us]``."""
         steps = np.asarray(steps, dtype=np.int64)
         if self.seconds:
-            return np.asarray(times, "M8[us]") + steps * np.timedelta64(self.seconds * 1_000_000, "us")
+            return np.asarray(np.asarray(times, "M8[us]") + steps * np.timedelta64(self.seconds * 1_000_000, "us"))
         months = np.asarray(times, "M8[M]")
-        return (months + steps * self.months).astype("M8[us]") + (np.asarray(times, "M8[us]") - months.astype("M8[us]"))
+        within = np.asarray(times, "M8[us]") - months.astype("M8[us]")
+        return np.asarray((months + steps * self.months).astype("M8[us]") + within)
 
     def after(self, origins: Times, horizon: int) -> Times:
         """``[n] -> [n, horizon]``: the steps that follow each origin."""

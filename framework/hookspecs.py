@@ -50,7 +50,7 @@ def components() -> list[Component]:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def run_started(run: Run) -> str | None:
-    """Called when the configuration is valid, before the run does anything. The first plugin that returns an id gives the run its tracking id."""
+    """Called when the configuration is valid, before the run does anything. The first id that is returned becomes the run's."""
 
 
 @hookspec

@@ -77,7 +77,7 @@ class Pair:
             context.detail,
         )
 
-    def predict(self, windows: Windows) -> np.ndarray:  # type: ignore[type-arg]
+    def predict(self, windows: Windows) -> np.ndarray:
         """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""
         values = np.asarray(self.model.predict(windows), dtype=np.float64)
         expected = (len(windows), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))

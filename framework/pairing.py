@@ -40,7 +40,7 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
 
 
 def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], golden: Golden) -> None:
-    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names. The golden batch goes with the model."""
+    """Write both data directories, ``preprocessor/`` and ``model/`` (with the golden batch); ``names`` are the components' names."""
     write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
     write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
     (directory / "model" / "golden.json").write_text(golden.to_json())
@@ -66,11 +66,7 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
 def hash_files(directory: Path) -> dict[str, str]:
     """``{relative path: sha256}`` of every file below, the manifest itself left out."""
     files = sorted(p for p in directory.rglob("*") if p.is_file())
-    return {
-        path.relative_to(directory).as_posix(): _sha256(path)
-        for path in files
-        if path.relative_to(directory).as_posix() != MANIFEST
-    }
+    return {path.relative_to(directory).as_posix(): _sha256(path) for path in files if path.relative_to(directory).as_posix() != MANIFEST}
 
 
 def _sha256(path: Path) -> str:
@@ -121,15 +117,16 @@ def prove(artifacts: Mapping[str, Path], digest: str) -> dict[str, Any]:
             raise RefusedError(f"{half} half: {path} is missing; the pair cannot be proven.")
         texts[half] = path.read_text()
     if texts["preprocessor"] != texts["model"]:
-        raise RefusedError(f"the manifests of the halves differ ({artifacts['preprocessor']} and {artifacts['model']}): they are not a pair.")
+        raise RefusedError(f"the manifests of {artifacts['preprocessor']} and {artifacts['model']} differ: they are not a pair.")
     try:
         manifest: dict[str, Any] = json.loads(texts["model"])
     except ValueError as error:
         raise RefusedError(f"{artifacts['model'] / MANIFEST} is not JSON ({error}).") from error
     if manifest.get("digest") != digest:
-        raise RefusedError(f"the manifest's digest is {str(manifest.get('digest'))[:12]}, the registry recorded {digest[:12]}: a manifest of another pair.")
+        found = str(manifest.get("digest"))[:12]
+        raise RefusedError(f"the manifest's digest is {found}, the registry recorded {digest[:12]}: a manifest of another pair.")
     if digest_of(manifest) != digest:
-        raise RefusedError(f"the manifest of pair {manifest.get('pair_id')} was changed: its content does not give its digest {digest[:12]}.")
+        raise RefusedError(f"the manifest of pair {manifest.get('pair_id')} was changed: its content does not give {digest[:12]}.")
     for half in HALVES:
         _compare(half, manifest["files"][half], hash_files(artifacts[half]))
     return manifest
@@ -150,7 +147,8 @@ def replay(pair: Pair, golden: Golden) -> None:
     difference = golden.difference(pair.forecast(golden.context))
     if difference > golden.tolerance:
         raise RefusedError(
-            f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} (relative), {golden.tolerance:g} allowed: this environment does not answer as training did."
+            f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} (relative), {golden.tolerance:g} allowed: "
+            "this environment does not answer as training did."
         )
 
 

@@ -57,7 +57,7 @@ class Panel:
         """The rows from ``first`` on."""
         return self._select(self.times >= first)
 
-    def _select(self, keep: np.ndarray) -> Panel:  # type: ignore[type-arg]
+    def _select(self, keep: np.ndarray) -> Panel:
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
         alive = counts > 0
         return Panel(
@@ -74,7 +74,22 @@ class Panel:
             self.static_names,
         )
 
-    def context(self, schema: Schema, entities: Sequence[Sequence[str]], at: np.datetime64 | None) -> Context:
+    def entities_at(self, time: np.datetime64) -> Objects:
+        """``[n, E]``: the series that have a row at ``time``."""
+        first, last = self.times[self.offsets[:-1]], self.times[self.offsets[1:] - 1]
+        return self.entities[(first <= time) & (time <= last)]
+
+    def to_rows(self) -> pd.DataFrame:
+        """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known columns."""
+        import pandas as pd
+
+        columns: dict[str, object] = {name: self.static[:, i] for i, name in enumerate(self.static_names)}
+        columns[TIME] = pd.DatetimeIndex(self.times).tz_localize("UTC")
+        columns |= {name: self.past[:, i] for i, name in enumerate(self.past_names)}
+        columns |= {name: self.known[:, i] for i, name in enumerate(self.known_names)}
+        return pd.DataFrame(columns)
+
+    def context(self, schema: Schema, entities: Sequence[Sequence[str]] | Objects, at: np.datetime64 | None) -> Context:
         """One window per entity that ends at ``at`` (None: at each series' own last step)."""
         index = {tuple(entity): i for i, entity in enumerate(self.entities)}
         n, length, horizon = len(entities), schema.context_length, schema.horizon
@@ -181,9 +196,10 @@ def _name(keys: Objects, row: int, entity_keys: Sequence[str]) -> str:
 def _check_order(keys: Objects, times: Times, starts: Rows, entity_keys: Sequence[str]) -> None:
     firsts = [tuple(keys[s]) for s in starts]
     if len(set(firsts)) < len(firsts):
-        seen: set[tuple[str, ...]] = set()
-        again = next(int(s) for s, k in zip(starts, firsts, strict=True) if k in seen or seen.add(k))  # type: ignore[func-returns-value]
-        raise DataError(f"panel: unsorted rows: series {_name(keys, again, entity_keys)} begins again at row {again}; sort by entity and {TIME}.")
+        again = next(int(s) for i, s in enumerate(starts) if firsts[i] in firsts[:i])
+        raise DataError(
+            f"panel: unsorted: series {_name(keys, again, entity_keys)} begins again at row {again}; sort by entity and {TIME}."
+        )
     same = np.ones(len(times), dtype=bool)
     same[starts] = False
     step = np.zeros(len(times), dtype="m8[us]")
@@ -194,7 +210,8 @@ def _check_order(keys: Objects, times: Times, starts: Rows, entity_keys: Sequenc
     ):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise DataError(f"panel: {what} {TIME} {times[row]} in series {_name(keys, row, entity_keys)} (row {row}, {int(bad.sum())} in all); {next_step}.")
+            where = f"{times[row]} in series {_name(keys, row, entity_keys)} (row {row}, {int(bad.sum())} in all)"
+            raise DataError(f"panel: {what} {TIME} {where}; {next_step}.")
 
 
 def _grid(
@@ -214,11 +231,13 @@ def _grid(
     off = frequency.shift(origin, place) != times
     if off.any():
         row = int(np.flatnonzero(off)[0])
-        raise DataError(f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not on the {frequency.alias} grid that begins {origin[row]}; mend it or set panel.frequency.")
+        where = f"{times[row]} in series {_name(keys, row, entity_keys)}"
+        raise DataError(f"panel: {where} is not on the {frequency.alias} grid that begins {origin[row]}; mend it or set panel.frequency.")
     if gaps == "refuse":
         jump = np.diff(place, prepend=place[0]) > 1
         row = int(np.flatnonzero(jump)[0])
-        raise DataError(f"panel: gap in series {_name(keys, row, entity_keys)}: nothing between {times[row - 1]} and {times[row]} at frequency {frequency.alias}; add the steps or set panel.gaps=insert.")
+        where = f"series {_name(keys, row, entity_keys)}: nothing between {times[row - 1]} and {times[row]}"
+        raise DataError(f"panel: gap in {where} at frequency {frequency.alias}; add the steps or set panel.gaps=insert.")
     return place, place[offsets[1:] - 1] + 1
 
 

@@ -38,12 +38,12 @@ class Plugins:
         self._components: dict[tuple[str, str], Component] = {}
         owners: dict[tuple[str, str], str] = {}
         for implementation in manager.hook.components.get_hookimpls():
-            for component in implementation.function():
+            offered: list[Component] = implementation.function()  # type: ignore[assignment]
+            for component in offered:
                 key = (component.kind, component.name)
                 if key in owners:
-                    raise ConfigError(
-                        f"plugins '{owners[key]}' and '{implementation.plugin_name}' both offer {component.kind}={component.name}; uninstall one."
-                    )
+                    both = f"'{owners[key]}' and '{implementation.plugin_name}'"
+                    raise ConfigError(f"plugins {both} both offer {component.kind}={component.name}; uninstall one.")
                 owners[key] = implementation.plugin_name
                 self._components[key] = component
 
@@ -52,6 +52,10 @@ class Plugins:
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for k, name in self._components if k == kind)
+
+    def missing(self, kind: str) -> list[str]:
+        """First-party components of a kind whose distribution is not installed."""
+        return sorted(name for k, name in FIRST_PARTY if k == kind and (k, name) not in self._components)
 
     def find(self, kind: str, name: str) -> Component:
         """The component, or one line that says what to install or what there is."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.config import Config
+from framework.config import GROUPS, Config
 from framework.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -32,19 +33,19 @@ class Record:
 
 @dataclass(slots=True)
 class Run:
-    """One execution. ``directory`` is its own and exists. ``id`` is the tracker's once a tracker has given one."""
+    """One execution. ``directory`` is its own and exists; ``emit`` prints one JSON line on stdout; ``id`` is the tracker's if any."""
 
     config: Config
     plugins: Plugins
     directory: Path
+    emit: Callable[[dict[str, Any]], None]
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     record: Record = field(default_factory=Record)
 
     def make(self, group: str) -> Any:
         """A new instance of the component selected in ``group``."""
         selected = self.config.component(group)
-        kind = "model" if group == "baseline" else group
-        return self.plugins.load(kind, selected.name)(selected.options)
+        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
 
     def say(self, text: str) -> None:
         """Progress, to stderr."""

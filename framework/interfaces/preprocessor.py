@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
 
@@ -17,6 +17,9 @@ class Preprocessor(ABC):
     bit for bit the same alone or among a million (the contract suite checks it). Nulls are NaN. Raise
     :class:`~framework.errors.DataError` for a value that cannot be transformed, naming the column.
     """
+
+    #: Distributions that a serving environment needs to load the preprocessor, such as ``("scikit-learn",)``.
+    requirements: ClassVar[tuple[str, ...]] = ()
 
     #: Feature names after each transform, in order; set by ``fit`` and ``load``.
     past_names: tuple[str, ...]

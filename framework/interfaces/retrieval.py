@@ -43,21 +43,16 @@ class RetrievalStrategy(ABC):
         """
 
     @abstractmethod
-    def materialize(
-        self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress
-    ) -> dict[str, int]:
+    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
         """Make rows up to ``end`` available to ``context``. Returns the rows of each view. Strategies without an online store return {}."""
 
     @abstractmethod
-    async def context(
-        self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None
-    ) -> Context:
+    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
         """One window per entity, in order, as known at ``at`` (UTC; None: the newest row of each entity).
 
         Never raises for an entity: an unknown one, a missing or stale feature, a short history is that window's status. Raises
         :class:`~framework.errors.DataError` when the store cannot be reached.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  most strategies hold nothing
         """Release connections."""
-        return None

@@ -36,6 +36,22 @@ class PanelArrays:
         """``[rows]``: the first row of each row's series."""
         return np.repeat(self.offsets[:-1], np.diff(self.offsets))
 
+    def until(self, last: np.datetime64) -> PanelArrays:
+        """The rows up to and including ``last``."""
+        keep = self.times <= last
+        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
+        alive = counts > 0
+        offsets = np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64)
+        return PanelArrays(
+            offsets,
+            self.entities[alive],
+            self.times[keep],
+            self.target[keep],
+            self.past[keep],
+            self.future[keep],
+            self.static[keep],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WindowSet:

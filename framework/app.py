@@ -1,0 +1,132 @@
+"""The command line: loads plugins, starts Hydra, runs, prints one JSON line on stdout and errors in one line on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from framework import compose
+from framework.config import GROUPS, build_config
+from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
+from framework.lifecycle import execute
+from framework.plugins import Plugins, load_plugins
+from framework.run import Run
+
+TRACEBACK = "HYDRA_FULL_ERROR"
+_exit_codes: list[int] = []
+
+
+@cache
+def _plugins() -> Plugins:
+    plugins = load_plugins()
+    compose.register(plugins)
+    return plugins
+
+
+def main() -> int:
+    """Run ``sys.argv``; the exit code is 0 done, 1 failed, 2 wrong configuration, 3 refused."""
+    show_traceback = os.environ.get(TRACEBACK, "0") == "1"
+    os.environ[TRACEBACK] = "1"  # Hydra then raises instead of printing and exiting with 1
+    _exit_codes.clear()
+    try:
+        _plugins()
+        directory = Path.cwd() / "conf"
+        start = hydra.main(
+            version_base="1.3",
+            config_path=str(directory) if directory.is_dir() else "pkg://framework.conf",
+            config_name="config" if (directory / "config.yaml").is_file() else "framework",
+        )
+        start(partial(_job, show_traceback))()
+    except (Exception, KeyboardInterrupt) as error:
+        if show_traceback:
+            raise
+        _fail(error, sys.stdout)
+    finally:
+        if not show_traceback:
+            os.environ.pop(TRACEBACK, None)
+    return max(_exit_codes, default=0)
+
+
+def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
+    """One Hydra job. What libraries print goes to stderr: stdout belongs to the result.
+
+    An error ends here, so that the other jobs of a sweep run on and Hydra adds no line of its own.
+    """
+    stdout = sys.stdout
+
+    def emit(result: dict[str, Any]) -> None:
+        print(json.dumps(result, default=str), file=stdout, flush=True)
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            if composed.get("source") is None:
+                options = GlobalHydra.instance().config_loader().get_group_options("experiment")
+                raise ConfigError(f"no experiment is chosen: +experiment=NAME, one of: {', '.join(options) or 'none in conf/experiment'}.")
+            plugins = _plugins()
+            run = Run(build_config(composed, plugins), plugins, Path(HydraConfig.get().runtime.output_dir), emit)
+            result = execute(run)
+    except (Exception, KeyboardInterrupt) as error:
+        if show_traceback:
+            raise
+        return _fail(error, stdout, composed.get("run"))
+    emit(result)
+    return result
+
+
+def _fail(error: BaseException, stdout: TextIO, run: str | None = None) -> dict[str, Any]:
+    code, text = _explain(error)
+    _exit_codes.append(code)
+    if run is None:
+        run = next((a.removeprefix("run=") for a in reversed(sys.argv[1:]) if a.startswith("run=")), "train")
+    result: dict[str, Any] = {"run": run, "status": "refused" if isinstance(error, RefusedError) else "failed", "error": text}
+    if isinstance(error, RefusedError) and error.verdict:
+        result["verdict"] = error.verdict
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    print(json.dumps(result, default=str), file=stdout, flush=True)
+    return result
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, FrameworkError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted."
+    text = " ".join(str(error).split())
+    if isinstance(error, MissingConfigException):
+        return ConfigError.exit_code, _missing(error, text)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return ConfigError.exit_code, _override(text)
+    return 1, f"{type(error).__name__}: {text}; this is a defect or a broken installation, {TRACEBACK}=1 shows where."
+
+
+def _missing(error: MissingConfigException, text: str) -> str:
+    group, _, name = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
+    if not group:
+        return text
+    if group in GROUPS:
+        try:
+            _plugins().find(GROUPS[group], name)
+        except ConfigError as known:
+            return str(known)
+    options = list(error.options or ())
+    return f"{group}={name} is not known;{suggest(name, options)} Known: {', '.join(options) or 'none'}."
+
+
+def _override(text: str) -> str:
+    match = re.search(r"Could not override '([^']+)'.*?(?:Key '([^']+)' is not in struct)", text)
+    if match:
+        return f"{match[1]}: unknown key '{match[2]}'; look at the known ones with --cfg job, or add a key with +{match[1]}=…"
+    return text

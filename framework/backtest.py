@@ -1,0 +1,183 @@
+"""Rolling-origin backtest: refit at each origin on what was known there, forecast, compare with what came.
+
+Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), section 5.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from framework.config import BacktestConfig
+from framework.errors import DataError
+from framework.fit import fit_model, fit_preprocessor
+from framework.frequency import Frequency
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import Float64, Objects, Schema, Times
+from framework.interfaces.windows import Rows
+from framework.metrics import naive_scale, point_metrics
+from framework.pair import Pair
+from framework.panel import Panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Fit on the rows from ``first`` to ``cutoff``; forecast from ``origin``. All inclusive."""
+
+    number: int
+    first: np.datetime64
+    cutoff: np.datetime64
+    origin: np.datetime64
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """N windows (series x origin) over all folds. NaN where an actual is unknown or a history was too short to forecast."""
+
+    schema: Schema
+    fold: Rows  # [N]
+    entities: Objects  # [N, E] str
+    origins: Times  # [N]
+    times: Times  # [N, H]
+    actual: Float64  # [N, H, T]
+    forecast: Float64  # [N, H, T, 1 + Q]
+    baseline: Float64  # [N, H, T]
+    scale: Float64  # [N, T], denominators of MASE
+    seconds: tuple[float, ...]  # of each fold
+
+    def metrics(self, where: np.ndarray | None = None, step: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
+        """``{target: {"model": {MAE, …}, "baseline": {…}}}`` over the windows ``where`` and one ``step`` (0-based) or all.
+
+        Model and baseline are judged on the same elements: those both have forecast.
+        """
+        rows = slice(None) if where is None else where
+        steps = slice(None) if step is None else slice(step, step + 1)
+        out: dict[str, dict[str, dict[str, float]]] = {}
+        for t, target in enumerate(self.schema.targets):
+            model, base = self.forecast[rows, steps, t, 0], self.baseline[rows, steps, t]
+            actual = np.where(np.isfinite(model) & np.isfinite(base), self.actual[rows, steps, t], np.nan)
+            scale = self.scale[rows, None, t]
+            out[target] = {"model": point_metrics(actual, model, scale), "baseline": point_metrics(actual, base, scale)}
+        return out
+
+    def table(self) -> pd.DataFrame:
+        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, mean, one column a quantile (q0.1 …)."""
+        import pandas as pd
+
+        n, horizon, targets = self.actual.shape
+        shape = (n, horizon, targets)
+        columns: dict[str, np.ndarray] = {
+            key: np.broadcast_to(self.entities[:, i, None, None], shape).ravel() for i, key in enumerate(self.schema.entity_keys)
+        }
+        columns["fold"] = np.broadcast_to(self.fold[:, None, None], shape).ravel()
+        columns["origin"] = np.broadcast_to(self.origins[:, None, None], shape).ravel()
+        columns["event_timestamp"] = np.broadcast_to(self.times[:, :, None], shape).ravel()
+        columns["step"] = np.broadcast_to(np.arange(1, horizon + 1)[None, :, None], shape).ravel()
+        columns["target"] = np.broadcast_to(np.array(self.schema.targets, dtype=object), shape).ravel()
+        columns["actual"], columns["baseline"] = self.actual.ravel(), self.baseline.ravel()
+        for q, name in enumerate(["mean", *(f"q{q:g}" for q in self.schema.quantiles)]):
+            columns[name] = self.forecast[..., q].ravel()
+        frame = pd.DataFrame(columns)
+        for column in ("origin", "event_timestamp"):
+            frame[column] = frame[column].dt.tz_localize("UTC")
+        return frame
+
+
+def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig) -> list[Fold]:
+    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step."""
+    step = config.step or horizon
+    start, end = times.min(), times.max()
+    folds = []
+    for number in range(config.folds):
+        back = horizon + (config.folds - 1 - number) * step
+        origin, cutoff = frequency.shift(np.array([end, end]), np.array([-back, -back - config.gap]))
+        first = start
+        if config.window == "sliding" and config.window_length is not None:
+            first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
+        if cutoff <= start:
+            raise DataError(
+                f"backtest: fold {number + 1} of {config.folds} would learn from rows up to {cutoff}, the data begin {start}: "
+                f"horizon {horizon}, step {step} and gap {config.gap} are longer than the data; lower backtest.folds or panel.horizon."
+            )
+        folds.append(Fold(number, first, cutoff, origin))
+    return folds
+
+
+def backtest(
+    panel: Panel,
+    schema: Schema,
+    make: Callable[[], tuple[Preprocessor, Model]],
+    make_baseline: Callable[[], Model],
+    config: BacktestConfig,
+    *,
+    season_length: int,
+    validation_steps: int,
+    seed: int,
+    progress: Callable[[Fold, int], None],
+) -> BacktestResult:
+    """Fit ``make()`` anew in every fold; judge it beside the baseline on the same windows."""
+    folds = plan_folds(panel.times, panel.frequency, schema.horizon, config)
+    parts = []
+    for fold in folds:
+        progress(fold, len(folds))
+        parts.append(_fold(fold, panel, schema, make, make_baseline, season_length, validation_steps, seed))
+    return BacktestResult(  # type: ignore[call-arg]
+        schema,
+        *(np.concatenate(column) for column in zip(*(part[0] for part in parts), strict=True)),
+        tuple(seconds for _, seconds in parts),
+    )
+
+
+def _fold(
+    fold: Fold,
+    panel: Panel,
+    schema: Schema,
+    make: Callable[[], tuple[Preprocessor, Model]],
+    make_baseline: Callable[[], Model],
+    season_length: int,
+    validation_steps: int,
+    seed: int,
+) -> tuple[tuple[Any, ...], float]:
+    """The arrays of one fold in the order of :class:`BacktestResult`, and its seconds."""
+    started = perf_counter()
+    train = panel.until(fold.cutoff).since(fold.first)
+    preprocessor, model = make()
+    arrays = fit_preprocessor(train, schema, preprocessor)
+    fit_model(arrays, schema, model, validation_steps, seed)
+    pair = Pair(schema, preprocessor, model)
+    naive = make_baseline()
+    naive_schema = schema.model_copy(update={"context_length": naive.context_length(season_length), "quantiles": ()})
+    fit_model(arrays, naive_schema, naive, 0, seed)
+    naive_pair = Pair(naive_schema, preprocessor, naive)
+
+    entities = panel.entities_at(fold.origin)
+    forecast = pair.forecast(panel.context(schema, entities, fold.origin))
+    baseline = naive_pair.forecast(panel.context(naive_schema, entities, fold.origin))
+    actual = _actuals(panel, schema, entities, fold.origin)
+    scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), season_length), strict=True))
+    unknown = np.full(len(schema.targets), np.nan)
+    scale = np.array([scales.get(tuple(entity), unknown) for entity in entities])
+    number = np.full(len(entities), fold.number)
+    arrays_of_fold = (number, entities, forecast.origins, forecast.times, actual, forecast.values, baseline.values[..., 0], scale)
+    return arrays_of_fold, perf_counter() - started
+
+
+def _actuals(panel: Panel, schema: Schema, entities: Objects, origin: np.datetime64) -> Float64:
+    """``[n, H, T]``: what came after the origin, NaN where the panel does not say."""
+    rows = {tuple(entity): i for i, entity in enumerate(panel.entities)}
+    out = np.full((len(entities), schema.horizon, len(schema.targets)), np.nan)
+    for j, entity in enumerate(entities):
+        series = rows[tuple(entity)]
+        start, stop = panel.offsets[series], panel.offsets[series + 1]
+        row = start + int(np.searchsorted(panel.times[start:stop], origin, side="right"))
+        values = panel.past[row : min(row + schema.horizon, stop), : len(schema.targets)]
+        out[j, : len(values)] = values
+    return out

@@ -1,0 +1,97 @@
+"""What ``train`` and ``backtest`` share: data ready, backtest with progress, figures and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from framework.backtest import BacktestResult, Fold, backtest
+from framework.features import Features
+from framework.interfaces.values import Schema
+from framework.panel import Panel
+from framework.provenance import git_state, versions
+from framework.run import Run
+from framework.runs.ingest import ingest
+from framework.runs.materialize import materialize
+from framework.tables import metrics_table
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A backtested experiment. ``body`` is its part of the run's JSON result."""
+
+    panel: Panel
+    schema: Schema
+    result: BacktestResult
+    body: dict[str, Any]
+
+
+def evaluate(run: Run) -> Evaluation:
+    """Ingest and materialize when the store is empty, read the panel, backtest, report."""
+    config = run.config
+    features = Features(config, run.make("retrieval"))
+    if not features.strategy.has_rows(config.features):
+        run.say("the store has no rows of these views yet: ingest and materialize first")
+        ingest(run)
+        materialize(run)
+    panel = features.panel()
+    season = config.panel.season_length
+    schema = features.schema(panel, run.make("model").context_length(season))
+    span = f"{panel.times.min()} to {panel.times.max()}"
+    run.say(f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, {len(schema.past)} columns")
+
+    def progress(fold: Fold, total: int) -> None:
+        run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
+
+    result = backtest(
+        panel,
+        schema,
+        lambda: (run.make("preprocessor"), run.make("model")),
+        lambda: run.make("baseline"),
+        config.backtest,
+        season_length=season,
+        validation_steps=config.validation.steps,
+        seed=config.seed,
+        progress=progress,
+    )
+    return Evaluation(panel, schema, result, _record(run, panel, result))
+
+
+def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
+    record, figures = run.record, result.metrics()
+    record.backtest = result
+    record.facts |= {
+        "rows": len(panel),
+        "series": len(panel.entities),
+        "first_step": str(panel.times.min()),
+        "last_step": str(panel.times.max()),
+        "versions": versions(*run.make("model").requirements),
+        "git": git_state(),
+    }
+    record.metrics |= flatten(figures)
+    record.fold_metrics = [flatten(result.metrics(result.fold == fold)) for fold in np.unique(result.fold)]
+    table = run.directory / "backtest.parquet"
+    result.table().to_parquet(table, index=False)
+    record.artifacts.append(table)
+    page = run.plugins.hook.report(run=run)
+    if page is not None:
+        record.artifacts.append(page)
+    run.say(metrics_table(result.schema, figures))
+    first = result.schema.targets[0]
+    return {
+        "metrics": {**rounded(figures[first]), "targets": {target: rounded(f) for target, f in figures.items()}},
+        "report": str(page) if page is not None else None,
+        "backtest": str(table),
+    }
+
+
+def flatten(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+    """``{"departures.model.MAE": …}``, without what is unknown."""
+    return {f"{t}.{who}.{m}": v for t, sides in figures.items() for who, ms in sides.items() for m, v in ms.items() if np.isfinite(v)}
+
+
+def rounded(sides: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """For people and JSON: six digits, null for what is unknown."""
+    return {who: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in ms.items()} for who, ms in sides.items()}

@@ -1,0 +1,103 @@
+"""The facade: a panel for training and a context for serving.
+
+features = Features(run.config, run.make("retrieval"))
+panel = features.panel()
+context = await features.context(schema, [{"airport": "JFK", "carrier": "DL"}], at=None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from framework.config import Config
+from framework.errors import ConfigError, DataError, suggest
+from framework.frequency import Frequency
+from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.values import Context, Schema
+from framework.panel import Panel, panel_from_rows
+
+
+class Features:
+    """Features of one experiment through its retrieval strategy."""
+
+    def __init__(self, config: Config, strategy: RetrievalStrategy) -> None:
+        self.config = config
+        self.strategy = strategy
+        self.categories = config.features.categories()
+        self.past = self._past()
+
+    def _past(self) -> tuple[str, ...]:
+        """Numeric columns of a context, the targets first."""
+        panel, names = self.config.panel, self.config.features.feature_names()
+        for target in panel.targets:
+            if target not in self.config.features.views[self.config.features.primary].feature_names():
+                raise ConfigError(
+                    f"panel.targets: '{target}' is not in the primary view '{self.config.features.primary}';"
+                    f"{suggest(target, names)} It has {list(names)}."
+                )
+        for column in (*(panel.columns or ()), *panel.known):
+            if column not in names:
+                raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
+        wanted = names if panel.columns is None else panel.columns
+        skip = {*panel.targets, *panel.known, *self.categories}
+        return (*panel.targets, *(name for name in wanted if name not in skip))
+
+    def panel(self) -> Panel:
+        """Every row known, joined point-in-time, checked."""
+        panel = self.config.panel
+        columns = [*self.past, *panel.known, *self.categories]
+        return panel_from_rows(
+            self.strategy.training_rows(self.config.features, columns),
+            entity_keys=self.config.features.entity_keys,
+            past=self.past,
+            known=panel.known,
+            categories=self.categories,
+            frequency=Frequency.parse(panel.frequency),
+            gaps=panel.gaps,
+        )
+
+    def schema(self, panel: Panel, context_length: int) -> Schema:
+        """What a pair trained on ``panel`` takes and answers."""
+        limit = self.strategy.max_context_length
+        if limit is not None and context_length > limit:
+            raise ConfigError(
+                f"model={self.config.component('model').name} needs {context_length} steps of history, "
+                f"retrieval={self.config.component('retrieval').name} gives {limit}; choose retrieval=file or another model."
+            )
+        nulls = np.isnan(panel.past).any(axis=0)
+        return Schema(
+            name=self.config.name,
+            entity_keys=panel.entity_keys,
+            frequency=panel.frequency.alias,
+            targets=self.config.panel.targets,
+            past=self.past,
+            nullable=tuple(name for i, name in enumerate(self.past) if nulls[i]),
+            known=panel.known_names,
+            static=panel.static_names,
+            horizon=self.config.panel.horizon,
+            context_length=context_length,
+            quantiles=self.config.quantiles,
+        )
+
+    async def context(self, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        """One window per entity, as serving sees it."""
+        return await self.strategy.context(self.config.features, schema, entities, at)
+
+
+def parse_time(text: str, where: str) -> datetime:
+    """An ISO 8601 time; without an offset it is UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: '{text}' is not an ISO 8601 time, such as 2013-12-24 or 2013-12-24T06:00Z.") from error
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def to_numpy(time: datetime) -> np.datetime64:
+    """UTC ``datetime64[us]`` of an aware time."""
+    if time.tzinfo is None:
+        raise DataError(f"{time} has no time zone.")
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
