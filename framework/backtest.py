@@ -6,7 +6,7 @@ Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), sect
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +129,16 @@ def backtest(
     for fold in folds:
         progress(fold, len(folds))
         parts.append(_fold(fold, panel, schema, make, make_baseline, season_length, validation_steps, seed))
-    return BacktestResult(  # type: ignore[call-arg]
-        schema,
-        *(np.concatenate(column) for column in zip(*(part[0] for part in parts), strict=True)),
-        tuple(seconds for _, seconds in parts),
-    )
+    return _join(parts)
+
+
+def _join(parts: list[BacktestResult]) -> BacktestResult:
+    arrays: dict[str, Any] = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(BacktestResult)
+        if field.name not in ("schema", "seconds")
+    }
+    return BacktestResult(schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays)
 
 
 def _fold(
@@ -145,29 +150,33 @@ def _fold(
     season_length: int,
     validation_steps: int,
     seed: int,
-) -> tuple[tuple[Any, ...], float]:
-    """The arrays of one fold in the order of :class:`BacktestResult`, and its seconds."""
+) -> BacktestResult:
     started = perf_counter()
     train = panel.until(fold.cutoff).since(fold.first)
     preprocessor, model = make()
     arrays = fit_preprocessor(train, schema, preprocessor)
     fit_model(arrays, schema, model, validation_steps, seed)
-    pair = Pair(schema, preprocessor, model)
     naive = make_baseline()
     naive_schema = schema.model_copy(update={"context_length": naive.context_length(season_length), "quantiles": ()})
     fit_model(arrays, naive_schema, naive, 0, seed)
-    naive_pair = Pair(naive_schema, preprocessor, naive)
 
     entities = panel.entities_at(fold.origin)
-    forecast = pair.forecast(panel.context(schema, entities, fold.origin))
-    baseline = naive_pair.forecast(panel.context(naive_schema, entities, fold.origin))
-    actual = _actuals(panel, schema, entities, fold.origin)
+    forecast = Pair(schema, preprocessor, model).forecast(panel.context(schema, entities, fold.origin))
+    baseline = Pair(naive_schema, preprocessor, naive).forecast(panel.context(naive_schema, entities, fold.origin))
     scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), season_length), strict=True))
     unknown = np.full(len(schema.targets), np.nan)
-    scale = np.array([scales.get(tuple(entity), unknown) for entity in entities])
-    number = np.full(len(entities), fold.number)
-    arrays_of_fold = (number, entities, forecast.origins, forecast.times, actual, forecast.values, baseline.values[..., 0], scale)
-    return arrays_of_fold, perf_counter() - started
+    return BacktestResult(
+        schema=schema,
+        fold=np.full(len(entities), fold.number),
+        entities=entities,
+        origins=forecast.origins,
+        times=forecast.times,
+        actual=_actuals(panel, schema, entities, fold.origin),
+        forecast=forecast.values,
+        baseline=baseline.values[..., 0],
+        scale=np.array([scales.get(tuple(entity), unknown) for entity in entities]),
+        seconds=(perf_counter() - started,),
+    )
 
 
 def _actuals(panel: Panel, schema: Schema, entities: Objects, origin: np.datetime64) -> Float64:

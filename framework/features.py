@@ -67,14 +67,14 @@ class Features:
                 f"model={self.config.component('model').name} needs {context_length} steps of history, "
                 f"retrieval={self.config.component('retrieval').name} gives {limit}; choose retrieval=file or another model."
             )
-        nulls = np.isnan(panel.past).any(axis=0)
+        nulls = np.flatnonzero(np.isnan(panel.past).any(axis=0))
         return Schema(
             name=self.config.name,
             entity_keys=panel.entity_keys,
             frequency=panel.frequency.alias,
             targets=self.config.panel.targets,
             past=self.past,
-            nullable=tuple(name for i, name in enumerate(self.past) if nulls[i]),
+            nullable=tuple(self.past[i] for i in nulls),
             known=panel.known_names,
             static=panel.static_names,
             horizon=self.config.panel.horizon,
