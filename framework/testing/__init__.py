@@ -1,0 +1,1 @@
+"""For authors of plugins: contract suites to subclass and small deterministic components to test against."""

@@ -1,0 +1,208 @@
+"""Deterministic components that need nothing but numpy: a preprocessor, a model, a retrieval strategy, and pairs made of them.
+
+Offered like any plugin's: ``load_plugins(extra=[fakes])``, then ``preprocessor=fake``, ``model=fake``, ``retrieval=fake``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from framework.errors import DataError
+from framework.golden import Golden
+from framework.hookspecs import Component, hookimpl
+from framework.interfaces.model import Model
+from framework.interfaces.options import Options
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.retrieval import Progress, RetrievalStrategy
+from framework.interfaces.values import (
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    STALE,
+    UNKNOWN_ENTITY,
+    Context,
+    Float32,
+    Float64,
+    Objects,
+    Schema,
+    Times,
+    Windows,
+)
+from framework.interfaces.views import FeatureSet
+from framework.interfaces.windows import WindowSet
+from framework.pair import Pair
+
+#: A static value that makes :class:`FakeModel` take half a second, and one that :class:`FakePreprocessor` cannot transform.
+SLOW, BROKEN = "SLOW", "BROKEN"
+
+
+class FakePreprocessor(Preprocessor):
+    """Centres past and known columns on their training means; texts become a number in [0, 1) made of their bytes."""
+
+    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+        self.centre(np.nanmean(past, axis=0), known.mean(axis=0) if len(schema.known) else np.zeros(0), schema)
+
+    def centre(self, past: Float64, known: Float64, schema: Schema) -> None:
+        self.past_mean, self.known_mean = past, known
+        self.past_names, self.future_names, self.static_names = schema.past, (*schema.known, "hour"), schema.static
+
+    def past(self, values: Float64, times: Times) -> Float32:
+        return (values - self.past_mean).astype(np.float32)
+
+    def future(self, values: Float64, times: Times) -> Float32:
+        hour = times.astype("M8[h]").astype(np.int64) % 24
+        return np.concatenate([values - self.known_mean, hour[:, None]], axis=1).astype(np.float32)
+
+    def static(self, values: Objects) -> Float32:
+        if (values == BROKEN).any():
+            raise DataError(f"static value '{BROKEN}' cannot be transformed.")
+        codes = [[zlib.crc32(v.encode()) % 1009 / 1009 if v != SLOW else -1.0 for v in row] for row in values]
+        return np.array(codes, dtype=np.float32).reshape(values.shape)
+
+    def save(self, directory: Path) -> None:
+        np.savez(directory / "means.npz", past=self.past_mean, known=self.known_mean)
+        names = {"past": self.past_names, "future": self.future_names, "static": self.static_names}
+        (directory / "names.json").write_text(json.dumps(names))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        made = cls(Options())
+        with np.load(directory / "means.npz", allow_pickle=False) as means:
+            made.past_mean, made.known_mean = means["past"], means["known"]
+        names = json.loads((directory / "names.json").read_text())
+        made.past_names, made.future_names, made.static_names = (tuple(names[k]) for k in ("past", "future", "static"))
+        return made
+
+
+class FakeModel(Model):
+    """The newest target, moved by a sum over the features that grows with the step; a null feature counts as 1/3."""
+
+    def context_length(self, schema_hint: int) -> int:
+        return 1
+
+    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        self.shape(schema)
+
+    def shape(self, schema: Schema) -> None:
+        self.horizon, self.quantiles = schema.horizon, schema.quantiles
+
+    @property
+    def supports_quantiles(self) -> bool:
+        return True
+
+    def predict(self, windows: Windows) -> Float64:
+        if (windows.static == -1.0).any():
+            time.sleep(0.5)
+        n = len(windows)
+        pull = np.zeros(n)
+        for block in (windows.past.reshape(n, -1), windows.future.reshape(n, -1), windows.static):
+            for column in range(block.shape[1]):
+                pull = pull + np.nan_to_num(block[:, column].astype(np.float64), nan=1 / 3) / (7 + column)
+        last = np.nan_to_num(windows.target_past[:, -1, :], nan=1 / 3)
+        steps = np.arange(1, self.horizon + 1) / self.horizon
+        mean = last[:, None, :] + steps[None, :, None] * pull[:, None, None]
+        spread = np.array([0.0, *(q - 0.5 for q in self.quantiles)])
+        return np.asarray(mean[..., None] + spread)
+
+    def save(self, directory: Path) -> None:
+        (directory / "model.json").write_text(json.dumps({"horizon": self.horizon, "quantiles": self.quantiles}))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        made, state = cls(Options()), json.loads((directory / "model.json").read_text())
+        made.horizon, made.quantiles = state["horizon"], tuple(state["quantiles"])
+        return made
+
+
+class FakeRetrieval(RetrievalStrategy):
+    """A store in which an entity's first key decides: ``nowhere`` is unknown, ``old``, ``holed`` and ``young`` have the other statuses.
+
+    The entity ``down`` makes the whole store unreachable; every other one has the window that its text gives.
+    """
+
+    _STATUS = {"nowhere": UNKNOWN_ENTITY, "old": STALE, "holed": MISSING_FEATURE, "young": SHORT_HISTORY}  # noqa: RUF012  constant
+
+    def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        return len(rows)
+
+    def has_rows(self, features: FeatureSet) -> bool:
+        return True
+
+    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame(columns=list(columns))
+
+    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
+        return {}
+
+    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        first = [entity[schema.entity_keys[0]] for entity in entities]
+        if "down" in first:
+            raise DataError("the fake store cannot be reached.")
+        origin = np.datetime64(at.replace(tzinfo=None) if at else "2024-03-01T00:00:00", "us")
+        status = [self._STATUS.get(name, OK) for name in first]
+        detail = [None if s == OK else f"{s} in the fake store" for s in status]
+        windows = [self._window(schema, entity, origin) for entity in entities]
+        past, known = (np.concatenate([getattr(w, part) for w in windows]) for part in ("past", "known"))
+        return Context(np.full(len(windows), origin), past, known, np.concatenate([w.static for w in windows]), status, detail)
+
+    def _window(self, schema: Schema, entity: dict[str, str], origin: np.datetime64) -> Context:
+        static = np.array([[entity.get(name, name) for name in schema.static]], dtype=object)
+        return make_context(schema, static, origin, zlib.crc32("".join(static[0]).encode()))
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [
+        Component("preprocessor", "fake", "framework.testing.fakes:FakePreprocessor"),
+        Component("model", "fake", "framework.testing.fakes:FakeModel"),
+        Component("retrieval", "fake", "framework.testing.fakes:FakeRetrieval"),
+    ]
+
+
+def make_schema(**changed: Any) -> Schema:
+    """A small daily schema: two targets, a nullable feature, one category, two entity keys; ``changed`` fields replace its own."""
+    fields: dict[str, Any] = {
+        "name": "fake",
+        "entity_keys": ("airport", "carrier"),
+        "frequency": "D",
+        "targets": ("departures", "delay"),
+        "past": ("departures", "delay", "temp", "wind gust"),
+        "nullable": ("wind gust",),
+        "known": (),
+        "static": ("airport", "carrier", "season"),
+        "horizon": 3,
+        "context_length": 1,
+        "quantiles": (0.1, 0.9),
+    }
+    return Schema(**{**fields, **changed})
+
+
+def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: int) -> Context:
+    """Windows of random numbers that end at ``origin``; nullable columns are null in some rows."""
+    generator, n = np.random.default_rng(seed), len(static)
+    past = generator.normal(10, 3, (n, schema.context_length, len(schema.past)))
+    for column in schema.nullable:
+        past[generator.random((n, schema.context_length)) < 0.3, schema.past.index(column)] = np.nan
+    known = generator.normal(0, 1, (n, schema.horizon, len(schema.known)))
+    return Context(np.full(n, origin, "M8[us]"), past, known, static, [OK] * n, [None] * n)
+
+
+def make_pair(schema: Schema | None = None, windows: int = 4) -> tuple[Pair, Golden]:
+    """A pair of fakes and its golden batch of ``windows`` windows."""
+    schema = schema or make_schema()
+    static = np.array([[f"{name}-{i}" for name in schema.static] for i in range(windows)], dtype=object)
+    context = make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=7)
+    preprocessor, model = FakePreprocessor(Options()), FakeModel(Options())
+    preprocessor.centre(np.linspace(1, 2, len(schema.past)), np.linspace(0, 1, len(schema.known)), schema)
+    model.shape(schema)
+    pair = Pair(schema, preprocessor, model)
+    return pair, Golden(context, pair.forecast(context).values, 1e-6)
