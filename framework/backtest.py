@@ -69,7 +69,7 @@ class BacktestResult:
         return out
 
     def table(self) -> pd.DataFrame:
-        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, mean, one column a quantile (q0.1 …)."""
+        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, scale, mean, one column a quantile (q0.1 …)."""
         import pandas as pd
 
         n, horizon, targets = self.actual.shape
@@ -83,6 +83,7 @@ class BacktestResult:
         columns["step"] = np.broadcast_to(np.arange(1, horizon + 1)[None, :, None], shape).ravel()
         columns["target"] = np.broadcast_to(np.array(self.schema.targets, dtype=object), shape).ravel()
         columns["actual"], columns["baseline"] = self.actual.ravel(), self.baseline.ravel()
+        columns["scale"] = np.broadcast_to(self.scale[:, None, :], shape).ravel()
         for q, name in enumerate(["mean", *(f"q{q:g}" for q in self.schema.quantiles)]):
             columns[name] = self.forecast[..., q].ravel()
         frame = pd.DataFrame(columns)

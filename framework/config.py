@@ -67,6 +67,22 @@ class ValidationConfig(Options):
     steps: int = Field(default=0, ge=0)
 
 
+class GateConfig(Options):
+    """What a pair must reach to be promoted; null leaves a check out. Every limit holds for each target.
+
+    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal naive's, at most ``1 + baseline_margin``
+    times. ``worst_series``: the largest ratio of a series' mean absolute error to the incumbent's. ``bias``: the largest size of
+    the bias relative to the mean actual. ``coverage``: the largest distance of a quantile's empirical share from its level.
+    """
+
+    metric: str = "MAE"
+    margin: float = 0.0
+    baseline_margin: float = 0.0
+    worst_series: float | None = Field(default=None, gt=0)
+    bias: float | None = Field(default=None, gt=0)
+    coverage: float | None = Field(default=None, gt=0)
+
+
 class PredictConfig(Options):
     """``run=predict``: which pair, which entities (null: all), from which origin (null: the newest), to which file."""
 
@@ -93,12 +109,14 @@ class Config(Options):
     at: str | None
     start: str | None
     reason: str | None
+    force: bool
     quantiles: tuple[float, ...]
     paths: Paths
     panel: PanelConfig
     features: FeatureSet
     backtest: BacktestConfig
     validation: ValidationConfig
+    gate: GateConfig
     predict: PredictConfig
     components: dict[str, Selected]
     text: str  # the composed config as YAML, as it is recorded

@@ -20,6 +20,8 @@ import pluggy
 from framework.interfaces.options import Options
 
 if TYPE_CHECKING:
+    from framework.gate import Check
+    from framework.interfaces.registry import ProvenPair
     from framework.interfaces.values import HistoryEntry, PairVersion
     from framework.run import Run
 
@@ -66,6 +68,11 @@ def run_failed(run: Run, error: BaseException) -> None:
 @hookspec(firstresult=True)
 def report(run: Run) -> Path | None:
     """Called after a backtest, when ``run.record.backtest`` is set. Write a report below ``run.directory`` and return its file."""
+
+
+@hookspec
+def gate(run: Run, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check] | None:  # type: ignore[empty-body]
+    """Called by a promotion after the core's own checks, with both pairs proven. Return further checks; one that failed refuses."""
 
 
 @hookspec

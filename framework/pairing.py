@@ -13,7 +13,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import FrameworkError, RefusedError
 from framework.golden import Golden
@@ -21,7 +21,11 @@ from framework.interfaces.values import Schema
 from framework.pair import Pair
 from framework.plugins import Plugins
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MANIFEST = "pair.json"
+BACKTEST = "backtest.parquet"
 HALVES = ("preprocessor", "model")
 
 
@@ -39,11 +43,15 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
     (directory / "component.json").write_text(canonical({"kind": kind, "name": name}))
 
 
-def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], golden: Golden) -> None:
-    """Write both data directories, ``preprocessor/`` and ``model/`` (with the golden batch); ``names`` are the components' names."""
+def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], golden: Golden, backtest: pd.DataFrame) -> None:
+    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names.
+
+    With the model go the golden batch and the backtest that the pair is promoted by.
+    """
     write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
     write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
     (directory / "model" / "golden.json").write_text(golden.to_json())
+    backtest.to_parquet(directory / "model" / BACKTEST, index=False)
 
 
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:

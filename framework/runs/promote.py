@@ -5,32 +5,68 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pandas as pd
+
 from framework.errors import ConfigError, RefusedError
-from framework.interfaces.registry import Registry
+from framework.gate import Check, judge
+from framework.interfaces.registry import ProvenPair, Registry
 from framework.interfaces.values import PairVersion
-from framework.loading import load_pair
+from framework.loading import open_proven
+from framework.pairing import BACKTEST
 from framework.run import Run
 
 
 def promote(run: Run) -> dict[str, Any]:
-    """The pair is ``version=N``, by default the newest."""
+    """The pair is ``version=N``, by default the newest. ``force=true reason="…"`` overrules the gate, never the proof."""
     config = run.config
     alias = required_alias(run)
+    if config.force and not config.reason:
+        raise ConfigError('reason: missing; force=true needs one, such as reason="hotfix".')
     registry: Registry = run.make("registry")
     candidate = registry.resolve(config.name, str(config.version or "latest"))
     incumbent = current(registry, config.name, alias)
-    verdict: dict[str, Any] = {"passed": True, "candidate": candidate.version, "incumbent": incumbent and incumbent.version, "checks": []}
-    try:
-        load_pair(registry, run.plugins, config.name, str(candidate.version))
-    except RefusedError as error:
-        verdict |= {"passed": False, "checks": [{"check": "proof", "passed": False, "detail": str(error)}]}
-        registry.refuse(config.name, alias, candidate.version, str(error), verdict)
-        raise RefusedError(str(error), verdict) from error
-    verdict["checks"].append({"check": "proof", "passed": True, "detail": "every byte proven, golden batch replayed"})
+    checks = _checks(run, registry, candidate, incumbent)
+    failed = [check for check in checks if not check.passed]
+    proven = not any(check.check == "proof" for check in failed)
+    verdict: dict[str, Any] = {
+        "passed": not failed,
+        "forced": bool(failed) and config.force and proven,
+        "candidate": candidate.version,
+        "incumbent": incumbent.version if incumbent else None,
+        "checks": [check.as_dict() for check in checks],
+    }
     path = run.directory / "verdict.json"
     path.write_text(json.dumps(verdict, indent=1))
     run.record.artifacts.append(path)
+    for check in checks:
+        run.say(f"gate: {'passed' if check.passed else 'FAILED'}: {check.check}: {check.detail}")
+    if failed and not verdict["forced"]:
+        reason = "; ".join(f"{check.check}: {check.detail}" for check in failed)
+        registry.refuse(config.name, alias, candidate.version, reason, verdict)
+        raise RefusedError(f"version {candidate.version} of '{config.name}' is not promoted to '{alias}': {reason}", verdict)
     return move(run, registry, alias, candidate, incumbent, config.reason, verdict)
+
+
+def _checks(run: Run, registry: Registry, candidate: PairVersion, incumbent: PairVersion | None) -> list[Check]:
+    """Proof first: of a pair that is not proven nothing is read."""
+    try:
+        proven = registry.fetch(candidate)
+        pair = open_proven(proven, run.plugins).pair
+    except RefusedError as error:
+        return [Check("proof", False, None, None, str(error))]
+    checks = [Check("proof", True, None, None, "every byte proven, golden batch replayed")]
+    before: ProvenPair | None = None
+    if incumbent is not None and incumbent.version != candidate.version:
+        try:
+            before = registry.fetch(incumbent)
+        except RefusedError as error:  # a broken incumbent must not keep a good candidate out
+            run.say(f"gate: the incumbent cannot be proven and is not compared: {error}")
+    tables = [pd.read_parquet(p.model / BACKTEST) if p is not None else None for p in (proven, before)]
+    assert tables[0] is not None
+    checks += judge(run.config.gate, tables[0], tables[1], pair.schema.entity_keys)
+    for more in run.plugins.hook.gate(run=run, candidate=proven, incumbent=before):
+        checks += more
+    return checks
 
 
 def required_alias(run: Run) -> str:

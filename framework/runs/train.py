@@ -31,7 +31,7 @@ def train(run: Run) -> dict[str, Any]:
     pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
     directory = run.directory / "pair"
     names = {half: config.component(half).name for half in ("preprocessor", "model")}
-    write_pair(directory, pair, names, golden_batch(pair, panel))
+    write_pair(directory, pair, names, golden_batch(pair, panel), evaluation.result.table())
     draft = PairDraft(directory / "preprocessor", directory / "model", schema, config.text, requirements(pair.preprocessor, pair.model))
     version = registry.register(draft, run.id)
     run.plugins.hook.pair_registered(run=run, pair=version)

@@ -1,0 +1,119 @@
+"""The gate of a promotion: the candidate beside the incumbent and the seasonal naive, on the same windows and the same rows.
+
+What is compared are the rolling-origin backtests that travel with the pairs: each forecast there was made by a fit that knew
+nothing after its origin, which is not true of the registered pair itself on any past window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.config import GateConfig
+from framework.errors import ConfigError
+from framework.interfaces.values import TIME, Float64
+from framework.metrics import POINT_METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a verdict. ``value`` must not exceed ``limit``."""
+
+    check: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    detail: str
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def common_windows(candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of both backtests that are about the same series, origin, step and target and are known in both, in one order."""
+    on = [*keys, "origin", TIME, "step", "target"]
+    known = [
+        table[np.isfinite(table["actual"]) & np.isfinite(table["mean"]) & np.isfinite(table["baseline"])]
+        for table in (candidate, incumbent)
+    ]
+    left, right = (table.set_index(on) for table in known)
+    index = left.index.intersection(right.index)
+    return left.loc[index].reset_index(), right.loc[index].reset_index()
+
+
+def judge(config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame | None, keys: tuple[str, ...]) -> list[Check]:
+    """Every check of the config. ``incumbent`` is None when the alias points at nothing yet."""
+    if config.metric not in POINT_METRICS:
+        raise ConfigError(f"gate.metric: '{config.metric}' is not one of {', '.join(POINT_METRICS)}.")
+    checks: list[Check] = []
+    known = candidate[np.isfinite(candidate["actual"]) & np.isfinite(candidate["mean"]) & np.isfinite(candidate["baseline"])]
+    for target in dict.fromkeys(candidate["target"]):
+        mine = known[known["target"] == target]
+        naive = _score(config.metric, mine, "baseline")
+        checks.append(_compare(f"{target}: {config.metric} against seasonal naive", mine, config, naive, config.baseline_margin))
+        if config.bias is not None:
+            size = float(np.abs(mine["actual"]).mean())
+            value = abs(_score("bias", mine, "mean")) / size if size else float("nan")
+            checks.append(_limit(f"{target}: bias relative to the mean actual", value, config.bias, len(mine)))
+        if config.coverage is not None:
+            checks += _coverage(target, mine, config.coverage)
+        if incumbent is None:
+            continue
+        new, old = common_windows(mine, incumbent[incumbent["target"] == target], keys)
+        if not len(new):
+            detail = "the backtests of candidate and incumbent have no window in common; backtest both on the same origins, or force=true"
+            checks.append(Check(f"{target}: {config.metric} against the incumbent", False, None, None, detail))
+            continue
+        name = f"{target}: {config.metric} against the incumbent"
+        checks.append(_compare(name, new, config, _score(config.metric, old, "mean"), config.margin))
+        if config.worst_series is not None:
+            checks.append(_worst_series(f"{target}: worst series", new, old, keys, config))
+    return checks
+
+
+def _score(metric: str, rows: pd.DataFrame, column: str) -> float:
+    def array(name: str) -> Float64:
+        return rows[name].to_numpy(dtype=np.float64)
+
+    return POINT_METRICS[metric](array("actual"), array(column), array("scale"))
+
+
+def _compare(name: str, rows: pd.DataFrame, config: GateConfig, reference: float, margin: float) -> Check:
+    """Lower is better for every metric but bias, which is judged by its size."""
+    value = _score(config.metric, rows, "mean")
+    if config.metric == "bias":
+        value, reference = abs(value), abs(reference)
+    return _limit(name, value, reference * (1 + margin), len(rows))
+
+
+def _limit(name: str, value: float, limit: float, rows: int) -> Check:
+    passed = bool(value <= limit)  # a figure that is unknown (NaN) does not pass
+    known = [float(v) if np.isfinite(v) else None for v in (value, limit)]
+    return Check(name, passed, known[0], known[1], f"{value:.4g} {'<=' if passed else '>'} {limit:.4g} on {rows} rows")
+
+
+def _coverage(target: str, rows: pd.DataFrame, tolerance: float) -> list[Check]:
+    """Share of actuals below each quantile, beside its level."""
+    checks = []
+    for column in [c for c in rows.columns if c.startswith("q") and c[1:].replace(".", "", 1).isdigit()]:
+        level = float(column[1:])
+        share = float((rows["actual"] <= rows[column]).mean())
+        checks.append(_limit(f"{target}: calibration of {column}", abs(share - level), tolerance, len(rows)))
+    return checks
+
+
+def _worst_series(name: str, new: pd.DataFrame, old: pd.DataFrame, keys: tuple[str, ...], config: GateConfig) -> Check:
+    """The largest ratio of a series' mean absolute error to the incumbent's on that series."""
+    assert config.worst_series is not None
+    errors = [(table["mean"] - table["actual"]).abs().groupby([table[k] for k in keys]).mean() for table in (new, old)]
+    ratio = (errors[0] / errors[1].replace(0.0, np.nan)).dropna()
+    if ratio.empty:
+        return Check(name, True, None, config.worst_series, "the incumbent has no error in any series")
+    check = _limit(name, float(ratio.max()), config.worst_series, len(new))
+    worst = ratio.idxmax()
+    return Check(name, check.passed, check.value, check.limit, f"{worst}: {check.detail}")
