@@ -71,7 +71,7 @@ def report(run: Run) -> Path | None:
 
 
 @hookspec
-def gate(run: Run, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check] | None:  # type: ignore[empty-body]
+def gate(run: Run, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check] | None:
     """Called by a promotion after the core's own checks, with both pairs proven. Return further checks; one that failed refuses."""
 
 
