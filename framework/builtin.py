@@ -11,6 +11,8 @@ _RUNS = {
     "backtest": "rolling-origin backtest and report, nothing registered",
     "promote": "move an alias to a pair that passes its gates",
     "rollback": "move an alias back to the pair before",
+    "alias": "point any alias at a proven pair, without a gate",
+    "reproduce": "rebuild a pair from what it recorded and compare every byte",
     "serve": "serve a proven pair over HTTP",
     "predict": "forecast to a Parquet file",
     "pairs": "list the registered pairs",

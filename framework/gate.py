@@ -34,13 +34,15 @@ class Check:
         return asdict(self)
 
 
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows on which model and baseline can both be judged."""
+    return table[np.isfinite(table[["actual", "mean", "baseline"]]).all(axis=1)]
+
+
 def common_windows(candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of both backtests that are about the same series, origin, step and target and are known in both, in one order."""
     on = [*keys, "origin", TIME, "step", "target"]
-    known = [
-        table[np.isfinite(table["actual"]) & np.isfinite(table["mean"]) & np.isfinite(table["baseline"])]
-        for table in (candidate, incumbent)
-    ]
+    known = [_judged(table) for table in (candidate, incumbent)]
     left, right = (table.set_index(on) for table in known)
     index = left.index.intersection(right.index)
     return left.loc[index].reset_index(), right.loc[index].reset_index()
@@ -51,7 +53,7 @@ def judge(config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame |
     if config.metric not in POINT_METRICS:
         raise ConfigError(f"gate.metric: '{config.metric}' is not one of {', '.join(POINT_METRICS)}.")
     checks: list[Check] = []
-    known = candidate[np.isfinite(candidate["actual"]) & np.isfinite(candidate["mean"]) & np.isfinite(candidate["baseline"])]
+    known = _judged(candidate)
     for target in dict.fromkeys(candidate["target"]):
         mine = known[known["target"] == target]
         naive = _score(config.metric, mine, "baseline")

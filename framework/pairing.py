@@ -11,6 +11,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,19 @@ if TYPE_CHECKING:
 
 MANIFEST = "pair.json"
 BACKTEST = "backtest.parquet"
+DATA = "data.json"
 HALVES = ("preprocessor", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a pair is trusted by later: the golden batch before it answers, the backtest (its long table) before it is promoted, the
+    fingerprints of source and panel (:mod:`framework.fingerprint`) when it is rebuilt.
+    """
+
+    golden: Golden
+    backtest: pd.DataFrame
+    data: dict[str, dict[str, str]]
 
 
 def canonical(value: Any) -> str:
@@ -43,15 +56,16 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
     (directory / "component.json").write_text(canonical({"kind": kind, "name": name}))
 
 
-def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], golden: Golden, backtest: pd.DataFrame) -> None:
+def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: Evidence) -> None:
     """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names.
 
-    With the model go the golden batch and the backtest that the pair is promoted by.
+    The evidence goes with the model.
     """
     write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
     write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
-    (directory / "model" / "golden.json").write_text(golden.to_json())
-    backtest.to_parquet(directory / "model" / BACKTEST, index=False)
+    (directory / "model" / "golden.json").write_text(evidence.golden.to_json())
+    evidence.backtest.to_parquet(directory / "model" / BACKTEST, index=False)
+    (directory / "model" / DATA).write_text(canonical(evidence.data))
 
 
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:

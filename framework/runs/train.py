@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from framework.evaluate import evaluate
+from framework.fingerprint import panel_fingerprint
 from framework.fit import fit_pair
 from framework.golden import Golden
 from framework.interfaces.registry import PairDraft, Registry
-from framework.interfaces.values import OK
+from framework.interfaces.values import OK, Schema
 from framework.pair import Pair
-from framework.pairing import write_pair
+from framework.pairing import HALVES, Evidence, write_pair
 from framework.panel import Panel
 from framework.provenance import requirements
 from framework.run import Run
@@ -23,20 +26,26 @@ GOLDEN_TOLERANCE = 1e-5
 
 
 def train(run: Run) -> dict[str, Any]:
-    config = run.config
     registry: Registry = run.make("registry")
     evaluation = evaluate(run)
-    panel, schema = evaluation.panel, evaluation.schema
-    run.say(f"fit on all rows up to {panel.times.max()}")
-    pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
-    directory = run.directory / "pair"
-    names = {half: config.component(half).name for half in ("preprocessor", "model")}
-    write_pair(directory, pair, names, golden_batch(pair, panel), evaluation.result.table())
-    draft = PairDraft(directory / "preprocessor", directory / "model", schema, config.text, requirements(pair.preprocessor, pair.model))
+    run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
+    draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
     version = registry.register(draft, run.id)
     run.plugins.hook.pair_registered(run=run, pair=version)
     run.say(f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}")
-    return {"pair": {"name": version.name, "version": version.version, "digest": version.digest}, **evaluation.body}
+    pair = {"name": version.name, "version": version.version, "digest": version.digest}
+    return {"pair": pair, **evaluation.body, "tracking": run.record.facts.get("tracking")}
+
+
+def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, directory: Path) -> PairDraft:
+    """Fit on all of ``panel`` and write both halves below ``directory``."""
+    config = run.config
+    pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
+    names = {half: config.component(half).name for half in HALVES}
+    data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
+    write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))
+    pinned = requirements(pair.preprocessor, pair.model)
+    return PairDraft(directory / "preprocessor", directory / "model", schema, config.text, pinned)
 
 
 def golden_batch(pair: Pair, panel: Panel) -> Golden:

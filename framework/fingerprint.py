@@ -1,0 +1,31 @@
+"""Fingerprints of data: short texts that are equal for equal data and say where data differ."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from framework.panel import Panel
+
+
+def panel_fingerprint(panel: Panel) -> dict[str, str]:
+    """``{"2013-02": sha256}``: one for each calendar month (UTC), over keys, times and every value of its rows."""
+    months = panel.times.astype("M8[M]")
+    prints = {}
+    for month in np.unique(months):
+        rows = months == month
+        digest = hashlib.sha256()
+        digest.update("\x1f".join(map("\x1e".join, panel.static[rows].tolist())).encode())
+        for values in (panel.times[rows].astype(np.int64), panel.past[rows], panel.known[rows]):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        prints[str(month)] = digest.hexdigest()
+    return prints
+
+
+def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | None:
+    """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two fingerprints differ."""
+    for key in sorted({*recorded, *found}):
+        if recorded.get(key) != found.get(key):
+            return f"{key} {'is missing' if key not in found else 'is new' if key not in recorded else 'was changed'}"
+    return None

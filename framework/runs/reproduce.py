@@ -1,0 +1,49 @@
+"""``run=reproduce alias=NAME``: rebuild a pair from what it recorded and say whether it is the same, or what differs first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from framework.config import build_config
+from framework.errors import RefusedError
+from framework.features import Features
+from framework.fingerprint import first_difference, panel_fingerprint
+from framework.interfaces.registry import Registry
+from framework.interfaces.values import Schema
+from framework.pairing import BACKTEST, DATA, HALVES, hash_files
+from framework.run import Run
+from framework.runs.train import draft_pair
+
+
+def reproduce(run: Run) -> dict[str, Any]:
+    """The pair is ``alias``, or ``version=N``, or the newest. Same source, same panel, same config and seed must give the same bytes."""
+    config = run.config
+    registry: Registry = run.make("registry")
+    reference = config.alias or str(config.version or "latest")
+    proven = registry.fetch(registry.resolve(config.name, reference))
+    recorded = OmegaConf.create(proven.config)
+    assert isinstance(recorded, DictConfig)
+    again = replace(run, config=build_config(recorded, run.plugins))
+    data: dict[str, dict[str, str]] = json.loads((proven.model / DATA).read_text())
+    which = f"version {proven.version.version} of '{config.name}' ({reference})"
+
+    changed = first_difference(data["source"], again.make("source").fingerprint())
+    panel = Features(again.config, again.make("retrieval")).panel()
+    part = first_difference(data["panel"], panel_fingerprint(panel))
+    if part is not None:
+        origin = f" (source: {changed})" if changed else " (the source files are as recorded: the store was changed, or ingested otherwise)"
+        raise RefusedError(f"{which} cannot be rebuilt: training rows of {part}{origin}.")
+    schema = Schema.model_validate_json((proven.model / "schema.json").read_text())
+    draft = draft_pair(again, panel, schema, pd.read_parquet(proven.model / BACKTEST), run.directory / "pair")
+    for half in HALVES:
+        difference = first_difference(hash_files(getattr(proven, half)), hash_files(getattr(draft, half)))
+        if difference is not None:
+            raise RefusedError(f"{which} was rebuilt from the same rows, and differs: {half} half: {difference}.")
+    run.say(f"{which} was rebuilt: every byte of both halves is the same")
+    pair = proven.version
+    return {"pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}, "equal": True}
