@@ -36,7 +36,7 @@ class Check:
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """The rows on which model and baseline can both be judged."""
-    return table[np.isfinite(table[["actual", "mean", "baseline"]]).all(axis=1)]
+    return table[table[["actual", "mean", "baseline"]].notna().all(axis=1)]
 
 
 def common_windows(candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
