@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MANIFEST = "pair.json"
 BACKTEST = "backtest.parquet"
 DATA = "data.json"
+FEATURES = "features.json"
 HALVES = ("preprocessor", "model")
 
 
@@ -59,10 +60,13 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
 def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: Evidence) -> None:
     """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names.
 
-    The evidence goes with the model.
+    Both halves name the arrays between them (``features.json``), so that each can be asked on its own. The evidence goes with the model.
     """
     write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
     write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
+    names_between = {part: list(getattr(pair.preprocessor, f"{part}_names")) for part in ("past", "future", "static")}
+    for half in HALVES:
+        (directory / half / FEATURES).write_text(canonical(names_between))
     (directory / "model" / "golden.json").write_text(evidence.golden.to_json())
     evidence.backtest.to_parquet(directory / "model" / BACKTEST, index=False)
     (directory / "model" / DATA).write_text(canonical(evidence.data))
