@@ -39,7 +39,8 @@ class Model(ABC):
     def predict(self, windows: Windows) -> Float64:
         """``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then Schema.quantiles in rising order, monotone.
 
-        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer.
+        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer. A server
+        may call it from several threads at once.
         """
 
     @property

@@ -18,7 +18,7 @@ Progress = Callable[[str], None]
 class RetrievalStrategy(ABC):
     """Where features come from. The constructor stores its options and does nothing else."""
 
-    #: Steps of history that ``context`` can give; None for any number.
+    #: Steps of history that ``context`` can give; None for any number, 0 when it looks nothing up (a request must bring its rows).
     max_context_length: ClassVar[int | None] = None
 
     def __init__(self, options: Any) -> None:

@@ -1,0 +1,1 @@
+"""The request pipeline and the HTTP application that every serving backend shares."""

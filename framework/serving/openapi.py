@@ -1,0 +1,179 @@
+"""The OpenAPI document of one pair: its real columns and types, and examples from its golden batch that work when pasted."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from framework.frequency import Frequency
+from framework.golden import Golden
+from framework.interfaces.values import (
+    ERROR,
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    STALE,
+    TIME,
+    UNKNOWN_ENTITY,
+    Float64,
+    PairVersion,
+    Schema,
+)
+from framework.serving.times import format_times
+
+_TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
+_WHEN = {"type": "string", "format": "date-time", "description": "ISO 8601; without an offset it is UTC"}
+_AT = {"anyOf": [_WHEN, {"type": "null"}], "default": None, "description": "As known at this time; null: the newest"}
+_NUMBERS = {"type": "array", "items": _NUMBER}
+_STATUSES = [OK, UNKNOWN_ENTITY, MISSING_FEATURE, STALE, SHORT_HISTORY, ERROR]
+_REFUSALS = {
+    "400": "The body is not JSON",
+    "413": "The body is too large or has too many rows",
+    "415": "The body is not declared as JSON",
+    "422": "The body is not what the schema says; the path names the field",
+    "503": "Too many requests at once, or the feature store does not answer; Retry-After says when to try again",
+}
+
+
+def describe(schema: Schema, version: PairVersion, golden: Golden) -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    payload, entity = example_payload(schema, golden), _entity(schema, golden)
+    history = "Each row is a window of its own." if schema.context_length == 1 else _history(schema)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"Forecasts of '{schema.name}'",
+            "version": str(version.version),
+            "description": f"{', '.join(schema.targets)}: {schema.horizon} steps of {schema.frequency} ahead. Digest {version.digest}.",
+        },
+        "paths": {
+            "/predict": _post("Forecast from rows in the request", history, "PredictRequest", payload),
+            "/predict/feast": _post("Forecast one entity from the feature store", "", "EntityRequest", {"entity": entity, "at": None}),
+            "/predict/feast/batch": _post(
+                "Forecast many entities from the feature store",
+                "One forecast per entity, in order, each with its own status.",
+                "EntitiesRequest",
+                {"entities": [entity], "at": None},
+            ),
+            "/health/live": _get("Whether the process answers"),
+            "/health/ready": _get("Whether a proven pair is loaded"),
+            "/pair": _get("The pair that answers: version, alias, digest, schema"),
+            "/metrics": _get("Prometheus text"),
+        },
+        "components": {"schemas": _schemas(schema)},
+    }
+
+
+def _history(schema: Schema) -> str:
+    return (
+        f"Consecutive rows of one entity, one a step ({schema.frequency}), are its history; its last {schema.context_length} are used, "
+        "with fewer the status is short_history."
+    )
+
+
+def _post(summary: str, description: str, body: str, example: Any) -> dict[str, Any]:
+    def content(name: str, **more: Any) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, **more}}
+
+    return {
+        "post": {
+            "summary": summary,
+            "description": description,
+            "requestBody": {"required": True, "content": content(body, example=example)},
+            "responses": {
+                "200": {"description": "The forecasts, in order", "content": content("Answer")},
+                **{status: {"description": why, "content": content("Error")} for status, why in _REFUSALS.items()},
+            },
+        }
+    }
+
+
+def _get(summary: str) -> dict[str, Any]:
+    return {"get": {"summary": summary, "responses": {"200": {"description": summary}}}}
+
+
+def _object(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _array(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _schemas(schema: Schema) -> dict[str, Any]:
+    nullable = {"anyOf": [_NUMBER, {"type": "null"}]}
+    columns: dict[str, Any] = dict.fromkeys(schema.static, _TEXT)
+    columns |= {TIME: _WHEN, **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past}}
+    entity = _object(dict.fromkeys(schema.entity_keys, _TEXT))
+    request = {"rows": _array(_ref("Row")), "columns": _ref("Columns")}
+    schemas: dict[str, Any] = {
+        "Row": _object(columns),
+        "Columns": _object({name: _array(kind) for name, kind in columns.items()}),
+        "Entity": entity,
+        "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT}, ("at",)),
+        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT}, ("at",)),
+        **_answers(schema),
+    }
+    if schema.known:
+        keys = {**entity["properties"], TIME: _WHEN}
+        schemas["Future"] = _object({**keys, **dict.fromkeys(schema.known, _NUMBER)})
+        request["future"] = _array(_ref("Future"))
+    schemas["PredictRequest"] = {**_object(request, ("rows", "columns")), "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}]}
+    return schemas
+
+
+def _answers(schema: Schema) -> dict[str, Any]:
+    quantiles = _object({str(q): _NUMBERS for q in schema.quantiles})
+    target = _object({"mean": _NUMBERS, "quantiles": quantiles})
+    forecast = {
+        "entity": _ref("Entity"),
+        "origin": {"anyOf": [_WHEN, {"type": "null"}]},
+        "status": {"type": "string", "enum": _STATUSES},
+        "times": _array(_WHEN),
+        "targets": _object(dict.fromkeys(schema.targets, target), schema.targets),
+        "detail": {"type": ["string", "null"], "description": "Why a status is not ok"},
+    }
+    pair = {"name": _TEXT, "version": {"type": "integer"}, "alias": {"type": ["string", "null"]}, "digest": _TEXT}
+    error = {"path": {"type": ["string", "null"], "description": "The field, such as rows[3].temp"}, "message": _TEXT}
+    return {
+        "Pair": _object(pair),
+        "Forecast": _object(forecast, ("detail",)),
+        "Answer": _object({"pair": _ref("Pair"), "forecasts": _array(_ref("Forecast"))}),
+        "Error": _object({"error": _object(error)}),
+    }
+
+
+def _entity(schema: Schema, golden: Golden) -> dict[str, str]:
+    return dict(zip(schema.entity_keys, golden.context.static[0].tolist(), strict=False))
+
+
+def example_payload(schema: Schema, golden: Golden, window: int = 0) -> dict[str, Any]:
+    """One golden window as a body of ``POST /predict``."""
+    context, frequency = golden.context, Frequency.parse(schema.frequency)
+    origins = context.origins[window : window + 1]
+    static = dict(zip(schema.static, context.static[window].tolist(), strict=True))
+    steps = format_times(frequency.shift(origins, np.arange(1 - schema.context_length, 1)))
+    numbers = _listed(context.past[window])
+    body: dict[str, Any] = {
+        "rows": [{**static, TIME: step, **dict(zip(schema.past, row, strict=True))} for step, row in zip(steps, numbers, strict=True)]
+    }
+    if schema.known:
+        entity = {key: static[key] for key in schema.entity_keys}
+        ahead = format_times(frequency.after(origins, schema.horizon))[0]
+        known = _listed(context.known[window])
+        body["future"] = [
+            {**entity, TIME: step, **dict(zip(schema.known, row, strict=True))} for step, row in zip(ahead, known, strict=True)
+        ]
+    return body
+
+
+def _listed(values: Float64) -> list[list[float | None]]:
+    """Numbers as JSON has them, null for NaN."""
+    return [[None if isnan(number) else number for number in row] for row in values.tolist()]

@@ -1,0 +1,178 @@
+"""The door: request bodies to arrays, by validators compiled from the pair's schema. Wrong input is a 422 with its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec.structs import astuple
+
+from framework.frequency import Frequency
+from framework.interfaces.values import TIME, Context, Float64, Objects, Schema, Times
+from framework.serving.history import cut_windows, future_values
+from framework.serving.refusal import Refusal
+from framework.serving.times import parse_time, parse_times
+
+#: Features are float32 after preprocessing; a number beyond that would become infinite.
+_LARGEST = float(np.finfo(np.float32).max)
+_Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+
+
+def _struct(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
+    """A record with exactly these fields, whatever characters their names have."""
+    listed = list(fields)
+    attributes = [f"f{i}" for i in range(len(listed))]
+    return defstruct(
+        name,
+        [(a, kind) for a, (_, kind) in zip(attributes, listed, strict=True)],
+        rename=dict(zip(attributes, (field for field, _ in listed), strict=True)),
+        forbid_unknown_fields=True,
+        frozen=True,
+        gc=False,
+    )
+
+
+class Decoder:
+    """JSON bytes to one type. Raises a 400 when they are no JSON, a 422 with the path when they are not that type."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def __call__(self, body: bytes) -> Any:
+        try:
+            return self._decode(body)
+        except msgspec.ValidationError as error:
+            raise _explain(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Refusal(400, f"the body is not JSON: {error}", "body") from None
+        except RecursionError:
+            raise Refusal(400, "the body is nested too deeply", "body") from None
+
+
+def _explain(text: str) -> Refusal:
+    """msgspec's "… - at `$.rows[3].temp`" as a refusal; a missing or unknown field becomes part of the path."""
+    message, _, where = text.rpartition(" - at `$") if " - at `$" in text else (text, "", "")
+    path = where.removesuffix("`").removeprefix(".")
+    field = re.match(r"Object (missing required|contains unknown) field `(.*)`$", message, re.DOTALL)
+    if field is None:
+        return Refusal(422, message.replace("`", "'"), path or "body")
+    path = f"{path}.{field[2]}" if path else field[2]
+    return Refusal(422, "a value is required" if field[1] == "missing required" else "unknown field", path)
+
+
+class Payload:
+    """``POST /predict``: rows or columns to a :class:`Context`.
+
+    A row has the static columns (text), ``event_timestamp`` and the past columns (numbers; null only where the schema is
+    nullable). With a context of one step each row is a window of its own; with a longer one the consecutive rows of
+    an entity are its history and its last steps the window.
+    """
+
+    def __init__(self, schema: Schema, max_rows: int) -> None:
+        self._schema, self._max_rows = schema, max_rows
+        self._frequency = Frequency.parse(schema.frequency)
+        self._static = len(schema.static)
+        fields: list[tuple[str, Any]] = [(name, str) for name in (*schema.static, TIME)]
+        fields += [(name, _Number | None if name in schema.nullable else _Number) for name in schema.past]
+        row = _struct("Row", fields)
+        columns = _struct("Columns", [(name, list[kind]) for name, kind in fields])  # type: ignore[valid-type]
+        body: list[Any] = [
+            ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
+            ("columns", columns | UnsetType, UNSET),
+        ]
+        if schema.known:
+            keys: list[tuple[str, Any]] = [(name, str) for name in (*schema.entity_keys, TIME)]
+            future = _struct("Future", [*keys, *((name, _Number) for name in schema.known)])
+            body.append(("future", list[future]))  # type: ignore[valid-type]
+            body = [body[-1], *body[:-1]]  # required fields come first
+        self._decode = Decoder(defstruct("Request", body, forbid_unknown_fields=True, frozen=True))
+
+    def context(self, body: bytes) -> Context:
+        """Raises :class:`Refusal` 400, 413 or 422."""
+        request = self._decode(body)
+        if request.rows is not UNSET:
+            if request.columns is not UNSET:
+                raise Refusal(422, "give either rows or columns", "columns")
+            columns, size = self._from_rows(request.rows)
+
+            def where(name: str, i: int) -> str:
+                return f"rows[{i}].{name}"
+        elif request.columns is not UNSET:
+            columns, size = self._from_columns(request.columns)
+
+            def where(name: str, i: int) -> str:
+                return f"columns.{name}[{i}]"
+        else:
+            raise Refusal(422, "a value is required: rows (a list of objects), or columns (an object of lists)", "rows")
+        static = np.empty((size, self._static), dtype=object)
+        for j in range(self._static):
+            static[:, j] = columns[j]
+        times = parse_times(columns[self._static], lambda i: where(TIME, i))
+        past = np.array(columns[self._static + 1 :], dtype=np.float64).T
+        return self._windows(static, times, past, request, where)
+
+    def _from_rows(self, rows: Sequence[Struct]) -> tuple[Sequence[Any], int]:
+        self._check_size(len(rows), "rows")
+        return list(zip(*map(astuple, rows), strict=True)), len(rows)
+
+    def _from_columns(self, record: Struct) -> tuple[Sequence[Any], int]:
+        columns = astuple(record)
+        names = [*self._schema.static, TIME, *self._schema.past]
+        size = len(columns[0])
+        self._check_size(size, f"columns.{names[0]}")
+        for name, values in zip(names, columns, strict=True):
+            if len(values) != size:
+                raise Refusal(422, f"{len(values)} values, but {size} in columns.{names[0]}", f"columns.{name}")
+        return columns, size
+
+    def _check_size(self, size: int, path: str) -> None:
+        if size > self._max_rows:
+            raise Refusal(413, f"{size} rows, at most {self._max_rows} in one request", path)
+        if size == 0:
+            raise Refusal(422, "at least one row is needed", path)
+
+    def _windows(self, static: Objects, times: Times, past: Float64, request: Any, where: Callable[[str, int], str]) -> Context:
+        schema = self._schema
+        context = cut_windows(schema, self._frequency, static, times, np.ascontiguousarray(past), where)
+        if schema.known:
+            rows = [astuple(row) for row in request.future]
+            if len(rows) > self._max_rows * schema.horizon:
+                raise Refusal(413, f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request", "future")
+            steps = parse_times([row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}")
+            context.known[:] = future_values(schema, self._frequency, context, rows, steps)
+        return context
+
+
+class Entities:
+    """``POST /predict/feast`` and ``/predict/feast/batch``: entity keys to look up, and the time as of which (UTC; None: newest)."""
+
+    def __init__(self, schema: Schema, max_rows: int) -> None:
+        self._keys, self._max_rows = schema.entity_keys, max_rows
+        entity = _struct("Entity", [(key, str) for key in schema.entity_keys])
+        at: tuple[str, Any, None] = ("at", str | None, None)
+        self._one = Decoder(defstruct("One", [("entity", entity), at], forbid_unknown_fields=True))
+        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at], forbid_unknown_fields=True))  # type: ignore[valid-type]
+
+    def one(self, body: bytes) -> tuple[list[dict[str, str]], datetime | None]:
+        request = self._one(body)
+        return [self._record(request.entity)], self._at(request.at)
+
+    def many(self, body: bytes) -> tuple[list[dict[str, str]], datetime | None]:
+        request = self._many(body)
+        if len(request.entities) > self._max_rows:
+            raise Refusal(413, f"{len(request.entities)} entities, at most {self._max_rows} in one request", "entities")
+        if not request.entities:
+            raise Refusal(422, "at least one entity is needed", "entities")
+        return [self._record(entity) for entity in request.entities], self._at(request.at)
+
+    def _record(self, entity: Struct) -> dict[str, str]:
+        return dict(zip(self._keys, astuple(entity), strict=True))
+
+    @staticmethod
+    def _at(text: str | None) -> datetime | None:
+        return None if text is None else parse_time(text, "at").replace(tzinfo=UTC)

@@ -1,0 +1,154 @@
+"""The request pipeline: validate -> retrieve -> preprocess -> predict, written once for every backend.
+
+Each stage is a method of its own, arrays in and arrays out, so that a backend may run them in different processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import DataError, FrameworkError
+from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Windows
+from framework.interfaces.views import FeatureSet
+from framework.pair import Pair
+from framework.serving.metrics import Metrics
+from framework.serving.payload import Payload
+from framework.serving.refusal import Refusal
+
+#: Above either, a request is worked on in a thread.
+INLINE_BYTES, INLINE_WINDOWS = 64 * 1024, 256
+#: How often a failed batch is tried again in parts.
+MAX_ATTEMPTS = 128
+
+log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Stateless beside its parts; the stages may be called from several threads."""
+
+    def __init__(self, pair: Pair, features: FeatureSet, strategy: RetrievalStrategy | None, metrics: Metrics, max_rows: int) -> None:
+        self.pair, self.features, self.strategy, self.metrics = pair, features, strategy, metrics
+        self._payload = Payload(pair.schema, max_rows)
+        self._shape = (pair.schema.horizon, len(pair.schema.targets), 1 + len(pair.schema.quantiles))
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
+
+    def validate(self, body: bytes) -> Context:
+        """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
+        start = perf_counter()
+        context = self._payload.context(body)
+        self.metrics.observe["validate"](perf_counter() - start)
+        return context
+
+    async def retrieve(self, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
+        if self.strategy is None:
+            raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
+        start = perf_counter()
+        try:
+            context = await self.strategy.context(self.features, self.pair.schema, entities, at)
+        except DataError as error:
+            raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
+        self.metrics.observe["retrieve"](perf_counter() - start)
+        return context
+
+    def preprocess(self, context: Context) -> Windows:
+        """Windows that are all ``ok`` to features."""
+        start = perf_counter()
+        windows = self.pair.windows(context)
+        self.metrics.observe["preprocess"](perf_counter() - start)
+        return windows
+
+    def predict(self, windows: Windows) -> Float64:
+        """Features to ``[n, H, T, 1 + Q]``."""
+        start = perf_counter()
+        values = self.pair.predict(windows)
+        self.metrics.observe["predict"](perf_counter() - start)
+        return values
+
+    async def from_payload(self, body: bytes) -> Forecast:
+        """All stages for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
+        if len(body) > INLINE_BYTES:
+            return await self._in_thread(lambda: self.forecast(self.validate(body)))
+        return await self._finish(self.validate(body))
+
+    async def from_entities(self, entities: Sequence[dict[str, str]], at: datetime | None) -> Forecast:
+        """All stages but the first for ``POST /predict/feast`` and its batch."""
+        return await self._finish(await self.retrieve(entities, at))
+
+    async def _finish(self, context: Context) -> Forecast:
+        if len(context) > INLINE_WINDOWS:
+            return await self._in_thread(lambda: self.forecast(context))
+        return self.forecast(context)
+
+    async def _in_thread(self, work: Callable[[], Forecast]) -> Forecast:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def close(self) -> None:
+        """Let go of threads and of the store's connections."""
+        self._threads.shutdown()
+        if self.strategy is not None:
+            await self.strategy.close()
+
+    def forecast(self, context: Context) -> Forecast:
+        """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
+        schema = self.pair.schema
+        status, detail = context.status, context.detail
+        if status.count(OK) == len(context):
+            values, failed = self._attempt(context)
+        else:
+            index = np.array([i for i, word in enumerate(status) if word == OK], dtype=np.int64)
+            values, failed = np.full((len(context), *self._shape), np.nan), {}
+            if len(index):
+                values[index], failures = self._attempt(context.take(index))
+                failed = {int(index[i]): message for i, message in failures.items()}
+        if failed:
+            status = [ERROR if i in failed else word for i, word in enumerate(status)]
+            detail = [failed.get(i, text) for i, text in enumerate(detail)]
+        self.metrics.count_forecasts(status)
+        return Forecast(
+            context.origins,
+            self.pair.frequency.after(context.origins, schema.horizon),
+            context.static[:, : len(schema.entity_keys)],
+            values,
+            schema.targets,
+            schema.quantiles,
+            status,
+            detail,
+        )
+
+    def _attempt(self, context: Context) -> tuple[Float64, dict[int, str]]:
+        """``[n, H, T, 1 + Q]``, NaN where it failed, and why, by window."""
+        try:
+            return self.predict(self.preprocess(context)), {}
+        except FrameworkError as error:
+            return self._isolate(context, error)
+
+    def _isolate(self, context: Context, error: FrameworkError) -> tuple[Float64, dict[int, str]]:
+        """Halve what failed until the windows at fault are alone, or until it is plain that they are many."""
+        values = np.full((len(context), *self._shape), np.nan)
+        failed: dict[int, str] = {}
+        parts: list[tuple[npt.NDArray[np.int64], FrameworkError]] = [(np.arange(len(context)), error)]
+        attempts = 0
+        while parts:
+            part, error = parts.pop()
+            if len(part) == 1 or attempts >= MAX_ATTEMPTS:
+                failed |= dict.fromkeys(part.tolist(), str(error))
+                continue
+            for half in np.array_split(part, 2):
+                attempts += 1
+                try:
+                    values[half] = self.predict(self.preprocess(context.take(half)))
+                except FrameworkError as again:
+                    parts.append((half, again))
+        log.warning("%d of %d windows failed, the first of them: %s", len(failed), len(context), failed[min(failed)])
+        return values, failed

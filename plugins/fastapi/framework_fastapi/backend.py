@@ -1,0 +1,100 @@
+"""The shared application under uvicorn: takes the address first, announces when it answers, drains when it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from framework.errors import FrameworkError
+from framework.interfaces.serving import ServingBackend
+from framework.serving.deployment import Deployment
+from framework.serving.http import create_app
+from framework.serving.metrics import Metrics
+from framework.serving.pipeline import Pipeline
+from framework_fastapi import FastapiOptions
+
+_BACKLOG = 2048
+
+
+class FastapiBackend(ServingBackend):
+    """One process; small requests on the event loop, large ones in threads."""
+
+    options: FastapiOptions
+
+    def serve(self, deployment: Deployment) -> None:
+        options = self.options
+        with bind(options.host, options.port) as listener:
+            metrics = Metrics(deployment.version, deployment.alias)
+            pipeline = Pipeline(deployment.pair, deployment.features, deployment.strategy, metrics, options.max_rows)
+            app = create_app(pipeline, deployment.version, deployment.alias, deployment.golden, options)
+            config = uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop",
+                ws="none",
+                log_config=None,
+                log_level=options.log_level,
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=max(1, round(options.graceful_timeout)),
+            )
+            server = _Server(config, lambda: deployment.announce(_url(options.host, listener)))
+            with _signals_end_quietly():
+                server.run(sockets=[listener])
+            if not server.started:
+                raise FrameworkError(f"the server on {_url(options.host, listener)} did not start; its log above says why.")
+
+
+class _Server(uvicorn.Server):
+    """Says when it is up."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises :class:`FrameworkError` in one line when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)  # under SO_REUSEADDR bind alone also succeeds for a second server
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise FrameworkError(f"port {port} on {host} is in use; set serving.port=… (0 for any that is free).") from error
+        raise FrameworkError(f"cannot listen on {host}:{port}: {error.strerror}; set serving.host and serving.port.") from error
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it again once it has drained; a stop that was asked for is not a failure."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
