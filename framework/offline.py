@@ -59,9 +59,10 @@ class OfflineStore:
         if not path.is_file():
             raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
         try:
-            return pq.read_table(path).to_pandas()
+            rows: pd.DataFrame = pq.read_table(path).to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error
+        return rows
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """Add ``rows``; one with the key and the time of a stored or an earlier row replaces it. Returns how many were given, distinct.

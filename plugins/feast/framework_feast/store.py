@@ -1,0 +1,70 @@
+"""The feature store of a configuration: checked, opened once, kept in step with the declared views."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from feast import FeatureStore, RepoConfig
+
+from framework.errors import ConfigError, DataError
+from framework.interfaces.views import FeatureSet
+from framework.offline import OfflineStore
+from framework_feast.definitions import feast_objects
+
+#: The dask store drops a row whose feature is older than its ttl, joins rows of equal key and time, and takes the older value of a tie.
+_INEXACT = ("file", "dask")
+
+
+def open_store(content: Mapping[str, Any]) -> FeatureStore:
+    """A store from the content of a feature_store.yaml. Raises :class:`ConfigError` for one whose answers would be wrong."""
+    offline = content.get("offline_store")
+    kind = offline.get("type") if isinstance(offline, Mapping) else offline
+    if kind is None or kind in _INEXACT:
+        raise ConfigError(
+            f"feature_store.offline_store.type: '{kind or 'dask, the default'}' loses rows in point-in-time joins; use duckdb."
+        )
+    if not content.get("materialization", {}).get("pull_latest_features"):
+        raise ConfigError(
+            "feature_store.materialization.pull_latest_features: must be true; otherwise every row is written online, in any order, "
+            "and an older one can win."
+        )
+    try:
+        return FeatureStore(config=RepoConfig(**content))
+    except Exception as error:  # pydantic's, or one of Feast's many own
+        raise ConfigError(f"feature_store: Feast does not accept it: {line(error)}") from error
+
+
+def apply(store: FeatureStore, features: FeatureSet, offline: OfflineStore) -> None:
+    """Register the declared views. One process at a time: the registry is a file that is read, changed and written back."""
+    offline.root.mkdir(parents=True, exist_ok=True)
+    with (offline.root / "feast-apply.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with quiet(), failing("apply"):
+            store.refresh_registry()  # what another process has registered stays
+            store.apply(feast_objects(features, offline))  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Feast prints; standard output belongs to the result."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Whatever the SDK raises, as one line."""
+    try:
+        yield
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:
+        raise DataError(f"retrieval=feast: {what}: {type(error).__name__}: {line(error)}") from error
+
+
+def line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
