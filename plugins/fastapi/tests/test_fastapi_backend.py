@@ -1,0 +1,61 @@
+"""The FastAPI backend: the shared contract, and what is its own: the address."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from framework_fastapi.backend import bind
+
+from framework.errors import FrameworkError
+from framework.plugins import load_plugins
+from framework.testing.serving import ServingContract
+
+
+@pytest.mark.xdist_group("fastapi")
+class TestFastapi(ServingContract):
+    backend = "fastapi"
+    options = {"port": 0}  # noqa: RUF012  a constant
+
+
+def test_a_port_in_use_is_one_line_that_says_what_next(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(FrameworkError, match=rf"^port {port} on 127.0.0.1 is in use; set serving.port="):
+            bind("127.0.0.1", port)
+        command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps({"port": port}), str(tmp_path), "none"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr.splitlines()[-1]
+
+
+def test_a_host_that_is_not_here_is_one_line() -> None:
+    with pytest.raises(FrameworkError, match=r"^cannot listen on 192\.0\.2\.1:8000: .*set serving.host"):
+        bind("192.0.2.1", 8000)
+
+
+def test_a_socket_of_a_server_that_stopped_can_be_had_again() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+    bind("127.0.0.1", port).close()
+
+
+def test_options_name_the_wrong_key() -> None:
+    options = load_plugins().find("serving", "fastapi").options
+    with pytest.raises(ValueError, match="max_rows"):
+        options(max_rows=0)
+    with pytest.raises(ValueError, match="prot"):
+        options(prot=1)
+
+
+def test_offering_the_backend_imports_nothing_heavy() -> None:
+    code = "import framework_fastapi, sys; print([m for m in ('uvicorn', 'fastapi', 'msgspec', 'pandas', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,93 @@
+"""The pipeline: statuses, failures kept to the windows at fault, the loop left free."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from framework.errors import FrameworkError
+from framework.interfaces.options import Options
+from framework.interfaces.values import Context
+from framework.pair import Pair
+from framework.serving import pipeline as pipeline_module
+from framework.serving.metrics import Metrics
+from framework.serving.openapi import example_payload
+from framework.serving.pipeline import Pipeline
+from framework.testing import fakes
+from framework.testing.serving import VERSION, make_features
+
+
+def make_pipeline(pair: Pair) -> Pipeline:
+    return Pipeline(pair, make_features(), fakes.FakeRetrieval(Options()), Metrics(VERSION, "production"), 2000)
+
+
+def context_of(n: int, **named: int) -> Context:
+    """``n`` windows; ``BROKEN=3`` gives window 3 that static value."""
+    schema = fakes.make_schema()
+    static = np.array([[f"a{i}", "b", "c"] for i in range(n)], dtype=object)
+    for value, i in named.items():
+        static[i, 2] = value
+    return fakes.make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=1)
+
+
+def test_a_forecast_is_the_pairs_own_bit_for_bit_whatever_the_statuses() -> None:
+    pair, _ = fakes.make_pair()
+    context = context_of(40)
+    context.status[3], context.detail[3] = "stale", "4 days old"
+    served, own = make_pipeline(pair).forecast(context), pair.forecast(context)
+    np.testing.assert_array_equal(served.values, own.values)
+    assert (served.status, served.detail) == (own.status, own.detail)
+    assert served.entities.tolist() == own.entities.tolist()
+    np.testing.assert_array_equal(served.times, own.times)
+
+
+def test_only_the_windows_at_fault_get_the_status_error() -> None:
+    pair, _ = fakes.make_pair()
+    context = context_of(90, BROKEN=17)
+    context.status[2] = "stale"
+    served = make_pipeline(pair).forecast(context)
+    assert [i for i, status in enumerate(served.status) if status == "error"] == [17]
+    assert "BROKEN" in str(served.detail[17])
+    good = [i for i in range(90) if i not in (2, 17)]
+    np.testing.assert_array_equal(served.values[good], pair.forecast(context.take(np.array(good))).values)
+    assert np.isnan(served.values[[2, 17]]).all()
+    assert context.status.count("error") == 0, "the context of the caller was changed"
+
+
+def test_a_model_that_fails_for_all_is_asked_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, _ = fakes.make_pair()
+    calls = 0
+
+    def predict(_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise FrameworkError("the model is broken.")
+
+    monkeypatch.setattr(pair.model, "predict", predict)
+    served = make_pipeline(pair).forecast(context_of(2000))
+    assert set(served.status) == {"error"}
+    assert calls <= pipeline_module.MAX_ATTEMPTS + 3
+
+
+def test_a_large_request_leaves_the_event_loop_free() -> None:
+    pair, golden = fakes.make_pair()
+    row = {**example_payload(pair.schema, golden)["rows"][0], "season": fakes.SLOW}
+    body = orjson.dumps({"rows": [row] * 1500})
+
+    async def longest_pause() -> float:
+        pipeline = make_pipeline(pair)
+        work = asyncio.create_task(pipeline.from_payload(body))
+        longest, before = 0.0, time.perf_counter()
+        while not work.done():
+            await asyncio.sleep(0.001)
+            longest, before = max(longest, time.perf_counter() - before), time.perf_counter()
+        assert len((await work).status) == 1500
+        await pipeline.close()
+        return longest
+
+    assert asyncio.run(longest_pause()) < 0.3
