@@ -25,11 +25,13 @@ class FilesOptions(Options):
     """``files``: ``{alias: place}``: a file, a directory, a glob, or ``package://name/path`` for a file inside an installed package.
 
     CSV (plain, ``.gz``, ``.zip``) or Parquet. ``null_values``: texts of a CSV that mean null.
+    ``sample_size``: rows of a CSV that decide the types of its columns, -1 for all: slower, for a file whose later rows differ.
     """
 
     files: dict[str, str]
     tables: dict[str, Table] = Field(default_factory=dict)
     null_values: tuple[str, ...] = ("",)
+    sample_size: int = 100_000
 
     @model_validator(mode="after")
     def _tables_have_files(self) -> FilesOptions:

@@ -80,17 +80,18 @@ class FilesSource(Source):
             made = "TABLE" if kinds == {"csv"} or packed else "VIEW"
             try:
                 if kinds == {"csv"}:
-                    # the whole of a column decides its type, so that a late text does not fail a number
                     relation = self._connection.read_csv(
                         [str(p) for p in parts],  # type: ignore[arg-type]  # the stubs know one path only
                         header=True,
-                        sample_size=-1,
+                        sample_size=self.options.sample_size,
                         na_values=list(self.options.null_values),
                         union_by_name=True,
                     )
                 else:
                     relation = self._connection.read_parquet([str(p) for p in parts], union_by_name=True)
                 relation.create(_name(alias)) if made == "TABLE" else relation.create_view(alias)
+            except duckdb.ConversionException as error:
+                raise DataError(f"source=files: file '{alias}': {_line(error)}; mend that row, or set source.sample_size=-1.") from error
             except duckdb.Error as error:
                 raise DataError(f"source=files: file '{alias}': {self.options.files[alias]} cannot be read: {_line(error)}") from error
         self._opened.add(alias)
