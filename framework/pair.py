@@ -11,7 +11,7 @@ from framework.errors import FrameworkError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import OK, Context, Forecast, Schema, Windows
+from framework.interfaces.values import OK, Context, Float64, Forecast, Schema, Windows
 from framework.interfaces.windows import PanelArrays
 from framework.panel import Panel
 
@@ -29,6 +29,33 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
     )
 
 
+def make_windows(preprocessor: Preprocessor, schema: Schema, frequency: Frequency, context: Context) -> Windows:
+    """The first half's work: preprocess a context whose windows are all ``ok``."""
+    n, length, columns = context.past.shape
+    horizon = schema.horizon
+    times = frequency.after(context.origins, horizon)
+    back = frequency.shift(context.origins[:, None], np.arange(1 - length, 1)[None, :])
+    past = preprocessor.past(context.past.reshape(n * length, columns), back.reshape(-1))
+    future = preprocessor.future(context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1))
+    return Windows(
+        context.past[:, :, : len(schema.targets)],
+        past.reshape(n, length, past.shape[1]),
+        future.reshape(n, horizon, future.shape[1]),
+        preprocessor.static(context.static),
+    )
+
+
+def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
+    """The second half's work: ``[n, H, T, 1 + Q]``, checked for its shape and for values that are not finite."""
+    values = np.asarray(model.predict(windows), dtype=np.float64)
+    expected = (len(windows), schema.horizon, len(schema.targets), 1 + len(schema.quantiles))
+    if values.shape != expected:
+        raise FrameworkError(f"model {type(model).__name__}: predict gave shape {values.shape}, {expected} expected.")
+    if not np.isfinite(values).all():
+        raise FrameworkError(f"model {type(model).__name__}: predict gave a value that is not finite.")
+    return values
+
+
 @dataclass(frozen=True)
 class Pair:
     """Fitted halves with their schema. Immutable; safe to share between threads when the model's predict is."""
@@ -43,18 +70,7 @@ class Pair:
 
     def windows(self, context: Context) -> Windows:
         """Preprocess a context whose windows are all ``ok``."""
-        n, length, columns = context.past.shape
-        horizon = self.schema.horizon
-        times = self.frequency.after(context.origins, horizon)
-        back = self.frequency.shift(context.origins[:, None], np.arange(1 - length, 1)[None, :])
-        past = self.preprocessor.past(context.past.reshape(n * length, columns), back.reshape(-1))
-        future = self.preprocessor.future(context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1))
-        return Windows(
-            context.past[:, :, : len(self.schema.targets)],
-            past.reshape(n, length, past.shape[1]),
-            future.reshape(n, horizon, future.shape[1]),
-            self.preprocessor.static(context.static),
-        )
+        return make_windows(self.preprocessor, self.schema, self.frequency, context)
 
     def forecast(self, context: Context) -> Forecast:
         """Forecast the windows that are ``ok``; the others keep their status and NaN."""
@@ -77,12 +93,6 @@ class Pair:
             context.detail,
         )
 
-    def predict(self, windows: Windows) -> np.ndarray:
+    def predict(self, windows: Windows) -> Float64:
         """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""
-        values = np.asarray(self.model.predict(windows), dtype=np.float64)
-        expected = (len(windows), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
-        if values.shape != expected:
-            raise FrameworkError(f"model {type(self.model).__name__}: predict gave shape {values.shape}, {expected} expected.")
-        if not np.isfinite(values).all():
-            raise FrameworkError(f"model {type(self.model).__name__}: predict gave a value that is not finite.")
-        return values
+        return make_values(self.model, self.schema, windows)

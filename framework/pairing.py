@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -131,10 +131,11 @@ def write_manifest(artifacts: Mapping[str, Path], manifest: Mapping[str, Any]) -
         (artifacts[half] / MANIFEST).write_text(text)
 
 
-def prove(artifacts: Mapping[str, Path], digest: str) -> dict[str, Any]:
+def prove(artifacts: Mapping[str, Path], digest: str, ignore: Collection[str] = ()) -> dict[str, Any]:
     """Check every byte of both artifact directories against the manifest and its digest; return the manifest.
 
-    Nothing of the artifacts but the manifests is parsed. Raises :class:`RefusedError` naming the first thing that differs.
+    Nothing of the artifacts but the manifests is parsed. ``ignore``: files that the registry's own tools leave there and nobody opens.
+    Raises :class:`RefusedError` naming the first thing that differs.
     """
     texts: dict[str, str] = {}
     for half in HALVES:
@@ -154,12 +155,23 @@ def prove(artifacts: Mapping[str, Path], digest: str) -> dict[str, Any]:
     if digest_of(manifest) != digest:
         raise RefusedError(f"the manifest of pair {manifest.get('pair_id')} was changed: its content does not give {digest[:12]}.")
     for half in HALVES:
-        _compare(half, manifest["files"][half], hash_files(artifacts[half]))
+        _compare(half, manifest["files"][half], hash_files(artifacts[half]), ignore)
     return manifest
 
 
-def _compare(half: str, recorded: Mapping[str, str], found: Mapping[str, str]) -> None:
-    for path in sorted({*recorded, *found}):
+def prove_half(half: str, artifact: Path, ignore: Collection[str] = ()) -> None:
+    """Check one artifact directory against the manifest in it, for a reader that has only this half and no registry."""
+    path = artifact / MANIFEST
+    if not path.is_file():
+        raise RefusedError(f"{half} half: {path} is missing; it cannot be proven.")
+    manifest = json.loads(path.read_text())
+    if digest_of(manifest) != manifest.get("digest"):
+        raise RefusedError(f"the manifest {path} was changed: its content does not give its digest.")
+    _compare(half, manifest["files"][half], hash_files(artifact), ignore)
+
+
+def _compare(half: str, recorded: Mapping[str, str], found: Mapping[str, str], ignore: Collection[str]) -> None:
+    for path in sorted({*recorded, *found} - set(ignore)):
         if path not in found:
             raise RefusedError(f"{half} half: file {path} is missing.")
         if path not in recorded:
