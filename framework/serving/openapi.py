@@ -166,7 +166,7 @@ def example_payload(schema: Schema, golden: Golden, window: int = 0) -> dict[str
     }
     if schema.known:
         entity = {key: static[key] for key in schema.entity_keys}
-        ahead = format_times(frequency.after(origins, schema.horizon))[0]
+        ahead = format_times(frequency.after(origins, schema.horizon)[0])
         known = _listed(context.known[window])
         body["future"] = [
             {**entity, TIME: step, **dict(zip(schema.known, row, strict=True))} for step, row in zip(ahead, known, strict=True)

@@ -98,37 +98,37 @@ class Payload:
         if request.rows is not UNSET:
             if request.columns is not UNSET:
                 raise Refusal(422, "give either rows or columns", "columns")
-            columns, size = self._from_rows(request.rows)
+            static, stamps, past = self._from_rows(request.rows)
 
             def where(name: str, i: int) -> str:
                 return f"rows[{i}].{name}"
         elif request.columns is not UNSET:
-            columns, size = self._from_columns(request.columns)
+            static, stamps, past = self._from_columns(request.columns)
 
             def where(name: str, i: int) -> str:
                 return f"columns.{name}[{i}]"
         else:
             raise Refusal(422, "a value is required: rows (a list of objects), or columns (an object of lists)", "rows")
-        static = np.empty((size, self._static), dtype=object)
-        for j in range(self._static):
-            static[:, j] = columns[j]
-        times = parse_times(columns[self._static], lambda i: where(TIME, i))
-        past = np.array(columns[self._static + 1 :], dtype=np.float64).T
-        return self._windows(static, times, past, request, where)
+        return self._windows(static, parse_times(stamps, lambda i: where(TIME, i)), past, request, where)
 
-    def _from_rows(self, rows: Sequence[Struct]) -> tuple[Sequence[Any], int]:
+    def _from_rows(self, rows: Sequence[Struct]) -> tuple[Objects, Sequence[str], Float64]:
+        """Static values, texts of the times, past values."""
         self._check_size(len(rows), "rows")
-        return list(zip(*map(astuple, rows), strict=True)), len(rows)
+        records, split = [astuple(row) for row in rows], self._static
+        static = np.array([record[:split] for record in records], dtype=object)
+        past = np.array([record[split + 1 :] for record in records], dtype=np.float64)
+        return static, [record[split] for record in records], past
 
-    def _from_columns(self, record: Struct) -> tuple[Sequence[Any], int]:
-        columns = astuple(record)
+    def _from_columns(self, record: Struct) -> tuple[Objects, Sequence[str], Float64]:
+        columns, split = astuple(record), self._static
         names = [*self._schema.static, TIME, *self._schema.past]
         size = len(columns[0])
         self._check_size(size, f"columns.{names[0]}")
         for name, values in zip(names, columns, strict=True):
             if len(values) != size:
                 raise Refusal(422, f"{len(values)} values, but {size} in columns.{names[0]}", f"columns.{name}")
-        return columns, size
+        past = np.array(columns[split + 1 :], dtype=np.float64)
+        return np.array(columns[:split], dtype=object).T, columns[split], np.ascontiguousarray(past.T)
 
     def _check_size(self, size: int, path: str) -> None:
         if size > self._max_rows:
@@ -138,7 +138,7 @@ class Payload:
 
     def _windows(self, static: Objects, times: Times, past: Float64, request: Any, where: Callable[[str, int], str]) -> Context:
         schema = self._schema
-        context = cut_windows(schema, self._frequency, static, times, np.ascontiguousarray(past), where)
+        context = cut_windows(schema, self._frequency, static, times, past, where)
         if schema.known:
             rows = [astuple(row) for row in request.future]
             if len(rows) > self._max_rows * schema.horizon:

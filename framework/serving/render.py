@@ -9,7 +9,9 @@ import numpy as np
 import orjson
 
 from framework.interfaces.values import OK, Forecast, PairVersion
-from framework.serving.times import format_times
+
+#: Times are in UTC without a zone and written with ``Z``, with a fraction of a second only where there is one.
+_UTC = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
 class Renderer:
@@ -20,27 +22,25 @@ class Renderer:
         self._keys = tuple(entity_keys)
 
     def __call__(self, forecast: Forecast) -> bytes:
-        return self._head + orjson.dumps(self._entries(forecast)) + b"}"
+        return self._head + orjson.dumps(self._entries(forecast), option=_UTC) + b"}"
 
     def _entries(self, forecast: Forecast) -> list[dict[str, Any]]:
-        by_target = np.ascontiguousarray(forecast.values.transpose(0, 2, 3, 1)).tolist()  # [n][T][1 + Q][H]
+        by_target = forecast.values.transpose(0, 2, 3, 1).tolist()  # [n][T][1 + Q][H]
         quantiles = [str(q) for q in forecast.quantiles]
-        # Windows of one request mostly share their origins: each is written once.
-        origins, which = np.unique(forecast.origins, return_index=True, return_inverse=True)[1:] if len(by_target) > 1 else ([0], [0])
-        starts, steps = format_times(forecast.origins[origins]), format_times(forecast.times[origins])
+        origins, times, which = _grouped(forecast)
         entries = []
         for entity, i, status, detail, targets in zip(
             forecast.entities.tolist(), which, forecast.status, forecast.detail, by_target, strict=True
         ):
             entry: dict[str, Any] = {
                 "entity": dict(zip(self._keys, entity, strict=True)),
-                "origin": None if starts[i].startswith("NaT") else starts[i],
+                "origin": origins[i],
                 "status": status,
                 "times": [],
                 "targets": {},
             }
             if status == OK:
-                entry["times"] = steps[i]
+                entry["times"] = times[i]
                 entry["targets"] = {
                     name: {"mean": lines[0], "quantiles": dict(zip(quantiles, lines[1:], strict=True))}
                     for name, lines in zip(forecast.targets, targets, strict=True)
@@ -49,3 +49,12 @@ class Renderer:
                 entry["detail"] = detail
             entries.append(entry)
         return entries
+
+
+def _grouped(forecast: Forecast) -> tuple[list[Any], list[Any], Sequence[int]]:
+    """Origins and times, and which of them belongs to each window: windows that share an origin share its times. NaT is None."""
+    origins = forecast.origins
+    if len(origins) == 1:
+        return origins.tolist(), forecast.times.tolist(), (0,)
+    distinct, first, which = np.unique(origins, return_index=True, return_inverse=True)
+    return distinct.tolist(), forecast.times[first].tolist(), which.tolist()

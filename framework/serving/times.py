@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,6 @@ def parse_times(texts: Sequence[str], path: Callable[[int], str]) -> Times:
     return np.array([parsed[text] for text in texts], dtype="M8[us]")
 
 
-def format_times(times: Times) -> Any:
-    """Nested lists of texts such as ``2013-06-01T00:00:00Z``, in the shape of ``times``; fractions of a second only where there are any."""
-    whole = not (times.astype(np.int64) % 1_000_000).any()
-    return np.datetime_as_string(times, unit="s" if whole else "us", timezone="UTC").tolist()
+def format_times(times: Times) -> list[str | None]:
+    """``[n]`` to texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where there is one; NaT is None."""
+    return [None if time is None else time.isoformat() + "Z" for time in times.tolist()]
