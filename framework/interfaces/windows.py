@@ -81,3 +81,14 @@ class WindowSet:
         """The windows in order, at most ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self.gather(start, start + size)
+
+    def joined(self, later: WindowSet) -> WindowSet:
+        """These windows and the ``later`` ones over the rows of ``later``, whose series go on where the rows of these end.
+
+        Target steps that were beyond the rows of these windows are known where ``later`` has them: what a refit on everything learns from.
+        """
+        series = {tuple(entity): i for i, entity in enumerate(later.arrays.entities)}
+        shift = np.array([later.arrays.offsets[series[tuple(e)]] for e in self.arrays.entities], dtype=np.int64) - self.arrays.offsets[:-1]
+        own = np.searchsorted(self.arrays.offsets, self.origins, side="right") - 1
+        origins = np.union1d(self.origins + shift[own], later.origins)
+        return WindowSet(later.arrays, origins, self.context_length, self.horizon)

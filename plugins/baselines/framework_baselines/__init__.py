@@ -1,0 +1,27 @@
+"""``model=seasonal_naive``."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from framework.hookspecs import Component, hookimpl
+from framework.interfaces.options import Options
+
+
+class SeasonalNaiveOptions(Options):
+    """``season_length``: steps in a season, such as 7 for a week of days."""
+
+    season_length: PositiveInt = Field(default="${panel.season_length}")
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [
+        Component(
+            "model",
+            "seasonal_naive",
+            "framework_baselines.seasonal_naive:SeasonalNaive",
+            SeasonalNaiveOptions,
+            "the value one season ago",
+        )
+    ]

@@ -1,0 +1,68 @@
+"""``preprocessor=native``: column steps in numpy. Saved as ``preprocessor.json`` (options, names) and ``state.npz``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
+from framework_preprocessing import NativeOptions
+from framework_preprocessing.blocks import NumericBlock, TextBlock
+from framework_preprocessing.steps import Arrays
+
+_BLOCKS = ("past", "future", "static")
+
+
+class NativePreprocessor(Preprocessor):
+    """Columns keep their order; what a step adds comes after them."""
+
+    options: NativeOptions
+
+    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+        options = self.options
+        self._use(
+            NumericBlock.fit(options.past, past, times, schema.past, "preprocessor.past"),
+            NumericBlock.fit(options.future, known, times, schema.known, "preprocessor.future"),
+            TextBlock.fit(options.static, static, schema.static, "preprocessor.static"),
+        )
+
+    def _use(self, past: NumericBlock, future: NumericBlock, static: TextBlock) -> None:
+        self._past, self._future, self._static = past, future, static
+        self.past_names, self.future_names, self.static_names = past.names, future.names, static.names
+
+    def past(self, values: Float64, times: Times) -> Float32:
+        return self._past(values, times)
+
+    def future(self, values: Float64, times: Times) -> Float32:
+        return self._future(values, times)
+
+    def static(self, values: Objects) -> Float32:
+        return self._static(values)
+
+    def save(self, directory: Path) -> None:
+        blocks = dict(zip(_BLOCKS, (self._past, self._future, self._static), strict=True))
+        names = {block: {"inputs": b.inputs, "names": b.names} for block, b in blocks.items()}
+        (directory / "preprocessor.json").write_text(json.dumps({"options": self.options.model_dump(mode="json"), "columns": names}, indent=1))
+        arrays = {f"{block}.{i}.{key}": a for block, b in blocks.items() for i, state in enumerate(b.states) for key, a in state.items()}
+        np.savez(directory / "state.npz", allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        body = json.loads((directory / "preprocessor.json").read_text())
+        made = cls(NativeOptions.model_validate(body["options"]))
+        states: dict[str, list[Arrays]] = {block: [{} for _ in getattr(made.options, block)] for block in _BLOCKS}
+        with np.load(directory / "state.npz", allow_pickle=False) as arrays:
+            for name in arrays.files:
+                block, number, key = name.split(".", 2)
+                states[block][int(number)][key] = arrays[name]
+        past, future, static = (body["columns"][block] for block in _BLOCKS)
+        made._use(
+            NumericBlock(made.options.past, past["inputs"], past["names"], states["past"]),
+            NumericBlock(made.options.future, future["inputs"], future["names"], states["future"]),
+            TextBlock(made.options.static, static["inputs"], states["static"]),
+        )
+        return made

@@ -1,0 +1,129 @@
+"""``preprocessor=sklearn``: one scikit-learn transformer a block, kept in skops' format, which holds no code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import skops.io
+from scipy import sparse
+
+from framework.errors import ConfigError, DataError, suggest
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
+from framework_preprocessing import Encode, SklearnOptions, Transformer
+from framework_preprocessing.blocks import NumericBlock, TextBlock, to_float32
+
+_TRUSTED = ("sklearn.", "numpy.")
+_CODES = (Encode(step="encode"),)
+#: Rows on which ``fit`` checks that a transformer treats each row alone.
+_PROBE = 64
+
+
+class _Block:
+    """A fitted transformer with its bytes on disk and the names of its outputs."""
+
+    def __init__(self, data: bytes, names: tuple[str, ...], path: str) -> None:
+        unknown = [t for t in skops.io.get_untrusted_types(data=data) if not t.startswith(_TRUSTED)]
+        if unknown:
+            raise ConfigError(f"{path}: the transformer holds {unknown}, only types of scikit-learn and numpy are stored; choose another class.")
+        self.data, self.names = data, names
+        self._transformer = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+    @classmethod
+    def fit(cls, chosen: Transformer, values: Any, columns: tuple[str, ...], path: str) -> _Block:
+        transformer = _make(chosen, path)
+        try:
+            transformer.fit(values)
+            names = tuple(str(n) for n in transformer.get_feature_names_out(np.array(columns, dtype=object)))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: {' '.join(str(error).split())}") from error
+        block = cls(skops.io.dumps(transformer), names, path)
+        probe = values[:_PROBE]
+        together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
+        if together.tobytes() != np.concatenate(alone).tobytes():
+            raise ConfigError(f"{path}: {chosen.class_} gives other bits for a row alone than among others, so a served forecast would differ; choose another class.")
+        return block
+
+    def __call__(self, values: Any) -> Float32:
+        try:
+            out = self._transformer.transform(values)
+        except ValueError as error:
+            raise DataError(f"{type(self._transformer).__name__}: {' '.join(str(error).split())}") from error
+        dense = out.toarray() if sparse.issparse(out) else np.asarray(out)
+        return to_float32(np.asarray(dense, dtype=np.float64), self.names)
+
+
+def _make(chosen: Transformer, path: str) -> Any:
+    module, _, name = chosen.class_.rpartition(".")
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{path}.class: {module} cannot be imported ({error}).") from error
+    kind = getattr(found, name, None)
+    if kind is None or not hasattr(kind, "transform"):
+        raise ConfigError(f"{path}.class: {chosen.class_} is not a transformer;{suggest(name, dir(found))}")
+    try:
+        return kind(**chosen.options)
+    except TypeError as error:
+        raise ConfigError(f"{path}.options: {error}") from error
+
+
+class SklearnPreprocessor(Preprocessor):
+    """Blocks without a transformer are those of ``preprocessor=native`` by default."""
+
+    requirements = ("scikit-learn", "skops")
+    options: SklearnOptions
+
+    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+        codes = TextBlock.fit(_CODES, static, schema.static, "preprocessor.static")
+        self._plain(schema.past, schema.known, codes)
+        for block, values, columns in (("past", past, schema.past), ("future", known, schema.known), ("static", static, schema.static)):
+            chosen = getattr(self.options, block)
+            if chosen is not None:
+                self._use(block, _Block.fit(chosen, values, columns, f"preprocessor.{block}"))
+
+    def _plain(self, past: tuple[str, ...], known: tuple[str, ...], codes: TextBlock) -> None:
+        self._blocks: dict[str, _Block] = {}
+        self._past, self._future, self._static = NumericBlock((), past, past, ()), NumericBlock((), known, known, ()), codes
+        self.past_names, self.future_names, self.static_names = past, known, codes.names
+
+    def _use(self, block: str, fitted: _Block) -> None:
+        self._blocks[block] = fitted
+        setattr(self, f"{block}_names", fitted.names)
+
+    def past(self, values: Float64, times: Times) -> Float32:
+        return self._blocks["past"](values) if "past" in self._blocks else self._past(values, times)
+
+    def future(self, values: Float64, times: Times) -> Float32:
+        return self._blocks["future"](values) if "future" in self._blocks else self._future(values, times)
+
+    def static(self, values: Objects) -> Float32:
+        return self._blocks["static"](values) if "static" in self._blocks else self._static(values)
+
+    def save(self, directory: Path) -> None:
+        body = {
+            "options": self.options.model_dump(mode="json", by_alias=True),
+            "past": self._past.inputs,
+            "future": self._future.inputs,
+            "static": self._static.inputs,
+            "names": {block: fitted.names for block, fitted in self._blocks.items()},
+        }
+        (directory / "preprocessor.json").write_text(json.dumps(body, indent=1))
+        np.savez(directory / "codes.npz", allow_pickle=False, **self._static.states[0])
+        for block, fitted in self._blocks.items():
+            (directory / f"{block}.skops").write_bytes(fitted.data)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        body = json.loads((directory / "preprocessor.json").read_text())
+        made = cls(SklearnOptions.model_validate(body["options"]))
+        with np.load(directory / "codes.npz", allow_pickle=False) as arrays:
+            codes = TextBlock(_CODES, body["static"], [{key: arrays[key] for key in arrays.files}])
+        made._plain(tuple(body["past"]), tuple(body["future"]), codes)
+        for block, names in body["names"].items():
+            made._use(block, _Block((directory / f"{block}.skops").read_bytes(), tuple(names), str(directory / f"{block}.skops")))
+        return made
