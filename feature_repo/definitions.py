@@ -10,6 +10,7 @@ from framework.offline import OfflineStore
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _OFFLINE = OfflineStore(_PROJECT / "state" / "offline")
+(_PROJECT / "state" / "feast").mkdir(parents=True, exist_ok=True)  # Feast makes the last folder of a path only
 
 for _file in sorted((_PROJECT / "conf" / "features").glob("*.yaml")):
     _features = FeatureSet.model_validate(OmegaConf.to_container(OmegaConf.load(_file), resolve=True))

@@ -139,6 +139,31 @@ class RetrievalContract:
         assert matched == [10.0, 11.0, 12.0, 12.0, 12.0, 13.0, 13.0, None, 14.0]  # the table above has every case
         same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected)
 
+    def test_random_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
+        rng = np.random.default_rng(11)
+
+        def moments(n: int) -> pd.DatetimeIndex:
+            hours = rng.choice(24 * 12, n, replace=False)  # on the hour, so that ages of exactly one ttl occur
+            return pd.DatetimeIndex(pd.Timestamp(_FIRST) + pd.to_timedelta(hours, unit="h"))
+
+        series = [("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]
+        primary = pd.concat(
+            [
+                pd.DataFrame({"shop": shop, "item": item, TIME: moments(40), "y": rng.normal(size=40), "gap": np.nan, "kind": "k"})
+                for shop, item in series
+            ]
+        )
+        other = pd.concat(
+            [pd.DataFrame({"shop": shop, TIME: moments(6), "temp": rng.normal(size=6), "wind": rng.normal(size=6)}) for shop in "abd"]
+        )
+        strategy.ingest(FEATURES, "sales", primary)
+        strategy.ingest(FEATURES, "weather", other)
+        expected = expected_rows(primary, other, FEATURES.views["weather"].ttl)
+        ages = {row[2] - at for row in expected for at in other[TIME]}
+        assert FEATURES.views["weather"].ttl in ages
+        assert 40 < sum(row[5] is None for row in expected) < 150
+        same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected)
+
     def test_the_order_of_ingestion_is_of_no_consequence(self, strategy: RetrievalStrategy) -> None:
         shuffled = sales().sample(frac=1.0, random_state=1)
         strategy.ingest(FEATURES, "weather", weather().iloc[::-1])

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from feast import FeatureStore, RepoConfig
@@ -33,9 +34,14 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
             "and an older one can win."
         )
     try:
-        return FeatureStore(config=RepoConfig(**content))
+        store = FeatureStore(config=RepoConfig(**content))
+        for place in (store.config.registry, store.config.online_store):
+            path = place if isinstance(place, str) else getattr(place, "path", None)
+            if path and "://" not in path:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)  # Feast makes the last folder of a path only
     except Exception as error:  # pydantic's, or one of Feast's many own
         raise ConfigError(f"feature_store: Feast does not accept it: {line(error)}") from error
+    return store
 
 
 def apply(store: FeatureStore, features: FeatureSet, offline: OfflineStore) -> None:
