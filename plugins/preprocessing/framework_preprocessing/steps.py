@@ -117,7 +117,7 @@ def compile_step(step: Any, state: Arrays, names: Sequence[str]) -> list[Operati
 
 def _outer(function: np.ufunc, operand: Float64) -> Operation:
     def apply(values: Float64, times: Times) -> None:
-        function(values, operand, values)
+        function(values, operand, out=values)
 
     return apply
 

@@ -1,0 +1,93 @@
+"""Synthetic panels for the contract suites, through the checks that real rows go through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from framework.frequency import Frequency
+from framework.interfaces.values import TIME, Schema
+from framework.interfaces.windows import PanelArrays, WindowSet
+from framework.panel import Panel, panel_from_rows
+
+SEASON = 7
+PAST = ("sales", "visits", "temperature")
+KNOWN = ("promotion", "price")
+
+
+def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
+    """Daily ``sales`` and ``visits`` (targets, above 0, weekly season), ``temperature`` with nulls; known ``promotion`` and ``price``.
+
+    Entity key ``shop``, category ``format``. Series begin at different days and end together.
+    """
+    generator = np.random.default_rng(seed)
+    end = np.datetime64("2024-06-30", "D")
+    frames = []
+    for i in range(series):
+        length = days - 5 * i
+        times = end - np.arange(length)[::-1]
+        week = np.sin(2 * np.pi * np.arange(length) / SEASON)
+        promotion = (generator.random(length) < 0.2).astype(float)
+        visits = 50 + 10 * i + 12 * week + generator.normal(0, 2, length)
+        temperature = generator.normal(15, 8, length)
+        temperature[generator.random(length) < 0.1] = np.nan
+        frames.append(
+            pd.DataFrame(
+                {
+                    "shop": f"shop-{i}",
+                    TIME: pd.DatetimeIndex(times).tz_localize("UTC"),
+                    "sales": visits * (0.4 + 0.2 * promotion) + generator.normal(0, 1, length),
+                    "visits": visits,
+                    "temperature": temperature,
+                    "promotion": promotion,
+                    "price": 2 + generator.random(length),
+                    "format": ("small", "large")[i % 2],
+                }
+            )
+        )
+    rows = pd.concat(frames, ignore_index=True)
+    return panel_from_rows(rows, entity_keys=("shop",), past=PAST, known=KNOWN, categories=("format",), frequency=Frequency.parse("D"))
+
+
+def panel_schema(panel: Panel, **changed: Any) -> Schema:
+    """The schema of :func:`make_panel`: two targets, 5 steps ahead; ``changed`` fields replace its own."""
+    fields: dict[str, Any] = {
+        "name": "contract",
+        "entity_keys": panel.entity_keys,
+        "frequency": panel.frequency.alias,
+        "targets": PAST[:2],
+        "past": panel.past_names,
+        "nullable": ("temperature",),
+        "known": panel.known_names,
+        "static": panel.static_names,
+        "horizon": 5,
+        "context_length": 1,
+        "quantiles": (),
+    }
+    return Schema(**{**fields, **changed})
+
+
+def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
+    """The panel as a model sees it after a preprocessor that changes nothing; texts are the places of their values."""
+    codes = [np.unique(panel.static[:, i].astype(str), return_inverse=True)[1] for i in range(panel.static.shape[1])]
+    return PanelArrays(
+        panel.offsets,
+        panel.entities,
+        panel.times,
+        panel.past[:, :targets].copy(),
+        panel.past.astype(np.float32),
+        panel.known.astype(np.float32),
+        np.stack(codes, axis=1).astype(np.float32),
+    )
+
+
+def windows_between(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None, last: np.datetime64) -> WindowSet:
+    """The windows whose whole horizon is known, with origins from ``first`` (None: the earliest) to ``last``, inclusive."""
+    rows = np.arange(len(arrays.times))
+    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (rows + schema.horizon < arrays.series_ends())
+    usable &= arrays.times <= last
+    if first is not None:
+        usable &= arrays.times >= first
+    return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon)

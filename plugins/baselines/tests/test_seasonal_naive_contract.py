@@ -1,0 +1,7 @@
+"""The seasonal naive under the public contract suite."""
+
+from framework.testing.model import ModelContract
+
+
+class TestSeasonalNaive(ModelContract):
+    name = "seasonal_naive"
