@@ -1,0 +1,75 @@
+"""``registry=mlflow``: the registry of pairs, and the tracking of runs, on MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from framework.hookspecs import Component, hookimpl
+from framework.interfaces.options import Options
+
+if TYPE_CHECKING:
+    from framework.run import Run
+
+#: Runs that make or change something; looking and serving leave no MLflow run behind.
+_TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "rollback", "reproduce")
+
+
+class Retention(Options):
+    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that had an alias within ``days``."""
+
+    last: int = Field(default=10, ge=1)
+    days: int = Field(default=90, ge=0)
+
+
+class MlflowOptions(Options):
+    """``tracking_uri``: MLflow's database or server. ``artifact_location``: where pairs are kept: a folder, or a URI such as ``s3://bucket/path``.
+
+    ``ledger``: the database that decides which pairs and aliases there are. As SQLite it must be another file than MLflow's; on PostgreSQL
+    (``postgresql+psycopg://…``) it may be the same database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote
+    artifact store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's minor version, or the major
+    version of numpy or of the model's library, is not that of its training.
+    """
+
+    tracking_uri: str = "sqlite:///${paths.state}/mlflow.db"
+    artifact_location: str = "${paths.state}/artifacts"
+    ledger: str = "sqlite:///${paths.state}/ledger.db"
+    experiment: str = "${name}"
+    cache: str = "${paths.state}/cache"
+    environment: Literal["refuse", "warn"] = "refuse"
+    retention: Retention = Retention()
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [Component("registry", "mlflow", "framework_mlflow.registry:MlflowRegistry", MlflowOptions, "MLflow with a ledger of pairs")]
+
+
+def _tracks(run: Run) -> bool:
+    return run.config.component("registry").name == "mlflow" and run.config.run in _TRACKED
+
+
+@hookimpl
+def run_started(run: Run) -> str | None:
+    if not _tracks(run):
+        return None
+    from framework_mlflow import tracking
+
+    return tracking.start(run)
+
+
+@hookimpl
+def run_finished(run: Run, result: dict[str, Any]) -> None:
+    if _tracks(run):
+        from framework_mlflow import tracking
+
+        tracking.finish(run, result)
+
+
+@hookimpl
+def run_failed(run: Run, error: BaseException) -> None:
+    if _tracks(run):
+        from framework_mlflow import tracking
+
+        tracking.fail(run, error)

@@ -1,0 +1,68 @@
+"""The history as a hash chain: each entry's hash covers the one before, so that a changed, removed or added entry shows."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from framework.interfaces.values import HistoryEntry
+from framework.pairing import canonical
+
+#: What the first entry of a name follows.
+GENESIS = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry as it is stored: its place in the name's chain (from 1), the hash of the entry before, its own."""
+
+    number: int
+    entry: HistoryEntry
+    previous: str
+    hash: str
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def who() -> str:
+    """``user@host``; the environment variable ``FRAMEWORK_USER`` overrules it, for CI that acts for somebody."""
+    return os.environ.get("FRAMEWORK_USER") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def link_hash(number: int, entry: HistoryEntry, previous: str) -> str:
+    return hashlib.sha256(canonical([number, previous, asdict(entry)]).encode()).hexdigest()
+
+
+def follow(number: int, previous: str, entry: HistoryEntry) -> Link:
+    """``entry`` as the link after ``previous``, in the form that it will be read back in."""
+    plain = HistoryEntry(**json.loads(json.dumps(asdict(entry), default=str)))
+    return Link(number, plain, previous, link_hash(number, plain, previous))
+
+
+def breaks(links: Iterable[Link], count: int, head: str) -> list[str]:
+    """What is wrong with the chain of one name, one line each; ``count`` and ``head`` are what its end was recorded as."""
+    found: list[str] = []
+    expected, previous, newest = 1, GENESIS, GENESIS
+    for link in links:
+        entry = link.entry
+        label = f"history entry {link.number} of '{entry.name}' ({entry.at}, {entry.action})"
+        if link.number != expected:
+            found.append(f"history of '{entry.name}': entries {expected} to {link.number - 1} are missing")
+        elif link.previous != previous:
+            found.append(f"{label} does not follow the entry before it")
+        if link_hash(link.number, entry, link.previous) != link.hash:
+            found.append(f"{label} was changed after it was written")
+        expected, previous, newest = link.number + 1, link.hash, link.hash
+    if expected - 1 != count:
+        found.append(f"history: {count} entries were written, {expected - 1} are there")
+    elif newest != head:
+        found.append("history: the last entry is not the one that was written last")
+    return found

@@ -1,0 +1,35 @@
+"""MLflow's view of what the ledger decided: state tags and aliases, for its UI and for plain MLflow clients."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from framework.pairing import HALVES
+from framework_mlflow.ledger import Pen
+from framework_mlflow.store import COMPLETE, STATE, Store
+
+log = logging.getLogger(__name__)
+
+
+def finish_pairs(pen: Pen, store: Store, name: str) -> list[int]:
+    """Tag the versions of pairs that are committed but not shown yet. Returns their numbers."""
+    pending = pen.unmirrored_pairs(name)
+    for pair in pending:
+        for half in HALVES:
+            if not store.tag(name, half, pair.version, STATE, COMPLETE):
+                log.warning("%s: MLflow has no version %d of the %s half any more", name, pair.version, half)
+        pen.pair_is_mirrored(name, pair.version)
+    return [pair.version for pair in pending]
+
+
+def mirror_aliases(pen: Pen, store: Store, name: str, step: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Point MLflow's aliases of both halves where the ledger says, for those that moved. Returns their names."""
+    pending = pen.unmirrored_aliases(name)
+    for alias, version in pending.items():
+        for half in HALVES:
+            if not store.set_alias(name, half, alias, version):
+                log.warning("%s@%s: MLflow has no version %d of the %s half any more", name, alias, version, half)
+            step(f"{half} alias mirrored")
+        pen.alias_is_mirrored(name, alias)
+    return list(pending)

@@ -1,0 +1,50 @@
+"""What MLflow's ``loader_module`` calls: one half as a PyFunc model. Neither pickle nor code is read from the artifact.
+
+``mlflow.pyfunc.load_model("models:/{name}_preprocessor@production")`` takes rows, as :func:`framework_mlflow.frames.context_from_rows`
+describes them, and gives one row of features per window; ``models:/{name}_model@production`` takes that table and gives one
+row of forecasts per window, columns ``{target}__{mean or q0.1 …}__{step}``: bit for bit those of the pair.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from framework.frequency import Frequency
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.pair import make_values, make_windows
+from framework.pairing import open_half, prove_half
+from framework.plugins import load_plugins
+from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
+from framework_mlflow.frames import Layout, context_from_rows
+
+
+class PreprocessorFunction:
+    def __init__(self, layout: Layout, preprocessor: Preprocessor) -> None:
+        self._layout, self._preprocessor = layout, preprocessor
+        self._frequency = Frequency.parse(layout.schema.frequency)
+
+    def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        context = context_from_rows(rows, self._layout.schema)
+        return self._layout.flatten(make_windows(self._preprocessor, self._layout.schema, self._frequency, context))
+
+
+class ModelFunction:
+    def __init__(self, layout: Layout, model: Model) -> None:
+        self._layout, self._model = layout, model
+
+    def predict(self, features: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        values = make_values(self._model, self._layout.schema, self._layout.restore(features))
+        return pd.DataFrame(values.reshape(len(features), -1), columns=self._layout.answers())
+
+
+def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
+    """Prove the half against its own manifest, then open it with the component that an installed plugin offers under its name."""
+    directory = Path(data_path)
+    kind = directory.name
+    prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
+    component, layout = open_half(directory, kind, load_plugins()), Layout.read(directory)
+    return PreprocessorFunction(layout, component) if kind == "preprocessor" else ModelFunction(layout, component)

@@ -1,0 +1,201 @@
+"""``registry=mlflow``: what there is, the ledger decides; MLflow keeps the halves, and shows what the ledger decided."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
+from framework.interfaces.registry import PairDraft, ProvenPair, Registry
+from framework.interfaces.values import HistoryEntry, PairVersion
+from framework.pairing import HALVES, make_manifest, prove, write_manifest
+from framework_mlflow import MlflowOptions, artifacts, environment, places
+from framework_mlflow.history import now
+from framework_mlflow.ledger import Ledger, Pen
+from framework_mlflow.lockstep import create_versions
+from framework_mlflow.mirror import finish_pairs, mirror_aliases
+from framework_mlflow.store import DIGEST, PAIR_ID, STATE, VOID, Store
+from framework_mlflow.versions import read_versions
+
+log = logging.getLogger(__name__)
+
+_ALIAS = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+
+
+def _no_step(name: str) -> None:
+    """Called at each step of an operation; tests replace it to stop a process there."""
+
+
+class MlflowRegistry(Registry):
+    """See :class:`framework_mlflow.MlflowOptions`. An operation on a name first finishes what an interrupted one left."""
+
+    options: MlflowOptions
+    step: Callable[[str], None] = staticmethod(_no_step)
+
+    @cached_property
+    def _places(self) -> MlflowOptions:
+        return places.check(self.options)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self._places.ledger)
+
+    @cached_property
+    def store(self) -> Store:
+        options = self._places
+        return Store(options.tracking_uri, options.artifact_location, options.experiment, self.ledger)
+
+    def register(self, draft: PairDraft, run_id: str) -> PairVersion:
+        name, pair_id = draft.schema.name, uuid.uuid4().hex
+        with tempfile.TemporaryDirectory(prefix="framework-pair-") as work:
+            saved = artifacts.save(draft, Path(work))
+            self.step("saved")
+            manifest = make_manifest(
+                saved, pair_id=pair_id, run_id=run_id, schema=draft.schema, config=draft.config, requirements=draft.requirements
+            )
+            write_manifest(saved, manifest)
+            mlflow_run, sources = self.store.upload(run_id, pair_id, saved)
+        self.step("uploaded")
+        self.store.ensure_models(name)
+        with self.ledger.locked(name) as pen:
+            finish_pairs(pen, self.store, name)
+            self.step("locked")
+            digest = manifest["digest"]
+            number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, pair_id, digest)
+            self.step("versions created")
+            for half, left in voided:
+                reason = f"{half} version {left}: its registration never completed, or it has no twin"
+                pen.remember(name, "void", before=left, reason=reason)
+            pair = PairVersion(name, number, pair_id, digest, run_id, now())
+            pen.add_pair(pair, sources)
+            pen.remember(name, "register", after=number, digest=digest)
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return pair
+
+    def resolve(self, name: str, reference: str) -> PairVersion:
+        with self.ledger.reading() as view:
+            found, aliases = view.pairs(name), view.aliases(name)
+            if not found:
+                known = sorted({pair.name for pair in view.pairs()})
+                listed = f"it has {', '.join(known)}" if known else "it is empty"
+                raise RegistryError(f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train registers one.")
+        if reference == "latest":
+            return found[0]
+        number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else aliases.get(reference)
+        for pair in found:
+            if pair.version == number:
+                return pair
+        listed = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+        versions = f"versions {', '.join(str(p.version) for p in reversed(found[:20]))}"
+        if number is None:
+            raise RegistryError(f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: {listed}; {versions}.")
+        raise RegistryError(f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}.")
+
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        with self.ledger.reading() as view:
+            sources = view.sources(version.name, version.version)
+        label = f"'{version.name}' version {version.version}"
+        if not sources:
+            raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
+        self._compare(version, sources, label)
+        cache = Path(self._places.cache)
+        local = artifacts.bring(sources, version, cache)
+        try:
+            manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
+        except RefusedError as error:
+            if artifacts.is_remote(sources):
+                artifacts.forget(version, cache)  # the copy here may be what is wrong; the next fetch takes the original
+            raise RefusedError(f"{label}: {error}") from error
+        differing = environment.differences(manifest["environment"])
+        if differing and self.options.environment == "refuse":
+            raise RefusedError(f"{label}: {'; '.join(differing)}; install those versions, or set registry.environment=warn.")
+        for difference in differing:
+            log.warning("%s: %s", label, difference)
+        preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
+        return ProvenPair(version, preprocessor, model, manifest["config"])
+
+    def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
+        """Refuse what MLflow has otherwise than the ledger."""
+        states = read_versions(self._places.tracking_uri, lambda: self.store.client, version.name, version.version)
+        for half in HALVES:
+            if half not in states:
+                raise RefusedError(f"{label}: MLflow has no version {version.version} of its {half} half any more; the pair is broken.")
+            state = states[half]
+            for tag, expected in ((PAIR_ID, version.pair_id), (DIGEST, version.digest)):
+                if state.tags.get(tag) != expected:
+                    raise RefusedError(f"{label}: {half} half: MLflow's tag {tag} is {state.tags.get(tag)}, {expected} was registered.")
+            if state.tags.get(STATE) == VOID:
+                raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
+            if state.source != sources[half]:
+                raise RefusedError(f"{label}: {half} half: MLflow's source is {state.source}, {sources[half]} was registered.")
+
+    def move(
+        self,
+        name: str,
+        alias: str,
+        to: int,
+        *,
+        expected: int | None,
+        reason: str | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> HistoryEntry:
+        check_alias(alias)
+        with self.ledger.locked(name) as pen:
+            pair = next((p for p in pen.pairs(name) if p.version == to), None)
+            if pair is None:
+                raise RegistryError(f"'{name}' has no complete pair of version {to}; run=pairs lists them.")
+            current = pen.aliases(name).get(alias)
+            if current != expected:
+                points, thought = (f"version {v}" if v is not None else "nothing" for v in (current, expected))
+                moved = f"alias '{alias}' of '{name}' points at {points}, not at {thought}"
+                raise RefusedError(f"{moved}: somebody moved it first; look and try again.")
+            pen.set_alias(name, alias, to)
+            entry = pen.remember(name, "move", alias=alias, before=current, after=to, reason=reason, verdict=verdict, digest=pair.digest)
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return entry
+
+    def _mirror(self, name: str) -> None:
+        """Show the ledger's decision in MLflow. It has been taken: a failure here is finished by the next operation."""
+        try:
+            with self.ledger.locked(name) as pen:
+                self._finish(pen, name)
+        except FrameworkError as error:
+            log.warning("%s is committed, but MLflow does not show it yet; the next operation or run=verify does that: %s", name, error)
+
+    def _finish(self, pen: Pen, name: str) -> None:
+        finish_pairs(pen, self.store, name)
+        mirror_aliases(pen, self.store, name, self.step)
+
+    def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
+        with self.ledger.locked(name) as pen:
+            digest = next((p.digest for p in pen.pairs(name) if p.version == version), None)
+            current = pen.aliases(name).get(alias)
+            return pen.remember(name, "refuse", alias=alias, before=current, after=version, reason=reason, verdict=verdict, digest=digest)
+
+    def pairs(self, name: str | None = None) -> list[PairVersion]:
+        with self.ledger.reading() as view:
+            return view.pairs(name)
+
+    def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
+        with self.ledger.reading() as view:
+            entries = [link.entry for link in view.links(name)]
+        return [entry for entry in entries if alias is None or entry.alias == alias]
+
+
+def check_alias(alias: str) -> None:
+    """Raise ConfigError for a name that could be taken for a version, or that MLflow would not take."""
+    if _RESERVED.fullmatch(alias) or not _ALIAS.fullmatch(alias):
+        raise ConfigError(
+            f"alias: '{alias}' cannot be one; 'latest', 'v1' and numbers mean versions, a name is a letter, then letters, digits, - and _."
+        )
