@@ -16,6 +16,7 @@ from framework.interfaces.retrieval import Progress, RetrievalStrategy
 from framework.interfaces.values import TIME, Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.offline import OfflineStore
+from framework_feast.definitions import feast_objects
 from framework_feast.online import read_context
 from framework_feast.store import apply, failing, open_store, quiet
 
@@ -41,9 +42,9 @@ class FeastRetrieval(RetrievalStrategy):
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Equal keys and times are resolved here: the offline store would give one or the other of a tie."""
-        store = self._store  # a store that is refused must not leave rows behind
+        store, objects = self._store, feast_objects(features, self._offline)  # what is refused must not leave rows behind
         stored = self._offline.write(view, features.views[view], rows)
-        apply(store, features, self._offline)
+        apply(store, objects, self._offline)
         return stored
 
     def has_rows(self, features: FeatureSet) -> bool:
@@ -56,7 +57,7 @@ class FeastRetrieval(RetrievalStrategy):
             raise DataError(f"features: {unknown} are in no view;{suggest(unknown[0], owners)}")
         identity = [*features.entity_keys, TIME]
         steps = self._offline.read(features.primary, features.views[features.primary])[identity]
-        apply(self._store, features, self._offline)
+        apply(self._store, feast_objects(features, self._offline), self._offline)
         with quiet(), failing("get_historical_features"):
             rows = self._store.get_historical_features(steps, [f"{owners[c]}:{c}" for c in columns]).to_df()
         rows[TIME] = pd.DatetimeIndex(pd.to_datetime(rows[TIME], utc=True)).as_unit("us")
@@ -72,7 +73,7 @@ class FeastRetrieval(RetrievalStrategy):
         The window is always explicit: an incremental one would miss rows that arrived late. A window that ends before
         what is online puts the older rows back.
         """
-        apply(self._store, features, self._offline)
+        apply(self._store, feast_objects(features, self._offline), self._offline)
         written = {}
         for name, view in features.views.items():
             rows = self._offline.read(name, view)[[*view.entity, TIME]]

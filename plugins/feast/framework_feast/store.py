@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feast import FeatureStore, RepoConfig
+from feast import Entity, FeatureStore, FeatureView, RepoConfig
 
 from framework.errors import ConfigError, DataError
-from framework.interfaces.views import FeatureSet
 from framework.offline import OfflineStore
-from framework_feast.definitions import feast_objects
+
+#: It warns that serve_features_while_materializing does nothing for a file registry; the file registry of this version reads it.
+logging.getLogger("feast.repo_config").setLevel(logging.ERROR)
 
 #: The dask store drops a row whose feature is older than its ttl, joins rows of equal key and time, and takes the older value of a tie.
 _INEXACT = ("file", "dask")
@@ -44,20 +47,21 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
     return store
 
 
-def apply(store: FeatureStore, features: FeatureSet, offline: OfflineStore) -> None:
-    """Register the declared views. One process at a time: the registry is a file that is read, changed and written back."""
+def apply(store: FeatureStore, objects: list[Entity | FeatureView], offline: OfflineStore) -> None:
+    """Register entities and views. One process at a time: the registry is a file that is read, changed and written back."""
     offline.root.mkdir(parents=True, exist_ok=True)
     with (offline.root / "feast-apply.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with quiet(), failing("apply"):
             store.refresh_registry()  # what another process has registered stays
-            store.apply(feast_objects(features, offline))  # type: ignore[arg-type]
+            store.apply(objects)  # type: ignore[arg-type]  # a list of one kind is what the SDK declares
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Feast prints; standard output belongs to the result."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Feast prints, and its libraries announce deprecations of their own; standard output belongs to the result."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 

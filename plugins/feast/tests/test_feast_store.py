@@ -177,6 +177,22 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
     assert opened[0] != threading.get_ident()
 
 
+@pytest.mark.parametrize(("ttl", "possible"), [("P1DT12H", False), ("PT36H", False), ("PT1.5S", False), ("PT12H", True), ("P2D", True)])
+def test_a_ttl_that_the_join_cannot_express_is_refused_before_any_write(tmp_path: Path, ttl: str, possible: bool) -> None:
+    body = FEATURES.model_dump()
+    body["views"]["area"]["ttl"] = ttl
+    features, strategy = FeatureSet.model_validate(body), make(tmp_path)
+    if not possible:
+        with pytest.raises(ConfigError, match=r"features\.views\.area\.ttl"):
+            strategy.ingest(features, "sales", days("a", "y", 0))
+        assert not (tmp_path / "offline").exists()
+        return
+    strategy.ingest(features, "sales", days("a", "y", 0, 1, 2, 3))
+    strategy.ingest(features, "area", days("a", "size", 0))
+    fresh = 1 + features.views["area"].ttl.days
+    assert strategy.training_rows(features, ["size"])["size"].notna().sum() == fresh
+
+
 def test_a_store_without_the_views_says_what_comes_first(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run=ingest and run=materialize come first.*sales"):
         ask(make(tmp_path), "a")
