@@ -1,0 +1,89 @@
+"""The numbers of the report: per series, per fold, per quantile. Arrays in, arrays out; NaN where nothing is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.backtest import BacktestResult
+from framework.interfaces.values import Float64
+from framework.interfaces.windows import Rows
+
+#: Series drawn for each target: the worst, and as many spread evenly over the ranks of the others.
+WORST, SPREAD = 12, 6
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesErrors:
+    """Errors of one target by series, over the steps that both the model and the baseline forecast."""
+
+    names: list[str]  # [S], entity keys joined by " · "
+    rows: Rows  # [N], the series of each window
+    mean: Float64  # [S], mean actual
+    mae: Float64
+    wape: Float64
+    mase: Float64
+    baseline_mae: Float64
+    baseline_mase: Float64
+
+    def worst_first(self) -> Rows:
+        """Series that can be judged, by MASE, falling; those without a scale after them, by WAPE; those without any error are left out."""
+        known = np.flatnonzero(np.isfinite(self.mae))
+        mase, wape = np.nan_to_num(self.mase[known], nan=-1.0), np.nan_to_num(self.wape[known], nan=-1.0)
+        return known[np.lexsort((known, -wape, -mase))]
+
+
+def series_errors(result: BacktestResult, target: int) -> SeriesErrors:
+    """Errors of every series; ``target`` is its index in the schema."""
+    order: dict[tuple[str, ...], int] = {}
+    rows = np.array([order.setdefault(tuple(entity), len(order)) for entity in result.entities], dtype=np.int64)
+    actual, model, base = result.actual[:, :, target], result.forecast[:, :, target, 0], result.baseline[:, :, target]
+    judged = np.isfinite(actual) & np.isfinite(model) & np.isfinite(base)
+    scale = np.broadcast_to(result.scale[:, None, target], actual.shape)
+
+    def total(values: Float64, where: npt.NDArray[np.bool_]) -> Float64:
+        return np.asarray(np.bincount(rows, np.where(where, values, 0.0).sum(axis=1), minlength=len(order)), np.float64)
+
+    def ratio(above: Float64, below: Float64) -> Float64:
+        return np.asarray(np.divide(above, below, out=np.full(len(order), np.nan), where=below > 0))
+
+    ones = np.ones(actual.shape)
+    count, scaled = total(ones, judged), judged & (scale > 0)
+    safe = np.where(scaled, scale, 1.0)
+    errors, base_errors = np.abs(model - actual), np.abs(base - actual)
+    return SeriesErrors(
+        names=[" · ".join(entity) for entity in order],
+        rows=rows,
+        mean=ratio(total(actual, judged), count),
+        mae=ratio(total(errors, judged), count),
+        wape=ratio(total(errors, judged), total(np.abs(actual), judged)),
+        mase=ratio(total(errors / safe, scaled), total(ones, scaled)),
+        baseline_mae=ratio(total(base_errors, judged), count),
+        baseline_mase=ratio(total(base_errors / safe, scaled), total(ones, scaled)),
+    )
+
+
+def choose_series(worst_first: Rows) -> tuple[Rows, Rows]:
+    """The worst, then a spread over the ranks of the rest, the best of all included."""
+    worst, rest = worst_first[:WORST], worst_first[WORST:]
+    if len(rest) <= SPREAD:
+        return worst, rest
+    return worst, rest[np.unique(np.linspace(0, len(rest) - 1, SPREAD).round().astype(np.int64))]
+
+
+def calibration(result: BacktestResult, target: int) -> list[tuple[float, float]]:
+    """``(level, share of actuals at or below the forecast quantile)`` of each quantile."""
+    out = []
+    for q, level in enumerate(result.schema.quantiles, start=1):
+        actual, forecast = result.actual[:, :, target], result.forecast[:, :, target, q]
+        known = np.isfinite(actual) & np.isfinite(forecast)
+        out.append((level, float((actual <= forecast)[known].mean()) if known.any() else float("nan")))
+    return out
+
+
+def step_errors(result: BacktestResult, metric: str = "MAE") -> dict[str, dict[str, list[float]]]:
+    """``{target: {"model": [H], "baseline": [H]}}``: the metric of each step ahead."""
+    steps = [result.metrics(step=h) for h in range(result.schema.horizon)]
+    return {t: {who: [step[t][who][metric] for step in steps] for who in ("model", "baseline")} for t in result.schema.targets}

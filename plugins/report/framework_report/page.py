@@ -1,0 +1,134 @@
+"""The page: numbers and plots of a backtest in one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from framework.backtest import BacktestResult
+from framework.run import Run
+from framework_report.figures import SeriesErrors, calibration, choose_series, series_errors, step_errors
+from framework_report.plots import error_by_step, series_grid
+from framework_report.svg import inline_svg
+
+#: Rows of the table of the worst series.
+TABLE_ROWS = 15
+_COMPONENTS = ("model", "baseline", "preprocessor", "retrieval", "source", "registry")
+
+
+def write_report(run: Run, result: BacktestResult) -> Path:
+    """Write ``report/index.html`` and ``report/plots/*.png`` below the run's directory; the plots become artifacts of the run."""
+    folder = run.directory / "report"
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    baseline = run.config.component("baseline").name.replace("_", " ")
+    targets = [_target(result, i, baseline, plots) for i in range(len(result.schema.targets))]
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=run.config.name,
+            schema=result.schema,
+            components={group: run.config.component(group).name for group in _COMPONENTS},
+            baseline=baseline,
+            facts=run.record.facts,
+            run_id=run.id,
+            config=run.config.text,
+            targets=targets,
+            by_step=_plot(error_by_step(step_errors(result), baseline), "error-by-step", "Error by steps ahead", plots),
+            folds=_folds(result),
+            total_seconds=sum(result.seconds),
+        )
+    )
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    run.record.artifacts.append(plots)
+    return path
+
+
+def number(value: float) -> str:
+    """Four digits that matter, an em dash for what is unknown."""
+    if not np.isfinite(value):
+        return "—"
+    if value == 0 or 0.001 <= abs(value) < 10_000:
+        digits = 0 if value == 0 else max(0, min(3, 3 - int(np.floor(np.log10(abs(value))))))
+        return f"{value:,.{digits}f}"
+    return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 10_000 else f"{value:.2e}"
+
+
+def change(value: float, reference: float) -> str:
+    """How much lower or higher than the reference, in per cent."""
+    if not (np.isfinite(value) and np.isfinite(reference)) or reference == 0:
+        return "—"
+    return f"{100 * (value / reference - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("framework_report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
+    environment.globals["change"] = change
+    return environment
+
+
+def _plot(figure: Any, name: str, label: str, folder: Path) -> Markup:
+    """Save the PNG, return the SVG. The figure comes from our own numbers; its texts are escaped by matplotlib."""
+    figure.savefig(folder / f"{name}.png", dpi=90, facecolor="white")
+    return Markup(inline_svg(figure, name, label))  # noqa: S704
+
+
+def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> dict[str, Any]:
+    target = result.schema.targets[index]
+    errors = series_errors(result, index)
+    ranked = errors.worst_first()
+    groups = choose_series(ranked)
+    few = not len(groups[1])
+    plots = [
+        {
+            "title": title if not few else "Every series, the worst first",
+            "svg": _plot(series_grid(result, index, errors, chosen, baseline), f"series-{index}-{key}", f"{target}: {title}", folder),
+        }
+        for key, title, chosen in zip(("worst", "spread"), ("The worst series", "A spread of the others"), groups, strict=True)
+        if len(chosen)
+    ]
+    sides = result.metrics()[target]
+    return {
+        "name": target,
+        "metrics": sides,
+        "better": sides["model"]["MAE"] < sides["baseline"]["MAE"],
+        "calibration": calibration(result, index),
+        "plots": plots,
+        "drawn": sum(len(chosen) for chosen in groups),
+        "left_out": len(ranked) - sum(len(chosen) for chosen in groups),
+        "unjudged": len(errors.names) - len(ranked),
+        "worst": [_series_row(errors, int(s)) for s in ranked[:TABLE_ROWS]],
+        "beaten": int((errors.mae[ranked] < errors.baseline_mae[ranked]).sum()),
+        "judged": len(ranked),
+    }
+
+
+def _series_row(errors: SeriesErrors, series: int) -> dict[str, Any]:
+    columns = ("mean", "mae", "wape", "mase", "baseline_mae", "baseline_mase")
+    return {"name": errors.names[series], **{c: float(getattr(errors, c)[series]) for c in columns}}
+
+
+def _folds(result: BacktestResult) -> list[dict[str, Any]]:
+    rows = []
+    for fold, seconds in zip(np.unique(result.fold), result.seconds, strict=True):
+        here = result.fold == fold
+        origins = np.unique(result.origins[here]).astype("M8[m]")
+        rows.append(
+            {
+                "number": int(fold) + 1,
+                "origin": str(origins[0]).replace("T00:00", "").replace("T", " "),
+                "windows": int(here.sum()),
+                "metrics": result.metrics(here),
+                "seconds": seconds,
+            }
+        )
+    return rows

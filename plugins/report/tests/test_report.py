@@ -1,0 +1,220 @@
+"""The report of a small real backtest: fakes fitted fold by fold, then read back from the page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import framework_report
+import numpy as np
+import pandas as pd
+import pytest
+from framework_report.figures import SPREAD, WORST, calibration, choose_series, series_errors
+from framework_report.page import change, number
+
+from framework.backtest import BacktestResult, backtest
+from framework.config import BacktestConfig
+from framework.frequency import Frequency
+from framework.interfaces.options import Options
+from framework.panel import Panel, panel_from_rows
+from framework.run import Record
+from framework.testing.fakes import FakeModel, FakePreprocessor, make_schema
+
+SCHEMA = make_schema(
+    name="tiny <daily>",
+    entity_keys=("shop",),
+    targets=("sales", "visits"),
+    past=("sales", "visits"),
+    nullable=(),
+    static=("shop",),
+    horizon=3,
+)
+
+
+def _panel(series: int = 4, steps: int = 40) -> Panel:
+    generator = np.random.default_rng(3)
+    times = pd.date_range("2024-01-01", periods=steps, freq="D", tz="UTC")
+    frames = []
+    for i in range(series):
+        level = 20 + 5 * i + 3 * np.sin(np.arange(steps) / 7 * 2 * np.pi)
+        noise = generator.normal(0, 1 + i, (2, steps))
+        frames.append(pd.DataFrame({"shop": f"shop & {i:02}", "event_timestamp": times, "sales": level + noise[0], "visits": 9 + noise[1]}))
+    return panel_from_rows(
+        pd.concat(frames, ignore_index=True),
+        entity_keys=("shop",),
+        past=("sales", "visits"),
+        known=(),
+        categories=(),
+        frequency=Frequency.parse("D"),
+    )
+
+
+def _result(series: int = 4, folds: int = 3) -> BacktestResult:
+    return backtest(
+        _panel(series),
+        SCHEMA,
+        lambda: (FakePreprocessor(Options()), FakeModel(Options())),
+        lambda: FakeModel(Options()),
+        BacktestConfig(folds=folds),
+        season_length=7,
+        validation_steps=0,
+        seed=1,
+        progress=lambda fold, total: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def result() -> BacktestResult:
+    return _result()
+
+
+def _run(directory: Path, result: BacktestResult | None) -> Any:
+    facts = {
+        "rows": 160,
+        "series": 4,
+        "first_step": "2024-01-01",
+        "last_step": "2024-02-09",
+        "versions": {"numpy": "9.8.7"},
+        "git": {"commit": "0123456789abcdef", "dirty": True},
+    }
+    config = SimpleNamespace(name=SCHEMA.name, text="seed: 7\n", component=lambda group: SimpleNamespace(name=f"a_{group}"))
+    return SimpleNamespace(config=config, record=Record(backtest=result, facts=facts), directory=directory, id="run-1")
+
+
+def _written(directory: Path, result: BacktestResult) -> str:
+    path = framework_report.report(_run(directory, result))
+    assert path == directory / "report" / "index.html"
+    return path.read_text()
+
+
+def test_nothing_is_written_without_a_backtest(tmp_path: Path) -> None:
+    assert framework_report.report(_run(tmp_path, None)) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_page_shows_the_figures_of_the_backtest(tmp_path: Path, result: BacktestResult) -> None:
+    page = _written(tmp_path, result)
+    for sides in result.metrics().values():
+        for figures in sides.values():
+            for value in figures.values():
+                assert f"<td>{number(value)}</td>" in page
+    for fold in range(3):
+        value = result.metrics(result.fold == fold)["sales"]["model"]["MAE"]
+        assert f"<td>{number(value)}</td>" in page
+    for text in ("2024-01-01 to 2024-02-09", "160 rows", "commit 0123456789ab, with uncommitted changes", "9.8.7", "seed: 7", "run-1"):
+        assert text in page
+    assert "shop &amp; 03" in page
+    assert "<h1>tiny &lt;daily&gt;</h1>" in page
+
+
+def test_plots_are_artifacts_and_pictures(tmp_path: Path, result: BacktestResult) -> None:
+    run = _run(tmp_path, result)
+    framework_report.report(run)
+    assert run.record.artifacts == [tmp_path / "report" / "plots"]
+    pictures = sorted(p.name for p in run.record.artifacts[0].iterdir())
+    assert pictures == ["error-by-step.png", "series-0-worst.png", "series-1-worst.png"]
+    assert all((run.record.artifacts[0] / p).read_bytes().startswith(b"\x89PNG") for p in pictures)
+
+
+class _Loads(HTMLParser):
+    """Everything a browser would fetch, and every id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for key, value in attrs:
+            if key in ("src", "href", "xlink:href", "action", "data") and value and not value.startswith(("#", "data:")):
+                self.loads.append(value)
+            if key == "id" and value:
+                self.ids.append(value)
+
+
+def test_page_loads_nothing_and_is_the_same_twice(tmp_path: Path, result: BacktestResult) -> None:
+    page = _written(tmp_path / "a", result)
+    parser = _Loads()
+    parser.feed(page)
+    assert parser.loads == []
+    assert "http" not in page
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert len(parser.ids) > 50
+    used = set(re.findall(r"(?:href=\"#|url\(#)([^\")]+)", page))
+    assert used <= set(parser.ids)
+    assert page == _written(tmp_path / "b", result)
+
+
+def test_colours_come_from_the_style_sheet(tmp_path: Path, result: BacktestResult) -> None:
+    page = _written(tmp_path, result)
+    body = page[page.index("<svg") :]
+    assert "var(--model)" in body
+    assert "var(--ink)" in body
+    assert "#1f5fd0" not in body
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_unknown_actuals_and_forecasts_are_left_out_and_said(tmp_path: Path, result: BacktestResult) -> None:
+    actual, forecast = result.actual.copy(), result.forecast.copy()
+    gone = np.array([entity[0] == "shop & 02" for entity in result.entities])
+    actual[gone] = np.nan
+    actual[0, 1] = np.nan
+    forecast[1] = np.nan
+    holed = replace(result, actual=actual, forecast=forecast, scale=np.full_like(result.scale, np.nan))
+    page = _written(tmp_path, holed)
+    assert "1 have no step that can be judged" in page
+    assert "<td>—</td>" in page  # MASE without a scale
+    assert not re.search(r"<td[^>]*>\s*(nan|inf|NaN)", page)
+    errors = series_errors(holed, 0)
+    assert [errors.names[i] for i in errors.worst_first()].count("shop & 02") == 0
+
+
+def test_a_backtest_of_which_nothing_is_known_still_has_a_page(tmp_path: Path, result: BacktestResult) -> None:
+    page = _written(tmp_path, replace(result, actual=np.full_like(result.actual, np.nan)))
+    assert "0 of 0 series" in page
+
+
+def test_series_errors_are_those_of_the_metrics(result: BacktestResult) -> None:
+    errors = series_errors(result, 1)
+    for series, name in enumerate(errors.names):
+        where = np.array([entity[0] == name for entity in result.entities])
+        sides = result.metrics(where)["visits"]
+        assert errors.mae[series] == pytest.approx(sides["model"]["MAE"])
+        assert errors.wape[series] == pytest.approx(sides["model"]["WAPE"])
+        assert errors.mase[series] == pytest.approx(sides["model"]["MASE"])
+        assert errors.baseline_mase[series] == pytest.approx(sides["baseline"]["MASE"])
+    ranked = errors.worst_first()
+    assert list(errors.mase[ranked]) == sorted(errors.mase, reverse=True)
+
+
+def test_of_many_series_the_worst_and_a_spread_are_drawn(tmp_path: Path) -> None:
+    page = _written(tmp_path, _result(series=WORST + SPREAD + 5, folds=2))
+    assert f"{WORST + SPREAD} of {WORST + SPREAD + 5} series are drawn; 5 are left out" in page
+    worst, spread = choose_series(np.arange(100))
+    assert list(worst) == list(range(WORST))
+    assert (spread[0], spread[-1], len(spread)) == (WORST, 99, SPREAD)
+
+
+def test_calibration_is_the_share_below(result: BacktestResult) -> None:
+    actual = np.zeros_like(result.actual)
+    forecast = np.full_like(result.forecast, 1.0)
+    forecast[: len(forecast) // 2, :, :, 1] = -1.0  # the lower quantile lies above half of the actuals
+    half = 1 - (len(forecast) // 2) / len(forecast)
+    assert calibration(replace(result, actual=actual, forecast=forecast), 0) == [(0.1, pytest.approx(half)), (0.9, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(float("nan"), "—"), (0.0, "0"), (0.5079, "0.508"), (12.345, "12.35"), (1234.5, "1,234"), (1.2e12, "1.20e+12"), (-3.21, "-3.210")],
+)
+def test_numbers_for_people(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_change_is_relative_to_the_baseline() -> None:
+    assert change(8.0, 10.0) == "\N{MINUS SIGN}20.0 %"
+    assert change(1.0, 0.0) == "—"
