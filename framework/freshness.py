@@ -18,11 +18,15 @@ def check_context(features: FeatureSet, schema: Schema, context: Context, held: 
     """
     status, detail = list(context.status), list(context.detail)
     for name, view in features.views.items():
-        columns = [(i, c) for i, c in enumerate(schema.past) if c in view.feature_names()]
-        if not columns and not set(view.categories) & set(schema.static):
+        owned = set(view.feature_names())
+        if owned.isdisjoint((*schema.past, *schema.static)):
             continue
+        needed = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
+        null = np.isnan(context.past[:, :, needed]).sum(axis=1) > 0  # [n, needed]
         for j in (j for j, s in enumerate(status) if s == OK):
-            found = _row_problem(name, view, schema, context.origins[j], held[name][j]) or _null(name, schema, context, columns, j)
+            found = _row_problem(name, view, schema, context.origins[j], held[name][j])
+            if found is None and null[j].any():
+                found = _null(name, schema, context, needed[int(null[j].argmax())], j)
             if found is not None:
                 status[j], detail[j] = found
     for j in (j for j, s in enumerate(status) if s == OK):
@@ -61,11 +65,7 @@ def _row_problem(name: str, view: View, schema: Schema, origin: np.datetime64, h
     return None
 
 
-def _null(name: str, schema: Schema, context: Context, columns: list[tuple[int, str]], j: int) -> tuple[str, str] | None:
-    for i, column in columns:
-        if column not in schema.nullable and (null := np.isnan(context.past[j, :, i])).any():
-            where = (
-                f"{int(null.sum())} of {schema.context_length} steps" if schema.context_length > 1 else f"the origin {context.origins[j]}"
-            )
-            return MISSING_FEATURE, f"view '{name}': feature '{column}' is null at {where}"
-    return None
+def _null(name: str, schema: Schema, context: Context, column: int, j: int) -> tuple[str, str]:
+    steps = int(np.isnan(context.past[j, :, column]).sum())
+    where = f"{steps} of {schema.context_length} steps" if schema.context_length > 1 else f"the origin {context.origins[j]}"
+    return MISSING_FEATURE, f"view '{name}': feature '{schema.past[column]}' is null at {where}"
