@@ -112,7 +112,33 @@ def calendar_columns(times: Times, fields: tuple[str, ...], country: str | None 
     Fields: minute, hour, day_of_week (Monday 0), is_weekend, day_of_month, day_of_year, week_of_year, month, quarter, year;
     of the public holidays of ``country``: is_holiday, days_to_holiday and days_since_holiday (0 to 14, 14 is 14 or more).
     """
-    local = _to_local(np.asarray(times, "M8[us]"), time_zone)
+    stamps = np.asarray(times, "M8[us]")
+    if not fields or not 0 < len(stamps) <= _FEW:
+        return _compute(stamps, fields, country, time_zone)
+    rows = _rows_of(fields, country, time_zone)
+    wanted = stamps.astype(np.int64).tolist()
+    found = [rows.get(t) for t in wanted]
+    if None in found:
+        computed = _compute(stamps, fields, country, time_zone)
+        if len(rows) > _REMEMBERED:
+            rows.clear()
+        rows.update(zip(wanted, (row.tobytes() for row in computed), strict=True))
+        return computed
+    return np.frombuffer(b"".join(found)).reshape(len(wanted), len(fields)).copy()  # type: ignore[arg-type]  no None is left
+
+
+#: A server asks for the same few steps again and again: up to so many rows are looked up, and so many are remembered.
+_FEW, _REMEMBERED = 64, 65536
+
+
+@lru_cache(maxsize=64)
+def _rows_of(fields: tuple[str, ...], country: str | None, time_zone: str) -> dict[int, bytes]:
+    """Microseconds since 1970 -> the computed row. Values follow from the key, so threads may fill it at once."""
+    return {}
+
+
+def _compute(times: Times, fields: tuple[str, ...], country: str | None, time_zone: str) -> Float64:
+    local = _to_local(times, time_zone)
     out = np.empty((len(local), len(fields)), dtype=np.float64)
     distance: tuple[Ints, Ints] | None = None
     for i, field in enumerate(fields):
