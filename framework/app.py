@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from framework import compose
 from framework.config import GROUPS, build_config
 from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
+from framework.help import help_text
 from framework.lifecycle import execute
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
@@ -42,8 +43,11 @@ def main() -> int:
     os.environ[TRACEBACK] = "1"  # Hydra then raises instead of printing and exiting with 1
     _exit_codes.clear()
     try:
-        _plugins()
+        plugins = _plugins()
         directory = Path.cwd() / "conf"
+        if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries
+            print(help_text(plugins, directory))
+            return 0
         start = hydra.main(
             version_base="1.3",
             config_path=str(directory) if directory.is_dir() else "pkg://framework.conf",

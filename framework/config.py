@@ -12,8 +12,7 @@ from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, field_
 from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
 from framework.interfaces.options import Options
-from framework.interfaces.views import FeatureSet
-from framework.panel import GapPolicy
+from framework.interfaces.views import FeatureSet, GapPolicy
 from framework.plugins import Plugins
 
 T = TypeVar("T", bound=Options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +22,11 @@ from framework.interfaces.values import (
     Schema,
     Times,
 )
+from framework.interfaces.views import GapPolicy
 from framework.interfaces.windows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-GapPolicy = Literal["refuse", "insert"]
 
 
 @dataclass(frozen=True, slots=True)

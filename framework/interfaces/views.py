@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from framework.interfaces.options import Options
 
 Statistic = Literal["mean", "std", "min", "max", "sum"]
+#: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
+GapPolicy = Literal["refuse", "insert"]
 
 
 class Lag(Options):
