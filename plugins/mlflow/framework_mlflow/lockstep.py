@@ -5,28 +5,34 @@ Called under the ledger's lock; no other place creates versions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from framework.pairing import HALVES
-from framework_mlflow.store import DIGEST, PAIR_ID, PENDING, STATE, VOID, Store
+from framework_mlflow.store import PENDING, STATE, VOID, Store
 
 Voided = list[tuple[str, int]]
 
 
 def create_versions(
-    store: Store, name: str, level: int, sources: Mapping[str, str], run_id: str, pair_id: str, digest: str
+    store: Store,
+    name: str,
+    level: int,
+    sources: Mapping[str, str],
+    run_id: str,
+    tags: Mapping[str, str],
+    step: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, Voided]:
     """Create both halves under one number. Returns it and what had to be voided: ``(half, number)``.
 
-    ``level``: the highest number that is settled. MLflow gives each half the number after its own highest, never one that was deleted;
-    a number above the level that it skips was left by a registration that did not finish. A half that lags behind is brought up
-    with void versions. Nothing here is a pair before the ledger says so.
+    ``tags``: of both versions. ``level``: the highest number that is settled. MLflow gives each half the number after its own
+    highest, never one that was deleted; a number above the level that it skips was left by a registration that did not finish.
+    A half that lags behind is brought up with void versions. Nothing here is a pair before the ledger says so.
     """
-    tags = {PAIR_ID: pair_id, DIGEST: digest, STATE: PENDING}
     voided: Voided = []
 
     def create(half: str, settled: int) -> int:
-        number = store.create_version(name, half, sources[half], run_id, tags)
+        number = store.create_version(name, half, sources[half], run_id, {**tags, STATE: PENDING})
+        step(f"{half} created")
         voided.extend((half, left) for left in range(settled + 1, number) if store.tag(name, half, left, STATE, VOID))
         return number
 

@@ -12,24 +12,25 @@ from framework_mlflow.store import COMPLETE, STATE, Store
 log = logging.getLogger(__name__)
 
 
-def finish_pairs(pen: Pen, store: Store, name: str) -> list[int]:
+def finish_pairs(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[int]:
     """Tag the versions of pairs that are committed but not shown yet. Returns their numbers."""
     pending = pen.unmirrored_pairs(name)
     for pair in pending:
         for half in HALVES:
             if not store.tag(name, half, pair.version, STATE, COMPLETE):
                 log.warning("%s: MLflow has no version %d of the %s half any more", name, pair.version, half)
+            step(f"{half} shown")
         pen.pair_is_mirrored(name, pair.version)
     return [pair.version for pair in pending]
 
 
-def mirror_aliases(pen: Pen, store: Store, name: str, step: Callable[[str], None] = lambda _: None) -> list[str]:
+def mirror_aliases(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[str]:
     """Point MLflow's aliases of both halves where the ledger says, for those that moved. Returns their names."""
     pending = pen.unmirrored_aliases(name)
     for alias, version in pending.items():
         for half in HALVES:
             if not store.set_alias(name, half, alias, version):
                 log.warning("%s@%s: MLflow has no version %d of the %s half any more", name, alias, version, half)
-            step(f"{half} alias mirrored")
+            step(f"{half} alias shown")
         pen.alias_is_mirrored(name, alias)
     return list(pending)

@@ -65,11 +65,11 @@ class MlflowRegistry(Registry):
         self.step("uploaded")
         self.store.ensure_models(name)
         with self.ledger.locked(name) as pen:
-            finish_pairs(pen, self.store, name)
+            finish_pairs(pen, self.store, name, self.step)
             self.step("locked")
             digest = manifest["digest"]
-            number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, pair_id, digest)
-            self.step("versions created")
+            tags = {PAIR_ID: pair_id, DIGEST: digest}
+            number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, tags, self.step)
             for half, left in voided:
                 reason = f"{half} version {left}: its registration never completed, or it has no twin"
                 pen.remember(name, "void", before=left, reason=reason)
@@ -174,7 +174,7 @@ class MlflowRegistry(Registry):
             log.warning("%s is committed, but MLflow does not show it yet; the next operation or run=verify does that: %s", name, error)
 
     def _finish(self, pen: Pen, name: str) -> None:
-        finish_pairs(pen, self.store, name)
+        finish_pairs(pen, self.store, name, self.step)
         mirror_aliases(pen, self.store, name, self.step)
 
     def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ PENDING, COMPLETE, VOID = "pending", "complete", "void"
 _ATTEMPTS = 12
 #: What MLflow takes in one call.
 _METRICS, _ENTRIES = 800, 100
-_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_ABSENT, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 
 
 def half_name(name: str, half: str) -> str:
@@ -58,7 +58,7 @@ class Store:
         """The experiment's id; made on first use, with the artifact location of the options."""
         found = _call("read the experiment", self.client.get_experiment_by_name, self._experiment)
         if found is None:
-            self._unless("RESOURCE_ALREADY_EXISTS", self.client.create_experiment, self._experiment, artifact_location=self._location)
+            self._unless((_EXISTS,), self.client.create_experiment, self._experiment, artifact_location=self._location)
             found = _call("read the experiment", self.client.get_experiment_by_name, self._experiment)
         if found.lifecycle_stage != "active":
             raise RegistryError(f"MLflow experiment '{self._experiment}' was deleted; restore it or set registry.experiment.")
@@ -68,7 +68,8 @@ class Store:
         return str(_call("start a run", self.client.create_run, self.experiment_id(), tags=dict(tags)).info.run_id)
 
     def has_run(self, run_id: str) -> bool:
-        return self._if_there(self.client.get_run, run_id)
+        """False too for an id that MLflow could not have given."""
+        return self._unless((_ABSENT, "INVALID_PARAMETER_VALUE"), self.client.get_run, run_id)
 
     def log_batch(
         self,
@@ -108,7 +109,7 @@ class Store:
         """The registered models of both halves, made when they are not there."""
         for half in HALVES:
             text = f"The {half} half of the pairs of '{name}'."
-            self._unless("RESOURCE_ALREADY_EXISTS", self.client.create_registered_model, half_name(name, half), description=text)
+            self._unless((_EXISTS,), self.client.create_registered_model, half_name(name, half), description=text)
 
     def create_version(self, name: str, half: str, source: str, run_id: str, tags: Mapping[str, str]) -> int:
         create = self.client.create_model_version
@@ -150,14 +151,14 @@ class Store:
                 return found
 
     def _if_there(self, call: Callable[..., Any], *arguments: Any) -> bool:
-        return self._unless(_ABSENT, call, *arguments)
+        return self._unless((_ABSENT,), call, *arguments)
 
-    def _unless(self, code: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
-        """Whether the call succeeded; False when MLflow answered with that error code."""
+    def _unless(self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+        """Whether the call succeeded; False when MLflow answered with one of those error codes."""
         try:
             _call(call.__name__.replace("_", " "), call, *arguments, **named)
         except MlflowError as error:
-            if error.code != code:
+            if error.code not in codes:
                 raise
             return False
         return True

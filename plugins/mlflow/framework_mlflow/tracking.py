@@ -86,12 +86,10 @@ def _log(store: Store, run: Run) -> None:
 
 
 def _parameters(run: Run) -> Iterator[tuple[str, str]]:
-    composed = run.config.model_dump(mode="json", include={*_PARAMETERS, "components"})
-    tree = {key: composed[key] for key in _PARAMETERS if key in composed}
-    tree |= {group: composed["components"][group] for group in _PARAMETERS if group in composed["components"]}
+    tree = run.config.model_dump(mode="json", include=set(_PARAMETERS))
     for group, selected in run.config.components.items():
-        if group in tree:
-            tree[group] = {"name": selected.name, **selected.options.model_dump(mode="json")}
+        if group in _PARAMETERS:
+            tree[group] = {"name": selected.name, **(selected.options.model_dump(mode="json") if selected.options else {})}
     return _flat("", tree)
 
 

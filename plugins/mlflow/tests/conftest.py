@@ -1,0 +1,45 @@
+"""Registries on databases that are set up once a session: MLflow's migrations take seconds."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from framework_mlflow import MlflowOptions
+from framework_mlflow.registry import MlflowRegistry
+
+from framework.testing.registry import install_fakes
+
+sys.path.insert(0, str(Path(__file__).parent))  # child processes import mlflow_cases too
+from mlflow_cases import options_in
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's SQLite file with its tables and nothing in them."""
+    folder = tmp_path_factory.mktemp("empty")
+    MlflowRegistry(options_in(folder)).store.client.get_experiment("0")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def options(tmp_path: Path, empty_database: Path) -> MlflowOptions:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return options_in(folder)
+
+
+@pytest.fixture
+def registry(options: MlflowOptions) -> MlflowRegistry:
+    return MlflowRegistry(options)
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The fakes as an installed plugin, for this process and its children."""
+    place = install_fakes(tmp_path_factory.mktemp("site"))
+    monkeypatch.syspath_prepend(place)
+    return place

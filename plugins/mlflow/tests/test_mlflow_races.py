@@ -1,0 +1,90 @@
+"""Several processes at once, on SQLite from an empty folder and on a PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from framework_mlflow import MlflowOptions
+from framework_mlflow.registry import MlflowRegistry
+from mlflow_cases import check_halves, child, move, options_in, outcome, register
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URI of a database of a server of its own, on a free port. PostgreSQL refuses to run as root: then another user runs it."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="framework-postgresql-"))
+    owner = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
+    if os.getuid() == 0:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+
+    def run(program: str, *arguments: str) -> None:
+        user = owner.pw_name if os.getuid() == 0 else None
+        command = [str(programs[-1] / program), *arguments]
+        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    data = str(folder / "data")
+    run("initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync")
+    run(
+        "pg_ctl",
+        "-D",
+        data,
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off",
+        "start",
+    )
+    try:
+        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "tests", "registry")
+        yield f"postgresql+psycopg://tests@127.0.0.1:{port}/registry"
+    finally:
+        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def _race(options: MlflowOptions, tmp_path: Path) -> MlflowRegistry:
+    """Four processes, three registrations each; nothing is set up before."""
+    processes = [child(register, options.model_dump_json(), str(tmp_path / "drafts"), 3) for _ in range(4)]
+    assert [outcome(process) for process in processes] == [0, 0, 0, 0]
+    registry = MlflowRegistry(options)
+    assert [pair.version for pair in registry.pairs("fake")] == list(range(12, 0, -1))
+    assert len({pair.run_id for pair in registry.pairs("fake")}) == 12
+    check_halves(registry)
+    return registry
+
+
+def _contest(registry: MlflowRegistry) -> None:
+    """Four processes move an alias from the same place: one wins, the others are told."""
+    registry.move("fake", "production", 1, expected=None)
+    processes = [child(move, registry.options.model_dump_json(), "production", to, 1) for to in (2, 3, 4, 5)]
+    assert sorted(outcome(process) for process in processes) == [0, 3, 3, 3]
+    moves = registry.history("fake", "production")
+    assert [entry.before for entry in moves] == [None, 1]
+    assert registry.resolve("fake", "production").version == moves[-1].after
+    check_halves(registry)
+
+
+def test_processes_on_sqlite_that_is_not_there_yet(tmp_path: Path) -> None:
+    _contest(_race(options_in(tmp_path / "state"), tmp_path))
+
+
+def test_processes_on_postgresql(postgresql: str, tmp_path: Path) -> None:
+    """MLflow and the ledger in one database."""
+    _contest(_race(options_in(tmp_path / "state", tracking_uri=postgresql, ledger=postgresql), tmp_path))
