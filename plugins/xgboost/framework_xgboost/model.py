@@ -17,14 +17,25 @@ from framework.errors import ConfigError, DataError
 from framework.interfaces.model import Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
+from framework.tabular import features, has_label, lowest_label, strided
 from framework_xgboost import XGBoostOptions
-from framework_xgboost.matrix import features, plain_matrix, train_matrix
+from framework_xgboost.matrix import plain_matrix, train_matrix
 
 log = logging.getLogger(__name__)
 
 #: Above so many rows a prediction is shared among threads; below, starting them costs more than it saves.
 _MANY_ROWS = 4096
-_BOOSTED = ("learning_rate", "max_depth", "min_child_weight", "subsample", "colsample_bytree", "reg_alpha", "reg_lambda", "tree_method", "device")
+_BOOSTED = (
+    "learning_rate",
+    "max_depth",
+    "min_child_weight",
+    "subsample",
+    "colsample_bytree",
+    "reg_alpha",
+    "reg_lambda",
+    "tree_method",
+    "device",
+)
 #: Objectives with labels from here on; the bool says whether the bound itself is allowed.
 _LOWEST = {"count:poisson": True, "reg:tweedie": True, "reg:gamma": False}
 
@@ -53,18 +64,14 @@ class XGBoost(Model):
         self._open()
 
     def _check_labels(self, train: WindowSet, target: int, name: str) -> None:
-        lowest, usable = np.inf, False
-        for batch in train.batches(8192):
-            assert batch.target is not None  # training windows have them
-            labels = batch.target[:, :, target]
-            if not np.isnan(labels).all():
-                lowest, usable = min(lowest, float(np.nanmin(labels))), True
-        if not usable:
-            raise DataError(f"xgboost: target '{name}' has no value in the training windows; check the source.")
+        lowest = lowest_label(train, target, "xgboost", name)
         objective = self.options.objective
         if objective in _LOWEST and (lowest < 0 or (lowest == 0 and not _LOWEST[objective])):
             needed = "0 or more" if _LOWEST[objective] else "more than 0"
-            raise DataError(f"xgboost: objective {objective} needs labels of {needed}, target '{name}' goes down to {lowest:g}; choose another objective.")
+            raise DataError(
+                f"xgboost: objective {objective} needs labels of {needed}, "
+                f"target '{name}' goes down to {lowest:g}; choose another objective."
+            )
 
     def _open(self) -> None:
         """Boosters for few rows (one thread) and many. Both from the bytes that are saved, so saving changes no forecast."""
@@ -83,7 +90,12 @@ class XGBoost(Model):
         return out.reshape(len(windows), self._horizon, len(self._raw), 1 + len(self._quantiles))
 
     def save(self, directory: Path) -> None:
-        body = {"options": self.options.model_dump(mode="json"), "horizon": self._horizon, "quantiles": self._quantiles, "targets": len(self._raw)}
+        body = {
+            "options": self.options.model_dump(mode="json"),
+            "horizon": self._horizon,
+            "quantiles": self._quantiles,
+            "targets": len(self._raw),
+        }
         (directory / "model.json").write_text(json.dumps(body, indent=1))
         for t, pair in enumerate(self._raw):
             for kind, raw in zip(("mean", "quantiles"), pair, strict=True):
@@ -108,12 +120,12 @@ class _Fit:
 
     def __init__(self, options: XGBoostOptions, train: WindowSet, validation: WindowSet | None, target: int, seed: int) -> None:
         self._options, self._target, self._seed = options, target, seed
-        self._train = self._matrix(_strided(train, options.origin_stride))
-        stops = options.early_stopping_rounds is not None and validation is not None and _has_label(validation, target)
+        self._train = self._matrix(strided(train, options.origin_stride))
+        stops = options.early_stopping_rounds is not None and validation is not None and has_label(validation, target)
         self._validation = self._matrix(validation, self._train) if stops and validation is not None else None
         self._all: xgboost.DMatrix | None = None
         if stops and options.refit and validation is not None:
-            self._all = self._matrix(_strided(train.joined(validation), options.origin_stride))
+            self._all = self._matrix(strided(train.joined(validation), options.origin_stride))
 
     def _matrix(self, windows: WindowSet, reference: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
         options = self._options
@@ -150,14 +162,6 @@ class _Fit:
         if self._all is None:
             return _bytes(booster[:rounds])
         return _bytes(xgboost.train(params, self._all, rounds))
-
-
-def _strided(windows: WindowSet, stride: int) -> WindowSet:
-    return WindowSet(windows.arrays, windows.origins[::stride], windows.context_length, windows.horizon)
-
-
-def _has_label(windows: WindowSet, target: int) -> bool:
-    return any(batch.target is not None and not np.isnan(batch.target[:, :, target]).all() for batch in windows.batches(8192))
 
 
 def _bytes(booster: xgboost.Booster) -> bytes:

@@ -1,0 +1,38 @@
+"""LightGBM under the public contract suite, and what it refuses."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from framework.errors import DataError
+from framework.testing.model import ModelContract
+from framework.testing.panels import make_panel, plain_arrays
+
+
+class TestLightGBM(ModelContract):
+    name = "lightgbm"
+    options: ClassVar[dict[str, Any]] = {"n_estimators": 12, "num_leaves": 7, "early_stopping_rounds": 3, "subsample": 0.8, "n_jobs": 1}
+
+    def test_it_learns(self) -> None:
+        """Beside the mean of the training targets, the boosters must explain most of what the weekly season does."""
+        model, windows, schema = self.fitted()
+        panel = make_panel()
+        _, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
+        actual = later.gather().target
+        assert actual is not None
+        error = np.abs(model.predict(windows)[..., 1, 0] - actual[..., 1]).mean()
+        assert error < 0.6 * np.abs(panel.past[:, 1].mean() - actual[..., 1]).mean()
+
+    def test_labels_that_an_objective_cannot_take_are_refused(self) -> None:
+        panel = make_panel()
+        panel.past[:, 0] -= 1000
+        schema = self.schema(panel)
+        train, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
+        with pytest.raises(DataError, match=r"objective poisson needs labels of 0 or more, target 'sales' goes down to -"):
+            self.make(objective="poisson").fit(train, later, schema, 1)
+
+
+class TestLightGBMWithoutRefit(ModelContract):
+    name = "lightgbm"
+    options: ClassVar[dict[str, Any]] = {"n_estimators": 12, "num_leaves": 7, "early_stopping_rounds": 3, "refit": False, "n_jobs": 1}

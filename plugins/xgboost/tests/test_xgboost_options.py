@@ -1,0 +1,115 @@
+"""XGBoost's own promises: rounds, strides, objectives, threads, memory layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from framework_xgboost import XGBoostOptions
+from framework_xgboost.model import XGBoost, features
+
+from framework.config import validate
+from framework.errors import ConfigError, DataError
+from framework.fit import fit_model
+from framework.interfaces.values import Windows
+from framework.interfaces.windows import WindowSet
+from framework.testing.panels import make_panel, panel_schema, plain_arrays
+
+PANEL = make_panel(series=3, days=90)
+
+
+def fitted(quantiles: tuple[float, ...] = (), panel: Any = PANEL, **options: Any) -> XGBoost:
+    schema = panel_schema(panel, quantiles=quantiles)
+    model = XGBoost(validate(XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3, **options}, "model"))
+    fit_model(plain_arrays(panel, 2), schema, model, 14, 7)
+    return model
+
+
+def rounds(model: XGBoost, directory: Path) -> int:
+    directory.mkdir()
+    model.save(directory)
+    return int(xgboost.Booster(model_file=directory / "mean_0.ubj").num_boosted_rounds())
+
+
+def test_a_row_is_past_static_future_and_step() -> None:
+    windows = Windows(
+        np.zeros((1, 2, 1)), np.array([[[1, 2], [3, 4]]], np.float32), np.array([[[5], [6]]], np.float32), np.array([[7]], np.float32)
+    )
+    np.testing.assert_array_equal(features(windows), [[1, 2, 3, 4, 7, 5, 1], [1, 2, 3, 4, 7, 6, 2]])
+
+
+def test_early_stopping_keeps_the_best_rounds_with_and_without_refit(tmp_path: Path) -> None:
+    eager = {"n_estimators": 200, "learning_rate": 0.8, "early_stopping_rounds": 3}
+    refitted, kept = fitted(**eager), fitted(**eager, refit=False)
+    assert rounds(refitted, tmp_path / "a") == rounds(kept, tmp_path / "b") < 100
+    assert rounds(fitted(early_stopping_rounds=None), tmp_path / "c") == 30
+    assert (tmp_path / "a" / "mean_0.ubj").read_bytes() != (tmp_path / "b" / "mean_0.ubj").read_bytes()
+
+
+def test_it_learns_the_week() -> None:
+    schema, arrays = panel_schema(PANEL), plain_arrays(PANEL, 2)
+    model = fitted(n_estimators=150)
+    rows = np.arange(40, 70)
+    windows = WindowSet(arrays, rows, 1, schema.horizon).gather()
+    assert windows.target is not None
+    error = np.abs(model.predict(windows)[..., 0] - windows.target).mean(axis=(0, 1))
+    naive = np.abs(windows.target_past[:, -1:, :] - windows.target).mean(axis=(0, 1))
+    assert (error < 0.6 * naive).all()
+
+
+def test_a_stride_trains_on_fewer_origins() -> None:
+    asked = Windows(np.zeros((1, 1, 2)), np.ones((1, 1, 3), np.float32), np.ones((1, 5, 2), np.float32), np.zeros((1, 2), np.float32))
+    assert fitted().predict(asked).tobytes() != fitted(origin_stride=3).predict(asked).tobytes()
+
+
+def test_count_objective_answers_in_natural_units() -> None:
+    assert 10 < float(fitted(objective="count:poisson", n_estimators=100).predict(_asked())[0, 0, 1, 0]) < 120
+
+
+def _asked() -> Windows:
+    arrays = plain_arrays(PANEL, 2)
+    return Windows(arrays.target[50:51, None], arrays.past[50:51, None], arrays.future[None, 51:56], arrays.static[50:51])
+
+
+def test_labels_an_objective_cannot_have_are_refused() -> None:
+    panel = make_panel(series=2, days=60)
+    panel.past[10, 1] = -4.0
+    with pytest.raises(DataError, match="count:poisson needs labels of 0 or more, target 'visits' goes down to -4"):
+        fitted(panel=panel, objective="count:poisson")
+    panel.past[:, 0] = np.nan
+    with pytest.raises(DataError, match="target 'sales' has no value"):
+        fitted(panel=panel)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tree_method": "exact", "device": "cuda"}, "exact runs on the cpu"),
+        ({"tree_method": "exact", "objective": "reg:absoluteerror"}, "exact cannot train"),
+        ({"objective": "reg:sqarederror"}, "model.objective"),
+        ({"max_dept": 3}, "Did you mean 'max_depth'"),
+        ({"subsample": 0}, "model.subsample"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        fitted(**options)
+
+
+def test_quantiles_need_a_tree_method_that_has_them() -> None:
+    with pytest.raises(ConfigError, match="exact cannot train quantiles"):
+        fitted(quantiles=(0.1, 0.9), tree_method="exact")
+    assert np.isfinite(fitted(quantiles=(0.5,), tree_method="approx").predict(_asked())).all()
+    assert np.isfinite(fitted(tree_method="exact").predict(_asked())).all()
+
+
+def test_few_rows_and_many_have_the_same_bits(tmp_path: Path) -> None:
+    model, one = fitted(quantiles=(0.1, 0.9)), _asked()
+    many = Windows(*(np.repeat(part, 2000, axis=0) for part in (one.target_past, one.past, one.future, one.static)))
+    assert model.predict(many)[1999].tobytes() == model.predict(one)[0].tobytes()
+    model.save(tmp_path)
+    assert json.loads((tmp_path / "model.json").read_text())["quantiles"] == [0.1, 0.9]
