@@ -1,0 +1,135 @@
+"""``model=nlinear``, ``dlinear``, ``tft``, ``nbeats``, ``nhits``, ``tide`` and ``tsmixer``: Darts' global torch models.
+
+Past, future and static covariates are the preprocessor's features. N-BEATS and N-HiTS take past covariates alone and say so
+when they are fitted.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from framework.hookspecs import Component, hookimpl
+from framework.interfaces.options import Options
+
+
+class DartsOptions(Options):
+    """What all of Darts' models share, under Darts' and Lightning's names.
+
+    ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs without a better validation loss before
+    training stops and the best weights are kept; null trains ``n_epochs``, as does a run without validation windows. ``scaling``:
+    ``instance`` centres and scales each window's target by its own context, ``global`` by the training rows, ``none`` leaves it;
+    answers are in natural units in each case. ``accelerator``: where it trains; forecasts are made on the CPU. ``threads``: torch's
+    threads in this process, null for torch's own choice.
+    """
+
+    input_chunk_length: PositiveInt | None = None
+    n_epochs: PositiveInt = 100
+    batch_size: PositiveInt = 32
+    lr: PositiveFloat = 1e-3
+    lr_gamma: float = Field(default=1.0, gt=0, le=1, description="lr is multiplied by it after each epoch")
+    patience: PositiveInt | None = 10
+    gradient_clip_val: PositiveFloat | None = None
+    loss_fn: Literal["mse", "mae"] = "mse"
+    scaling: Literal["instance", "global", "none"] = "instance"
+    use_past_covariates: bool = True
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    threads: PositiveInt | None = 1
+
+
+class MixedOptions(DartsOptions):
+    """Of the models that take future and static covariates too."""
+
+    use_future_covariates: bool = True
+    use_static_covariates: bool = True
+
+
+class NLinearOptions(MixedOptions):
+    """``normalize``: subtract the last value of the target's window from it and add it to the answer."""
+
+    shared_weights: bool = False
+    const_init: bool = True
+    normalize: bool = True
+
+
+class DLinearOptions(MixedOptions):
+    shared_weights: bool = False
+    kernel_size: PositiveInt = 25
+    const_init: bool = True
+
+
+class TFTOptions(MixedOptions):
+    """``add_relative_index`` is set by itself when there are no future covariates, which TFT cannot do without."""
+
+    hidden_size: PositiveInt = 16
+    lstm_layers: PositiveInt = 1
+    num_attention_heads: PositiveInt = 4
+    full_attention: bool = False
+    feed_forward: str = "GatedResidualNetwork"
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    hidden_continuous_size: PositiveInt = 8
+    add_relative_index: bool = False
+    norm_type: str = "LayerNorm"
+
+
+class NBEATSOptions(DartsOptions):
+    generic_architecture: bool = True
+    num_stacks: PositiveInt = 30
+    num_blocks: PositiveInt = 1
+    num_layers: PositiveInt = 4
+    layer_widths: PositiveInt = 256
+    expansion_coefficient_dim: PositiveInt = 5
+    trend_polynomial_degree: PositiveInt = 2
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    activation: str = "ReLU"
+
+
+class NHiTSOptions(DartsOptions):
+    num_stacks: PositiveInt = 3
+    num_blocks: PositiveInt = 1
+    num_layers: PositiveInt = 2
+    layer_widths: PositiveInt = 512
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    activation: str = "ReLU"
+
+
+class TiDEOptions(MixedOptions):
+    num_encoder_layers: PositiveInt = 1
+    num_decoder_layers: PositiveInt = 1
+    decoder_output_dim: PositiveInt = 16
+    hidden_size: PositiveInt = 128
+    temporal_width_past: int = Field(default=4, ge=0)
+    temporal_width_future: int = Field(default=4, ge=0)
+    temporal_decoder_hidden: PositiveInt = 32
+    use_layer_norm: bool = False
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class TSMixerOptions(MixedOptions):
+    hidden_size: PositiveInt = 64
+    ff_size: PositiveInt = 64
+    num_blocks: PositiveInt = 2
+    activation: str = "ReLU"
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    norm_type: str = "LayerNorm"
+    normalize_before: bool = False
+
+
+_MODELS: list[tuple[str, str, type[DartsOptions], str]] = [
+    ("nlinear", "NLinear", NLinearOptions, "one linear layer on a window less its last value"),
+    ("dlinear", "DLinear", DLinearOptions, "linear layers on trend and remainder"),
+    ("tft", "TFT", TFTOptions, "Temporal Fusion Transformer"),
+    ("nbeats", "NBEATS", NBEATSOptions, "N-BEATS; past covariates only"),
+    ("nhits", "NHiTS", NHiTSOptions, "N-HiTS; past covariates only"),
+    ("tide", "TiDE", TiDEOptions, "time-series dense encoder"),
+    ("tsmixer", "TSMixer", TSMixerOptions, "mixing over time and over features"),
+]
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [
+        Component("model", name, f"framework_darts.models:{attribute}", options, f"Darts: {summary}")
+        for name, attribute, options, summary in _MODELS
+    ]

@@ -1,0 +1,121 @@
+"""One adapter over Darts' global torch models."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from framework.interfaces.model import Model
+from framework.interfaces.values import Float64, Schema, Windows
+from framework.interfaces.windows import WindowSet
+from framework_darts import DartsOptions, MixedOptions
+from framework_darts.modules import Sizes, build, inputs, supports
+from framework_darts.scaling import TargetScaler
+from framework_darts.training import train
+
+#: Windows that go through a module at once when forecasting; bounds the memory of a large call.
+CHUNK = 512
+
+log = logging.getLogger(__name__)
+
+
+class DartsModel(Model):
+    """Subclasses name the library's model. The module's first output is the mean, the others are the schema's quantiles.
+
+    Trained in float32; forecast in float64, rounded to float32 in scaled units. torch's matrix kernels add in an order
+    that depends on the number of rows, which moves the last bits of a float64; the rounding, 2^29 times coarser, removes that,
+    so a window's forecast is the same number alone and in a batch.
+    """
+
+    requirements = ("darts", "pytorch-lightning", "torch")
+    library: ClassVar[str]
+    options_type: ClassVar[type[DartsOptions]]
+    options: DartsOptions
+
+    def context_length(self, schema_hint: int) -> int:
+        return self.options.input_chunk_length or max(2 * schema_hint, 2)
+
+    @property
+    def supports_quantiles(self) -> bool:
+        return True
+
+    def fit(self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        self._limit_threads()
+        arrays = train_windows.arrays
+        widths = self._widths({part: getattr(arrays, part).shape[1] for part in ("past", "future", "static")})
+        sizes = Sizes(schema.context_length, schema.horizon, len(schema.targets), outputs=1 + len(schema.quantiles), **widths)
+        scaler = TargetScaler.fit(arrays.target, self.options.scaling, getattr(self.options, "normalize", False))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            module = build(self.library, sizes, self._architecture(sizes))
+            epochs = train(module, sizes, scaler, self.options, schema.quantiles, train_windows, validation, seed)
+        log.info("%s: %d epochs, %d parameters", type(self).__name__, epochs, sum(p.numel() for p in module.parameters()))
+        self._adopt(module, sizes, scaler)
+
+    def _widths(self, given: dict[str, int]) -> dict[str, int]:
+        """Features by kind that the module gets; says which it cannot take."""
+        can = supports(self.library)
+        if getattr(self.options, "shared_weights", False):
+            can |= {"past": False, "future": False}
+        unused = [f"{width} {part}" for part, width in given.items() if width and not can[part]]
+        if unused:
+            log.warning("%s takes no such covariates: %s features are left out.", type(self).__name__, " and ".join(unused))
+        return {part: width if can[part] and getattr(self.options, f"use_{part}_covariates", True) else 0 for part, width in given.items()}
+
+    def _architecture(self, sizes: Sizes) -> dict[str, Any]:
+        """The library's own constructor options."""
+        own = {k: v for k, v in self.options.model_dump().items() if k not in MixedOptions.model_fields}
+        if "normalize" in own:
+            own["normalize"] = False  # the scaler does it: Darts' own cannot answer quantiles
+        if "add_relative_index" in own and not sizes.future:
+            own["add_relative_index"] = True
+        return own
+
+    def _limit_threads(self) -> None:
+        if self.options.threads is not None:
+            torch.set_num_threads(self.options.threads)
+
+    def _adopt(self, module: torch.nn.Module, sizes: Sizes, scaler: TargetScaler) -> None:
+        self._module, self._sizes, self._scaler = module.double().eval(), sizes, scaler
+        self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
+
+    def predict(self, windows: Windows) -> Float64:
+        n, sizes = len(windows), self._sizes
+        out = np.empty((n, sizes.horizon, sizes.targets, sizes.outputs))
+        for start in range(0, n, CHUNK):
+            part = slice(start, start + CHUNK)
+            chunk = replace(windows, **{f: getattr(windows, f)[part] for f in ("target_past", "past", "future", "static")}, target=None)
+            scaled, centre, size = self._scaler.apply(chunk.target_past)
+            given = inputs(chunk, scaled, sizes, torch.device("cpu"), torch.float64)
+            with self._turn, torch.inference_mode():
+                answer = self._module(given).prediction.numpy()
+            out[part] = answer.astype(np.float32) * size[..., None] + centre[..., None]
+        out[..., 1:].sort(axis=-1)  # quantiles are learnt apart and may cross
+        return out
+
+    def save(self, directory: Path) -> None:
+        # The weights are float32 numbers whose float64 copies answer; nothing is lost by saving them as they were trained.
+        weights = {name: tensor.numpy().astype(np.float32) for name, tensor in self._module.state_dict().items()}
+        np.savez(directory / "weights.npz", **weights)
+        body = {"options": self.options.model_dump(mode="json"), "sizes": asdict(self._sizes), "scaler": self._scaler.to_json()}
+        (directory / "model.json").write_text(json.dumps(body))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        body = json.loads((directory / "model.json").read_text())
+        model = cls(cls.options_type(**body["options"]))
+        model._limit_threads()
+        sizes = Sizes(**body["sizes"])
+        with torch.random.fork_rng():
+            module = build(cls.library, sizes, model._architecture(sizes))
+        with np.load(directory / "weights.npz", allow_pickle=False) as weights:
+            module.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
+        model._adopt(module, sizes, TargetScaler.from_json(body["scaler"]))
+        return model

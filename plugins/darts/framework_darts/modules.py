@@ -1,0 +1,89 @@
+"""Darts' torch modules, made and fed from arrays: no time series object in between."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from darts.utils.data.torch_datasets.utils import PLModuleInput, TorchTrainingSample
+from darts.utils.likelihood_models.torch import QuantileRegression
+
+from framework.interfaces.values import Float64, Windows
+
+
+class Outputs(QuantileRegression):
+    """Tells a module how many numbers to answer for a target and step; the losses are this package's own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__([0.5])
+        self._count = count
+
+    @property
+    def num_parameters(self) -> int:
+        return self._count
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a module is built for. A covariate's width is 0 where there are none or the model leaves them out."""
+
+    length: int
+    horizon: int
+    targets: int
+    past: int
+    future: int
+    static: int
+    outputs: int  # the mean and the quantiles
+
+
+def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.Module:
+    """A new module of the library's model ``library`` (``module:Class``), initialised from torch's global generator."""
+
+    def zeros(rows: int, columns: int) -> np.ndarray | None:
+        return np.zeros((rows, columns), np.float32) if columns else None
+
+    sample = TorchTrainingSample(
+        past_target=zeros(sizes.length, sizes.targets),
+        past_covariates=zeros(sizes.length, sizes.past),
+        historic_future_covariates=zeros(sizes.length, sizes.future),
+        future_covariates=zeros(sizes.horizon, sizes.future),
+        static_covariates=zeros(1, sizes.static),
+        future_target=zeros(sizes.horizon, sizes.targets),
+    )
+    place, _, name = library.partition(":")
+    forecaster = getattr(importlib.import_module(place), name)(
+        input_chunk_length=sizes.length, output_chunk_length=sizes.horizon, likelihood=Outputs(sizes.outputs), **architecture
+    )
+    forecaster.pl_module_params["train_sample_shape"] = sample.sample_shapes()
+    module: torch.nn.Module = forecaster._create_model(sample)
+    return module.float()
+
+
+def supports(library: str) -> dict[str, bool]:
+    """Which covariates the library's model can take."""
+    place, _, name = library.partition(":")
+    model = getattr(importlib.import_module(place), name)(input_chunk_length=2, output_chunk_length=1)
+    return {part: bool(getattr(model, f"supports_{part}_covariates")) for part in ("past", "future", "static")}
+
+
+def inputs(windows: Windows, scaled: Float64, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> PLModuleInput:
+    """A module's input. A null feature is 0, the preprocessor's centre.
+
+    Darts' modules also take the past of the future covariates; a context has known-in-advance columns for the steps ahead only, so
+    that part is 0 in training and serving alike. What is known of the past belongs to the past features.
+    """
+    n = len(windows)
+
+    def tensor(values: np.ndarray, width: int) -> torch.Tensor | None:
+        return torch.as_tensor(np.nan_to_num(values), dtype=dtype, device=device) if width else None
+
+    return PLModuleInput(
+        past_target=torch.as_tensor(scaled, dtype=dtype, device=device),
+        past_covariates=tensor(windows.past, sizes.past),
+        historic_future_covariates=torch.zeros(n, sizes.length, sizes.future, dtype=dtype, device=device) if sizes.future else None,
+        future_covariates=tensor(windows.future, sizes.future),
+        static_covariates=tensor(windows.static[:, None, :], sizes.static),
+    )

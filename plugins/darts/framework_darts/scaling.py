@@ -1,0 +1,62 @@
+"""The target's scale: what a network sees is of size one, what it answers is in the target's unit again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from framework.interfaces.values import Float64
+
+#: A window's own deviation counts for at least this share of the training rows': a nearly constant window is not blown up.
+FLOOR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScaler:
+    """``mean[T]`` and ``std[T]`` of the training rows; ``kind`` as the option ``scaling``. ``last``: subtract a window's last value too."""
+
+    kind: Literal["instance", "global", "none"]
+    last: bool
+    mean: Float64
+    std: Float64
+
+    @classmethod
+    def fit(cls, target: Float64, kind: Literal["instance", "global", "none"], last: bool) -> Self:
+        """``target[rows, T]``: the training rows, NaN where unknown."""
+        known = np.isfinite(target)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, target, 0.0).sum(axis=0) / count
+        std = np.sqrt(np.where(known, (target - mean) ** 2, 0.0).sum(axis=0) / count)
+        if kind == "none":
+            mean, std = np.zeros_like(mean), np.ones_like(std)
+        return cls(kind, last, mean, np.where(std > 0, std, 1.0))
+
+    def apply(self, past: Float64) -> tuple[Float64, Float64, Float64]:
+        """``past[n, L, T]`` scaled, without NaN, and the ``centre[n, 1, T]`` and ``size[n, 1, T]`` that bring an answer back.
+
+        A step that is unknown takes the one before it, or the centre when there is none. Sums run along time in a fixed order,
+        so that a window's bits do not depend on its neighbours.
+        """
+        known = np.isfinite(past)
+        centre, size = np.broadcast_to(self.mean, past[:, :1].shape), np.broadcast_to(self.std, past[:, :1].shape)
+        if self.kind == "instance":
+            count = known.sum(axis=1, keepdims=True)
+            some = np.maximum(count, 1)
+            mean = np.cumsum(np.where(known, past, 0.0), axis=1)[:, -1:] / some
+            variance = np.cumsum(np.where(known, (past - mean) ** 2, 0.0), axis=1)[:, -1:] / some
+            size = np.where(count > 1, np.maximum(np.sqrt(variance), FLOOR * self.std), self.std)
+            centre = np.where(count > 0, mean, self.mean)
+        place = np.maximum.accumulate(np.where(known, np.arange(past.shape[1])[None, :, None], -1), axis=1)
+        filled = np.where(place >= 0, np.take_along_axis(past, np.maximum(place, 0), axis=1), centre)
+        if self.last:
+            centre = filled[:, -1:]
+        return (filled - centre) / size, np.asarray(centre), np.asarray(size)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "last": self.last, "mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        return cls(body["kind"], body["last"], np.array(body["mean"]), np.array(body["std"]))

@@ -1,0 +1,117 @@
+"""Darts' models under the public contract suite, on tiny networks; and what is Darts' alone."""
+
+import logging
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from framework.errors import ConfigError
+from framework.testing.model import ModelContract, take
+from framework.testing.panels import make_panel, plain_arrays
+
+QUICK: dict[str, Any] = {"input_chunk_length": 14, "n_epochs": 2, "batch_size": 64, "lr": 0.01}
+
+
+class TestNLinear(ModelContract):
+    name = "nlinear"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "n_epochs": 6}
+
+    def test_it_learns_the_season(self) -> None:
+        """Far better than the last value repeated, in natural units."""
+        schema = self.schema(make_panel())
+        train, later = self.split(plain_arrays(make_panel(), len(schema.targets)), schema)
+        model = self.make(n_epochs=15, use_past_covariates=False, use_static_covariates=False)
+        model.fit(train, later, schema, 1)
+        windows = later.gather()
+        assert windows.target is not None
+        actual = windows.target[..., 1]
+        error = np.abs(model.predict(windows)[..., 1, 0] - actual).mean()
+        assert error < 0.4 * np.abs(windows.target_past[:, -1:, 1] - actual).mean()
+
+    def test_future_covariates_reach_the_forecast(self) -> None:
+        model, windows, _ = self.fitted()
+        moved = replace(windows, future=windows.future + 1)
+        assert not np.allclose(model.predict(moved), model.predict(windows))
+        without = self.make(use_future_covariates=False)
+        train, later = self.split(plain_arrays(make_panel(), 2), self.schema(make_panel()))
+        without.fit(train, later, self.schema(make_panel()), 1)
+        assert np.array_equal(without.predict(moved), without.predict(windows))
+
+    def test_the_best_epoch_is_kept(self) -> None:
+        """With a learning rate that wrecks the weights, training stops early and is no worse than one epoch."""
+        schema = self.schema(make_panel()).model_copy(update={"quantiles": ()})
+        train, later = self.split(plain_arrays(make_panel(), 2), schema)
+        errors = []
+        for changed in ({"n_epochs": 1}, {"n_epochs": 12, "patience": 3}):
+            model = self.make(lr=0.2, **changed)
+            model.fit(train, later, schema, 1)
+            batch = later.gather()
+            assert batch.target is not None
+            _, _, size = model._scaler.apply(batch.target_past)
+            errors.append(float((((model.predict(batch)[..., 0] - batch.target) / size) ** 2).mean()))
+        assert errors[1] <= errors[0] * (1 + 1e-6)
+
+    def test_a_gpu_that_is_not_there_is_named(self) -> None:
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU")
+        train, later = self.split(plain_arrays(make_panel(), 2), self.schema(make_panel()))
+        with pytest.raises(ConfigError, match=r"model\.accelerator: gpu is asked for"):
+            self.make(accelerator="gpu").fit(train, later, self.schema(make_panel()), 1)
+
+    def test_scale_and_level_do_not_matter(self) -> None:
+        """Instance scaling: a window a thousand times larger gets a forecast a thousand times larger, when the features are the same."""
+        model, windows, _ = self.fitted()
+        large = replace(windows, target_past=windows.target_past * 1000 + 5e6)
+        assert np.allclose(model.predict(large), model.predict(windows) * 1000 + 5e6, rtol=1e-6)
+
+
+class TestDLinear(ModelContract):
+    name = "dlinear"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "kernel_size": 5, "scaling": "global"}
+
+
+class TestTFT(ModelContract):
+    name = "tft"
+    options: ClassVar[dict[str, Any]] = {
+        **QUICK,
+        "input_chunk_length": 7,
+        "n_epochs": 1,
+        "hidden_size": 4,
+        "num_attention_heads": 2,
+        "hidden_continuous_size": 4,
+    }
+
+    def test_without_future_covariates_it_takes_a_relative_index(self) -> None:
+        schema = self.schema(make_panel())
+        train, later = self.split(plain_arrays(make_panel(), 2), schema)
+        model = self.make(use_future_covariates=False)
+        model.fit(train, later, schema, 1)
+        assert np.isfinite(model.predict(take(later.gather(), slice(0, 3)))).all()
+
+
+class TestNBEATS(ModelContract):
+    name = "nbeats"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "num_stacks": 2, "num_layers": 2, "layer_widths": 8}
+
+    def test_it_says_what_it_cannot_take(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            self.fitted()
+        assert "NBEATS takes no such covariates: 2 future and 2 static features are left out." in caplog.text
+
+
+class TestNHiTS(ModelContract):
+    name = "nhits"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "layer_widths": 8}
+
+
+class TestTiDE(ModelContract):
+    name = "tide"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "hidden_size": 8, "decoder_output_dim": 4, "temporal_decoder_hidden": 8}
+
+
+class TestTSMixer(ModelContract):
+    name = "tsmixer"
+    options: ClassVar[dict[str, Any]] = {**QUICK, "hidden_size": 8, "ff_size": 8, "num_blocks": 1, "scaling": "none"}
