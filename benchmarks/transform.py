@@ -89,7 +89,9 @@ def main() -> None:
     def with_sklearn(n: int) -> None:
         transformer.transform(pd.DataFrame(past[:n], columns=list(COLUMNS)).assign(shop=static[:n, 0], town=static[:n, 1]))
 
-    table = Table("rows", "native", "native, cold steps", "pandas (no holidays)", "ColumnTransformer (no calendar)", title="microseconds a row")
+    table = Table(
+        "rows", "native", "native, cold steps", "pandas (no holidays)", "ColumnTransformer (no calendar)", title="microseconds a row"
+    )
     first: list[float] = []
     fresh = iter(range(1000, 10**9, HORIZON))
     for n in (1, 16, 1000, ROWS):

@@ -117,14 +117,14 @@ def calendar_columns(times: Times, fields: tuple[str, ...], country: str | None 
         return _compute(stamps, fields, country, time_zone)
     rows = _rows_of(fields, country, time_zone)
     wanted = stamps.astype(np.int64).tolist()
-    found = [rows.get(t) for t in wanted]
-    if None in found:
+    found = [row for row in map(rows.get, wanted) if row is not None]
+    if len(found) < len(wanted):
         computed = _compute(stamps, fields, country, time_zone)
         if len(rows) > _REMEMBERED:
             rows.clear()
         rows.update(zip(wanted, (row.tobytes() for row in computed), strict=True))
         return computed
-    return np.frombuffer(b"".join(found)).reshape(len(wanted), len(fields)).copy()  # type: ignore[arg-type]  no None is left
+    return np.frombuffer(b"".join(found)).reshape(len(wanted), len(fields)).copy()
 
 
 #: A server asks for the same few steps again and again: up to so many rows are looked up, and so many are remembered.

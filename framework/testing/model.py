@@ -113,9 +113,10 @@ class ModelContract(ComponentContract):
 
     def test_inputs_stay_as_they_were(self) -> None:
         model, windows, _ = self.fitted()
-        before = [a.copy() for a in (windows.target_past, windows.past, windows.future, windows.static)]
+        inputs: list[Any] = [windows.target_past, windows.past, windows.future, windows.static]
+        before = [a.copy() for a in inputs]
         model.predict(windows)
-        for was, now in zip(before, (windows.target_past, windows.past, windows.future, windows.static), strict=True):
+        for was, now in zip(before, inputs, strict=True):
             assert was.tobytes() == now.tobytes()
 
     def test_values_after_the_cutoff_change_nothing(self, tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def _error_quantiles(errors: Float64, schema: Schema) -> Float64:
     for t, name in enumerate(schema.targets):
         pooled = errors[:, :, t][~np.isnan(errors[:, :, t])]
         if not len(pooled):
-            raise DataError(f"seasonal_naive: no training error of target '{name}' to take quantiles of; give more history or quantiles: [].")
+            raise DataError(
+                f"seasonal_naive: no training error of target '{name}' to take quantiles of; give more history or quantiles: []."
+            )
         for h in range(schema.horizon):
             known = errors[:, h, t][~np.isnan(errors[:, h, t])]
             out[h, t] = np.quantile(known if len(known) else pooled, schema.quantiles)

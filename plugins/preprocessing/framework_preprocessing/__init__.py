@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Impute(Options):
-    """Nulls become the column's training mean or median, or ``fill_value``. ``indicator`` adds ``{column}_missing``, 1 where it was null."""
+    """Nulls become the column's training mean or median, or ``fill_value``. ``indicator`` adds ``{column}_missing``, 1 where null."""
 
     step: Literal["impute"]
     columns: tuple[str, ...] | None = None
@@ -126,5 +126,7 @@ class SklearnOptions(Options):
 def components() -> list[Component]:
     return [
         Component("preprocessor", "native", "framework_preprocessing.native:NativePreprocessor", NativeOptions, "column steps in numpy"),
-        Component("preprocessor", "sklearn", "framework_preprocessing.sklearn:SklearnPreprocessor", SklearnOptions, "scikit-learn transformers"),
+        Component(
+            "preprocessor", "sklearn", "framework_preprocessing.sklearn:SklearnPreprocessor", SklearnOptions, "scikit-learn transformers"
+        ),
     ]

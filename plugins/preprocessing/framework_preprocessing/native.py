@@ -44,9 +44,11 @@ class NativePreprocessor(Preprocessor):
         return self._static(values)
 
     def save(self, directory: Path) -> None:
-        blocks = dict(zip(_BLOCKS, (self._past, self._future, self._static), strict=True))
+        blocks: dict[str, NumericBlock | TextBlock] = {"past": self._past, "future": self._future, "static": self._static}
         names = {block: {"inputs": b.inputs, "names": b.names} for block, b in blocks.items()}
-        (directory / "preprocessor.json").write_text(json.dumps({"options": self.options.model_dump(mode="json"), "columns": names}, indent=1))
+        (directory / "preprocessor.json").write_text(
+            json.dumps({"options": self.options.model_dump(mode="json"), "columns": names}, indent=1)
+        )
         arrays = {f"{block}.{i}.{key}": a for block, b in blocks.items() for i, state in enumerate(b.states) for key, a in state.items()}
         np.savez(directory / "state.npz", allow_pickle=False, **arrays)
 

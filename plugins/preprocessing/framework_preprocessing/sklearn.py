@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import skops.io
-from scipy import sparse
 
 from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.preprocessor import Preprocessor
@@ -29,7 +28,9 @@ class _Block:
     def __init__(self, data: bytes, names: tuple[str, ...], path: str) -> None:
         unknown = [t for t in skops.io.get_untrusted_types(data=data) if not t.startswith(_TRUSTED)]
         if unknown:
-            raise ConfigError(f"{path}: the transformer holds {unknown}, only types of scikit-learn and numpy are stored; choose another class.")
+            raise ConfigError(
+                f"{path}: the transformer holds {unknown}, only types of scikit-learn and numpy are stored; choose another class."
+            )
         self.data, self.names = data, names
         self._transformer = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
 
@@ -40,12 +41,14 @@ class _Block:
             transformer.fit(values)
             names = tuple(str(n) for n in transformer.get_feature_names_out(np.array(columns, dtype=object)))
         except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: {' '.join(str(error).split())}") from error
+            raise DataError(
+                f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: {' '.join(str(error).split())}"
+            ) from error
         block = cls(skops.io.dumps(transformer), names, path)
         probe = values[:_PROBE]
         together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
         if together.tobytes() != np.concatenate(alone).tobytes():
-            raise ConfigError(f"{path}: {chosen.class_} gives other bits for a row alone than among others, so a served forecast would differ; choose another class.")
+            raise ConfigError(f"{path}: {chosen.class_} gives a row other bits alone than among others; choose another class.")
         return block
 
     def __call__(self, values: Any) -> Float32:
@@ -53,7 +56,7 @@ class _Block:
             out = self._transformer.transform(values)
         except ValueError as error:
             raise DataError(f"{type(self._transformer).__name__}: {' '.join(str(error).split())}") from error
-        dense = out.toarray() if sparse.issparse(out) else np.asarray(out)
+        dense = out.toarray() if hasattr(out, "toarray") else np.asarray(out)
         return to_float32(np.asarray(dense, dtype=np.float64), self.names)
 
 

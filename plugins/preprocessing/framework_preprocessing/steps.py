@@ -26,7 +26,9 @@ def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> np
     """Where ``columns`` (None: all) are among ``names``. Raises ConfigError with the config path and a suggestion."""
     for column in columns or ():
         if column not in names:
-            raise ConfigError(f"{path}.columns: '{column}' is not a column here;{suggest(column, names)} Known: {', '.join(names) or 'none'}.")
+            raise ConfigError(
+                f"{path}.columns: '{column}' is not a column here;{suggest(column, names)} Known: {', '.join(names) or 'none'}."
+            )
     return np.array([names.index(c) for c in (names if columns is None else columns)], dtype=np.int64)
 
 
@@ -142,7 +144,9 @@ def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operat
         low = chosen <= -1.0
         if low.any():
             row, column = np.argwhere(low)[0]
-            raise DataError(f"column '{names[column]}': log(1 + x) needs values above -1, got {chosen[row, column]:g}; clip it first or leave it out.")
+            raise DataError(
+                f"column '{names[column]}': log(1 + x) needs values above -1, got {chosen[row, column]:g}; clip it first or leave it out."
+            )
         values[:, index] = np.log1p(chosen)
 
     return apply

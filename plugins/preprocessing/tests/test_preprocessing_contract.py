@@ -21,7 +21,12 @@ class TestNativeEveryStep(PreprocessorContract):
         ],
         "future": [
             {"step": "scale", "method": "minmax"},
-            {"step": "calendar", "fields": ["hour", "day_of_week", "is_holiday", "days_to_holiday"], "country": "US", "time_zone": "America/New_York"},
+            {
+                "step": "calendar",
+                "fields": ["hour", "day_of_week", "is_holiday", "days_to_holiday"],
+                "country": "US",
+                "time_zone": "America/New_York",
+            },
             {"step": "scale", "columns": ["calendar_day_of_week"], "method": "robust"},
         ],
         "static": [{"step": "encode", "columns": ["shop"]}, {"step": "encode", "columns": ["format"], "method": "onehot"}],

@@ -1,0 +1,140 @@
+"""What each native step computes, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from framework_preprocessing import NativeOptions, SklearnOptions
+from framework_preprocessing.native import NativePreprocessor
+from framework_preprocessing.sklearn import SklearnPreprocessor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.calendar import calendar_columns
+from framework.config import validate
+from framework.errors import ConfigError, DataError
+from framework.testing.panels import make_panel, panel_schema
+
+PANEL = make_panel()
+
+
+def fitted(values: np.ndarray | None = None, **options: Any) -> NativePreprocessor:
+    past = PANEL.past if values is None else values
+    preprocessor = NativePreprocessor(validate(NativeOptions, options, "preprocessor"))
+    rows = slice(0, len(past))
+    preprocessor.fit(past, PANEL.known[rows], PANEL.static[rows], PANEL.times[rows], panel_schema(PANEL))
+    return preprocessor
+
+
+def column(*values: float) -> np.ndarray:
+    """Three past columns with these values each."""
+    return np.repeat(np.array(values)[:, None], 3, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "training", "given_value", "expected"),
+    [
+        ({"step": "impute", "strategy": "mean"}, (1, 2, 6), np.nan, 3.0),
+        ({"step": "impute", "strategy": "median"}, (1, 2, 6), np.nan, 2.0),
+        ({"step": "impute", "strategy": "constant", "fill_value": -5}, (1, 2, 6), np.nan, -5.0),
+        ({"step": "impute"}, (1, np.nan, 6), 4.0, 4.0),
+        ({"step": "scale"}, (1, 3), 5.0, 3.0),
+        ({"step": "scale"}, (2, 2), 5.0, 3.0),
+        ({"step": "scale", "method": "minmax"}, (1, 3), 5.0, 2.0),
+        ({"step": "scale", "method": "robust"}, (0, 1, 2, 3, 4), 6.0, 2.0),
+        ({"step": "clip", "upper": 2}, (0, 9), 5.0, 2.0),
+        ({"step": "clip", "lower_quantile": 0.5}, (0, 2, 4), -7.0, 2.0),
+        ({"step": "log"}, (0, 1), np.e - 1, 1.0),
+    ],
+)
+def test_a_step_computes(step: dict[str, Any], training: tuple[float, ...], given_value: float, expected: float) -> None:
+    preprocessor = fitted(column(*training), past=[step])
+    np.testing.assert_array_equal(preprocessor.past(column(given_value), PANEL.times[:1]), np.full((1, 3), expected, np.float32))
+
+
+def test_nulls_stay_nulls_where_nothing_imputes() -> None:
+    preprocessor = fitted(past=[{"step": "clip", "lower": 0.0}, {"step": "scale"}])
+    assert np.isnan(preprocessor.past(column(np.nan), PANEL.times[:1])).all()
+
+
+def test_added_columns_come_last_and_later_steps_may_name_them() -> None:
+    preprocessor = fitted(
+        past=[
+            {"step": "impute", "columns": ["temperature"], "indicator": True},
+            {"step": "scale", "columns": ["temperature_missing"], "method": "minmax"},
+        ],
+        future=[{"step": "calendar", "fields": ["month"]}],
+    )
+    assert preprocessor.past_names == ("sales", "visits", "temperature", "temperature_missing")
+    assert preprocessor.future_names == ("promotion", "price", "calendar_month")
+    assert preprocessor.past(np.array([[1.0, 2.0, np.nan]]), PANEL.times[:1])[0, 3] == 1.0
+    assert preprocessor.future(np.zeros((1, 2)), np.array(["2024-03-05"], "M8[us]"))[0, 2] == 3.0
+
+
+def test_texts_become_codes_of_the_sorted_training_values() -> None:
+    preprocessor = fitted(static=[{"step": "encode", "columns": ["shop"]}, {"step": "encode", "columns": ["format"], "method": "onehot"}])
+    assert preprocessor.static_names == ("shop", "format=large", "format=small")
+    rows = np.array([["shop-2", "small"], ["shop-99", "huge"]], dtype=object)
+    np.testing.assert_array_equal(preprocessor.static(rows), np.array([[2, 0, 1], [-1, 0, 0]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"past": [{"step": "scale", "columns": ["temperatur"]}]},
+            "preprocessor.past.0.columns: 'temperatur' .* Did you mean 'temperature'",
+        ),
+        ({"future": [{"step": "scale", "columns": ["sales"]}]}, "preprocessor.future.0.columns: 'sales'"),
+        ({"static": [{"step": "encode", "columns": ["shops"]}]}, "preprocessor.static.0.columns: 'shops' .* Did you mean 'shop'"),
+        ({"future": [{"step": "calendar", "fields": ["weekday"]}]}, "calendar field 'weekday' is not known"),
+        ({"future": [{"step": "calendar", "fields": ["month"]}] * 2}, "adds columns .*calendar_month"),
+        ({"past": [{"step": "clip"}]}, "give a bound"),
+        ({"past": [{"step": "clip", "lower": 3, "upper": 1}]}, "not below"),
+        ({"past": [{"step": "impute", "strategie": "mean"}]}, "strategie: unknown key"),
+        ({"past": [{"step": "imput"}]}, "preprocessor.past.0: .*impute"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        fitted(**options)
+
+
+def test_values_that_cannot_be_transformed_are_refused_by_column() -> None:
+    preprocessor = fitted(past=[{"step": "log", "columns": ["visits"]}])
+    with pytest.raises(DataError, match=r"'visits'.*got -3"):
+        preprocessor.past(np.array([[-3.0, -3.0, 0.0]]), PANEL.times[:1])
+    with pytest.raises(DataError, match=r"'temperature'.*1e\+39"):
+        preprocessor.past(np.array([[0.0, 0.0, 1e39]]), PANEL.times[:1])
+    with pytest.raises(DataError, match="'sales' has no value"):
+        fitted(column(np.nan, np.nan), past=[{"step": "scale"}])
+
+
+def test_sklearn_refuses_what_is_no_transformer_or_treats_rows_together() -> None:
+    def fit(chosen: dict[str, Any]) -> None:
+        made = SklearnPreprocessor(validate(SklearnOptions, {"past": chosen}, "preprocessor"))
+        past = np.nan_to_num(PANEL.past)
+        made.fit(past, PANEL.known, PANEL.static, PANEL.times, panel_schema(PANEL))
+
+    with pytest.raises(ConfigError, match="import path of a scikit-learn class"):
+        fit({"class": "os.path.join"})
+    with pytest.raises(ConfigError, match="Did you mean 'StandardScaler'"):
+        fit({"class": "sklearn.preprocessing.StandartScaler"})
+    with pytest.raises(ConfigError, match=r"preprocessor.past.options: .*with_meen"):
+        fit({"class": "sklearn.preprocessing.StandardScaler", "options": {"with_meen": True}})
+    with pytest.raises(DataError, match="cannot be fitted on columns"):
+        fit({"class": "sklearn.preprocessing.PowerTransformer", "options": {"method": "box-cox"}})
+    fit({"class": "sklearn.preprocessing.RobustScaler"})
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(st.lists(st.integers(0, 4_000_000), min_size=1, max_size=70), st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]))
+def test_calendar_of_few_rows_is_that_of_many(minutes: list[int], zone: str) -> None:
+    fields = ("minute", "hour", "day_of_week", "day_of_year", "is_holiday", "days_to_holiday", "days_since_holiday")
+    times = np.datetime64("2012-01-01", "us") + np.array(minutes) * np.timedelta64(60_000_000, "us")
+    many = calendar_columns(np.tile(times, 65), fields, "US", zone)[: len(times)]
+    alone = np.concatenate([calendar_columns(times[i : i + 1], fields, "US", zone) for i in range(len(times))])
+    for few in (calendar_columns(times, fields, "US", zone), alone, calendar_columns(times, fields, "US", zone)):
+        assert few.tobytes() == many.tobytes()
