@@ -1,0 +1,123 @@
+"""What a run leaves in MLflow, through the hooks that the program calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from framework_mlflow import MlflowOptions
+from framework_mlflow.registry import MlflowRegistry
+
+from framework.config import Config
+from framework.errors import RefusedError
+from framework.lifecycle import execute
+from framework.plugins import load_plugins
+from framework.run import Run
+from framework.testing.registry import make_draft
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+
+def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run of this name that does ``body``; the rest of its config is the smallest that is valid."""
+    plugins = load_plugins()
+    load = plugins.load
+    monkeypatch.setattr(plugins, "load", lambda kind, name: body if kind == "run" else load(kind, name))
+    config = Config.model_validate(
+        {
+            **dict.fromkeys(("alias", "version", "at", "start", "reason")),
+            "run": run,
+            "name": "fake",
+            "seed": 7,
+            "force": False,
+            "quantiles": (0.1,),
+            "paths": {"state": folder},
+            "panel": {"targets": ["y"], "frequency": "D", "horizon": 3, "season_length": 7},
+            "features": {"primary": "v", "views": {"v": {"entity": ["k"], "columns": ["y"], "ttl": "P1D"}}},
+            "backtest": {},
+            "validation": {},
+            "gate": {},
+            "predict": {},
+            "components": {"registry": {"name": "mlflow", "options": options}},
+            "text": "name: fake\n",
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(config, plugins, folder, lambda _: None)
+
+
+def test_a_finished_run_keeps_config_figures_facts_and_files(
+    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(run: Run) -> dict[str, Any]:
+        run.record.metrics |= {f"departures.model.M{i}": float(i) for i in range(900)}
+        run.record.fold_metrics = [{"departures.model.MAE": 1.0}, {"departures.model.MAE": 2.0}]
+        run.record.facts |= {"rows": 12}
+        page = run.directory / "report.html"
+        page.write_text("<p>report</p>")
+        run.record.artifacts.append(page)
+        made = registry.register(make_draft(tmp_path / "draft"), run.id)
+        return {"pair": {"name": made.name, "version": made.version, "digest": made.digest}}
+
+    run = make_run(options, tmp_path / "run", "train", train, monkeypatch)
+    result = execute(run)
+    client = registry.store.client
+    tracked = client.get_run(run.id)
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.tags["framework.pair"] == "fake 1"
+    assert tracked.data.tags["framework.digest"] == result["pair"]["digest"]
+    assert tracked.data.params["panel.horizon"] == "3"
+    assert tracked.data.params["quantiles"] == "[0.1]"
+    assert tracked.data.metrics["departures.model.M899"] == 899.0
+    assert [(m.step, m.value) for m in client.get_metric_history(run.id, "fold.departures.model.MAE")] == [(0, 1.0), (1, 2.0)]
+    assert {f.path for f in client.list_artifacts(run.id)} == {"config.yaml", "facts.json", "pairs", "report.html", "result.json"}
+    folder = Path(tracked.info.artifact_uri)
+    assert (folder / "config.yaml").read_text() == "name: fake\n"
+    assert '"rows": 12' in (folder / "facts.json").read_text()
+    assert "framework-mlflow" in (folder / "facts.json").read_text()
+    assert client.get_model_version("fake_model", "1").run_id == run.id
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "ended"),
+    [
+        (RefusedError("worse\nthan before"), "refused", "FAILED"),
+        (ValueError("odd"), "failed", "FAILED"),
+        (KeyboardInterrupt(), "failed", "KILLED"),
+    ],
+)
+def test_a_failed_run_says_why(
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: str,
+    ended: str,
+) -> None:
+    def promote(run: Run) -> dict[str, Any]:
+        verdict = run.directory / "verdict.json"
+        verdict.write_text("{}")
+        run.record.artifacts.append(verdict)
+        raise error
+
+    run = make_run(options, tmp_path / "run", "promote", promote, monkeypatch)
+    with pytest.raises(type(error)):
+        execute(run)
+    tracked = registry.store.client.get_run(run.id)
+    assert tracked.info.status == ended
+    assert tracked.data.tags["framework.status"] == status
+    assert tracked.data.tags["framework.error"] == (" ".join(str(error).split()) or "KeyboardInterrupt")
+    assert (Path(tracked.info.artifact_uri) / "verdict.json").is_file()
+
+
+def test_looking_leaves_no_run_behind(
+    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(options, tmp_path / "run", "pairs", lambda run: {"pairs": []}, monkeypatch)
+    before = run.id
+    execute(run)
+    assert run.id == before
+    client = registry.store.client
+    assert client.search_runs([e.experiment_id for e in client.search_experiments()]) == []
