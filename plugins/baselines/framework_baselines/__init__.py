@@ -11,7 +11,7 @@ from framework.interfaces.options import Options
 class SeasonalNaiveOptions(Options):
     """``season_length``: steps in a season, such as 7 for a week of days."""
 
-    season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  resolved, then checked, when a run is composed
+    season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  # resolved, then checked, when a run is composed
 
 
 @hookimpl
