@@ -143,7 +143,11 @@ def panel_from_rows(
         raise DataError(f"panel: missing columns {missing}; the rows have {list(rows.columns)}.")
     if not len(rows):
         raise DataError("panel: no rows; ingest a source that has some, or look at its filters.")
-    stamps = pd.to_datetime(rows[TIME], utc=True)
+    try:
+        stamps = pd.to_datetime(rows[TIME], utc=True, format="ISO8601")
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition(". You might")[0]
+        raise DataError(f"panel: {TIME} is not a time ({reason}); give ISO 8601, UTC.") from error
     if bool(stamps.isna().any()):
         raise DataError(f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them.")
     times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
