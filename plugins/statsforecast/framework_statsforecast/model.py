@@ -1,0 +1,120 @@
+"""One adapter over statsforecast's automatic models: each window is a series of its own, fitted when it is asked."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from statsforecast import models as library
+
+from framework.errors import DataError
+from framework.interfaces.model import Model
+from framework.interfaces.values import Float64, Schema, Windows
+from framework.interfaces.windows import WindowSet
+from framework_statsforecast import AutoARIMAOptions, AutoETSOptions, AutoThetaOptions, LocalOptions
+
+#: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a series is asked with the same window.
+REMEMBERED = 8192
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tuple[float, ...]) -> Float64:
+    """``[H, 1 + Q]`` of the library's model ``name`` fitted to ``history`` (float64, no nulls); read-only."""
+    y = np.frombuffer(history, dtype=np.float64)
+    if y.min() == y.max():  # nothing to fit, and not every model of the library bears it
+        out = np.full((horizon, 1 + len(quantiles)), y[0])
+    else:
+        levels = sorted({_level(q) for q in quantiles if q != 0.5})
+        given = json.loads(options)
+        if len(y) < 2 * given["season_length"] + 1:
+            given["season_length"] = 1
+        try:
+            found = getattr(library, name)(**given).forecast(y=y.copy(), h=horizon, level=levels or None)
+        except (ArithmeticError, IndexError, ValueError, np.linalg.LinAlgError) as error:
+            raise DataError(f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask another model.") from error
+        columns = [found["mean"]]
+        for q in quantiles:
+            columns.append(found["mean"] if q == 0.5 else found[f"{'lo' if q < 0.5 else 'hi'}-{_level(q)}"])
+        out = np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
+        out[:, 1:].sort(axis=1)
+    out.setflags(write=False)
+    return out
+
+
+def _level(quantile: float) -> float:
+    """The central interval, in per cent, that has ``quantile`` as one of its ends."""
+    return round(abs(2 * quantile - 1) * 100, 8)
+
+
+class LocalModel(Model):
+    """Subclasses name the library's model.
+
+    Nulls before the first value are cut off, others are interpolated linearly in time; a window without two values gets its value or,
+    without any, the mean of the training rows. A history shorter than two seasons is fitted without a season.
+    """
+
+    requirements = ("statsforecast",)
+    name: ClassVar[str]
+    options_type: ClassVar[type[LocalOptions]]
+    options: LocalOptions
+
+    def context_length(self, schema_hint: int) -> int:
+        return self.options.context_length or max(10 * self.options.season_length, 30)
+
+    @property
+    def supports_quantiles(self) -> bool:
+        return True
+
+    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        target = train.arrays.target
+        known = np.isfinite(target)
+        if not known.any():
+            raise DataError(f"{self.name}: no target has a value in the training rows; check the source.")
+        self._level = np.where(known, target, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        self._horizon, self._quantiles = schema.horizon, schema.quantiles
+
+    def predict(self, windows: Windows) -> Float64:
+        n, _, targets = windows.target_past.shape
+        options = json.dumps(self.options.model_dump(exclude={"context_length"}), sort_keys=True)
+        out = np.empty((n, self._horizon, targets, 1 + len(self._quantiles)))
+        for i in range(n):
+            for t in range(targets):
+                history = self._history(windows.target_past[i, :, t], t)
+                out[i, :, t] = _answer(self.name, options, history.tobytes(), self._horizon, self._quantiles)
+        return out
+
+    def _history(self, values: Float64, target: int) -> Float64:
+        known = np.flatnonzero(np.isfinite(values))
+        if not len(known):
+            return self._level[target : target + 1]
+        return np.interp(np.arange(known[0], len(values)), known, values[known])
+
+    def save(self, directory: Path) -> None:
+        body: dict[str, Any] = {"options": self.options.model_dump(mode="json"), "level": self._level.tolist()}
+        body |= {"horizon": self._horizon, "quantiles": self._quantiles}
+        (directory / "model.json").write_text(json.dumps(body, indent=1))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        body = json.loads((directory / "model.json").read_text())
+        made = cls(cls.options_type.model_validate(body["options"]))
+        made._level, made._horizon, made._quantiles = np.array(body["level"]), body["horizon"], tuple(body["quantiles"])
+        return made
+
+
+class AutoARIMA(LocalModel):
+    name = "AutoARIMA"
+    options_type = AutoARIMAOptions
+
+
+class AutoETS(LocalModel):
+    name = "AutoETS"
+    options_type = AutoETSOptions
+
+
+class AutoTheta(LocalModel):
+    name = "AutoTheta"
+    options_type = AutoThetaOptions

@@ -1,0 +1,72 @@
+"""The local models under the public contract suite; and what is theirs alone."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from framework_statsforecast import model as local
+
+from framework.interfaces.values import Windows
+from framework.testing.model import ModelContract
+from framework.testing.panels import make_panel, plain_arrays
+
+
+class TestAutoTheta(ModelContract):
+    name = "auto_theta"
+    options: ClassVar[dict[str, Any]] = {"context_length": 28, "model": "STM", "decomposition_type": "additive"}
+
+    def window(self, *values: float) -> Windows:
+        past = np.array(values, dtype=np.float64).reshape(1, -1, 1)
+        empty = np.zeros((1, len(values), 0), np.float32)
+        return Windows(past, empty, np.zeros((1, 5, 0), np.float32), np.zeros((1, 0), np.float32))
+
+    def test_the_answer_is_the_librarys(self) -> None:
+        from statsforecast.models import AutoTheta
+
+        model, windows, schema = self.fitted()
+        got = model.predict(windows)
+        y = windows.target_past[3, :, 1].copy()
+        library = AutoTheta(season_length=7, model="STM", decomposition_type="additive")
+        expected = library.forecast(y=y, h=schema.horizon, level=[80])
+        assert np.array_equal(got[3, :, 1, 0], expected["mean"])
+        assert np.array_equal(got[3, :, 1, 1], expected["lo-80"])
+        assert np.array_equal(got[3, :, 1, 3], expected["hi-80"])
+
+    def test_remembering_changes_no_bit(self) -> None:
+        model, windows, _ = self.fitted()
+        first = model.predict(windows)
+        local._answer.cache_clear()
+        assert model.predict(windows).tobytes() == first.tobytes()
+
+    def test_nulls_short_and_constant_histories(self) -> None:
+        model, _, _ = self.fitted()
+        nan = float("nan")
+        lead = model.predict(self.window(nan, nan, 1, 2, 3, 4, 5, 6, 5, 4))
+        assert np.array_equal(lead, model.predict(self.window(1, 2, 3, 4, 5, 6, 5, 4)))
+        inside = model.predict(self.window(1, 2, nan, 4, 5, 6, 5, 4))
+        assert np.array_equal(inside, model.predict(self.window(1, 2, 3, 4, 5, 6, 5, 4)))
+        assert (model.predict(self.window(4, 4, 4, 4)) == 4).all()
+        assert (model.predict(self.window(nan, 4)) == 4).all()
+
+    @pytest.mark.parametrize("name", ["auto_theta", "auto_ets", "auto_arima"])
+    def test_a_season_is_found(self, name: str) -> None:
+        """The second season of a noiseless one is predicted."""
+        contract = {"auto_theta": TestAutoTheta, "auto_ets": TestAutoETS, "auto_arima": TestAutoARIMA}[name]()
+        schema = self.schema(make_panel()).model_copy(update={"targets": ("sales",), "quantiles": ()})
+        train, _ = self.split(plain_arrays(make_panel(), 1), schema)
+        changed = {"auto_theta": {}, "auto_ets": {"model": "ANA"}, "auto_arima": {"seasonal": True, "D": 1}}[name]
+        model = contract.make(**changed)
+        model.fit(train, None, schema, 1)
+        y = 20 + 5 * np.sin(2 * np.pi * np.arange(40) / 7) + np.random.default_rng(1).normal(0, 0.05, 40)
+        got = model.predict(self.window(*y[:35]))[0, :, 0, 0]
+        assert np.abs(got - y[35:40]).max() < 0.5
+
+
+class TestAutoETS(ModelContract):
+    name = "auto_ets"
+    options: ClassVar[dict[str, Any]] = {"context_length": 21, "model": "ANN"}
+
+
+class TestAutoARIMA(ModelContract):
+    name = "auto_arima"
+    options: ClassVar[dict[str, Any]] = {"context_length": 21, "max_p": 1, "max_q": 0, "max_d": 1, "seasonal": False}
