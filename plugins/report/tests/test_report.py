@@ -16,7 +16,7 @@ import pytest
 from framework_report.figures import SPREAD, WORST, calibration, choose_series, series_errors
 from framework_report.page import change, number
 
-from framework.backtest import BacktestResult, backtest
+from framework.backtest import BacktestResult, Setting, join_folds, plan_folds, run_fold
 from framework.config import BacktestConfig
 from framework.frequency import Frequency
 from framework.interfaces.options import Options
@@ -54,17 +54,14 @@ def _panel(series: int = 4, steps: int = 40) -> Panel:
 
 
 def _result(series: int = 4, folds: int = 3) -> BacktestResult:
-    return backtest(
-        _panel(series),
-        SCHEMA,
-        lambda: (FakePreprocessor(Options()), FakeModel(Options())),
-        lambda: FakeModel(Options()),
-        BacktestConfig(folds=folds),
-        season_length=7,
-        validation_steps=0,
-        seed=1,
-        progress=lambda fold, total: None,
-    )
+    panel = _panel(series)
+    setting = Setting(panel, SCHEMA, _pair, lambda: FakeModel(Options()), season_length=7, validation_steps=0, seed=1)
+    planned = plan_folds(panel.times, panel.frequency, SCHEMA.horizon, BacktestConfig(folds=folds))
+    return join_folds([run_fold(setting, fold) for fold in planned])
+
+
+def _pair() -> tuple[FakePreprocessor, FakeModel]:
+    return FakePreprocessor(Options()), FakeModel(Options())
 
 
 @pytest.fixture(scope="module")
