@@ -31,6 +31,15 @@ class ProvenPair:
     config: str
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in the registry that is not as it was left: one line, and whether it has been put right."""
+
+    name: str
+    text: str
+    repaired: bool
+
+
 class Registry(ABC):
     """The constructor stores its options and does nothing else."""
 
@@ -85,3 +94,18 @@ class Registry(ABC):
     @abstractmethod
     def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
         """What happened, oldest first; of one alias or of the whole name."""
+
+    @abstractmethod
+    def verify(self, name: str | None = None) -> list[Finding]:
+        """Look at every pair, alias and history entry of ``name`` (None: of all) and put right what can be.
+
+        What an interrupted operation left is finished or voided, what somebody changed behind the registry's back is
+        set as the registry decided it. A pair that cannot be proven and a history that was changed are found, not repaired.
+        """
+
+    @abstractmethod
+    def prune(self, name: str) -> list[PairVersion]:
+        """Remove the pairs that the retention of the options does not keep, both halves with all they have; return them.
+
+        A pair under an alias is always kept, and so is the history.
+        """

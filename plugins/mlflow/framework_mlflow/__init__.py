@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from framework.run import Run
 
 #: Runs that make or change something; looking and serving leave no MLflow run behind.
-_TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "rollback", "reproduce")
+_TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "rollback", "alias", "reproduce")
 
 
 class Retention(Options):

@@ -47,22 +47,21 @@ def follow(number: int, previous: str, entry: HistoryEntry) -> Link:
     return Link(number, plain, previous, link_hash(number, plain, previous))
 
 
-def breaks(links: Iterable[Link], count: int, head: str) -> list[str]:
-    """What is wrong with the chain of one name, one line each; ``count`` and ``head`` are what its end was recorded as."""
+def breaks(name: str, links: Iterable[Link], count: int, head: str) -> list[str]:
+    """What is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what its end was recorded as."""
     found: list[str] = []
-    expected, previous, newest = 1, GENESIS, GENESIS
+    reached, previous = 0, GENESIS
     for link in links:
-        entry = link.entry
-        label = f"history entry {link.number} of '{entry.name}' ({entry.at}, {entry.action})"
-        if link.number != expected:
-            found.append(f"history of '{entry.name}': entries {expected} to {link.number - 1} are missing")
+        label = f"history entry {link.number} of '{name}' ({link.entry.at}, {link.entry.action})"
+        if link.number != reached + 1:
+            found.append(f"history of '{name}': entries {reached + 1} to {link.number - 1} are missing")
         elif link.previous != previous:
             found.append(f"{label} does not follow the entry before it")
-        if link_hash(link.number, entry, link.previous) != link.hash:
+        if link_hash(link.number, link.entry, link.previous) != link.hash:
             found.append(f"{label} was changed after it was written")
-        expected, previous, newest = link.number + 1, link.hash, link.hash
-    if expected - 1 != count:
-        found.append(f"history: {count} entries were written, {expected - 1} are there")
-    elif newest != head:
-        found.append("history: the last entry is not the one that was written last")
+        reached, previous = link.number, link.hash
+    if reached != count:
+        found.append(f"history of '{name}': {count} entries were written, {reached} are there")
+    elif previous != head:
+        found.append(f"history of '{name}': its last entry is not the one that was written last")
     return found

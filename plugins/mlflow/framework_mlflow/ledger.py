@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 from framework.errors import RegistryError
 from framework.interfaces.values import HistoryEntry, PairVersion
-from framework.pairing import canonical
+from framework.pairing import HALVES, canonical
 from framework_mlflow import tables
 from framework_mlflow.history import GENESIS, Link, follow, now, who
 
@@ -102,7 +102,7 @@ class View:
 
     def pairs(self, name: str | None = None) -> list[PairVersion]:
         """Newest first."""
-        query, aliases = sa.select(tables.pairs), sa.select(tables.aliases).order_by(tables.aliases.c.alias)
+        query, aliases = sa.select(tables.pairs).where(~tables.pairs.c.removed), sa.select(tables.aliases).order_by(tables.aliases.c.alias)
         if name is None:
             query = query.order_by(tables.pairs.c.created.desc())
         else:
@@ -115,8 +115,18 @@ class View:
 
     def sources(self, name: str, version: int) -> dict[str, str]:
         """``{half: artifact URI}`` of a complete pair; empty when there is none of that number."""
-        found = self._rows(sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.version == version))
-        return {half: found[0][half] for half in ("preprocessor", "model")} if found else {}
+        where = (tables.pairs.c.name == name, tables.pairs.c.version == version, ~tables.pairs.c.removed)
+        found = self._rows(sa.select(tables.pairs).where(*where))
+        return {half: found[0][half] for half in HALVES} if found else {}
+
+    def names(self) -> list[str]:
+        """Every name that something ever happened to."""
+        return [row["name"] for row in self._rows(sa.select(tables.names.c.name).order_by(tables.names.c.name))]
+
+    def removed(self, name: str) -> dict[int, dict[str, str]]:
+        """The artifact URIs by half of pairs that are no more, by number: what is left of them is to be deleted."""
+        found = self._rows(sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed))
+        return {row["version"]: {half: row[half] for half in HALVES} for row in found}
 
     def aliases(self, name: str) -> dict[str, int]:
         return {r["alias"]: r["version"] for r in self._rows(sa.select(tables.aliases).where(tables.aliases.c.name == name))}
@@ -135,7 +145,7 @@ class View:
         return (int(found[0]["entries"]), str(found[0]["head"])) if found else (0, GENESIS)
 
     def unmirrored_pairs(self, name: str) -> list[PairVersion]:
-        query = sa.select(tables.pairs).where(tables.pairs.c.name == name, ~tables.pairs.c.mirrored)
+        query = sa.select(tables.pairs).where(tables.pairs.c.name == name, ~tables.pairs.c.mirrored, ~tables.pairs.c.removed)
         return [_version(row, ()) for row in self._rows(query)]
 
     def unmirrored_aliases(self, name: str) -> dict[str, int]:
@@ -151,10 +161,15 @@ class Pen(View):
 
     def add_pair(self, pair: PairVersion, sources: dict[str, str]) -> None:
         row = {"name": pair.name, "version": pair.version, "pair_id": pair.pair_id, "digest": pair.digest, "run_id": pair.run_id}
-        self._connection.execute(tables.pairs.insert().values(**row, **sources, created=pair.created, mirrored=False))
+        self._connection.execute(tables.pairs.insert().values(**row, **sources, created=pair.created, mirrored=False, removed=False))
         self.set_level(pair.name, pair.version)
 
     def remove_pair(self, name: str, version: int) -> None:
+        """It is no pair from the commit on; :meth:`View.removed` keeps what is to be deleted."""
+        where = (tables.pairs.c.name == name) & (tables.pairs.c.version == version)
+        self._connection.execute(tables.pairs.update().where(where).values(removed=True))
+
+    def forget_removed(self, name: str, version: int) -> None:
         self._connection.execute(tables.pairs.delete().where(tables.pairs.c.name == name, tables.pairs.c.version == version))
 
     def set_level(self, name: str, level: int) -> None:

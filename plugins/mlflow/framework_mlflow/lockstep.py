@@ -5,7 +5,7 @@ Called under the ledger's lock; no other place creates versions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from framework.pairing import HALVES
 from framework_mlflow.store import PENDING, STATE, VOID, Store
@@ -45,11 +45,17 @@ def create_versions(
     return numbers["model"], voided
 
 
-def void_leftovers(store: Store, name: str, known: set[int]) -> Voided:
-    """Void every version that is no pair and is not void yet, and level both halves. Returns what was voided."""
+def void_leftovers(store: Store, name: str, known: Collection[int]) -> tuple[int, Voided]:
+    """Void every version that is no pair and not void yet. Returns the highest number there is, and what was voided."""
     voided: Voided = []
+    highest = 0
     for half in HALVES:
         for number, tags in sorted(store.versions(name, half).items()):
+            highest = max(highest, number)
             if number not in known and tags.get(STATE) != VOID and store.tag(name, half, number, STATE, VOID):
                 voided.append((half, number))
-    return voided
+    return highest, voided
+
+
+def why_void(half: str, number: int) -> str:
+    return f"{half} version {number}: its registration never completed, or it has no twin"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from framework.pairing import HALVES
+from framework_mlflow import artifacts
 from framework_mlflow.ledger import Pen
 from framework_mlflow.store import COMPLETE, STATE, Store
 
@@ -34,3 +35,16 @@ def mirror_aliases(pen: Pen, store: Store, name: str, step: Callable[[str], None
             step(f"{half} alias shown")
         pen.alias_is_mirrored(name, alias)
     return list(pending)
+
+
+def delete_removed(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[int]:
+    """Delete what is left of pairs that are none any more: both versions, then the files. Returns their numbers."""
+    removed = pen.removed(name)
+    for version, sources in removed.items():
+        for half in HALVES:
+            store.delete_version(name, half, version)
+            step(f"{half} deleted")
+            artifacts.remove(sources[half])
+            step(f"{half} files deleted")
+        pen.forget_removed(name, version)
+    return list(removed)

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
-from framework.interfaces.registry import PairDraft, ProvenPair, Registry
+from framework.interfaces.registry import Finding, PairDraft, ProvenPair, Registry
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
 from framework_mlflow.history import now
 from framework_mlflow.ledger import Ledger, Pen
-from framework_mlflow.lockstep import create_versions
-from framework_mlflow.mirror import finish_pairs, mirror_aliases
+from framework_mlflow.lockstep import create_versions, why_void
+from framework_mlflow.mirror import delete_removed, finish_pairs, mirror_aliases
+from framework_mlflow.retention import superfluous
 from framework_mlflow.store import DIGEST, PAIR_ID, STATE, VOID, Store
-from framework_mlflow.versions import read_versions
+from framework_mlflow.verify import Verifier
+from framework_mlflow.versions import VersionState, read_versions
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +67,13 @@ class MlflowRegistry(Registry):
         self.step("uploaded")
         self.store.ensure_models(name)
         with self.ledger.locked(name) as pen:
-            finish_pairs(pen, self.store, name, self.step)
+            self._finish(pen, name)
             self.step("locked")
             digest = manifest["digest"]
             tags = {PAIR_ID: pair_id, DIGEST: digest}
             number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, tags, self.step)
             for half, left in voided:
-                reason = f"{half} version {left}: its registration never completed, or it has no twin"
-                pen.remember(name, "void", before=left, reason=reason)
+                pen.remember(name, "void", before=left, reason=why_void(half, left))
             pair = PairVersion(name, number, pair_id, digest, run_id, now())
             pen.add_pair(pair, sources)
             pen.remember(name, "register", after=number, digest=digest)
@@ -123,9 +124,13 @@ class MlflowRegistry(Registry):
         preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
         return ProvenPair(version, preprocessor, model, manifest["config"])
 
+    def read_states(self, version: PairVersion) -> dict[str, VersionState]:
+        """MLflow's two versions of a pair, by half, without those that are gone."""
+        return read_versions(self._places.tracking_uri, lambda: self.store.client, version.name, version.version)
+
     def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
         """Refuse what MLflow has otherwise than the ledger."""
-        states = read_versions(self._places.tracking_uri, lambda: self.store.client, version.name, version.version)
+        states = self.read_states(version)
         for half in HALVES:
             if half not in states:
                 raise RefusedError(f"{label}: MLflow has no version {version.version} of its {half} half any more; the pair is broken.")
@@ -176,6 +181,7 @@ class MlflowRegistry(Registry):
     def _finish(self, pen: Pen, name: str) -> None:
         finish_pairs(pen, self.store, name, self.step)
         mirror_aliases(pen, self.store, name, self.step)
+        delete_removed(pen, self.store, name, self.step)
 
     def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
         with self.ledger.locked(name) as pen:
@@ -191,6 +197,26 @@ class MlflowRegistry(Registry):
         with self.ledger.reading() as view:
             entries = [link.entry for link in view.links(name)]
         return [entry for entry in entries if alias is None or entry.alias == alias]
+
+    def verify(self, name: str | None = None) -> list[Finding]:
+        with self.ledger.reading() as view:
+            names = view.names() if name is None else [name]
+        return [finding for each in names for finding in self._verifier().verify(each)]
+
+    def _verifier(self) -> Verifier:
+        return Verifier(self.ledger, self.store, self.read_states, self.fetch)
+
+    def prune(self, name: str) -> list[PairVersion]:
+        with self.ledger.locked(name) as pen:
+            self._finish(pen, name)
+            removed = superfluous(pen.pairs(name), [link.entry for link in pen.links(name)], self.options.retention)
+            for pair in removed:
+                pen.remove_pair(name, pair.version)
+                pen.remember(name, "remove", before=pair.version, reason=f"retention {self.options.retention}", digest=pair.digest)
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return removed
 
 
 def check_alias(alias: str) -> None:

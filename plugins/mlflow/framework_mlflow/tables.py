@@ -6,7 +6,7 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, Text, 
 
 metadata = MetaData()
 
-#: One row a complete pair. ``mirrored``: whether MLflow's versions say so too.
+#: One row a complete pair. ``mirrored``: whether MLflow's versions say so too. ``removed``: it is none any more, the rest is being deleted.
 pairs = Table(
     "framework_pairs",
     metadata,
@@ -19,6 +19,7 @@ pairs = Table(
     Column("preprocessor", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("mirrored", Boolean, nullable=False),
+    Column("removed", Boolean, nullable=False),
 )
 
 #: Where each alias points. ``mirrored``: whether MLflow's aliases on both halves say the same.

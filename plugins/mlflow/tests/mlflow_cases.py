@@ -73,6 +73,10 @@ def move(options: str, alias: str, to: int, expected: int | None, die_at: str | 
         raise SystemExit(3) from None
 
 
+def prune(options: str, die_at: str | None = None) -> None:
+    opened(options, die_at).prune("fake")
+
+
 def check_halves(registry: MlflowRegistry, name: str = "fake") -> None:
     """Nothing is crossed: every pair proves, both halves are level, everything else is void, MLflow's aliases are the ledger's."""
     pairs = registry.pairs(name)

@@ -1,0 +1,114 @@
+"""The ledger, MLflow and the files held against each other: MLflow is set as the ledger decided, what is broken is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from framework.errors import FrameworkError
+from framework.interfaces.registry import Finding, ProvenPair
+from framework.interfaces.values import PairVersion
+from framework.pairing import HALVES
+from framework_mlflow.history import Link, breaks
+from framework_mlflow.ledger import Ledger, Pen
+from framework_mlflow.lockstep import void_leftovers, why_void
+from framework_mlflow.mirror import delete_removed, finish_pairs, mirror_aliases
+from framework_mlflow.store import COMPLETE, DIGEST, PAIR_ID, STATE, Store
+from framework_mlflow.versions import VersionState
+
+States = Callable[[PairVersion], dict[str, VersionState]]
+
+
+def _no_step(_: str) -> None:
+    return None
+
+
+class Verifier:
+    """``states`` reads MLflow's versions of a pair, ``fetch`` proves it."""
+
+    def __init__(self, ledger: Ledger, store: Store, states: States, fetch: Callable[[PairVersion], ProvenPair]) -> None:
+        self._ledger, self._store, self._states, self._fetch = ledger, store, states, fetch
+
+    def verify(self, name: str) -> list[Finding]:
+        """Repairs are made under the lock and remembered; the pairs are proven after it, so that others need not wait."""
+        with self._ledger.locked(name) as pen:
+            repaired = self._finished(pen, name)
+            voided = self._voided(pen, name)
+            repaired += [*self._tags(pen, name), *self._aliases(pen, name)]
+            for text in repaired:
+                pen.remember(name, "repair", reason=text)
+            pairs, links, aliases = pen.pairs(name), pen.links(name), pen.aliases(name)
+            count, head = pen.chain_end(name)
+        broken = [*breaks(name, links, count, head), *_against_history(name, pairs, aliases, links)]
+        for pair in pairs:
+            try:
+                self._fetch(pair)
+            except FrameworkError as error:
+                under = f" (under {', '.join(pair.aliases)})" if pair.aliases else ""
+                broken.append(f"{error}{under}")
+        return [Finding(name, text, True) for text in (*voided, *repaired)] + [Finding(name, text, False) for text in broken]
+
+    def _finished(self, pen: Pen, name: str) -> list[str]:
+        """What a killed process had committed and not shown yet."""
+        shown = finish_pairs(pen, self._store, name, _no_step)
+        moved = mirror_aliases(pen, self._store, name, _no_step)
+        deleted = delete_removed(pen, self._store, name, _no_step)
+        return [
+            *(f"version {number} was registered, but MLflow did not show it as complete" for number in shown),
+            *(f"alias '{alias}' was moved, but MLflow did not show it on both halves" for alias in moved),
+            *(f"version {number} was removed, but not all of it was deleted" for number in deleted),
+        ]
+
+    def _voided(self, pen: Pen, name: str) -> list[str]:
+        """What a killed registration left, and what was registered by hand."""
+        highest, voided = void_leftovers(self._store, name, {pair.version for pair in pen.pairs(name)})
+        if highest > pen.level(name):
+            pen.set_level(name, highest)
+        for half, number in voided:
+            pen.remember(name, "void", before=number, reason=why_void(half, number))
+        return [why_void(half, number) for half, number in voided]
+
+    def _tags(self, pen: Pen, name: str) -> list[str]:
+        """Tags that somebody changed in MLflow."""
+        found: list[str] = []
+        for pair in pen.pairs(name):
+            expected = {PAIR_ID: pair.pair_id, DIGEST: pair.digest, STATE: COMPLETE}
+            for half, state in self._states(pair).items():
+                for tag, value in expected.items():
+                    if state.tags.get(tag) != value and self._store.tag(name, half, pair.version, tag, value):
+                        found.append(f"{half} version {pair.version}: MLflow's tag {tag} was {state.tags.get(tag)}, {value} was registered")
+        return found
+
+    def _aliases(self, pen: Pen, name: str) -> list[str]:
+        """Aliases that somebody moved, made or deleted in MLflow, on one half or on both."""
+        found: list[str] = []
+        decided = pen.aliases(name)
+        for half in HALVES:
+            there = self._store.aliases(name, half)
+            for alias, version in decided.items():
+                if there.get(alias) != version and self._store.set_alias(name, half, alias, version):
+                    points = f"pointed at version {there[alias]}" if alias in there else "was gone"
+                    found.append(f"{half}: MLflow's alias '{alias}' {points}, it means version {version}; run=promote moves it")
+            for alias in sorted(set(there) - set(decided)):
+                if self._store.delete_alias(name, half, alias):
+                    found.append(
+                        f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set by hand; run=alias sets one on both halves"
+                    )
+        return found
+
+
+def _against_history(name: str, pairs: list[PairVersion], aliases: dict[str, int], links: list[Link]) -> list[str]:
+    """Rows of the ledger that are not what its history says."""
+    entries = [link.entry for link in links]
+    registered = {entry.after: entry.digest for entry in entries if entry.action == "register"}
+    found = [
+        f"'{name}' version {pair.version}: its digest is {pair.digest}, its registration recorded {registered.get(pair.version)}"
+        for pair in pairs
+        if registered.get(pair.version) != pair.digest
+    ]
+    moved = {entry.alias: entry.after for entry in entries if entry.action == "move"}
+    found += [
+        f"'{name}' alias '{alias}' points at version {aliases.get(str(alias))}, its last recorded move went to {moved.get(alias)}"
+        for alias in sorted({*moved, *aliases}, key=str)
+        if aliases.get(str(alias)) != moved.get(alias)
+    ]
+    return found
