@@ -16,7 +16,9 @@ _RUNS = {
     "serve": "serve a proven pair over HTTP",
     "predict": "forecast to a Parquet file",
     "pairs": "list the registered pairs",
-    "history": "what happened to a name or an alias",
+    "history": "what happened to a name or an alias, what was live then",
+    "verify": "prove every pair and the history, repair what an interruption left",
+    "prune": "remove the pairs that the retention does not keep",
 }
 
 
