@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, field_validator
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
@@ -58,6 +58,12 @@ class BacktestConfig(Options):
     gap: int = Field(default=0, ge=0)
     window: Literal["expanding", "sliding"] = "expanding"
     window_length: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _length_of_a_sliding_window(self) -> BacktestConfig:
+        if (self.window == "sliding") != (self.window_length is not None):
+            raise ValueError("window: sliding and window_length go together")
+        return self
 
 
 class ValidationConfig(Options):
@@ -136,7 +142,7 @@ def build_config(composed: DictConfig, plugins: Plugins) -> Config:
     try:
         tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(_unresolved(error)) from error
     tree.pop("feature_store", None)
     components: dict[str, Any] = {}
     for group, kind in GROUPS.items():
@@ -180,5 +186,8 @@ def _explain(model: type[Options], problem: Any, path: str) -> str:
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got[:120]}"
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _unresolved(error: OmegaConfBaseException) -> str:
+    where = str(error.full_key or error.key)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{where}: missing; give it a value, such as {where}=… on the command line."
+    return f"{where}: {' '.join(str(error).partition('full_key:')[0].split())}"

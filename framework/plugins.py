@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from importlib import metadata
 from typing import Any
 
 import pluggy
@@ -38,11 +39,15 @@ class Plugins:
         self._components: dict[tuple[str, str], Component] = {}
         owners: dict[tuple[str, str], str] = {}
         for implementation in manager.hook.components.get_hookimpls():
-            offered: list[Component] = implementation.function()  # type: ignore[assignment]
+            try:
+                offered: list[Component] = implementation.function()  # type: ignore[assignment]
+            except Exception as error:
+                name = implementation.plugin_name
+                raise FrameworkError(f"plugin {name}: components(): {type(error).__name__}: {error}; reinstall or uninstall it.") from error
             for component in offered:
                 key = (component.kind, component.name)
                 if key in owners:
-                    both = f"'{owners[key]}' and '{implementation.plugin_name}'"
+                    both = f"{owners[key]} and {implementation.plugin_name}"
                     raise ConfigError(f"plugins {both} both offer {component.kind}={component.name}; uninstall one.")
                 owners[key] = implementation.plugin_name
                 self._components[key] = component
@@ -84,7 +89,12 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
     manager.register(builtin, "framework")
-    manager.load_setuptools_entrypoints(ENTRY_POINTS)
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        name = f"{entry.name} ({entry.dist.name if entry.dist else entry.value})"
+        try:
+            manager.register(entry.load(), name)
+        except Exception as error:
+            raise FrameworkError(f"plugin {name}: {type(error).__name__}: {error}; reinstall or uninstall it.") from error
     for plugin in extra:
         manager.register(plugin)
     manager.check_pending()
