@@ -26,6 +26,7 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
         preprocessor.past(panel.past, panel.times),
         preprocessor.future(panel.known, panel.times),
         preprocessor.static(panel.static),
+        preprocessor.past_names,
     )
 
 

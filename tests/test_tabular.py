@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from framework.errors import DataError
-from framework.interfaces.values import Windows
+from framework.errors import ConfigError, DataError
+from framework.interfaces.values import Schema, Windows
 from framework.interfaces.windows import PanelArrays, WindowSet
-from framework.tabular import features, has_label, known_rows, lowest_label, strided, table
+from framework.tabular import Tabular, has_label, lowest_label, strided
+
+PLAIN = Tabular(None, (None,))
 
 
 def windows() -> Windows:
@@ -26,11 +28,11 @@ def arrays(target: np.ndarray) -> PanelArrays:
     times = np.datetime64("2024-01-01", "us") + np.arange(n) * np.timedelta64(1, "D")
     past = np.arange(n, dtype=np.float32)[:, None]
     entities = np.array([["a"]], dtype=object)
-    return PanelArrays(np.array([0, n]), entities, times, target[:, None], past, past, np.zeros((n, 1), np.float32))
+    return PanelArrays(np.array([0, n]), entities, times, target[:, None], past, past, np.zeros((n, 1), np.float32), ("y",))
 
 
 def test_a_row_is_past_static_future_step() -> None:
-    rows = features(windows())
+    rows = PLAIN.features(windows())
     assert rows.shape == (6, 2 * 2 + 1 + 1 + 1)
     assert rows[0].tolist() == [0, 1, 2, 3, 7, 100, 1]
     assert rows[2].tolist() == [0, 1, 2, 3, 7, 102, 3]
@@ -38,7 +40,7 @@ def test_a_row_is_past_static_future_step() -> None:
 
 
 def test_only_rows_with_a_known_label() -> None:
-    rows, labels = known_rows(windows(), 0)
+    rows, labels = PLAIN.known_rows(windows(), 0)
     assert labels.tolist() == [1, 3, 4, 5]
     assert rows[:, -1].tolist() == [1, 3, 1, 2]
 
@@ -47,9 +49,9 @@ def test_a_table_of_many_pieces_is_that_of_one(monkeypatch: pytest.MonkeyPatch) 
     target = np.arange(10.0)
     target[6] = np.nan
     given = WindowSet(arrays(target), np.arange(1, 9), 2, 3)
-    whole = table(given, 0)
+    whole = PLAIN.table(given, 0)
     monkeypatch.setattr("framework.tabular.ROWS", 6)
-    pieces = table(given, 0)
+    pieces = PLAIN.table(given, 0)
     assert np.array_equal(whole[0], pieces[0])
     assert np.array_equal(whole[1], pieces[1])
     assert len(whole[1]) == sum(min(3, 9 - o) for o in range(1, 9)) - 3  # beyond the end, and the step 6 three times
@@ -64,3 +66,70 @@ def test_strides_and_labels() -> None:
     assert not has_label(nothing, 0)
     with pytest.raises(DataError, match="m: target 'y' has no value"):
         lowest_label(nothing, 0, "m", "y")
+
+
+NAMES = ("y", "z", "y_lag_1", "y_lag_2")
+
+
+def lagged(unit: float = 1.0) -> PanelArrays:
+    """Two series of six steps with the lags of ``y``, those multiplied by ``unit``."""
+    y = np.concatenate([np.arange(6.0) ** 2, 50 - np.arange(6.0)])
+    past = np.full((12, 4), np.nan, dtype=np.float32)
+    past[:, 0] = past[:, 1] = y
+    for column, back in ((2, 1), (3, 2)):
+        for start in (0, 6):
+            past[start + back : start + 6, column] = y[start : start + 6 - back] * unit
+    plain = arrays(y)
+    entities = np.array([["a"], ["b"]], dtype=object)
+    return replace(plain, offsets=np.array([0, 6, 12]), entities=entities, past=past, past_names=NAMES)
+
+
+def schema(horizon: int) -> Schema:
+    return Schema(
+        name="t",
+        entity_keys=("k",),
+        frequency="D",
+        targets=("y",),
+        past=NAMES,
+        nullable=NAMES[2:],
+        known=(),
+        static=("k",),
+        horizon=horizon,
+        context_length=1,
+        quantiles=(),
+    )
+
+
+def test_seasonal_columns_hold_the_value_one_season_before_each_step() -> None:
+    plan = Tabular.plan(lagged(), schema(4), (3,), ())
+    assert plan.seasonal is not None
+    # steps 1 to 4 less a season of 3: two back, one back, the origin itself, and (step 4) two back again
+    assert [NAMES[place] for place in plan.seasonal[:, 0]] == ["y_lag_2", "y_lag_1", "y", "y_lag_2"]
+    rows = plan.features(WindowSet(lagged(), np.array([3]), 1, 4).gather())
+    assert rows[:, -2].tolist() == [1, 4, 9, 1]
+    assert Tabular.from_json(plan.to_json()).features(WindowSet(lagged(), np.array([3]), 1, 4).gather()).tobytes() == rows.tobytes()
+
+
+def test_a_difference_is_learned_from_and_added_to_the_same_value() -> None:
+    plan = Tabular.plan(lagged(), schema(3), (3,), ("y",))
+    given = WindowSet(lagged(), np.array([2, 8]), 1, 3).gather()
+    _, labels = plan.known_rows(given, 0)
+    assert labels.tolist() == [9 - 0, 16 - 1, 25 - 4, -3, -3, -3]
+    anchor = plan.anchor(given, 0)
+    assert anchor is not None
+    assert given.target is not None
+    assert (labels + anchor).tolist() == given.target[:, :, 0].ravel().tolist()
+    early = plan.anchor(WindowSet(lagged(), np.array([0]), 1, 3).gather(), 0)
+    assert early is not None
+    assert early.tolist() == [0, 0, 0]  # nothing is known three steps before steps 1 and 2: the label stays as it is
+
+
+def test_what_a_season_or_a_difference_cannot_be_made_of_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"seasonal_lags \[5\] need the features \['y_lag_3', 'y_lag_4'\]"):
+        Tabular.plan(lagged(), schema(3), (5,), ())
+    with pytest.raises(ConfigError, match="'x' is not one of the targets"):
+        Tabular.plan(lagged(), schema(3), (3,), ("x",))
+    with pytest.raises(ConfigError, match=r"'y' needs model\.seasonal_lags"):
+        Tabular.plan(lagged(), schema(3), (), ("y",))
+    with pytest.raises(ConfigError, match="feature 'y_lag_2' is not 'y' 2 steps before in its natural unit"):
+        Tabular.plan(lagged(unit=0.5), schema(3), (3,), ("y",))

@@ -27,6 +27,7 @@ class PanelArrays:
     past: Float32  # [rows, F]
     future: Float32  # [rows, K'] known-in-advance features of the row's own step
     static: Float32  # [rows, S']
+    past_names: tuple[str, ...]  # [F]
 
     def series_ends(self) -> Rows:
         """``[rows]``: one past the last row of each row's series."""
@@ -50,6 +51,7 @@ class PanelArrays:
             self.past[keep],
             self.future[keep],
             self.static[keep],
+            self.past_names,
         )
 
 

@@ -80,6 +80,7 @@ def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
         panel.past.astype(np.float32),
         panel.known.astype(np.float32),
         np.stack(codes, axis=1).astype(np.float32),
+        panel.past_names,
     )
 
 

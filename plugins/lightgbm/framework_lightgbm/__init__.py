@@ -18,6 +18,10 @@ class LightGBMOptions(Options):
     ``early_stopping_rounds`` watches the validation windows, when there are any (``validation.steps``). ``refit`` then trains
     again on training and validation windows with the number of rounds that was best. ``origin_stride`` trains on every n-th
     origin; choose one that shares no factor with the season. ``n_jobs`` is for training and large predictions (null: all cores).
+
+    ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it, taken from the lag features;
+    ``difference`` names targets to be learned and forecast as the difference from their value one first seasonal lag before the
+    step (:class:`framework.tabular.Tabular`).
     """
 
     n_estimators: PositiveInt = 200
@@ -38,6 +42,8 @@ class LightGBMOptions(Options):
     early_stopping_rounds: PositiveInt | None = 20
     refit: bool = True
     origin_stride: PositiveInt = 1
+    seasonal_lags: tuple[PositiveInt, ...] = ()
+    difference: tuple[str, ...] = ()
     n_jobs: PositiveInt | None = None
 
 

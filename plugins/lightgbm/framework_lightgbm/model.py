@@ -17,14 +17,14 @@ from framework.errors import DataError
 from framework.interfaces.model import Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
-from framework.tabular import features, has_label, lowest_label, strided, table
+from framework.tabular import Tabular, has_label, lowest_label, strided
 from framework_lightgbm import LightGBMOptions
 
 log = logging.getLogger(__name__)
 
 #: Above so many rows a prediction is shared among threads; below, starting them costs more than it saves.
 _MANY_ROWS = 4096
-_NOT_BOOSTED = {"n_estimators", "early_stopping_rounds", "refit", "origin_stride", "n_jobs", "objective"}
+_NOT_BOOSTED = {"n_estimators", "early_stopping_rounds", "refit", "origin_stride", "seasonal_lags", "difference", "n_jobs", "objective"}
 #: Objectives with labels from 0 on; the bool says whether 0 itself is allowed.
 _LOWEST = {"poisson": True, "tweedie": True, "gamma": False}
 
@@ -44,10 +44,11 @@ class LightGBM(Model):
 
     def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
         self._horizon, self._quantiles = schema.horizon, schema.quantiles
+        self._table = Tabular.plan(train.arrays, schema, self.options.seasonal_lags, self.options.difference)
         texts: list[list[str]] = []
         for t, name in enumerate(schema.targets):
             self._check_labels(lowest_label(train, t, "lightgbm", name), name)
-            texts.append(_Fit(self.options, train, validation, t, seed).boosters(schema.quantiles))
+            texts.append(_Fit(self.options, self._table, train, validation, t, seed).boosters(schema.quantiles))
         self._open(texts)
 
     def _check_labels(self, lowest: float, name: str) -> None:
@@ -65,12 +66,15 @@ class LightGBM(Model):
         self._boosters = [[lightgbm.Booster(model_str=text) for text in row] for row in texts]
 
     def predict(self, windows: Windows) -> Float64:
-        rows = features(windows)
+        rows = self._table.features(windows)
         threads = 1 if len(rows) <= _MANY_ROWS else self.options.n_jobs or 0
         out = np.empty((len(rows), len(self._boosters), 1 + len(self._quantiles)))
         for t, row in enumerate(self._boosters):
             for q, booster in enumerate(row):
                 out[:, t, q] = booster.predict(rows, num_threads=threads)
+            anchor = self._table.anchor(windows, t)
+            if anchor is not None:
+                out[:, t] += anchor[:, None]
         out[:, :, 1:].sort(axis=-1)
         return out.reshape(len(windows), self._horizon, len(self._boosters), 1 + len(self._quantiles))
 
@@ -80,6 +84,7 @@ class LightGBM(Model):
             "horizon": self._horizon,
             "quantiles": self._quantiles,
             "targets": len(self._texts),
+            "table": self._table.to_json(),
         }
         (directory / "model.json").write_text(json.dumps(body, indent=1))
         for t, row in enumerate(self._texts):
@@ -91,6 +96,7 @@ class LightGBM(Model):
         body = json.loads((directory / "model.json").read_text())
         made = cls(LightGBMOptions.model_validate(body["options"]))
         made._horizon, made._quantiles = body["horizon"], tuple(body["quantiles"])
+        made._table = Tabular.from_json(body["table"])
         count = 1 + len(made._quantiles)
         made._open([[(directory / _file(t, q)).read_text() for q in range(count)] for t in range(body["targets"])])
         return made
@@ -103,8 +109,10 @@ def _file(target: int, output: int) -> str:
 class _Fit:
     """Boosters of one target; the binned tables are made once and shared by the mean and the quantiles."""
 
-    def __init__(self, options: LightGBMOptions, train: WindowSet, validation: WindowSet | None, target: int, seed: int) -> None:
-        self._options, self._target = options, target
+    def __init__(
+        self, options: LightGBMOptions, table: Tabular, train: WindowSet, validation: WindowSet | None, target: int, seed: int
+    ) -> None:
+        self._options, self._table, self._target = options, table, target
         own = {k: v for k, v in options.model_dump().items() if k not in _NOT_BOOSTED}
         self._params: dict[str, Any] = own | {
             "seed": seed,
@@ -122,7 +130,7 @@ class _Fit:
             self._all = self._dataset(strided(train.joined(validation), options.origin_stride))
 
     def _dataset(self, windows: WindowSet, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        rows, labels = table(windows, self._target)
+        rows, labels = self._table.table(windows, self._target)
         return lightgbm.Dataset(rows, labels, reference=reference, params=self._params).construct()
 
     def boosters(self, quantiles: tuple[float, ...]) -> list[str]:

@@ -19,6 +19,10 @@ class XGBoostOptions(Options):
     again on training and validation windows with the number of rounds that was best. ``origin_stride`` trains on every n-th
     origin; choose one that shares no factor with the season, or some hours of the day are never learned. ``n_jobs``
     is for training and large predictions (null: all cores).
+
+    ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it, taken from the lag features;
+    ``difference`` names targets to be learned and forecast as the difference from their value one first seasonal lag before the
+    step (:class:`framework.tabular.Tabular`).
     """
 
     n_estimators: PositiveInt = 200
@@ -43,6 +47,8 @@ class XGBoostOptions(Options):
     early_stopping_rounds: PositiveInt | None = 20
     refit: bool = True
     origin_stride: PositiveInt = 1
+    seasonal_lags: tuple[PositiveInt, ...] = ()
+    difference: tuple[str, ...] = ()
     n_jobs: PositiveInt | None = None
 
     @model_validator(mode="after")

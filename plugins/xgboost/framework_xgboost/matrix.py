@@ -8,14 +8,14 @@ from typing import Any
 import xgboost
 
 from framework.interfaces.windows import WindowSet
-from framework.tabular import known_rows, pieces_of, table
+from framework.tabular import Tabular, pieces_of
 
 
 class _Pieces(xgboost.DataIter):
     """Hands XGBoost the rows of one target piece by piece, so that all of them never exist as floats at once."""
 
-    def __init__(self, windows: WindowSet, target: int) -> None:
-        self._windows, self._target = windows, target
+    def __init__(self, table: Tabular, windows: WindowSet, target: int) -> None:
+        self._table, self._windows, self._target = table, windows, target
         self._size = pieces_of(windows)
         self._start = 0
         super().__init__()
@@ -27,7 +27,7 @@ class _Pieces(xgboost.DataIter):
         while self._start < len(self._windows):
             piece = self._windows.gather(self._start, self._start + self._size)
             self._start += self._size
-            rows, labels = known_rows(piece, self._target)
+            rows, labels = self._table.known_rows(piece, self._target)
             if len(labels):
                 input_data(data=rows, label=labels)
                 return True
@@ -35,13 +35,13 @@ class _Pieces(xgboost.DataIter):
 
 
 def train_matrix(
-    windows: WindowSet, target: int, max_bin: int, reference: xgboost.DMatrix | None, nthread: int | None
+    table: Tabular, windows: WindowSet, target: int, max_bin: int, reference: xgboost.DMatrix | None, nthread: int | None
 ) -> xgboost.QuantileDMatrix:
     """Binned matrix of one target, in bounded memory; ``reference`` is the training matrix when this one validates."""
-    return xgboost.QuantileDMatrix(_Pieces(windows, target), max_bin=max_bin, ref=reference, nthread=nthread)
+    return xgboost.QuantileDMatrix(_Pieces(table, windows, target), max_bin=max_bin, ref=reference, nthread=nthread)
 
 
-def plain_matrix(windows: WindowSet, target: int, nthread: int | None) -> xgboost.DMatrix:
+def plain_matrix(table: Tabular, windows: WindowSet, target: int, nthread: int | None) -> xgboost.DMatrix:
     """The same as one matrix of floats, for tree methods that do not bin beforehand."""
-    rows, labels = table(windows, target)
+    rows, labels = table.table(windows, target)
     return xgboost.DMatrix(rows, labels, nthread=nthread)

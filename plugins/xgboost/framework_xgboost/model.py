@@ -17,7 +17,7 @@ from framework.errors import ConfigError, DataError
 from framework.interfaces.model import Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
-from framework.tabular import features, has_label, lowest_label, strided
+from framework.tabular import Tabular, has_label, lowest_label, strided
 from framework_xgboost import XGBoostOptions
 from framework_xgboost.matrix import plain_matrix, train_matrix
 
@@ -57,10 +57,11 @@ class XGBoost(Model):
         if schema.quantiles and self.options.tree_method == "exact":
             raise ConfigError("model.tree_method: exact cannot train quantiles; use hist or approx, or quantiles: [].")
         self._horizon, self._quantiles = schema.horizon, schema.quantiles
+        self._table = Tabular.plan(train.arrays, schema, self.options.seasonal_lags, self.options.difference)
         self._raw: list[tuple[bytes, bytes | None]] = []
         for t, name in enumerate(schema.targets):
             self._check_labels(train, t, name)
-            self._raw.append(_Fit(self.options, train, validation, t, seed).boosters(schema.quantiles))
+            self._raw.append(_Fit(self.options, self._table, train, validation, t, seed).boosters(schema.quantiles))
         self._open()
 
     def _check_labels(self, train: WindowSet, target: int, name: str) -> None:
@@ -79,7 +80,7 @@ class XGBoost(Model):
         self._many = [tuple(_booster(raw, self.options.n_jobs) for raw in pair) for pair in self._raw]
 
     def predict(self, windows: Windows) -> Float64:
-        rows = features(windows)
+        rows = self._table.features(windows)
         out = np.empty((len(rows), len(self._raw), 1 + len(self._quantiles)))
         for t, (mean, quantiles) in enumerate(self._many if len(rows) > _MANY_ROWS else self._few):
             assert mean is not None  # every target has one
@@ -87,6 +88,9 @@ class XGBoost(Model):
             if quantiles is not None:
                 found = quantiles.inplace_predict(rows).reshape(len(rows), -1)
                 out[:, t, 1:] = np.sort(found, axis=1)
+            anchor = self._table.anchor(windows, t)
+            if anchor is not None:
+                out[:, t] += anchor[:, None]
         return out.reshape(len(windows), self._horizon, len(self._raw), 1 + len(self._quantiles))
 
     def save(self, directory: Path) -> None:
@@ -95,6 +99,7 @@ class XGBoost(Model):
             "horizon": self._horizon,
             "quantiles": self._quantiles,
             "targets": len(self._raw),
+            "table": self._table.to_json(),
         }
         (directory / "model.json").write_text(json.dumps(body, indent=1))
         for t, pair in enumerate(self._raw):
@@ -107,6 +112,7 @@ class XGBoost(Model):
         body = json.loads((directory / "model.json").read_text())
         made = cls(XGBoostOptions.model_validate(body["options"]))
         made._horizon, made._quantiles = body["horizon"], tuple(body["quantiles"])
+        made._table = Tabular.from_json(body["table"])
         made._raw = [
             ((directory / f"mean_{t}.ubj").read_bytes(), (directory / f"quantiles_{t}.ubj").read_bytes() if made._quantiles else None)
             for t in range(body["targets"])
@@ -118,8 +124,10 @@ class XGBoost(Model):
 class _Fit:
     """Boosters of one target; the matrices are built once and shared by the mean and the quantiles."""
 
-    def __init__(self, options: XGBoostOptions, train: WindowSet, validation: WindowSet | None, target: int, seed: int) -> None:
-        self._options, self._target, self._seed = options, target, seed
+    def __init__(
+        self, options: XGBoostOptions, table: Tabular, train: WindowSet, validation: WindowSet | None, target: int, seed: int
+    ) -> None:
+        self._options, self._table, self._target, self._seed = options, table, target, seed
         self._train = self._matrix(strided(train, options.origin_stride))
         stops = options.early_stopping_rounds is not None and validation is not None and has_label(validation, target)
         self._validation = self._matrix(validation, self._train) if stops and validation is not None else None
@@ -130,8 +138,8 @@ class _Fit:
     def _matrix(self, windows: WindowSet, reference: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
         options = self._options
         if options.tree_method == "hist":
-            return train_matrix(windows, self._target, options.max_bin, reference, options.n_jobs)
-        return plain_matrix(windows, self._target, options.n_jobs)
+            return train_matrix(self._table, windows, self._target, options.max_bin, reference, options.n_jobs)
+        return plain_matrix(self._table, windows, self._target, options.n_jobs)
 
     def boosters(self, quantiles: tuple[float, ...]) -> tuple[bytes, bytes | None]:
         mean = self._boost({"objective": self._options.objective})
