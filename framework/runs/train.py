@@ -29,6 +29,11 @@ GOLDEN_TOLERANCE = 1e-5
 
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
+    return train_pair(run, registry)
+
+
+def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
+    """Backtest ``run.config``, fit it on everything, register; the body of the result."""
     evaluation = evaluate(run)
     run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
     draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
