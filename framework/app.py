@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from framework import compose
-from framework.config import GROUPS, build_config
+from framework.config import GROUPS, Config, build_config, known_keys
 from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
 from framework.help import help_text
 from framework.lifecycle import execute
@@ -130,7 +130,11 @@ def _missing(error: MissingConfigException, text: str) -> str:
 
 
 def _override(text: str) -> str:
-    match = re.search(r"Could not override '([^']+)'.*?(?:Key '([^']+)' is not in struct)", text)
-    if match:
-        return f"{match[1]}: unknown key '{match[2]}'; look at the known ones with --cfg job, or add a key with +{match[1]}=…"
-    return text
+    match = re.search(r"Could not override '([^']+)'", text)
+    if match is None:
+        return text
+    *path, key = match[1].split(".")
+    known = known_keys(Config, path)
+    if not known:
+        return f"{match[1]}: unknown key; --cfg job shows the known ones, +{match[1]}=… adds one."
+    return f"{match[1]}: unknown key.{suggest(key, known)} Known: {', '.join(known)}."
