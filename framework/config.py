@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -218,16 +217,6 @@ def validate(model: type[T], values: dict[str, Any], path: str) -> T:
         return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(model, problem, path) for problem in error.errors())) from error
-
-
-def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys below ``path`` in ``model``, none where they are not fixed."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Options)):
-            return ()
-        model = field.annotation
-    return tuple(model.model_fields)
 
 
 def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
