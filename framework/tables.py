@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -38,6 +38,15 @@ def trials_table(name: str, what: str, trials: Sequence[Trial], best: Trial, row
     for trial in ranked:
         shown = (_short(trial.values.get(path, "")) for path in paths)
         table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *shown)
+    return _text(table)
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a job of a multirun."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, box=SIMPLE, title=f"sweep: {len(rows)} jobs")
+    for row in rows:
+        table.add_row(*(_short(row.get(name, "")) for name in names))
     return _text(table)
 
 

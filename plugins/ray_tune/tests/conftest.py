@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -51,10 +52,8 @@ class Project:
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "framework", *overrides]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=self.directory, env=self.environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-        )
+        pipe, where, env = subprocess.PIPE, self.directory, self.environment
+        return subprocess.Popen(command, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def run(self, *overrides: str, code: int = 0) -> dict[str, Any]:
         process = self.start(*overrides)
@@ -62,6 +61,12 @@ class Project:
         assert process.returncode == code, self.errors[-3000:] + out
         result: dict[str, Any] = json.loads(out.splitlines()[-1])
         return result
+
+    def search_space(self, text: str) -> None:
+        """Replace what the experiment searches."""
+        before, after = "model.level: {uniform: [0, 20]}", text
+        path = self.directory / "conf" / "experiment" / "toy.yaml"
+        path.write_text(path.read_text().replace(before, after))
 
     def trials(self) -> list[dict[str, Any]]:
         files = sorted((self.directory / "state" / "tune" / "toy").glob("*/trials.jsonl"))
@@ -75,6 +80,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "daily.csv").write_text("\n".join(_daily()) + "\n")
     yield Project(tmp_path)
+    end = time.monotonic() + 20
+    while alive(tmp_path) and time.monotonic() < end:
+        time.sleep(0.2)
     assert not alive(tmp_path), "a process outlived its run"
 
 
