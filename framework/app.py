@@ -15,16 +15,19 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from framework import compose
-from framework.config import GROUPS, build_config
+from framework.config import GROUPS, Config, build_config, known_keys
 from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
 from framework.help import help_text
 from framework.lifecycle import execute
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
+from framework.sweep import Sweeps, figures, keep_result, summary
+from framework.tables import sweep_table
 
 TRACEBACK = "HYDRA_FULL_ERROR"
 _exit_codes: list[int] = []
@@ -53,12 +56,15 @@ def main() -> int:
             config_path=str(directory) if directory.is_dir() else "pkg://framework.conf",
             config_name="config" if (directory / "config.yaml").is_file() else "framework",
         )
+        Sweeps.directories.clear()
         start(partial(_job, show_traceback))()
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
         _fail(error, sys.stdout)
     finally:
+        for sweep in Sweeps.directories:
+            _conclude(sweep)
         if not show_traceback:
             os.environ.pop(TRACEBACK, None)
     return max(_exit_codes, default=0)
@@ -85,9 +91,23 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        return _fail(error, stdout, composed.get("run"))
+        result = _fail(error, stdout, composed.get("run"))
+        keep_result(result, _exit_codes[-1])
+        if isinstance(error, KeyboardInterrupt) and HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # the jobs that are left are not wanted
+        return result
+    keep_result(result, 0)
     emit(result)
     return result
+
+
+def _conclude(directory: Path) -> None:
+    """The table of a multirun on stderr, its result as the last line on stdout."""
+    if directory.is_dir():
+        result, code = summary(directory)
+        _exit_codes.append(code)
+        print(sweep_table(figures(result["jobs"])), file=sys.stderr, flush=True)
+        print(json.dumps(result, default=str), flush=True)
 
 
 def _fail(error: BaseException, stdout: TextIO, run: str | None = None) -> dict[str, Any]:
@@ -130,7 +150,11 @@ def _missing(error: MissingConfigException, text: str) -> str:
 
 
 def _override(text: str) -> str:
-    match = re.search(r"Could not override '([^']+)'.*?(?:Key '([^']+)' is not in struct)", text)
-    if match:
-        return f"{match[1]}: unknown key '{match[2]}'; look at the known ones with --cfg job, or add a key with +{match[1]}=…"
-    return text
+    match = re.search(r"Could not override '([^']+)'", text)
+    if match is None:
+        return text
+    *path, key = match[1].split(".")
+    known = known_keys(Config, path)
+    if not known:
+        return f"{match[1]}: unknown key; --cfg job shows the known ones, +{match[1]}=… adds one."
+    return f"{match[1]}: unknown key.{suggest(key, known)} Known: {', '.join(known)}."

@@ -5,17 +5,19 @@ Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), sect
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from framework.components import Components
 from framework.config import BacktestConfig
 from framework.errors import DataError
 from framework.fit import fit_model, fit_preprocessor
 from framework.frequency import Frequency
+from framework.interfaces.compute import Compute
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Float64, Objects, Schema, Times
@@ -112,28 +114,39 @@ def plan_folds(times: Times, frequency: Frequency, horizon: int, config: Backtes
     return folds
 
 
-def backtest(
-    panel: Panel,
-    schema: Schema,
-    make: Callable[[], tuple[Preprocessor, Model]],
-    make_baseline: Callable[[], Model],
-    config: BacktestConfig,
-    *,
-    season_length: int,
-    validation_steps: int,
-    seed: int,
-    progress: Callable[[Fold, int], None],
-) -> BacktestResult:
-    """Fit ``make()`` anew in every fold; judge it beside the baseline on the same windows."""
-    folds = plan_folds(panel.times, panel.frequency, schema.horizon, config)
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the folds of one backtest share. Can be pickled when ``make`` and ``make_baseline`` can."""
+
+    panel: Panel
+    schema: Schema
+    make: Callable[[], tuple[Preprocessor, Model]]
+    make_baseline: Callable[[], Model]
+    season_length: int
+    validation_steps: int
+    seed: int
+
+
+def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
+    """What every fold of this config's backtest is fitted and judged with."""
+    config = components.config
+    season, steps = config.panel.season_length, config.validation.steps
+    return Setting(panel, schema, components.pair, components.baseline, season, steps, config.seed)
+
+
+def backtest(setting: Setting, config: BacktestConfig, compute: Compute, progress: Callable[[Fold, int], None]) -> BacktestResult:
+    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows."""
+    folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config)
+    results = compute.map(run_fold, setting, folds)
     parts = []
     for fold in folds:
         progress(fold, len(folds))
-        parts.append(_fold(fold, panel, schema, make, make_baseline, season_length, validation_steps, seed))
-    return _join(parts)
+        parts.append(next(results))
+    return join_folds(parts)
 
 
-def _join(parts: list[BacktestResult]) -> BacktestResult:
+def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
+    """One result of several, in the order given."""
     arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(BacktestResult)
@@ -142,29 +155,22 @@ def _join(parts: list[BacktestResult]) -> BacktestResult:
     return BacktestResult(schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays)
 
 
-def _fold(
-    fold: Fold,
-    panel: Panel,
-    schema: Schema,
-    make: Callable[[], tuple[Preprocessor, Model]],
-    make_baseline: Callable[[], Model],
-    season_length: int,
-    validation_steps: int,
-    seed: int,
-) -> BacktestResult:
+def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
+    """Fit on the rows of one fold and forecast from its origin."""
     started = perf_counter()
+    panel, schema, seed = setting.panel, setting.schema, setting.seed
     train = panel.until(fold.cutoff).since(fold.first)
-    preprocessor, model = make()
+    preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
-    fit_model(arrays, schema, model, validation_steps, seed)
-    naive = make_baseline()
-    naive_schema = schema.model_copy(update={"context_length": naive.context_length(season_length), "quantiles": ()})
+    fit_model(arrays, schema, model, setting.validation_steps, seed)
+    naive = setting.make_baseline()
+    naive_schema = schema.model_copy(update={"context_length": naive.context_length(setting.season_length), "quantiles": ()})
     fit_model(arrays, naive_schema, naive, 0, seed)
 
     entities = panel.entities_at(fold.origin)
     forecast = Pair(schema, preprocessor, model).forecast(panel.context(schema, entities, fold.origin))
     baseline = Pair(naive_schema, preprocessor, naive).forecast(panel.context(naive_schema, entities, fold.origin))
-    scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), season_length), strict=True))
+    scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), setting.season_length), strict=True))
     unknown = np.full(len(schema.targets), np.nan)
     return BacktestResult(
         schema=schema,

@@ -1,4 +1,4 @@
-"""What the core itself offers: the runs. Through the same hook as every plugin."""
+"""What the core itself offers: the runs, and computing in this process. Through the same hook as every plugin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ _RUNS = {
     "materialize": "make the newest features available to serving",
     "train": "backtest, fit, register the pair",
     "backtest": "rolling-origin backtest and report, nothing registered",
+    "tune": "search the space of options, register the best pair, write its experiment",
     "promote": "move an alias to a pair that passes its gates",
     "rollback": "move an alias back to the pair before",
     "alias": "point any alias at a proven pair, without a gate",
@@ -24,4 +25,5 @@ _RUNS = {
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("run", name, f"framework.runs.{name}:{name}", summary=text) for name, text in _RUNS.items()]
+    runs = [Component("run", name, f"framework.runs.{name}:{name}", summary=text) for name, text in _RUNS.items()]
+    return [*runs, Component("compute", "local", "framework.local:LocalCompute", summary="one after another, in this process")]

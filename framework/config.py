@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
@@ -26,6 +27,8 @@ GROUPS: dict[str, Kind] = {
     "baseline": "model",
     "registry": "registry",
     "serving": "serving",
+    "tuner": "tuner",
+    "compute": "compute",
 }
 
 
@@ -96,6 +99,42 @@ class PredictConfig(Options):
     output: Path | None = None
 
 
+class TuneConfig(Options):
+    """``run=tune``: what is minimised and when to stop; null is no limit.
+
+    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of them. ``trials``, ``seconds``,
+    ``patience`` (trials in a row that do not improve the best): the first limit that is met ends the search. ``output``: the
+    experiment file of the best configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it
+    and register the pair.
+    """
+
+    metric: str = "MAE"
+    target: str | None = None
+    over: Literal["mean", "worst"] = "mean"
+    trials: PositiveInt | None = 20
+    seconds: PositiveFloat | None = None
+    patience: PositiveInt | None = None
+    output: Path | None = None
+    register_best: bool = True
+
+    @model_validator(mode="after")
+    def _limited(self) -> TuneConfig:
+        if self.trials is None and self.seconds is None and self.patience is None:
+            raise ValueError("give a limit: trials, seconds or patience")
+        return self
+
+
+class RayConfig(Options):
+    """For every component that uses Ray. ``address``: an existing cluster (``auto``, ``HOST:PORT``), null to start one for the run alone.
+
+    ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it too.
+    """
+
+    address: str | None = None
+    num_cpus: PositiveInt | None = None
+    dashboard: bool = False
+
+
 class Selected(Options):
     """A selected component and its validated options; None while its distribution is not installed."""
 
@@ -123,6 +162,10 @@ class Config(Options):
     validation: ValidationConfig
     gate: GateConfig
     predict: PredictConfig
+    resume: bool = False
+    space: dict[str, Any] = Field(default_factory=dict)
+    tune: TuneConfig = TuneConfig()
+    ray: RayConfig = RayConfig()
     components: dict[str, Selected]
     text: str  # the composed config as YAML, as it is recorded
 
@@ -176,10 +219,20 @@ def validate(model: type[T], values: dict[str, Any], path: str) -> T:
         raise ConfigError("; ".join(_explain(model, problem, path) for problem in error.errors())) from error
 
 
+def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys below ``path`` in ``model``, none where they are not fixed."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Options)):
+            return ()
+        model = field.annotation
+    return tuple(model.model_fields)
+
+
 def _explain(model: type[Options], problem: Any, path: str) -> str:
     where = ".".join(str(p) for p in ((path,) if path else ()) + problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = model.model_fields if len(problem["loc"]) == 1 else ()
+        known = known_keys(model, problem["loc"][:-1])
         listed = f" Known: {', '.join(known)}." if known else ""
         return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
     got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from framework.backtest import BacktestResult, Fold, backtest
+from framework.backtest import BacktestResult, Fold, backtest, make_setting
+from framework.components import Components
 from framework.features import Features
 from framework.interfaces.values import Schema
 from framework.panel import Panel
@@ -32,31 +34,29 @@ def evaluate(run: Run) -> Evaluation:
     """Ingest and materialize when the store is empty, read the panel, backtest, report."""
     config = run.config
     features = Features(config, run.make("retrieval"))
-    if not features.strategy.has_rows(config.features):
-        run.say("the store has no rows of these views yet: ingest and materialize first")
-        ingest(run)
-        materialize(run)
+    fill_store(run, features)
     panel = features.panel()
-    season = config.panel.season_length
-    schema = features.schema(panel, run.make("model").context_length(season))
+    schema = features.schema(panel, run.make("model").context_length(config.panel.season_length))
     span = f"{panel.times.min()} to {panel.times.max()}"
     run.say(f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, {len(schema.past)} columns")
 
     def progress(fold: Fold, total: int) -> None:
         run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
 
-    result = backtest(
-        panel,
-        schema,
-        lambda: (run.make("preprocessor"), run.make("model")),
-        lambda: run.make("baseline"),
-        config.backtest,
-        season_length=season,
-        validation_steps=config.validation.steps,
-        seed=config.seed,
-        progress=progress,
-    )
+    result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
     return Evaluation(panel, schema, result, _record(run, panel, result))
+
+
+def fill_store(run: Run, features: Features) -> None:
+    """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it."""
+    state = run.config.paths.state
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "ingest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not features.strategy.has_rows(run.config.features):
+            run.say("the store has no rows of these views yet: ingest and materialize first")
+            ingest(run)
+            materialize(run)
 
 
 def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:

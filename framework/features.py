@@ -27,23 +27,7 @@ class Features:
         self.config = config
         self.strategy = strategy
         self.categories = config.features.categories()
-        self.past = self._past()
-
-    def _past(self) -> tuple[str, ...]:
-        """Numeric columns of a context, the targets first."""
-        panel, names = self.config.panel, self.config.features.feature_names()
-        for target in panel.targets:
-            if target not in self.config.features.views[self.config.features.primary].feature_names():
-                raise ConfigError(
-                    f"panel.targets: '{target}' is not in the primary view '{self.config.features.primary}';"
-                    f"{suggest(target, names)} It has {list(names)}."
-                )
-        for column in (*(panel.columns or ()), *panel.known):
-            if column not in names:
-                raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
-        wanted = names if panel.columns is None else panel.columns
-        skip = {*panel.targets, *panel.known, *self.categories}
-        return (*panel.targets, *(name for name in wanted if name not in skip))
+        self.past = past_columns(config)
 
     def panel(self) -> Panel:
         """Every row known, joined point-in-time, checked."""
@@ -61,30 +45,51 @@ class Features:
 
     def schema(self, panel: Panel, context_length: int) -> Schema:
         """What a pair trained on ``panel`` takes and answers."""
-        limit = self.strategy.max_context_length
-        if limit is not None and context_length > limit:
-            raise ConfigError(
-                f"model={self.config.component('model').name} needs {context_length} steps of history, "
-                f"retrieval={self.config.component('retrieval').name} gives {limit}; choose retrieval=file or another model."
-            )
-        nulls = np.flatnonzero(np.isnan(panel.past).any(axis=0))
-        return Schema(
-            name=self.config.name,
-            entity_keys=panel.entity_keys,
-            frequency=panel.frequency.alias,
-            targets=self.config.panel.targets,
-            past=self.past,
-            nullable=tuple(self.past[i] for i in nulls),
-            known=panel.known_names,
-            static=panel.static_names,
-            horizon=self.config.panel.horizon,
-            context_length=context_length,
-            quantiles=self.config.quantiles,
-        )
+        return make_schema(self.config, panel, context_length, self.strategy.max_context_length)
 
     async def context(self, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
         """One window per entity, as serving sees it."""
         return await self.strategy.context(self.config.features, schema, entities, at)
+
+
+def past_columns(config: Config) -> tuple[str, ...]:
+    """Numeric columns of a context, the targets first. Raises :class:`ConfigError` for a column that no view has."""
+    panel, names = config.panel, config.features.feature_names()
+    for target in panel.targets:
+        if target not in config.features.views[config.features.primary].feature_names():
+            raise ConfigError(
+                f"panel.targets: '{target}' is not in the primary view '{config.features.primary}';"
+                f"{suggest(target, names)} It has {list(names)}."
+            )
+    for column in (*(panel.columns or ()), *panel.known):
+        if column not in names:
+            raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
+    wanted = names if panel.columns is None else panel.columns
+    skip = {*panel.targets, *panel.known, *config.features.categories()}
+    return (*panel.targets, *(name for name in wanted if name not in skip))
+
+
+def make_schema(config: Config, panel: Panel, context_length: int, limit: int | None) -> Schema:
+    """What a pair trained on ``panel`` takes and answers. ``limit``: the longest context the retrieval strategy gives, None for any."""
+    if limit is not None and context_length > limit:
+        raise ConfigError(
+            f"model={config.component('model').name} needs {context_length} steps of history, "
+            f"retrieval={config.component('retrieval').name} gives {limit}; choose retrieval=file or another model."
+        )
+    nulls = np.flatnonzero(np.isnan(panel.past).any(axis=0))
+    return Schema(
+        name=config.name,
+        entity_keys=panel.entity_keys,
+        frequency=panel.frequency.alias,
+        targets=config.panel.targets,
+        past=panel.past_names,
+        nullable=tuple(panel.past_names[i] for i in nulls),
+        known=panel.known_names,
+        static=panel.static_names,
+        horizon=config.panel.horizon,
+        context_length=context_length,
+        quantiles=config.quantiles,
+    )
 
 
 def parse_time(text: str, where: str) -> datetime:

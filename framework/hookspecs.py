@@ -22,13 +22,14 @@ from framework.interfaces.options import Options
 if TYPE_CHECKING:
     from framework.gate import Check
     from framework.interfaces.registry import ProvenPair
+    from framework.interfaces.tuner import Trial
     from framework.interfaces.values import HistoryEntry, PairVersion
     from framework.run import Run
 
 hookspec = pluggy.HookspecMarker("framework")
 hookimpl = pluggy.HookimplMarker("framework")
 
-Kind = Literal["source", "retrieval", "preprocessor", "model", "registry", "serving", "run"]
+Kind = Literal["source", "retrieval", "preprocessor", "model", "registry", "serving", "tuner", "compute", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,16 @@ def run_failed(run: Run, error: BaseException) -> None:
 @hookspec(firstresult=True)
 def report(run: Run) -> Path | None:
     """Called after a backtest, when ``run.record.backtest`` is set. Write a report below ``run.directory`` and return its file."""
+
+
+@hookspec
+def trial_finished(run: Run, trial: Trial, config: str) -> None:
+    """Called by a search for each trial as it ends, whatever its status, in the order they end. ``config``: its composed config, YAML."""
+
+
+@hookspec
+def search_finished(run: Run, trials: list[Trial]) -> list[Path]:  # type: ignore[empty-body]
+    """Called once when a search has ended, with every trial it knows of. Write plots below ``run.directory`` and return their files."""
 
 
 @hookspec

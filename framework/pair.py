@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from framework.errors import FrameworkError
+from framework.conformal import Calibration
+from framework.errors import DataError, FrameworkError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import OK, Context, Float64, Forecast, Schema, Windows
+from framework.interfaces.values import OK, Context, Float64, Forecast, Objects, Schema, Windows
 from framework.interfaces.windows import PanelArrays
 from framework.panel import Panel
 
@@ -59,11 +61,15 @@ def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
 
 @dataclass(frozen=True)
 class Pair:
-    """Fitted halves with their schema. Immutable; safe to share between threads when the model's predict is."""
+    """Fitted halves with their schema, and what their backtest says about their errors (None: nothing yet).
+
+    Immutable; safe to share between threads when the model's predict is.
+    """
 
     schema: Schema
     preprocessor: Preprocessor
     model: Model
+    calibration: Calibration | None = None
 
     @cached_property
     def frequency(self) -> Frequency:
@@ -92,7 +98,23 @@ class Pair:
             self.schema.quantiles,
             context.status,
             context.detail,
+            self.intervals(values, context.static, context.levels),
         )
+
+    def check_levels(self, levels: Sequence[float]) -> None:
+        """Raises :class:`DataError` for a level of prediction intervals that this pair cannot answer."""
+        if levels and self.calibration is None:
+            raise DataError("this pair has no prediction intervals: its backtest had no known errors")
+        if levels and self.calibration is not None:
+            self.calibration.check(levels)
+
+    def intervals(self, values: Float64, static: Objects, levels: Sequence[float]) -> dict[str, Float64]:
+        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 + Q]``."""
+        self.check_levels(levels)
+        if self.calibration is None:
+            return {}
+        entities = static[:, : len(self.schema.entity_keys)]
+        return {f"{level:g}": self.calibration.interval(values, entities, level) for level in levels}
 
     def predict(self, windows: Windows) -> Float64:
         """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.conformal import INTERVALS, Calibration
 from framework.errors import FrameworkError, RefusedError
 from framework.golden import Golden
 from framework.interfaces.values import Schema
@@ -70,6 +71,8 @@ def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: 
     (directory / "model" / "golden.json").write_text(evidence.golden.to_json())
     evidence.backtest.to_parquet(directory / "model" / BACKTEST, index=False)
     (directory / "model" / DATA).write_text(canonical(evidence.data))
+    if pair.calibration is not None:
+        pair.calibration.save(directory / "model" / INTERVALS)
 
 
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
@@ -86,7 +89,8 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
     if texts[0] != texts[1]:
         raise RefusedError(f"the schemas of {preprocessor} and {model} differ: they are not a pair.")
     schema = Schema.model_validate_json(texts[0])
-    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins))
+    calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
+    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration)
 
 
 def hash_files(directory: Path) -> dict[str, str]:

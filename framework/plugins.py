@@ -24,9 +24,14 @@ FIRST_PARTY = {
     ("preprocessor", "native"): "framework-preprocessing",
     ("preprocessor", "sklearn"): "framework-preprocessing",
     ("model", "xgboost"): "framework-xgboost",
+    ("model", "lightgbm"): "framework-lightgbm",
+    **{("model", name): "framework-darts" for name in ("nlinear", "dlinear", "tft", "nbeats", "nhits", "tide", "tsmixer")},
+    **{("model", name): "framework-statsforecast" for name in ("auto_arima", "auto_ets", "auto_theta")},
     ("model", "seasonal_naive"): "framework-baselines",
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",
+    ("tuner", "ray"): "framework-ray-tune",
+    ("compute", "ray"): "framework-ray-tune",
 }
 
 

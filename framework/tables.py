@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from framework.interfaces.tuner import Trial
 from framework.interfaces.values import Schema
 
 
@@ -25,3 +28,27 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
         for who, metrics in sides.items():
             table.add_row(target if who == "model" else "", who, *(f"{metrics[n]:.3f}" for n in names))
     return _text(table)
+
+
+def trials_table(name: str, what: str, trials: Sequence[Trial], best: Trial, rows: int = 10) -> str:
+    """The best trials of a search, the best first, and how many there were."""
+    ranked = sorted((t for t in trials if t.value is not None), key=lambda t: (t.value, t.number))[:rows]
+    paths = list(dict.fromkeys(path for trial in ranked for path in trial.values))
+    table = Table("trial", "value", "seconds", *paths, box=SIMPLE, title=f"{name}: best {what} (trial {best.number} of {len(trials)})")
+    for trial in ranked:
+        shown = (_short(trial.values.get(path, "")) for path in paths)
+        table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *shown)
+    return _text(table)
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a job of a multirun."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, box=SIMPLE, title=f"sweep: {len(rows)} jobs")
+    for row in rows:
+        table.add_row(*(_short(row.get(name, "")) for name in names))
+    return _text(table)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:30]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 
 from framework.compose import default_node
-from framework.config import GROUPS, Config, build_config, validate
+from framework.config import GROUPS, Config, build_config, known_keys, validate
 from framework.errors import ConfigError
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
@@ -162,3 +162,9 @@ def test_any_unknown_key_is_one_line_that_names_it(word: str) -> None:
 
 def test_the_default_node_of_a_component_is_its_options() -> None:
     assert default_node("forest", Tree) == {"name": "forest", "trees": 100, "kind": "deep", "inner": {"depth": 3}, "needed": "???"}
+
+
+def test_known_keys_follow_the_path_and_stop_where_keys_are_free() -> None:
+    assert known_keys(Config, ["backtest"]) == ("folds", "step", "gap", "window", "window_length")
+    assert known_keys(Config, ["features", "views", "daily"]) == ()
+    assert known_keys(Config, ["nothing"]) == ()

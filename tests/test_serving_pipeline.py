@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
+from framework.conformal import calibrate
 from framework.errors import FrameworkError
 from framework.interfaces.options import Options
 from framework.interfaces.values import Context
@@ -17,7 +20,10 @@ from framework.pair import Pair
 from framework.serving import pipeline as pipeline_module
 from framework.serving.metrics import Metrics
 from framework.serving.openapi import example_payload
+from framework.serving.payload import Entities
 from framework.serving.pipeline import Pipeline
+from framework.serving.refusal import Refusal
+from framework.serving.render import Renderer
 from framework.testing import fakes
 from framework.testing.serving import VERSION, make_features
 
@@ -91,3 +97,73 @@ def test_a_large_request_leaves_the_event_loop_free() -> None:
         return longest
 
     assert asyncio.run(longest_pause()) < 0.3
+
+
+def with_errors(pair: Pair) -> Pair:
+    """The pair, with errors of 100 windows: -50 to 49 of the series' scale, the same at every step."""
+    schema = pair.schema
+    error = np.arange(100.0) - 50
+    rows = [
+        pd.DataFrame(
+            {"airport": "a0", "carrier": "b", "origin": 0, "step": h, "target": t, "actual": error, "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}
+        )
+        for h in range(1, schema.horizon + 1)
+        for t in schema.targets
+    ]
+    return replace(pair, calibration=calibrate(pd.concat(rows), schema))
+
+
+def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
+    pair, golden = fakes.make_pair()
+    pair = with_errors(pair)
+    pipeline = make_pipeline(pair)
+    render = Renderer(VERSION, None, pair.schema.entity_keys)
+    body = {**example_payload(pair.schema, golden), "levels": [80, 95.5]}
+    entity = {"airport": "JFK", "carrier": "DL"}
+    lookups = [
+        Entities(pair.schema, 10).one(orjson.dumps({"entity": entity, "levels": [80, 95.5]})),
+        Entities(pair.schema, 10).many(orjson.dumps({"entities": [entity, {**entity, "airport": "nowhere"}], "levels": [80, 95.5]})),
+    ]
+    forecasts = [asyncio.run(pipeline.from_payload(orjson.dumps(body)))]
+    forecasts += [asyncio.run(pipeline.from_entities(lookup)) for lookup in lookups]
+    for forecast in forecasts:
+        entry = orjson.loads(render(forecast))["forecasts"][0]
+        for target in pair.schema.targets:
+            found = entry["targets"][target]
+            assert list(found["intervals"]) == ["80", "95.5"]
+            width = np.array(found["quantiles"]["0.9"]) - np.array(found["quantiles"]["0.1"])
+            for level, low, high in (("80", -40, 40), ("95.5", -48, 48)):
+                ends = found["intervals"][level]
+                assert np.all(ends["lower"] < np.array(found["mean"]))
+                assert np.allclose((np.array(ends["upper"]) - found["mean"]) / (width + 0.2), high / 2.2, atol=1.0)
+                assert np.allclose((np.array(ends["lower"]) - found["mean"]) / (width + 0.2), low / 2.2, atol=1.0)
+    many = orjson.loads(render(forecasts[-1]))["forecasts"]
+    assert many[1]["status"] == "unknown_entity"
+    assert many[1]["targets"] == {}
+
+
+def test_without_levels_there_are_no_intervals() -> None:
+    pair, golden = fakes.make_pair()
+    forecast = asyncio.run(make_pipeline(with_errors(pair)).from_payload(orjson.dumps(example_payload(pair.schema, golden))))
+    assert forecast.intervals == {}
+    assert b"intervals" not in Renderer(VERSION, None, pair.schema.entity_keys)(forecast)
+
+
+@pytest.mark.parametrize(
+    ("levels", "calibrated", "message"),
+    [
+        ([99.9], True, "level 99.9 needs more errors"),
+        ([80], False, "this pair has no prediction intervals"),
+        ([100], True, "Expected `float` < 100.0"),
+        (["80"], True, "Expected `float`, got `str`"),
+        (80, True, "Expected `array`"),
+    ],
+)
+def test_levels_that_cannot_be_answered_are_refused_at_the_door(levels: Any, calibrated: bool, message: str) -> None:
+    pair, golden = fakes.make_pair()
+    pipeline = make_pipeline(with_errors(pair) if calibrated else pair)
+    body = orjson.dumps({**example_payload(pair.schema, golden), "levels": levels})
+    with pytest.raises(Refusal, match=message.replace("`", "'").replace(".", r"\.")) as refusal:
+        pipeline.validate(body)
+    assert refusal.value.status == 422
+    assert str(refusal.value.path).startswith("levels")

@@ -7,7 +7,7 @@ known-in-advance columns, S static columns, Q quantiles, F features after prepro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,8 @@ class Schema(BaseModel):
 class Context:
     """What a forecast is made from: per window, the last L steps that end at its origin.
 
-    A window whose ``status`` is not ``ok`` has undefined values and gets no forecast.
+    A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``: the prediction intervals that
+    are asked for, in per cent.
     """
 
     origins: Times  # [n]
@@ -73,6 +74,7 @@ class Context:
     static: Objects  # [n, S] str; columns as Schema.static, entity keys first
     status: list[str]  # [n], one of the status words above
     detail: list[str | None]  # [n], why a status is not ok
+    levels: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.status)
@@ -86,6 +88,7 @@ class Context:
             self.static[index],
             [self.status[i] for i in index],
             [self.detail[i] for i in index],
+            self.levels,
         )
 
 
@@ -105,7 +108,10 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of ``quantiles``."""
+    """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of ``quantiles``.
+
+    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``.
+    """
 
     origins: Times  # [n]
     times: Times  # [n, H]
@@ -115,6 +121,7 @@ class Forecast:
     quantiles: tuple[float, ...]
     status: list[str]
     detail: list[str | None]
+    intervals: dict[str, Float64] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from framework.conformal import calibrate
 from framework.evaluate import evaluate
 from framework.fingerprint import panel_fingerprint
 from framework.fit import fit_pair
@@ -27,6 +29,11 @@ GOLDEN_TOLERANCE = 1e-5
 
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
+    return train_pair(run, registry)
+
+
+def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
+    """Backtest ``run.config``, fit it on everything, register; the body of the result."""
     evaluation = evaluate(run)
     run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
     draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
@@ -41,6 +48,7 @@ def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, d
     """Fit on all of ``panel`` and write both halves below ``directory``."""
     config = run.config
     pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
+    pair = replace(pair, calibration=calibrate(backtest, schema))
     names = {half: config.component(half).name for half in HALVES}
     data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
     write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))

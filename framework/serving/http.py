@@ -77,10 +77,10 @@ class _Answers:
         return await self._rendered(await self._pipeline.from_payload(body))
 
     async def one(self, body: bytes) -> bytes:
-        return await self._rendered(await self._pipeline.from_entities(*self._entities.one(body)))
+        return await self._rendered(await self._pipeline.from_entities(self._entities.one(body)))
 
     async def many(self, body: bytes) -> bytes:
-        return await self._rendered(await self._pipeline.from_entities(*self._entities.many(body)))
+        return await self._rendered(await self._pipeline.from_entities(self._entities.many(body)))
 
     async def _rendered(self, forecast: Forecast) -> bytes:
         if len(forecast.status) > INLINE_WINDOWS:

@@ -27,6 +27,13 @@ _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
 _WHEN = {"type": "string", "format": "date-time", "description": "ISO 8601; without an offset it is UTC"}
 _AT = {"anyOf": [_WHEN, {"type": "null"}], "default": None, "description": "As known at this time; null: the newest"}
 _NUMBERS = {"type": "array", "items": _NUMBER}
+_LEVELS = {
+    "type": "array",
+    "items": {**_NUMBER, "exclusiveMinimum": 0, "exclusiveMaximum": 100},
+    "maxItems": 20,
+    "default": [],
+    "description": "Prediction intervals to answer, in per cent, such as [80, 95]",
+}
 _STATUSES = [OK, UNKNOWN_ENTITY, MISSING_FEATURE, STALE, SHORT_HISTORY, ERROR]
 _REFUSALS = {
     "400": "The body is not JSON",
@@ -112,26 +119,31 @@ def _schemas(schema: Schema) -> dict[str, Any]:
     columns: dict[str, Any] = dict.fromkeys(schema.static, _TEXT)
     columns |= {TIME: _WHEN, **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past}}
     entity = _object(dict.fromkeys(schema.entity_keys, _TEXT))
-    request = {"rows": _array(_ref("Row")), "columns": _ref("Columns")}
+    request: dict[str, Any] = {"rows": _array(_ref("Row")), "columns": _ref("Columns"), "levels": _LEVELS}
     schemas: dict[str, Any] = {
         "Row": _object(columns),
         "Columns": _object({name: _array(kind) for name, kind in columns.items()}),
         "Entity": entity,
-        "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT}, ("at",)),
-        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT}, ("at",)),
+        "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT, "levels": _LEVELS}, ("at", "levels")),
+        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT, "levels": _LEVELS}, ("at", "levels")),
         **_answers(schema),
     }
     if schema.known:
         keys = {**entity["properties"], TIME: _WHEN}
         schemas["Future"] = _object({**keys, **dict.fromkeys(schema.known, _NUMBER)})
         request["future"] = _array(_ref("Future"))
-    schemas["PredictRequest"] = {**_object(request, ("rows", "columns")), "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}]}
+    schemas["PredictRequest"] = {
+        **_object(request, ("rows", "columns", "levels")),
+        "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}],
+    }
     return schemas
 
 
 def _answers(schema: Schema) -> dict[str, Any]:
     quantiles = _object({str(q): _NUMBERS for q in schema.quantiles})
-    target = _object({"mean": _NUMBERS, "quantiles": quantiles})
+    interval = _object({"lower": _NUMBERS, "upper": _NUMBERS})
+    intervals = {"type": "object", "additionalProperties": interval, "description": "By the levels of the request, such as 80"}
+    target = _object({"mean": _NUMBERS, "quantiles": quantiles, "intervals": intervals}, ("intervals",))
     forecast = {
         "entity": _ref("Entity"),
         "origin": {"anyOf": [_WHEN, {"type": "null"}]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from framework.serving.times import parse_time, parse_times
 #: Features are float32 after preprocessing; a number beyond that would become infinite.
 _LARGEST = float(np.finfo(np.float32).max)
 _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+#: Levels of prediction intervals, in per cent; a field of every request for a forecast.
+LEVELS: Any = ("levels", Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)], ())
 
 
 def _struct(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
@@ -90,7 +93,7 @@ class Payload:
             future = _struct("Future", [*keys, *((name, _Number) for name in schema.known)])
             body.append(("future", list[future]))  # type: ignore[valid-type]
             body = [body[-1], *body[:-1]]  # required fields come first
-        self._decode = Decoder(defstruct("Request", body, forbid_unknown_fields=True, frozen=True))
+        self._decode = Decoder(defstruct("Request", [*body, LEVELS], forbid_unknown_fields=True, frozen=True))
 
     def context(self, body: bytes) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
@@ -145,30 +148,39 @@ class Payload:
                 raise Refusal(413, f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request", "future")
             steps = parse_times([row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}")
             context.known[:] = future_values(schema, self._frequency, context, rows, steps)
-        return context
+        return replace(context, levels=request.levels) if request.levels else context
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals to answer."""
+
+    entities: list[dict[str, str]]
+    at: datetime | None
+    levels: tuple[float, ...] = ()
 
 
 class Entities:
-    """``POST /predict/feast`` and ``/predict/feast/batch``: entity keys to look up, and the time as of which (UTC; None: newest)."""
+    """``POST /predict/feast`` and ``/predict/feast/batch``."""
 
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self._keys, self._max_rows = schema.entity_keys, max_rows
         entity = _struct("Entity", [(key, str) for key in schema.entity_keys])
         at: tuple[str, Any, None] = ("at", str | None, None)
-        self._one = Decoder(defstruct("One", [("entity", entity), at], forbid_unknown_fields=True))
-        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at], forbid_unknown_fields=True))  # type: ignore[valid-type]
+        self._one = Decoder(defstruct("One", [("entity", entity), at, LEVELS], forbid_unknown_fields=True))
+        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at, LEVELS], forbid_unknown_fields=True))  # type: ignore[valid-type]
 
-    def one(self, body: bytes) -> tuple[list[dict[str, str]], datetime | None]:
+    def one(self, body: bytes) -> Lookup:
         request = self._one(body)
-        return [self._record(request.entity)], self._at(request.at)
+        return Lookup([self._record(request.entity)], self._at(request.at), request.levels)
 
-    def many(self, body: bytes) -> tuple[list[dict[str, str]], datetime | None]:
+    def many(self, body: bytes) -> Lookup:
         request = self._many(body)
         if len(request.entities) > self._max_rows:
             raise Refusal(413, f"{len(request.entities)} entities, at most {self._max_rows} in one request", "entities")
         if not request.entities:
             raise Refusal(422, "at least one entity is needed", "entities")
-        return [self._record(entity) for entity in request.entities], self._at(request.at)
+        return Lookup([self._record(entity) for entity in request.entities], self._at(request.at), request.levels)
 
     def _record(self, entity: Struct) -> dict[str, str]:
         return dict(zip(self._keys, astuple(entity), strict=True))

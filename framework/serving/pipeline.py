@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +22,7 @@ from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, W
 from framework.interfaces.views import FeatureSet
 from framework.pair import Pair
 from framework.serving.metrics import Metrics
-from framework.serving.payload import Payload
+from framework.serving.payload import Lookup, Payload
 from framework.serving.refusal import Refusal
 
 #: Above either, a request is worked on in a thread.
@@ -46,20 +46,28 @@ class Pipeline:
         """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
         start = perf_counter()
         context = self._payload.context(body)
+        self._check_levels(context.levels)
         self.metrics.observe["validate"](perf_counter() - start)
         return context
 
-    async def retrieve(self, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    def _check_levels(self, levels: tuple[float, ...]) -> None:
+        try:
+            self.pair.check_levels(levels)
+        except DataError as error:
+            raise Refusal(422, str(error), "levels") from None
+
+    async def retrieve(self, lookup: Lookup) -> Context:
         """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
+        self._check_levels(lookup.levels)
         if self.strategy is None:
             raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
         start = perf_counter()
         try:
-            context = await self.strategy.context(self.features, self.pair.schema, entities, at)
+            context = await self.strategy.context(self.features, self.pair.schema, lookup.entities, lookup.at)
         except DataError as error:
             raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
         self.metrics.observe["retrieve"](perf_counter() - start)
-        return context
+        return replace(context, levels=lookup.levels) if lookup.levels else context
 
     def preprocess(self, context: Context) -> Windows:
         """Windows that are all ``ok`` to features."""
@@ -81,9 +89,9 @@ class Pipeline:
             return await self._in_thread(lambda: self.forecast(self.validate(body)))
         return await self._finish(self.validate(body))
 
-    async def from_entities(self, entities: Sequence[dict[str, str]], at: datetime | None) -> Forecast:
+    async def from_entities(self, lookup: Lookup) -> Forecast:
         """All stages but the first for ``POST /predict/feast`` and its batch."""
-        return await self._finish(await self.retrieve(entities, at))
+        return await self._finish(await self.retrieve(lookup))
 
     async def _finish(self, context: Context) -> Forecast:
         if len(context) > INLINE_WINDOWS:
@@ -124,6 +132,7 @@ class Pipeline:
             schema.quantiles,
             status,
             detail,
+            self.pair.intervals(values, context.static, context.levels),
         )
 
     def _attempt(self, context: Context) -> tuple[Float64, dict[int, str]]:

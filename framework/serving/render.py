@@ -28,9 +28,10 @@ class Renderer:
         by_target = forecast.values.transpose(0, 2, 3, 1).tolist()  # [n][T][1 + Q][H]
         quantiles = [str(q) for q in forecast.quantiles]
         origins, times, which = _grouped(forecast)
+        intervals = {level: ends.transpose(0, 2, 3, 1).tolist() for level, ends in forecast.intervals.items()}  # [n][T][2][H]
         entries = []
-        for entity, i, status, detail, targets in zip(
-            forecast.entities.tolist(), which, forecast.status, forecast.detail, by_target, strict=True
+        for window, (entity, i, status, detail, targets) in enumerate(
+            zip(forecast.entities.tolist(), which, forecast.status, forecast.detail, by_target, strict=True)
         ):
             entry: dict[str, Any] = {
                 "entity": dict(zip(self._keys, entity, strict=True)),
@@ -45,6 +46,9 @@ class Renderer:
                     name: {"mean": lines[0], "quantiles": dict(zip(quantiles, lines[1:], strict=True))}
                     for name, lines in zip(forecast.targets, targets, strict=True)
                 }
+                for t, name in enumerate(forecast.targets if intervals else ()):
+                    ends = {level: dict(zip(("lower", "upper"), found[window][t], strict=True)) for level, found in intervals.items()}
+                    entry["targets"][name]["intervals"] = ends
             else:
                 entry["detail"] = detail
             entries.append(entry)

@@ -10,6 +10,7 @@ from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
 
 if TYPE_CHECKING:
+    from framework.interfaces.tuner import Trial
     from framework.run import Run
 
 #: Runs that make or change something; looking and serving leave no MLflow run behind.
@@ -73,3 +74,11 @@ def run_failed(run: Run, error: BaseException) -> None:
         from framework_mlflow import tracking
 
         tracking.fail(run, error)
+
+
+@hookimpl
+def trial_finished(run: Run, trial: Trial, config: str) -> None:
+    if _tracks(run):
+        from framework_mlflow import trials
+
+        trials.log_trial(run, trial, config)

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework_mlflow import Retention
 
+#: After every time there is.
+_STILL = "9999"
+
 
 def superfluous(pairs: Sequence[PairVersion], history: Sequence[HistoryEntry], retention: Retention) -> list[PairVersion]:
     """Those of ``pairs`` (newest first) that are under no alias, not among the newest, and had no alias within the days to keep."""
@@ -19,5 +22,5 @@ def superfluous(pairs: Sequence[PairVersion], history: Sequence[HistoryEntry], r
 def _live_since(history: Sequence[HistoryEntry], alias: str, since: str) -> set[int]:
     """The versions that the alias pointed at, at ``since`` or later."""
     moves = [entry for entry in history if entry.alias == alias and entry.action == "move" and entry.after is not None]
-    ends = [entry.at for entry in moves[1:]] + ["9999"]
-    return {entry.after for entry, end in zip(moves, ends, strict=True) if end >= since and entry.after is not None}
+    ends = [*(entry.at for entry in moves[1:]), _STILL]
+    return {entry.after for entry, end in zip(moves, ends, strict=False) if end >= since and entry.after is not None}

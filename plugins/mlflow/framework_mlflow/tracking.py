@@ -24,7 +24,7 @@ _PARAMETERS = ("name", "seed", "quantiles", "panel", "backtest", "validation", "
 
 def start(run: Run) -> str:
     """Open a run in the experiment and keep the composed config at once: a killed run can be repeated too. Returns MLflow's id."""
-    store = _store(run)
+    store = store_of(run)
     tags = {
         "mlflow.runName": f"{run.config.run} {run.config.name}",
         "mlflow.source.name": "framework",
@@ -41,7 +41,7 @@ def start(run: Run) -> str:
 
 def finish(run: Run, result: Mapping[str, Any]) -> None:
     """Log what the run recorded and how it ended."""
-    store = _store(run)
+    store = store_of(run)
     if store.has_run(run.id):
         _log(store, run)
         store.client.log_dict(run.id, json.loads(json.dumps(result, default=str)), "result.json")
@@ -54,7 +54,7 @@ def finish(run: Run, result: Mapping[str, Any]) -> None:
 
 def fail(run: Run, error: BaseException) -> None:
     """Log what the run had recorded until then, and the error in one line."""
-    store = _store(run)
+    store = store_of(run)
     if store.has_run(run.id):
         text = " ".join(str(error).split()) or type(error).__name__
         status = "refused" if isinstance(error, RefusedError) else "failed"
@@ -65,7 +65,8 @@ def fail(run: Run, error: BaseException) -> None:
             store.client.set_terminated(run.id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
 
 
-def _store(run: Run) -> Store:
+def store_of(run: Run) -> Store:
+    """MLflow, as the registry of the run reaches it."""
     store: Store = run.make("registry").store
     return store
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,47 +10,17 @@ from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
+from framework.testing.postgresql import installed, server
+
 pytestmark = pytest.mark.xdist_group("mlflow")
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URI of a database of a server of its own, on a free port. PostgreSQL refuses to run as root: then another user runs it."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    if not programs:
+    if installed() is None:
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="framework-postgresql-"))
-    owner = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
-    if os.getuid() == 0:
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-    def run(program: str, *arguments: str) -> None:
-        user = owner.pw_name if os.getuid() == 0 else None
-        command = [str(programs[-1] / program), *arguments]
-        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    data = str(folder / "data")
-    run("initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync")
-    run(
-        "pg_ctl",
-        "-D",
-        data,
-        "-w",
-        "-l",
-        str(folder / "log"),
-        "-o",
-        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off",
-        "start",
-    )
-    try:
-        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "tests", "registry")
-        yield f"postgresql+psycopg://tests@127.0.0.1:{port}/registry"
-    finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+    with server() as place:
+        yield f"postgresql+psycopg://tests@{place}"
 
 
 def _race(options: MlflowOptions, tmp_path: Path) -> MlflowRegistry:

@@ -166,7 +166,8 @@ def test_retention_keeps_what_was_live_within_its_days() -> None:
         return HistoryEntry(at, "me", "move", "fake", "production", None, to, None, None, None)
 
     pairs = [PairVersion("fake", n, "", "", "", "", ("production",) if n == 4 else ()) for n in range(6, 0, -1)]
-    history = [moved(100, 1), moved(50, 2), moved(20, 3), moved(5, 4)]
+    refused = HistoryEntry(datetime.now(UTC).isoformat(), "me", "refuse", "fake", "staging", None, 5, "worse", {}, None)
+    history = [moved(100, 1), moved(50, 2), moved(20, 3), moved(5, 4), refused]
     gone = superfluous(pairs, history, Retention(last=1, days=30))
     assert [pair.version for pair in gone] == [5, 1]
     assert [pair.version for pair in superfluous(pairs, history, Retention(last=1, days=60))] == [5]

@@ -1,0 +1,39 @@
+"""Makes the components that a config selects, in this process or in another one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from framework.config import GROUPS, Config
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.plugins import Plugins, load_plugins
+
+#: The plugins of a worker process, found once.
+installed = cache(load_plugins)
+
+
+class Components:
+    """New instances of what ``config`` selects. Pickled as the config alone: another process uses the plugins installed there."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.config, self.plugins = config, plugins
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _elsewhere, (self.config,)
+
+    def make(self, group: str) -> Any:
+        selected = self.config.component(group)
+        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
+
+    def pair(self) -> tuple[Preprocessor, Model]:
+        return self.make("preprocessor"), self.make("model")
+
+    def baseline(self) -> Model:
+        model: Model = self.make("baseline")
+        return model
+
+
+def _elsewhere(config: Config) -> Components:
+    return Components(config, installed())

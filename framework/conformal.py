@@ -1,0 +1,137 @@
+"""Prediction intervals for any model, from the errors of its own backtest.
+
+Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; Angelopoulos & Bates 2023, section 2): an error is
+divided by what makes a window hard, and order statistics of the quotients, for each target and step, are multiplied by the difficulty
+of the window that is asked. The difficulty is the width between the model's outermost quantiles when it has some, else the series' own
+seasonal change. Any level that the number of errors supports can be asked; intervals of rising levels contain each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import DataError
+from framework.interfaces.values import Float64, Objects, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INTERVALS = "intervals.npz"
+
+#: Order statistics that are kept for a target and step.
+KEPT = 4096
+#: Share of the typical difficulty that is added to each one: an easy window is not divided by nothing.
+FLOOR = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """``scores[T, H, M]`` rising, NaN behind the last; ``counts[T, H]`` errors were behind them. Immutable."""
+
+    scores: Float64
+    counts: npt.NDArray[np.int64]
+    floor: Float64  # [T]
+    by_quantiles: bool  # the difficulty is the width of the model's quantiles, else that of the series
+    series: dict[tuple[str, ...], Float64]  # [T] of each series
+    other: Float64  # [T], of a series that the backtest did not have
+
+    def highest_level(self) -> float:
+        """The highest level, in per cent, that every target and step has errors enough for; 0 when there are none."""
+        return max(0.0, 100 * (1 - 2 / (int(self.counts.min()) + 1)))
+
+    def check(self, levels: Sequence[float]) -> None:
+        """Raises :class:`DataError` for a level that is none or has too few errors behind it."""
+        for level in levels:
+            if not 0 < level < 100:
+                raise DataError(f"level {level:g} is not between 0 and 100")
+            if level > self.highest_level() + 1e-9:
+                raise DataError(
+                    f"level {level:g} needs more errors than the backtest gave ({int(self.counts.min())} for a step), "
+                    f"at most {self.highest_level():.1f} is possible"
+                )
+
+    def interval(self, values: Float64, entities: Objects, level: float) -> Float64:
+        """``[n, H, T, 2]``, lower and upper, around forecasts ``values[n, H, T, 1 + Q]`` of the series ``entities[n, E]``."""
+        self.check([level])
+        alpha = 1 - level / 100
+        difficulty = self._difficulty(values, entities) + self.floor
+        low, high = (self._order(share, upper) for share, upper in ((alpha / 2, False), (1 - alpha / 2, True)))
+        mean = values[..., 0]
+        return np.stack([mean + low.T * difficulty, mean + high.T * difficulty], axis=-1)
+
+    def _difficulty(self, values: Float64, entities: Objects) -> Float64:
+        if self.by_quantiles:
+            return np.asarray(values[..., -1] - values[..., 1])
+        scales = np.array([self.series.get(tuple(map(str, entity)), self.other) for entity in entities])
+        return scales.reshape(len(entities), 1, -1)
+
+    def _order(self, share: float, upper: bool) -> Float64:
+        """``[T, H]``: the order statistic that a new score is below (above) with at least the share, for exchangeable scores."""
+        rank = (self.counts + 1) * share
+        rank = np.ceil(rank - 1e-9) if upper else np.floor(rank + 1e-9)
+        kept = np.isfinite(self.scores).sum(axis=-1)
+        place = (np.clip(rank, 1, self.counts) - 1) * (kept - 1) / np.maximum(self.counts - 1, 1)
+        place = np.ceil(place - 1e-9) if upper else np.floor(place + 1e-9)
+        found: Float64 = np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0]
+        return found
+
+    def save(self, path: Path) -> None:
+        keys = np.array(list(self.series), dtype=np.str_)
+        widths = np.array(list(self.series.values()))
+        np.savez(
+            path,
+            scores=self.scores,
+            counts=self.counts,
+            floor=self.floor,
+            by_quantiles=np.array(self.by_quantiles),
+            series=keys,
+            widths=widths,
+            other=self.other,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        with np.load(path, allow_pickle=False) as file:
+            series = {tuple(str(k) for k in key): width for key, width in zip(file["series"], file["widths"], strict=True)}
+            return cls(file["scores"], file["counts"], file["floor"], bool(file["by_quantiles"]), series, file["other"])
+
+
+def calibrate(backtest: pd.DataFrame, schema: Schema) -> Calibration | None:
+    """Calibrate on the long table of a backtest (:meth:`framework.backtest.BacktestResult.table`).
+
+    Steps whose actual or forecast is unknown are left out. None when a target and step has no error at all.
+    """
+    targets, horizon = len(schema.targets), schema.horizon
+    outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
+    by_quantiles = len(schema.quantiles) > 1
+    table = backtest.assign(difficulty=backtest[outer[1]] - backtest[outer[0]] if by_quantiles else backtest["scale"])
+    table = table[np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)]
+    parts, floor, other = [], np.zeros(targets), np.zeros(targets)
+    series = {tuple(map(str, key)): np.full(targets, np.nan) for key in backtest[list(schema.entity_keys)].drop_duplicates().to_numpy()}
+    for t, target in enumerate(schema.targets):
+        mine = table[table["target"] == target]
+        if not len(mine):
+            return None
+        other[t] = float(mine["difficulty"].median())
+        floor[t] = max(FLOOR * other[t], 1e-9)
+        newest = mine.sort_values("origin", kind="stable").groupby(list(schema.entity_keys), sort=False)["difficulty"].last()
+        for key, width in newest.items():
+            series[tuple(map(str, key if isinstance(key, tuple) else (key,)))][t] = width
+        score = (mine["actual"] - mine["mean"]) / (mine["difficulty"] + floor[t])
+        parts.append([np.sort(score[mine["step"] == step].to_numpy(dtype=np.float64)) for step in range(1, horizon + 1)])
+    counts = np.array([[len(scores) for scores in row] for row in parts])
+    if not counts.all():
+        return None
+    out = np.full((targets, horizon, min(int(counts.max()), KEPT)), np.nan)
+    for t, row in enumerate(parts):
+        for h, scores in enumerate(row):
+            kept = scores if len(scores) <= KEPT else scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(np.int64)]
+            out[t, h, : len(kept)] = kept
+    known = {} if by_quantiles else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
+    return Calibration(out, counts, floor, by_quantiles, known, other)

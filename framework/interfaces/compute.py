@@ -1,0 +1,25 @@
+"""Compute: where independent pieces of one run are worked on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+S = TypeVar("S")
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
+
+
+class Compute(ABC):
+    """The constructor stores its options and does nothing else."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
+        """``function(shared, item)`` for each item, in order; raises what the function raises.
+
+        All three can be pickled; ``shared`` is large, and is sent to a worker at most once. What was started ends with the iterator.
+        """

@@ -1,0 +1,115 @@
+"""Tuner: searches a space of options for the lowest objective, fold by fold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+DONE, STOPPED, FAILED = "done", "stopped", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One searched key of the composed config. ``low`` and ``high`` are inclusive; ``step`` belongs to ``int``.
+
+    ``points``: how many values a grid takes of a continuous one. ``when``: ``{path of another dimension: values}``, all of
+    which must hold for this one to be searched; otherwise the config keeps its own value.
+    """
+
+    path: str
+    kind: Literal["uniform", "loguniform", "int", "logint", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    step: int = 1
+    choices: tuple[Any, ...] = ()
+    points: int | None = None
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def active(self, values: Mapping[str, Any]) -> bool:
+        """Whether it is searched, given the values of the dimensions before it."""
+        return all(path in values and values[path] in allowed for path, allowed in self.when.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A search ends at the first limit it meets; null is no limit. ``patience``: trials in a row that do not improve the best."""
+
+    trials: int | None
+    seconds: float | None
+    patience: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An ended trial. ``folds``: the objective after each fold, over the folds so far; ``value``: over all, None unless ``done``.
+
+    ``done``: every fold was judged. ``stopped``: hopeless, ended early. ``failed``: ``error`` says why in one line.
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: str
+    folds: tuple[float, ...]
+    value: float | None
+    seconds: float
+    node: str = ""
+    error: str | None = None
+
+
+class Evaluation(ABC):
+    """One configuration under judgement."""
+
+    @abstractmethod
+    def fold(self, number: int) -> float:
+        """Fit and judge fold ``number`` (from 0, in order); the objective over the folds so far, lower is better.
+
+        Raises what the fit raises, and :class:`~framework.errors.DataError` when the figure is not finite.
+        """
+
+
+class Objective(ABC):
+    """What is minimised. Holds the panel; can be pickled, so that it is sent to a worker process once."""
+
+    @property
+    @abstractmethod
+    def folds(self) -> int:
+        """How many folds judge a configuration."""
+
+    @abstractmethod
+    def evaluation(self, values: Mapping[str, Any]) -> Evaluation:
+        """A configuration with ``values`` in place. Raises :class:`~framework.errors.ConfigError` for one that does not validate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a tuner is asked for. ``dimensions``: parents before what depends on them. ``before``: trials of a search that goes on.
+
+    ``report`` takes each trial as it ends, once, in the process that called the tuner. ``directory`` exists and is the tuner's.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    objective: Objective
+    budget: Budget
+    seed: int
+    before: tuple[Trial, ...]
+    directory: Path
+    report: Callable[[Trial], None]
+    say: Callable[[str], None]
+
+
+class Tuner(ABC):
+    """The constructor stores its options and does nothing else."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def search(self, search: Search) -> bool:
+        """Try configurations until the budget (``before`` counts) or the space is used up; whether it was so.
+
+        False after SIGINT or SIGTERM: what had ended was reported, nothing runs any more. A trial that fails is reported and does not
+        end the search. Raises :class:`~framework.errors.FrameworkError` when the search itself cannot go on.
+        """

@@ -1,0 +1,98 @@
+"""What a search minimises: a backtest metric of a configuration, fold by fold, with the backtest's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from framework.backtest import BacktestResult, Fold, Setting, make_setting, run_fold
+from framework.components import Components, installed
+from framework.config import Config, TuneConfig
+from framework.errors import ConfigError, DataError, suggest
+from framework.features import make_schema, past_columns
+from framework.interfaces.tuner import Evaluation, Objective
+from framework.metrics import POINT_METRICS
+from framework.panel import Panel
+from framework.plugins import Plugins
+from framework.tuning.space import substituted
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """``metric`` of ``target``; ``worst``: the largest of the folds' figures, otherwise their mean."""
+
+    metric: str
+    target: str
+    worst: bool
+
+    @classmethod
+    def of(cls, config: Config) -> Goal:
+        """What ``tune`` asks for. Raises :class:`ConfigError` for a metric or a target that is not known."""
+        tune: TuneConfig = config.tune
+        target = tune.target or config.panel.targets[0]
+        for key, name, known in (("metric", tune.metric, POINT_METRICS), ("target", target, config.panel.targets)):
+            if name not in known:
+                raise ConfigError(f"tune.{key}: '{name}' is not known;{suggest(name, known)} Known: {', '.join(known)}.")
+        return cls(tune.metric, target, tune.over == "worst")
+
+    def value(self, parts: list[BacktestResult]) -> float:
+        """The objective over ``parts``; of the bias, its size counts."""
+        figures = [abs(part.metrics()[self.target]["model"][self.metric]) for part in parts]
+        return float(max(figures) if self.worst else np.mean(figures))
+
+
+@dataclass(frozen=True)
+class BacktestObjective(Objective):
+    """``text``: the composed config that a trial's values are put into. ``panel`` has every column that a trial may ask for."""
+
+    text: str
+    panel: Panel
+    planned: tuple[Fold, ...]
+    goal: Goal
+    limit: int | None
+    plugins: Plugins | None = None
+
+    @property
+    def folds(self) -> int:
+        return len(self.planned)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the plugins of this process: another one uses those installed there."""
+        return {**self.__dict__, "plugins": None}
+
+    def evaluation(self, values: Mapping[str, Any]) -> BacktestEvaluation:
+        plugins = self.plugins or installed()
+        return BacktestEvaluation(self, Components(substituted(self.text, values, plugins), plugins))
+
+
+class BacktestEvaluation(Evaluation):
+    def __init__(self, objective: BacktestObjective, components: Components) -> None:
+        self._objective, self._components = objective, components
+        self._parts: list[BacktestResult] = []
+
+    @cached_property
+    def _setting(self) -> Setting:
+        config = self._components.config
+        panel = narrow(self._objective.panel, past_columns(config))
+        context_length = self._components.make("model").context_length(config.panel.season_length)
+        return make_setting(self._components, panel, make_schema(config, panel, context_length, self._objective.limit))
+
+    def fold(self, number: int) -> float:
+        self._parts.append(run_fold(self._setting, self._objective.planned[number]))
+        value = self._objective.goal.value(self._parts)
+        if not np.isfinite(value):
+            goal = self._objective.goal
+            raise DataError(f"fold {number + 1}: {goal.metric} of '{goal.target}' is {value}.")
+        return value
+
+
+def narrow(panel: Panel, past: tuple[str, ...]) -> Panel:
+    """The panel with these past columns, in this order."""
+    if past == panel.past_names:
+        return panel
+    index = [panel.past_names.index(name) for name in past]
+    return replace(panel, past=np.ascontiguousarray(panel.past[:, index]), past_names=past)

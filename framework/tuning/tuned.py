@@ -1,0 +1,47 @@
+"""Writes the best configuration as an experiment that composes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+#: What a search is told that its best configuration does not need.
+_OF_THE_SEARCH = ("run", "resume", "space", "tune", "tuner", "ray", "compute", "paths", "registry", "serving", "hydra", "experiment")
+
+
+def experiment_text(values: Mapping[str, Any], comment: str) -> str:
+    """The YAML of an experiment: the one that was searched, what the command line changed of it, and ``values``."""
+    choices, overrides = _composition()
+    groups = {o.key_or_group: o.value() for o in overrides if o.key_or_group in choices}
+    changed = {o.key_or_group: o.value() for o in overrides if o.key_or_group not in choices}
+    experiment = choices.get("experiment")
+    defaults: list[Any] = [str(experiment)] if experiment else []
+    defaults += [{f"override /{group}": value} for group, value in groups.items()]
+    tree = OmegaConf.create({"defaults": [*defaults, "_self_"]})
+    for path, value in {**changed, **values}.items():
+        OmegaConf.update(tree, path, value, force_add=True)
+    return f"# @package _global_\n# {comment}\n{OmegaConf.to_yaml(tree)}"
+
+
+def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
+    """The choices of this Hydra job, and the overrides that belong to the experiment."""
+    if not HydraConfig.initialized():
+        return {}, []
+    hydra = HydraConfig.get()
+    parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    return dict(hydra.runtime.choices), [o for o in parsed if o.key_or_group.split(".")[0] not in _OF_THE_SEARCH and not o.is_delete()]
+
+
+def write_experiment(path: Path, text: str) -> None:
+    """Replace ``path`` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

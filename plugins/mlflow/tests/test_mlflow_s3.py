@@ -1,0 +1,95 @@
+"""Artifacts on an S3 store: moto's server, reached by configuration alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from framework_mlflow import MlflowOptions, Retention
+from framework_mlflow.registry import MlflowRegistry
+from moto.server import ThreadedMotoServer
+
+from framework.errors import RefusedError, RegistryError
+from framework.loading import load_pair
+from framework.plugins import load_plugins
+from framework.testing.registry import make_draft
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+BUCKET = "pairs"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    host, port = server.get_host_and_port()
+    for key, value in {
+        "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    yield f"s3://{BUCKET}/forecasts"
+    for key in _keys():  # the buckets outlive their server in this process
+        boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    server.stop()
+
+
+@pytest.fixture
+def remote(options: MlflowOptions, bucket: str) -> MlflowRegistry:
+    changed = {"artifact_location": bucket, "retention": Retention(last=1, days=0)}
+    return MlflowRegistry(options.model_copy(update=changed))
+
+
+def _keys() -> list[str]:
+    return [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+@pytest.mark.usefixtures("site")
+def test_a_pair_lives_on_s3(remote: MlflowRegistry, tmp_path: Path) -> None:
+    for i in range(2):
+        remote.register(make_draft(tmp_path / str(i)), "r")
+    assert all(key.startswith("forecasts/") for key in _keys())
+    loaded = load_pair(remote, load_plugins(), "fake", "1")
+    cache = Path(remote.options.cache)
+    assert remote.fetch(loaded.version).model.is_relative_to(cache)
+    assert not list(cache.rglob(".*"))
+
+    assert [pair.version for pair in remote.prune("fake")] == [1]
+    kept = remote.resolve("fake", "2")
+    assert _keys()
+    assert all(kept.pair_id in key for key in _keys())
+    assert remote.verify() == []
+
+
+def test_a_changed_object_is_refused(remote: MlflowRegistry, tmp_path: Path) -> None:
+    version = remote.register(make_draft(tmp_path / "draft"), "r")
+    key = next(key for key in _keys() if key.endswith("model/state/model.json"))
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{}")
+    with pytest.raises(RefusedError, match=r"model half: file data/model/state/model.json was changed"):
+        remote.fetch(version)
+
+
+def test_a_changed_copy_is_refused_and_fetched_again(remote: MlflowRegistry, tmp_path: Path) -> None:
+    version = remote.register(make_draft(tmp_path / "draft"), "r")
+    (remote.fetch(version).model / "golden.json").write_text("{}")
+    with pytest.raises(RefusedError, match=r"golden.json was changed"):
+        remote.fetch(version)
+    remote.fetch(version)
+
+
+def test_objects_that_are_gone_are_named(remote: MlflowRegistry, tmp_path: Path) -> None:
+    version = remote.register(make_draft(tmp_path / "draft"), "r")
+    for key in _keys():
+        boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    with pytest.raises((RefusedError, RegistryError), match=r"half") as raised:
+        remote.fetch(version)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,38 @@
+"""A limit in seconds on work in a worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+#: How long after the limit a worker is ended whose native code does not come back to Python.
+GRACE = 5.0
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """Raises :class:`TimeoutError` in the block when ``seconds`` are over; ends the process when it cannot be raised. Main thread only."""
+    if seconds is None:
+        yield
+        return
+    if seconds <= 0:
+        raise TimeoutError
+
+    def expired(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    watchdog = threading.Timer(seconds + GRACE, os._exit, [70])
+    watchdog.daemon = True
+    previous = signal.signal(signal.SIGALRM, expired)
+    watchdog.start()
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        watchdog.cancel()

@@ -1,0 +1,107 @@
+"""``tuner=ray``: Ray Tune runs the trials; Optuna proposes them; the core keeps them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from framework.errors import ConfigError, FrameworkError
+from framework.interfaces.tuner import Search, Tuner
+from framework_ray_tune import RayTuneOptions
+from framework_ray_tune.cluster import connected
+
+if TYPE_CHECKING:
+    from framework_ray_tune.driver import Driver
+
+#: Imported while Ray starts, by the driver and by the first workers.
+_MODULES = ("framework_ray_tune.driver", "framework_ray_tune.trainable", "framework.tuning.objective")
+
+
+class RayTuner(Tuner):
+    """The panel and the folds go into the object store once; each worker reads them once and takes trial after trial."""
+
+    options: RayTuneOptions
+
+    def search(self, search: Search) -> bool:
+        options = self.options
+        if options.search == "grid" and search.budget.trials is None and search.budget.seconds is None:
+            search.say("tune: the whole grid")
+        with connected(options, _MODULES):
+            from framework_ray_tune.driver import Driver
+
+            driver = Driver(options, search)
+            if driver.exhausted:
+                return True
+            with _stopped_by_sigterm():
+                self._fit(driver, search)
+            return driver.exhausted
+
+    def _fit(self, driver: Driver, search: Search) -> None:
+        from ray import tune
+        from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+        from framework_ray_tune.cluster import ray
+        from framework_ray_tune.driver import Recorder, Stop
+        from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
+
+        options, budget = self.options, search.budget
+        available = ray.cluster_resources().get("CPU", 0.0)
+        if options.cpus_per_trial > available:
+            raise ConfigError(f"tuner.cpus_per_trial: {options.cpus_per_trial:g}, the cluster has {available:g} CPUs.")
+        scheduler: TrialScheduler = FIFOScheduler()
+        if options.scheduler == "asha" and search.objective.folds > options.grace_folds:
+            scheduler = ASHAScheduler(
+                time_attr=FOLD,
+                metric=VALUE,
+                mode="min",
+                max_t=search.objective.folds,
+                grace_period=options.grace_folds,
+                reduction_factor=options.reduction_factor,
+            )
+        trainable = tune.with_parameters(FoldTrainable, objective=search.objective, seconds=options.trial_seconds)
+        left = -1 if budget.trials is None else budget.trials - len(search.before)
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"CPU": options.cpus_per_trial}),
+            tune_config=tune.TuneConfig(
+                search_alg=driver,
+                scheduler=scheduler,
+                num_samples=left,
+                reuse_actors=True,
+                max_concurrent_trials=options.concurrent or max(1, math.floor(available / options.cpus_per_trial)),
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(search.directory.resolve()),
+                verbose=0,
+                stop=Stop(driver),
+                callbacks=[Recorder(driver)],
+                failure_config=tune.FailureConfig(max_failures=options.retries),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError as error:
+            raise FrameworkError(f"tune: Ray Tune ended: {' '.join(str(error).split())[-400:]}; resume=true goes on.") from error
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the search as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,122 @@
+"""Searches with a real Ray, started from the command line; what goes wrong in trials, workers and drivers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from omegaconf import OmegaConf
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+TUNE = ("+experiment=toy", "run=tune")
+SLOW = ("model.seconds=0.3", "tuner.scheduler=none")
+
+
+def wait_for(condition: Any, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+
+
+def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    tree = psutil.Process(process.pid).children(recursive=True)
+    return [p for p in tree if any("FoldTrainable" in part for part in p.cmdline())]
+
+
+def test_a_search_leaves_a_pair_an_experiment_a_table_and_plots(project: Any) -> None:
+    result = project.run(*TUNE, "tune.trials=6", "tuner.scheduler=none")
+    trials = project.trials()
+    best = min(trials, key=lambda trial: trial["value"])
+    assert result["trials"]["count"] == len(trials) == 6
+    assert result["best"] == {"value": best["value"], "params": best["values"], "trial": best["number"]}
+    assert result["pair"]["name"] == "toy"
+    assert abs(best["values"]["model.level"] - 10.5) == pytest.approx(result["best"]["value"], abs=0.5)
+    assert result["metrics"]["model"]["MAE"] == pytest.approx(best["value"], rel=1e-6)
+    directory = Path(result["trials"]["table"]).parent
+    assert {"search_history.png", "search_importance.png", "trials.csv"} <= {path.name for path in directory.iterdir()}
+    assert sorted((directory / "hooked.txt").read_text().split("\n")[:-1]) == [f"{n} done True" for n in range(6)]
+
+    command = [sys.executable, "-m", "framework", "+experiment=toy_tuned", "--cfg", "job"]
+    shown = subprocess.run(command, cwd=project.directory, env=project.environment, capture_output=True, text=True, check=True)
+    composed = OmegaConf.create(shown.stdout)
+    assert composed.model.level == best["values"]["model.level"]
+    assert composed.model.name == "toy"
+    assert composed.panel.horizon == 5
+
+
+def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> None:
+    faults = "space={model.fault: {choice: [none, nan, raise, hang, die]}}"
+    result = project.run(
+        *TUNE, faults, "tuner.search=grid", "tuner.trial_seconds=4", "tuner.retries=0", "tune.trials=null", "tune.seconds=100"
+    )
+    errors = {trial["values"]["model.fault"]: trial["error"] for trial in project.trials()}
+    assert result["trials"] | {"table": ""} == {"count": 5, "done": 1, "stopped": 0, "failed": 4, "table": ""}
+    assert result["best"]["params"] == {"model.fault": "none"}
+    assert "not finite" in errors["nan"]
+    assert errors["raise"] == "ValueError: the toy broke"
+    assert "time-out: more than 4 s" in errors["hang"]
+    assert errors["die"].startswith("worker lost")
+
+
+def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: Any) -> None:
+    process = project.start(*TUNE, *SLOW, "tune.trials=8")
+    wait_for(lambda: len(project.trials()) >= 3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = project.trials()
+    result = project.run(*TUNE, *SLOW, "tune.trials=8", "resume=true")
+    after = project.trials()
+    assert after[: len(before)] == before
+    assert len(after) == result["trials"]["count"] == 8
+    assert len({trial["number"] for trial in after}) == 8
+    assert len({trial["values"]["model.level"] for trial in after}) == 8
+    assert "goes on after" in project.errors
+    assert "resume: panel is not that of the search" in project.run(*TUNE, "resume=true", "panel.horizon=4", code=2)["error"]
+
+
+def test_a_killed_worker_costs_one_retry_and_ctrl_c_keeps_what_was_found(project: Any) -> None:
+    process = project.start(*TUNE, "model.seconds=0.6", "tuner.scheduler=none", "tune.trials=500")
+    wait_for(lambda: len(project.trials()) >= 1 and workers(process))
+    os.kill(workers(process)[0].pid, signal.SIGKILL)
+    reached = len(project.trials()) + 3
+    wait_for(lambda: len(project.trials()) >= reached)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors[-2000:]
+    assert '"interrupted": true' in out.splitlines()[-1]
+    assert '"pair": null' in out.splitlines()[-1]
+    assert {trial["status"] for trial in project.trials()} == {"done"}
+    assert (project.directory / "conf/experiment/toy_tuned.yaml").is_file()
+
+
+def test_the_trials_of_a_search_run_on_both_nodes_of_a_cluster(project: Any) -> None:
+    from ray.cluster_utils import Cluster
+
+    os.environ["PYTHONPATH"] = project.environment["PYTHONPATH"]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1, object_store_memory=10**8)
+        cluster.wait_for_nodes()
+        result = project.run(*TUNE, *SLOW, f"ray.address='{cluster.address}'", "tune.trials=6", "tune.register_best=false")
+    finally:
+        cluster.shutdown()
+        del os.environ["PYTHONPATH"]
+    assert result["trials"]["done"] == 6
+    assert len({trial["node"] for trial in project.trials()}) == 2
+
+
+def test_a_backtest_on_ray_gives_the_figures_of_a_local_one(project: Any) -> None:
+    local = project.run("+experiment=toy", "run=backtest", "model.level=9.5")
+    remote = project.run("+experiment=toy", "run=backtest", "model.level=9.5", "compute=ray", "compute.object_store_memory=100000000")
+    assert remote["metrics"] == local["metrics"]
+    broken = project.run("+experiment=toy", "run=backtest", "model.fault=raise", "compute=ray", code=1)
+    assert "the toy broke" in broken["error"]
