@@ -67,11 +67,22 @@ def change(value: float, reference: float) -> str:
     return f"{100 * (value / reference - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
+def when(time: str) -> str:
+    """A time without the parts that are zero: the date alone for a day."""
+    text = time.removesuffix(".000000")
+    date, _, clock = (text.removesuffix(":00") if len(text) == len("2024-01-01T00:00:00") else text).partition("T")
+    return date if clock in ("", "00:00") else f"{date} {clock}"
+
+
+def _verdict(model: float, baseline: float) -> str:
+    return "good" if model < baseline else "bad" if model > baseline else "even"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("framework_report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
+    environment.filters |= {"number": number, "when": when, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
     environment.globals["change"] = change
     return environment
 
@@ -100,7 +111,7 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
     return {
         "name": target,
         "metrics": sides,
-        "better": sides["model"]["MAE"] < sides["baseline"]["MAE"],
+        "verdict": _verdict(sides["model"]["MAE"], sides["baseline"]["MAE"]),
         "calibration": calibration(result, index),
         "plots": plots,
         "drawn": sum(len(chosen) for chosen in groups),
@@ -125,7 +136,7 @@ def _folds(result: BacktestResult) -> list[dict[str, Any]]:
         rows.append(
             {
                 "number": int(fold) + 1,
-                "origin": str(origins[0]).replace("T00:00", "").replace("T", " "),
+                "origin": when(str(origins[0])),
                 "windows": int(here.sum()),
                 "metrics": result.metrics(here),
                 "seconds": seconds,

@@ -34,9 +34,10 @@ def _bare(axes: Axes) -> None:
 
 def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> Figure:
     """MAE of each step ahead, one panel a target, from zero."""
-    rows = -(-len(errors) // 2)
+    columns = min(len(errors), 2)
+    rows = -(-len(errors) // columns)
     figure = Figure(figsize=(_WIDTH, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(errors) :]:
         axes.set_visible(False)
     for axes, (target, sides) in zip(panels, errors.items(), strict=False):
@@ -48,10 +49,12 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_title(f"{target}: MAE by steps ahead", fontsize=_SIZE + 1, color=INK, loc="left")
-        for side, color in (("model", MODEL), ("baseline", BASELINE)):
-            if np.isfinite(last := sides[side][-1]):
-                name = "model" if side == "model" else baseline
-                axes.annotate(name, (steps[-1], last), (6, 0), "data", "offset points", color=color, fontsize=_SIZE, va="center")
+        top = axes.get_ylim()[1]
+        lasts = (sides["model"][-1], sides["baseline"][-1])
+        apart = 0 if abs(lasts[0] - lasts[1]) > 0.07 * top else 5 if lasts[0] > lasts[1] else -5
+        for name, last, color, shift in (("model", lasts[0], MODEL, apart), (baseline, lasts[1], BASELINE, -apart)):
+            if np.isfinite(last):
+                axes.annotate(name, (steps[-1], last), (6, shift), "data", "offset points", color=color, fontsize=_SIZE, va="center")
     return figure
 
 
@@ -62,7 +65,7 @@ def series_grid(result: BacktestResult, target: int, errors: SeriesErrors, chose
     figure = Figure(figsize=(_WIDTH, height))
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     figure.subplots_adjust(0.035, 0.25 / height, 0.995, 1 - (_LEGEND + 0.2) / height, wspace=0.12, hspace=0.42)
-    span = _days(np.array([result.times.min(), result.times.max()]))
+    span = _days(np.array([result.origins.min(), result.times.max()]))
     ticks, labels = _origin_ticks(result.origins)
     for axes, series in zip(panels, chosen, strict=False):
         _one_series(axes, result, target, np.flatnonzero(errors.rows == series))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from framework_report.figures import SPREAD, WORST, calibration, choose_series, series_errors
-from framework_report.page import change, number
+from framework_report.page import change, number, when
 
 from framework.backtest import BacktestResult, Setting, join_folds, plan_folds, run_fold
 from framework.config import BacktestConfig
@@ -73,7 +73,7 @@ def _run(directory: Path, result: BacktestResult | None) -> Any:
     facts = {
         "rows": 160,
         "series": 4,
-        "first_step": "2024-01-01",
+        "first_step": "2024-01-01T00:00:00.000000",
         "last_step": "2024-02-09",
         "versions": {"numpy": "9.8.7"},
         "git": {"commit": "0123456789abcdef", "dirty": True},
@@ -215,3 +215,22 @@ def test_numbers_for_people(value: float, text: str) -> None:
 def test_change_is_relative_to_the_baseline() -> None:
     assert change(8.0, 10.0) == "\N{MINUS SIGN}20.0 %"
     assert change(1.0, 0.0) == "—"
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        ("2024-01-01T00:00:00.000000", "2024-01-01"),
+        ("2024-01-01T06:00", "2024-01-01 06:00"),
+        ("2024-01-01T06:15:00.000000", "2024-01-01 06:15"),
+        ("2024-01-01T00:00:30.000000", "2024-01-01 00:00:30"),
+        ("2024-01-01T10:00:00.000000", "2024-01-01 10:00"),
+    ],
+)
+def test_times_for_people(time: str, text: str) -> None:
+    assert when(time) == text
+
+
+def test_equal_errors_are_neither_good_nor_bad(tmp_path: Path, result: BacktestResult) -> None:
+    page = _written(tmp_path, replace(result, baseline=result.forecast[..., 0]))
+    assert page.count('class="tag even"') == 2
