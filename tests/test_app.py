@@ -170,7 +170,8 @@ def test_a_run_ends_with_its_result_as_one_json_line_on_stdout(project: Path) ->
 def test_a_sweep_prints_a_line_for_each_job_and_its_worst_exit_code(project: Path) -> None:
     done = _run(project, "--multirun", "+experiment=shops", "run=ingest", "panel.frequency=D,h")
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [r["status"] for r in results] == ["done", "failed"]
+    assert [(r["run"], r["status"]) for r in results] == [("ingest", "done"), ("ingest", "failed"), ("sweep", "failed")]
+    assert [job["status"] for job in results[-1]["jobs"]] == ["done", "failed"]
     assert "gap in series {shop: a}" in results[1]["error"]
     assert done.returncode == 1
 
