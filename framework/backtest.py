@@ -6,7 +6,7 @@ Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), sect
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -135,8 +135,15 @@ def make_setting(components: Components, panel: Panel, schema: Schema) -> Settin
 
 
 def backtest(setting: Setting, config: BacktestConfig, compute: Compute, progress: Callable[[Fold, int], None]) -> BacktestResult:
-    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows."""
+    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows.
+
+    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here.
+    """
     folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config)
+    if not config.refit:
+        progress(folds[0], len(folds))
+        fitted = fit_fold(setting, folds[0])
+        return join_folds([judge(setting, fold, fitted) for fold in folds])
     results = compute.map(run_fold, setting, folds)
     parts = []
     for fold in folds:
@@ -155,9 +162,24 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
     return BacktestResult(schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays)
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What one fit gave: model and baseline, and the denominators of MASE by series, ``[T]`` each."""
+
+    model: Pair
+    baseline: Pair
+    scales: dict[tuple[str, ...], Float64]
+
+
 def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
     """Fit on the rows of one fold and forecast from its origin."""
     started = perf_counter()
+    result = judge(setting, fold, fit_fold(setting, fold))
+    return replace(result, seconds=(perf_counter() - started,))
+
+
+def fit_fold(setting: Setting, fold: Fold) -> Fitted:
+    """Fit model and baseline on the rows of one fold."""
     panel, schema, seed = setting.panel, setting.schema, setting.seed
     train = panel.until(fold.cutoff).since(fold.first)
     preprocessor, model = setting.make()
@@ -166,11 +188,17 @@ def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
     naive = setting.make_baseline()
     naive_schema = schema.model_copy(update={"context_length": naive.context_length(setting.season_length), "quantiles": ()})
     fit_model(arrays, naive_schema, naive, 0, seed)
-
-    entities = panel.entities_at(fold.origin)
-    forecast = Pair(schema, preprocessor, model).forecast(panel.context(schema, entities, fold.origin))
-    baseline = Pair(naive_schema, preprocessor, naive).forecast(panel.context(naive_schema, entities, fold.origin))
     scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), setting.season_length), strict=True))
+    return Fitted(Pair(schema, preprocessor, model), Pair(naive_schema, preprocessor, naive), scales)
+
+
+def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
+    """Forecast from the origin of ``fold`` with what was fitted."""
+    started = perf_counter()
+    panel, schema = setting.panel, setting.schema
+    entities = panel.entities_at(fold.origin)
+    forecast = fitted.model.forecast(panel.context(schema, entities, fold.origin))
+    baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, fold.origin))
     unknown = np.full(len(schema.targets), np.nan)
     return BacktestResult(
         schema=schema,
@@ -181,7 +209,7 @@ def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
         actual=_actuals(panel, schema, entities, fold.origin),
         forecast=forecast.values,
         baseline=baseline.values[..., 0],
-        scale=np.array([scales.get(tuple(entity), unknown) for entity in entities]),
+        scale=np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]),
         seconds=(perf_counter() - started,),
     )
 

@@ -53,7 +53,8 @@ class PanelConfig(Options):
 class BacktestConfig(Options):
     """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.
 
-    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all.
+    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all. ``refit: false`` fits once, on what the
+    first origin knows, and forecasts from every origin with that.
     """
 
     folds: PositiveInt = 4
@@ -61,6 +62,7 @@ class BacktestConfig(Options):
     gap: int = Field(default=0, ge=0)
     window: Literal["expanding", "sliding"] = "expanding"
     window_length: PositiveInt | None = None
+    refit: bool = True
 
     @model_validator(mode="after")
     def _length_of_a_sliding_window(self) -> BacktestConfig:

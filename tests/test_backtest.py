@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.backtest import BacktestResult, Setting, join_folds, plan_folds, run_fold
+from framework.backtest import BacktestResult, Setting, backtest, join_folds, plan_folds, run_fold
 from framework.config import BacktestConfig
 from framework.errors import DataError
 from framework.frequency import Frequency
@@ -21,6 +21,7 @@ from framework.interfaces.options import Options
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Float32, Float64, Objects, Schema, Times, Windows
 from framework.interfaces.windows import WindowSet
+from framework.local import LocalCompute
 from framework.panel import Panel, panel_from_rows
 from framework.testing.fakes import make_schema
 
@@ -253,3 +254,27 @@ def test_no_training_window_is_a_refusal() -> None:
         DataError, match=r"^no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01"
     ):
         _backtest(_panel(_rows()), validation_steps=90, folds=1)
+
+
+def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
+    """The first fold's fit: the same windows, the first of them with the same bytes, and one fit only."""
+    panel = _panel(_rows())
+    fits = 0
+
+    def make() -> tuple[Preprocessor, Model]:
+        nonlocal fits
+        fits += 1
+        return Standardize(Options()), Learner(Options())
+
+    setting = Setting(panel, SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
+    told: list[int] = []
+    config = BacktestConfig(folds=3, refit=False)
+    result = backtest(setting, config, LocalCompute(Options()), lambda fold, _: told.append(fold.number))
+    refitted = _backtest(panel, folds=3)
+    assert (fits, told) == (1, [0])
+    assert result.origins.tolist() == refitted.origins.tolist()
+    assert np.array_equal(result.actual, refitted.actual)
+    first = result.fold == 0
+    assert result.forecast[first].tobytes() == refitted.forecast[first].tobytes()
+    assert not np.array_equal(result.forecast[~first], refitted.forecast[~first])
+    assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, "scales are those of the one fit"
