@@ -27,7 +27,6 @@ from framework.lifecycle import execute
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
 from framework.sweep import Sweeps, figures, keep_result, summary
-from framework.tables import sweep_table
 
 TRACEBACK = "HYDRA_FULL_ERROR"
 _exit_codes: list[int] = []
@@ -106,6 +105,8 @@ def _conclude(directory: Path) -> None:
     if directory.is_dir():
         result, code = summary(directory)
         _exit_codes.append(code)
+        from framework.tables import sweep_table  # a fifth of a start, and most starts show no table
+
         print(sweep_table(figures(result["jobs"])), file=sys.stderr, flush=True)
         print(json.dumps(result, default=str), flush=True)
 
