@@ -1,4 +1,4 @@
-"""``hydra/launcher=ray``: the jobs of a multirun as tasks of a Ray cluster. Hydra imports this at every start, so Ray is not imported here."""
+"""``hydra/launcher=ray``: the jobs of a multirun as Ray tasks. Hydra imports this at every start, so Ray is not imported here."""
 
 from __future__ import annotations
 
