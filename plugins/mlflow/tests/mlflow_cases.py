@@ -18,7 +18,15 @@ from framework.pairing import HALVES
 from framework.testing.registry import make_draft
 
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["mlflow.pyfunc", "framework_mlflow.tracking", "framework_mlflow.pyfunc", "mlflow_cases"])
+CHILDREN.set_forkserver_preload(
+    [
+        "mlflow.pyfunc",
+        "mlflow.store.tracking.sqlalchemy_store",  # these two map MLflow's tables when they are imported, which takes seconds
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "framework_mlflow.tracking",
+        "mlflow_cases",
+    ]
+)
 
 
 def options_in(folder: Path, **changed: object) -> MlflowOptions:
