@@ -22,7 +22,7 @@ from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Float64, Objects, Schema, Times
 from framework.interfaces.windows import Rows
-from framework.metrics import naive_scale, point_metrics
+from framework.metrics import naive_scale, point_metrics, quantile_metrics, rmsse
 from framework.pair import Pair
 from framework.panel import Panel
 
@@ -53,6 +53,7 @@ class BacktestResult:
     forecast: Float64  # [N, H, T, 1 + Q]
     baseline: Float64  # [N, H, T]
     scale: Float64  # [N, T], denominators of MASE
+    square: Float64  # [N, T], denominators of RMSSE
     seconds: tuple[float, ...]  # of each fold
 
     def metrics(self, where: np.ndarray | None = None, step: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
@@ -67,7 +68,13 @@ class BacktestResult:
             model, base = self.forecast[rows, steps, t, 0], self.baseline[rows, steps, t]
             actual = np.where(np.isfinite(model) & np.isfinite(base), self.actual[rows, steps, t], np.nan)
             scale = self.scale[rows, None, t]
-            out[target] = {"model": point_metrics(actual, model, scale), "baseline": point_metrics(actual, base, scale)}
+            square = self.square[rows, None, t]
+            out[target] = {
+                who: {**point_metrics(actual, found, scale), "RMSSE": rmsse(actual, found, square)}
+                for who, found in (("model", model), ("baseline", base))
+            }
+            if self.schema.quantiles:
+                out[target]["model"] |= quantile_metrics(actual, self.forecast[rows, steps, t, 1:], self.schema.quantiles)
         return out
 
     def table(self) -> pd.DataFrame:
@@ -164,7 +171,7 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What one fit gave: model and baseline, and the denominators of MASE by series, ``[T]`` each."""
+    """What one fit gave: model and baseline, and the denominators of MASE and RMSSE by series, ``[2, T]`` each."""
 
     model: Pair
     baseline: Pair
@@ -188,7 +195,8 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     naive = setting.make_baseline()
     naive_schema = schema.model_copy(update={"context_length": naive.context_length(setting.season_length), "quantiles": ()})
     fit_model(arrays, naive_schema, naive, 0, seed)
-    scales = dict(zip(map(tuple, train.entities), naive_scale(train, len(schema.targets), setting.season_length), strict=True))
+    both = np.stack([naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)], axis=1)
+    scales = dict(zip(map(tuple, train.entities), both, strict=True))
     return Fitted(Pair(schema, preprocessor, model), Pair(naive_schema, preprocessor, naive), scales)
 
 
@@ -199,7 +207,8 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
     entities = panel.entities_at(fold.origin)
     forecast = fitted.model.forecast(panel.context(schema, entities, fold.origin))
     baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, fold.origin))
-    unknown = np.full(len(schema.targets), np.nan)
+    unknown = np.full((2, len(schema.targets)), np.nan)
+    scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(-1, 2, len(schema.targets))
     return BacktestResult(
         schema=schema,
         fold=np.full(len(entities), fold.number),
@@ -209,7 +218,8 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
         actual=_actuals(panel, schema, entities, fold.origin),
         forecast=forecast.values,
         baseline=baseline.values[..., 0],
-        scale=np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]),
+        scale=scales[:, 0],
+        square=scales[:, 1],
         seconds=(perf_counter() - started,),
     )
 

@@ -1,4 +1,4 @@
-"""Accuracy of point forecasts. Every function takes arrays, leaves out steps whose actual value is unknown, and says NaN for nothing."""
+"""Accuracy of forecasts. Every function takes arrays, leaves out steps whose actual value is unknown, and says NaN for nothing."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ def mase(actual: Float64, forecast: Float64, scale: Float64) -> float:
     return _mean(np.abs(forecast - actual)[usable] / scale[usable])
 
 
+def smape(actual: Float64, forecast: Float64, scale: Float64) -> float:
+    """Symmetric absolute percentage error, 0 to 2: twice the error over the sum of both sizes; 0 where both are 0."""
+    size = np.abs(actual) + np.abs(forecast)
+    return _mean(np.divide(2 * np.abs(forecast - actual), size, out=np.zeros_like(size), where=size > 0))
+
+
 def bias(actual: Float64, forecast: Float64, scale: Float64) -> float:
     """Mean of forecast minus actual, in the target's unit: positive is too high."""
     return _mean(forecast - actual)
@@ -49,6 +55,7 @@ POINT_METRICS: dict[str, Callable[[Float64, Float64, Float64], float]] = {
     "RMSE": rmse,
     "WAPE": wape,
     "MASE": mase,
+    "sMAPE": smape,
     "bias": bias,
 }
 
@@ -60,14 +67,41 @@ def point_metrics(actual: Float64, forecast: Float64, scale: Float64) -> dict[st
     return {name: metric(a, f, s) for name, metric in POINT_METRICS.items()}
 
 
-def naive_scale(panel: Panel, targets: int, season_length: int) -> Float64:
+def rmsse(actual: Float64, forecast: Float64, square: Float64) -> float:
+    """Root of the mean squared scaled error (Makridakis et al. 2022, the M5 competition): squared errors over ``square``, the in-sample
+    mean squared error of the seasonal naive forecast, which broadcasts to ``actual``. Series without one are left out.
+    """
+    usable = np.isfinite(actual) & np.isfinite(forecast) & (np.broadcast_to(square, actual.shape) > 0)
+    return float(np.sqrt(_mean((forecast - actual)[usable] ** 2 / np.broadcast_to(square, actual.shape)[usable])))
+
+
+def quantile_metrics(actual: Float64, forecast: Float64, quantiles: tuple[float, ...]) -> dict[str, float]:
+    """Of quantile forecasts ``[..., Q]`` over the elements that are known.
+
+    ``pinball``: the mean loss over elements and quantiles, in the target's unit. ``WQL``: twice the summed loss over the sum of
+    absolute actuals, a mean over quantiles. ``coverage``: the share of actuals between the outermost quantiles.
+    """
+    known = np.isfinite(actual) & np.isfinite(forecast).all(axis=-1)
+    a, f = actual[known], forecast[known]
+    error = a[:, None] - f
+    losses = np.maximum(np.array(quantiles) * error, (np.array(quantiles) - 1) * error)
+    total = float(np.abs(a).sum())
+    inside = (f[:, 0] <= a) & (a <= f[:, -1])
+    return {
+        "pinball": _mean(losses),
+        "WQL": 2 * float(losses.sum(axis=0).mean()) / total if total else float("nan"),
+        "coverage": _mean(inside.astype(np.float64)),
+    }
+
+
+def naive_scale(panel: Panel, targets: int, season_length: int, power: int = 1) -> Float64:
     """``[series, T]``: mean absolute seasonal difference of each series' targets, NaN where the panel is shorter than a season.
 
-    The denominator of MASE; computed on the rows a fold may learn from, never on those it is judged by.
+    The denominator of MASE, with ``power`` 2 that of RMSSE; computed on the rows a fold may learn from, never on those it is judged by.
     """
     y = panel.past[:, :targets]
     change = np.full_like(y, np.nan)
-    change[season_length:] = np.abs(y[season_length:] - y[:-season_length])
+    change[season_length:] = np.abs(y[season_length:] - y[:-season_length]) ** power
     place = np.arange(len(y)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
     change[place < season_length] = np.nan
     known = np.isfinite(change)

@@ -26,7 +26,7 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
     table = Table("target", "", *names, box=SIMPLE, title=f"{schema.name}: backtest, {schema.horizon} steps of {schema.frequency} ahead")
     for target, sides in figures.items():
         for who, metrics in sides.items():
-            table.add_row(target if who == "model" else "", who, *(f"{metrics[n]:.3f}" for n in names))
+            table.add_row(target if who == "model" else "", who, *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names))
     return _text(table)
 
 

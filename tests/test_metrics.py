@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from framework.frequency import Frequency
-from framework.metrics import naive_scale, point_metrics
+from framework.metrics import naive_scale, point_metrics, quantile_metrics, rmsse
 from framework.panel import Panel, panel_from_rows
 
 
@@ -24,6 +24,7 @@ def test_by_hand() -> None:
         "RMSE": pytest.approx(math.sqrt(22 / 4)),
         "WAPE": pytest.approx(8 / 60),
         "MASE": pytest.approx((1 + 0.5 + 0.25 + 1) / 4),
+        "sMAPE": pytest.approx((4 / 22 + 2 / 39 + 2 + 8 / 56) / 4),
         "bias": -0.5,
     }
 
@@ -33,7 +34,7 @@ def test_unknown_elements_are_left_out_and_nothing_is_nan() -> None:
     assert point_metrics(actual, forecast, np.array([[1.0], [1.0]]))["MAE"] == 1.0
     nothing = point_metrics(np.full(3, np.nan), np.zeros(3), np.ones(3))
     assert all(math.isnan(value) for value in nothing.values())
-    assert set(nothing) == {"MAE", "RMSE", "WAPE", "MASE", "bias"}
+    assert set(nothing) == {"MAE", "RMSE", "WAPE", "MASE", "sMAPE", "bias"}
 
 
 def test_a_series_without_a_scale_does_not_count_for_mase() -> None:
@@ -96,3 +97,27 @@ def test_scale_is_the_in_sample_error_of_each_series_alone(series: list[list[flo
         expected = pd.Series(y).diff(season).abs().mean()
         assert found[i, 0] == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
         assert found[i, 1] == pytest.approx(2 * expected, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+def test_smape_of_nothing_and_nothing_is_nothing() -> None:
+    assert point_metrics(np.zeros(2), np.zeros(2), np.ones(2))["sMAPE"] == 0.0
+
+
+def test_rmsse_by_hand() -> None:
+    actual, forecast = np.array([[10.0, 20.0], [0.0, np.nan], [5.0, 5.0]]), np.array([[12.0, 19.0], [1.0, 3.0], [9.0, 9.0]])
+    assert rmsse(actual, forecast, np.array([[2.0], [4.0], [0.0]])) == pytest.approx(math.sqrt((4 / 2 + 1 / 2 + 1 / 4) / 3))
+    panel = _panel([[1, 2, 4, 8, 16], [5, 5]])
+    assert naive_scale(panel, 1, 2, power=2)[0, 0] == pytest.approx((9 + 36 + 144) / 3)
+
+
+def test_quantile_metrics_by_hand() -> None:
+    actual = np.array([10.0, 20.0, np.nan])
+    forecast = np.array([[8.0, 11.0], [22.0, 25.0], [0.0, 1.0]])
+    found = quantile_metrics(actual, forecast, (0.1, 0.9))
+    low, high = 0.1 * 2 + 0.9 * 2, 0.1 * 1 + 0.1 * 5  # losses at 0.1 and at 0.9, over both elements
+    assert found == {
+        "pinball": pytest.approx((low + high) / 4),
+        "WQL": pytest.approx(2 * (low + high) / 2 / 30),
+        "coverage": 0.5,
+    }
+    assert all(math.isnan(v) for v in quantile_metrics(np.full(2, np.nan), np.zeros((2, 2)), (0.1, 0.9)).values())
