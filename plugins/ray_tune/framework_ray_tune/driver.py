@@ -23,6 +23,7 @@ class _Running:
     folds: list[float] = field(default_factory=list)
     node: str = ""
     error: str | None = None
+    deaths: int = 0
 
 
 class Driver(Searcher):
@@ -39,6 +40,8 @@ class Driver(Searcher):
         self._best = float("inf")
         self._stale = 0
         self._no_more = False
+        self._again: list[_Running] = []
+        self._retries = options.retries
         for trial in search.before:
             self._count(trial)
         self.exhausted = self._used_up()
@@ -47,19 +50,25 @@ class Driver(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.stopping:
             return Searcher.FINISHED
-        values = self._sampler.ask(self._next)
-        if values is None:
-            self._no_more = True
-            return Searcher.FINISHED
-        self._running[trial_id] = _Running(self._next, values)
-        self._next += 1
-        return {"number": self._running[trial_id].number, "values": values}
+        if self._again:
+            running = self._again.pop(0)
+        elif self._enough():
+            return None
+        else:
+            values = None if self._no_more else self._sampler.ask(self._next)
+            if values is None:
+                self._no_more = True
+                return None if self._running else Searcher.FINISHED
+            running = _Running(self._next, values)
+            self._next += 1
+        self._running[trial_id] = running
+        return {"number": running.number, "values": running.values}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the recorder tells, with the errors' causes (see ``ended``)."""
 
     def began(self, trial_id: str) -> None:
-        """A worker has taken the trial, or takes it again after the first one died."""
+        """A worker has taken the trial."""
         running = self._running.get(trial_id)
         if running is not None:
             running.started, running.folds = time.monotonic(), []
@@ -76,7 +85,10 @@ class Driver(Searcher):
             running.folds = [*running.folds[: int(result[FOLD]) - 1], float(result[VALUE])]
 
     def ended(self, trial_id: str, died: str | None = None) -> None:
-        """Keep the trial. One that was ended because the search is over had no chance: it is as if it had never begun."""
+        """Keep the trial, or begin it again when its worker ``died``.
+
+        One that was ended because the search is over had no chance: it is as if it had never begun.
+        """
         running = self._running.get(trial_id)
         if running is None:
             return
@@ -85,6 +97,10 @@ class Driver(Searcher):
         if self.stopping and not complete and error is None:
             return
         del self._running[trial_id]
+        if died and running.deaths < self._retries:
+            running.deaths += 1
+            self._again.append(running)
+            return
         status = FAILED if error else DONE if complete else STOPPED
         value = running.folds[-1] if status == DONE else None
         seconds = round(time.monotonic() - running.started, 3)
@@ -96,9 +112,9 @@ class Driver(Searcher):
 
     def over(self) -> bool:
         """Whether the search stops now, by its budget."""
-        if not self.stopping and self._used_up():
+        if not self.stopping and (self._used_up() or self._done_with_the_space()):
             self.stopping = True
-        self.exhausted = self.exhausted or self.stopping or self._done_with_the_space()
+        self.exhausted = self.exhausted or self.stopping
         return self.stopping
 
     def _count(self, trial: Trial) -> None:
@@ -116,8 +132,13 @@ class Driver(Searcher):
             or (budget.seconds is not None and time.monotonic() - self._started >= budget.seconds)
         )
 
+    def _enough(self) -> bool:
+        """Whether those that run make up the budget."""
+        trials = self._search.budget.trials
+        return trials is not None and self._ended + len(self._running) >= trials
+
     def _done_with_the_space(self) -> bool:
-        return self._no_more and not self._running
+        return self._no_more and not self._running and not self._again
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Ray Tune pickles what it is given, to go on by itself after a crash; here the core does that, and nothing of it is read back."""

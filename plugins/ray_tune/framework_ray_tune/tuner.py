@@ -49,7 +49,7 @@ class RayTuner(Tuner):
         from framework_ray_tune.driver import Recorder, Stop
         from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
 
-        options, budget = self.options, search.budget
+        options = self.options
         available = ray.cluster_resources().get("CPU", 0.0)
         if options.cpus_per_trial > available:
             raise ConfigError(f"tuner.cpus_per_trial: {options.cpus_per_trial:g}, the cluster has {available:g} CPUs.")
@@ -64,13 +64,12 @@ class RayTuner(Tuner):
                 reduction_factor=options.reduction_factor,
             )
         trainable = tune.with_parameters(FoldTrainable, objective=search.objective, seconds=options.trial_seconds)
-        left = -1 if budget.trials is None else budget.trials - len(search.before)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"CPU": options.cpus_per_trial}),
             tune_config=tune.TuneConfig(
                 search_alg=driver,
                 scheduler=scheduler,
-                num_samples=left,
+                num_samples=-1,  # the driver counts
                 reuse_actors=True,
                 max_concurrent_trials=options.concurrent or max(1, math.floor(available / options.cpus_per_trial)),
             ),
@@ -80,7 +79,7 @@ class RayTuner(Tuner):
                 verbose=0,
                 stop=Stop(driver),
                 callbacks=[Recorder(driver)],
-                failure_config=tune.FailureConfig(max_failures=options.retries),
+                failure_config=tune.FailureConfig(max_failures=0),  # the driver begins it again
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )

@@ -57,7 +57,7 @@ class Project:
 
     def run(self, *overrides: str, code: int = 0) -> dict[str, Any]:
         process = self.start(*overrides)
-        out, self.errors = process.communicate(timeout=150)
+        out, self.errors = process.communicate(timeout=300)
         assert process.returncode == code, self.errors[-3000:] + out
         result: dict[str, Any] = json.loads(out.splitlines()[-1])
         return result
