@@ -4,6 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 
 JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
+DEV_PLUGINS := ray_tune
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
 .PHONY: demo test check install clean
@@ -21,7 +22,7 @@ editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 	touch $@
 
 .venv/dev: .venv/job requirements-dev.txt
-	$(UV) -r requirements-dev.txt -e .[serving,testing]
+	$(UV) -r requirements-dev.txt -e .[serving,testing] $(call editable,$(DEV_PLUGINS))
 	touch $@
 
 install: .venv/job

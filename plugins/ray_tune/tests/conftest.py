@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Project:
     """``python -m framework +experiment=toy …`` in a folder."""
 
     directory: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +54,9 @@ class Project:
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "framework", *overrides]
         pipe, where, env = subprocess.PIPE, self.directory, self.environment
-        return subprocess.Popen(command, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        process = subprocess.Popen(command, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        self.started.append(process)
+        return process
 
     def run(self, *overrides: str, code: int = 0) -> dict[str, Any]:
         process = self.start(*overrides)
@@ -79,7 +82,11 @@ def project(tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "conf" / "experiment" / "toy.yaml").write_text(EXPERIMENT)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "daily.csv").write_text("\n".join(_daily()) + "\n")
-    yield Project(tmp_path)
+    made = Project(tmp_path)
+    yield made
+    for process in made.started:
+        if process.poll() is None:  # a test that failed left it
+            process.kill()
     end = time.monotonic() + 20
     while alive(tmp_path) and time.monotonic() < end:
         time.sleep(0.2)

@@ -84,8 +84,10 @@ def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: 
 
 def test_a_killed_worker_costs_one_retry_and_ctrl_c_keeps_what_was_found(project: Any) -> None:
     process = project.start(*TUNE, "model.seconds=0.6", "tuner.scheduler=none", "tune.trials=500")
-    wait_for(lambda: len(project.trials()) >= 1 and workers(process))
-    os.kill(workers(process)[0].pid, signal.SIGKILL)
+    wait_for(project.trials)
+    killed: list[psutil.Process] = []
+    wait_for(lambda: killed.extend(workers(process)) or killed)
+    killed[0].kill()
     reached = len(project.trials()) + 3
     wait_for(lambda: len(project.trials()) >= reached)
     process.send_signal(signal.SIGINT)
