@@ -74,7 +74,7 @@ def _signatures(draft: PairDraft) -> dict[str, Any]:
     }
 
 
-def bring(sources: Mapping[str, str], pair: PairVersion, cache: Path) -> dict[str, Path]:
+def bring(sources: Mapping[str, str], pair: PairVersion, cache: Path, tracking_uri: str) -> dict[str, Path]:
     """The artifact directories on local disk, by half: where they are when they are local, else in the cache, downloaded once."""
     found: dict[str, Path] = {}
     for half in HALVES:
@@ -82,7 +82,7 @@ def bring(sources: Mapping[str, str], pair: PairVersion, cache: Path) -> dict[st
         if place is None:
             place = cache / pair.digest / half
             if not place.is_dir():
-                _download(sources[half], half, place)
+                _download(sources[half], half, place, tracking_uri)
         elif not place.is_dir():
             raise RefusedError(f"{half} half of '{pair.name}' version {pair.version}: {place} is missing; the pair cannot be loaded.")
         found[half] = place
@@ -98,7 +98,7 @@ def forget(pair: PairVersion, cache: Path) -> None:
     shutil.rmtree(cache / pair.digest, ignore_errors=True)
 
 
-def _download(source: str, half: str, place: Path) -> None:
+def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
     """Complete or not at all: a folder of its own first, then renamed. Another process may have been quicker."""
     import_mlflow()
     import mlflow.artifacts
@@ -106,7 +106,7 @@ def _download(source: str, half: str, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{half}-") as work:
         try:
-            got = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=work)
+            got = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=work, tracking_uri=tracking_uri)
         except Exception as error:  # the client of an artifact store raises its own library's errors
             raise RegistryError(f"{half} half: {source} cannot be fetched: {' '.join(str(error).split())[:300]}") from error
         try:
@@ -116,7 +116,7 @@ def _download(source: str, half: str, place: Path) -> None:
                 raise
 
 
-def remove(source: str) -> None:
+def remove(source: str, tracking_uri: str) -> None:
     """Delete one half's artifacts."""
     place = local_path(source)
     if place is not None:
@@ -125,5 +125,5 @@ def remove(source: str) -> None:
     import_mlflow()
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository: Any = get_artifact_repository(source)
+    repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
     repository.delete_artifacts()

@@ -44,7 +44,7 @@ def delete_removed(pen: Pen, store: Store, name: str, step: Callable[[str], None
         for half in HALVES:
             store.delete_version(name, half, version)
             step(f"{half} deleted")
-            artifacts.remove(sources[half])
+            artifacts.remove(sources[half], store.uri)
             step(f"{half} files deleted")
         pen.forget_removed(name, version)
     return list(removed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -9,6 +10,7 @@ from framework.errors import ConfigError
 from framework_mlflow import MlflowOptions
 
 _SQLITE = "sqlite:///"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # MLflow's own, mlflow-artifacts:/path, has a single slash
 
 
 def database(uri: str) -> str:
@@ -22,7 +24,7 @@ def database(uri: str) -> str:
 
 def folder(location: str) -> str:
     """A folder made absolute; a URI as it is."""
-    return location if "://" in location else str(Path(location).absolute())
+    return location if _SCHEME.match(location) else str(Path(location).absolute())
 
 
 def local_path(uri: str) -> Path | None:

@@ -109,7 +109,7 @@ class MlflowRegistry(Registry):
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
         self._compare(version, sources, label)
         cache = Path(self._places.cache)
-        local = artifacts.bring(sources, version, cache)
+        local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
         try:
             manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
         except RefusedError as error:

@@ -32,7 +32,7 @@ class Store:
     """A tracking URI and what is done there. Version numbers are ints, whatever the transport gives."""
 
     def __init__(self, tracking_uri: str, artifact_location: str, experiment: str, ledger: Ledger) -> None:
-        self._uri, self._location, self._experiment, self._ledger = tracking_uri, artifact_location, experiment, ledger
+        self.uri, self._location, self._experiment, self._ledger = tracking_uri, artifact_location, experiment, ledger
 
     @cached_property
     def client(self) -> Any:
@@ -40,18 +40,18 @@ class Store:
         mlflow = import_mlflow()
 
         def opened() -> Any:
-            client = mlflow.MlflowClient(self._uri, self._uri)
+            client = mlflow.MlflowClient(self.uri, self.uri)
             client.get_experiment("0")
             return client
 
         with self._ledger.reading() as view:
-            known = view.store_is_set_up(self._uri)
+            known = view.store_is_set_up(self.uri)
         if known:
             return _call("open the store", opened)
         with self._ledger.locked("stores") as pen:
             client = _call("set up the store", opened)
-            if not pen.store_is_set_up(self._uri):
-                pen.store_was_set_up(self._uri, mlflow.__version__)
+            if not pen.store_is_set_up(self.uri):
+                pen.store_was_set_up(self.uri, mlflow.__version__)
         return client
 
     def experiment_id(self) -> str:
