@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from typing import Any
@@ -14,13 +15,16 @@ from framework_ray_tune.deadline import deadline
 
 #: Keys of a result. An error is a result too, so that the worker lives on and takes the next configuration.
 VALUE, FOLD, ERROR, NODE = "objective", "fold", "trial_error", "node"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class FoldTrainable(tune.Trainable):
     """Kept from trial to trial (``reuse_actors``): the objective with its panel is read from the object store once a worker."""
 
-    def setup(self, config: dict[str, Any], objective: Objective | None = None, seconds: float | None = None) -> None:
+    def setup(self, config: dict[str, Any], objective: Objective | None = None, seconds: float | None = None, cpus: float = 1) -> None:
+        """``cpus``: the trial's; the numeric libraries, not yet loaded in this process, take as many threads."""
         assert objective is not None
+        os.environ.update(dict.fromkeys(_THREADS, str(max(1, int(cpus)))))
         self._objective, self._limit = objective, seconds
         node = ray.get_runtime_context().get_node_id()
         self._node = f"{socket.gethostname()} {node[:8]}"

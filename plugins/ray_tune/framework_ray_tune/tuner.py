@@ -63,7 +63,9 @@ class RayTuner(Tuner):
                 grace_period=options.grace_folds,
                 reduction_factor=options.reduction_factor,
             )
-        trainable = tune.with_parameters(FoldTrainable, objective=search.objective, seconds=options.trial_seconds)
+        trainable = tune.with_parameters(
+            FoldTrainable, objective=search.objective, seconds=options.trial_seconds, cpus=options.cpus_per_trial
+        )
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"CPU": options.cpus_per_trial}),
             tune_config=tune.TuneConfig(

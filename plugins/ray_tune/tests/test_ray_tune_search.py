@@ -54,15 +54,16 @@ def test_a_search_leaves_a_pair_an_experiment_a_table_and_plots(project: Any) ->
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> None:
-    project.search_space("model.fault: {choice: [none, nan, raise, hang, die]}")
-    limits = ("tuner.trial_seconds=4", "tuner.retries=0", "tune.trials=null", "tune.seconds=200")
+    project.search_space("model.fault: {choice: [none, nan, raise, hang, die, threads]}")
+    limits = ("tuner.cpus_per_trial=2", "tuner.trial_seconds=4", "tuner.retries=0", "tune.trials=null", "tune.seconds=200")
     result = project.run(*TUNE, "tuner.search=grid", *limits)
     errors = {trial["values"]["model.fault"]: trial["error"] for trial in project.trials()}
-    assert result["trials"] | {"table": ""} == {"count": 5, "done": 1, "stopped": 0, "failed": 4, "table": ""}
+    assert result["trials"] | {"table": ""} == {"count": 6, "done": 1, "stopped": 0, "failed": 5, "table": ""}
     assert result["best"]["params"] == {"model.fault": "none"}
     assert "not finite" in errors["nan"]
     assert errors["raise"] == "ValueError: the toy broke"
     assert "time-out: more than 4 s" in errors["hang"]
+    assert errors["threads"] == "ValueError: 2 threads"  # those of the trial, though the environment says 1
     assert errors["die"].startswith("worker lost")
 
 

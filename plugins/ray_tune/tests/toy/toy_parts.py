@@ -25,6 +25,8 @@ class ToyModel(Model):
             sum(range(1000))
         if o.fault == "raise":
             raise ValueError("the toy broke")
+        if o.fault == "threads":
+            raise ValueError(f"{os.environ['OMP_NUM_THREADS']} threads")
         if o.fault == "hang":
             time.sleep(600)
         if o.fault == "die":

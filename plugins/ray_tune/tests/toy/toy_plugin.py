@@ -15,7 +15,7 @@ class ToyOptions(Options):
     bonus: float = 0.0
     kind: Literal["plain", "bonus"] = "plain"
     seconds: float = 0.0
-    fault: Literal["none", "nan", "raise", "hang", "die"] = "none"
+    fault: Literal["none", "nan", "raise", "hang", "die", "threads"] = "none"
 
 
 @hookimpl
