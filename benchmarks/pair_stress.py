@@ -188,10 +188,11 @@ def main() -> int:
                 experiment="stress",
                 retention=Retention(last=5, days=0),
             )
-            for what, (text, count) in (
-                ("races", races(options, folder, given.processes, given.registrations)),
-                ("kills", kills(options, folder, given.readers, given.loads)),
+            for what, attempt in (
+                ("races", lambda o=options, f=folder: races(o, f, given.processes, given.registrations)),
+                ("kills", lambda o=options, f=folder: kills(o, f, given.readers, given.loads)),
             ):
+                text, count = attempt()
                 print(f"{kind:11} {what}  {text}", flush=True)
                 wrong += count
     print(f"summary: {'nothing was crossed, lost, mismatched or broken' if not wrong else f'{wrong} faults'}")
