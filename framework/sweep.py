@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 RESULT = "result.json"
 
@@ -27,7 +27,8 @@ def keep_result(result: dict[str, Any], code: int) -> None:
     """Write the result of this Hydra job to its folder, in one step."""
     job = HydraConfig.get()
     path = Path(job.runtime.output_dir) / RESULT
-    body = {"job": job.job.get("num", 0), "overrides": list(job.overrides.task), "exit_code": code, "result": result}
+    number = OmegaConf.select(cast(DictConfig, job), "job.num", default=0)  # a single run has none
+    body = {"job": number, "overrides": list(job.overrides.task), "exit_code": code, "result": result}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(body, default=str))
     temporary.replace(path)

@@ -11,6 +11,7 @@ from framework_mlflow.registry import MlflowRegistry
 
 from framework.config import Config
 from framework.errors import RefusedError
+from framework.interfaces.tuner import Trial
 from framework.lifecycle import execute
 from framework.plugins import load_plugins
 from framework.run import Run
@@ -121,3 +122,28 @@ def test_looking_leaves_no_run_behind(
     assert run.id == before
     client = registry.store.client
     assert client.search_runs([e.experiment_id for e in client.search_experiments()]) == []
+
+
+def test_each_trial_of_a_search_is_a_child_with_its_config_and_folds(
+    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tune(run: Run) -> dict[str, Any]:
+        values = {"model.depth": 3, "panel.columns": ["a"], "model.kind": "wide"}
+        for trial in (Trial(0, values, "done", (2.0, 1.5), 1.5, 0.3, "n1"), Trial(1, values, "failed", (), None, 0.1, "n1", "it broke")):
+            run.plugins.hook.trial_finished(run=run, trial=trial, config=f"trial: {trial.number}\n")
+        return {}
+
+    run = make_run(options, tmp_path / "run", "tune", tune, monkeypatch)
+    execute(run)
+    client = registry.store.client
+    children = client.search_runs(
+        [registry.store.experiment_id()], f"tags.mlflow.parentRunId = '{run.id}'", order_by=["attributes.start_time"]
+    )
+    done, failed = children
+    assert [child.info.status for child in children] == ["FINISHED", "FAILED"]
+    assert done.data.params == {"model.depth": "3", "panel.columns": '["a"]', "model.kind": "wide"}
+    assert done.data.metrics["value"] == 1.5
+    assert [(m.step, m.value) for m in client.get_metric_history(done.info.run_id, "objective")] == [(1, 2.0), (2, 1.5)]
+    assert (Path(done.info.artifact_uri) / "config.yaml").read_text() == "trial: 0\n"
+    assert failed.data.tags["framework.error"] == "it broke"
+    assert "value" not in failed.data.metrics
