@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins as HydraPlugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from pydantic_core import to_jsonable_python
 
-from framework.config import GROUPS
-from framework.interfaces.options import Options
+from framework.config import GROUPS, default_node
 from framework.plugins import Plugins
 
 
@@ -20,14 +16,6 @@ class FrameworkSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append(provider="framework", path="pkg://framework.conf")
-
-
-def default_node(name: str, options: type[Options]) -> dict[str, Any]:
-    """The node that ``group=name`` selects: every option with its default, ``???`` where one must be given."""
-    node: dict[str, Any] = {"name": name}
-    for key, field in options.model_fields.items():
-        node[key] = "???" if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
-    return node
 
 
 def register(plugins: Plugins) -> None:

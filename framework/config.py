@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic_core import to_jsonable_python
 
 from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
@@ -54,7 +55,8 @@ class BacktestConfig(Options):
     """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.
 
     ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all. ``refit: false`` fits once, on what the
-    first origin knows, and forecasts from every origin with that.
+    first origin knows, and forecasts from every origin with that. ``compare``: further models, with their default options, that
+    ``run=backtest`` judges on the same windows.
     """
 
     folds: PositiveInt = 4
@@ -63,6 +65,7 @@ class BacktestConfig(Options):
     window: Literal["expanding", "sliding"] = "expanding"
     window_length: PositiveInt | None = None
     refit: bool = True
+    compare: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _length_of_a_sliding_window(self) -> BacktestConfig:
@@ -211,6 +214,14 @@ def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> S
     except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
         return Selected(name=name, options=None)
     return Selected(name=name, options=options)
+
+
+def default_node(name: str, options: type[Options]) -> dict[str, Any]:
+    """The node that ``group=name`` selects: every option with its default, ``???`` where one must be given."""
+    node: dict[str, Any] = {"name": name}
+    for key, field in options.model_fields.items():
+        node[key] = "???" if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
+    return node
 
 
 def validate(model: type[T], values: dict[str, Any], path: str) -> T:

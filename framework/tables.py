@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from framework.comparison import Ranked
 from framework.interfaces.tuner import Trial
 from framework.interfaces.values import Schema
 
@@ -27,6 +28,18 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
     for target, sides in figures.items():
         for who, metrics in sides.items():
             table.add_row(target if who == "model" else "", who, *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names))
+    return _text(table)
+
+
+def comparison_table(schema: Schema, ranked: Mapping[str, Sequence[Ranked]]) -> str:
+    """Target by target the models, the best first."""
+    table = Table("target", "rank", "model", "scaled error", "mean rank", "MAE", "p (is it the best by chance?)", box=SIMPLE)
+    table.title = f"{schema.name}: models on the same windows"
+    for target, lines in ranked.items():
+        for line in lines:
+            p = "" if line.p is None else f"{line.p:.3g}"
+            shown = (f"{line.loss:.4f}", f"{line.mean_rank:.2f}", f"{line.mae:.4f}", p)
+            table.add_row(target if line.rank == 1 else "", str(line.rank), line.model, *shown)
     return _text(table)
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 
-from framework.compose import default_node
-from framework.config import GROUPS, Config, build_config, known_keys, validate
+from framework.config import GROUPS, Config, build_config, default_node, known_keys, validate
 from framework.errors import ConfigError
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options

@@ -8,8 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from framework.compose import default_node
-from framework.config import GROUPS
+from framework.config import GROUPS, default_node
 from framework.errors import ConfigError
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options

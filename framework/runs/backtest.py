@@ -1,12 +1,65 @@
-"""``run=backtest``: figures and report; nothing is registered."""
+"""``run=backtest``: figures and report; nothing is registered. With ``backtest.compare`` other models on the same windows too."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from framework.evaluate import evaluate
+import numpy as np
+from omegaconf import OmegaConf
+
+from framework.backtest import BacktestResult, make_setting
+from framework.backtest import backtest as run_backtest
+from framework.comparison import compare
+from framework.components import Components
+from framework.config import Config, Selected, default_node, validate
+from framework.evaluate import Evaluation, evaluate
+from framework.plugins import Plugins
 from framework.run import Run
+from framework.tables import comparison_table
 
 
 def backtest(run: Run) -> dict[str, Any]:
-    return evaluate(run).body
+    evaluation = evaluate(run)
+    if not run.config.backtest.compare:
+        return evaluation.body
+    return {**evaluation.body, "comparison": compare_models(run, evaluation)}
+
+
+def compare_models(run: Run, evaluation: Evaluation) -> dict[str, list[dict[str, Any]]]:
+    """``{target: [{model, rank, loss, …}]}``: this run's model, the baseline and ``backtest.compare``."""
+    config, own = run.config, evaluation.result
+    results = {config.component("model").name: own}
+    results.setdefault(config.component("baseline").name, replace(own, forecast=_like(own, own.baseline[..., None])))
+    for name in config.backtest.compare:
+        if name not in results:
+            run.say(f"compare: model={name}")
+            results[name] = _other(with_model(config, name, run.plugins), run, evaluation)
+    ranked = {target: compare(results, t) for t, target in enumerate(own.schema.targets)}
+    run.say(comparison_table(own.schema, ranked))
+    return {target: [line.as_dict() for line in lines] for target, lines in ranked.items()}
+
+
+def _like(own: BacktestResult, mean: np.ndarray) -> np.ndarray:
+    """Forecasts of a model without quantiles in the shape of one that has them."""
+    return np.broadcast_to(mean, own.forecast.shape)
+
+
+def _other(config: Config, run: Run, evaluation: Evaluation) -> BacktestResult:
+    components = Components(config, run.plugins)
+    model = components.make("model")
+    changed: dict[str, Any] = {"context_length": model.context_length(config.panel.season_length)}
+    if not model.supports_quantiles:
+        changed["quantiles"] = ()
+    setting = make_setting(components, evaluation.panel, evaluation.schema.model_copy(update=changed))
+    return run_backtest(setting, config.backtest, run.make("compute"), lambda *_: None)
+
+
+def with_model(config: Config, name: str, plugins: Plugins) -> Config:
+    """The same run with another model and its default options."""
+    component = plugins.find("model", name)
+    composed: Any = OmegaConf.to_container(OmegaConf.create(config.text))
+    resolved: Any = OmegaConf.to_container(OmegaConf.create({**composed, "model": default_node(name, component.options)}), resolve=True)
+    options = {key: value for key, value in resolved["model"].items() if key != "name"}
+    selected = Selected(name=name, options=validate(component.options, options, f"backtest.compare: model={name}"))
+    return config.model_copy(update={"components": {**config.components, "model": selected}})

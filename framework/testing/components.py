@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from framework.compose import default_node
-from framework.config import validate
+from framework.config import default_node, validate
 from framework.errors import ConfigError
 from framework.hookspecs import Component, Kind
 from framework.plugins import load_plugins

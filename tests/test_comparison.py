@@ -1,0 +1,78 @@
+"""Models on the same windows: ranks by hand, the test against scipy's, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from framework.backtest import BacktestResult
+from framework.comparison import average_ranks, compare, wilcoxon
+from framework.errors import DataError
+from framework.testing.fakes import make_schema
+
+SERIES, ORIGINS, HORIZON = 25, 4, 3
+
+
+def result(error: float, noise: float, seed: int) -> BacktestResult:
+    """Forecasts that are ``error`` too high in units of each series' scale, and noise."""
+    generator = np.random.default_rng(seed)
+    n = SERIES * ORIGINS
+    entities = np.array([[f"s{i}"] for i in np.tile(np.arange(SERIES), ORIGINS)], dtype=object)
+    scale = np.tile(np.geomspace(1, 100, SERIES), ORIGINS)[:, None]
+    actual = np.random.default_rng(0).normal(0, 1, (n, HORIZON, 1))
+    forecast = actual + scale[:, :, None] * (error + noise * generator.normal(0, 1, (n, HORIZON, 1)))
+    origins = np.repeat(np.datetime64("2024-01-01", "us") + np.arange(ORIGINS) * np.timedelta64(7, "D"), SERIES)
+    times = origins[:, None] + np.arange(1, HORIZON + 1) * np.timedelta64(1, "D")
+    schema = make_schema(entity_keys=("shop",), targets=("y",), past=("y",), nullable=(), static=("shop",), horizon=HORIZON, quantiles=())
+    fold = np.repeat(np.arange(ORIGINS), SERIES)
+    return BacktestResult(schema, fold, entities, origins, times, actual, forecast[..., None], actual, scale, scale**2, (1.0,))
+
+
+def test_the_better_model_is_first_and_the_difference_is_no_chance() -> None:
+    ranked = compare({"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2), "same": result(0.5, 0.1, 3)}, 0)
+    assert [line.model for line in ranked][2] == "bad"
+    assert [line.rank for line in ranked] == [1, 2, 3]
+    assert ranked[0].loss == pytest.approx(0.5, abs=0.02)
+    assert ranked[2].loss == pytest.approx(2.0, abs=0.02)
+    assert ranked[2].mean_rank == 3.0
+    assert ranked[0].p is None
+    assert ranked[1].p is not None
+    assert ranked[1].p > 0.05
+    assert ranked[2].p is not None
+    assert ranked[2].p < 1e-4
+
+
+def test_only_what_all_have_forecast_is_judged() -> None:
+    one, two = result(0.5, 0.0, 1), result(1.0, 0.0, 1)
+    holed = two.forecast.copy()
+    holed[:, 0] = np.nan
+    spoiled = one.forecast.copy()
+    spoiled[:, 0] += 1e6
+    ranked = compare({"one": replace(one, forecast=spoiled), "two": replace(two, forecast=holed)}, 0)
+    assert [line.model for line in ranked] == ["one", "two"]
+    assert ranked[0].loss == pytest.approx(0.5)
+
+
+def test_other_windows_and_nothing_known_are_refused() -> None:
+    one = result(0.5, 0.1, 1)
+    moved = replace(one, origins=one.origins + np.timedelta64(1, "D"))
+    with pytest.raises(DataError, match="the backtests of one and two are not about the same windows"):
+        compare({"one": one, "two": moved}, 0)
+    with pytest.raises(DataError, match="no element was forecast"):
+        compare({"one": replace(one, forecast=np.full_like(one.forecast, np.nan))}, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_signed_rank_test_is_scipys(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    d = np.round(generator.normal(0.1 * seed, 1, 40), 1)  # ties and zeros
+    expected = stats.wilcoxon(d, zero_method="wilcox", correction=True, method="approx")
+    assert wilcoxon(d) == pytest.approx(expected.pvalue, rel=1e-9)
+    assert np.array_equal(average_ranks(d), stats.rankdata(d))
+
+
+def test_few_series_give_no_p() -> None:
+    assert wilcoxon(np.array([1.0, 2.0, 0.0, 0.0])) is None
