@@ -15,15 +15,22 @@ from framework.interfaces.tuner import Trial
 from framework.interfaces.values import Schema
 
 
+#: Columns of a terminal that most people have.
+WIDTH = 120
+#: What the table of a backtest shows; the JSON has all.
+SHOWN = ("MAE", "RMSE", "WAPE", "MASE", "bias", "coverage")
+
+
 def _text(table: Table) -> str:
     out = StringIO()
-    Console(file=out, width=110).print(table)
+    Console(file=out, width=WIDTH).print(table)
     return out.getvalue().rstrip()
 
 
 def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Target by target: the model beside the baseline, and their ratio."""
-    names = list(next(iter(figures.values()))["model"])
+    """Target by target: the model beside the baseline."""
+    known = next(iter(figures.values()))["model"]
+    names = [name for name in known if name.startswith(SHOWN)]
     table = Table("target", "", *names, box=SIMPLE, title=f"{schema.name}: backtest, {schema.horizon} steps of {schema.frequency} ahead")
     for target, sides in figures.items():
         for who, metrics in sides.items():

@@ -9,6 +9,14 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
 
+Objective = Literal[
+    "reg:squarederror",
+    "reg:absoluteerror",
+    "reg:pseudohubererror",
+    "reg:gamma",
+    "reg:tweedie",
+    "count:poisson",
+]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -22,7 +30,7 @@ class XGBoostOptions(Options):
 
     ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it, taken from the lag features;
     ``difference`` names targets to be learned and forecast as the difference from their value one first seasonal lag before the
-    step (:class:`framework.tabular.Tabular`).
+    step (:class:`framework.tabular.Tabular`). ``objectives`` gives single targets an objective of their own.
     """
 
     n_estimators: PositiveInt = 200
@@ -36,14 +44,8 @@ class XGBoostOptions(Options):
     max_bin: int = Field(default=256, ge=2)
     tree_method: Literal["hist", "approx", "exact"] = "hist"
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
-    objective: Literal[
-        "reg:squarederror",
-        "reg:absoluteerror",
-        "reg:pseudohubererror",
-        "reg:gamma",
-        "reg:tweedie",
-        "count:poisson",
-    ] = "reg:squarederror"
+    objective: Objective = "reg:squarederror"
+    objectives: dict[str, Objective] = Field(default_factory=dict)
     early_stopping_rounds: PositiveInt | None = 20
     refit: bool = True
     origin_stride: PositiveInt = 1
@@ -55,7 +57,7 @@ class XGBoostOptions(Options):
     def _consistent(self) -> XGBoostOptions:
         if self.tree_method == "exact" and self.device != "cpu":
             raise ValueError(f"tree_method exact runs on the cpu only, device is {self.device}")
-        if self.tree_method == "exact" and self.objective == "reg:absoluteerror":
+        if self.tree_method == "exact" and "reg:absoluteerror" in {self.objective, *self.objectives.values()}:
             raise ValueError("tree_method exact cannot train reg:absoluteerror; use hist or approx")
         return self
 

@@ -57,16 +57,23 @@ class XGBoost(Model):
         if schema.quantiles and self.options.tree_method == "exact":
             raise ConfigError("model.tree_method: exact cannot train quantiles; use hist or approx, or quantiles: [].")
         self._horizon, self._quantiles = schema.horizon, schema.quantiles
+        unknown = sorted(set(self.options.objectives) - set(schema.targets))
+        if unknown:
+            raise ConfigError(f"model.objectives: {unknown} are no targets; the targets are {list(schema.targets)}.")
         self._table = Tabular.plan(train.arrays, schema, self.options.seasonal_lags, self.options.difference)
         self._raw: list[tuple[bytes, bytes | None]] = []
         for t, name in enumerate(schema.targets):
             self._check_labels(train, t, name)
-            self._raw.append(_Fit(self.options, self._table, train, validation, t, seed).boosters(schema.quantiles))
+            self._raw.append(
+                _Fit(self.options, self._table, train, validation, t, seed).boosters(
+                    self.options.objectives.get(name, self.options.objective), schema.quantiles
+                )
+            )
         self._open()
 
     def _check_labels(self, train: WindowSet, target: int, name: str) -> None:
         lowest = lowest_label(train, target, "xgboost", name)
-        objective = self.options.objective
+        objective = self.options.objectives.get(name, self.options.objective)
         if objective in _LOWEST and (lowest < 0 or (lowest == 0 and not _LOWEST[objective])):
             needed = "0 or more" if _LOWEST[objective] else "more than 0"
             raise DataError(
@@ -141,8 +148,8 @@ class _Fit:
             return train_matrix(self._table, windows, self._target, options.max_bin, reference, options.n_jobs)
         return plain_matrix(self._table, windows, self._target, options.n_jobs)
 
-    def boosters(self, quantiles: tuple[float, ...]) -> tuple[bytes, bytes | None]:
-        mean = self._boost({"objective": self._options.objective})
+    def boosters(self, objective: str, quantiles: tuple[float, ...]) -> tuple[bytes, bytes | None]:
+        mean = self._boost({"objective": objective})
         if not quantiles:
             return mean, None
         return mean, self._boost({"objective": "reg:quantileerror", "quantile_alpha": list(quantiles)})
