@@ -12,8 +12,15 @@ from contextlib import contextmanager
 from framework.errors import FrameworkError
 from framework_ray_tune import RayOptions
 
-#: Before Ray is imported: no telemetry; a worker stays in the folder it was started in, so that relative paths keep their meaning.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_DEDUP_LOGS": "0"}
+#: Before Ray is imported: no telemetry; a worker stays in the folder it was started in, so that relative paths keep their meaning, and
+#: has the priority of any other process (Ray's own is the lowest but four, at which a fit waits for all else on a busy machine).
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",
+}
 for _key, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
