@@ -102,8 +102,10 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
 
 def _conclude(directory: Path) -> None:
     """The table of a multirun on stderr, its result as the last line on stdout."""
-    if directory.is_dir():
-        result, code = summary(directory)
+    if not directory.is_dir():
+        return
+    result, code = summary(directory)
+    if result["jobs"]:  # none when the overrides are wrong; that was said already
         _exit_codes.append(code)
         from framework.tables import sweep_table  # a fifth of a start, and most starts show no table
 

@@ -59,7 +59,7 @@ def _start(options: RayOptions, modules: Sequence[str]) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises a plain one when its start takes too long
         where = options.address or "a cluster on this machine"
         raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
     warm = ray.remote(num_cpus=1)(_import)
