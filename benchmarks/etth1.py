@@ -26,9 +26,9 @@ from framework import compose as offers
 from framework.backtest import backtest, make_setting
 from framework.components import Components
 from framework.config import Config, build_config
-from framework.evaluate import fill_store
 from framework.features import Features
 from framework.plugins import Plugins, load_plugins
+from framework.prepare import fill_store
 from framework.run import Run
 
 #: Horizon: MSE and MAE of NLinear in the paper.
@@ -91,7 +91,7 @@ def measure(data: Path, state: Path, horizon: int, seed: int, plugins: Plugins) 
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
     panel = features.panel()
-    schema = features.schema(panel, run.make("model").context_length(config.panel.season_length))
+    schema = features.schema(panel, run.make("model"))
     setting = make_setting(Components(config, plugins), panel, schema)
     result = backtest(setting, config.backtest, run.make("compute"), lambda fold, _: run.say(f"  fit up to {fold.cutoff}"))
     assert len(result.origins) == TEST - horizon + 1

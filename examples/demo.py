@@ -1,6 +1,6 @@
 """The main job end to end, each step the command a person would type: data to a served forecast, and its result on one screen.
 
-    python examples/demo.py [override …]        # such as paths.state=/tmp/state or model.n_estimators=50
+python examples/demo.py [override …]        # such as paths.state=/tmp/state or model.n_estimators=50
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,9 @@ from framework.components import Components
 from framework.features import Features
 from framework.interfaces.values import Schema
 from framework.panel import Panel
+from framework.prepare import fill_store
 from framework.provenance import git_state, versions
 from framework.run import Run
-from framework.runs.ingest import ingest
-from framework.runs.materialize import materialize
 from framework.tables import metrics_table
 
 
@@ -36,7 +34,9 @@ def evaluate(run: Run) -> Evaluation:
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
     panel = features.panel()
-    schema = features.schema(panel, run.make("model").context_length(config.panel.season_length))
+    schema = features.schema(panel, run.make("model"))
+    if config.quantiles and not schema.quantiles:
+        run.say(f"model={config.component('model').name} has no quantiles of its own: quantiles {list(config.quantiles)} are left out")
     span = f"{panel.times.min()} to {panel.times.max()}"
     run.say(f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, {len(schema.past)} columns")
 
@@ -45,18 +45,6 @@ def evaluate(run: Run) -> Evaluation:
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
     return Evaluation(panel, schema, result, _record(run, panel, result))
-
-
-def fill_store(run: Run, features: Features) -> None:
-    """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it."""
-    state = run.config.paths.state
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "ingest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not features.strategy.has_rows(run.config.features):
-            run.say("the store has no rows of these views yet: ingest and materialize first")
-            ingest(run)
-            materialize(run)
 
 
 def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from framework.config import Config
 from framework.errors import ConfigError, DataError, suggest
 from framework.frequency import Frequency
+from framework.interfaces.model import Model
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.panel import Panel, panel_from_rows
@@ -43,9 +44,9 @@ class Features:
             gaps=panel.gaps,
         )
 
-    def schema(self, panel: Panel, context_length: int) -> Schema:
+    def schema(self, panel: Panel, model: Model) -> Schema:
         """What a pair trained on ``panel`` takes and answers."""
-        return make_schema(self.config, panel, context_length, self.strategy.max_context_length)
+        return make_schema(self.config, panel, model, self.strategy.max_context_length)
 
     async def context(self, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
         """One window per entity, as serving sees it."""
@@ -69,8 +70,12 @@ def past_columns(config: Config) -> tuple[str, ...]:
     return (*panel.targets, *(name for name in wanted if name not in skip))
 
 
-def make_schema(config: Config, panel: Panel, context_length: int, limit: int | None) -> Schema:
-    """What a pair trained on ``panel`` takes and answers. ``limit``: the longest context the retrieval strategy gives, None for any."""
+def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -> Schema:
+    """What a pair of ``model`` trained on ``panel`` takes and answers; without quantiles when the model has none of its own.
+
+    ``limit``: the longest context the retrieval strategy gives, None for any.
+    """
+    context_length = model.context_length(config.panel.season_length)
     if limit is not None and context_length > limit:
         raise ConfigError(
             f"model={config.component('model').name} needs {context_length} steps of history, "
@@ -88,7 +93,7 @@ def make_schema(config: Config, panel: Panel, context_length: int, limit: int | 
         static=panel.static_names,
         horizon=config.panel.horizon,
         context_length=context_length,
-        quantiles=config.quantiles,
+        quantiles=config.quantiles if model.supports_quantiles else (),
     )
 
 

@@ -14,7 +14,6 @@ from framework.comparison import Ranked
 from framework.interfaces.tuner import Trial
 from framework.interfaces.values import Schema
 
-
 #: Columns of a terminal that most people have.
 WIDTH = 120
 #: What the table of a backtest shows; the JSON has all.

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 from framework.backtest import plan_folds
 from framework.config import Config
-from framework.evaluate import fill_store
 from framework.features import Features
 from framework.interfaces.registry import Registry
 from framework.interfaces.tuner import DONE, Budget, Dimension, Search, Trial, Tuner
+from framework.prepare import fill_store
 from framework.run import Run
 from framework.runs.train import train_pair
 from framework.tables import trials_table

@@ -78,8 +78,8 @@ class BacktestEvaluation(Evaluation):
     def _setting(self) -> Setting:
         config = self._components.config
         panel = narrow(self._objective.panel, past_columns(config))
-        context_length = self._components.make("model").context_length(config.panel.season_length)
-        return make_setting(self._components, panel, make_schema(config, panel, context_length, self._objective.limit))
+        schema = make_schema(config, panel, self._components.make("model"), self._objective.limit)
+        return make_setting(self._components, panel, schema)
 
     def fold(self, number: int) -> float:
         self._parts.append(run_fold(self._setting, self._objective.planned[number]))

@@ -28,9 +28,7 @@ def feast_objects(features: FeatureSet, offline: OfflineStore) -> list[Entity | 
 def _checked_ttl(name: str, ttl: timedelta) -> timedelta:
     """Feast adds the ttl to a timestamp as an interval of one unit: whole days, or whole seconds of less than a day."""
     if ttl % timedelta(days=1) and (ttl > timedelta(days=1) or ttl % timedelta(seconds=1)):
-        raise ConfigError(
-            f"features.views.{name}.ttl: {ttl} is not possible with Feast's DuckDB join; use whole days, or less than a day."
-        )
+        raise ConfigError(f"features.views.{name}.ttl: {ttl} is not possible with Feast's DuckDB join; use whole days, or less than a day.")
     return ttl
 
 
