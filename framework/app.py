@@ -158,6 +158,9 @@ def _override(text: str) -> str:
         return text
     *path, key = match[1].split(".")
     known = known_keys(Config, path)
+    if len(path) == 1 and path[0] in GROUPS:
+        offered = sorted({k for c in _plugins().components() if c.kind == GROUPS[path[0]] for k in c.options.model_fields})
+        return f"{match[1]}: unknown key.{suggest(key, offered)} --cfg job shows the known ones."
     if not known:
         return f"{match[1]}: unknown key; --cfg job shows the known ones, +{match[1]}=… adds one."
     return f"{match[1]}: unknown key.{suggest(key, known)} Known: {', '.join(known)}."

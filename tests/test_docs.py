@@ -29,7 +29,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.xdist_group("tutorial")
 def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
     project = Path(shutil.copytree(ROOT / "examples" / "project", tmp_path / "project", ignore=shutil.ignore_patterns("state")))
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -20,8 +20,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SMALL = ("model.n_estimators=10", "backtest.folds=2")
 
-pytestmark = pytest.mark.xdist_group("main_job")
-
 
 class Project:
     """A copy of this repository's compositions with a state of its own."""

@@ -16,7 +16,6 @@ from framework.plugins import load_plugins
 from framework.testing.serving import ServingContract
 
 
-@pytest.mark.xdist_group("fastapi")
 class TestFastapi(ServingContract):
     backend = "fastapi"
     options = {"port": 0}  # noqa: RUF012  a constant

@@ -16,8 +16,6 @@ from framework.errors import ConfigError, RefusedError, RegistryError
 from framework.interfaces.registry import Registry
 from framework.testing.registry import RegistryContract, make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 class TestMlflowRegistry(RegistryContract):
     @pytest.fixture

@@ -13,8 +13,6 @@ from framework.errors import RegistryError
 from framework.pairing import HALVES
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> MlflowRegistry:

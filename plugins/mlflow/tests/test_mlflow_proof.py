@@ -15,8 +15,6 @@ from framework.interfaces.values import PairVersion
 from framework.pairing import HALVES, MANIFEST
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 class Damage:
     """What can happen to one half of a pair; ``other`` is a healthy pair beside it."""

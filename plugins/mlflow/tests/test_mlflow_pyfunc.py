@@ -23,8 +23,6 @@ from framework.pairing import HALVES, Evidence, write_pair
 from framework.testing.fakes import make_pair, make_schema
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 def rows_of(context: Context, schema: Schema) -> pd.DataFrame:
     """The rows that a client would send for these windows."""

@@ -10,15 +10,11 @@ from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
-from framework.testing.postgresql import installed, server
-
-pytestmark = pytest.mark.xdist_group("mlflow")
+from framework.testing.postgresql import server
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    if installed() is None:
-        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
     with server() as place:
         yield f"postgresql+psycopg://tests@{place}"
 

@@ -17,8 +17,6 @@ from framework.loading import load_pair
 from framework.plugins import load_plugins
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 BUCKET = "pairs"
 
 

@@ -23,8 +23,6 @@ from framework.errors import RefusedError, RegistryError
 from framework.pairing import HALVES
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @pytest.fixture
 def served(tmp_path: Path, empty_database: Path) -> Iterator[MlflowOptions]:

@@ -17,8 +17,6 @@ from framework.plugins import load_plugins
 from framework.run import Run
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of this name that does ``body``; the rest of its config is the smallest that is valid."""

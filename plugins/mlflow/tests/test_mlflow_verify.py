@@ -18,8 +18,6 @@ from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES
 from framework.testing.registry import make_draft
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @pytest.fixture
 def registry(options: MlflowOptions, tmp_path: Path) -> MlflowRegistry:

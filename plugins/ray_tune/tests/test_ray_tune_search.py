@@ -14,8 +14,6 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 TUNE = ("+experiment=toy", "run=tune")
 SLOW = ("model.seconds=0.3", "tuner.scheduler=none")
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 SWEEP = ("-m", "+experiment=toy", "run=backtest", "model.level=9,11")
 
 
