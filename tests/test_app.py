@@ -176,19 +176,25 @@ def test_a_sweep_prints_a_line_for_each_job_and_its_worst_exit_code(project: Pat
     assert done.returncode == 1
 
 
+def _waits_for_a_lock(pid: int) -> bool:
+    """Whether the kernel lists the process among those that wait (proc(5), /proc/locks)."""
+    return any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
+
+
 def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
     """A run that waits for a lock somebody else holds is interrupted: it says so and leaves."""
     import fcntl
     import signal
 
     assert _run(project, "+experiment=shops", "run=ingest").returncode == 0
-    lock = next((project / "state").rglob("*.lock"))
+    lock = next((project / "state" / "offline").rglob("*.lock"))
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         program = [sys.executable, "-m", "framework", "+experiment=shops", "run=ingest"]
         waiting = subprocess.Popen(program, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(4)
-        assert waiting.poll() is None
+        while not _waits_for_a_lock(waiting.pid):
+            assert waiting.poll() is None
+            time.sleep(0.1)
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130

@@ -36,6 +36,7 @@ def start(run: Run) -> str:
         tags |= {"mlflow.source.git.commit": commit["commit"], "framework.git.dirty": str(commit["dirty"]).lower()}
     identity = store.start_run(tags)
     store.client.log_text(identity, run.config.text, "config.yaml")
+    run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {store.uri}"
     return identity
 
 
