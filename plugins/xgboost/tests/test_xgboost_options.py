@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xgboost
 from framework_xgboost import XGBoostOptions
-from framework_xgboost.model import XGBoost, features
+from framework_xgboost.model import XGBoost
 
 from framework.config import validate
 from framework.errors import ConfigError, DataError
@@ -33,13 +33,6 @@ def rounds(model: XGBoost, directory: Path) -> int:
     directory.mkdir()
     model.save(directory)
     return int(xgboost.Booster(model_file=directory / "mean_0.ubj").num_boosted_rounds())
-
-
-def test_a_row_is_past_static_future_and_step() -> None:
-    windows = Windows(
-        np.zeros((1, 2, 1)), np.array([[[1, 2], [3, 4]]], np.float32), np.array([[[5], [6]]], np.float32), np.array([[7]], np.float32)
-    )
-    np.testing.assert_array_equal(features(windows), [[1, 2, 3, 4, 7, 5, 1], [1, 2, 3, 4, 7, 6, 2]])
 
 
 def test_early_stopping_keeps_the_best_rounds_with_and_without_refit(tmp_path: Path) -> None:
