@@ -106,3 +106,11 @@ def test_few_rows_and_many_have_the_same_bits(tmp_path: Path) -> None:
     assert model.predict(many)[1999].tobytes() == model.predict(one)[0].tobytes()
     model.save(tmp_path)
     assert json.loads((tmp_path / "model.json").read_text())["quantiles"] == [0.1, 0.9]
+
+
+def test_an_objective_of_its_own_changes_its_target_alone() -> None:
+    plain, mixed = fitted(), fitted(objectives={panel_schema(PANEL).targets[0]: "reg:absoluteerror"})
+    assert plain._raw[0] != mixed._raw[0]
+    assert plain._raw[1] == mixed._raw[1]
+    with pytest.raises(ConfigError, match=r"model\.objectives: \['nothing'\] are no targets"):
+        fitted(objectives={"nothing": "reg:absoluteerror"})
