@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ BACKTEST = "backtest.parquet"
 DATA = "data.json"
 FEATURES = "features.json"
 HALVES = ("preprocessor", "model")
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,28 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
 
 def hash_files(directory: Path) -> dict[str, str]:
     """``{relative path: sha256}`` of every file below, the manifest itself left out."""
-    files = sorted(p for p in directory.rglob("*") if p.is_file())
-    return {path.relative_to(directory).as_posix(): _sha256(path) for path in files if path.relative_to(directory).as_posix() != MANIFEST}
+    found: dict[str, str] = {}
+    folders = [("", str(directory))]
+    while folders:
+        prefix, folder = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append((f"{prefix}{entry.name}/", entry.path))
+                elif prefix or entry.name != MANIFEST:
+                    found[prefix + entry.name] = _sha256(entry.path)
+    return found
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _sha256(path: str) -> str:
+    """Of a file; one that fits into a block is read in one piece."""
+    with open(path, "rb", buffering=0) as stream:
+        block = stream.read(_BLOCK)
+        digest = hashlib.sha256(block)
+        while len(block) == _BLOCK:
+            block = stream.read(_BLOCK)
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def digest_of(body: Mapping[str, Any]) -> str:

@@ -28,16 +28,30 @@ def connect(uri: str) -> sa.Engine:
     """An engine whose SQLite transactions begin when they say so, and write-locked where ``immediate`` asks for it."""
     if not uri.startswith("sqlite"):
         return sa.create_engine(uri, pool_pre_ping=True)
-    engine = sa.create_engine(uri, connect_args={"timeout": PATIENCE}, poolclass=sa.NullPool)
+    engine = sa.create_engine(uri, connect_args={"timeout": PATIENCE})
+
+    def opened_by() -> tuple[int, int]:
+        return os.getpid(), os.stat(str(engine.url.database)).st_ino
 
     @sa.event.listens_for(engine, "connect")
-    def no_implicit_transactions(connection: Any, _record: Any) -> None:
+    def no_implicit_transactions(connection: Any, record: Any) -> None:
         connection.isolation_level = None
+        record.info["opened by"] = opened_by()
+
+    @sa.event.listens_for(engine, "checkout")
+    def only_the_file_that_is_there(_connection: Any, record: Any, _proxy: Any) -> None:
+        """SQLite forbids a connection across a fork; and one to a deleted file would go on reading it."""
+        try:
+            same = record.info["opened by"] == opened_by()
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise sa.exc.DisconnectionError("another process or another file")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        connection.connection.cursor().execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
 
@@ -108,6 +122,20 @@ def _lock(connection: sa.Connection, name: str) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
+#: What every load reads, built once: building a query takes as long as running it. One row for each alias of the pair, or one without.
+_name, _same_pair = (
+    sa.bindparam("name"),
+    (tables.aliases.c.name == tables.pairs.c.name) & (tables.aliases.c.version == tables.pairs.c.version),
+)
+_complete = sa.select(tables.pairs, tables.aliases.c.alias).outerjoin_from(tables.pairs, tables.aliases, _same_pair)
+_complete = _complete.where(tables.pairs.c.name == _name, ~tables.pairs.c.removed).order_by(tables.aliases.c.alias)
+_NUMBERED = _complete.where(tables.pairs.c.version == sa.bindparam("version"))
+_newest = sa.select(sa.func.max(tables.pairs.c.version)).where(tables.pairs.c.name == _name, ~tables.pairs.c.removed)
+_NEWEST = _complete.where(tables.pairs.c.version == _newest.scalar_subquery())
+_pointed = sa.select(tables.aliases.c.version).where(tables.aliases.c.name == _name, tables.aliases.c.alias == sa.bindparam("alias"))
+_UNDER = _complete.where(tables.pairs.c.version == _pointed.scalar_subquery())
+
+
 class View:
     """Reads inside one transaction."""
 
@@ -130,11 +158,25 @@ class View:
             owners.setdefault((row["name"], row["version"]), []).append(row["alias"])
         return [_version(row, tuple(owners.get((row["name"], row["version"]), ()))) for row in self._rows(query)]
 
+    def newest(self, name: str) -> PairVersion | None:
+        """The complete pair with the highest number."""
+        return self._found(_NEWEST, name=name)
+
+    def numbered(self, name: str, version: int) -> PairVersion | None:
+        return self._found(_NUMBERED, name=name, version=version)
+
+    def under(self, name: str, alias: str) -> PairVersion | None:
+        """The pair that ``alias`` points at."""
+        return self._found(_UNDER, name=name, alias=alias)
+
+    def _found(self, query: sa.Select[Any], **values: Any) -> PairVersion | None:
+        rows = self._connection.execute(query, values).mappings().all()
+        return _version(rows[0], tuple(row["alias"] for row in rows if row["alias"])) if rows else None
+
     def sources(self, name: str, version: int) -> dict[str, str]:
         """``{half: artifact URI}`` of a complete pair; empty when there is none of that number."""
-        where = (tables.pairs.c.name == name, tables.pairs.c.version == version, ~tables.pairs.c.removed)
-        found = self._rows(sa.select(tables.pairs).where(*where))
-        return {half: found[0][half] for half in HALVES} if found else {}
+        row = self._connection.execute(_NUMBERED, {"name": name, "version": version}).mappings().first()
+        return {half: row[half] for half in HALVES} if row else {}
 
     def names(self) -> list[str]:
         """Every name that something ever happened to."""

@@ -17,7 +17,7 @@ from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
 from framework_mlflow.history import now
-from framework_mlflow.ledger import Ledger, Pen
+from framework_mlflow.ledger import Ledger, Pen, View
 from framework_mlflow.lockstep import create_versions, why_void
 from framework_mlflow.mirror import delete_removed, finish_pairs, mirror_aliases
 from framework_mlflow.retention import superfluous
@@ -83,23 +83,15 @@ class MlflowRegistry(Registry):
         return pair
 
     def resolve(self, name: str, reference: str) -> PairVersion:
+        number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
         with self.ledger.reading() as view:
-            found, aliases = view.pairs(name), view.aliases(name)
-            if not found:
-                known = sorted({pair.name for pair in view.pairs()})
-                listed = f"it has {', '.join(known)}" if known else "it is empty"
-                raise RegistryError(f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train registers one.")
-        if reference == "latest":
-            return found[0]
-        number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else aliases.get(reference)
-        for pair in found:
-            if pair.version == number:
-                return pair
-        listed = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
-        versions = f"versions {', '.join(str(p.version) for p in reversed(found[:20]))}"
-        if number is None:
-            raise RegistryError(f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: {listed}; {versions}.")
-        raise RegistryError(f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}.")
+            if reference == "latest":
+                found = view.newest(name)
+            else:
+                found = view.under(name, reference) if number is None else view.numbered(name, number)
+            if found is None:
+                raise RegistryError(_absent(view, name, reference, number))
+        return found
 
     def fetch(self, version: PairVersion) -> ProvenPair:
         with self.ledger.reading() as view:
@@ -217,6 +209,20 @@ class MlflowRegistry(Registry):
         self.step("committed")
         self._mirror(name)
         return removed
+
+
+def _absent(view: View, name: str, reference: str, number: int | None) -> str:
+    """Why ``reference`` means no pair, and what there is."""
+    there, aliases = view.pairs(name), view.aliases(name)
+    if not there:
+        known = sorted({pair.name for pair in view.pairs()})
+        listed = f"it has {', '.join(known)}" if known else "it is empty"
+        return f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train registers one."
+    listed = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+    versions = f"versions {', '.join(str(pair.version) for pair in reversed(there[:20]))}"
+    if number is None:
+        return f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: {listed}; {versions}."
+    return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}."
 
 
 def check_alias(alias: str) -> None:

@@ -25,6 +25,13 @@ _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)[+:]")
 _KEY = ("name", "version", "workspace")
 _versions = sa.table("model_versions", *(sa.column(c) for c in (*_KEY, "current_stage", "storage_location", "source")))
 _tags = sa.table("model_version_tags", *(sa.column(c) for c in (*_KEY, "key", "value")))
+_v, _t = _versions.c, _tags.c
+_STATES = (
+    sa.select(_v.name, _v.storage_location, _v.source, _t.key, _t.value)
+    .select_from(_versions.outerjoin(_tags, (_t.name == _v.name) & (_t.version == _v.version) & (_t.workspace == _v.workspace)))
+    .where(_v.name.in_(sa.bindparam("halves", expanding=True)), _v.version == sa.bindparam("number"), _v.workspace == "default")
+    .where(_v.current_stage != "Deleted_Internal")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +55,9 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _from_database(uri: str, name: str, version: int) -> dict[str, VersionState]:
-    v, t = _versions.c, _tags.c
-    same = (t.name == v.name) & (t.version == v.version) & (t.workspace == v.workspace)
-    query = (
-        sa.select(v.name, v.storage_location, v.source, t.key, t.value)
-        .select_from(_versions.outerjoin(_tags, same))
-        .where(v.name.in_([half_name(name, half) for half in HALVES]), v.version == version, v.workspace == "default")
-        .where(v.current_stage != "Deleted_Internal")
-    )
     try:
         with _engine(uri).connect() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_STATES, {"halves": [half_name(name, half) for half in HALVES], "number": version}).all()
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise RegistryError(f"registry.tracking_uri: MLflow's database cannot be read: {reason}") from error
