@@ -101,20 +101,24 @@ class BacktestResult:
         return frame
 
 
-def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig) -> list[Fold]:
-    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step."""
-    step = config.step or horizon
-    start, end = times.min(), times.max()
+def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig, origins: Times | None = None) -> list[Fold]:
+    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step, unless the ``origins`` are given.
+
+    Raises :class:`DataError` when a fold would have nothing to learn from.
+    """
+    step, start = config.step or horizon, times.min()
+    if origins is None:
+        back = horizon + np.arange(config.folds - 1, -1, -1) * step
+        origins = frequency.shift(np.full(config.folds, times.max()), -back)
     folds = []
-    for number in range(config.folds):
-        back = horizon + (config.folds - 1 - number) * step
-        origin, cutoff = frequency.shift(np.array([end, end]), np.array([-back, -back - config.gap]))
+    for number, origin in enumerate(origins):
+        cutoff = frequency.shift(np.array([origin]), -config.gap)[0]
         first = start
         if config.window == "sliding" and config.window_length is not None:
             first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
         if cutoff <= start:
             raise DataError(
-                f"backtest: fold {number + 1} of {config.folds} would learn from rows up to {cutoff}, the data begin {start}: "
+                f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to {cutoff}, the data begin {start}: "
                 f"horizon {horizon}, step {step} and gap {config.gap} are longer than the data; lower backtest.folds or panel.horizon."
             )
         folds.append(Fold(number, first, cutoff, origin))
@@ -141,12 +145,19 @@ def make_setting(components: Components, panel: Panel, schema: Schema) -> Settin
     return Setting(panel, schema, components.pair, components.baseline, season, steps, config.seed)
 
 
-def backtest(setting: Setting, config: BacktestConfig, compute: Compute, progress: Callable[[Fold, int], None]) -> BacktestResult:
+def backtest(
+    setting: Setting,
+    config: BacktestConfig,
+    compute: Compute,
+    progress: Callable[[Fold, int], None],
+    origins: Times | None = None,
+) -> BacktestResult:
     """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows.
 
-    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here.
+    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here. ``origins``: instead of those that
+    ``config`` plans.
     """
-    folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config)
+    folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins)
     if not config.refit:
         progress(folds[0], len(folds))
         fitted = fit_fold(setting, folds[0])

@@ -68,7 +68,7 @@ def judge(config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame |
             continue
         new, old = common_windows(mine, incumbent[incumbent["target"] == target], keys)
         if not len(new):
-            detail = "the backtests of candidate and incumbent have no window in common; backtest both on the same origins, or force=true"
+            detail = "the backtests of candidate and incumbent have no known step of a series in common; force=true overrules"
             checks.append(Check(f"{target}: {config.metric} against the incumbent", False, None, None, detail))
             continue
         name = f"{target}: {config.metric} against the incumbent"

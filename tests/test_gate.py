@@ -67,7 +67,7 @@ def test_unknown_figures_do_not_pass() -> None:
 def test_without_common_windows_nothing_is_compared_and_nothing_passes() -> None:
     checks = judge(GateConfig(), table(1.0), table(1.0, origin="2026-02-01"), KEYS)
     assert [c.passed for c in checks] == [True, False]
-    assert "no window in common" in checks[1].detail
+    assert "no known step of a series in common" in checks[1].detail
 
 
 def test_only_rows_known_to_both_are_compared() -> None:

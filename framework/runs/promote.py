@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from framework.errors import ConfigError, RefusedError
+from framework.errors import ConfigError, FrameworkError, RefusedError
 from framework.gate import Check, judge
 from framework.interfaces.registry import ProvenPair, Registry
 from framework.interfaces.values import PairVersion
 from framework.loading import open_proven
 from framework.pairing import BACKTEST
+from framework.rematch import incumbent_backtest
 from framework.run import Run
 
 
@@ -61,9 +62,13 @@ def _checks(run: Run, registry: Registry, candidate: PairVersion, incumbent: Pai
             before = registry.fetch(incumbent)
         except RefusedError as error:  # a broken incumbent must not keep a good candidate out
             run.say(f"gate: the incumbent cannot be proven and is not compared: {error}")
-    tables = [pd.read_parquet(p.model / BACKTEST) if p is not None else None for p in (proven, before)]
-    assert tables[0] is not None
-    checks += judge(run.config.gate, tables[0], tables[1], pair.schema.entity_keys)
+    own, theirs = pd.read_parquet(proven.model / BACKTEST), None
+    try:
+        theirs = incumbent_backtest(run, before, own) if before is not None else None
+    except FrameworkError as error:  # an incumbent that cannot be judged any more is no reason to pass
+        detail = f"the incumbent cannot be backtested on the candidate's windows: {error}"
+        checks.append(Check("against the incumbent", False, None, None, detail))
+    checks += judge(run.config.gate, own, theirs, pair.schema.entity_keys)
     for more in run.plugins.hook.gate(run=run, candidate=proven, incumbent=before):
         checks += more
     return checks

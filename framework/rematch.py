@@ -1,0 +1,49 @@
+"""The incumbent of a promotion on the windows of the candidate, so that both are judged by the same forecasts of the same days."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from framework.backtest import Fold, backtest, make_setting
+from framework.components import Components
+from framework.config import build_config
+from framework.features import Features
+from framework.interfaces.registry import ProvenPair
+from framework.interfaces.values import Schema, Times
+from framework.pairing import BACKTEST
+from framework.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame) -> pd.DataFrame:
+    """The incumbent's long table of a backtest with every origin of the ``candidate``'s.
+
+    What travels with the incumbent serves when it has these origins. Data have gone on since then in most cases: then its recorded
+    configuration is backtested again, from the candidate's origins, on today's rows; each forecast is by a fit that knew nothing after
+    its origin. The registered incumbent itself cannot be asked: it may have learned from what it would forecast.
+    """
+    import pandas as pd
+
+    recorded = pd.read_parquet(incumbent.model / BACKTEST)
+    missing = sorted(set(candidate["origin"]) - set(recorded["origin"]))
+    if not missing:
+        return recorded
+    label = f"version {incumbent.version.version}"
+    run.say(f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the candidate's origins: backtested again from these")
+    composed: Any = OmegaConf.create(incumbent.config)
+    config = build_config(composed, run.plugins)
+    components = Components(config, run.plugins)
+    panel = Features(config, components.make("retrieval")).panel()
+    schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())
+    origins: Times = np.sort(pd.DatetimeIndex(candidate["origin"].unique()).tz_localize(None).to_numpy().astype("M8[us]"))
+
+    def progress(fold: Fold, total: int) -> None:
+        run.say(f"gate: {label}: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
+
+    setting = make_setting(components, panel, schema)
+    return backtest(setting, config.backtest, run.make("compute"), progress, origins).table()
