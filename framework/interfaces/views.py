@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from framework.interfaces.options import Options
+from framework.interfaces.values import TIME
 
 Statistic = Literal["mean", "std", "min", "max", "sum"]
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
@@ -58,7 +59,8 @@ class View(Options):
     ``entity``: its keys. ``columns``: what the source gives, in its table named like the view (``table`` overrides).
     A text column is a category, every other one a number. ``engineer``: columns computed at ingestion, in order.
     ``ttl``: how old a row may be to still describe an origin. A row's ``event_timestamp`` is the UTC start of its
-    step; the row is known when the step has ended, hence usable at the origin of the same label.
+    step; the row is known when the step has ended, hence usable at the origin of the same label. ``created``: the source's
+    column that says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one read.
     """
 
     entity: tuple[str, ...]
@@ -67,6 +69,7 @@ class View(Options):
     categories: tuple[str, ...] = ()
     ttl: timedelta
     engineer: tuple[Operation, ...] = ()
+    created: str | None = None
 
     @field_validator("ttl")
     @classmethod
@@ -75,8 +78,20 @@ class View(Options):
             raise ValueError("ttl must be positive, such as 3d or P3D")
         return value
 
+    @model_validator(mode="after")
+    def _created_is_its_own_column(self) -> View:
+        if self.created in {TIME, *self.entity, *self.feature_names()}:
+            raise ValueError(
+                f"created: '{self.created}' is a key, a feature or the event time; name the column that says when a row became known"
+            )
+        return self
+
+    def identity(self) -> tuple[str, ...]:
+        """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created column of a view that has one."""
+        return (*self.entity, TIME) if self.created is None else (*self.entity, TIME, self.created)
+
     def feature_names(self) -> tuple[str, ...]:
-        """Every column of the view beside its keys and ``event_timestamp``, in the order they are stored."""
+        """Every column of the view beside its identity, in the order they are stored."""
         return self.columns + tuple(name for op in self.engineer for name in op.names())
 
 
