@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
+from framework.errors import suggest
+from framework.interfaces.operations import Join, Operation, Python
 from framework.interfaces.options import Options
 from framework.interfaces.values import TIME
 
-Statistic = Literal["mean", "std", "min", "max", "sum"]
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
 GapPolicy = Literal["refuse", "insert"]
-
-
-class Lag(Options):
-    """``{column}_lag_{k}``: the column's value ``k`` steps before the row's step."""
-
-    op: Literal["lag"]
-    columns: tuple[str, ...]
-    steps: tuple[Annotated[int, Field(ge=1)], ...]
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{c}_lag_{k}" for c in self.columns for k in self.steps)
-
-
-class Rolling(Options):
-    """``{column}_rolling_{w}_{statistic}`` over the ``w`` steps that end with the row's own step; nulls are left out."""
-
-    op: Literal["rolling"]
-    columns: tuple[str, ...]
-    windows: tuple[Annotated[int, Field(ge=2)], ...]
-    statistics: tuple[Statistic, ...] = ("mean",)
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{c}_rolling_{w}_{s}" for c in self.columns for w in self.windows for s in self.statistics)
-
-
-class Calendar(Options):
-    """``calendar_{field}`` of the row's own step, from :func:`framework.calendar.calendar_columns`."""
-
-    op: Literal["calendar"]
-    fields: tuple[str, ...]
-    country: str | None = None
-    time_zone: str = "UTC"
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"calendar_{f}" for f in self.fields)
-
-
-Operation = Annotated[Lag | Rolling | Calendar, Field(discriminator="op")]
 
 
 class View(Options):
@@ -85,6 +48,36 @@ class View(Options):
                 f"created: '{self.created}' is a key, a feature or the event time; name the column that says when a row became known"
             )
         return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> View:
+        names = self.feature_names()
+        for what, given, known in (
+            ("categories", self.categories, (*self.columns, *(n for op in self.engineer if isinstance(op, Join) for n in op.names()))),
+            *(("join on", op.on, (*self.entity, *self.categories)) for op in self.engineer if isinstance(op, Join)),
+        ):
+            wrong = [c for c in given if c not in known]
+            if wrong:
+                raise ValueError(f"{what}: {wrong} cannot be used there;{suggest(wrong[0], known)} Known: {list(known)}")
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"features {twice} are made twice")
+        return self
+
+    def definition(self) -> str:
+        """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
+        sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
+        return self.model_dump_json(exclude={"ttl", "table"}) + sources
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numeric columns that the source gives."""
+        return tuple(c for c in self.columns if c not in self.categories)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The categories that the source gives."""
+        return tuple(c for c in self.columns if c in self.categories)
 
     def identity(self) -> tuple[str, ...]:
         """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created column of a view that has one."""
