@@ -1,8 +1,8 @@
-"""Feature engineering at ingestion: lags, rolling statistics and calendar columns, over all series at once."""
+"""Feature engineering at ingestion: the operations of a view applied over all series at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,54 +10,117 @@ import numpy as np
 from framework.calendar import calendar_columns, check_fields
 from framework.errors import ConfigError, DataError, suggest
 from framework.frequency import Frequency
-from framework.interfaces.values import TIME, Float64, Times
-from framework.interfaces.views import Calendar, Lag, Rolling, Statistic, View
+from framework.functions import call
+from framework.interfaces.operations import Calendar, Difference, Expanding, Join, Lag, Operation, Python, Rolling
+from framework.interfaces.values import TIME, Float64, Objects, Times
+from framework.interfaces.views import View
 from framework.interfaces.windows import Rows
+from framework.joins import joined
+from framework.statistics import expanding, rolling
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Tables that views join, by their name in the source.
+Tables = Mapping[str, "pd.DataFrame"]
 
-def engineer(view: View, rows: pd.DataFrame, frequency: Frequency) -> pd.DataFrame:
+
+def engineer(view: View, rows: pd.DataFrame, frequency: Frequency, tables: Tables | None = None) -> pd.DataFrame:
     """Apply ``view.engineer`` in order and return entity keys, ``event_timestamp`` (UTC) and ``view.feature_names()``.
 
     ``rows``: a checked long table, sorted by entity and time, without gaps inside a series. Row ``i`` of the result is row
-    ``i`` of ``rows``; nothing after a row's own step is looked at. A lag is null in the first steps of a series; a
-    rolling statistic is null until its window lies inside the series, and where the window holds no value. ``std`` is the
-    sample standard deviation, null below two values. A series' numbers are bit for bit the same alone or among thousands.
-    Raises :class:`ConfigError` for an unknown or non-numeric column, :class:`DataError` for rows with a gap.
+    ``i`` of ``rows``; nothing after a row's own step is looked at. ``tables``: those that the view joins. A lag or a difference is null in
+    the first steps of a series; a rolling statistic is null until its window lies inside the series, and where the window
+    holds no value. ``std`` is the sample standard deviation, null below two values. A series' numbers are bit for bit the same alone or
+    among thousands. Raises :class:`ConfigError` for an unknown or non-numeric column, :class:`DataError` for rows with a gap.
     """
     import pandas as pd
 
     missing = [c for c in (*view.entity, TIME, *view.columns) if c not in rows.columns]
     if missing:
         raise DataError(f"engineer: missing columns {missing}; the rows have {list(rows.columns)}.")
-    times = pd.to_datetime(rows[TIME], utc=True).dt.tz_localize(None).to_numpy().astype("M8[us]")
-    numbers = {c: rows[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in view.columns if c not in view.categories}
-    position = _positions(view, rows, times, frequency) if any(not isinstance(op, Calendar) for op in view.engineer) else None
+    table = _Table(view, rows, frequency, tables or {})
     for op in view.engineer:
+        table.apply(op)
+    made = {**table.texts, **table.numbers}
+    stamps = pd.DatetimeIndex(table.times).tz_localize("UTC").as_unit("us")
+    return pd.DataFrame({**{k: rows[k].to_numpy() for k in view.entity}, TIME: stamps, **{f: made[f] for f in view.feature_names()}})
+
+
+class _Table:
+    """The columns that are there so far; each operation adds its own."""
+
+    def __init__(self, view: View, rows: pd.DataFrame, frequency: Frequency, tables: Tables) -> None:
+        import pandas as pd
+
+        self.view, self.rows, self.frequency, self.tables = view, rows, frequency, tables
+        self.times: Times = pd.to_datetime(rows[TIME], utc=True).dt.tz_localize(None).to_numpy().astype("M8[us]")
+        self.numbers: dict[str, Float64] = {c: rows[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in view.numbers}
+        self.texts: dict[str, Objects] = {c: rows[c].to_numpy() for c in view.texts}
+        self._position: Rows | None = None
+
+    @property
+    def position(self) -> Rows:
+        """``[rows]``: each row's step inside its series, checked when a first operation counts steps."""
+        if self._position is None:
+            self._position = _positions(self.view, self.rows, self.times, self.frequency)
+        return self._position
+
+    def apply(self, op: Operation) -> None:
+        if isinstance(op, Join):
+            self._join(op)
+        else:
+            self.numbers |= dict(zip(op.names(), self._made(op), strict=True))
+
+    def _made(self, op: Lag | Rolling | Expanding | Difference | Calendar | Python) -> list[Float64]:
         if isinstance(op, Calendar):
             check_fields(op.fields, op.country, op.time_zone)
-            made = calendar_columns(times, op.fields, op.country, op.time_zone)
-            numbers |= {name: made[:, i] for i, name in enumerate(op.names())}
-            continue
-        assert position is not None
-        inputs = [_column(view, numbers, column, op.op) for column in op.columns]
-        outputs = _lagged(op, inputs, position) if isinstance(op, Lag) else _rolled(op, inputs, position)
-        numbers |= dict(zip(op.names(), outputs, strict=True))
-    texts = {c: rows[c].to_numpy() for c in (*view.entity, *view.categories)}
-    stamps = pd.DatetimeIndex(times).tz_localize("UTC").as_unit("us")
-    return pd.DataFrame(
-        {**{k: texts[k] for k in view.entity}, TIME: stamps, **{f: texts.get(f, numbers.get(f)) for f in view.feature_names()}}
-    )
+            return list(calendar_columns(self.times, op.fields, op.country, op.time_zone).T)
+        if isinstance(op, Python):
+            return call(op, self._frame(op))
+        inputs = [self._column(column, op.op) for column in op.columns]
+        if isinstance(op, Lag):
+            return [_back(values, self.position, k) for values in inputs for k in op.steps]
+        if isinstance(op, Difference):
+            return [_difference(values, _back(values, self.position, k), op.relative) for values in inputs for k in op.steps]
+        if isinstance(op, Rolling):
+            return [made for v in inputs for w in op.windows for made in rolling(v, self.position, w, op.statistics)]
+        return [made for v in inputs for made in expanding(v, self.position, op.statistics)]
 
+    def _column(self, column: str, op: str) -> Float64:
+        if column in self.numbers:
+            return self.numbers[column]
+        if column in self.view.categories:
+            raise ConfigError(f"features: {op} of '{column}' is not possible: it is a category; use a numeric column.")
+        known = ", ".join(self.numbers)
+        raise ConfigError(f"features: {op} of '{column}': no such column yet;{suggest(column, self.numbers)} Known here: {known}.")
 
-def _column(view: View, numbers: dict[str, Float64], column: str, op: str) -> Float64:
-    if column in numbers:
-        return numbers[column]
-    if column in view.categories:
-        raise ConfigError(f"features: {op} of '{column}' is not possible: it is a category; use a numeric column.")
-    raise ConfigError(f"features: {op} of '{column}': no such column yet;{suggest(column, numbers)} Known here: {', '.join(numbers)}.")
+    def _frame(self, op: Python) -> pd.DataFrame:
+        """What a user's function gets."""
+        import pandas as pd
+
+        stamps = pd.DatetimeIndex(self.times).tz_localize("UTC")
+        columns = {c: self.texts[c] if c in self.texts else self._column(c, op.op) for c in op.columns}
+        return pd.DataFrame({**{k: self.rows[k].to_numpy() for k in self.view.entity}, TIME: stamps, **columns})
+
+    def _join(self, op: Join) -> None:
+        import pandas as pd
+
+        if op.table not in self.tables:
+            raise DataError(f"features: join: table '{op.table}' was not read; known here: {sorted(self.tables)}.")
+        on = {c: self.texts[c] if c in self.texts else self.rows[c].to_numpy() for c in op.on}
+        found = joined(op, pd.DataFrame({**on, TIME: self.times}), self.tables[op.table])
+        for column, name in zip(op.columns, op.names(), strict=True):
+            values = found[column]
+            if name in self.view.categories:
+                self.texts[name] = values.astype(object).where(values.isna(), values.astype(str)).to_numpy()
+                continue
+            try:
+                self.numbers[name] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"features: join of '{op.table}': column '{column}' is not numeric ({error}); list '{name}' under categories."
+                ) from error
 
 
 def _positions(view: View, rows: pd.DataFrame, times: Times, frequency: Frequency) -> Rows:
@@ -86,70 +149,6 @@ def _back(values: Float64, position: Rows, steps: int) -> Float64:
     return out
 
 
-def _lagged(op: Lag, inputs: list[Float64], position: Rows) -> list[Float64]:
-    return [_back(values, position, k) for values in inputs for k in op.steps]
-
-
-def _rolled(op: Rolling, inputs: list[Float64], position: Rows) -> list[Float64]:
-    made = []
-    for values in inputs:
-        for window in op.windows:
-            complete = position >= window - 1
-            counts = _fold(values, position, window, np.add, lambda v: (~np.isnan(v)).astype(np.float64), 0.0)
-            for statistic in op.statistics:
-                out = _STATISTICS[statistic](values, position, window, counts)
-                made.append(np.where(complete & (counts > 0), out, np.nan))
-    return made
-
-
-def _fold(
-    values: Float64,
-    position: Rows,
-    window: int,
-    combine: Callable[[Float64, Float64], Float64],
-    of: Callable[[Float64], Float64],
-    start: float,
-) -> Float64:
-    """Combine the steps of each row's window, oldest first, one step of all rows at a time.
-
-    The order of the additions is a row's own, never that of a running sum over its neighbours: that keeps the bits.
-    """
-    out = np.full(len(values), start)
-    for k in range(window - 1, -1, -1):
-        out = combine(out, of(_back(values, position, k)))
-    return out
-
-
-def _zero(values: Float64) -> Float64:
-    return np.where(np.isnan(values), 0.0, values)
-
-
-def _sum(values: Float64, position: Rows, window: int, counts: Float64) -> Float64:
-    return _fold(values, position, window, np.add, _zero, 0.0)
-
-
-def _mean(values: Float64, position: Rows, window: int, counts: Float64) -> Float64:
-    return _sum(values, position, window, counts) / np.maximum(counts, 1.0)
-
-
-def _std(values: Float64, position: Rows, window: int, counts: Float64) -> Float64:
-    mean = _mean(values, position, window, counts)
-    squares = _fold(values, position, window, np.add, lambda v: _zero((v - mean) ** 2), 0.0)
-    return np.where(counts > 1, np.sqrt(squares / np.maximum(counts - 1.0, 1.0)), np.nan)
-
-
-def _min(values: Float64, position: Rows, window: int, counts: Float64) -> Float64:
-    return _fold(values, position, window, np.fmin, lambda v: v, np.nan)
-
-
-def _max(values: Float64, position: Rows, window: int, counts: Float64) -> Float64:
-    return _fold(values, position, window, np.fmax, lambda v: v, np.nan)
-
-
-_STATISTICS: dict[Statistic, Callable[[Float64, Rows, int, Float64], Float64]] = {
-    "mean": _mean,
-    "std": _std,
-    "min": _min,
-    "max": _max,
-    "sum": _sum,
-}
+def _difference(values: Float64, before: Float64, relative: bool) -> Float64:
+    change = values - before
+    return np.divide(change, before, out=np.full(len(values), np.nan), where=before != 0) if relative else change

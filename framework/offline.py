@@ -32,8 +32,7 @@ class OfflineStore:
 
     def path(self, name: str, view: View) -> Path:
         """The file of this view. The ttl is not part of its digest: it is applied when rows are read."""
-        made = view.model_dump_json(exclude={"ttl", "table"})
-        return self.root / f"{name}-{hashlib.sha256(made.encode()).hexdigest()[:8]}.parquet"
+        return self.root / f"{name}-{hashlib.sha256(view.definition().encode()).hexdigest()[:8]}.parquet"
 
     def stamp(self, name: str, view: View) -> tuple[int, int, int] | None:
         """Changes whenever the file is replaced; None when there is none."""

@@ -110,33 +110,44 @@ VIEW = View.model_validate(
         "engineer": [
             {"op": "lag", "columns": ["y"], "steps": [1, 7]},
             {"op": "rolling", "columns": ["y"], "windows": [3, 7], "statistics": ["mean", "std", "min", "max", "sum"]},
+            {"op": "expanding", "columns": ["y"], "statistics": ["mean", "std", "min", "max", "sum"]},
+            {"op": "difference", "columns": ["y"], "steps": [1, 7]},
+            {"op": "difference", "columns": ["y"], "steps": [7], "relative": True},
             {"op": "calendar", "fields": ["day_of_week"]},
+            {"op": "join", "table": "prices", "on": ["shop"], "columns": ["price"], "time": "since", "ttl": "40d"},
+            {"op": "rolling", "columns": ["price"], "windows": [3]},
         ],
     }
 )
 
 
+def prices() -> pd.DataFrame:
+    """A price every ten days, the last ones behind the origin; one at the very origin."""
+    times = pd.date_range("2024-05-01", "2024-06-30", freq="10D", tz="UTC")
+    return pd.DataFrame({"shop": "p", "since": times, "price": np.arange(len(times), dtype=float)})
+
+
 def test_engineered_features_do_not_leak() -> None:
-    assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), ORIGIN)
+    assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), ORIGIN, {"prices": prices()})
 
 
 def test_a_feature_of_the_whole_series_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from framework.testing import leaks
 
-    def centred(view: View, table: pd.DataFrame, frequency: Frequency) -> pd.DataFrame:
-        made = leaks_engineer(view, table, frequency)
+    def centred(view: View, table: pd.DataFrame, frequency: Frequency, tables: Any) -> pd.DataFrame:
+        made = leaks_engineer(view, table, frequency, tables)
         return made.assign(y_lag_7=made["y_lag_7"] - table["y"].mean())
 
     leaks_engineer = leaks.engineer
     monkeypatch.setattr(leaks, "engineer", centred)
     with pytest.raises(LeakError, match="feature 'y_lag_7': values at or before 2024-06-10"):
-        assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), ORIGIN)
+        assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), ORIGIN, {"prices": prices()})
 
 
 def test_a_check_that_would_prove_nothing_is_refused(tmp_path: Path) -> None:
     late = np.datetime64("2030-01-01", "us")
     with pytest.raises(ValueError, match="no row after 2030-01-01"):
-        assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), late)
+        assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), late, {"prices": prices()})
     panel = make_panel(series=2)
     with pytest.raises(ValueError, match="no row after 2030-01-01"):
         assert_pair_does_not_leak(

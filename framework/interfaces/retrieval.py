@@ -28,7 +28,7 @@ class RetrievalStrategy(ABC):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Store the finished rows of a view for training: entity keys, ``event_timestamp``, features. Returns the rows stored.
 
-        Complete or not at all: a killed process leaves the old rows. A row with the key and the time of a stored one replaces it.
+        Complete or not at all: a killed process leaves the old rows. A row with the ``View.identity`` of a stored one replaces it.
         """
 
     @abstractmethod
@@ -36,10 +36,11 @@ class RetrievalStrategy(ABC):
         """Whether every view has rows for training."""
 
     @abstractmethod
-    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         """Every row of the primary view joined, point-in-time and within each view's ttl, with ``columns`` of all views.
 
-        Sorted by entity keys and ``event_timestamp`` (UTC, ``datetime64[us, UTC]``); null where a view has no row in time.
+        Sorted by entity keys and ``event_timestamp`` (UTC, ``datetime64[us, UTC]``); null where a view has no row in time. Of a row's
+        versions the newest counts; with ``known_at``, the newest of those created at or before it, and rows without one are absent.
         """
 
     @abstractmethod

@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
+from framework.errors import suggest
+from framework.interfaces.operations import Join, Operation, Python
 from framework.interfaces.options import Options
+from framework.interfaces.values import TIME
 
-Statistic = Literal["mean", "std", "min", "max", "sum"]
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
 GapPolicy = Literal["refuse", "insert"]
-
-
-class Lag(Options):
-    """``{column}_lag_{k}``: the column's value ``k`` steps before the row's step."""
-
-    op: Literal["lag"]
-    columns: tuple[str, ...]
-    steps: tuple[Annotated[int, Field(ge=1)], ...]
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{c}_lag_{k}" for c in self.columns for k in self.steps)
-
-
-class Rolling(Options):
-    """``{column}_rolling_{w}_{statistic}`` over the ``w`` steps that end with the row's own step; nulls are left out."""
-
-    op: Literal["rolling"]
-    columns: tuple[str, ...]
-    windows: tuple[Annotated[int, Field(ge=2)], ...]
-    statistics: tuple[Statistic, ...] = ("mean",)
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{c}_rolling_{w}_{s}" for c in self.columns for w in self.windows for s in self.statistics)
-
-
-class Calendar(Options):
-    """``calendar_{field}`` of the row's own step, from :func:`framework.calendar.calendar_columns`."""
-
-    op: Literal["calendar"]
-    fields: tuple[str, ...]
-    country: str | None = None
-    time_zone: str = "UTC"
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"calendar_{f}" for f in self.fields)
-
-
-Operation = Annotated[Lag | Rolling | Calendar, Field(discriminator="op")]
 
 
 class View(Options):
@@ -58,7 +22,8 @@ class View(Options):
     ``entity``: its keys. ``columns``: what the source gives, in its table named like the view (``table`` overrides).
     A text column is a category, every other one a number. ``engineer``: columns computed at ingestion, in order.
     ``ttl``: how old a row may be to still describe an origin. A row's ``event_timestamp`` is the UTC start of its
-    step; the row is known when the step has ended, hence usable at the origin of the same label.
+    step; the row is known when the step has ended, hence usable at the origin of the same label. ``created``: the source's
+    column that says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one read.
     """
 
     entity: tuple[str, ...]
@@ -67,6 +32,7 @@ class View(Options):
     categories: tuple[str, ...] = ()
     ttl: timedelta
     engineer: tuple[Operation, ...] = ()
+    created: str | None = None
 
     @field_validator("ttl")
     @classmethod
@@ -75,8 +41,50 @@ class View(Options):
             raise ValueError("ttl must be positive, such as 3d or P3D")
         return value
 
+    @model_validator(mode="after")
+    def _created_is_its_own_column(self) -> View:
+        if self.created in {TIME, *self.entity, *self.feature_names()}:
+            raise ValueError(
+                f"created: '{self.created}' is a key, a feature or the event time; name the column that says when a row became known"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> View:
+        names = self.feature_names()
+        for what, given, known in (
+            ("categories", self.categories, (*self.columns, *(n for op in self.engineer if isinstance(op, Join) for n in op.names()))),
+            *(("join on", op.on, (*self.entity, *self.categories)) for op in self.engineer if isinstance(op, Join)),
+        ):
+            wrong = [c for c in given if c not in known]
+            if wrong:
+                raise ValueError(f"{what}: {wrong} cannot be used there;{suggest(wrong[0], known)} Known: {list(known)}")
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"features {twice} are made twice")
+        return self
+
+    def definition(self) -> str:
+        """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
+        sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
+        return self.model_dump_json(exclude={"ttl", "table"}) + sources
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numeric columns that the source gives."""
+        return tuple(c for c in self.columns if c not in self.categories)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The categories that the source gives."""
+        return tuple(c for c in self.columns if c in self.categories)
+
+    def identity(self) -> tuple[str, ...]:
+        """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created column of a view that has one."""
+        return (*self.entity, TIME) if self.created is None else (*self.entity, TIME, self.created)
+
     def feature_names(self) -> tuple[str, ...]:
-        """Every column of the view beside its keys and ``event_timestamp``, in the order they are stored."""
+        """Every column of the view beside its identity, in the order they are stored."""
         return self.columns + tuple(name for op in self.engineer for name in op.names())
 
 

@@ -137,7 +137,7 @@ class FakeRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return True
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         return pd.DataFrame(columns=list(columns))
 
     def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from framework.engineering import engineer
+from framework.engineering import Tables, engineer
 from framework.fit import fit_pair
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
+from framework.interfaces.operations import Join
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import TIME, Schema
 from framework.interfaces.views import View
@@ -42,18 +43,33 @@ def with_absurd_future(panel: Panel, origin: np.datetime64, horizon: int) -> Pan
     return replace(panel, past=past, known=known)
 
 
-def assert_features_do_not_leak(view: View, rows: pd.DataFrame, frequency: Frequency, origin: np.datetime64) -> None:
-    """Engineer ``rows`` twice, the second time with absurd numbers after ``origin`` (UTC). Raises :class:`LeakError` naming the feature."""
+def assert_features_do_not_leak(
+    view: View, rows: pd.DataFrame, frequency: Frequency, origin: np.datetime64, tables: Tables | None = None
+) -> None:
+    """Engineer ``rows`` twice, the second time with absurd numbers after ``origin`` (UTC). Raises :class:`LeakError` naming the feature.
+
+    ``tables``: those that the view joins; what they hold after ``origin`` becomes absurd too.
+    """
     after = rows[TIME] > pd.Timestamp(origin, tz="UTC")
     if not after.any():
         raise ValueError(f"no row after {origin}: the check would prove nothing.")
-    numbers = [c for c in view.columns if c not in view.categories]
-    absurd = rows.assign(**{c: rows[c].astype(np.float64).mask(after, ABSURD) for c in numbers})
-    clean = rows.assign(**{c: rows[c].astype(np.float64) for c in numbers})
-    one, two = (engineer(view, table, frequency)[~after.to_numpy()] for table in (clean, absurd))
+    absurd = rows.assign(**{c: rows[c].astype(np.float64).mask(after, ABSURD) for c in view.numbers})
+    clean = rows.assign(**{c: rows[c].astype(np.float64) for c in view.numbers})
+    later = {name: _absurd_table(view, name, table, origin) for name, table in (tables or {}).items()}
+    given = ((clean, tables), (absurd, later))
+    one, two = (engineer(view, table, frequency, joined)[~after.to_numpy()] for table, joined in given)
     for name in view.feature_names():
         if not one[name].equals(two[name]):
             raise LeakError(f"feature '{name}': values at or before {origin} change with what comes after.")
+
+
+def _absurd_table(view: View, name: str, table: pd.DataFrame, origin: np.datetime64) -> pd.DataFrame:
+    for op in view.engineer:
+        if isinstance(op, Join) and op.table == name and op.time is not None:
+            after = pd.to_datetime(table[op.time], utc=True) > pd.Timestamp(origin, tz="UTC")
+            made = {c: table[c].mask(after, ABSURD) for c, n in zip(op.columns, op.names(), strict=True) if n not in view.categories}
+            table = table.assign(**made)
+    return table
 
 
 def assert_pair_does_not_leak(

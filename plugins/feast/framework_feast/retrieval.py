@@ -50,7 +50,7 @@ class FeastRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         owners = {feature: name for name, view in features.views.items() for feature in view.feature_names()}
         unknown = [c for c in columns if c not in owners]
         if unknown:

@@ -49,7 +49,7 @@ class FileRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         return join_views(features, self._read(features), columns)
 
     def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:

@@ -27,7 +27,7 @@ class PayloadRetrieval(RetrievalStrategy):
         """Never."""
         return False
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str]) -> pd.DataFrame:
+    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         """Raises :class:`ConfigError`: there is no store."""
         raise ConfigError("retrieval=payload has no rows to train on; train with retrieval=file or retrieval=feast.")
 

@@ -1,0 +1,57 @@
+"""Columns of another table joined to a view's rows at ingestion: by key alone, or by the newest row that was known at the step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.errors import DataError, suggest
+from framework.interfaces.operations import Join
+from framework.interfaces.values import TIME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: A name that no column of a table has.
+_ROW = "\x00row"
+
+
+def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where nothing matches.
+
+    ``rows``: the columns ``op.on`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal keys and times the last counts. Raises
+    :class:`~framework.errors.DataError` naming a missing column, a null time, or a key that a static table has twice.
+    """
+    import pandas as pd
+
+    needed = [*op.on, *op.columns, *([op.time] if op.time else [])]
+    missing = [c for c in needed if c not in table.columns]
+    if missing:
+        raise DataError(f"join of '{op.table}': no column {missing[0]!r};{suggest(missing[0], map(str, table.columns))}")
+    keys = list(op.on)
+    right = table[needed].assign(**{k: table[k].astype(str).astype(object) for k in keys})
+    left = rows[[*keys, TIME]].assign(**{k: rows[k].astype(str).astype(object) for k in keys}, **{_ROW: np.arange(len(rows))})
+    if op.time is None:
+        twice = right[right.duplicated(keys)]
+        if len(twice):
+            raise DataError(f"join of '{op.table}': two rows for {twice.iloc[0][keys].to_dict()}; a table with several needs time: COLUMN.")
+        return left.merge(right, how="left", on=keys)[list(op.columns)]
+    times = _times(op, right)
+    right = right.drop(columns=op.time).assign(**{TIME: times}).sort_values(TIME, kind="stable")
+    left[TIME] = pd.DatetimeIndex(pd.to_datetime(left[TIME], utc=True)).as_unit("us")
+    tolerance = None if op.ttl is None else pd.Timedelta(op.ttl)
+    found = pd.merge_asof(left.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance)
+    return found.sort_values(_ROW)[list(op.columns)]
+
+
+def _times(op: Join, right: pd.DataFrame) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    try:
+        times = pd.DatetimeIndex(pd.to_datetime(right[op.time], utc=True)).as_unit("us")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"join of '{op.table}': column '{op.time}' is not a time; cast it in the source.") from error
+    if times.hasnans:
+        raise DataError(f"join of '{op.table}': column '{op.time}' is null in {np.count_nonzero(times.isna())} rows; remove or date them.")
+    return times
