@@ -1,7 +1,8 @@
 # Everything a person or CI runs. Needs Python 3.11 or newer; the rest is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
+# Compiled once here: where Python may not write bytecode, every start would compile pandas, MLflow and Feast anew, for seconds.
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
 JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts lightgbm ray_tune statsforecast
