@@ -30,7 +30,7 @@ class RowStore(ABC):
 
     @abstractmethod
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Add ``rows``, all or none, and return how many were given, distinct. One with the identity of a stored or an earlier row replaces it."""
+        """Add ``rows``, all or none, and return how many distinct ones. One with the identity of a stored or an earlier row replaces it."""
 
     @abstractmethod
     def rows(self, name: str, view: View) -> int:
@@ -128,7 +128,7 @@ class OfflineStore(RowStore):
 
 
 def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
-    """The columns of the view, in order, in the types of a store. Raises :class:`DataError` naming one that is missing, null or no number."""
+    """The view's columns in the types of a store. Raises :class:`DataError` naming one that is missing, null or no number."""
     import pyarrow as pa
 
     features = view.feature_names()

@@ -81,7 +81,9 @@ class _Keys:
             starts[1:] |= codes[1:] != codes[:-1]
         first = np.flatnonzero(starts)
         offsets = np.concatenate([first, [rows.num_rows]]).astype(np.int64)
-        return cls(offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()})
+        return cls(
+            offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()}
+        )
 
     def places_in(self, other: _Keys) -> Rows:
         """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for none."""
