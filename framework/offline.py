@@ -1,4 +1,4 @@
-"""The offline store on local disk: Parquet, one file for each definition of a view. Shared by the strategies that keep rows here."""
+"""Where the rows of views are kept for training: the store's contract, and the store on local disk, Parquet."""
 
 from __future__ import annotations
 
@@ -6,33 +6,63 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import DataError
-from framework.interfaces.values import TIME
 from framework.interfaces.views import View
+from framework.versions import last_of_runs, newest_versions
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
-class OfflineStore:
-    """Rows of views below ``root``.
+class RowStore(ABC):
+    """Rows of views: entity keys (text), ``event_timestamp`` (UTC), the created column of a view that has one, numbers, categories (text).
 
-    A file has the view's entity keys (text), ``event_timestamp`` (microseconds, UTC), its numbers (float64) and categories
-    (text) in the order of ``View.feature_names``, sorted by key and time, no key and time twice. Its name carries a digest of how
-    the columns are made, so that rows made by an earlier definition are neither mixed in nor lost.
+    No ``View.identity`` twice. Rows belong to a definition: those that an earlier one made are neither mixed in nor lost.
     """
+
+    @abstractmethod
+    def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
+        """Add ``rows``, all or none, and return how many distinct ones. One with the identity of a stored or an earlier row replaces it."""
+
+    @abstractmethod
+    def rows(self, name: str, view: View) -> int:
+        """How many rows are stored."""
+
+    @abstractmethod
+    def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
+        """Every stored row, sorted by identity: its columns, then ``features``. Times are microseconds, UTC.
+
+        Raises :class:`DataError` when there are none or they cannot be read.
+        """
+
+    def read(self, name: str, view: View, known_at: datetime | None = None) -> pd.DataFrame:
+        """The newest version of each row (created at or before ``known_at``), every column of the view, sorted by identity."""
+        rows: pd.DataFrame = newest_versions(view, self.table(name, view, view.feature_names()), known_at).to_pandas()
+        return rows
+
+
+def digest_of(view: View) -> str:
+    """Of how the columns are made. The ttl is not part of it: it is applied when rows are read."""
+    return hashlib.sha256(view.definition().encode()).hexdigest()[:8]
+
+
+class OfflineStore(RowStore):
+    """One Parquet file below ``root`` for each definition of a view, sorted by identity; its name carries the definition's digest."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).resolve()
 
     def path(self, name: str, view: View) -> Path:
-        """The file of this view. The ttl is not part of its digest: it is applied when rows are read."""
-        return self.root / f"{name}-{hashlib.sha256(view.definition().encode()).hexdigest()[:8]}.parquet"
+        """The file of this view."""
+        return self.root / f"{name}-{digest_of(view)}.parquet"
 
     def stamp(self, name: str, view: View) -> tuple[int, int, int] | None:
         """Changes whenever the file is replaced; None when there is none."""
@@ -43,44 +73,36 @@ class OfflineStore:
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def rows(self, name: str, view: View) -> int:
-        """How many rows are stored."""
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
         return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
 
-    def read(self, name: str, view: View) -> pd.DataFrame:
-        """Every stored row. Raises :class:`DataError` when there are none or the file cannot be read."""
+    def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
         if not path.is_file():
             raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
+        texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
         try:
-            rows: pd.DataFrame = pq.read_table(path).to_pandas()
+            with pq.ParquetFile(path, read_dictionary=texts) as file:
+                return file.read(columns=[*view.identity(), *features])
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error
-        return rows
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Add ``rows``; one with the key and the time of a stored or an earlier row replaces it. Returns how many were given, distinct.
+        """The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns."""
+        import pyarrow as pa
 
-        The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns.
-        """
-        import pandas as pd
-
-        new = _typed(name, view, rows)
-        identity = [*view.entity, TIME]
-        new = new.drop_duplicates(identity, keep="last")
+        new = distinct(view, typed(name, view, rows))
         path = self.path(name, view)
         self.root.mkdir(parents=True, exist_ok=True)
         with self._alone(path):
-            held = [self.read(name, view)] if path.is_file() else []
-            merged = pd.concat([*held, new], ignore_index=True) if held else new
-            merged = merged.drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
-            self._replace(path, merged)
-        return len(new)
+            held = [self.table(name, view, view.feature_names()).cast(new.schema)] if path.is_file() else []
+            self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
+        return int(new.num_rows)
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
@@ -91,14 +113,13 @@ class OfflineStore:
                 left.unlink()
             yield
 
-    def _replace(self, path: Path, rows: pd.DataFrame) -> None:
-        import pyarrow as pa
+    def _replace(self, path: Path, rows: pa.Table) -> None:
         import pyarrow.parquet as pq
 
         temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("wb") as stream:
-                pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), stream, compression="zstd")
+                pq.write_table(rows, stream, compression="zstd")
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
@@ -106,31 +127,52 @@ class OfflineStore:
             temporary.unlink(missing_ok=True)
 
 
-def _typed(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
-    """The view's columns, in order, in the types of the store."""
-    import numpy as np
-    import pandas as pd
+def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
+    """The view's columns in the types of a store. Raises :class:`DataError` naming one that is missing, null or no number."""
+    import pyarrow as pa
 
     features = view.feature_names()
-    missing = [c for c in (*view.entity, TIME, *features) if c not in rows.columns]
+    missing = [c for c in (*view.identity(), *features) if c not in rows.columns]
     if missing:
         raise DataError(f"offline store: view '{name}': missing columns {missing}; the rows have {list(rows.columns)}.")
-    empty = [c for c in (*view.entity, TIME) if rows[c].isna().any()]
+    empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
-        raise DataError(f"offline store: view '{name}': null in {empty}; every row needs its keys and its time.")
-    columns: dict[str, object] = {key: rows[key].astype(str).astype(object).to_numpy() for key in view.entity}
-    columns[TIME] = pd.DatetimeIndex(pd.to_datetime(rows[TIME], utc=True)).as_unit("us")
+        raise DataError(f"offline store: view '{name}': null in {empty}; every row needs its keys and its times.")
+    columns: dict[str, Any] = {key: pa.array(rows[key].astype(str), pa.string()) for key in view.entity}
+    columns |= {time: _moments(rows[time]) for time in view.identity()[len(view.entity) :]}
     for feature in features:
-        if feature in view.categories:
-            columns[feature] = rows[feature].astype(object).where(rows[feature].isna(), rows[feature].astype(str)).to_numpy()
-            continue
-        try:
-            columns[feature] = rows[feature].to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"offline store: view '{name}': column '{feature}' is not numeric ({_line(error)}); list it under categories."
-            ) from error
-    return pd.DataFrame(columns)
+        columns[feature] = _texts(rows[feature]) if feature in view.categories else _numbers(name, rows[feature])
+    return pa.table(columns)
+
+
+def _moments(values: pd.Series[Any]) -> pa.Array:
+    import pandas as pd
+    import pyarrow as pa
+
+    return pa.array(pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us"), pa.timestamp("us", "UTC"))
+
+
+def _texts(values: pd.Series[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values.astype(object).where(values.isna(), values.astype(str)), pa.string(), from_pandas=True)
+
+
+def _numbers(name: str, values: pd.Series[Any]) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    try:
+        return pa.array(values.to_numpy(dtype=np.float64, na_value=np.nan), pa.float64(), from_pandas=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"offline store: view '{name}': column '{values.name}' is not numeric ({_line(error)}); list it under categories."
+        ) from error
+
+
+def distinct(view: View, rows: pa.Table) -> pa.Table:
+    """Sorted by identity; of rows with the same identity the last one given."""
+    return last_of_runs(rows.sort_by([(column, "ascending") for column in view.identity()]), view.identity())
 
 
 def _line(error: Exception) -> str:

@@ -14,23 +14,15 @@ from typing import Any
 from feast import Entity, FeatureStore, FeatureView, RepoConfig
 
 from framework.errors import ConfigError, DataError
-from framework.offline import OfflineStore
+from framework_feast.offline import offline_type
 
 #: It warns that serve_features_while_materializing does nothing for a file registry; the file registry of this version reads it.
 logging.getLogger("feast.repo_config").setLevel(logging.ERROR)
 
-#: The dask store drops a row whose feature is older than its ttl, joins rows of equal key and time, and takes the older value of a tie.
-_INEXACT = ("file", "dask")
-
 
 def open_store(content: Mapping[str, Any]) -> FeatureStore:
     """A store from the content of a feature_store.yaml. Raises :class:`ConfigError` for one whose answers would be wrong."""
-    offline = content.get("offline_store")
-    kind = offline.get("type") if isinstance(offline, Mapping) else offline
-    if kind is None or kind in _INEXACT:
-        raise ConfigError(
-            f"feature_store.offline_store.type: '{kind or 'dask, the default'}' loses rows in point-in-time joins; use duckdb."
-        )
+    offline_type(content)
     if not content.get("materialization", {}).get("pull_latest_features"):
         raise ConfigError(
             "feature_store.materialization.pull_latest_features: must be true; otherwise every row is written online, in any order, "
@@ -47,10 +39,10 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
     return store
 
 
-def apply(store: FeatureStore, objects: list[Entity | FeatureView], offline: OfflineStore) -> None:
+def apply(store: FeatureStore, objects: list[Entity | FeatureView], state: Path) -> None:
     """Register entities and views. One process at a time: the registry is a file that is read, changed and written back."""
-    offline.root.mkdir(parents=True, exist_ok=True)
-    with (offline.root / "feast-apply.lock").open("w") as lock:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "feast-apply.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with quiet(), failing("apply"):
             store.refresh_registry()  # what another process has registered stays

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from feast import FeatureStore
-from framework_feast import FeastOptions, retrieval
+from framework_feast import FeastOptions, store
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.errors import ConfigError, DataError
@@ -154,13 +154,13 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
     writer.materialize(FEATURES, None, None, print)
     opened: list[int] = []
 
-    def slow_open(store: dict[str, Any]) -> FeatureStore:
+    def slow_open(content: dict[str, Any]) -> FeatureStore:
         opened.append(threading.get_ident())
         time.sleep(0.3)
-        return original(store)
+        return original(content)
 
-    original = retrieval.open_store
-    monkeypatch.setattr(retrieval, "open_store", slow_open)
+    original = store.open_store
+    monkeypatch.setattr(store, "open_store", slow_open)
     server = make(tmp_path)
     assert not opened  # lazily
 
@@ -178,19 +178,20 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(("ttl", "possible"), [("P1DT12H", False), ("PT36H", False), ("PT1.5S", False), ("PT12H", True), ("P2D", True)])
-def test_a_ttl_that_the_join_cannot_express_is_refused_before_any_write(tmp_path: Path, ttl: str, possible: bool) -> None:
+def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(tmp_path: Path, ttl: str, possible: bool) -> None:
     body = FEATURES.model_dump()
     body["views"]["area"]["ttl"] = ttl
     features, strategy = FeatureSet.model_validate(body), make(tmp_path)
-    if not possible:
-        with pytest.raises(ConfigError, match=r"features\.views\.area\.ttl"):
-            strategy.ingest(features, "sales", days("a", "y", 0))
-        assert not (tmp_path / "offline").exists()
-        return
     strategy.ingest(features, "sales", days("a", "y", 0, 1, 2, 3))
     strategy.ingest(features, "area", days("a", "size", 0))
-    fresh = 1 + features.views["area"].ttl.days
-    assert strategy.training_rows(features, ["size"])["size"].notna().sum() == fresh
+    joined = strategy.training_rows(features, ["size"])
+    assert joined["size"].notna().sum() == 1 + features.views["area"].ttl.days
+    reference = FeastRetrieval(strategy.options.model_copy(update={"join": "feast"}))
+    if possible:
+        pd.testing.assert_frame_equal(reference.training_rows(features, ["size"]), joined)
+        return
+    with pytest.raises(ConfigError, match=r"features\.views\.area\.ttl"):
+        reference.training_rows(features, ["size"])
 
 
 def test_a_store_without_the_views_says_what_comes_first(tmp_path: Path) -> None:

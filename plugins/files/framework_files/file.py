@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from framework.frequency import Frequency
 from framework.freshness import absent_origin, check_context
@@ -20,7 +21,8 @@ from framework.interfaces.values import MISSING_FEATURE, TIME, Context, Schema, 
 from framework.interfaces.views import FeatureSet, View
 from framework.offline import OfflineStore
 from framework.panel import Panel, panel_from_rows
-from framework_files.join import join_views
+from framework.point_in_time import join_tables, joined_rows
+from framework.versions import moments, newest_versions
 
 _NAT = np.datetime64("NaT", "us")
 Stored = dict[tuple[str, ...], Times]
@@ -50,7 +52,7 @@ class FileRetrieval(RetrievalStrategy):
         return all(self._store.rows(name, view) for name, view in features.views.items())
 
     def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
-        return join_views(features, self._read(features), columns)
+        return joined_rows(features, self._store, columns, known_at)
 
     def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
         """Nothing to do: serving reads the rows that training reads."""
@@ -75,9 +77,6 @@ class FileRetrieval(RetrievalStrategy):
         }
         return check_context(features, schema, context, held)
 
-    def _read(self, features: FeatureSet) -> dict[str, pd.DataFrame]:
-        return {name: self._store.read(name, view) for name, view in features.views.items()}
-
     def _load(self, features: FeatureSet, schema: Schema) -> _Loaded:
         """The joined rows of this schema, from memory while no file has changed."""
         with self._lock:
@@ -89,10 +88,12 @@ class FileRetrieval(RetrievalStrategy):
             return self._loaded[key]
 
     def _join(self, features: FeatureSet, schema: Schema) -> _Loaded:
-        tables = self._read(features)
+        tables = {
+            name: newest_versions(view, self._store.table(name, view, view.feature_names()), None) for name, view in features.views.items()
+        }
         categories = schema.static[len(schema.entity_keys) :]
         panel = panel_from_rows(
-            join_views(features, tables, [*schema.past, *schema.known, *categories]),
+            join_tables(features, tables, [*schema.past, *schema.known, *categories]),
             entity_keys=schema.entity_keys,
             past=schema.past,
             known=schema.known,
@@ -103,10 +104,10 @@ class FileRetrieval(RetrievalStrategy):
         return _Loaded(panel, {name: _times(features.views[name].entity, table) for name, table in tables.items()})
 
 
-def _times(keys: tuple[str, ...], table: pd.DataFrame) -> Stored:
+def _times(keys: tuple[str, ...], table: pa.Table) -> Stored:
     """The times of each key; the store keeps rows sorted by key and time."""
-    times = table[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
-    texts = table[list(keys)].to_numpy(dtype=object)
+    times = moments(table[TIME])
+    texts = table.select(keys).to_pandas().to_numpy(dtype=object)
     starts = [0, *(np.flatnonzero(np.any(texts[1:] != texts[:-1], axis=1)) + 1)]
     return {tuple(texts[start]): times[start:stop] for start, stop in pairwise([*starts, len(times)])}
 

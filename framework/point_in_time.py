@@ -1,0 +1,139 @@
+"""The point-in-time join: for every row of the primary view, the newest row of each other view that was known and fresh then.
+
+Rows come sorted by key and time, as every :class:`framework.offline.RowStore` gives them, so nothing is sorted again: a view's rows
+are numbered by key and step, and one binary search a row finds its match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from framework.errors import DataError, suggest
+from framework.interfaces.values import TIME, Times
+from framework.interfaces.views import FeatureSet, View
+from framework.interfaces.windows import Rows
+from framework.offline import RowStore
+from framework.versions import coded, moments, newest_versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def joined_rows(features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
+    """Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and time, from the rows of ``store``.
+
+    A row at the very time counts as known, one exactly as old as the ttl as fresh. Null where a view has no such row.
+    Of several versions of a row the newest counts, with ``known_at`` the newest created at or before it. Raises
+    :class:`DataError` for a column of no view and for a view without rows.
+    """
+    unknown = [c for c in columns if c not in features.feature_names()]
+    if unknown:
+        raise DataError(f"features: {unknown} are in no view;{suggest(unknown[0], features.feature_names())}")
+    wanted = {name: [c for c in columns if c in view.feature_names()] for name, view in features.views.items()}
+    tables = {
+        name: newest_versions(view, store.table(name, view, wanted[name]), known_at)
+        for name, view in features.views.items()
+        if wanted[name] or name == features.primary
+    }
+    return join_tables(features, tables, columns)
+
+
+def join_tables(features: FeatureSet, tables: Mapping[str, pa.Table], columns: Sequence[str]) -> pd.DataFrame:
+    """As :func:`joined_rows`, from one row for each key and time of every view that is needed."""
+    import pandas as pd
+
+    primary = tables[features.primary]
+    series = _Keys.of(primary, features.entity_keys)
+    times = moments(primary[TIME])
+    places: dict[str, tuple[Rows, np.ndarray] | None] = {
+        name: None if name == features.primary else _match(features.views[name], series, times, table) for name, table in tables.items()
+    }
+    made: dict[str, Any] = {key: _objects(primary[key]) for key in features.entity_keys}
+    made[TIME] = pd.DatetimeIndex(times).tz_localize("UTC")
+    owners = {c: name for name, table in tables.items() for c in table.column_names if c in features.views[name].feature_names()}
+    for column in columns:
+        values = tables[owners[column]][column]
+        text = column in features.views[owners[column]].categories
+        made[column] = _taken(_objects(values) if text else _floats(values), places[owners[column]], None if text else np.nan)
+    return pd.DataFrame(made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The runs of equal keys in a sorted table."""
+
+    offsets: Rows  # [runs + 1]
+    codes: dict[str, Rows]  # [runs], places in ``values``
+    values: dict[str, Any]  # the distinct texts of each key column
+
+    @classmethod
+    def of(cls, rows: pa.Table, keys: Sequence[str]) -> _Keys:
+        columns = {key: coded(rows[key]) for key in keys}
+        starts = np.zeros(rows.num_rows, dtype=bool)
+        starts[:1] = True
+        for codes, _ in columns.values():
+            starts[1:] |= codes[1:] != codes[:-1]
+        first = np.flatnonzero(starts)
+        offsets = np.concatenate([first, [rows.num_rows]]).astype(np.int64)
+        return cls(
+            offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()}
+        )
+
+    def places_in(self, other: _Keys) -> Rows:
+        """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for none."""
+        import pyarrow.compute as pc
+
+        mine, theirs = np.zeros(len(self.offsets) - 1, np.int64), np.zeros(len(other.offsets) - 1, np.int64)
+        absent = np.zeros(len(mine), dtype=bool)
+        for key, values in other.values.items():
+            found = pc.index_in(self.values[key], value_set=values).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            own = found[self.codes[key]]
+            absent |= own < 0
+            _, both = np.unique(np.concatenate([mine * len(values) + own, theirs * len(values) + other.codes[key]]), return_inverse=True)
+            mine, theirs = both[: len(mine)].astype(np.int64), both[len(mine) :].astype(np.int64)
+        order = np.argsort(theirs, kind="stable")
+        place = np.minimum(np.searchsorted(theirs[order], mine), max(len(order) - 1, 0))
+        hit = (theirs[order][place] == mine) & ~absent if len(order) else np.zeros(len(mine), dtype=bool)
+        return np.where(hit, order[place] if len(order) else -1, -1)
+
+
+def _match(view: View, series: _Keys, times: Times, rows: pa.Table) -> tuple[Rows, np.ndarray]:
+    """For each primary row, the row of ``rows`` that describes it, and whether there is one."""
+    groups = _Keys.of(rows, view.entity)
+    held = moments(rows[TIME])
+    if not len(held):
+        return np.zeros(len(times), np.int64), np.zeros(len(times), dtype=bool)
+    group = np.repeat(series.places_in(groups), np.diff(series.offsets))
+    steps = np.unique(held)
+    width = len(steps) + 1
+    stored = np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width + np.searchsorted(steps, held) + 1
+    place = np.searchsorted(stored, group * width + np.searchsorted(steps, times, side="right"), side="right") - 1
+    known = (group >= 0) & (place >= groups.offsets[group])
+    place[~known] = 0
+    return place, known & (times - held[place] <= np.timedelta64(view.ttl, "us"))
+
+
+def _taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
+    if match is None:
+        return values
+    place, known = match
+    if not len(values):
+        return np.full(len(place), null, dtype=values.dtype)
+    taken = values[place]
+    taken[~known] = null
+    return taken
+
+
+def _objects(column: pa.ChunkedArray) -> np.ndarray:
+    codes, values = coded(column)
+    return np.array([*values.to_pylist(), None], dtype=object)[codes]  # -1 takes the last
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(column.to_numpy(), dtype=np.float64)
