@@ -46,10 +46,11 @@ class Project:
 
     directory: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(TOY), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, "PYTHONPATH": str(TOY), "OMP_NUM_THREADS": "1", **self.variables}
 
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "framework", *overrides]

@@ -52,17 +52,54 @@ def test_a_search_leaves_a_pair_an_experiment_a_table_and_plots(project: Any) ->
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> None:
-    project.search_space("model.fault: {choice: [none, nan, raise, hang, die, threads]}")
+    project.search_space("model.fault: {choice: [none, nan, raise, hang, die, threads, memory]}")
     limits = ("tuner.cpus_per_trial=2", "tuner.trial_seconds=4", "tuner.retries=0", "tune.trials=null", "tune.seconds=200")
     result = project.run(*TUNE, "tuner.search=grid", *limits)
     errors = {trial["values"]["model.fault"]: trial["error"] for trial in project.trials()}
-    assert result["trials"] | {"table": ""} == {"count": 6, "done": 1, "stopped": 0, "failed": 5, "table": ""}
+    assert result["trials"] | {"table": ""} == {"count": 7, "done": 1, "stopped": 0, "failed": 6, "table": ""}
     assert result["best"]["params"] == {"model.fault": "none"}
     assert "not finite" in errors["nan"]
     assert errors["raise"] == "ValueError: the toy broke"
     assert "time-out: more than 4 s" in errors["hang"]
     assert errors["threads"] == "ValueError: 2 threads"  # those of the trial, though the environment says 1
+    assert errors["memory"].startswith("ArrayMemoryError" if "Array" in errors["memory"] else "MemoryError")
     assert errors["die"].startswith("worker lost")
+
+
+def test_a_trial_that_eats_the_memory_of_its_node_is_ended_and_recorded(project: Any) -> None:
+    """Ray's own watch over the node's memory, set to what is used now and 4 GiB more."""
+    project.search_space("model.fault: {choice: [eat, none]}")
+    memory = psutil.virtual_memory()
+    limit = (memory.total - memory.available + 4 * 2**30) / memory.total
+    project.variables |= {"RAY_memory_usage_threshold": f"{limit:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
+    result = project.run(*TUNE, "tuner.search=grid", "tuner.cpus_per_trial=2", "tuner.retries=0", "tune.trials=null", "tune.seconds=200")
+    eaten, good = sorted(project.trials(), key=lambda trial: trial["number"])
+    assert (eaten["status"], good["status"]) == ("failed", "done")
+    assert eaten["error"].startswith("worker lost")
+    assert "memory" in eaten["error"]
+    assert result["best"]["params"] == {"model.fault": "none"}
+
+
+def test_asha_ends_a_hopeless_trial_after_its_first_fold(project: Any) -> None:
+    """One at a time, the best first, so that each later one is judged by it."""
+    project.search_space("model.level: {choice: [10.5, 15, 16, 17, 18]}")
+    one = ("tuner.search=grid", "tuner.cpus_per_trial=2", "tuner.reduction_factor=2", "tune.trials=null", "tune.seconds=200")
+    result = project.run(*TUNE, *one, "backtest.folds=4")
+    trials = sorted(project.trials(), key=lambda trial: trial["number"])
+    assert [trial["status"] for trial in trials] == ["done", "stopped", "stopped", "stopped", "stopped"]
+    assert [len(trial["folds"]) for trial in trials] == [4, 1, 1, 1, 1]
+    assert all(trial["value"] is None for trial in trials[1:])
+    assert result["best"]["params"] == {"model.level": 10.5}
+
+
+def test_sigterm_ends_a_search_as_ctrl_c_does(project: Any) -> None:
+    process = project.start(*TUNE, *SLOW, "tune.trials=500")
+    wait_for(lambda: len(project.trials()) >= 2)
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors[-2000:]
+    assert '"interrupted": true' in out.splitlines()[-1]
+    assert {trial["status"] for trial in project.trials()} == {"done"}
 
 
 def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: Any) -> None:

@@ -31,6 +31,14 @@ class ToyModel(Model):
             time.sleep(600)
         if o.fault == "die":
             os._exit(9)
+        if o.fault == "memory":
+            np.ones(2**50)
+        if o.fault == "eat":
+            eaten = []
+            for _ in range(80):
+                eaten.append(np.ones(100 * 2**20 // 8))
+                time.sleep(0.1)
+            time.sleep(60)
         if o.fault == "nan":
             self.level = float("nan")
 

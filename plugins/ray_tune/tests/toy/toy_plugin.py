@@ -9,13 +9,13 @@ from framework.interfaces.options import Options
 
 
 class ToyOptions(Options):
-    """It forecasts ``level + bonus``. ``seconds`` of one core a fit; ``fault``: what goes wrong in it."""
+    """It forecasts ``level + bonus``. ``seconds`` of one core a fit; ``fault``: what goes wrong in it (``eat``: it fills 8 GiB)."""
 
     level: float = 0.0
     bonus: float = 0.0
     kind: Literal["plain", "bonus"] = "plain"
     seconds: float = 0.0
-    fault: Literal["none", "nan", "raise", "hang", "die", "threads"] = "none"
+    fault: Literal["none", "nan", "raise", "hang", "die", "threads", "memory", "eat"] = "none"
 
 
 @hookimpl
