@@ -196,13 +196,13 @@ def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: i
     return Context(np.full(n, origin, "M8[us]"), past, known, static, [OK] * n, [None] * n)
 
 
-def make_pair(schema: Schema | None = None, windows: int = 4) -> tuple[Pair, Golden]:
-    """A pair of fakes and its golden batch of ``windows`` windows."""
+def make_pair(schema: Schema | None = None, windows: int = 4, shift: float = 0.0) -> tuple[Pair, Golden]:
+    """A pair of fakes and its golden batch of ``windows`` windows. Pairs of another ``shift`` give other forecasts."""
     schema = schema or make_schema()
     static = np.array([[f"{name}-{i}" for name in schema.static] for i in range(windows)], dtype=object)
     context = make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=7)
     preprocessor, model = FakePreprocessor(Options()), FakeModel(Options())
-    preprocessor.centre(np.linspace(1, 2, len(schema.past)), np.linspace(0, 1, len(schema.known)), schema)
+    preprocessor.centre(np.linspace(1, 2, len(schema.past)) + shift, np.linspace(0, 1, len(schema.known)), schema)
     model.shape(schema)
     pair = Pair(schema, preprocessor, model)
     return pair, Golden(context, pair.forecast(context).values, 1e-6)
