@@ -70,7 +70,7 @@ class Deployment:
         if limit is not None and limit < schema.context_length:
             raise ConfigError(
                 f"retrieval={self.retrieval} gives {limit} steps of history, the pair '{schema.name}' needs {schema.context_length}; "
-                "choose another retrieval, such as retrieval=payload."
+                "raise retrieval.window where there is that option, and materialize, or choose another, such as retrieval=payload."
             )
         keys = self.features.entity_keys
         lacking = sorted({*schema.past, *schema.known, *schema.static} - {*self.features.feature_names(), *keys})

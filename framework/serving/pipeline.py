@@ -135,6 +135,7 @@ class Pipeline:
             status,
             detail,
             self.pair.intervals(values, context.static, context.levels),
+            context.freshness,
         )
 
     def _attempt(self, context: Context) -> tuple[Float64, dict[int, str]]:
