@@ -33,6 +33,13 @@ class RetrievalStrategy(ABC):
         """
 
     @abstractmethod
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What ``ingest`` has stored of a view, every version: ``View.identity`` and features, sorted by it; empty when there is none.
+
+        ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges new rows with them.
+        """
+
+    @abstractmethod
     def has_rows(self, features: FeatureSet) -> bool:
         """Whether every view has rows for training."""
 

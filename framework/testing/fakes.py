@@ -134,6 +134,9 @@ class FakeRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return len(rows)
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return pd.DataFrame(columns=[*features.views[view].identity(), *features.views[view].feature_names()])
+
     def has_rows(self, features: FeatureSet) -> bool:
         return True
 

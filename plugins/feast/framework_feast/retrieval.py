@@ -55,6 +55,9 @@ class FeastRetrieval(RetrievalStrategy):
         self._apply(store, features)
         return stored
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return self._offline.series(view, features.views[view], series)
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 

@@ -48,6 +48,9 @@ class FileRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.write(view, features.views[view], rows)
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return self._store.series(view, features.views[view], series)
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())
 

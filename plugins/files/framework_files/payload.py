@@ -22,6 +22,10 @@ class PayloadRetrieval(RetrievalStrategy):
         """Raises :class:`ConfigError`: there is no store."""
         raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Raises :class:`ConfigError`: there is no store."""
+        raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
+
     def has_rows(self, features: FeatureSet) -> bool:
         """Never."""
         return False
