@@ -48,9 +48,8 @@ class RowStore(ABC):
         rows: pd.DataFrame = newest_versions(view, self.table(name, view, view.feature_names()), known_at).to_pandas()
         return rows
 
-
     def series(self, name: str, view: View, series: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity; empty when there are none."""
+        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity, or nothing."""
         import pandas as pd
         import pyarrow.compute as pc
 
@@ -58,10 +57,10 @@ class RowStore(ABC):
         if not self.rows(name, view):
             return pd.DataFrame(columns=[*view.identity(), *features])
         table = self.table(name, view, features)
-        if series is None:
-            return _plain(table).to_pandas()
-        table = table.filter(pc.is_in(_plain(table.select(keys[:1]))[0], _texts(series[keys[0]].drop_duplicates())))
-        return _plain(table).to_pandas().merge(series[keys].drop_duplicates(), on=keys)
+        if series is not None:
+            table = table.filter(pc.is_in(_plain(table.select(keys[:1]))[0], _texts(series[keys[0]].drop_duplicates())))
+        rows: pd.DataFrame = _plain(table).to_pandas()
+        return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
 
 
 def digest_of(view: View) -> str:
