@@ -4,7 +4,7 @@ ours      framework's server
 bare      the barest server that does the same numeric work: starlette, orjson, numpy transform, inplace_predict; nothing is checked
 mlflow    mlflow models serve on the model half alone: the features are in the request already, so it has less to do
 
-    python benchmarks/serving_one_row.py [--rounds 5] [--requests 2000]
+    python benchmarks/serving_one_row.py [--rounds 5] [--requests 2000] [--no-mlflow]
 
 The pair has the shape of xgb_daily: 25 past columns, 2 targets, 7 steps, 2 quantiles, a calendar with holidays, 100
 rounds. Every answer must have the status 200. Rounds are interleaved, the figures are medians over the rounds; p99 in milliseconds.
@@ -96,14 +96,32 @@ def train(directory: Path) -> tuple[Pair, Golden]:
     return pair, golden
 
 
+class OnePair:
+    """The parts of a deployment: the pair in the folder, no feature store."""
+
+    max_context_length = 0
+
+    def __init__(self, directory: Path) -> None:
+        self.plugins = load_plugins()
+        self.proven = ProvenPair(VERSION, directory / "preprocessor", directory / "model", "")
+
+    def make(self, group: str) -> Any:
+        return self
+
+    def resolve(self, name: str, reference: str) -> PairVersion:
+        return self.proven.version
+
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        return self.proven
+
+
 def serve_ours(directory: Path, port: int) -> None:
-    plugins = load_plugins()
-    proven = ProvenPair(VERSION, directory / "preprocessor", directory / "model", "")
-    loaded = open_proven(proven, plugins)
+    parts = OnePair(directory)
     view = View(entity=("airport", "carrier"), columns=PAST, ttl=timedelta(days=1))
     features = FeatureSet(primary="daily", views={"daily": view})
-    backend = plugins.load("serving", "fastapi")(plugins.find("serving", "fastapi").options(port=port))
-    backend.serve(Deployment(loaded.pair, loaded.golden, proven, "production", features, None, lambda _: None))
+    backend = parts.plugins.load("serving", "fastapi")(parts.plugins.find("serving", "fastapi").options(port=port))
+    deployment = Deployment(parts, "benchmark", "production", features, "payload", directory / "state")
+    backend.serve(deployment, lambda *_: None)
 
 
 def serve_bare(directory: Path, port: int) -> None:
@@ -256,7 +274,7 @@ def measure(port: int, path: str, body: Path, requests: int) -> dict[str, float]
     return result
 
 
-def compare(rounds: int, requests: int) -> None:
+def compare(rounds: int, requests: int, with_mlflow: bool) -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         work = Path(name)
         pair, golden = train(work)
@@ -272,10 +290,12 @@ def compare(rounds: int, requests: int) -> None:
             port = free_port()
             start(server, [sys.executable, __file__, "--serve", server, str(work), str(port)], port, "/predict", one_row, requests, {})
         try:
-            env, features = register_with_mlflow(work, pair, golden, work)
+            found = register_with_mlflow(work, pair, golden, work) if with_mlflow else None
         except NotInstalledError as error:
             print(f"mlflow models serve is left out: {error}", file=sys.stderr)
-        else:
+            found = None
+        if found is not None:
+            env, features = found
             port = free_port()
             mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/benchmark_model/1", "--env-manager", "local"]
             start("mlflow", [*mlflow, "-w", "1", "-p", str(port)], port, "/invocations", features, max(50, requests // 10), env)
@@ -305,6 +325,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--no-mlflow", action="store_true", help="leave mlflow models serve out")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -315,7 +336,7 @@ def main() -> None:
         print(json.dumps(asyncio.run(load(int(port), path, Path(body).read_bytes(), int(requests)))))
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped too
-        compare(given.rounds, given.requests)
+        compare(given.rounds, given.requests, not given.no_mlflow)
 
 
 if __name__ == "__main__":

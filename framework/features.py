@@ -79,7 +79,8 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
     if limit is not None and context_length > limit:
         raise ConfigError(
             f"model={config.component('model').name} needs {context_length} steps of history, "
-            f"retrieval={config.component('retrieval').name} gives {limit}; choose retrieval=file or another model."
+            f"retrieval={config.component('retrieval').name} gives {limit}; "
+            "raise retrieval.window where there is that option, or choose retrieval=file or another model."
         )
     nulls = np.flatnonzero(np.isnan(panel.past).any(axis=0))
     return Schema(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from framework.errors import ConfigError
 from framework.interfaces.values import Times
@@ -39,6 +40,14 @@ class Frequency:
         months = np.asarray(times, "M8[M]")
         within = np.asarray(times, "M8[us]") - months.astype("M8[us]")
         return np.asarray((months + steps * self.months).astype("M8[us]") + within)
+
+    def steps_between(self, first: Times, last: Times) -> npt.NDArray[np.int64]:
+        """Whole steps from ``first`` to ``last``, rounded down; negative where ``last`` is earlier."""
+        if self.seconds:
+            steps = (np.asarray(last, "M8[us]") - np.asarray(first, "M8[us]")) // np.timedelta64(self.seconds * 1_000_000, "us")
+        else:
+            steps = (np.asarray(last).astype("M8[M]") - np.asarray(first).astype("M8[M]")).astype(np.int64) // self.months
+        return np.asarray(steps, dtype=np.int64)
 
     def after(self, origins: Times, horizon: int) -> Times:
         """``[n] -> [n, horizon]``: the steps that follow each origin."""

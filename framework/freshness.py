@@ -3,66 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from framework.interfaces.values import MISSING_FEATURE, OK, STALE, Context, Schema, Times
+from framework.interfaces.values import MISSING_FEATURE, OK, STALE, Context, Flags, Freshness, Schema, Times
 from framework.interfaces.views import FeatureSet, View
 
 
-def check_context(features: FeatureSet, schema: Schema, context: Context, held: Mapping[str, Times]) -> Context:
-    """``context`` with the status of each ``ok`` window that must not be forecast from, and why.
+def utc_now() -> np.datetime64:
+    """The clock, ``datetime64[us]``."""
+    return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
 
-    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none. ``stale``: that row is older than the
-    view's ttl. ``missing_feature``: it is later than the origin, or a value that was never null in training is null.
+
+def check_context(
+    features: FeatureSet, schema: Schema, context: Context, held: Mapping[str, Times], now: np.datetime64 | None = None
+) -> Context:
+    """``context`` with its freshness, and the status of each ``ok`` window that must not be forecast from, and why.
+
+    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none. ``now``: the clock, where the origins are
+    the newest rows and not what a request asked for. ``stale``, unless ``features.stale`` is ``flag``: that row is older than the
+    view's ttl at the origin, or the origin itself older than ``features.max_age`` by the clock. ``missing_feature``: the row is later
+    than the origin, or a value that was never null in training is null.
     """
     status, detail = list(context.status), list(context.detail)
+    open_ = np.array([word == OK for word in status], dtype=np.bool_)
+    freshness = Freshness({}, {})
     for name, view in features.views.items():
-        owned = set(view.feature_names())
+        owned, times = set(view.feature_names()), held[name]
         if owned.isdisjoint((*schema.past, *schema.static)):
             continue
+        limit = features.max_age if name == features.primary and now is not None else None
+        stale = _older(context.origins, times, view.ttl)
+        if now is not None and limit is not None:
+            stale |= _older(now, context.origins, limit)
+        freshness.times[name], freshness.stale[name] = times, stale
+        categories = sorted(set(view.categories) & set(schema.static))
         needed = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
-        null = np.isnan(context.past[:, :, needed]).sum(axis=1) > 0  # [n, needed]
-        for j in (j for j, s in enumerate(status) if s == OK):
-            found = _row_problem(name, view, schema, context.origins[j], held[name][j])
-            if found is None and null[j].any():
-                found = _null(name, schema, context, needed[int(null[j].argmax())], j)
-            if found is not None:
-                status[j], detail[j] = found
-    for j in (j for j, s in enumerate(status) if s == OK):
-        gone = [c for i, c in enumerate(schema.known) if np.isnan(context.known[j, :, i]).any()]
-        if gone:
+        null: Flags = np.asarray(np.isnan(context.past[:, :, needed]).any(axis=1))  # [n, needed]
+        problem: Flags = np.asarray((times > context.origins) | null.any(axis=1))
+        if categories:
+            problem |= np.isnat(times)
+        if features.stale == "refuse":
+            problem |= stale
+        for j in np.flatnonzero(problem & open_).tolist():
+            found = _row_problem(name, view, categories, context.origins[j], times[j], bool(stale[j]) and features.stale == "refuse", limit)
+            status[j], detail[j] = found or _null(name, schema, context, needed[int(null[j].argmax())], j)
+        open_ &= ~problem
+    if schema.known:
+        unknown = np.asarray(np.isnan(context.known).any(axis=1)).any(axis=1)
+        for j in np.flatnonzero(open_ & unknown).tolist():
+            gone = [c for i, c in enumerate(schema.known) if np.isnan(context.known[j, :, i]).any()]
             status[j], detail[j] = (
                 MISSING_FEATURE,
                 f"known-in-advance columns {gone} are not stored for the {schema.horizon} steps after the origin",
             )
-    return Context(context.origins, context.past, context.known, context.static, status, detail)
+    return replace(context, status=status, detail=detail, freshness=freshness)
 
 
 def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
     """Status and detail of a window asked for ``at`` when the primary view's nearest row is ``held``."""
-    if at > held and _age(at, held) > _ttl(view):
+    if at > held and _older(at, held, view.ttl):
         return STALE, f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}"
     return MISSING_FEATURE, f"view '{name}': no row at {at}; the store holds {held}"
 
 
-def _age(origin: np.datetime64, held: np.datetime64) -> np.timedelta64:
-    return np.timedelta64(origin - held, "us")
+def _older(origins: Times | np.datetime64, held: Times | np.datetime64, limit: timedelta) -> Flags:
+    """False where there is no row."""
+    return np.asarray((origins - held) > np.timedelta64(limit, "us"))
 
 
-def _ttl(view: View) -> np.timedelta64:
-    return np.timedelta64(view.ttl, "us")
-
-
-def _row_problem(name: str, view: View, schema: Schema, origin: np.datetime64, held: np.datetime64) -> tuple[str, str] | None:
+def _row_problem(
+    name: str, view: View, categories: list[str], origin: np.datetime64, held: np.datetime64, stale: bool, limit: timedelta | None
+) -> tuple[str, str] | None:
     if np.isnat(held):
-        categories = sorted(set(view.categories) & set(schema.static))
         return (MISSING_FEATURE, f"view '{name}': no row up to {origin}, so no {categories}") if categories else None
     if held > origin:
         return MISSING_FEATURE, f"view '{name}': the store holds {held}, which is after the origin {origin}"
-    if _age(origin, held) > _ttl(view):
+    if not stale:
+        return None
+    if _older(origin, held, view.ttl):
         return STALE, f"view '{name}': the newest row is of {held}, older at the origin {origin} than its ttl of {view.ttl}"
-    return None
+    return STALE, f"view '{name}': the newest row is of {held}, older by the clock than features.max_age of {limit}"
 
 
 def _null(name: str, schema: Schema, context: Context, column: int, j: int) -> tuple[str, str]:

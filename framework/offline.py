@@ -48,6 +48,20 @@ class RowStore(ABC):
         rows: pd.DataFrame = newest_versions(view, self.table(name, view, view.feature_names()), known_at).to_pandas()
         return rows
 
+    def series(self, name: str, view: View, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity, or nothing."""
+        import pandas as pd
+        import pyarrow.compute as pc
+
+        features, keys = view.feature_names(), list(view.entity)
+        if not self.rows(name, view):
+            return pd.DataFrame(columns=[*view.identity(), *features])
+        table = self.table(name, view, features)
+        if series is not None:
+            table = table.filter(pc.is_in(_plain(table.select(keys[:1]))[0], _texts(series[keys[0]].drop_duplicates())))
+        rows: pd.DataFrame = _plain(table).to_pandas()
+        return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
+
 
 def digest_of(view: View) -> str:
     """Of how the columns are made. The ttl is not part of it: it is applied when rows are read."""
@@ -168,6 +182,14 @@ def _numbers(name: str, values: pd.Series[Any]) -> pa.Array:
         raise DataError(
             f"offline store: view '{name}': column '{values.name}' is not numeric ({_line(error)}); list it under categories."
         ) from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """With texts as texts where they are codes of a dictionary."""
+    import pyarrow as pa
+
+    fields = [field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def distinct(view: View, rows: pa.Table) -> pa.Table:

@@ -99,6 +99,7 @@ class Pair:
             context.status,
             context.detail,
             self.intervals(values, context.static, context.levels),
+            context.freshness,
         )
 
     def check_levels(self, levels: Sequence[float]) -> None:

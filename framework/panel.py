@@ -226,11 +226,7 @@ def _grid(
     place = np.arange(len(times)) - np.repeat(offsets[:-1], counts)
     if bool((frequency.shift(origin, place) == times).all()):
         return None, counts
-    if frequency.seconds:
-        place = (times - origin) // np.timedelta64(frequency.seconds * 1_000_000, "us")
-    else:
-        place = (times.astype("M8[M]") - origin.astype("M8[M]")).astype(np.int64) // frequency.months
-    place = place.astype(np.int64)
+    place = frequency.steps_between(origin, times)
     off = frequency.shift(origin, place) != times
     if off.any():
         row = int(np.flatnonzero(off)[0])

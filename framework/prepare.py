@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import fcntl
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
-from framework.engineering import engineer
 from framework.features import Features, parse_time
-from framework.frequency import Frequency
+from framework.ingestion import Ingestion
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.source import Source
-from framework.interfaces.views import View
-from framework.panel import panel_from_rows
 from framework.run import Run
 
 
 def ingest(run: Run) -> dict[str, Any]:
-    """Every view is read and checked before the first one is stored."""
+    """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM, SIGINT)."""
+    with _told_to_stop() as stop:
+        return _ingest(run, stop, follow=True)
+
+
+def _ingest(run: Run, stop: Event, *, follow: bool) -> dict[str, Any]:
     source: Source = run.make("source")
-    features = Features(run.config, run.make("retrieval"))
-    finished = {name: _rows(run, source, name, view) for name, view in run.config.features.views.items()}
-    stored = {}
-    for name, rows in finished.items():
-        stored[name] = features.strategy.ingest(run.config.features, name, rows)
-        run.say(f"ingest: {name}: {stored[name]:,} rows, {len(rows.columns)} columns")
-    run.record.facts["source"] = source.fingerprint()
+    ingestion = Ingestion(run, source, run.make("retrieval"))
+    try:
+        ingestion.once(stop)
+        while follow and source.poll is not None and not stop.wait(source.poll):
+            ingestion.once(stop)
+        run.record.facts["source"] = source.fingerprint()
+    finally:
+        source.close()
+    stored = {name: count.stored for name, count in ingestion.counts.items()}
     run.record.facts["ingested_rows"] = stored
-    return {"rows": stored}
+    return {"rows": stored, "read": {name: count.read for name, count in ingestion.counts.items()}}
 
 
-def _rows(run: Run, source: Source, name: str, view: View) -> Any:
-    frequency = Frequency.parse(run.config.panel.frequency)
-    panel = panel_from_rows(
-        source.read(view.table or name),
-        entity_keys=view.entity,
-        past=[c for c in view.columns if c not in view.categories],
-        known=(),
-        categories=view.categories,
-        frequency=frequency,
-        gaps=run.config.panel.gaps,
-    )
-    return engineer(view, panel.to_rows(), frequency)
+@contextmanager
+def _told_to_stop() -> Iterator[Event]:
+    """Set by SIGTERM or SIGINT while the run is in the main thread; a second one ends it at once."""
+    stop = Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def tell(number: int, frame: object) -> None:
+        stop.set()
+        restore()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    try:
+        yield stop
+    finally:
+        restore()
 
 
 def materialize(run: Run) -> dict[str, Any]:
@@ -62,5 +81,5 @@ def fill_store(run: Run, features: Features) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not features.strategy.has_rows(run.config.features):
             run.say("the store has no rows of these views yet: ingest and materialize first")
-            ingest(run)
+            _ingest(run, Event(), follow=False)
             materialize(run)

@@ -22,11 +22,9 @@ from framework.interfaces.preprocessor import Preprocessor
 from framework.local import LocalCompute
 from framework.pairing import Evidence, open_pair, replay, write_pair
 from framework.plugins import load_plugins
-from framework.serving.metrics import Metrics
 from framework.serving.openapi import example_payload
-from framework.serving.pipeline import Pipeline
 from framework.testing.panels import make_panel, panel_schema
-from framework.testing.serving import VERSION, make_features
+from framework.testing.serving import answer_payload, make_pipeline
 
 MODELS: dict[str, dict[str, Any]] = {
     "xgboost": {"n_estimators": 5, "n_jobs": 1},
@@ -63,11 +61,11 @@ def test_from_backtest_to_answer(name: str, tmp_path: Path) -> None:
     opened = open_pair(tmp_path / "preprocessor", tmp_path / "model", plugins)
     replay(opened, golden)
 
-    pipeline = Pipeline(opened, make_features(), None, Metrics(VERSION, None), 1000)
+    pipeline = make_pipeline(opened, store=False, max_rows=1000)
     expected = pair.forecast(replace(context, levels=(50.0, 80.0)))
     for window in range(len(context)):
         body = orjson.dumps({**example_payload(schema, golden, window), "levels": [50, 80]})
-        served = asyncio.run(pipeline.from_payload(body))
+        served = asyncio.run(answer_payload(pipeline, body))
         assert served.values[0].tobytes() == expected.values[window].tobytes()
         for level in ("50", "80"):
             assert served.intervals[level][0].tobytes() == expected.intervals[level][window].tobytes()

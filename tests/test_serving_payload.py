@@ -13,14 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.interfaces.values import SHORT_HISTORY, TIME, Forecast
-from framework.serving.metrics import Metrics
 from framework.serving.openapi import describe, example_payload
 from framework.serving.payload import Entities, Payload
-from framework.serving.pipeline import Pipeline
 from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
 from framework.testing import fakes
-from framework.testing.serving import VERSION, make_features
+from framework.testing.serving import VERSION, answer_payload, make_pipeline
 
 LONG = fakes.make_schema(context_length=3, known=("holiday", "is weekend"))
 
@@ -139,9 +137,9 @@ _ROWS = st.lists(
 def _serve(schema: Any, body: bytes) -> Any:
     """From body to body, the whole pipeline."""
     pair, _ = fakes.make_pair(schema)
-    pipeline = Pipeline(pair, make_features(), None, Metrics(VERSION, None), 100)
+    pipeline = make_pipeline(pair, store=False, max_rows=100)
     try:
-        forecast = asyncio.run(pipeline.from_payload(body))
+        forecast = asyncio.run(answer_payload(pipeline, body))
     except Refusal as refused:
         told = refused
     else:

@@ -14,22 +14,15 @@ import pytest
 
 from framework.conformal import calibrate
 from framework.errors import FrameworkError
-from framework.interfaces.options import Options
 from framework.interfaces.values import Context
 from framework.pair import Pair
 from framework.serving import pipeline as pipeline_module
-from framework.serving.metrics import Metrics
 from framework.serving.openapi import example_payload
 from framework.serving.payload import Entities
-from framework.serving.pipeline import Pipeline
 from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
 from framework.testing import fakes
-from framework.testing.serving import VERSION, make_features
-
-
-def make_pipeline(pair: Pair) -> Pipeline:
-    return Pipeline(pair, make_features(), fakes.FakeRetrieval(Options()), Metrics(VERSION, "production"), 2000)
+from framework.testing.serving import VERSION, answer_entities, answer_payload, make_pipeline
 
 
 def context_of(n: int, **named: int) -> Context:
@@ -87,13 +80,12 @@ def test_a_large_request_leaves_the_event_loop_free() -> None:
 
     async def longest_pause() -> float:
         pipeline = make_pipeline(pair)
-        work = asyncio.create_task(pipeline.from_payload(body))
+        work = asyncio.create_task(answer_payload(pipeline, body))
         longest, before = 0.0, time.perf_counter()
         while not work.done():
             await asyncio.sleep(0.001)
             longest, before = max(longest, time.perf_counter() - before), time.perf_counter()
         assert len((await work).status) == 1500
-        await pipeline.close()
         return longest
 
     assert asyncio.run(longest_pause()) < 0.3
@@ -124,8 +116,8 @@ def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
         Entities(pair.schema, 10).one(orjson.dumps({"entity": entity, "levels": [80, 95.5]})),
         Entities(pair.schema, 10).many(orjson.dumps({"entities": [entity, {**entity, "airport": "nowhere"}], "levels": [80, 95.5]})),
     ]
-    forecasts = [asyncio.run(pipeline.from_payload(orjson.dumps(body)))]
-    forecasts += [asyncio.run(pipeline.from_entities(lookup)) for lookup in lookups]
+    forecasts = [asyncio.run(answer_payload(pipeline, orjson.dumps(body)))]
+    forecasts += [asyncio.run(answer_entities(pipeline, lookup)) for lookup in lookups]
     for forecast in forecasts:
         entry = orjson.loads(render(forecast))["forecasts"][0]
         for target in pair.schema.targets:
@@ -144,7 +136,7 @@ def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
 
 def test_without_levels_there_are_no_intervals() -> None:
     pair, golden = fakes.make_pair()
-    forecast = asyncio.run(make_pipeline(with_errors(pair)).from_payload(orjson.dumps(example_payload(pair.schema, golden))))
+    forecast = asyncio.run(answer_payload(make_pipeline(with_errors(pair)), orjson.dumps(example_payload(pair.schema, golden))))
     assert forecast.intervals == {}
     assert b"intervals" not in Renderer(VERSION, None, pair.schema.entity_keys)(forecast)
 

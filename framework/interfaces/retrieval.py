@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +19,8 @@ class RetrievalStrategy(ABC):
     """Where features come from. The constructor stores its options and does nothing else."""
 
     #: Steps of history that ``context`` can give; None for any number, 0 when it looks nothing up (a request must bring its rows).
-    max_context_length: ClassVar[int | None] = None
+    #: A strategy that is told how many to keep takes them as its option ``window``.
+    max_context_length: int | None = None
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -29,6 +30,13 @@ class RetrievalStrategy(ABC):
         """Store the finished rows of a view for training: entity keys, ``event_timestamp``, features. Returns the rows stored.
 
         Complete or not at all: a killed process leaves the old rows. A row with the ``View.identity`` of a stored one replaces it.
+        """
+
+    @abstractmethod
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What ``ingest`` has stored of a view, every version: ``View.identity`` and features, sorted by it; empty when there is none.
+
+        ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges new rows with them.
         """
 
     @abstractmethod
@@ -44,8 +52,29 @@ class RetrievalStrategy(ABC):
         """
 
     @abstractmethod
-    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
-        """Make rows up to ``end`` available to ``context``. Returns the rows of each view. Strategies without an online store return {}."""
+    def materialize(
+        self,
+        features: FeatureSet,
+        start: datetime | None,
+        end: datetime | None,
+        progress: Progress,
+        *,
+        views: Sequence[str] | None = None,
+        overlap: timedelta | None = None,
+    ) -> dict[str, int]:
+        """Make the stored rows from ``start`` (None: the first) to ``end`` (None: the last), inclusive, available to ``context``.
+
+        ``views``: these only. ``overlap``: begin so long before what earlier calls have made available instead, for the rows that came
+        late. No row replaces a newer one of its key, in whatever order calls come; one that was killed is made good by the next.
+        Returns the keys written of each view; a strategy that serves what training reads returns {}.
+        """
+
+    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        """Make finished rows of a view available to ``context`` at once, as a stream brings them; the columns are those of ``ingest``.
+
+        Returns the keys written, 0 of a strategy that serves what training reads. Training sees rows by ``ingest`` only.
+        """
+        return 0
 
     @abstractmethod
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:

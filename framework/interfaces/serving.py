@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from framework.interfaces.values import PairVersion
 
 if TYPE_CHECKING:
     from framework.serving.deployment import Deployment
@@ -16,9 +19,9 @@ class ServingBackend(ABC):
         self.options = options
 
     @abstractmethod
-    def serve(self, deployment: Deployment) -> None:
+    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
         """Serve until SIGTERM or SIGINT, finish the requests in flight, return.
 
-        Calls ``deployment.announce(url)`` once, when ``/health/ready`` answers 200. Raises
-        :class:`~framework.errors.FrameworkError` when the address is taken.
+        Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready`` answers 200. Raises
+        :class:`~framework.errors.FrameworkError` when the address is taken or the pair may not answer.
         """

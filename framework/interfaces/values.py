@@ -29,6 +29,9 @@ SHORT_HISTORY = "short_history"
 ERROR = "error"
 
 
+Flags = npt.NDArray[np.bool_]
+
+
 class Schema(BaseModel):
     """What a pair was trained on and answers. Saved with both halves; the door of every request is built from it.
 
@@ -61,11 +64,26 @@ class Schema(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Freshness:
+    """Which row of each view a looked-up window was described with. ``times[view]``: its ``event_timestamp``, NaT for none.
+
+    ``stale[view]``: it is older than the view's ttl allows; a forecast from it is made only where the policy is to flag it.
+    """
+
+    times: dict[str, Times]  # [n]
+    stale: dict[str, Flags]  # [n]
+
+    def take(self, index: npt.NDArray[np.int64]) -> Freshness:
+        """The windows at ``index``, in that order."""
+        return Freshness({v: t[index] for v, t in self.times.items()}, {v: s[index] for v, s in self.stale.items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a forecast is made from: per window, the last L steps that end at its origin.
 
     A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``: the prediction intervals that
-    are asked for, in per cent.
+    are asked for, in per cent. ``freshness``: None where nothing was looked up.
     """
 
     origins: Times  # [n]
@@ -75,6 +93,7 @@ class Context:
     status: list[str]  # [n], one of the status words above
     detail: list[str | None]  # [n], why a status is not ok
     levels: tuple[float, ...] = ()
+    freshness: Freshness | None = None
 
     def __len__(self) -> int:
         return len(self.status)
@@ -89,6 +108,7 @@ class Context:
             [self.status[i] for i in index],
             [self.detail[i] for i in index],
             self.levels,
+            None if self.freshness is None else self.freshness.take(index),
         )
 
 
@@ -110,7 +130,7 @@ class Windows:
 class Forecast:
     """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of ``quantiles``.
 
-    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``.
+    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``: the context's.
     """
 
     origins: Times  # [n]
@@ -122,6 +142,7 @@ class Forecast:
     status: list[str]
     detail: list[str | None]
     intervals: dict[str, Float64] = field(default_factory=dict)
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from framework.interfaces.values import TIME
 
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
 GapPolicy = Literal["refuse", "insert"]
+#: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says so.
+StalePolicy = Literal["refuse", "flag"]
 
 
 class View(Options):
@@ -89,10 +91,16 @@ class View(Options):
 
 
 class FeatureSet(Options):
-    """The views of an experiment. ``primary`` is the view whose rows are the steps of the series; it holds the targets."""
+    """The views of an experiment. ``primary`` is the view whose rows are the steps of the series; it holds the targets.
+
+    A view's ttl is judged at the origin of a forecast. ``max_age``: how far the newest origin may lie behind the clock when a request
+    names none; null for any distance. ``stale``: what is done about a row that is older than either allows.
+    """
 
     primary: str
     views: dict[str, View]
+    stale: StalePolicy = "refuse"
+    max_age: timedelta | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSet:

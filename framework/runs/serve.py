@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from framework.components import Components
 from framework.errors import ConfigError
-from framework.interfaces.registry import Registry
-from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.serving import ServingBackend
-from framework.interfaces.values import Schema
-from framework.interfaces.views import FeatureSet
-from framework.loading import open_proven
+from framework.interfaces.values import PairVersion
 from framework.run import Run
+from framework.serving.arms import alias_of
 from framework.serving.deployment import Deployment
 
 
@@ -22,47 +20,22 @@ def serve(run: Run) -> dict[str, Any]:
     """
     config = run.config
     backend: ServingBackend = run.make("serving")
-    alias, reference = _reference(config.alias, config.version)
-    registry: Registry = run.make("registry")
-    version = registry.resolve(config.name, reference)
-    run.say(f"serve: {version.name} version {version.version} ({reference}), digest {version.digest[:12]}")
-    proven = registry.fetch(version)
-    loaded = open_proven(proven, run.plugins)
-    run.say("serve: every byte proven, golden batch replayed")
-    strategy = choose_strategy(run.make("retrieval"), config.component("retrieval").name, loaded.pair.schema, config.features)
-    result: dict[str, Any] = {"pair": version.stamp(alias), "url": None}
+    reference = _reference(config.alias, config.version)
+    retrieval = config.component("retrieval").name
+    deployment = Deployment(Components(config, run.plugins), config.name, reference, config.features, retrieval, config.paths.state)
+    result: dict[str, Any] = {}
 
-    def announce(url: str) -> None:
-        result["url"] = url
+    def announce(url: str, version: PairVersion) -> None:
+        run.say(f"serve: {version.name} version {version.version} ({reference}): every byte proven, golden batch replayed")
+        result.update(pair=version.stamp(alias_of(reference)), url=url)
         run.emit({"run": "serve", "status": "ready", **result})
 
-    backend.serve(Deployment(loaded.pair, loaded.golden, proven, alias, config.features, strategy, announce))
+    backend.serve(deployment, announce)
     run.say("serve: drained")
     return result
 
 
-def _reference(alias: str | None, version: int | None) -> tuple[str | None, str]:
+def _reference(alias: str | None, version: int | None) -> str:
     if alias is not None and version is not None:
         raise ConfigError(f"alias={alias} and version={version}: both say which pair is served; give one.")
-    if version is not None:
-        return None, str(version)
-    return alias or "production", alias or "production"
-
-
-def choose_strategy(strategy: RetrievalStrategy, name: str, schema: Schema, features: FeatureSet) -> RetrievalStrategy | None:
-    """The strategy that looks entities up, None when it gives no history at all. It must give what the pair was trained on."""
-    limit = strategy.max_context_length
-    if limit == 0:
-        return None
-    if limit is not None and limit < schema.context_length:
-        raise ConfigError(
-            f"retrieval={name} gives {limit} steps of history, the pair '{schema.name}' needs {schema.context_length}; "
-            "choose another retrieval, such as retrieval=payload."
-        )
-    lacking = sorted({*schema.past, *schema.known, *schema.static} - {*features.feature_names(), *features.entity_keys})
-    if lacking or schema.entity_keys != features.entity_keys:
-        raise ConfigError(
-            f"features: the pair '{schema.name}' was trained on {lacking or list(schema.entity_keys)}, which the views lack; "
-            "serve it with the experiment that trained it."
-        )
-    return strategy
+    return str(version) if version is not None else alias or "production"

@@ -1,35 +1,76 @@
-"""Requests and responses without a framework in between: what the hot routes are made of."""
+"""Requests and responses without a framework in between: what the hot routes are made of, and the door that all requests pass."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import asyncio
+import itertools
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from framework.serving.metrics import Metrics
+from framework.serving.options import ServingOptions
 from framework.serving.refusal import Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Handler = Callable[[bytes], Awaitable[bytes]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
-_JSON = (b"content-type", b"application/json")
+#: On every response: nothing is sniffed, framed or kept by a cache.
+_SECURITY: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+_JSON: Headers = [(b"content-type", b"application/json"), *_SECURITY]
+_REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 
 class Disconnected(Exception):  # noqa: N818  nobody is there to be told
     """The client left before its request was complete."""
 
 
-async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
+@dataclass(slots=True)
+class Call:
+    """One request. ``id``: the client's ``X-Request-ID`` or one of ours; the response has it, and so has every log line about it."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    id: bytes
+
+
+@dataclass(slots=True)
+class Answer:
+    """A body, and whose pair answered: the arm's name and the version; both empty where there is none."""
+
+    body: bytes
+    arm: str = ""
+    pair: int | str = ""
+    status: int = 200
+    headers: Headers = field(default_factory=list)
+
+
+Handler = Callable[[bytes, Call], Awaitable[Answer]]
+
+
+async def read_json(call: Call, receive: Receive, limit: int) -> bytes:
     """The body. Raises :class:`Refusal` 415 when it is not declared as JSON, 413 when it is longer than ``limit``."""
-    declared = b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            declared = value
-        elif name == b"content-length" and int(value) > limit:
-            raise Refusal(413, f"{int(value)} bytes, at most {limit} in one request", "body")
+    declared = call.headers.get(b"content-type", b"")
+    length = call.headers.get(b"content-length")
+    if length is not None and int(length) > limit:
+        raise Refusal(413, f"{int(length)} bytes, at most {limit} in one request", "body")
     if declared != b"application/json" and declared.partition(b";")[0].strip().lower() != b"application/json":
         raise Refusal(415, "send JSON, with the header Content-Type: application/json")
     message = await receive()
@@ -46,67 +87,102 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
     return body if len(parts) == 1 else b"".join(parts)
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
-    await send({"type": "http.response.body", "body": body})
-
-
-class JsonRoute:
-    """An ASGI endpoint: body in, answer out, a :class:`Refusal` as its status; never more at once than the gate lets in."""
-
-    def __init__(self, handler: Handler, gate: Gate, max_body_bytes: int) -> None:
-        self._handler, self._gate, self._limit = handler, gate, max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: list[tuple[bytes, bytes]] = []
-        try:
-            with self._gate:
-                body = await self._handler(await read_json(scope, receive, self._limit))
-            status = 200
-        except Refusal as refusal:
-            status, body = refusal.status, orjson.dumps(refusal.body())
-            if refusal.retry_after is not None:
-                headers.append((b"retry-after", str(refusal.retry_after).encode()))
-        except Disconnected:
-            return
-        await send_json(send, status, body, headers)
-
-
 class Gate:
     """How many requests are being answered. Entering raises a 503 when there are ``limit`` already."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self.count = limit, 0
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit, self._count, self._shown = limit, 0, metrics.in_flight
 
     def __enter__(self) -> None:
-        if self.count >= self._limit:
+        if self._count >= self._limit:
             raise Refusal(503, f"{self._limit} requests are being answered already; try again", retry_after=1)
-        self.count += 1
+        self._count += 1
+        self._shown.inc()
 
     def __exit__(self, *_: object) -> None:
-        self.count -= 1
+        self._count -= 1
+        self._shown.dec()
 
 
-class CountRequests:
-    """Middleware: every response by route and status; a path that is no route counts as ``other``."""
+class JsonRoute:
+    """``POST`` of JSON: body in, answer out; never more at once than the gate lets in, none for longer than the deadline."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], metrics: Metrics, routes: frozenset[str]) -> None:
-        self._app, self._metrics, self._routes = app, metrics, routes
+    def __init__(self, handler: Handler, gate: Gate, options: ServingOptions) -> None:
+        self._handler, self._gate = handler, gate
+        self._limit, self._deadline = options.max_body_bytes, options.deadline
+
+    async def __call__(self, call: Call, receive: Receive) -> Answer:
+        if call.method != "POST":
+            raise Refusal(405, f"{call.method} is not allowed on {call.path}", allow="POST")
+        body = None
+        try:
+            async with asyncio.timeout(self._deadline) as deadline:
+                with self._gate:
+                    body = await read_json(call, receive, self._limit)
+                    return await self._handler(body, call)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            if body is None:
+                raise Refusal(408, f"the body did not come within {self._deadline:g} s") from None
+            raise Refusal(504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1) from None
+
+
+class Door:
+    """What every request passes, whatever answers it: an id, the headers of the response, the count by route and status.
+
+    The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in ``known`` counts as ``other``.
+    """
+
+    def __init__(self, app: App, routes: Mapping[str, JsonRoute], known: frozenset[str], metrics: Metrics) -> None:
+        self._app, self._routes, self._known, self._metrics = app, routes, known, metrics
+        self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        route = scope["path"] if scope["path"] in self._routes else "other"
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id")
+        if given is None or not _REQUEST_ID.fullmatch(given):
+            given = f"{self._prefix}-{next(self._numbers):x}".encode()
+        call = Call(scope["method"], scope["path"], scope["query_string"], headers, given)
+        route = self._routes.get(call.path)
+        if route is None:
+            await self._elsewhere(call, scope, receive, send)
+            return
+        try:
+            answer = await route(call, receive)
+        except Refusal as refusal:
+            answer = refused(refusal)
+        except Disconnected:
+            return
+        except Exception:
+            log.exception("request %s to %s failed", call.id.decode(), call.path)
+            answer = refused(Refusal(500, "an error of the server's; its log has the cause"))
+        self._metrics.count_request(call.path, answer.status, answer.arm, answer.pair)
+        body = answer.body
+        more = [(b"content-length", b"%d" % len(body)), (b"x-request-id", call.id), *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": [*_JSON, *more]})
+        await send({"type": "http.response.body", "body": body})
 
-        async def counted(message: MutableMapping[str, Any]) -> None:
+    async def _elsewhere(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        route = call.path if call.path in self._known else "other"
+
+        async def completed(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 self._metrics.count_request(route, message["status"])
+                message["headers"] = [*message["headers"], *_SECURITY, (b"x-request-id", call.id)]
             await send(message)
 
-        try:
-            await self._app(scope, receive, counted)
-        except Exception:
-            self._metrics.count_request(route, 500)
-            raise
+        await self._app(scope, receive, completed)
+
+
+def refused(refusal: Refusal) -> Answer:
+    """The one shape that every error has."""
+    headers: Headers = []
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    if refusal.allow is not None:
+        headers.append((b"allow", refusal.allow.encode()))
+    return Answer(orjson.dumps(refusal.body()), status=refusal.status, headers=headers)

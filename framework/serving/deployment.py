@@ -1,34 +1,81 @@
-"""What a serving backend is given to serve."""
+"""What a serving backend is given to serve: which pairs, from which registry, with which features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
-from framework.golden import Golden
-from framework.interfaces.registry import ProvenPair
+from framework.errors import ConfigError
+from framework.interfaces.registry import Registry
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import PairVersion
+from framework.interfaces.values import PairVersion, Schema
 from framework.interfaces.views import FeatureSet
-from framework.pair import Pair
+from framework.loading import LoadedPair, open_proven
+from framework.plugins import Plugins
 
 
-@dataclass(frozen=True, slots=True)
+class Parts(Protocol):
+    """Makes the components that a config selects; :class:`framework.components.Components` is one. Can be pickled."""
+
+    plugins: Plugins
+
+    def make(self, group: str) -> Any:
+        """A new instance of the component selected in ``group``."""
+
+
+@dataclass(frozen=True)
 class Deployment:
-    """A pair that has been proven and whose golden batch has been replayed, and where its features come from.
+    """Opens pairs in whichever process asks. Can be pickled: what a process made of it stays there.
 
-    ``strategy``: None when a request must bring its rows. ``proven``: the pair's data directories, for a backend that opens
-    it in processes of its own. ``announce``: to be called once with the base URL, when the server is ready.
+    ``reference``: the alias or number of the pair that answers unless something else is asked for. ``retrieval``: the name of the
+    strategy. ``state``: the folder for what a server keeps.
     """
 
-    pair: Pair
-    golden: Golden
-    proven: ProvenPair
-    alias: str | None
+    parts: Parts
+    name: str
+    reference: str
     features: FeatureSet
-    strategy: RetrievalStrategy | None
-    announce: Callable[[str], None]
+    retrieval: str
+    state: Path
 
-    @property
-    def version(self) -> PairVersion:
-        return self.proven.version
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Deployment, (self.parts, self.name, self.reference, self.features, self.retrieval, self.state)
+
+    @cached_property
+    def _registry(self) -> Registry:
+        registry: Registry = self.parts.make("registry")
+        return registry
+
+    def resolve(self, reference: str) -> PairVersion:
+        """What an alias or a number means now. Raises :class:`~framework.errors.FrameworkError` when the registry does not say."""
+        return self._registry.resolve(self.name, reference)
+
+    def load(self, version: PairVersion) -> LoadedPair:
+        """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what differs."""
+        return open_proven(self._registry.fetch(version), self.parts.plugins)
+
+    @cached_property
+    def strategy(self) -> RetrievalStrategy | None:
+        """Looks entities up; None when requests must bring their rows."""
+        strategy: RetrievalStrategy = self.parts.make("retrieval")
+        return None if strategy.max_context_length == 0 else strategy
+
+    def check(self, schema: Schema) -> None:
+        """Raise :class:`ConfigError` when the features of this deployment are not what a pair was trained on."""
+        if self.strategy is None:
+            return
+        limit = self.strategy.max_context_length
+        if limit is not None and limit < schema.context_length:
+            raise ConfigError(
+                f"retrieval={self.retrieval} gives {limit} steps of history, the pair '{schema.name}' needs {schema.context_length}; "
+                "raise retrieval.window where there is that option, and materialize, or choose another, such as retrieval=payload."
+            )
+        keys = self.features.entity_keys
+        lacking = sorted({*schema.past, *schema.known, *schema.static} - {*self.features.feature_names(), *keys})
+        if lacking or schema.entity_keys != keys:
+            raise ConfigError(
+                f"features: the pair '{schema.name}' was trained on {lacking or list(schema.entity_keys)}, which the views lack; "
+                "serve it with the experiment that trained it."
+            )

@@ -6,52 +6,92 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from framework.interfaces.values import PairVersion
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
 _SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
 class Metrics:
-    """``framework_…``: stage_seconds by stage, requests_total by route and status, forecasts_total by status, requests_in_flight,
-    pair_info.
+    """``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
+    status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, version: PairVersion, alias: str | None) -> None:
-        self._collectors = CollectorRegistry()
-        stages = Histogram(
-            "framework_stage_seconds", "Seconds in each stage of a request", ["stage"], buckets=_SECONDS, registry=self._collectors
+    def __init__(self) -> None:
+        self._collectors = collectors = CollectorRegistry()
+        self.stages = Histogram(
+            "framework_stage_seconds", "Seconds in each stage of a request", ["stage", "arm"], buckets=_SECONDS, registry=collectors
         )
-        self.observe: dict[str, Callable[[float], None]] = {stage: stages.labels(stage).observe for stage in STAGES}
-        self._requests = Counter("framework_requests", "Requests by route and HTTP status", ["route", "status"], registry=self._collectors)
-        self._forecasts = Counter("framework_forecasts", "Forecasts by status", ["status"], registry=self._collectors)
-        self._in_flight = Gauge("framework_requests_in_flight", "Requests being answered", registry=self._collectors)
-        info = Gauge("framework_pair_info", "The pair that answers", ["name", "version", "alias", "digest"], registry=self._collectors)
-        info.labels(version.name, version.version, alias or "", version.digest).set(1)
+        self.windows = Histogram("framework_request_windows", "Windows of a request", ["arm"], buckets=_WINDOWS, registry=collectors)
+        self.requests = Counter(
+            "framework_requests", "Requests by route and HTTP status", ["route", "status", "arm", "pair"], registry=collectors
+        )
+        self.forecasts = Counter("framework_forecasts", "Forecasts by status", ["status", "arm", "pair"], registry=collectors)
+        self.in_flight = Gauge("framework_requests_in_flight", "Requests being answered", multiprocess_mode="livesum", registry=collectors)
+        self._info = Gauge(
+            "framework_pair_info",
+            "1 for each pair that answers",
+            ["arm", "name", "version", "digest"],
+            multiprocess_mode="livemax",
+            registry=collectors,
+        )
+        self._reloads = Counter("framework_reloads", "Pairs that an alias moved to, by outcome", ["arm", "outcome"], registry=collectors)
+        self._degraded = Gauge(
+            "framework_degraded",
+            "1 while an arm does not serve what its alias means",
+            ["arm"],
+            multiprocess_mode="livemax",
+            registry=collectors,
+        )
+        ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
-    def watch_in_flight(self, count: Callable[[], float]) -> None:
-        self._in_flight.set_function(count)
-
-    def count_request(self, route: str, status: int) -> None:
-        self._child(self._requests, route, status).inc()
-
-    def count_forecasts(self, statuses: Iterable[str]) -> None:
-        for status, n in Tally(statuses).items():
-            self._child(self._forecasts, status).inc(n)
-
-    def _child(self, counter: Counter, *labels: Any) -> Any:
+    def child(self, metric: Any, *labels: Any) -> Any:
         """``labels()`` formats and locks on every call; the handful of children there can be are kept."""
-        key = (counter, *labels)
+        key = (metric, *labels)
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = counter.labels(*labels)
+            child = self._children[key] = metric.labels(*labels)
         return child
+
+    def count_request(self, route: str, status: int, arm: str = "", pair: int | str = "") -> None:
+        self.child(self.requests, route, status, arm, pair).inc()
+
+    def count_reload(self, arm: str, outcome: str) -> None:
+        """``outcome``: swapped, refused (the pair failed its proof) or unreachable (the registry did not answer)."""
+        self._reloads.labels(arm, outcome).inc()
+
+    def show_degraded(self, arm: str, degraded: bool) -> None:
+        self._degraded.labels(arm).set(degraded)
+
+    def show_pair(self, arm: str, version: PairVersion, answers: bool) -> None:
+        self._info.labels(arm, version.name, version.version, version.digest).set(answers)
+
+    def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
+        return ArmMetrics(self, arm, version.version)
 
     def render(self) -> bytes:
         return generate_latest(self._collectors)
+
+
+class ArmMetrics:
+    """What the pipeline of one arm counts. ``observe``: seconds by stage."""
+
+    def __init__(self, metrics: Metrics, arm: str, pair: int) -> None:
+        self._metrics, self._arm, self._pair = metrics, arm, pair
+        self.observe: dict[str, Callable[[float], None]] = {stage: metrics.stages.labels(stage, arm).observe for stage in STAGES}
+        self._observe_windows = metrics.windows.labels(arm).observe
+
+    def count_forecasts(self, statuses: Iterable[str]) -> None:
+        metrics = self._metrics
+        for status, n in Tally(statuses).items():
+            metrics.child(metrics.forecasts, status, self._arm, self._pair).inc(n)
+
+    def observe_windows(self, count: int) -> None:
+        self._observe_windows(count)

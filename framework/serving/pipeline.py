@@ -6,12 +6,13 @@ Each stage is a method of its own, arrays in and arrays out, so that a backend m
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Windows
 from framework.interfaces.views import FeatureSet
 from framework.pair import Pair
-from framework.serving.metrics import Metrics
+from framework.serving.metrics import ArmMetrics
 from framework.serving.payload import Lookup, Payload
 from framework.serving.refusal import Refusal
 
@@ -32,15 +33,24 @@ MAX_ATTEMPTS = 128
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Pipeline:
-    """Stateless beside its parts; the stages may be called from several threads."""
+    """Stateless beside its parts; the stages may be called from several threads. ``threads``: where large requests are worked on."""
 
-    def __init__(self, pair: Pair, features: FeatureSet, strategy: RetrievalStrategy | None, metrics: Metrics, max_rows: int) -> None:
-        self.pair, self.features, self.strategy, self.metrics = pair, features, strategy, metrics
+    def __init__(
+        self,
+        pair: Pair,
+        features: FeatureSet,
+        strategy: RetrievalStrategy | None,
+        metrics: ArmMetrics,
+        max_rows: int,
+        threads: Executor,
+    ) -> None:
+        self.pair, self.features, self.strategy, self.metrics, self._threads = pair, features, strategy, metrics, threads
         self._payload = Payload(pair.schema, max_rows)
         self._shape = (pair.schema.horizon, len(pair.schema.targets), 1 + len(pair.schema.quantiles))
-        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
 
     def validate(self, body: bytes) -> Context:
         """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
@@ -83,29 +93,20 @@ class Pipeline:
         self.metrics.observe["predict"](perf_counter() - start)
         return values
 
-    async def from_payload(self, body: bytes) -> Forecast:
-        """All stages for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
-        if len(body) > INLINE_BYTES:
-            return await self._in_thread(lambda: self.forecast(self.validate(body)))
-        return await self._finish(self.validate(body))
+    async def read_payload(self, body: bytes) -> Context:
+        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
+        return await self._in_thread(lambda: self.validate(body)) if len(body) > INLINE_BYTES else self.validate(body)
 
-    async def from_entities(self, lookup: Lookup) -> Forecast:
-        """All stages but the first for ``POST /predict/feast`` and its batch."""
-        return await self._finish(await self.retrieve(lookup))
+    async def read_entities(self, lookup: Lookup) -> Context:
+        """The second stage, for ``POST /predict/feast`` and its batch."""
+        return await self.retrieve(lookup)
 
-    async def _finish(self, context: Context) -> Forecast:
-        if len(context) > INLINE_WINDOWS:
-            return await self._in_thread(lambda: self.forecast(context))
-        return self.forecast(context)
+    async def answer(self, context: Context) -> Forecast:
+        """The last two stages."""
+        return await self._in_thread(lambda: self.forecast(context)) if len(context) > INLINE_WINDOWS else self.forecast(context)
 
-    async def _in_thread(self, work: Callable[[], Forecast]) -> Forecast:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    async def close(self) -> None:
-        """Let go of threads and of the store's connections."""
-        self._threads.shutdown()
-        if self.strategy is not None:
-            await self.strategy.close()
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, contextvars.copy_context().run, work)
 
     def forecast(self, context: Context) -> Forecast:
         """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
@@ -123,6 +124,7 @@ class Pipeline:
             status = [ERROR if i in failed else word for i, word in enumerate(status)]
             detail = [failed.get(i, text) for i, text in enumerate(detail)]
         self.metrics.count_forecasts(status)
+        self.metrics.observe_windows(len(context))
         return Forecast(
             context.origins,
             self.pair.frequency.after(context.origins, schema.horizon),
@@ -133,6 +135,7 @@ class Pipeline:
             status,
             detail,
             self.pair.intervals(values, context.static, context.levels),
+            context.freshness,
         )
 
     def _attempt(self, context: Context) -> tuple[Float64, dict[int, str]]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 
 class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request that cannot be served
-    """An HTTP status below or at 503, the path of the field (``rows[3].temp``) when one is wrong, and one line that says why."""
+    """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that says why.
 
-    def __init__(self, status: int, message: str, path: str | None = None, retry_after: int | None = None) -> None:
+    ``retry_after`` in seconds; ``allow``: the method that a 405 would have allowed.
+    """
+
+    def __init__(
+        self, status: int, message: str, path: str | None = None, retry_after: int | None = None, allow: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = " ".join(message.split())
         self.path = path
-        self.retry_after = retry_after
+        self.retry_after, self.allow = retry_after, allow
 
     def body(self) -> dict[str, dict[str, str | None]]:
         return {"error": {"path": self.path, "message": self.message}}

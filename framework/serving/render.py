@@ -29,6 +29,8 @@ class Renderer:
         quantiles = [str(q) for q in forecast.quantiles]
         origins, times, which = _grouped(forecast)
         intervals = {level: ends.transpose(0, 2, 3, 1).tolist() for level, ends in forecast.intervals.items()}  # [n][T][2][H]
+        fresh = forecast.freshness
+        views = [] if fresh is None else [(v, t.tolist(), fresh.stale[v].tolist()) for v, t in fresh.times.items()]
         entries = []
         for window, (entity, i, status, detail, targets) in enumerate(
             zip(forecast.entities.tolist(), which, forecast.status, forecast.detail, by_target, strict=True)
@@ -51,6 +53,8 @@ class Renderer:
                     entry["targets"][name]["intervals"] = ends
             else:
                 entry["detail"] = detail
+            if views:
+                entry["features"] = {v: {"event_timestamp": t[window], "stale": s[window]} for v, t, s in views}
             entries.append(entry)
         return entries
 

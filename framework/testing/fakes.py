@@ -9,7 +9,7 @@ import json
 import time
 import zlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -134,13 +134,25 @@ class FakeRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return len(rows)
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return pd.DataFrame(columns=[*features.views[view].identity(), *features.views[view].feature_names()])
+
     def has_rows(self, features: FeatureSet) -> bool:
         return True
 
     def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         return pd.DataFrame(columns=list(columns))
 
-    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
+    def materialize(
+        self,
+        features: FeatureSet,
+        start: datetime | None,
+        end: datetime | None,
+        progress: Progress,
+        *,
+        views: Sequence[str] | None = None,
+        overlap: timedelta | None = None,
+    ) -> dict[str, int]:
         return {}
 
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
@@ -196,13 +208,13 @@ def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: i
     return Context(np.full(n, origin, "M8[us]"), past, known, static, [OK] * n, [None] * n)
 
 
-def make_pair(schema: Schema | None = None, windows: int = 4) -> tuple[Pair, Golden]:
-    """A pair of fakes and its golden batch of ``windows`` windows."""
+def make_pair(schema: Schema | None = None, windows: int = 4, shift: float = 0.0) -> tuple[Pair, Golden]:
+    """A pair of fakes and its golden batch of ``windows`` windows. Pairs of another ``shift`` give other forecasts."""
     schema = schema or make_schema()
     static = np.array([[f"{name}-{i}" for name in schema.static] for i in range(windows)], dtype=object)
     context = make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=7)
     preprocessor, model = FakePreprocessor(Options()), FakeModel(Options())
-    preprocessor.centre(np.linspace(1, 2, len(schema.past)), np.linspace(0, 1, len(schema.known)), schema)
+    preprocessor.centre(np.linspace(1, 2, len(schema.past)) + shift, np.linspace(0, 1, len(schema.known)), schema)
     model.shape(schema)
     pair = Pair(schema, preprocessor, model)
     return pair, Golden(context, pair.forecast(context).values, 1e-6)

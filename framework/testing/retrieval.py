@@ -132,6 +132,17 @@ class RetrievalContract:
         strategy.ingest(FEATURES, "weather", weather())
         assert strategy.has_rows(FEATURES)
 
+    def test_stored_rows_are_what_was_ingested(self, strategy: RetrievalStrategy) -> None:
+        assert strategy.stored_rows(FEATURES, "sales").empty
+        strategy.ingest(FEATURES, "sales", sales().sample(frac=1.0, random_state=2))
+        expected = sales().sort_values(["shop", "item", TIME], ignore_index=True)
+        found = strategy.stored_rows(FEATURES, "sales")
+        assert list(found.columns) == ["shop", "item", TIME, "y", "gap", "kind"]
+        pd.testing.assert_frame_equal(found, expected[found.columns], check_dtype=False, check_exact=True)
+        some = strategy.stored_rows(FEATURES, "sales", pd.DataFrame({"shop": ["a", "z"], "item": ["y", "x"]}))
+        wanted = expected[(expected["shop"] == "a") & (expected["item"] == "y")].reset_index(drop=True)
+        pd.testing.assert_frame_equal(some.reset_index(drop=True), wanted[found.columns], check_dtype=False, check_exact=True)
+
     def test_training_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
         self.fill(strategy)
         expected = expected_rows(sales(), weather(), FEATURES.views["weather"].ttl)

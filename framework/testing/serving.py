@@ -15,10 +15,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,16 +31,20 @@ import pytest
 
 from framework.golden import Golden
 from framework.interfaces.options import Options
-from framework.interfaces.registry import ProvenPair
-from framework.interfaces.values import TIME, PairVersion
+from framework.interfaces.values import TIME, Forecast
 from framework.interfaces.views import FeatureSet, View
-from framework.pairing import write_half
+from framework.pair import Pair
 from framework.plugins import load_plugins
 from framework.serving.deployment import Deployment
+from framework.serving.metrics import Metrics
 from framework.serving.openapi import example_payload
+from framework.serving.payload import Lookup
+from framework.serving.pipeline import Pipeline
 from framework.testing import fakes
+from framework.testing.pairs import FolderRegistry, make_version
 
-VERSION = PairVersion("fake", 3, "0" * 32, "d" * 64, "run-1", "2024-03-01T00:00:00Z", ("production",))
+#: What ``production`` means in :func:`make_deployment`.
+VERSION = make_version(3)
 _ENTITY = {"airport": "JFK", "carrier": "DL"}
 
 
@@ -48,15 +55,50 @@ def make_features() -> FeatureSet:
     return FeatureSet(primary="daily", views={"daily": view})
 
 
-def make_deployment(directory: Path, announce: Any, *, store: bool = True) -> Deployment:
-    """A pair of fakes on disk and in memory, with the fake feature store or with none."""
-    pair, golden = fakes.make_pair()
-    halves = directory / "preprocessor", directory / "model"
-    write_half(halves[0], "preprocessor", "fake", pair.preprocessor, pair.schema)
-    write_half(halves[1], "model", "fake", pair.model, pair.schema)
-    (halves[1] / "golden.json").write_text(golden.to_json())
+class FakeParts:
+    """The components of a deployment of fakes: pairs and aliases in a folder, the fake feature store or none. Can be pickled."""
+
+    def __init__(self, directory: Path, *, store: bool = True) -> None:
+        self.directory, self.store = directory, store
+        self.plugins = load_plugins(extra=[fakes])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(FakeParts, self.directory, store=self.store), ()
+
+    def make(self, group: str) -> Any:
+        if group == "registry":
+            return FolderRegistry(self.directory)
+        return (fakes.FakeRetrieval if self.store else _NoStore)(Options())
+
+
+class _NoStore(fakes.FakeRetrieval):
+    max_context_length = 0
+
+
+def make_deployment(directory: Path, *, store: bool = True) -> Deployment:
+    """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs already is taken as it is."""
+    registry = FolderRegistry(directory)
+    if not registry.has("production"):
+        registry.add(3)
+        registry.point("production", 3)
+    return Deployment(FakeParts(directory, store=store), "fake", "production", make_features(), "fake", directory / "state")
+
+
+def make_pipeline(pair: Pair, *, store: bool = True, max_rows: int = 2000) -> Pipeline:
+    """The pipeline of a pair in this process, with the fake feature store or none."""
     strategy = fakes.FakeRetrieval(Options()) if store else None
-    return Deployment(pair, golden, ProvenPair(VERSION, *halves, ""), "production", make_features(), strategy, announce)
+    metrics = Metrics().of_arm("production", VERSION)
+    return Pipeline(pair, make_features(), strategy, metrics, max_rows, ThreadPoolExecutor(1))
+
+
+async def answer_payload(pipeline: Pipeline, body: bytes) -> Forecast:
+    """All stages for ``POST /predict``."""
+    return await pipeline.answer(await pipeline.read_payload(body))
+
+
+async def answer_entities(pipeline: Pipeline, lookup: Lookup) -> Forecast:
+    """All stages for ``POST /predict/feast`` and its batch."""
+    return await pipeline.answer(await pipeline.read_entities(lookup))
 
 
 def serve_fakes(arguments: list[str]) -> None:
@@ -64,7 +106,7 @@ def serve_fakes(arguments: list[str]) -> None:
     backend, options, directory, store = arguments
     plugins = load_plugins(extra=[fakes])
     made = plugins.load("serving", backend)(plugins.find("serving", backend).options.model_validate_json(options))
-    made.serve(make_deployment(Path(directory), lambda url: print(url, flush=True), store=store == "store"))
+    made.serve(make_deployment(Path(directory), store=store == "store"), lambda url, _: print(url, flush=True))
 
 
 @contextmanager
@@ -93,7 +135,8 @@ class Client:
     http: httpx.Client
     golden: Golden
 
-    def values(self, answer: httpx.Response) -> Any:
+    @staticmethod
+    def values(answer: httpx.Response) -> Any:
         assert answer.status_code == 200, answer.text
         forecasts = answer.json()["forecasts"]
         lines = [[[t["mean"], *t["quantiles"].values()] for t in f["targets"].values()] for f in forecasts]
@@ -165,7 +208,7 @@ class ServingContract:
             server_process(cls.backend, limited, tmp_path_factory.mktemp("pair")) as (_, url),
             httpx.Client(base_url=url, timeout=30) as http,
         ):
-            yield Client(http, fakes.make_pair()[1])
+            yield Client(http, fakes.make_pair(shift=3.0)[1])
 
     def test_is_live_ready_and_names_its_pair(self, client: Client) -> None:
         stamp = VERSION.stamp("production")
@@ -173,7 +216,7 @@ class ServingContract:
         assert client.http.get("/health/ready").json() == {"status": "ready", "pair": stamp}
         pair = client.http.get("/pair").json()
         assert {k: pair[k] for k in stamp} == stamp
-        assert (pair["run_id"], pair["horizon"], pair["quantiles"]) == ("run-1", 3, [0.1, 0.9])
+        assert (pair["run_id"], pair["horizon"], pair["quantiles"]) == ("run-3", 3, [0.1, 0.9])
         assert pair["schema"] == fakes.make_schema().model_dump(mode="json")
 
     def test_one_row_answers_what_training_recorded_bit_for_bit(self, client: Client) -> None:
@@ -289,13 +332,15 @@ class ServingContract:
         client.http.post("/predict/feast", json={"entity": _ENTITY})
         after = read()
         for name, more in (
-            ('framework_requests_total{route="/predict",status="200"}', 1),
-            ('framework_requests_total{route="/predict",status="422"}', 1),
-            ('framework_forecasts_total{status="ok"}', 5),
-            ('framework_stage_seconds_count{stage="validate"}', 1),
-            ('framework_stage_seconds_count{stage="retrieve"}', 1),
-            ('framework_stage_seconds_count{stage="preprocess"}', 2),
-            ('framework_stage_seconds_count{stage="predict"}', 2),
+            ('framework_requests_total{arm="production",pair="3",route="/predict",status="200"}', 1),
+            ('framework_requests_total{arm="",pair="",route="/predict",status="422"}', 1),
+            ('framework_forecasts_total{arm="production",pair="3",status="ok"}', 5),
+            ('framework_stage_seconds_count{arm="production",stage="validate"}', 1),
+            ('framework_stage_seconds_count{arm="production",stage="retrieve"}', 1),
+            ('framework_stage_seconds_count{arm="production",stage="preprocess"}', 2),
+            ('framework_stage_seconds_count{arm="production",stage="predict"}', 2),
+            ('framework_request_windows_count{arm="production"}', 2),
+            ('framework_request_windows_sum{arm="production"}', 5),
         ):
             assert after[name] - before.get(name, 0) == more, name
         assert any(name.startswith("framework_pair_info") and 'version="3"' in name for name in after)
@@ -335,6 +380,93 @@ class ServingContract:
             assert len(slow[0].json()["forecasts"]) == 300
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{url}/health/live", timeout=5)
+
+    def test_it_follows_its_alias_without_a_failed_or_mixed_answer(self, tmp_path: Path) -> None:
+        """Promotions and a rollback under load: every answer is one pair's own."""
+        registry = FolderRegistry(tmp_path)
+        make_deployment(tmp_path)
+        for number in (4, 5, 6):
+            registry.add(number)
+        goldens = {number: fakes.make_pair(shift=float(number))[1] for number in (3, 4, 5, 6)}
+        with self.reloading(tmp_path) as url, asking(url) as answers:
+            for number in (4, 5, 6, 5):
+                registry.point("production", number)
+                wait_for(partial(_latest_is, answers, number))
+        assert {answer.status_code for answer in answers} == {200}
+        versions = [answer.json()["pair"]["version"] for answer in answers]
+        assert [n for n, before in zip(versions, [None, *versions], strict=False) if n != before] == [3, 4, 5, 6, 5]
+        for answer, number in zip(answers, versions, strict=True):
+            assert answer.json()["pair"] == make_version(number).stamp("production")
+            assert np.array_equal(Client.values(answer), goldens[number].values[:1])
+
+    @pytest.mark.parametrize("spoil", [FolderRegistry.change_byte, FolderRegistry.change_answers])
+    def test_a_pair_that_fails_its_proof_is_not_swapped_in(self, tmp_path: Path, spoil: Any) -> None:
+        registry = FolderRegistry(tmp_path)
+        make_deployment(tmp_path)
+        registry.add(4)
+        registry.add(5)
+        spoil(registry, 4)
+        with self.reloading(tmp_path) as url:
+            registry.point("production", 4)
+            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
+            ready = httpx.get(f"{url}/health/ready", timeout=30)
+            assert ready.status_code == 200
+            assert ready.json()["pair"] == make_version(3).stamp("production")
+            assert "version 4 is not served" in ready.json()["reasons"]["production"]
+            assert 'framework_degraded{arm="production"} 1' in httpx.get(f"{url}/metrics", timeout=30).text
+            assert httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30).json()["pair"]["version"] == 3
+            registry.point("production", 5)
+            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
+            assert httpx.get(f"{url}/pair", timeout=30).json()["version"] == 5
+            assert 'framework_degraded{arm="production"} 0' in httpx.get(f"{url}/metrics", timeout=30).text
+
+    def test_a_registry_that_is_gone_changes_nothing_but_the_readiness(self, tmp_path: Path) -> None:
+        registry = FolderRegistry(tmp_path)
+        with self.reloading(tmp_path) as url:
+            registry.take_away()
+            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
+            assert httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30).status_code == 200
+            registry.bring_back()
+            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
+
+    @contextmanager
+    def reloading(self, directory: Path, **options: Any) -> Iterator[str]:
+        """A server that looks at its aliases ten times a second."""
+        with server_process(self.backend, {**self.options, "reload": {"seconds": 0.1}, **options}, directory) as (_, url):
+            yield url
+
+
+def _latest_is(answers: list[httpx.Response], number: int) -> bool:
+    return bool(answers) and bool(answers[-1].json()["pair"]["version"] == number)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Until the condition holds; fails after a time that no machine needs."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@contextmanager
+def asking(url: str, every: float = 0.02, **request: Any) -> Iterator[list[httpx.Response]]:
+    """Asks for a forecast again and again inside the block; the answers in order. By default of the first golden row."""
+    answers, stop = list[httpx.Response](), threading.Event()
+    row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
+    given = {"json": {"rows": [row]}, **request}
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=30) as http:
+            while not stop.wait(every):
+                answers.append(http.post("/predict", **given))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from framework.hookspecs import Component, hookimpl
-from framework.serving.limits import Limits
+from framework.serving.options import ServingOptions
 
 
-class FastapiOptions(Limits):
+class FastapiOptions(ServingOptions):
     """``port``: 0 for any that is free. ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM."""
 
     host: str = "127.0.0.1"

@@ -13,10 +13,10 @@ import uvicorn
 
 from framework.errors import FrameworkError
 from framework.interfaces.serving import ServingBackend
+from framework.interfaces.values import PairVersion
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
-from framework.serving.metrics import Metrics
-from framework.serving.pipeline import Pipeline
+from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
 
 _BACKLOG = 2048
@@ -27,14 +27,12 @@ class FastapiBackend(ServingBackend):
 
     options: FastapiOptions
 
-    def serve(self, deployment: Deployment) -> None:
+    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
         options = self.options
+        service = Service(deployment, options)  # nothing listens before a pair may answer
         with bind(options.host, options.port) as listener:
-            metrics = Metrics(deployment.version, deployment.alias)
-            pipeline = Pipeline(deployment.pair, deployment.features, deployment.strategy, metrics, options.max_rows)
-            app = create_app(pipeline, deployment.version, deployment.alias, deployment.golden, options)
             config = uvicorn.Config(
-                app,
+                create_app(service),
                 http="httptools",
                 loop="uvloop",
                 ws="none",
@@ -45,7 +43,7 @@ class FastapiBackend(ServingBackend):
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=max(1, round(options.graceful_timeout)),
             )
-            server = _Server(config, lambda: deployment.announce(_url(options.host, listener)))
+            server = _Server(config, lambda: announce(_url(options.host, listener), service.arms.table.primary.version))
             with _signals_end_quietly():
                 server.run(sockets=[listener])
             if not server.started:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field, PositiveFloat, PositiveInt
+
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
 
@@ -14,13 +16,29 @@ class FeastOptions(Options):
 
     ``join``: who joins the rows of training, ``arrays`` (this project's own join) or ``feast`` (``get_historical_features``, slower,
     and for the newest versions only).
+    ``window``: how many rows of each entity are kept online, hence the longest context that can be served; ``windows``: of single views.
+    ``read``: ``packed`` records, written beside what Feast keeps and read without importing Feast (sqlite, redis, postgres); ``sdk``;
+    ``auto`` is packed where there are any. ``timeout``: seconds until a store that does not answer is given up. ``connections`` at most
+    to the online store.
     """
 
     store: dict[str, Any] = "${feature_store}"  # type: ignore[assignment]  # resolved before it is validated
     state: Path = Path("${paths.state}/offline")
     join: Literal["arrays", "feast"] = "arrays"
+    window: PositiveInt = 1
+    windows: dict[str, PositiveInt] = Field(default_factory=dict)
+    read: Literal["auto", "packed", "sdk"] = "auto"
+    timeout: PositiveFloat = 2.0
+    connections: PositiveInt = 8
+
+    def window_of(self, view: str) -> int:
+        """How many rows of a view are kept online."""
+        return self.windows.get(view, self.window)
+
+    def longest_window(self) -> int:
+        return max(self.window, *self.windows.values(), 1)
 
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("retrieval", "feast", "framework_feast.retrieval:FeastRetrieval", FeastOptions, "Feast, newest row online")]
+    return [Component("retrieval", "feast", "framework_feast.retrieval:FeastRetrieval", FeastOptions, "Feast, newest rows online")]

@@ -1,74 +1,75 @@
-"""The newest online row of each entity as a context, with the time of every view's row: Feast itself applies no ttl online."""
+"""The online half of ``retrieval=feast``: contexts from packed records, which need no Feast, or from Feast's SDK."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from feast import FeatureStore
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-from framework.freshness import absent_origin, check_context
-from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Float64, Objects, Schema, Times
+from framework.errors import ConfigError
+from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
+from framework_feast import FeastOptions
+from framework_feast.newest import newest_context, view_keys
+from framework_feast.packed import columns, decode, decode_newest, definition, record_key
+from framework_feast.records import Kind, RecordStore, answering, online_store, open_records
+from framework_feast.window import window_context
 
-#: The store has a row for the key, whatever the value in it.
-_FOUND = (FieldStatus.PRESENT, FieldStatus.NULL_VALUE, FieldStatus.OUTSIDE_MAX_AGE)
-
-
-def read_context(
-    store: FeatureStore, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None
-) -> Context:
-    """One window of one step per entity, in order. ``at`` is in UTC; a window whose row has another time says what the store holds."""
-    n, keys = len(entities), schema.entity_keys
-    static = np.full((n, len(schema.static)), None, dtype=object)
-    for j, entity in enumerate(entities):
-        static[j, : len(keys)] = [str(entity.get(k, "")) for k in keys]
-    past = np.full((n, 1, len(schema.past)), np.nan)
-    held = _read(store, features, schema, static, past) if n else {name: np.empty(0, "M8[us]") for name in features.views}
-    origins = held[features.primary]
-    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # the newest row says nothing of later steps
-    status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
-    wanted = None if at is None else np.datetime64(at.replace(tzinfo=None), "us")
-    for j, origin in enumerate(origins):
-        if np.isnat(origin):
-            asked = dict(zip(keys, static[j], strict=False))
-            status[j], detail[j] = UNKNOWN_ENTITY, f"view '{features.primary}': nothing online for {asked}; run=materialize if it is new"
-        elif wanted is not None and origin != wanted:
-            status[j], detail[j] = absent_origin(features.primary, features.views[features.primary], wanted, origin)
-    if wanted is not None:
-        origins = np.where(np.isnat(origins), wanted, origins)
-    return check_context(features, schema, Context(origins, past, known, static, status, detail), held)
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
-def _read(store: FeatureStore, features: FeatureSet, schema: Schema, static: Objects, past: Float64) -> dict[str, Times]:
-    """Fill ``past`` and the categories of ``static``; return the time of each view's row, NaT for none."""
-    places = {c: i for i, c in enumerate(schema.past)}
-    categories = {c: i for i, c in enumerate(schema.static) if i >= len(schema.entity_keys)}
-    wanted = {name: [f for f in view.feature_names() if f in places or f in categories] for name, view in features.views.items()}
-    rows = [dict(zip(schema.entity_keys, row, strict=False)) for row in static]
-    answer = store.get_online_features([f"{name}:{f}" for name, names in wanted.items() for f in names], rows).proto
-    vectors = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-    held: dict[str, Times] = {}
-    for name, names in wanted.items():
-        held[name] = np.full(len(rows), np.datetime64("NaT", "us"))
-        for feature in names:
-            vector = vectors[feature]
-            if feature in places:
-                past[:, 0, places[feature]] = [_number(value) for value in vector.values]
-            else:
-                static[:, categories[feature]] = [value.string_val if value.WhichOneof("val") else None for value in vector.values]
-        if names:
-            found = np.isin(vector.statuses, _FOUND)
-            held[name][found] = np.array([_moment(t) for t in vector.event_timestamps], "M8[us]")[found]
-    return held
+class OnlineFeatures:
+    """``store`` opens Feast when it is first called; a process that reads packed records never calls it."""
 
+    def __init__(self, options: FeastOptions, store: Callable[[], FeatureStore]) -> None:
+        self._options, self._store = options, store
+        self._records: RecordStore | None = None
 
-def _number(value: Any) -> float:
-    return value.double_val if value.WhichOneof("val") else np.nan
+    @property
+    def records(self) -> RecordStore | None:
+        """Where packed records are kept beside what Feast keeps; None for a store that has none. Raises :class:`ConfigError`."""
+        if self._records is None:
+            options = self._options
+            self._records = open_records(options.store, options.timeout, options.connections)
+            if self._records is None and (options.read == "packed" or options.longest_window() > 1):
+                kind = online_store(options.store)["type"]
+                key = "read=packed" if options.read == "packed" else f"window={options.longest_window()}"
+                raise ConfigError(f"retrieval.{key}: online_store.type={kind} is read by Feast's SDK alone, the newest row of each key.")
+        return self._records
 
+    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        """Raises :class:`~framework.errors.DataError` when the store does not answer within ``retrieval.timeout``."""
+        records = None if self._options.read == "sdk" else self.records
+        if records is None:
+            return await self._by_sdk(features, schema, entities, at)
+        windows = schema.context_length > 1 or (at is not None and self._options.longest_window() > 1)
+        kind: Kind = "window" if windows else "newest"
+        keys = [record_key(definition(n, v), values) for n, v in features.views.items() for values in view_keys(v, entities)]
+        async with answering(records.place, self._options.timeout):
+            found = await records.read(kind, keys)
+        by_view = {name: found[i * len(entities) : (i + 1) * len(entities)] for i, name in enumerate(features.views)}
+        shape = {name: [len(part) for part in columns(view)] for name, view in features.views.items()}
+        if windows:
+            rows = {name: [None if r is None else decode(r, *shape[name]) for r in got] for name, got in by_view.items()}
+            return window_context(features, schema, entities, at, rows)
+        newest = {name: decode_newest(got, *shape[name]) for name, got in by_view.items()}
+        return newest_context(features, schema, entities, at, newest)
 
-def _moment(stamp: Any) -> np.datetime64:
-    return np.datetime64(stamp.seconds * 1_000_000 + stamp.nanos // 1_000, "us")
+    async def _by_sdk(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        """The SDK blocks, so it is called in a thread."""
+        wanted = frozenset((*schema.past, *schema.static))
+
+        def read() -> Context:
+            from framework_feast.sdk import read_newest  # Feast: seconds, and hundreds of megabytes
+
+            return newest_context(features, schema, entities, at, read_newest(self._store(), features, entities, wanted))
+
+        async with answering(f"the online store {online_store(self._options.store)['type']}", self._options.timeout):
+            return await asyncio.to_thread(read)
+
+    async def close(self) -> None:
+        """Release the connections; the next call makes new ones."""
+        if self._records is not None:
+            await self._records.close()

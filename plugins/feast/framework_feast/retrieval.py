@@ -1,36 +1,38 @@
-"""Retrieval from a Feast feature store: point-in-time joins of its offline rows for training, the newest online row for serving."""
+"""Retrieval from a Feast feature store: point-in-time joins of its offline rows for training, its online store for serving."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from framework.interfaces.retrieval import Progress, RetrievalStrategy
-from framework.interfaces.values import TIME, Context, Schema
+from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.offline import RowStore
 from framework.point_in_time import joined_rows
 from framework_feast.offline import row_store
+from framework_feast.online import OnlineFeatures
 
-if TYPE_CHECKING:  # importing Feast takes seconds, and training does without it
+if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
     from feast import FeatureStore
+
+    from framework_feast.materialize import Materializer
 
 
 class FeastRetrieval(RetrievalStrategy):
-    """``options.store`` says where the offline rows are; the newest row of each key is kept online."""
-
-    max_context_length: ClassVar[int | None] = 1
+    """``options.store`` says where the offline rows are, and where the newest rows of each key are kept for serving."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._lock = Lock()
         self._opened: FeatureStore | None = None
+        self._online = OnlineFeatures(options, lambda: self._store)
+        self.max_context_length = 1 if options.read == "sdk" else options.window
 
     @cached_property
     def _offline(self) -> RowStore:
@@ -53,6 +55,9 @@ class FeastRetrieval(RetrievalStrategy):
         self._apply(store, features)
         return stored
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return self._offline.series(view, features.views[view], series)
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 
@@ -64,37 +69,30 @@ class FeastRetrieval(RetrievalStrategy):
         self._apply(self._store, features)
         return historical_rows(self._store, features, self._offline, columns, known_at)
 
-    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
-        """Write the newest row of each key from ``start`` (None: the first row) to ``end`` (None: the last) online, inclusive.
+    def materialize(
+        self,
+        features: FeatureSet,
+        start: datetime | None,
+        end: datetime | None,
+        progress: Progress,
+        *,
+        views: Sequence[str] | None = None,
+        overlap: timedelta | None = None,
+    ) -> dict[str, int]:
+        """What is online with a longer window by another experiment keeps its length."""
+        return self._materializer(features).run(features, start, end, progress, views, overlap)
 
-        The window is always explicit: an incremental one would miss rows that arrived late. A window that ends before
-        what is online puts the older rows back.
-        """
-        from framework_feast.store import failing, quiet
+    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        return self._materializer(features).push(features, view, rows)
+
+    def _materializer(self, features: FeatureSet) -> Materializer:
+        from framework_feast.materialize import Materializer
 
         self._apply(self._store, features)
-        written = {}
-        for name, view in features.views.items():
-            rows = self._offline.read(name, view)[[*view.entity, TIME]]
-            first, last = rows[TIME].min() if start is None else pd.Timestamp(start), rows[TIME].max() if end is None else pd.Timestamp(end)
-            inside = rows[(rows[TIME] >= first) & (rows[TIME] <= last)]
-            written[name] = len(inside[list(view.entity)].drop_duplicates())
-            if written[name]:
-                progress(f"materialize: {name}: {inside[TIME].min()} to {inside[TIME].max()}")
-                with quiet(), failing(f"materialize '{name}'"):
-                    self._store.materialize(first.to_pydatetime(), last.to_pydatetime(), feature_views=[name])
-        return written
+        return Materializer(self.options, self._offline, self._store, self._online.records)
 
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
-        """The SDK blocks, so it is called in a thread."""
-        return await asyncio.to_thread(self._context, features, schema, entities, at)
-
-    def _context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
-        from framework_feast.online import read_context
-        from framework_feast.store import failing
-
-        with failing("get_online_features (run=ingest and run=materialize come first)"):
-            return read_context(self._store, features, schema, entities, None if at is None else at.astimezone(UTC))
+        return await self._online.context(features, schema, entities, at)
 
     def _apply(self, store: FeatureStore, features: FeatureSet) -> None:
         from framework_feast.definitions import feast_objects
@@ -103,7 +101,8 @@ class FeastRetrieval(RetrievalStrategy):
         apply(store, feast_objects(features, self._offline), self.options.state)
 
     async def close(self) -> None:
-        """Close the online store's clients; the next call opens a new store."""
+        """Close the online store's clients; the next call makes new ones."""
+        await self._online.close()
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None:

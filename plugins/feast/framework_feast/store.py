@@ -15,6 +15,7 @@ from feast import Entity, FeatureStore, FeatureView, RepoConfig
 
 from framework.errors import ConfigError, DataError
 from framework_feast.offline import offline_type
+from framework_feast.records import online_store
 
 #: It warns that serve_features_while_materializing does nothing for a file registry; the file registry of this version reads it.
 logging.getLogger("feast.repo_config").setLevel(logging.ERROR)
@@ -28,8 +29,11 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
             "feature_store.materialization.pull_latest_features: must be true; otherwise every row is written online, in any order, "
             "and an older one can win."
         )
+    online = online_store(content)
+    if online["type"] == "redis":
+        online = {"skip_dedup": True, **online}  # Feast would leave out a corrected row of the same time; who writes has looked already
     try:
-        store = FeatureStore(config=RepoConfig(**content))
+        store = FeatureStore(config=RepoConfig(**{**content, "online_store": online}))
         for place in (store.config.registry, store.config.online_store):
             path = place if isinstance(place, str) else getattr(place, "path", None)
             if path and "://" not in path:

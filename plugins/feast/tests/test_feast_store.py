@@ -18,7 +18,7 @@ from framework_feast import FeastOptions, store
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.errors import ConfigError, DataError
-from framework.interfaces.values import MISSING_FEATURE, OK, TIME, Schema
+from framework.interfaces.values import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY, Schema
 from framework.interfaces.views import FeatureSet
 
 FEATURES = FeatureSet.model_validate(
@@ -52,6 +52,10 @@ def content(root: Path, **changes: Any) -> dict[str, Any]:
 
 def make(root: Path, **changes: Any) -> FeastRetrieval:
     return FeastRetrieval(FeastOptions(store=content(root, **changes), state=root / "offline"))
+
+
+def make_sdk(root: Path) -> FeastRetrieval:
+    return FeastRetrieval(FeastOptions(store=content(root), state=root / "offline", read="sdk", timeout=60))
 
 
 def days(shop: str, column: str, *numbers: int) -> pd.DataFrame:
@@ -161,7 +165,7 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
 
     original = store.open_store
     monkeypatch.setattr(store, "open_store", slow_open)
-    server = make(tmp_path)
+    server = make_sdk(tmp_path)
     assert not opened  # lazily
 
     async def serve() -> int:
@@ -196,7 +200,10 @@ def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(tmp_path: Path, tt
 
 def test_a_store_without_the_views_says_what_comes_first(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run=ingest and run=materialize come first.*sales"):
-        ask(make(tmp_path), "a")
+        ask(make_sdk(tmp_path), "a")
+    context = ask(make(tmp_path), "a")
+    assert context.status == [UNKNOWN_ENTITY]
+    assert "run=materialize" in str(context.detail[0])
     with pytest.raises(DataError, match=r"view 'sales' has no rows .*run=ingest"):
         make(tmp_path).training_rows(FEATURES, ["y"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from threading import Lock
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from framework.frequency import Frequency
-from framework.freshness import absent_origin, check_context
+from framework.freshness import absent_origin, check_context, utc_now
 from framework.interfaces.retrieval import Progress, RetrievalStrategy
 from framework.interfaces.values import MISSING_FEATURE, TIME, Context, Schema, Times
 from framework.interfaces.views import FeatureSet, View
@@ -48,13 +48,25 @@ class FileRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.write(view, features.views[view], rows)
 
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+        return self._store.series(view, features.views[view], series)
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())
 
     def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         return joined_rows(features, self._store, columns, known_at)
 
-    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
+    def materialize(
+        self,
+        features: FeatureSet,
+        start: datetime | None,
+        end: datetime | None,
+        progress: Progress,
+        *,
+        views: Sequence[str] | None = None,
+        overlap: timedelta | None = None,
+    ) -> dict[str, int]:
         """Nothing to do: serving reads the rows that training reads."""
         return {}
 
@@ -75,7 +87,7 @@ class FileRetrieval(RetrievalStrategy):
             )
             for name, view in features.views.items()
         }
-        return check_context(features, schema, context, held)
+        return check_context(features, schema, context, held, utc_now() if at is None else None)
 
     def _load(self, features: FeatureSet, schema: Schema) -> _Loaded:
         """The joined rows of this schema, from memory while no file has changed."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime, timedelta
 
 import pandas as pd
 
@@ -17,9 +16,13 @@ from framework.interfaces.views import FeatureSet
 class PayloadRetrieval(RetrievalStrategy):
     """For servers whose callers send every feature with ``POST /predict``."""
 
-    max_context_length: ClassVar[int | None] = 0
+    max_context_length: int | None = 0
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        """Raises :class:`ConfigError`: there is no store."""
+        raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
+
+    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         """Raises :class:`ConfigError`: there is no store."""
         raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
 
@@ -31,7 +34,16 @@ class PayloadRetrieval(RetrievalStrategy):
         """Raises :class:`ConfigError`: there is no store."""
         raise ConfigError("retrieval=payload has no rows to train on; train with retrieval=file or retrieval=feast.")
 
-    def materialize(self, features: FeatureSet, start: datetime | None, end: datetime | None, progress: Progress) -> dict[str, int]:
+    def materialize(
+        self,
+        features: FeatureSet,
+        start: datetime | None,
+        end: datetime | None,
+        progress: Progress,
+        *,
+        views: Sequence[str] | None = None,
+        overlap: timedelta | None = None,
+    ) -> dict[str, int]:
         """Nothing to make available."""
         return {}
 

@@ -1,0 +1,136 @@
+"""From a source to the store that training reads: batch by batch, merged with what is stored, the position kept behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from framework.frequency import Frequency
+from framework.interfaces.operations import Join
+from framework.interfaces.source import Batch, Source
+from framework.interfaces.values import TIME
+from framework.merging import Merged, check_whole, merge, normal, off_grid
+from framework.positions import Positions
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    import pandas as pd
+
+    from framework.interfaces.retrieval import RetrievalStrategy
+    from framework.interfaces.views import View
+    from framework.run import Run
+
+
+@dataclass(slots=True)
+class Count:
+    """``read``: rows that came from the source. ``stored``: finished rows that were new or had changed."""
+
+    read: int = 0
+    stored: int = 0
+
+
+@dataclass(slots=True)
+class Ingestion:
+    """One ``run=ingest``. ``counts``: of each view, so far."""
+
+    run: Run
+    source: Source
+    strategy: RetrievalStrategy
+    counts: dict[str, Count] = field(default_factory=dict)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def once(self, stop: Event) -> None:
+        """Everything that the source has now, unless ``stop`` is set in between: then what was begun is finished.
+
+        The first batch of every view is read, checked and computed before anything is stored.
+        """
+        self._tables = {}
+        with ExitStack() as locks:
+            pieces = {}
+            for name in self.run.config.features.views:
+                locks.enter_context(self._positions.alone(name, self.run.say))
+                pieces[name] = self._pieces(name)
+            for piece in pieces.values():
+                next(piece, None)
+            for name, piece in pieces.items():
+                for _ in piece:
+                    if stop.is_set():
+                        return
+                self._join_again(name)
+
+    def _pieces(self, name: str) -> Iterator[None]:
+        """Computes a batch before each step, stores it after."""
+        view = self.run.config.features.views[name]
+        made = self._made(name, view)
+        count = self.counts.setdefault(name, Count())
+        for batch in self.source.batches(view.table or name, view, self._position(name, view, made)):
+            merged = self._merged(name, view, batch) if len(batch.rows) else None
+            yield
+            if merged is not None:
+                count.read += len(batch.rows)
+                count.stored += self._store(name, merged)
+                self.run.say(f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed")
+            if batch.position is not None:
+                self._positions.keep(name, made, batch.position)
+            if batch.stored is not None:
+                batch.stored()
+
+    def _merged(self, name: str, view: View, batch: Batch) -> Merged:
+        config = self.run.config
+        if batch.whole:
+            check_whole(view, batch.rows, self._frequency, config.panel.gaps)
+        rows = normal(name, view, batch.rows.reset_index(drop=True))
+        stored = self.strategy.stored_rows(config.features, name, rows[list(view.entity)].drop_duplicates())
+        if batch.reject is not None:
+            off = off_grid(view, stored, rows, self._frequency)
+            for row in off.nonzero()[0]:
+                batch.reject(int(row), f"field '{TIME}': {rows[TIME].iloc[row]} is not on the {self._frequency.alias} grid of its series")
+            rows = rows[~off]
+        return merge(view, stored, rows, self._frequency, config.panel.gaps, self._joins(view))
+
+    def _store(self, name: str, merged: Merged) -> int:
+        features = self.run.config.features
+        return self.strategy.ingest(features, name, merged.changed) if len(merged.changed) else 0
+
+    def _join_again(self, name: str) -> None:
+        """Rows of series that no batch touched get what the joined tables say now."""
+        view = self.run.config.features.views[name]
+        if not any(isinstance(op, Join) for op in view.engineer):
+            return
+        stored = self.strategy.stored_rows(self.run.config.features, name)
+        again = merge(view, stored, stored.iloc[:0], self._frequency, self.run.config.panel.gaps, self._joins(view))
+        changed = self._store(name, again)
+        if changed:
+            self.counts[name].stored += changed
+            self.run.say(f"ingest: {name}: {changed:,} rows changed with the tables they join")
+
+    def _joins(self, view: View) -> dict[str, pd.DataFrame]:
+        """The tables that the view joins, each read once in a pass."""
+        wanted = [op.table for op in view.engineer if isinstance(op, Join)]
+        for table in wanted:
+            if table not in self._tables:
+                self._tables[table] = self.source.read(table)
+        return {table: self._tables[table] for table in wanted}
+
+    def _position(self, name: str, view: View, made: str) -> str | None:
+        """Where to go on; the beginning when the store has nothing of this view."""
+        features = self.run.config.features
+        alone = features.model_copy(update={"primary": name, "views": {name: view}})
+        return self._positions.read(name, made) if self.strategy.has_rows(alone) else None
+
+    def _made(self, name: str, view: View) -> str:
+        """What a position was reached with: the view's definition, the source, the store."""
+        config = self.run.config
+        parts = [config.component(group).model_dump_json() for group in ("source", "retrieval")]
+        return "\n".join([name, view.table or name, view.definition(), config.panel.gaps, self._frequency.alias, *parts])
+
+    @property
+    def _frequency(self) -> Frequency:
+        return Frequency.parse(self.run.config.panel.frequency)
+
+    @property
+    def _positions(self) -> Positions:
+        return Positions(self.run.config.paths.state / "ingest")

@@ -1,0 +1,140 @@
+"""New raw rows and stored ones to finished rows: the same whether rows came at once or in pieces, in order or late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.engineering import Tables, engineer
+from framework.errors import DataError
+from framework.frequency import Frequency
+from framework.interfaces.values import TIME
+from framework.interfaces.views import GapPolicy, View
+from framework.panel import panel_from_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: 1 in the rows that the source gave, null in those inserted for the steps in between. No column of a view has this name.
+_GIVEN = "\x00given"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """``changed``: the finished rows that are new or differ from what is stored. ``affected``: those that new rows could have changed."""
+
+    changed: pd.DataFrame
+    affected: pd.DataFrame
+
+
+def check_whole(view: View, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy) -> None:
+    """Raise :class:`DataError` unless a whole table is sorted, unique, on the grid and, by the policy, without gaps."""
+    panel_from_rows(rows, entity_keys=view.entity, past=view.numbers, known=(), categories=view.texts, frequency=frequency, gaps=gaps)
+
+
+def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
+    """The view's raw columns with keys as text and times in UTC, as they are stored. Raises :class:`DataError` for what is missing."""
+    import pandas as pd
+
+    wanted = [*view.identity(), *view.columns]
+    missing = [c for c in wanted if c not in rows.columns]
+    if missing:
+        raise DataError(f"view '{name}': missing columns {missing}; the rows have {list(rows.columns)}.")
+    empty = [c for c in view.identity() if rows[c].isna().any()]
+    if empty:
+        raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
+    made = rows[wanted].assign(**{key: rows[key].astype(str).astype(object) for key in view.entity})
+    for column in view.identity()[len(view.entity) :]:
+        try:
+            made[column] = pd.DatetimeIndex(pd.to_datetime(rows[column], utc=True)).as_unit("us")
+        except (TypeError, ValueError) as error:
+            raise DataError(f"view '{name}': column '{column}' is not a time ({error}); give ISO 8601, UTC.") from error
+    for column in view.numbers:
+        try:
+            made[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"view '{name}': column '{column}' is not numeric ({error}); mend it or list it under categories.") from error
+    return made
+
+
+def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy, tables: Tables) -> Merged:
+    """Finished rows of the series that ``rows`` and ``stored`` hold.
+
+    ``rows``: as :func:`normal` gives them; of equal key and time the last counts, and replaces a stored one. ``stored``: every stored row
+    of those series. Missing steps are filled with nulls while features are computed; they stay with ``gaps="insert"``.
+    """
+    import pandas as pd
+
+    identity = [*view.entity, TIME]
+    raw = [*identity, *view.columns]
+    held = stored[raw][~_inserted(view, stored)] if gaps == "insert" else stored[raw]
+    parts = [part for part in (held, rows[raw]) if len(part)]
+    if not parts:
+        return Merged(stored, stored)
+    given = pd.concat(parts, ignore_index=True).drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
+    panel = panel_from_rows(
+        given.assign(**{_GIVEN: 1.0}),
+        entity_keys=view.entity,
+        past=[*view.numbers, _GIVEN],
+        known=(),
+        categories=view.texts,
+        frequency=frequency,
+        gaps="insert",
+    )
+    finished = engineer(view, panel.to_rows(), frequency, tables)
+    if gaps == "refuse":
+        finished = finished[panel.past[:, -1] == 1.0].reset_index(drop=True)
+    first = rows.groupby(list(view.entity), sort=False)[TIME].min().rename("\x00first").reset_index()
+    since = finished[list(view.entity)].merge(first, how="left", on=list(view.entity))["\x00first"]
+    return Merged(finished[_differs(finished, stored, identity)], finished[(finished[TIME] >= since).to_numpy()])
+
+
+def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """The rows that look as if a gap had been filled with them: no number, the texts of the row before, and a row after. Made anew."""
+    if not len(stored) or not view.numbers:
+        return np.zeros(len(stored), dtype=bool)
+    keys = stored[list(view.entity)].to_numpy(dtype=object)
+    texts = stored[[*view.entity, *view.texts]].to_numpy(dtype=object)
+    followed = np.concatenate([(keys[1:] == keys[:-1]).all(axis=1), [False]])
+    alike = np.concatenate([[False], (texts[1:] == texts[:-1]).all(axis=1)])
+    inserted: npt.NDArray[np.bool_] = stored[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
+    return inserted
+
+
+def _differs(finished: pd.DataFrame, stored: pd.DataFrame, identity: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """``[finished]``: whether there is no stored row of that identity with the same values, null equal to null."""
+    if not len(stored):
+        return np.ones(len(finished), dtype=bool)
+    places = stored[list(identity)].assign(**{_GIVEN: np.arange(len(stored))})
+    place = finished[list(identity)].merge(places, how="left", on=list(identity))[_GIVEN].to_numpy(dtype=np.float64)
+    new: npt.NDArray[np.bool_] = np.isnan(place)
+    at = np.where(new, 0, place).astype(np.int64)
+    differs = new.copy()
+    for column in (c for c in finished.columns if c not in identity):
+        now, before = finished[column].to_numpy(), stored[column].to_numpy()[at]
+        if now.dtype == object:
+            differs |= (now != before) & ~(_null(now) & _null(before))
+        else:
+            differs |= (now != before) & ~(np.isnan(now) & np.isnan(before))
+    return differs
+
+
+def _null(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    return np.array([v is None or v != v for v in values], dtype=bool)  # noqa: PLR0124  a null that is a float
+
+
+def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency) -> npt.NDArray[np.bool_]:
+    """``[rows]``: which cannot be a step of their series; its grid begins with its first stored row, or the first of ``rows``."""
+    import pandas as pd
+
+    keys = list(view.entity)
+    both = pd.concat([stored[[*keys, TIME]], rows[[*keys, TIME]]], ignore_index=True) if len(stored) else rows[[*keys, TIME]]
+    anchors = both.groupby(keys, sort=False)[TIME].first().rename("\x00anchor").reset_index()
+    anchor = rows[keys].merge(anchors, how="left", on=keys)["\x00anchor"].dt.tz_localize(None).to_numpy().astype("M8[us]")
+    times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
+    off: npt.NDArray[np.bool_] = frequency.shift(anchor, frequency.steps_between(anchor, times)) != times
+    return off

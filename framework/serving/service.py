@@ -1,0 +1,56 @@
+"""What answers in one process: the arms, what they share, and the thread that follows their aliases."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from framework.interfaces.values import PairVersion
+from framework.loading import LoadedPair
+from framework.serving.arms import Arm, Arms, Forecaster, alias_of
+from framework.serving.deployment import Deployment
+from framework.serving.follow import Follower
+from framework.serving.metrics import ArmMetrics, Metrics
+from framework.serving.options import ServingOptions
+from framework.serving.payload import Entities
+from framework.serving.pipeline import Pipeline
+from framework.serving.render import Renderer
+
+
+class Service:
+    """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is none that may answer.
+
+    A backend whose stages run elsewhere overrides :meth:`forecaster`.
+    """
+
+    def __init__(self, deployment: Deployment, options: ServingOptions) -> None:
+        self.deployment, self.options = deployment, options
+        self.metrics = Metrics()
+        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
+        first = self.open(deployment.reference, deployment.resolve(deployment.reference))
+        self.arms = Arms(first)
+        self.metrics.show_pair(first.name, first.version, True)
+        self.follower = Follower(self.arms, deployment.resolve, self.open, self.metrics, options.reload)
+
+    def open(self, reference: str, version: PairVersion) -> Arm:
+        """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""
+        loaded = self.deployment.load(version)
+        schema = loaded.pair.schema
+        self.deployment.check(schema)
+        render = Renderer(version, alias_of(reference), schema.entity_keys)
+        render(loaded.pair.forecast(loaded.golden.context))
+        pipeline = self.forecaster(loaded, self.metrics.of_arm(reference, version))
+        return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
+
+    def forecaster(self, loaded: LoadedPair, metrics: ArmMetrics) -> Forecaster:
+        return Pipeline(loaded.pair, self.deployment.features, self.deployment.strategy, metrics, self.options.max_rows, self.threads)
+
+    def start(self) -> None:
+        self.follower.start()
+
+    async def close(self) -> None:
+        """Stop following; let go of threads and of the store's connections."""
+        self.follower.stop()
+        self.threads.shutdown()
+        if self.deployment.strategy is not None:
+            await self.deployment.strategy.close()

@@ -1,0 +1,140 @@
+"""The packed record: the newest rows of one view for one entity in one value, read without Feast and decoded as arrays.
+
+Layout, little endian: version (u1), flags (u1; 1: older rows were dropped), numbers F (u2), categories C (u2), rows N (u4); N times (i8,
+microseconds since 1970 UTC), rising; N x F numbers (f8, NaN for null); where C is not 0, JSON with N lists of C texts or nulls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import DataError
+from framework.interfaces.values import Float64, Objects, Times
+from framework.interfaces.views import View
+
+_VERSION, _CUT = 1, 1
+_HEAD = Struct("<BBHHI")
+
+Moments = npt.NDArray[np.int64]
+
+
+def columns(view: View) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Numbers and categories of a view, each in the order of a record."""
+    names = view.feature_names()
+    return tuple(n for n in names if n not in view.categories), tuple(n for n in names if n in view.categories)
+
+
+def definition(name: str, view: View) -> str:
+    """Names a view's records: they change their name with how the view's columns are made, so that no other definition's are read."""
+    return f"{name}-{hashlib.sha256(view.definition().encode()).hexdigest()[:8]}"
+
+
+def record_key(definition: str, values: Sequence[str]) -> bytes:
+    """The key of one entity's record: the definition and each value with its length, so that no two entities share one."""
+    parts = [definition.encode()]
+    for value in values:
+        text = value.encode()
+        parts += [len(text).to_bytes(4, "little"), text]
+    return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one entity, rising in time. ``cut``: the store knew older ones that are not here."""
+
+    times: Moments  # [N] microseconds
+    numbers: Float64  # [N, F]
+    categories: Objects  # [N, C] str or None
+    cut: bool
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def last(self, count: int) -> Rows:
+        """The newest ``count`` rows."""
+        if len(self) <= count:
+            return self
+        return Rows(self.times[-count:], self.numbers[-count:], self.categories[-count:], True)
+
+    def encode(self) -> bytes:
+        n, f = self.numbers.shape
+        c = self.categories.shape[1]
+        head = _HEAD.pack(_VERSION, _CUT if self.cut else 0, f, c, n)
+        texts = json.dumps(self.categories.tolist(), ensure_ascii=False).encode() if c else b""
+        return b"".join((head, self.times.astype("<i8").tobytes(), np.ascontiguousarray(self.numbers, "<f8").tobytes(), texts))
+
+
+def decode(record: bytes, numbers: int, categories: int) -> Rows:
+    """Raises :class:`DataError` for a record that is not one of so many numbers and categories."""
+    version, flags, f, c, n = _HEAD.unpack_from(record)
+    if (version, f, c) != (_VERSION, numbers, categories):
+        raise _foreign()
+    times = np.frombuffer(record, "<i8", n, _HEAD.size)
+    start = _HEAD.size + 8 * n
+    values = np.frombuffer(record, "<f8", n * f, start).reshape(n, f)
+    texts = np.empty((n, c), dtype=object)
+    if c:
+        texts[:] = json.loads(record[start + 8 * n * f :])
+    return Rows(times, values, texts, bool(flags & _CUT))
+
+
+def merge(held: Rows | None, new: Rows) -> Rows:
+    """Both, rising in time; of rows of one time the new one. Whichever begins earlier says whether older ones are missing."""
+    if held is None:
+        return new
+    cut = new.cut if new.times[0] <= held.times[0] else held.cut
+    times = np.concatenate([held.times, new.times])
+    order = np.argsort(times, kind="stable")
+    order = order[np.append(times[order][1:] != times[order][:-1], True)]
+    numbers, categories = np.concatenate([held.numbers, new.numbers]), np.concatenate([held.categories, new.categories])
+    return Rows(times[order], numbers[order], categories[order], cut)
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRows:
+    """The newest row of a view for each of n entities; NaT, NaN and None where there is none."""
+
+    times: Times  # [n]
+    numbers: Float64  # [n, F]
+    categories: Objects  # [n, C]
+
+    @classmethod
+    def nothing(cls, n: int, numbers: int, categories: int) -> NewestRows:
+        texts = np.full((n, categories), None, dtype=object)
+        return cls(np.full(n, np.datetime64("NaT", "us")), np.full((n, numbers), np.nan), texts)
+
+
+def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int) -> NewestRows:
+    """Records of one row each, all at once."""
+    kind = np.dtype(
+        [("version", "u1"), ("flags", "u1"), ("f", "<u2"), ("c", "<u2"), ("n", "<u4"), ("time", "<i8"), ("values", "<f8", (numbers,))]
+    )
+    size = kind.itemsize
+    found = [i for i, record in enumerate(records) if record is not None]
+    present = [record for record in records if record is not None]
+    rows = NewestRows.nothing(len(records), numbers, categories)
+    if not present:
+        return rows
+    if any(len(record) < size for record in present):
+        raise _foreign()
+    table = np.frombuffer(b"".join([record[:size] for record in present]), kind)
+    if ((table["version"] != _VERSION) | (table["f"] != numbers) | (table["c"] != categories) | (table["n"] != 1)).any():
+        raise _foreign()
+    index = np.array(found, dtype=np.int64)
+    rows.times[index] = table["time"].view("M8[us]")
+    rows.numbers[index] = table["values"]
+    if categories:
+        for i, record in zip(found, present, strict=True):
+            rows.categories[i] = json.loads(record[size:])[0]
+    return rows
+
+
+def _foreign() -> DataError:
+    return DataError("retrieval=feast: the online store has packed records of another layout; run=materialize writes them again.")

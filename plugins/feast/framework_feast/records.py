@@ -1,0 +1,102 @@
+"""Where packed records are kept: one interface for the online stores that are read without Feast."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any, Literal, TypeVar
+
+from framework.errors import ConfigError, DataError
+
+#: Records of the newest row, and of the window that ends with it.
+Kind = Literal["newest", "window"]
+#: The newest row and the window of one key, None for what there is not.
+Pair = tuple[bytes | None, bytes | None]
+Merge = Callable[[list[Pair]], list[Pair]]
+
+T = TypeVar("T")
+
+#: ``online_store.type`` of Feast -> the class; a client library is imported with its module.
+_STORES = {
+    "sqlite": "framework_feast.records_sqlite:SqliteRecords",
+    "redis": "framework_feast.records_redis:RedisRecords",
+    "postgres": "framework_feast.records_postgres:PostgresRecords",
+}
+
+
+class RecordStore(ABC):
+    """Records by key beside what Feast keeps, in the same server or folder. Safe to share between threads and event loops."""
+
+    def __init__(self, project: str, online: Mapping[str, Any], timeout: float, connections: int) -> None:
+        self.project, self.online, self.timeout, self.connections = project, online, timeout, connections
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """For messages: the kind of store and its address, without a password."""
+
+    @abstractmethod
+    async def read(self, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The records of ``keys``, in order, None for none; one round trip. Raises the client's own error."""
+
+    @abstractmethod
+    def update(self, keys: Sequence[bytes], merge: Merge) -> None:
+        """Replace the records of ``keys``, distinct, by what ``merge`` makes of them, all or none, and no other writer in between.
+
+        ``merge`` may be called again with what another writer has written meanwhile.
+        """
+
+    @abstractmethod
+    def mark(self, name: str) -> str | None:
+        """What ``set_mark`` wrote under ``name``."""
+
+    @abstractmethod
+    def set_mark(self, name: str, text: str) -> None:
+        """Keep a note beside the records."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release connections; the next call makes new ones."""
+
+
+def open_records(content: Mapping[str, Any], timeout: float, connections: int) -> RecordStore | None:
+    """For the content of a feature_store.yaml; None for an online store that has none."""
+    online = online_store(content)
+    if online["type"] not in _STORES or online.get("redis_type", "redis") != "redis":
+        return None
+    module, _, name = _STORES[online["type"]].partition(":")
+    try:
+        made = getattr(import_module(module), name)
+    except ImportError as error:
+        extra = online["type"]
+        raise ConfigError(f"feature_store.online_store.type={extra}: {error}; pip install 'framework-feast[{extra}]'.") from error
+    store: RecordStore = made(str(content["project"]), online, timeout, connections)
+    return store
+
+
+def online_store(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The ``online_store`` of a feature_store.yaml, which may be a word; Feast's default is SQLite."""
+    online = content.get("online_store") or "sqlite"
+    return {"type": "sqlite", **online} if isinstance(online, Mapping) else {"type": online}
+
+
+@asynccontextmanager
+async def answering(place: str, seconds: float) -> AsyncIterator[None]:
+    """Whatever a store's client raises, and a store that takes longer than ``seconds``, as one line."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (ConfigError, DataError):
+        raise
+    except TimeoutError as error:
+        raise DataError(f"retrieval=feast: {place} did not answer within {seconds:g} s (retrieval.timeout).") from error
+    except Exception as error:  # each client has its own
+        raise DataError(f"retrieval=feast: {place}: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """``items`` in order, at most ``size`` at a time."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

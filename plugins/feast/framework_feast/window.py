@@ -1,0 +1,133 @@
+"""A context of several steps from the windows of each view: what the join of training gives for the same steps, gaps included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.frequency import Frequency
+from framework.freshness import check_context, utc_now
+from framework.interfaces.values import OK, SHORT_HISTORY, Context, Float64, Objects, Schema, Times
+from framework.interfaces.views import FeatureSet, View
+from framework_feast.newest import explain_absent, moment, places, static_values
+from framework_feast.packed import Moments, Rows, columns
+
+_NAT = np.datetime64("NaT", "us")
+Windows = Mapping[str, Sequence[Rows | None]]
+Index = npt.NDArray[np.int64]
+
+
+def window_context(
+    features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None, windows: Windows
+) -> Context:
+    """One window per entity that ends at ``at`` (None: its newest row), in order. ``windows[view]``: what the store has of each entity.
+
+    A step without a row of the primary view is null. Of another view each step has the newest row that is not later and within the
+    view's ttl. ``short_history``: the series begins later, or the store no longer has the rows of the first steps.
+    """
+    n, wanted = len(entities), moment(at)
+    status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
+    origins = np.full(n, _NAT if wanted is None else wanted)
+    for j, rows in enumerate(windows[features.primary]):
+        newest, held = _origin(rows, wanted)
+        if np.isnat(newest):
+            status[j], detail[j] = explain_absent(features, entities[j], wanted, held)
+        else:
+            origins[j] = newest
+    steps = Frequency.parse(schema.frequency).shift(origins[:, None], np.arange(1 - schema.context_length, 1)[None, :])
+    past = np.full((n, schema.context_length, len(schema.past)), np.nan)
+    static = static_values(schema, entities)
+    held_times = {name: np.full(n, _NAT) for name in features.views}
+    fills = [_Fill(features, name, view, schema, past, static, held_times[name]) for name, view in features.views.items()]
+    fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
+    for j in (j for j in range(n) if status[j] == OK):
+        there = np.ones(schema.context_length, dtype=np.bool_)
+        for fill in fills:
+            problem = fill(j, steps[j].view(np.int64), windows[fill.name][j], there)
+            if problem is not None:
+                status[j], detail[j] = SHORT_HISTORY, problem
+                break
+    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # the store has no row after the newest one
+    context = Context(origins, past, known, static, status, detail)
+    return check_context(features, schema, context, held_times, utc_now() if at is None else None)
+
+
+def _origin(rows: Rows | None, wanted: np.datetime64 | None) -> tuple[np.datetime64, np.datetime64]:
+    """The origin, NaT when the store has none as asked; and the row next to it that there is."""
+    if rows is None:
+        return _NAT, _NAT
+    times: Times = rows.times.view("M8[us]")
+    if wanted is None:
+        return times[-1], times[-1]
+    place = max(int(np.searchsorted(times, wanted, side="right")) - 1, 0)
+    return (wanted if times[place] == wanted else _NAT), times[place]
+
+
+@dataclass
+class _Fill:
+    """Writes one view's part of a window into the arrays of the context."""
+
+    features: FeatureSet
+    name: str
+    view: View
+    schema: Schema
+    past: Float64
+    static: Objects
+    held: Times
+
+    def __post_init__(self) -> None:
+        self.primary = self.name == self.features.primary
+        numbers, categories = columns(self.view)
+        self._numbers, self._past = places(numbers, self.schema.past)
+        self._texts, self._static = places(categories, self.schema.static)
+        self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
+
+    def __call__(self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]) -> str | None:
+        """Why the window of entity ``j`` is too short, None when it is not. The primary view clears ``there`` at the gaps."""
+        if rows is None:
+            return None
+        used = np.searchsorted(rows.times, steps, side="right") - 1
+        if used[0] < 0:
+            problem = self._too_late(steps, rows, used, there)
+            if problem is not None:
+                return problem
+        within = there & (used >= 0)
+        if self.primary:
+            within &= rows.times[used] == steps
+            there &= within
+        else:
+            within &= self._fresh(steps, rows, used)
+        if used[-1] >= 0:
+            self.held[j] = rows.times[used[-1]].astype("M8[us]")
+        self._write(j, rows, used, within)
+        return None
+
+    def _fresh(self, steps: Moments, rows: Rows, used: Index) -> npt.NDArray[np.bool_]:
+        fresh: npt.NDArray[np.bool_] = steps - rows.times[used] <= self._ttl
+        if self.features.stale == "flag":
+            fresh |= used == used[-1]  # what describes the origin stale, and says so
+        return fresh
+
+    def _too_late(self, steps: Moments, rows: Rows, used: Index, there: npt.NDArray[np.bool_]) -> str | None:
+        first = rows.times[0].astype("M8[us]")
+        if rows.cut and there[used < 0].any():
+            return (
+                f"view '{self.name}': the online window begins at {first}, the first of {len(steps)} steps is {steps[0].astype('M8[us]')}; "
+                f"raise retrieval.windows.{self.name} or retrieval.window, and run=materialize"
+            )
+        if self.primary:
+            return f"{int((used >= 0).sum())} steps of history, {len(steps)} needed"
+        return None
+
+    def _write(self, j: int, rows: Rows, used: Index, within: npt.NDArray[np.bool_]) -> None:
+        if self._past:
+            if within.all() and (used[1:] - used[:-1] == 1).all():  # consecutive rows are copied at once
+                self.past[j, :, self._past] = rows.numbers[used[0] : used[-1] + 1, self._numbers].T
+            else:
+                self.past[j][np.ix_(within, self._past)] = rows.numbers[np.ix_(used[within], self._numbers)]
+        if self._static and within[-1]:
+            self.static[j, self._static] = rows.categories[used[-1]][self._texts]
