@@ -46,6 +46,11 @@ class Driver(Searcher):
             self._count(trial)
         self.exhausted = self._used_up()
         self.stopping = False
+        self.cause: str | None = None
+
+    def worker_lost(self, cause: str | None) -> None:
+        """Why the worker is gone whose trial ends next."""
+        self.cause = cause
 
     def suggest(self, trial_id: str) -> Any:
         if self.stopping:
@@ -170,8 +175,7 @@ class Recorder(tune.Callback):
         self._driver.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        cause = " ".join(str(trial.get_pickled_error() or "its worker process died").split())
-        self._driver.ended(trial.trial_id, f"worker lost: {cause}"[:500])
+        self._driver.ended(trial.trial_id, f"worker lost: {self._driver.cause or 'its process ended'}"[:500])
 
 
 class Stop(tune.Stopper):

@@ -47,6 +47,7 @@ class RayTuner(Tuner):
 
         from framework_ray_tune.cluster import ray
         from framework_ray_tune.driver import Recorder, Stop
+        from framework_ray_tune.losses import lost_workers
         from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
 
         options = self.options
@@ -86,7 +87,8 @@ class RayTuner(Tuner):
             ),
         )
         try:
-            tuner.fit()
+            with lost_workers(driver.worker_lost):
+                tuner.fit()
         except tune.TuneError as error:
             raise FrameworkError(f"tune: Ray Tune ended: {' '.join(str(error).split())[-400:]}; resume=true goes on.") from error
 

@@ -75,8 +75,8 @@ def test_a_trial_that_eats_the_memory_of_its_node_is_ended_and_recorded(project:
     result = project.run(*TUNE, "tuner.search=grid", "tuner.cpus_per_trial=2", "tuner.retries=0", "tune.trials=null", "tune.seconds=200")
     eaten, good = sorted(project.trials(), key=lambda trial: trial["number"])
     assert (eaten["status"], good["status"]) == ("failed", "done")
-    assert eaten["error"].startswith("worker lost")
-    assert "memory" in eaten["error"]
+    assert eaten["error"].startswith("worker lost: ")
+    assert "out of memory" in eaten["error"]
     assert result["best"]["params"] == {"model.fault": "none"}
 
 
