@@ -19,6 +19,7 @@ from framework_sql import SqlOptions
 from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
 
+from framework.config import validate
 from framework.errors import ConfigError, DataError
 from framework.interfaces.views import View
 from framework.testing import postgresql
@@ -149,6 +150,10 @@ def test_a_password_is_in_no_message(server: str, monkeypatch: pytest.MonkeyPatc
         source("postgresql+psycopg://me:hunter2@127.0.0.1/x")
     with pytest.raises(ValueError, match="keep it in the environment"):
         source("postgresql+psycopg://127.0.0.1/x?password=hunter2")
+    with pytest.raises(ConfigError) as refused:
+        validate(SqlOptions, {"url": "postgresql://me:hunter2@127.0.0.1/x", "tables": {}, "wrong": 1}, "source")
+    assert "keep it in the environment" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
     monkeypatch.setenv("SALES_URL", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
     monkeypatch.setenv("SALES_PASSWORD", "hunter2")
     tables = {"sales": {"query": QUERY}}
