@@ -11,7 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
-from framework.errors import ConfigError, NotInstalledError, suggest
+from framework.errors import ConfigError, NotInstalledError, masked, suggest
 from framework.hookspecs import Kind
 from framework.interfaces.options import Options
 from framework.interfaces.views import FeatureSet, GapPolicy
@@ -248,7 +248,7 @@ def _explain(model: type[Options], problem: Any, path: str) -> str:
         known = known_keys(model, problem["loc"][:-1])
         listed = f" Known: {', '.join(known)}." if known else ""
         return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
-    got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+    got = "" if problem["type"] == "missing" else f", got {masked(repr(problem['input']))}"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got[:120]}"
 
 

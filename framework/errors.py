@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -39,6 +40,11 @@ class RefusedError(FrameworkError):
     def __init__(self, message: str, verdict: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.verdict = verdict
+
+
+def masked(text: str) -> str:
+    """``text`` with the passwords of the URLs in it as ``***``."""
+    return re.sub(r"(://[^:/@\s'\"]*):[^@\s'\"]+@", r"\1:***@", text)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

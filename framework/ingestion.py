@@ -67,7 +67,7 @@ class Ingestion:
         made = self._made(name, view)
         count = self.counts.setdefault(name, Count())
         for batch in self.source.batches(view.table or name, view, self._position(name, view, made)):
-            merged = self._merged(name, view, batch) if len(batch.rows) else None
+            merged = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
             yield
             if merged is not None:
                 count.read += len(batch.rows)

@@ -52,7 +52,8 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
         try:
             made[column] = pd.DatetimeIndex(pd.to_datetime(rows[column], utc=True)).as_unit("us")
         except (TypeError, ValueError) as error:
-            raise DataError(f"view '{name}': column '{column}' is not a time ({error}); give ISO 8601, UTC.") from error
+            reason = str(error).partition(". You")[0]
+            raise DataError(f"view '{name}': column '{column}' is not a time ({reason}); give ISO 8601, UTC.") from error
     for column in view.numbers:
         try:
             made[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)

@@ -32,9 +32,6 @@ class Batch:
 class Source(ABC):
     """Reads raw data. The constructor stores its options and does nothing else."""
 
-    #: Seconds between two looks for new rows until the run is told to stop; None: ``run=ingest`` takes what there is and ends.
-    poll: float | None = None
-
     def __init__(self, options: Any) -> None:
         self.options = options
 
@@ -56,6 +53,11 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> dict[str, str]:
         """What was read: ``{file or query: sha256}``; equal data gives an equal fingerprint."""
+
+    @property
+    def poll(self) -> float | None:
+        """Seconds between two looks for new rows until the run is told to stop; None: ``run=ingest`` takes what there is and ends."""
+        return None
 
     def close(self) -> None:  # noqa: B027  most sources hold nothing
         """Release connections."""

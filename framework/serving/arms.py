@@ -1,16 +1,22 @@
-"""The arms of a server: pairs that are ready to answer, each under the alias that it follows."""
+"""The arms of a server: pairs that are ready to answer, each under the alias that it follows, and which entity is whose."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from framework.golden import Golden
 from framework.interfaces.values import Context, Forecast, PairVersion, Schema
 from framework.serving.payload import Entities, Lookup
+from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
+
+#: Entities are spread over this many places; shares are exact to a hundredth of a per cent.
+_PLACES = 10_000
 
 
 class Forecaster(Protocol):
@@ -45,27 +51,85 @@ class Arm:
     def stamp(self) -> dict[str, Any]:
         return self.version.stamp(alias_of(self.name))
 
+    def takes_rows_of(self, other: Arm) -> bool:
+        """Whether a payload for ``other`` is one for this arm, too, with the same meaning."""
+        ours, theirs = self.schema, other.schema
+        same = ("entity_keys", "frequency", "past", "nullable", "known", "static", "context_length", "horizon")
+        return all(getattr(ours, part) == getattr(theirs, part) for part in same)
+
 
 def alias_of(reference: str) -> str | None:
     """The reference when it is an alias, None when it is a number."""
     return None if reference.isdecimal() else reference
 
 
+def place_of(name: str, entity: Sequence[str]) -> int:
+    """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on every machine, after every restart."""
+    text = "\x1f".join((name, *entity)).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest()) % _PLACES
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All arms at one moment. ``primary`` answers unless something else is asked for."""
+    """All arms at one moment. ``primary`` answers for the entities that are in no other arm's ``ranges`` of places."""
 
     primary: Arm
     arms: Mapping[str, Arm]
+    ranges: tuple[tuple[range, Arm], ...] = ()
+
+    def of(self, entity: Sequence[str]) -> Arm:
+        """The arm of an entity."""
+        place = place_of(self.primary.version.name, entity)
+        return next((arm for places, arm in self.ranges if place in places), self.primary)
+
+    def named(self, name: str) -> Arm:
+        """The arm that a request asks for. Raises :class:`Refusal` 422."""
+        arm = self.arms.get(name)
+        if arm is None:
+            raise Refusal(422, f"no arm '{name[:100]}' is served; there is {', '.join(self.arms)}", "arm")
+        return arm
+
+
+@dataclass(slots=True)
+class _Shares:
+    """In per cent. The canary's range begins at the first place and the others' end at the last, so that only the primary's changes
+    when the canary's grows.
+    """
+
+    split: Mapping[str, float]
+    canary: dict[str, float] = field(default_factory=dict)
+
+    def ranges(self, arms: Mapping[str, Arm]) -> tuple[tuple[range, Arm], ...]:
+        """An arm that is not there has none: its entities are the primary's."""
+        found, first, last = [], 0, _PLACES
+        for name, share in self.canary.items():
+            places = range(first, first + round(share * _PLACES / 100))
+            first = places.stop
+            found.append((places, name))
+        for name, share in self.split.items():
+            places = range(last - round(share * _PLACES / 100), last)
+            last = places.start
+            found.append((places, name))
+        return tuple((places, arms[name]) for places, name in found if name in arms and places)
 
 
 class Arms:
     """The table that requests start with. It is replaced as a whole, so that a request sees one moment only."""
 
-    def __init__(self, primary: Arm) -> None:
+    def __init__(self, primary: Arm, split: Mapping[str, float]) -> None:
+        self._lock, self._shares = threading.Lock(), _Shares(split)
         self.table = Table(primary, MappingProxyType({primary.name: primary}))
 
     def put(self, arm: Arm) -> None:
         """Let ``arm`` answer from the next request on. The one before is let go when its last request has ended."""
-        arms = {**self.table.arms, arm.name: arm}
-        self.table = Table(arms[self.table.primary.name], MappingProxyType(arms))
+        with self._lock:
+            self._replace({**self.table.arms, arm.name: arm})
+
+    def weigh(self, canary: str, share: float) -> None:
+        """Give the canary its share of the entities, in per cent."""
+        with self._lock:
+            self._shares.canary = {canary: share}
+            self._replace(self.table.arms)
+
+    def _replace(self, arms: Mapping[str, Arm]) -> None:
+        self.table = Table(arms[self.table.primary.name], MappingProxyType(dict(arms)), self._shares.ranges(arms))

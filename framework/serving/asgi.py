@@ -63,6 +63,16 @@ class Answer:
 
 
 Handler = Callable[[bytes, Call], Awaitable[Answer]]
+#: Told of every request to a hot route that was answered with 200: its path and body.
+Answered = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the door asks others. ``check`` raises :class:`Refusal` for a call that may not come in."""
+
+    check: Callable[[Call], None]
+    answered: Answered
 
 
 async def read_json(call: Call, receive: Receive, limit: int) -> bytes:
@@ -111,21 +121,23 @@ class JsonRoute:
         self._handler, self._gate = handler, gate
         self._limit, self._deadline = options.max_body_bytes, options.deadline
 
-    async def __call__(self, call: Call, receive: Receive) -> Answer:
+    async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
         if call.method != "POST":
-            raise Refusal(405, f"{call.method} is not allowed on {call.path}", allow="POST")
+            raise Refusal(405, f"{call.method} is not allowed on {call.path}", headers={"allow": "POST"})
         body = None
         try:
             async with asyncio.timeout(self._deadline) as deadline:
                 with self._gate:
                     body = await read_json(call, receive, self._limit)
-                    return await self._handler(body, call)
+                    answer = await self._handler(body, call)
         except TimeoutError:
             if not deadline.expired():
                 raise
             if body is None:
                 raise Refusal(408, f"the body did not come within {self._deadline:g} s") from None
             raise Refusal(504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1) from None
+        answered(call.path, body)
+        return answer
 
 
 class Door:
@@ -134,8 +146,9 @@ class Door:
     The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in ``known`` counts as ``other``.
     """
 
-    def __init__(self, app: App, routes: Mapping[str, JsonRoute], known: frozenset[str], metrics: Metrics) -> None:
+    def __init__(self, app: App, routes: Mapping[str, JsonRoute], known: frozenset[str], metrics: Metrics, rules: Rules) -> None:
         self._app, self._routes, self._known, self._metrics = app, routes, known, metrics
+        self._check, self._answered = rules.check, rules.answered
         self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,11 +161,12 @@ class Door:
             given = f"{self._prefix}-{next(self._numbers):x}".encode()
         call = Call(scope["method"], scope["path"], scope["query_string"], headers, given)
         route = self._routes.get(call.path)
-        if route is None:
-            await self._elsewhere(call, scope, receive, send)
-            return
         try:
-            answer = await route(call, receive)
+            self._check(call)
+            if route is None:
+                await self._elsewhere(call, scope, receive, send)
+                return
+            answer = await route(call, receive, self._answered)
         except Refusal as refusal:
             answer = refused(refusal)
         except Disconnected:
@@ -160,7 +174,8 @@ class Door:
         except Exception:
             log.exception("request %s to %s failed", call.id.decode(), call.path)
             answer = refused(Refusal(500, "an error of the server's; its log has the cause"))
-        self._metrics.count_request(call.path, answer.status, answer.arm, answer.pair)
+        shown = call.path if route is not None or call.path in self._known else "other"
+        self._metrics.count_request(shown, answer.status, answer.arm, answer.pair)
         body = answer.body
         more = [(b"content-length", b"%d" % len(body)), (b"x-request-id", call.id), *answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": [*_JSON, *more]})
@@ -180,9 +195,7 @@ class Door:
 
 def refused(refusal: Refusal) -> Answer:
     """The one shape that every error has."""
-    headers: Headers = []
+    headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % refusal.retry_after))
-    if refusal.allow is not None:
-        headers.append((b"allow", refusal.allow.encode()))
     return Answer(orjson.dumps(refusal.body()), status=refusal.status, headers=headers)

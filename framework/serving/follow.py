@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from framework.errors import FrameworkError
 from framework.interfaces.values import PairVersion
-from framework.serving.arms import Arm, Arms, alias_of
+from framework.serving.arms import Arm, Arms
 from framework.serving.metrics import Metrics
 from framework.serving.options import ReloadOptions
 
@@ -32,21 +32,24 @@ class Follower:
     """One thread for all aliases; ``look`` may be called from others, one look at a time.
 
     A pair that is refused, or a registry that does not answer, leaves what serves in place: :attr:`troubles` says why, and the
-    metric ``framework_degraded`` is 1 until it is over.
+    metric ``framework_degraded`` is 1 until it is over. ``looked`` is called after every look.
     """
 
     def __init__(
         self,
         arms: Arms,
+        aliases: Sequence[str],
         resolve: Callable[[str], PairVersion],
         open_arm: Callable[[str, PairVersion], Arm],
+        looked: Callable[[], None],
         metrics: Metrics,
         options: ReloadOptions,
     ) -> None:
-        self._arms, self._resolve, self._open, self._metrics, self._options = arms, resolve, open_arm, metrics, options
+        self._arms, self._resolve, self._open, self._looked = arms, resolve, open_arm, looked
+        self._metrics, self._options = metrics, options
         self._troubles: dict[str, Trouble] = {}
         self._lock, self._stopping = threading.Lock(), threading.Event()
-        self._aliases = [name for name in arms.table.arms if alias_of(name) is not None]
+        self._aliases = aliases
         for alias in self._aliases:
             metrics.show_degraded(alias, False)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -72,23 +75,26 @@ class Follower:
         """Bring every arm to what its alias means now; ``insist`` tries a refused pair again before its time.
 
         One entry per alias: ``{"alias", "version", "status"}``, the status ``current``, ``swapped``, ``refused`` or ``unreachable``,
-        ``version`` the one that serves, and ``reason`` for the last two.
+        ``version`` the one that serves, null when none does, and ``reason`` for the last two.
         """
         with self._lock:
-            return [self._follow(alias, insist) for alias in self._aliases]
+            found = [self._follow(alias, insist) for alias in self._aliases]
+        self._looked()
+        return found
 
     def _follow(self, alias: str, insist: bool) -> dict[str, Any]:
         status, reason = self._bring(alias, insist)
-        found: dict[str, Any] = {"alias": alias, "version": self._arms.table.arms[alias].version.version, "status": status}
+        arm = self._arms.table.arms.get(alias)
+        found: dict[str, Any] = {"alias": alias, "version": None if arm is None else arm.version.version, "status": status}
         return found if reason is None else {**found, "reason": reason}
 
     def _bring(self, alias: str, insist: bool) -> tuple[str, str | None]:
-        before, trouble = self._arms.table.arms[alias], self._troubles.get(alias)
+        before, trouble = self._arms.table.arms.get(alias), self._troubles.get(alias)
         try:
             version = self._resolve(alias)
         except Exception as error:  # noqa: BLE001  whatever a registry's client raises: what serves must go on serving
             return self._failed(alias, "unreachable", f"the registry does not say what '{alias}' means: {error}", None)
-        if version.digest == before.version.digest:
+        if before is not None and version.digest == before.version.digest:
             self._over(alias)
             return "current", None
         if trouble is not None and trouble.digest == version.digest and monotonic() < trouble.until and not insist:
@@ -100,11 +106,12 @@ class Follower:
                 log.exception("version %d of '%s' could not be opened", version.version, version.name)
             return self._failed(alias, "refused", f"version {version.version} is not served: {error}", version.digest)
         self._arms.put(arm)
-        self._metrics.show_pair(alias, before.version, False)
+        if before is not None:
+            self._metrics.show_pair(alias, before.version, False)
         self._metrics.show_pair(alias, version, True)
         self._metrics.count_reload(alias, "swapped")
         self._over(alias)
-        log.info("%s@%s: version %d serves, version %d drains", version.name, alias, version.version, before.version.version)
+        log.info("%s@%s: version %d serves from now on", version.name, alias, version.version)
         return "swapped", None
 
     def _failed(self, alias: str, status: str, reason: str, digest: str | None) -> tuple[str, str]:

@@ -6,26 +6,25 @@ forecast. Their validation is compiled from the pair's schema, and so is the Ope
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from framework.interfaces.values import Context, Forecast
-from framework.serving.arms import Arm, Arms
-from framework.serving.asgi import Answer, App, Call, Door, Gate, JsonRoute, refused
+from framework.serving.admin import add_admin_routes
+from framework.serving.arms import Arm
+from framework.serving.asgi import App, Door, Gate, JsonRoute, Rules, refused
 from framework.serving.openapi import describe
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import INLINE_WINDOWS
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
+from framework.serving.shadow import Shadows
 
 
 class Readiness:
@@ -37,58 +36,30 @@ class Readiness:
 
 def create_app(service: Service) -> App:
     """The ASGI application of a service: ready when its startup is complete, closed with its shutdown."""
-    readiness, gate = Readiness(), Gate(service.options.max_in_flight, service.metrics)
+    readiness, gate, shadows = Readiness(), Gate(service.options.max_in_flight, service.metrics), Shadows(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
+        shadows.start()
         readiness.reason = None
         yield
         readiness.reason = "stopping"
+        shadows.stop()
         await service.close()
 
     app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
-    _add_status_routes(app, service, readiness)
+    _add_status_routes(app, service, readiness, lambda: {**service.follower.troubles, **shadows.troubles()})
+    add_admin_routes(app, service)
     _add_errors(app)
     app.openapi = lambda: _document(service.arms.table.primary)  # type: ignore[method-assign]
-    answers = _Answers(service.arms)
-    handlers = {"/predict": answers.payload, "/predict/feast": answers.one, "/predict/feast/batch": answers.many}
-    routes = {path: JsonRoute(handler, gate, service.options) for path, handler in handlers.items()}
+    routes = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
-    return Door(app, routes, known, service.metrics)
-
-
-class _Answers:
-    """The three routes that forecast, from body to body. A request takes its arm at the start and keeps it."""
-
-    def __init__(self, arms: Arms) -> None:
-        self._arms = arms
-
-    async def payload(self, body: bytes, call: Call) -> Answer:
-        arm = self._arms.table.primary
-        return await self._answered(arm, await arm.pipeline.read_payload(body))
-
-    async def one(self, body: bytes, call: Call) -> Answer:
-        arm = self._arms.table.primary
-        return await self._looked_up(arm, arm.entities.one(body))
-
-    async def many(self, body: bytes, call: Call) -> Answer:
-        arm = self._arms.table.primary
-        return await self._looked_up(arm, arm.entities.many(body))
-
-    async def _looked_up(self, arm: Arm, lookup: Lookup) -> Answer:
-        return await self._answered(arm, await arm.pipeline.read_entities(lookup))
-
-    async def _answered(self, arm: Arm, context: Context) -> Answer:
-        forecast = await arm.pipeline.answer(context)
-        return Answer(await rendered(arm, forecast), arm.name, arm.version.version)
-
-
-async def rendered(arm: Arm, forecast: Forecast) -> bytes:
-    """Large answers in a thread, so that the event loop stays free."""
-    if len(forecast.status) > INLINE_WINDOWS:
-        return await asyncio.to_thread(arm.render, forecast)
-    return arm.render(forecast)
+    door = Door(app, routes, known, service.metrics, Rules(service.access, shadows.offer))
+    origins = service.options.access.cors
+    if not origins:
+        return door
+    return CORSMiddleware(door, origins, allow_methods=["GET", "POST"], allow_headers=["authorization", "content-type", "x-request-id"])
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -112,19 +83,20 @@ def _shown(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _add_status_routes(app: FastAPI, service: Service, readiness: Readiness) -> None:
+def _add_status_routes(app: FastAPI, service: Service, readiness: Readiness, troubles: Callable[[], dict[str, str]]) -> None:
     async def live(_: Request) -> Response:
         return _json({"status": "live"})
 
     async def ready(_: Request) -> Response:
         if readiness.reason is not None:
             return _json(Refusal(503, f"not ready: {readiness.reason}").body(), 503, {"retry-after": "1"})
-        troubles = service.follower.troubles
-        body: dict[str, Any] = {"status": "degraded" if troubles else "ready", "pair": service.arms.table.primary.stamp}
-        return _json({**body, "reasons": troubles} if troubles else body)
+        reasons = troubles()
+        body: dict[str, Any] = {"status": "degraded" if reasons else "ready", "pair": service.arms.table.primary.stamp}
+        return _json({**body, "reasons": reasons} if reasons else body)
 
     async def show_pair(_: Request) -> Response:
-        return _json(_shown(service.arms.table.primary))
+        table = service.arms.table
+        return _json({**_shown(table.primary), "arms": [arm.stamp for arm in table.arms.values()]})
 
     async def metrics(_: Request) -> Response:
         return Response(service.metrics.render(), headers={"content-type": service.metrics.content_type})

@@ -18,7 +18,8 @@ _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 class Metrics:
     """``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
-    status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, process_….
+    status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, shadow_requests_total
+    by arm and outcome, shadow_seconds by arm, process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -49,6 +50,10 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=collectors,
         )
+        self._shadows = Counter("framework_shadow_requests", "Requests to shadows by outcome", ["arm", "outcome"], registry=collectors)
+        self._shadow_seconds = Histogram(
+            "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=_SECONDS, registry=collectors
+        )
         ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
@@ -72,6 +77,13 @@ class Metrics:
 
     def show_pair(self, arm: str, version: PairVersion, answers: bool) -> None:
         self._info.labels(arm, version.name, version.version, version.digest).set(answers)
+
+    def count_shadow(self, arm: str, outcome: str) -> None:
+        """``outcome``: answered, refused (4xx), failed, dropped (its queue was full) or crashed (its process ended)."""
+        self.child(self._shadows, arm, outcome).inc()
+
+    def observe_shadow(self, arm: str, seconds: float) -> None:
+        self.child(self._shadow_seconds, arm).observe(seconds)
 
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat, PositiveInt
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from framework.interfaces.options import Options
+
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class ReloadOptions(Options):
@@ -18,11 +23,52 @@ class ReloadOptions(Options):
     backoff: PositiveFloat = 300.0
 
 
+class ShadowOptions(Options):
+    """``aliases`` whose pairs are asked what the clients ask, each in a process of its own; nobody gets their answers.
+
+    ``queue``: requests that wait for one at most; what comes then is dropped and counted. ``seconds``: how long an answer may take before
+    the process is started anew.
+    """
+
+    aliases: tuple[str, ...] = ()
+    queue: PositiveInt = 64
+    seconds: PositiveFloat = 60.0
+
+
+class CanaryOptions(Options):
+    """``alias`` gets a share of the entities that rises through ``steps`` (per cent), ``seconds`` each, and stays at the last.
+
+    It falls to zero, until the alias means another pair, when more than ``max_errors`` of its last ``forecasts`` forecasts are errors.
+    """
+
+    alias: str | None = None
+    steps: tuple[Percent, ...] = Field(default=(1, 5, 25, 50), min_length=1)
+    seconds: PositiveFloat = 600.0
+    max_errors: float = Field(default=0.02, ge=0, le=1)
+    forecasts: PositiveInt = 100
+
+
+class AccessOptions(Options):
+    """Keys come from ``keys_file`` or the environment's ``keys_variable``, one a line: scopes, the key's SHA-256, a remark.
+
+    Without keys a server is open, and refuses to be reached by others unless ``open`` says that this is meant. ``cors``: origins whose
+    pages may ask, such as ``https://example.org``.
+    """
+
+    keys_file: Path | None = None
+    keys_variable: str = "FRAMEWORK_SERVING_KEYS"
+    open: bool = False
+    cors: tuple[str, ...] = ()
+
+
 class ServingOptions(Options):
     """Limits: what is above one is refused.
 
     ``max_body_bytes`` and ``max_rows`` (or entities) of one request: more is 413. ``max_in_flight`` requests at once: more is 503
     with Retry-After. ``deadline``: seconds that a request may take, null for any; then it is 408 while its body is awaited, else 504.
+
+    Variants: ``split`` gives other aliases their shares in per cent of the entities, such as ``{candidate: 10}``; the rest is the
+    served alias'. An alias with a share of 0 answers only who asks for it.
     """
 
     max_body_bytes: PositiveInt = 16 * 1024 * 1024
@@ -30,3 +76,23 @@ class ServingOptions(Options):
     max_in_flight: PositiveInt = 256
     deadline: PositiveFloat | None = 60.0
     reload: ReloadOptions = ReloadOptions()
+    split: dict[str, Percent] | None = None
+    shadow: ShadowOptions = ShadowOptions()
+    canary: CanaryOptions = CanaryOptions()
+    access: AccessOptions = AccessOptions()
+
+    @model_validator(mode="after")
+    def _shares(self) -> ServingOptions:
+        split = self.split or {}
+        given = sum(split.values()) + (max(self.canary.steps) if self.canary.alias else 0)
+        if given > 100:
+            raise ValueError(f"split and canary.steps add up to {given:g} per cent, at most 100 is left for them")
+        if self.canary.alias in split:
+            raise ValueError(f"'{self.canary.alias}' is in split and is the canary; it has one share")
+        if self.canary.alias and self.reload.seconds is None:
+            raise ValueError("a canary needs reload.seconds: its share rises with the looks at the registry")
+        return self
+
+    def variants(self) -> tuple[str, ...]:
+        """The aliases that may answer beside the served one."""
+        return (*((self.canary.alias,) if self.canary.alias else ()), *(self.split or {}))

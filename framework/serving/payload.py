@@ -151,6 +151,30 @@ class Payload:
         return replace(context, levels=request.levels) if request.levels else context
 
 
+class EntityPeek:
+    """The entity of a payload's first row, whatever else is in it: which pair's door a request belongs to."""
+
+    def __init__(self, entity_keys: Sequence[str]) -> None:
+        attributes = [f"f{i}" for i in range(len(entity_keys))]
+        names = dict(zip(attributes, entity_keys, strict=True))
+        row = defstruct("PeekRow", [(a, str) for a in attributes], rename=names)
+        columns = defstruct("PeekColumns", [(a, list[str]) for a in attributes], rename=names)
+        fields: list[Any] = [("rows", list[row] | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)]  # type: ignore[valid-type]
+        self._decode = msgspec.json.Decoder(defstruct("Peek", fields)).decode
+
+    def first(self, body: bytes) -> tuple[str, ...] | None:
+        """None when the body has none, or is not what it should be."""
+        try:
+            found: Any = self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if found.rows is not UNSET:
+            return astuple(found.rows[0]) if found.rows else None
+        if found.columns is UNSET or any(not values for values in astuple(found.columns)):
+            return None
+        return tuple(values[0] for values in astuple(found.columns))
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals to answer."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request that cannot be served
     """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that says why.
 
-    ``retry_after`` in seconds; ``allow``: the method that a 405 would have allowed.
+    ``retry_after`` in seconds; ``headers``: more that the response has.
     """
 
     def __init__(
-        self, status: int, message: str, path: str | None = None, retry_after: int | None = None, allow: str | None = None
+        self,
+        status: int,
+        message: str,
+        path: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = " ".join(message.split())
         self.path = path
-        self.retry_after, self.allow = retry_after, allow
+        self.retry_after, self.headers = retry_after, dict(headers or {})
 
     def body(self) -> dict[str, dict[str, str | None]]:
         return {"error": {"path": self.path, "message": self.message}}

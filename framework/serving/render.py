@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from framework.interfaces.values import OK, Forecast, PairVersion
@@ -18,13 +19,14 @@ class Renderer:
     """Writes ``{"pair": …, "forecasts": […]}``. Numbers are float64 in full: they read back bit for bit."""
 
     def __init__(self, version: PairVersion, alias: str | None, entity_keys: Sequence[str]) -> None:
-        self._head = b'{"pair":' + orjson.dumps(version.stamp(alias)) + b',"forecasts":'
+        self.stamp = version.stamp(alias)
+        self._head = b'{"pair":' + orjson.dumps(self.stamp) + b',"forecasts":'
         self._keys = tuple(entity_keys)
 
     def __call__(self, forecast: Forecast) -> bytes:
-        return self._head + orjson.dumps(self._entries(forecast), option=_UTC) + b"}"
+        return self._head + orjson.dumps(self.entries(forecast), option=_UTC) + b"}"
 
-    def _entries(self, forecast: Forecast) -> list[dict[str, Any]]:
+    def entries(self, forecast: Forecast) -> list[dict[str, Any]]:
         by_target = forecast.values.transpose(0, 2, 3, 1).tolist()  # [n][T][1 + Q][H]
         quantiles = [str(q) for q in forecast.quantiles]
         origins, times, which = _grouped(forecast)
@@ -57,6 +59,15 @@ class Renderer:
                 entry["features"] = {v: {"event_timestamp": t[window], "stale": s[window]} for v, t, s in views}
             entries.append(entry)
         return entries
+
+
+def render_mixed(parts: Sequence[tuple[Renderer, npt.NDArray[np.int64], Forecast]]) -> bytes:
+    """Forecasts of several pairs in the order of the request, given the positions of each; every one names its pair."""
+    placed = {}
+    for render, index, forecast in parts:
+        for i, entry in zip(index, render.entries(forecast), strict=True):
+            placed[int(i)] = {"pair": render.stamp, **entry}
+    return orjson.dumps({"pair": None, "forecasts": [placed[i] for i in sorted(placed)]}, option=_UTC)
 
 
 def _grouped(forecast: Forecast) -> tuple[list[Any], list[Any], Sequence[int]]:

@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from framework.interfaces.values import PairVersion
 from framework.loading import LoadedPair
+from framework.serving.access import Access
+from framework.serving.answers import Answers
 from framework.serving.arms import Arm, Arms, Forecaster, alias_of
+from framework.serving.canary import Canary
 from framework.serving.deployment import Deployment
 from framework.serving.follow import Follower
 from framework.serving.metrics import ArmMetrics, Metrics
@@ -25,12 +28,18 @@ class Service:
 
     def __init__(self, deployment: Deployment, options: ServingOptions) -> None:
         self.deployment, self.options = deployment, options
+        self.access = Access(options.access)
         self.metrics = Metrics()
         self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
-        self.arms = Arms(first)
+        self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
-        self.follower = Follower(self.arms, deployment.resolve, self.open, self.metrics, options.reload)
+        self.canary = Canary(options.canary, self.arms, deployment.state / "serving" / f"{deployment.name}.canary.json")
+        followed = [name for name in (deployment.reference, *options.variants()) if alias_of(name) is not None]
+        self.follower = Follower(self.arms, followed, deployment.resolve, self.open, self.canary.tick, self.metrics, options.reload)
+        if options.variants():
+            self.follower.look()  # one that cannot be had is no reason not to serve the others: the readiness says so
+        self.answers = Answers(self.arms, self.canary.observe)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""

@@ -21,7 +21,21 @@ from framework.plugins import load_plugins
 from framework.testing.panels import SEASON
 
 #: Libraries that a plugin's module must not import at every start.
-HEAVY = ("darts", "feast", "lightgbm", "matplotlib", "mlflow", "pandas", "ray", "scipy", "sklearn", "torch", "xgboost")
+HEAVY = (
+    "darts",
+    "feast",
+    "lightgbm",
+    "matplotlib",
+    "mlflow",
+    "pandas",
+    "ray",
+    "redis",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "torch",
+    "xgboost",
+)
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
 

@@ -15,8 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,7 +149,7 @@ class Client:
         return self.http.post("/predict", json={"rows": rows})
 
 
-def _row(**changed: Any) -> dict[str, Any]:
+def make_row(**changed: Any) -> dict[str, Any]:
     row = {
         "airport": "JFK",
         "carrier": "DL",
@@ -166,26 +165,26 @@ def _row(**changed: Any) -> dict[str, Any]:
 
 #: Body of ``POST /predict``, status, path of the field.
 WRONG: list[tuple[Any, int, str]] = [
-    ({"rows": [_row(), _row(temp="hot")]}, 422, "rows[1].temp"),
-    ({"rows": [_row(temp=None)]}, 422, "rows[0].temp"),
-    ({"rows": [_row(temp="left out")]}, 422, "rows[0].temp"),
-    ({"rows": [_row(temp=True)]}, 422, "rows[0].temp"),
-    ({"rows": [_row(temp=1e39)]}, 422, "rows[0].temp"),
-    ({"rows": [_row(airport=4)]}, 422, "rows[0].airport"),
-    ({"rows": [_row(tmep=4)]}, 422, "rows[0].tmep"),
-    ({"rows": [_row(**{TIME: "yesterday"})]}, 422, f"rows[0].{TIME}"),
-    ({"rows": [_row(**{TIME: "0001-01-01"})]}, 422, f"rows[0].{TIME}"),
-    ({"rows": [_row(**{TIME: 5})]}, 422, f"rows[0].{TIME}"),
+    ({"rows": [make_row(), make_row(temp="hot")]}, 422, "rows[1].temp"),
+    ({"rows": [make_row(temp=None)]}, 422, "rows[0].temp"),
+    ({"rows": [make_row(temp="left out")]}, 422, "rows[0].temp"),
+    ({"rows": [make_row(temp=True)]}, 422, "rows[0].temp"),
+    ({"rows": [make_row(temp=1e39)]}, 422, "rows[0].temp"),
+    ({"rows": [make_row(airport=4)]}, 422, "rows[0].airport"),
+    ({"rows": [make_row(tmep=4)]}, 422, "rows[0].tmep"),
+    ({"rows": [make_row(**{TIME: "yesterday"})]}, 422, f"rows[0].{TIME}"),
+    ({"rows": [make_row(**{TIME: "0001-01-01"})]}, 422, f"rows[0].{TIME}"),
+    ({"rows": [make_row(**{TIME: 5})]}, 422, f"rows[0].{TIME}"),
     ({"rows": []}, 422, "rows"),
     ({"rows": {}}, 422, "rows"),
     ({"rows": [3]}, 422, "rows[0]"),
     ({}, 422, "rows"),
     ([], 422, "body"),
-    ({"rows": [_row()], "columns": {k: [v] for k, v in _row().items()}}, 422, "columns"),
-    ({"columns": {k: [v] for k, v in _row().items()} | {"temp": [1, 2]}}, 422, "columns.temp"),
-    ({"columns": {k: [v] for k, v in _row().items()} | {"temp": [None]}}, 422, "columns.temp[0]"),
-    ({"row": [_row()]}, 422, "row"),
-    ({"rows": [_row()] * 51}, 413, "rows"),
+    ({"rows": [make_row()], "columns": {k: [v] for k, v in make_row().items()}}, 422, "columns"),
+    ({"columns": {k: [v] for k, v in make_row().items()} | {"temp": [1, 2]}}, 422, "columns.temp"),
+    ({"columns": {k: [v] for k, v in make_row().items()} | {"temp": [None]}}, 422, "columns.temp[0]"),
+    ({"row": [make_row()]}, 422, "row"),
+    ({"rows": [make_row()] * 51}, 413, "rows"),
     (b'{"rows": [', 400, "body"),
     (b'{"rows": [{"temp": NaN}]}', 400, "body"),
     (b'{"rows": [{"airport": "\xff"}]}', 400, "body"),
@@ -232,7 +231,7 @@ class ServingContract:
         assert client.http.post("/predict", json={"columns": columns}).content == answer.content
 
     def test_an_answer_has_the_documented_shape(self, client: Client) -> None:
-        body = client.post_rows([_row(**{TIME: "2024-03-01T02:00:00+02:00"})]).json()
+        body = client.post_rows([make_row(**{TIME: "2024-03-01T02:00:00+02:00"})]).json()
         assert body["pair"] == VERSION.stamp("production")
         (forecast,) = body["forecasts"]
         assert forecast["entity"] == _ENTITY
@@ -260,7 +259,7 @@ class ServingContract:
 
     def test_a_row_that_cannot_be_transformed_leaves_the_others_their_forecast(self, client: Client) -> None:
         rows = client.golden_rows()
-        answer = client.post_rows([*rows[:2], _row(season=fakes.BROKEN), *rows[2:]]).json()["forecasts"]
+        answer = client.post_rows([*rows[:2], make_row(season=fakes.BROKEN), *rows[2:]]).json()["forecasts"]
         assert [f["status"] for f in answer] == ["ok", "ok", "error", "ok", "ok"]
         assert (answer[2]["times"], answer[2]["targets"]) == ([], {})
         assert fakes.BROKEN in answer[2]["detail"]
@@ -307,14 +306,22 @@ class ServingContract:
             answer = httpx.post(f"{url}/predict/feast", json={"entity": _ENTITY}, timeout=30)
             assert answer.status_code == 409
             assert "no feature store" in answer.json()["error"]["message"]
-            assert httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30).status_code == 200
+            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+
+    def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:
+        for method, path in (("POST", "/predict"), ("GET", "/pair"), ("GET", "/nowhere"), ("GET", "/health/live")):
+            given = client.http.request(method, path, headers={"X-Request-ID": "mine-1"})
+            assert given.headers["x-request-id"] == "mine-1"
+            assert given.headers["x-content-type-options"] == "nosniff"
+            made = client.http.request(method, path, headers={"X-Request-ID": "not an id"})
+            assert made.headers["x-request-id"] not in ("", "not an id")
 
     def test_the_examples_of_the_document_work_when_pasted(self, client: Client) -> None:
         assert client.http.get("/docs").status_code == 200
         document = client.http.get("/openapi.json").json()
         row = document["components"]["schemas"]["Row"]
         assert row["properties"]["temp"] == {"type": "number"}
-        assert set(row["required"]) == set(_row())
+        assert set(row["required"]) == set(make_row())
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 example = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
@@ -328,7 +335,7 @@ class ServingContract:
 
         before = read()
         client.post_rows(client.golden_rows())
-        client.post_rows([_row(temp="hot")])
+        client.post_rows([make_row(temp="hot")])
         client.http.post("/predict/feast", json={"entity": _ENTITY})
         after = read()
         for name, more in (
@@ -365,7 +372,7 @@ class ServingContract:
 
     def test_too_many_requests_at_once_are_503_with_retry_after(self, tmp_path: Path) -> None:
         with server_process(self.backend, {**self.options, "max_in_flight": 1}, tmp_path) as (_, url), slow_request(url) as slow:
-            answer = httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30)
+            answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
         assert slow[0].status_code == 200
@@ -381,99 +388,12 @@ class ServingContract:
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{url}/health/live", timeout=5)
 
-    def test_it_follows_its_alias_without_a_failed_or_mixed_answer(self, tmp_path: Path) -> None:
-        """Promotions and a rollback under load: every answer is one pair's own."""
-        registry = FolderRegistry(tmp_path)
-        make_deployment(tmp_path)
-        for number in (4, 5, 6):
-            registry.add(number)
-        goldens = {number: fakes.make_pair(shift=float(number))[1] for number in (3, 4, 5, 6)}
-        with self.reloading(tmp_path) as url, asking(url) as answers:
-            for number in (4, 5, 6, 5):
-                registry.point("production", number)
-                wait_for(partial(_latest_is, answers, number))
-        assert {answer.status_code for answer in answers} == {200}
-        versions = [answer.json()["pair"]["version"] for answer in answers]
-        assert [n for n, before in zip(versions, [None, *versions], strict=False) if n != before] == [3, 4, 5, 6, 5]
-        for answer, number in zip(answers, versions, strict=True):
-            assert answer.json()["pair"] == make_version(number).stamp("production")
-            assert np.array_equal(Client.values(answer), goldens[number].values[:1])
-
-    @pytest.mark.parametrize("spoil", [FolderRegistry.change_byte, FolderRegistry.change_answers])
-    def test_a_pair_that_fails_its_proof_is_not_swapped_in(self, tmp_path: Path, spoil: Any) -> None:
-        registry = FolderRegistry(tmp_path)
-        make_deployment(tmp_path)
-        registry.add(4)
-        registry.add(5)
-        spoil(registry, 4)
-        with self.reloading(tmp_path) as url:
-            registry.point("production", 4)
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
-            ready = httpx.get(f"{url}/health/ready", timeout=30)
-            assert ready.status_code == 200
-            assert ready.json()["pair"] == make_version(3).stamp("production")
-            assert "version 4 is not served" in ready.json()["reasons"]["production"]
-            assert 'framework_degraded{arm="production"} 1' in httpx.get(f"{url}/metrics", timeout=30).text
-            assert httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30).json()["pair"]["version"] == 3
-            registry.point("production", 5)
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
-            assert httpx.get(f"{url}/pair", timeout=30).json()["version"] == 5
-            assert 'framework_degraded{arm="production"} 0' in httpx.get(f"{url}/metrics", timeout=30).text
-
-    def test_a_registry_that_is_gone_changes_nothing_but_the_readiness(self, tmp_path: Path) -> None:
-        registry = FolderRegistry(tmp_path)
-        with self.reloading(tmp_path) as url:
-            registry.take_away()
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
-            assert httpx.post(f"{url}/predict", json={"rows": [_row()]}, timeout=30).status_code == 200
-            registry.bring_back()
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
-
-    @contextmanager
-    def reloading(self, directory: Path, **options: Any) -> Iterator[str]:
-        """A server that looks at its aliases ten times a second."""
-        with server_process(self.backend, {**self.options, "reload": {"seconds": 0.1}, **options}, directory) as (_, url):
-            yield url
-
-
-def _latest_is(answers: list[httpx.Response], number: int) -> bool:
-    return bool(answers) and bool(answers[-1].json()["pair"]["version"] == number)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Until the condition holds; fails after a time that no machine needs."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
-
-
-@contextmanager
-def asking(url: str, every: float = 0.02, **request: Any) -> Iterator[list[httpx.Response]]:
-    """Asks for a forecast again and again inside the block; the answers in order. By default of the first golden row."""
-    answers, stop = list[httpx.Response](), threading.Event()
-    row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
-    given = {"json": {"rows": [row]}, **request}
-
-    def ask() -> None:
-        with httpx.Client(base_url=url, timeout=30) as http:
-            while not stop.wait(every):
-                answers.append(http.post("/predict", **given))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        thread.join()
-
 
 @contextmanager
 def slow_request(url: str) -> Iterator[list[httpx.Response]]:
     """A request of 300 rows that takes half a second and is being answered inside the block; its answer is there after it."""
     answers: list[httpx.Response] = []
-    body = {"rows": [_row(season=fakes.SLOW)] * 300}
+    body = {"rows": [make_row(season=fakes.SLOW)] * 300}
     thread = threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/predict", json=body, timeout=30)))
     thread.start()
     for _ in range(200):

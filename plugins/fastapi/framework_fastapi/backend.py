@@ -14,6 +14,7 @@ import uvicorn
 from framework.errors import FrameworkError
 from framework.interfaces.serving import ServingBackend
 from framework.interfaces.values import PairVersion
+from framework.serving.access import check_address
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
 from framework.serving.service import Service
@@ -30,6 +31,7 @@ class FastapiBackend(ServingBackend):
     def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
         options = self.options
         service = Service(deployment, options)  # nothing listens before a pair may answer
+        check_address(options.host, service.access, options.access)
         with bind(options.host, options.port) as listener:
             config = uvicorn.Config(
                 create_app(service),

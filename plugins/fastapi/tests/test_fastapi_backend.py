@@ -13,10 +13,16 @@ from framework_fastapi.backend import bind
 
 from framework.errors import FrameworkError
 from framework.plugins import load_plugins
+from framework.testing.live import LiveServingContract
 from framework.testing.serving import ServingContract
 
 
 class TestFastapi(ServingContract):
+    backend = "fastapi"
+    options = {"port": 0}  # noqa: RUF012  a constant
+
+
+class TestFastapiLive(LiveServingContract):
     backend = "fastapi"
     options = {"port": 0}  # noqa: RUF012  a constant
 

@@ -1,0 +1,58 @@
+"""What an operator asks of a running server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from framework.serving.asgi import refused
+from framework.serving.payload import Decoder
+from framework.serving.refusal import Refusal
+from framework.serving.service import Service
+
+
+class _Share(Struct, forbid_unknown_fields=True):
+    """``share``: per cent; null for the schedule's."""
+
+    share: float | None
+
+
+def add_admin_routes(app: FastAPI, service: Service) -> None:
+    """``POST /admin/reload``, ``GET`` and ``POST /admin/canary``."""
+    decode = Decoder(_Share)
+
+    async def reload(_: Request) -> Response:
+        """Look at the registry now, and try what was refused again."""
+        return _json({"aliases": await asyncio.to_thread(service.follower.look, insist=True)})
+
+    async def canary(request: Request) -> Response:
+        if service.options.canary.alias is None:
+            return _refused(Refusal(409, "this server has no canary; serving.canary.alias=NAME gives it one"))
+        if request.method == "GET":
+            return _json(service.canary.shown())
+        try:
+            share = decode(await request.body()).share
+            if share is not None and not 0 <= share <= 100:
+                raise Refusal(422, "a share lies between 0 and 100 per cent", "share")
+        except Refusal as refusal:
+            return _refused(refusal)
+        return _json(await asyncio.to_thread(service.canary.set, share))
+
+    app.router.routes.append(Route("/admin/reload", reload, methods=["POST"]))
+    app.router.routes.append(Route("/admin/canary", canary, methods=["GET", "POST"]))
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _refused(refusal: Refusal) -> Response:
+    answer = refused(refusal)
+    return Response(answer.body, answer.status, media_type="application/json")

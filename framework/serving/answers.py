@@ -1,0 +1,129 @@
+"""From the body of a request to the body of its answer: which arm, or which arms, and how their forecasts come together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from urllib.parse import parse_qs
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.interfaces.values import ERROR, Context, Forecast
+from framework.serving.arms import Arm, Arms, Table
+from framework.serving.asgi import Answer, Call, Handler
+from framework.serving.payload import EntityPeek, Lookup
+from framework.serving.pipeline import INLINE_WINDOWS
+from framework.serving.refusal import Refusal
+from framework.serving.render import render_mixed
+
+#: The name under which a request counts whose entities are several arms'.
+MIXED = "mixed"
+ARM_HEADER = b"x-framework-arm"
+
+Part = tuple[Arm, npt.NDArray[np.int64], Forecast]
+
+
+class Answers:
+    """The handlers of the routes that forecast. A request takes its table of arms at the start and keeps it to the end.
+
+    ``observe`` is told the statuses of every arm's forecasts.
+    """
+
+    def __init__(self, arms: Arms, observe: Callable[[str, Sequence[str]], None]) -> None:
+        self._arms, self._observe = arms, observe
+        self._peek = EntityPeek(arms.table.primary.schema.entity_keys)
+        self.handlers: dict[str, Handler] = {"/predict": self.payload, "/predict/feast": self.one, "/predict/feast/batch": self.many}
+
+    async def payload(self, body: bytes, call: Call) -> Answer:
+        table = self._arms.table
+        asked = asked_for(table, call)
+        arm = asked or self._owner(table, body)
+        context = await arm.pipeline.read_payload(body)
+        if asked or not table.ranges:
+            return await self._answered(arm, context)
+        keys = len(arm.schema.entity_keys)
+        groups = _grouped(table, [tuple(row) for row in context.static[:, :keys]])
+        if len(groups) == 1:
+            return await self._answered(arm, context)
+        for other, _ in groups:
+            if not other.takes_rows_of(arm):
+                columns = f"'{arm.name}' and '{other.name}' take other columns"
+                raise Refusal(422, f"these entities belong to different arms, and {columns}; send them one by one", "rows")
+        return await _assembled([(other, index, await self._forecast(other, context.take(index))) for other, index in groups])
+
+    def _owner(self, table: Table, body: bytes) -> Arm:
+        """The arm of the first entity of a payload; of one that cannot be read, the primary, whose door says why."""
+        first = self._peek.first(body) if table.ranges else None
+        return table.primary if first is None else table.of(first)
+
+    async def one(self, body: bytes, call: Call) -> Answer:
+        return await self._looked_up(call, body, lambda arm: arm.entities.one)
+
+    async def many(self, body: bytes, call: Call) -> Answer:
+        return await self._looked_up(call, body, lambda arm: arm.entities.many)
+
+    async def _looked_up(self, call: Call, body: bytes, door: Callable[[Arm], Callable[[bytes], Lookup]]) -> Answer:
+        table = self._arms.table
+        asked = asked_for(table, call)
+        lookup = door(asked or table.primary)(body)
+        if asked or not table.ranges:
+            arm = asked or table.primary
+            return await self._answered(arm, await arm.pipeline.read_entities(lookup))
+        groups = _grouped(table, [tuple(entity.values()) for entity in lookup.entities])
+
+        async def read(arm: Arm, index: npt.NDArray[np.int64]) -> Context:
+            return await arm.pipeline.read_entities(replace(lookup, entities=[lookup.entities[i] for i in index]))
+
+        contexts = await asyncio.gather(*(read(arm, index) for arm, index in groups))
+        if len(groups) == 1:
+            return await self._answered(groups[0][0], contexts[0])
+        parts = zip(groups, contexts, strict=True)
+        return await _assembled([(arm, index, await self._forecast(arm, context)) for (arm, index), context in parts])
+
+    async def _answered(self, arm: Arm, context: Context) -> Answer:
+        forecast = await self._forecast(arm, context)
+        body = await _off_the_loop(len(context), lambda: arm.render(forecast))
+        return Answer(body, arm.name, arm.version.version)
+
+    async def _forecast(self, arm: Arm, context: Context) -> Forecast:
+        try:
+            forecast = await arm.pipeline.answer(context)
+        except Exception:
+            self._observe(arm.name, [ERROR] * len(context))
+            raise
+        self._observe(arm.name, forecast.status)
+        return forecast
+
+
+def asked_for(table: Table, call: Call) -> Arm | None:
+    """The arm that a tester names by header or query."""
+    given = call.headers.get(ARM_HEADER)
+    if given is not None:
+        return table.named(given.decode("latin-1"))
+    if call.query:
+        named = parse_qs(call.query.decode("latin-1")).get("arm")
+        if named:
+            return table.named(named[-1])
+    return None
+
+
+def _grouped(table: Table, entities: Sequence[tuple[str, ...]]) -> list[tuple[Arm, npt.NDArray[np.int64]]]:
+    """Each arm and the positions of its entities."""
+    places: dict[str, list[int]] = {}
+    for i, entity in enumerate(entities):
+        places.setdefault(table.of(entity).name, []).append(i)
+    return [(table.arms[name], np.array(index, dtype=np.int64)) for name, index in places.items()]
+
+
+async def _assembled(parts: Sequence[Part]) -> Answer:
+    """One answer in the order of the request, each forecast with the pair that it is of."""
+    total = sum(len(index) for _, index, _ in parts)
+    body = await _off_the_loop(total, lambda: render_mixed([(arm.render, index, forecast) for arm, index, forecast in parts]))
+    return Answer(body, MIXED)
+
+
+async def _off_the_loop(windows: int, work: Callable[[], bytes]) -> bytes:
+    """Large answers are written in a thread, so that the event loop stays free."""
+    return await asyncio.to_thread(work) if windows > INLINE_WINDOWS else work()
