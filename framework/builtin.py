@@ -1,8 +1,11 @@
-"""What the core itself offers: the runs, and computing in this process. Through the same hook as every plugin."""
+"""What the core itself offers: the runs, and computing on this machine. Through the same hook as every plugin."""
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
+
 from framework.hookspecs import Component, hookimpl
+from framework.interfaces.options import Options
 
 _RUNS = {
     "ingest": "read the source, engineer features, store them for training",
@@ -23,7 +26,18 @@ _RUNS = {
 }
 
 
+class ProcessesOptions(Options):
+    """``workers``: processes, null for one a core. ``threads``: of the numeric libraries in each."""
+
+    workers: PositiveInt | None = None
+    threads: PositiveInt = 1
+
+
 @hookimpl
 def components() -> list[Component]:
     runs = [Component("run", name, f"framework.runs.{name}:{name}", summary=text) for name, text in _RUNS.items()]
-    return [*runs, Component("compute", "local", "framework.local:LocalCompute", summary="one after another, in this process")]
+    return [
+        *runs,
+        Component("compute", "local", "framework.local:LocalCompute", summary="one after another, in this process"),
+        Component("compute", "processes", "framework.processes:ProcessesCompute", ProcessesOptions, "several processes of this machine"),
+    ]
