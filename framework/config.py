@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -104,6 +105,16 @@ class PredictConfig(Options):
     output: Path | None = None
 
 
+class MaterializeConfig(Options):
+    """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for rows that came late,
+    instead of everything from ``start``.
+    """
+
+    views: tuple[str, ...] | None = None
+    incremental: bool = False
+    overlap: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+
+
 class TuneConfig(Options):
     """``run=tune``: what is minimised and when to stop; null is no limit.
 
@@ -167,6 +178,8 @@ class Config(Options):
     validation: ValidationConfig
     gate: GateConfig
     predict: PredictConfig
+    materialize: MaterializeConfig = MaterializeConfig()
+    schedule: str | None = None
     resume: bool = False
     space: dict[str, Any] = Field(default_factory=dict)
     tune: TuneConfig = TuneConfig()
@@ -179,6 +192,18 @@ class Config(Options):
     def _quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if list(value) != sorted(set(value)) or any(not 0 < q < 1 for q in value):
             raise ValueError("quantiles must rise and lie between 0 and 1, such as [0.1, 0.9]")
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule(cls, value: str | None) -> str | None:
+        if value is not None:
+            from cronsim import CronSim, CronSimError  # few runs have one
+
+            try:
+                CronSim(value, datetime.now(UTC))
+            except CronSimError as error:
+                raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
         return value
 
     def component(self, group: str) -> Selected:

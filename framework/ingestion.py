@@ -93,7 +93,10 @@ class Ingestion:
 
     def _store(self, name: str, merged: Merged) -> int:
         features = self.run.config.features
-        return self.strategy.ingest(features, name, merged.changed) if len(merged.changed) else 0
+        stored = self.strategy.ingest(features, name, merged.changed) if len(merged.changed) else 0
+        if self.source.poll is not None and len(merged.affected):
+            self.strategy.push(features, name, merged.affected)  # also what was stored before: a killed run may not have come to this
+        return stored
 
     def _join_again(self, name: str) -> None:
         """Rows of series that no batch touched get what the joined tables say now."""

@@ -63,13 +63,15 @@ def _told_to_stop() -> Iterator[Event]:
 
 
 def materialize(run: Run) -> dict[str, Any]:
-    """From ``start`` (default: all) to ``at`` (default: now)."""
+    """From ``start`` (default: all) to ``at`` (default: now), as ``materialize`` says."""
     strategy: RetrievalStrategy = run.make("retrieval")
-    start = parse_time(run.config.start, "start") if run.config.start else None
-    end = parse_time(run.config.at, "at") if run.config.at else None
-    rows = strategy.materialize(run.config.features, start, end, run.say)
+    config, chosen = run.config, run.config.materialize
+    start = parse_time(config.start, "start") if config.start else None
+    end = parse_time(config.at, "at") if config.at else None
+    overlap = chosen.overlap if chosen.incremental else None
+    rows = strategy.materialize(config.features, start, end, run.say, views=chosen.views, overlap=overlap)
     for name, count in rows.items():
-        run.say(f"materialize: {name}: {count:,} rows")
+        run.say(f"materialize: {name}: {count:,} entities")
     return {"rows": rows}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from framework.errors import ConfigError
+from framework.errors import ConfigError, DataError
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 
 class OnlineFeatures:
-    """``store`` opens Feast when it is first called; a process that reads packed records never calls it."""
+    """``store`` opens Feast when it is first called; a process that reads packed records never calls it.
 
-    def __init__(self, options: FeastOptions, store: Callable[[], FeatureStore]) -> None:
-        self._options, self._store = options, store
+    ``forget`` lets it be opened anew: Feast's clients of some stores do not recover when the server has been away.
+    """
+
+    def __init__(self, options: FeastOptions, store: Callable[[], FeatureStore], forget: Callable[[], None]) -> None:
+        self._options, self._store, self._forget = options, store, forget
         self._records: RecordStore | None = None
 
     @property
@@ -66,8 +69,12 @@ class OnlineFeatures:
 
             return newest_context(features, schema, entities, at, read_newest(self._store(), features, entities, wanted))
 
-        async with answering(f"the online store {online_store(self._options.store)['type']}", self._options.timeout):
-            return await asyncio.to_thread(read)
+        try:
+            async with answering(f"the online store {online_store(self._options.store)['type']}", self._options.timeout):
+                return await asyncio.to_thread(read)
+        except DataError:
+            self._forget()
+            raise
 
     async def close(self) -> None:
         """Release the connections; the next call makes new ones."""

@@ -31,7 +31,7 @@ class FeastRetrieval(RetrievalStrategy):
         super().__init__(options)
         self._lock = Lock()
         self._opened: FeatureStore | None = None
-        self._online = OnlineFeatures(options, lambda: self._store)
+        self._online = OnlineFeatures(options, lambda: self._store, self._forget)
         self.max_context_length = 1 if options.read == "sdk" else options.window
 
     @cached_property
@@ -47,6 +47,10 @@ class FeastRetrieval(RetrievalStrategy):
             if self._opened is None:
                 self._opened = open_store(self.options.store)
             return self._opened
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._opened = None
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Feast knows the views from then on; a store that it refuses leaves no rows behind."""

@@ -15,6 +15,8 @@ from framework_feast.store import failing, quiet
 
 #: The store has a row for the key, whatever the value in it.
 _FOUND = (FieldStatus.PRESENT, FieldStatus.NULL_VALUE, FieldStatus.OUTSIDE_MAX_AGE)
+#: The time that some stores, such as Redis, give to a row that is not there.
+_NO_TIME = np.datetime64(0, "us")
 
 
 def read_newest(
@@ -42,8 +44,9 @@ def read_newest(
                 rows[name].categories[:, categories.index(feature)] = texts
         if names:
             vector = vectors[names[0]]
-            found = np.isin(vector.statuses, _FOUND)
-            rows[name].times[found] = np.array([_moment(t) for t in vector.event_timestamps], "M8[us]")[found]
+            times = np.array([_moment(t) for t in vector.event_timestamps], "M8[us]")
+            found = np.isin(vector.statuses, _FOUND) & (times != _NO_TIME)
+            rows[name].times[found] = times[found]
     return rows
 
 

@@ -5,57 +5,30 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from zlib import crc32
 
 import pytest
-from framework_feast import FeastOptions
+from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from moto.server import ThreadedMotoServer
 
-from framework.testing import postgresql, redis
 from framework.testing.retrieval import RetrievalContract
-
-
-def store(root: Path, online: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {
-        "project": "contract",
-        "provider": "local",
-        "registry": {"path": str(root / "feast" / "registry.db"), "serve_features_while_materializing": True},
-        "online_store": online,
-        "offline_store": {"type": "duckdb"},
-        "entity_key_serialization_version": 3,
-        "materialization": {"pull_latest_features": True},
-        **changes,
-    }
-
-
-def make(root: Path, online: dict[str, Any], **options: Any) -> FeastRetrieval:
-    project = f"t{crc32(str(root).encode())}"  # tests share a server, not a project
-    return FeastRetrieval(FeastOptions(store=store(root, online, project=project), state=root / "offline", timeout=30, **options))
 
 
 class TestSqlite(RetrievalContract):
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        return make(tmp_path, {"type": "sqlite", "path": str(tmp_path / "feast" / "online.db")})
+        return FeastRetrieval(options(tmp_path))
 
 
 class TestSqliteWindows(RetrievalContract):
     """A store that keeps windows answers one step the same."""
 
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        return make(tmp_path, {"type": "sqlite", "path": str(tmp_path / "feast" / "online.db")}, window=5)
+        return FeastRetrieval(options(tmp_path, window=5))
 
 
 class TestSdk(RetrievalContract):
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        return make(tmp_path, {"type": "sqlite", "path": str(tmp_path / "feast" / "online.db")}, read="sdk")
-
-
-@pytest.fixture(scope="module")
-def redis_place() -> Iterator[str]:
-    with redis.server() as running:
-        yield running.place
+        return FeastRetrieval(options(tmp_path, read="sdk"))
 
 
 class TestRedis(RetrievalContract):
@@ -64,13 +37,7 @@ class TestRedis(RetrievalContract):
         self.place = redis_place
 
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        return make(tmp_path, {"type": "redis", "connection_string": self.place})
-
-
-@pytest.fixture(scope="module")
-def postgres_place() -> Iterator[str]:
-    with postgresql.server() as place:
-        yield place
+        return FeastRetrieval(options(tmp_path, "redis", self.place))
 
 
 class TestPostgres(RetrievalContract):
@@ -79,10 +46,7 @@ class TestPostgres(RetrievalContract):
         self.place = postgres_place
 
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        address, _, database = self.place.partition("/")
-        host, _, port = address.partition(":")
-        online = {"type": "postgres", "host": host, "port": int(port), "database": database, "user": "tests", "password": "tests"}
-        return make(tmp_path, {**online, "sslmode": "disable"})
+        return FeastRetrieval(options(tmp_path, "postgres", self.place))
 
 
 @pytest.fixture(scope="module")
@@ -104,4 +68,4 @@ class TestDynamoDB(RetrievalContract):
             monkeypatch.setenv(name, "tests")
 
     def make(self, tmp_path: Path) -> FeastRetrieval:
-        return make(tmp_path, {"type": "dynamodb", "region": "us-east-1", "endpoint_url": self.place})
+        return FeastRetrieval(options(tmp_path, "dynamodb", self.place))
