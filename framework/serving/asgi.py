@@ -8,7 +8,9 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -34,6 +36,8 @@ _JSON: Headers = [(b"content-type", b"application/json"), *_SECURITY]
 _REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}", re.ASCII)
 
 log = logging.getLogger(__name__)
+#: Of the request that is being answered.
+request_id: ContextVar[bytes] = ContextVar("request_id", default=b"")
 
 
 class Disconnected(Exception):  # noqa: N818  nobody is there to be told
@@ -73,6 +77,7 @@ class Rules:
 
     check: Callable[[Call], None]
     answered: Answered
+    log: Callable[[Call, Answer, float], None]
 
 
 async def read_json(call: Call, receive: Receive, limit: int) -> bytes:
@@ -95,6 +100,10 @@ async def read_json(call: Call, receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise Refusal(413, f"more than {limit} bytes in one request", "body")
     return body if len(parts) == 1 else b"".join(parts)
+
+
+#: A route that is answered at the door: raises :class:`Refusal`.
+HotRoute = Callable[[Call, Receive, Answered], Awaitable[Answer]]
 
 
 class Gate:
@@ -146,20 +155,22 @@ class Door:
     The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in ``known`` counts as ``other``.
     """
 
-    def __init__(self, app: App, routes: Mapping[str, JsonRoute], known: frozenset[str], metrics: Metrics, rules: Rules) -> None:
+    def __init__(self, app: App, routes: Mapping[str, HotRoute], known: frozenset[str], metrics: Metrics, rules: Rules) -> None:
         self._app, self._routes, self._known, self._metrics = app, routes, known, metrics
-        self._check, self._answered = rules.check, rules.answered
+        self._check, self._answered, self._log = rules.check, rules.answered, rules.log
         self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        started = perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id")
         if given is None or not _REQUEST_ID.fullmatch(given):
             given = f"{self._prefix}-{next(self._numbers):x}".encode()
         call = Call(scope["method"], scope["path"], scope["query_string"], headers, given)
+        request_id.set(given)
         route = self._routes.get(call.path)
         try:
             self._check(call)
@@ -172,7 +183,7 @@ class Door:
         except Disconnected:
             return
         except Exception:
-            log.exception("request %s to %s failed", call.id.decode(), call.path)
+            log.exception("%s %s failed", call.method, call.path)
             answer = refused(Refusal(500, "an error of the server's; its log has the cause"))
         shown = call.path if route is not None or call.path in self._known else "other"
         self._metrics.count_request(shown, answer.status, answer.arm, answer.pair)
@@ -180,6 +191,7 @@ class Door:
         more = [(b"content-length", b"%d" % len(body)), (b"x-request-id", call.id), *answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": [*_JSON, *more]})
         await send({"type": "http.response.body", "body": body})
+        self._log(call, answer, perf_counter() - started)
 
     async def _elsewhere(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         route = call.path if call.path in self._known else "other"

@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from framework.serving.admin import add_admin_routes
 from framework.serving.arms import Arm
-from framework.serving.asgi import App, Door, Gate, JsonRoute, Rules, refused
+from framework.serving.asgi import App, Door, Gate, HotRoute, JsonRoute, Rules, refused
+from framework.serving.logs import AccessLog
 from framework.serving.openapi import describe
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
@@ -53,9 +54,11 @@ def create_app(service: Service) -> App:
     add_admin_routes(app, service)
     _add_errors(app)
     app.openapi = lambda: _document(service.arms.table.primary)  # type: ignore[method-assign]
-    routes = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
+    routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
+    if service.tracing is not None:
+        routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
-    door = Door(app, routes, known, service.metrics, Rules(service.access, shadows.offer))
+    door = Door(app, routes, known, service.metrics, Rules(service.access, shadows.offer, AccessLog(service.options.log)))
     origins = service.options.access.cors
     if not origins:
         return door

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from framework.interfaces.values import PairVersion
 
+#: The variable that says where the processes of one server count together.
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 STAGES = ("validate", "retrieve", "preprocess", "predict")
 _SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
 class Metrics:
-    """``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
+    """``on_stage`` is told of every stage that ended, and its seconds. In a process that has ``PROMETHEUS_MULTIPROC_DIR`` the figures are
+    the sums of all processes that share it, without ``process_…``.
+
+    ``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
     status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, shadow_requests_total
     by arm and outcome, shadow_seconds by arm, process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, on_stage: Callable[[str, float], None] | None = None) -> None:
+        self._on_stage = on_stage
         self._collectors = collectors = CollectorRegistry()
         self.stages = Histogram(
             "framework_stage_seconds", "Seconds in each stage of a request", ["stage", "arm"], buckets=_SECONDS, registry=collectors
@@ -88,8 +96,25 @@ class Metrics:
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)
 
+    def observer(self, stage: str, arm: str) -> Callable[[float], None]:
+        """Takes the seconds of one stage."""
+        observe: Callable[[float], None] = self.stages.labels(stage, arm).observe
+        heard = self._on_stage
+        if heard is None:
+            return observe
+
+        def both(seconds: float) -> None:
+            observe(seconds)
+            heard(stage, seconds)
+
+        return both
+
     def render(self) -> bytes:
-        return generate_latest(self._collectors)
+        if MULTIPROCESS not in os.environ:
+            return generate_latest(self._collectors)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
 
 
 class ArmMetrics:
@@ -97,7 +122,7 @@ class ArmMetrics:
 
     def __init__(self, metrics: Metrics, arm: str, pair: int) -> None:
         self._metrics, self._arm, self._pair = metrics, arm, pair
-        self.observe: dict[str, Callable[[float], None]] = {stage: metrics.stages.labels(stage, arm).observe for stage in STAGES}
+        self.observe: dict[str, Callable[[float], None]] = {stage: metrics.observer(stage, arm) for stage in STAGES}
         self._observe_windows = metrics.windows.labels(arm).observe
 
     def count_forecasts(self, statuses: Iterable[str]) -> None:

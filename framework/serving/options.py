@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -61,6 +61,23 @@ class AccessOptions(Options):
     cors: tuple[str, ...] = ()
 
 
+class LogOptions(Options):
+    """``format``: json or text. ``access``: per cent of the requests that have a line of their own; one that failed (5xx) always has."""
+
+    format: Literal["json", "text"] = "json"
+    level: Literal["critical", "error", "warning", "info", "debug"] = "warning"
+    access: Percent = 0.0
+
+
+class TracingOptions(Options):
+    """``endpoint``: of an OpenTelemetry collector, such as ``http://localhost:4318/v1/traces``; null for none. ``share``: per cent of
+    the requests that are traced where the client does not say.
+    """
+
+    endpoint: str | None = None
+    share: Percent = 100.0
+
+
 class ServingOptions(Options):
     """Limits: what is above one is refused.
 
@@ -80,6 +97,8 @@ class ServingOptions(Options):
     shadow: ShadowOptions = ShadowOptions()
     canary: CanaryOptions = CanaryOptions()
     access: AccessOptions = AccessOptions()
+    log: LogOptions = LogOptions()
+    tracing: TracingOptions = TracingOptions()
 
     @model_validator(mode="after")
     def _shares(self) -> ServingOptions:

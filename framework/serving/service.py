@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from framework.interfaces.values import PairVersion
 from framework.loading import LoadedPair
@@ -19,6 +21,9 @@ from framework.serving.payload import Entities
 from framework.serving.pipeline import Pipeline
 from framework.serving.render import Renderer
 
+if TYPE_CHECKING:
+    from framework.serving.tracing import Tracing
+
 
 class Service:
     """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is none that may answer.
@@ -29,7 +34,8 @@ class Service:
     def __init__(self, deployment: Deployment, options: ServingOptions) -> None:
         self.deployment, self.options = deployment, options
         self.access = Access(options.access)
-        self.metrics = Metrics()
+        self.tracing = _tracing(options, deployment.name)
+        self.metrics = Metrics(None if self.tracing is None else self.tracing.stage)
         self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
@@ -61,5 +67,16 @@ class Service:
         """Stop following; let go of threads and of the store's connections."""
         self.follower.stop()
         self.threads.shutdown()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         if self.deployment.strategy is not None:
             await self.deployment.strategy.close()
+
+
+def _tracing(options: ServingOptions, name: str) -> Tracing | None:
+    """OpenTelemetry is imported where it is used: it is an extra."""
+    if options.tracing.endpoint is None:
+        return None
+    from framework.serving.tracing import Tracing
+
+    return Tracing(options.tracing, name)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import httpx
 import numpy as np
@@ -110,11 +110,11 @@ def serve_fakes(arguments: list[str]) -> None:
 
 @contextmanager
 def server_process(
-    backend: str, options: dict[str, Any], directory: Path, store: str = "store"
+    backend: str, options: dict[str, Any], directory: Path, store: str = "store", stderr: IO[str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that serves, and its URL; killed at the end if it still runs."""
     command = [sys.executable, "-m", __name__, backend, json.dumps(options), str(directory), store]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # noqa: S603
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

@@ -1,24 +1,27 @@
-"""``serving=fastapi``: one process, uvicorn."""
+"""``serving=fastapi``: uvicorn, one process or several."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from framework.hookspecs import Component, hookimpl
 from framework.serving.options import ServingOptions
 
 
 class FastapiOptions(ServingOptions):
-    """``port``: 0 for any that is free. ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM."""
+    """``port``: 0 for any that is free. ``workers``: processes behind one address. ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
+
+    ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    log_level: Literal["critical", "error", "warning", "info", "debug"] = "warning"
+    workers: PositiveInt = 1
     graceful_timeout: PositiveFloat = 30.0
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
 
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("serving", "fastapi", "framework_fastapi.backend:FastapiBackend", FastapiOptions, "one process, uvicorn")]
+    return [Component("serving", "fastapi", "framework_fastapi.backend:FastapiBackend", FastapiOptions, "uvicorn, one process or several")]

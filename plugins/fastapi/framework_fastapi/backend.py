@@ -11,45 +11,45 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from framework.errors import FrameworkError
+from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.serving import ServingBackend
 from framework.interfaces.values import PairVersion
-from framework.serving.access import check_address
+from framework.serving import logs
+from framework.serving.access import Access, check_address
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
-
-_BACKLOG = 2048
+from framework_fastapi.settings import BACKLOG, configure
+from framework_fastapi.workers import run_workers
 
 
 class FastapiBackend(ServingBackend):
-    """One process; small requests on the event loop, large ones in threads."""
+    """One process or several workers; small requests on the event loop, large ones in threads."""
 
     options: FastapiOptions
 
     def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
         options = self.options
+        logs.configure(options.log)
+        check_address(options.host, Access(options.access), options.access)
+        if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
+            raise ConfigError("serving.ssl_certfile and serving.ssl_keyfile go together.")
+        if options.workers > 1 and options.reload.seconds is None:
+            raise ConfigError("serving.reload.seconds: null is for one process; with workers each has to look by itself.")
+        if options.workers > 1:
+            version = deployment.load(deployment.resolve(deployment.reference)).version  # what is refused is refused here, in one line
+            with bind(options.host, options.port) as listener:
+                run_workers(deployment, options, listener, lambda: announce(_url(options, listener), version))
+            return
         service = Service(deployment, options)  # nothing listens before a pair may answer
-        check_address(options.host, service.access, options.access)
         with bind(options.host, options.port) as listener:
-            config = uvicorn.Config(
-                create_app(service),
-                http="httptools",
-                loop="uvloop",
-                ws="none",
-                log_config=None,
-                log_level=options.log_level,
-                access_log=False,
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_graceful_shutdown=max(1, round(options.graceful_timeout)),
-            )
-            server = _Server(config, lambda: announce(_url(options.host, listener), service.arms.table.primary.version))
+            url = _url(options, listener)
+            server = _Server(configure(create_app(service), options), lambda: announce(url, service.arms.table.primary.version))
             with _signals_end_quietly():
                 server.run(sockets=[listener])
             if not server.started:
-                raise FrameworkError(f"the server on {_url(options.host, listener)} did not start; its log above says why.")
+                raise FrameworkError(f"the server on {url} did not start; its log above says why.")
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +72,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # under SO_REUSEADDR bind alone also succeeds for a second server
+        listener.listen(BACKLOG)  # under SO_REUSEADDR bind alone also succeeds for a second server
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -81,9 +81,9 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, listener: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+def _url(options: FastapiOptions, listener: socket.socket) -> str:
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{'https' if options.ssl_certfile else 'http'}://{shown}:{listener.getsockname()[1]}"
 
 
 @contextmanager

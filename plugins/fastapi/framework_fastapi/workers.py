@@ -1,0 +1,82 @@
+"""Several processes behind one socket. Each opens the pair and follows its aliases by itself; they count together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
+
+from framework.errors import FrameworkError
+from framework.serving import logs
+from framework.serving.asgi import App
+from framework.serving.deployment import Deployment
+from framework.serving.http import create_app
+from framework.serving.metrics import MULTIPROCESS
+from framework.serving.service import Service
+from framework_fastapi import FastapiOptions
+from framework_fastapi.settings import configure
+
+#: Seconds without a sign of life after which a worker is replaced.
+_HANGS = 60
+
+
+def run_workers(deployment: Deployment, options: FastapiOptions, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Until a signal: start them, start one that died again, drain all. Raises :class:`FrameworkError` when they do not start."""
+    figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    os.environ[MULTIPROCESS] = str(figures)  # for the workers: it is read when they import prometheus_client
+    try:
+        config = configure(
+            partial(make_app, deployment, options), options, factory=True, workers=options.workers, timeout_worker_healthcheck=_HANGS
+        )
+        workers = _Workers(config, [listener], ready, figures)
+        workers.run()
+    finally:
+        del os.environ[MULTIPROCESS]
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        shutil.rmtree(figures)
+    if workers.failed:
+        raise FrameworkError("a worker did not start; its log above says why.")
+
+
+def make_app(deployment: Deployment, options: FastapiOptions) -> App:
+    """The application of one worker, in its process."""
+    logs.configure(options.log)
+    return create_app(Service(deployment, options))
+
+
+class _Workers(Multiprocess):
+    """Says when all are up; forgets the gauges of one that died."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None], figures: Path) -> None:
+        super().__init__(config, sockets)
+        self._ready, self._figures, self.failed = ready, str(figures), False
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        while not all(worker.is_ready(timeout=1) for worker in self.processes):
+            self.handle_signals()
+            if any(worker.exitcode is not None for worker in self.processes):
+                self.failed = True
+                self.should_exit.set()
+            if self.should_exit.is_set():
+                return
+            time.sleep(0.05)
+        self._ready()
+
+    def keep_subprocess_alive(self) -> None:
+        before = {worker.pid for worker in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {worker.pid for worker in self.processes}:
+            mark_process_dead(pid, self._figures)  # type: ignore[no-untyped-call]

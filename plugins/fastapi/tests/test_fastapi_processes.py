@@ -1,0 +1,178 @@
+"""What is the process' own: workers that count together, TLS, logs, spans, and who may reach the address."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import trustme
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from framework.testing import fakes
+from framework.testing.live import wait_for
+from framework.testing.pairs import FolderRegistry
+from framework.testing.serving import make_deployment, make_row, server_process, slow_request
+
+
+def ask(url: str, **more: Any) -> httpx.Response:
+    """One question on a connection of its own, so that any worker may get it."""
+    return httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30, **more)
+
+
+def counted(url: str) -> float:
+    lines = httpx.get(f"{url}/metrics", timeout=30).text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2]) for line in lines if line.startswith("framework_requests_total") and 'route="/predict"' in line
+    )
+
+
+def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    make_deployment(tmp_path)
+    registry.add(4)
+    with server_process("fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 0.1}}, tmp_path) as (process, url):
+        workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+        assert len(workers) == 2
+        for _ in range(30):
+            assert ask(url).status_code == 200
+        assert counted(url) == 30
+        registry.point("production", 4)
+        wait_for(lambda: {ask(url).json()["pair"]["version"] for _ in range(20)} == {4})
+        workers[0].kill()
+
+        def answers() -> bool:
+            try:
+                return ask(url).status_code == 200
+            except httpx.TransportError:  # the connection had been given to the one that died
+                return False
+
+        wait_for(lambda: all(answers() for _ in range(10)) and len(psutil.Process(process.pid).children()) >= len(workers))
+        with slow_request(url) as slow:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert slow[0].status_code == 200
+    assert not workers[1].is_running()
+
+
+def test_a_pair_that_is_refused_starts_no_worker(tmp_path: Path) -> None:
+    make_deployment(tmp_path)
+    FolderRegistry(tmp_path).change_byte(3)
+    command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps({"port": 0, "workers": 2}), str(tmp_path), "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "its files were changed" in done.stderr.splitlines()[-1]
+
+
+def test_https(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "chain.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    options = {"port": 0, "ssl_certfile": str(tmp_path / "chain.pem"), "ssl_keyfile": str(tmp_path / "key.pem")}
+    with server_process("fastapi", options, tmp_path / "pair") as (_, url):
+        assert url.startswith("https://")
+        assert httpx.get(f"{url}/health/ready", verify=trusted, timeout=30).status_code == 200
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(f"{url}/health/ready", timeout=30)
+
+
+def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
+    options = {"port": 0, "host": "0.0.0.0"}
+    command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps(options), str(tmp_path), "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "serving.host=0.0.0.0 is reached by others and there are no keys" in done.stderr.splitlines()[-1]
+    with server_process("fastapi", {**options, "access": {"open": True}}, tmp_path) as (_, url):
+        assert httpx.get(url.replace("0.0.0.0", "127.0.0.1") + "/health/ready", timeout=30).status_code == 200
+
+
+def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with file.open("w") as log:
+        options = {"port": 0, "log": {"access": 100}}
+        with server_process("fastapi", options, tmp_path / "pair", stderr=log) as (_, url):
+            ask(url, headers={"X-Request-ID": "request-7", "Authorization": "Bearer secret"})
+            body = {"rows": [make_row(season=fakes.BROKEN, airport="PRIVATE")]}
+            httpx.post(f"{url}/predict?token=secret", json=body, headers={"X-Request-ID": "request-8"}, timeout=30)
+            wait_for(lambda: "request-8" in file.read_text())
+    text = file.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    access = [line for line in lines if line["logger"] == "framework.access"]
+    assert [(line["request_id"], line["message"], line["status"]) for line in access] == [
+        ("request-7", "POST /predict", 200),
+        ("request-8", "POST /predict", 200),
+    ]
+    assert (access[0]["arm"], access[0]["pair"]) == ("production", 3)
+    assert access[0]["milliseconds"] > 0
+    assert [line["request_id"] for line in lines if line["logger"] == "framework.serving.pipeline"] == ["request-8"]
+    assert "secret" not in text
+    assert "PRIVATE" not in text
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """Keeps the spans that it is sent."""
+
+    spans: list[Any] = []  # noqa: RUF012  of the one server of the test
+
+    def do_POST(self) -> None:
+        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+        self.spans.extend(s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on the screen."""
+
+
+def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path) -> None:
+    collector = HTTPServer(("127.0.0.1", 0), _Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{collector.server_port}/v1/traces"
+    trace, parent = os.urandom(16), os.urandom(8)
+    with server_process("fastapi", {"port": 0, "tracing": {"endpoint": endpoint}}, tmp_path) as (process, url):
+        answer = ask(url, headers={"traceparent": f"00-{trace.hex()}-{parent.hex()}-01", "X-Request-ID": "seen"})
+        assert answer.status_code == 200
+        large = {"rows": [make_row()] * 1000}
+        assert httpx.post(f"{url}/predict", json=large, timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    collector.shutdown()
+    collector.server_close()
+    ours = [span for span in _Collector.spans if span.trace_id == trace]
+    (request,) = [span for span in ours if span.name == "POST /predict"]
+    assert request.parent_span_id == parent
+    attributes = {a.key: a.value for a in request.attributes}
+    assert attributes["framework.request_id"].string_value == "seen"
+    assert attributes["framework.arm"].string_value == "production"
+    assert attributes["http.response.status_code"].int_value == 200
+    stages = [span for span in ours if span.parent_span_id == request.span_id]
+    assert [span.name for span in stages] == ["validate", "preprocess", "predict"]
+    assert all(request.start_time_unix_nano <= s.start_time_unix_nano <= s.end_time_unix_nano <= request.end_time_unix_nano for s in stages)
+    others = [span for span in _Collector.spans if span.trace_id != trace]  # worked on in threads
+    (root,) = [span for span in others if span.name == "POST /predict"]
+    assert {span.parent_span_id for span in others if span is not root} == {root.span_id}
+
+
+def test_a_port_taken_by_workers_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        options = {"port": taken.getsockname()[1], "workers": 2}
+        command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps(options), str(tmp_path), "none"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "is in use; set serving.port=" in done.stderr.splitlines()[-1]
