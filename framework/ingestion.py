@@ -80,9 +80,9 @@ class Ingestion:
 
     def _merged(self, name: str, view: View, batch: Batch) -> Merged:
         config = self.run.config
-        if batch.whole:
-            check_whole(view, batch.rows, self._frequency, config.panel.gaps)
         rows = normal(name, view, batch.rows.reset_index(drop=True))
+        if batch.whole:
+            check_whole(view, rows, self._frequency, config.panel.gaps)
         stored = self.strategy.stored_rows(config.features, name, rows[list(view.entity)].drop_duplicates())
         if batch.reject is not None:
             off = off_grid(view, stored, rows, self._frequency)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from framework.corrections import differs, versions
 from framework.engineering import Tables, engineer
 from framework.errors import DataError
 from framework.frequency import Frequency
@@ -32,7 +32,12 @@ class Merged:
 
 
 def check_whole(view: View, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy) -> None:
-    """Raise :class:`DataError` unless a whole table is sorted, unique, on the grid and, by the policy, without gaps."""
+    """Raise :class:`DataError` unless a whole table is sorted, unique, on the grid and, by the policy, without gaps.
+
+    ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are checked, in whatever order they come.
+    """
+    if view.created is not None:
+        rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates([*view.entity, TIME], keep="last")
     panel_from_rows(rows, entity_keys=view.entity, past=view.numbers, known=(), categories=view.texts, frequency=frequency, gaps=gaps)
 
 
@@ -65,20 +70,32 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
 def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy, tables: Tables) -> Merged:
     """Finished rows of the series that ``rows`` and ``stored`` hold.
 
-    ``rows``: as :func:`normal` gives them; of equal key and time the last counts, and replaces a stored one. ``stored``: every stored row
+    ``rows``: as :func:`normal` gives them; of equal identity the last counts, and replaces a stored one. ``stored``: every stored row
     of those series. Missing steps are filled with nulls while features are computed; they stay with ``gaps="insert"``.
     """
     import pandas as pd
 
-    identity = [*view.entity, TIME]
-    raw = [*identity, *view.columns]
-    held = stored[raw][~_inserted(view, stored)] if gaps == "insert" else stored[raw]
+    raw = [*view.identity(), *view.columns]
+    held = stored[raw][~_inserted(view, stored)] if gaps == "insert" and view.created is None else stored[raw]
     parts = [part for part in (held, rows[raw]) if len(part)]
     if not parts:
         return Merged(stored, stored)
-    given = pd.concat(parts, ignore_index=True).drop_duplicates(identity, keep="last").sort_values(identity, kind="stable")
+    given = pd.concat(parts, ignore_index=True).drop_duplicates(list(view.identity()), keep="last")
+
+    def finish(state: pd.DataFrame) -> pd.DataFrame:
+        return _finished(view, state, frequency, gaps, tables)
+
+    finished = finish(given) if view.created is None else versions(view, view.created, given, finish)
+    first = rows.groupby(list(view.entity), sort=False)[TIME].min().rename("\x00first").reset_index()
+    newest = finished.drop_duplicates([*view.entity, TIME], keep="last")
+    since = newest[list(view.entity)].merge(first, how="left", on=list(view.entity))["\x00first"].to_numpy()
+    return Merged(finished[differs(finished, stored, view.identity())], newest[newest[TIME].to_numpy() >= since])
+
+
+def _finished(view: View, given: pd.DataFrame, frequency: Frequency, gaps: GapPolicy, tables: Tables) -> pd.DataFrame:
+    """The view's columns for raw rows of which no key and time comes twice."""
     panel = panel_from_rows(
-        given.assign(**{_GIVEN: 1.0}),
+        given.sort_values([*view.entity, TIME], kind="stable").assign(**{_GIVEN: 1.0}),
         entity_keys=view.entity,
         past=[*view.numbers, _GIVEN],
         known=(),
@@ -87,11 +104,7 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequ
         gaps="insert",
     )
     finished = engineer(view, panel.to_rows(), frequency, tables)
-    if gaps == "refuse":
-        finished = finished[panel.past[:, -1] == 1.0].reset_index(drop=True)
-    first = rows.groupby(list(view.entity), sort=False)[TIME].min().rename("\x00first").reset_index()
-    since = finished[list(view.entity)].merge(first, how="left", on=list(view.entity))["\x00first"]
-    return Merged(finished[_differs(finished, stored, identity)], finished[(finished[TIME] >= since).to_numpy()])
+    return finished[panel.past[:, -1] == 1.0].reset_index(drop=True) if gaps == "refuse" else finished
 
 
 def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -104,28 +117,6 @@ def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
     alike = np.concatenate([[False], (texts[1:] == texts[:-1]).all(axis=1)])
     inserted: npt.NDArray[np.bool_] = stored[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
     return inserted
-
-
-def _differs(finished: pd.DataFrame, stored: pd.DataFrame, identity: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """``[finished]``: whether there is no stored row of that identity with the same values, null equal to null."""
-    if not len(stored):
-        return np.ones(len(finished), dtype=bool)
-    places = stored[list(identity)].assign(**{_GIVEN: np.arange(len(stored))})
-    place = finished[list(identity)].merge(places, how="left", on=list(identity))[_GIVEN].to_numpy(dtype=np.float64)
-    new: npt.NDArray[np.bool_] = np.isnan(place)
-    at = np.where(new, 0, place).astype(np.int64)
-    differs = new.copy()
-    for column in (c for c in finished.columns if c not in identity):
-        now, before = finished[column].to_numpy(), stored[column].to_numpy()[at]
-        if now.dtype == object:
-            differs |= (now != before) & ~(_null(now) & _null(before))
-        else:
-            differs |= (now != before) & ~(np.isnan(now) & np.isnan(before))
-    return differs
-
-
-def _null(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-    return np.array([v is None or v != v for v in values], dtype=bool)  # noqa: PLR0124  a null that is a float
 
 
 def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency) -> npt.NDArray[np.bool_]:

@@ -205,3 +205,37 @@ def test_a_second_ingestion_of_a_view_says_that_it_waits(tmp_path: Path) -> None
     thread.join(30)
     assert entered.is_set()
     assert "waiting" in said[0]
+
+
+def versioned(state: Path, extra: str = "") -> Run:
+    run = make_run(state, extra=extra)
+    features = run.config.features
+    view = features.views["v"].model_copy(update={"created": "seen"})
+    run.config = run.config.model_copy(update={"features": features.model_copy(update={"views": {"v": view}})})
+    return run
+
+
+def known(run: Run, moment: pd.Timestamp) -> pd.DataFrame:
+    """What a backtest that asks for what was known then gets."""
+    rows = run.make("retrieval").training_rows(run.config.features, run.config.features.feature_names(), moment.to_pydatetime())
+    return rows.reset_index(drop=True)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.just("x"), st.integers(0, 6), VALUES), min_size=2, max_size=9), st.integers(1, 3))
+def test_what_was_known_at_a_moment_is_what_an_ingestion_then_would_have_stored(rows: list[Any], step: int) -> None:
+    """Rows become known one after another, late ones and corrections among them; ``step`` of them at a time."""
+    frame = table(rows)
+    frame["seen"] = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)) // step, unit="h")
+    moments = frame["seen"].drop_duplicates().tolist()
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        together, apart = versioned(Path(one)), versioned(Path(two))
+        ingest(together, [frame])
+        ingest(apart, [part for _, part in frame.groupby("seen")])
+        pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
+        for moment in moments[:: max(1, len(moments) // 2)]:
+            with tempfile.TemporaryDirectory() as then:
+                plain = make_run(Path(then))
+                ingest(plain, [frame[frame["seen"] <= moment].drop(columns="seen")])
+                expected = stored(plain).reset_index(drop=True)
+                pd.testing.assert_frame_equal(known(together, moment), expected, check_exact=True, check_dtype=False)
