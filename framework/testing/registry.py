@@ -35,9 +35,9 @@ def install_fakes(directory: Path) -> str:
     return str(directory)
 
 
-def make_draft(directory: Path, name: str = "fake", config: str = "run: train\n") -> PairDraft:
+def make_draft(directory: Path, name: str = "fake", config: str = "run: train\n", shift: float = 0.0) -> PairDraft:
     """A pair of fakes on disk below ``directory``, which is made."""
-    pair, golden = fakes.make_pair(fakes.make_schema(name=name))
+    pair, golden = fakes.make_pair(fakes.make_schema(name=name), shift=shift)
     directory.mkdir(parents=True, exist_ok=True)
     write_pair(directory, pair, {"preprocessor": "fake", "model": "fake"}, Evidence(golden, pd.DataFrame({"step": [1]}), {}))
     requirements = tuple(f"{package}=={metadata.version(package)}" for package in ("framework-core", "numpy"))
