@@ -21,7 +21,7 @@ from framework.interfaces.values import TIME, Objects
 from framework.interfaces.views import FeatureSet, View
 from framework.offline import RowStore
 from framework_feast import FeastOptions
-from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_key
+from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_keys
 from framework_feast.records import Pair, RecordStore, online_store
 from framework_feast.sdk import read_newest
 from framework_feast.store import failing, quiet
@@ -109,7 +109,7 @@ class Materializer:
             return made
 
         with failing(f"materialize '{name}'"):
-            records.update([record_key(definition(name, view), series.key) for series in batch], merged)
+            records.update(record_keys(definition(name, view), [series.key for series in batch]), merged)
 
     def _mirror(self, features: FeatureSet, name: str, batch: Sequence[_Series]) -> None:
         """The newest rows into Feast's own layout, where they are not older than what is there: not every store looks."""

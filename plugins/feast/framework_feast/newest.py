@@ -64,7 +64,7 @@ def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list
 
 def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
     """The values of the view's keys of each entity."""
-    return [tuple(str(entity.get(key, "")) for key in view.entity) for entity in entities]
+    return list(zip(*[[str(entity.get(key, "")) for entity in entities] for key in view.entity], strict=True))
 
 
 def moment(at: datetime | None) -> np.datetime64 | None:

@@ -12,7 +12,7 @@ from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
 from framework_feast.newest import newest_context, view_keys
-from framework_feast.packed import columns, decode, decode_newest, definition, record_key
+from framework_feast.packed import columns, decode, decode_newest, definition, record_keys
 from framework_feast.records import Kind, RecordStore, answering, online_store, open_records
 from framework_feast.window import window_context
 
@@ -49,7 +49,7 @@ class OnlineFeatures:
             return await self._by_sdk(features, schema, entities, at)
         windows = schema.context_length > 1 or (at is not None and self._options.longest_window() > 1)
         kind: Kind = "window" if windows else "newest"
-        keys = [record_key(definition(n, v), values) for n, v in features.views.items() for values in view_keys(v, entities)]
+        keys = [key for name, view in features.views.items() for key in record_keys(definition(name, view), view_keys(view, entities))]
         async with answering(records.place, self._options.timeout):
             found = await records.read(kind, keys)
         by_view = {name: found[i * len(entities) : (i + 1) * len(entities)] for i, name in enumerate(features.views)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
@@ -36,13 +36,9 @@ def definition(name: str, view: View) -> str:
     return f"{name}-{hashlib.sha256(view.definition().encode()).hexdigest()[:8]}"
 
 
-def record_key(definition: str, values: Sequence[str]) -> bytes:
-    """The key of one entity's record: the definition and each value with its length, so that no two entities share one."""
-    parts = [definition.encode()]
-    for value in values:
-        text = value.encode()
-        parts += [len(text).to_bytes(4, "little"), text]
-    return b"".join(parts)
+def record_keys(definition: str, entities: Iterable[Sequence[str]]) -> list[bytes]:
+    """The key of each entity's record: the definition, and each value after its length, so that no two entities share one."""
+    return [(definition + "".join([f"/{len(value)}:{value}" for value in values])).encode() for values in entities]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,15 @@ class RedisRecords(RecordStore):
         return list(await self._reader().mget(self._keys(kind, keys))) if keys else []
 
     def _reader(self) -> AsyncRedis:
-        """One client per event loop: connections belong to the loop that made them. A connection that broke is made again at once."""
+        """One client per event loop: connections belong to the loop that made them. A connection that broke is made again at once.
+
+        Whoever reads limits its time: a limit of the client's own is armed again for each 64 KiB of an answer.
+        """
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             pool = BlockingConnectionPool(
                 max_connections=self.connections,
                 timeout=self.timeout,
-                socket_timeout=self.timeout,
                 socket_connect_timeout=self.timeout,
                 retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
                 **self._address,

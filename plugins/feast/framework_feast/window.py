@@ -83,12 +83,17 @@ class _Fill:
         self.primary = self.name == self.features.primary
         numbers, categories = columns(self.view)
         self._numbers, self._past = places(numbers, self.schema.past)
+        self._block = _slice(self._numbers), _slice(self._past)  # as slices they are copied without an index
         self._texts, self._static = places(categories, self.schema.static)
         self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
 
     def __call__(self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]) -> str | None:
         """Why the window of entity ``j`` is too short, None when it is not. The primary view clears ``there`` at the gaps."""
         if rows is None:
+            return None
+        stop = int(np.searchsorted(rows.times, steps[-1], side="right"))
+        if stop >= len(steps) and there.all() and np.array_equal(rows.times[stop - len(steps) : stop], steps):
+            self._write_block(j, rows, stop)  # a row for each step, as a rule
             return None
         used = np.searchsorted(rows.times, steps, side="right") - 1
         if used[0] < 0:
@@ -123,11 +128,20 @@ class _Fill:
             return f"{int((used >= 0).sum())} steps of history, {len(steps)} needed"
         return None
 
+    def _write_block(self, j: int, rows: Rows, stop: int) -> None:
+        source, target = self._block
+        self.past[j, :, target] = rows.numbers[stop - self.past.shape[1] : stop, source]
+        self.held[j] = rows.times[stop - 1].astype("M8[us]")
+        if self._static:
+            self.static[j, self._static] = rows.categories[stop - 1][self._texts]
+
     def _write(self, j: int, rows: Rows, used: Index, within: npt.NDArray[np.bool_]) -> None:
-        if self._past:
-            if within.all() and (used[1:] - used[:-1] == 1).all():  # consecutive rows are copied at once
-                self.past[j, :, self._past] = rows.numbers[used[0] : used[-1] + 1, self._numbers].T
-            else:
-                self.past[j][np.ix_(within, self._past)] = rows.numbers[np.ix_(used[within], self._numbers)]
+        self.past[j][np.ix_(within, self._past)] = rows.numbers[np.ix_(used[within], self._numbers)]
         if self._static and within[-1]:
             self.static[j, self._static] = rows.categories[used[-1]][self._texts]
+
+
+def _slice(index: list[int]) -> slice | list[int]:
+    """Consecutive places as a slice."""
+    consecutive = bool(index) and index == list(range(index[0], index[0] + len(index)))
+    return slice(index[0], index[0] + len(index)) if consecutive else index

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, options, rows, same, schema
-from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_key
+from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_keys
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
@@ -66,7 +66,7 @@ def test_no_older_row_replaces_a_newer_one_and_a_correction_does(kind: str, plac
 @pytest.mark.parametrize("kind", STORES)
 def test_writers_that_race_lose_no_row(kind: str, place: str, tmp_path: Path) -> None:
     given = options(tmp_path, kind, place)
-    keys, rounds = [record_key("v", [str(i)]) for i in range(5)], 12
+    keys, rounds = record_keys("v", [(str(i),) for i in range(5)]), 12
 
     def write(writer: int) -> None:
         records = open_records(given.store, 30, 2)
@@ -242,7 +242,7 @@ def test_records_read_back_bit_for_bit() -> None:
             decode_newest([record], 2, 2)
     with pytest.raises(DataError, match="another layout"):
         decode(held.encode(), 3, 2)
-    assert record_key("v", ["a", "b"]) != record_key("v", ["ab", ""])
+    assert len(set(record_keys("v", [("a", "b"), ("ab", ""), ("a/1:b", ""), ("", "ab")]))) == 4
     assert definition("sales", FEATURES.views["sales"]) != definition("sale", FEATURES.views["sales"])
     assert columns(FEATURES.views["sales"]) == (("y", "price"), ("kind",))
     assert pd.isna(found.numbers[1, 0])
