@@ -18,6 +18,7 @@ _RUNS = {
     "alias": "point any alias at a proven pair, without a gate",
     "reproduce": "rebuild a pair from what it recorded and compare every byte",
     "serve": "serve a proven pair over HTTP",
+    "compare": "what the arms of a server answered, beside each other and the actual values",
     "predict": "forecast to a Parquet file",
     "pairs": "list the registered pairs",
     "history": "what happened to a name or an alias, what was live then",

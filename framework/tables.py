@@ -71,3 +71,15 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:30]
+
+
+def arms_table(name: str, arms: Sequence[Mapping[str, Any]]) -> str:
+    """The arms of a server, target by target; the last columns are of what all of them forecast."""
+    table = Table("target", "arm", "version", "forecasts", "failed", "mean", "MAE", "bias", "common", "mean", "MAE", box=SIMPLE)
+    table.title = f"{name}: what was answered"
+    for arm in sorted(arms, key=lambda a: (a["target"], a["arm"], a["version"])):
+        common = arm["common"]
+        own = (_short(arm.get(key, "")) for key in ("forecasts", "failed", "mean", "MAE", "bias"))
+        shared = (_short(common.get(key, "")) for key in ("forecasts", "mean", "MAE"))
+        table.add_row(arm["target"], arm["arm"], str(arm["version"]), *own, *shared)
+    return _text(table)

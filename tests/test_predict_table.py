@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from framework.forecasts import forecast_table
 from framework.interfaces.values import OK, SHORT_HISTORY
-from framework.runs.predict import forecast_table
 from framework.testing.fakes import make_pair
 
 KEYS = ("airport", "carrier")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from framework.errors import DataError
 from framework.features import Features, parse_time, to_numpy
+from framework.forecasts import forecast_table
 from framework.interfaces.registry import Registry
-from framework.interfaces.values import OK, Forecast
+from framework.interfaces.values import OK
 from framework.loading import load_pair
 from framework.run import Run
 
@@ -37,30 +35,3 @@ def predict(run: Run) -> dict[str, Any]:
         run.say(f"predict: {failed} of {len(entities)} series have no forecast; column status says why")
     pair = loaded.version
     return {"output": str(output), "rows": len(table), "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}}
-
-
-def forecast_table(forecast: Forecast, entity_keys: tuple[str, ...]) -> pd.DataFrame:
-    """Long: entity keys, origin, event_timestamp, step, target, mean, one column a quantile (q0.1 …), status.
-
-    A series without a forecast keeps one row a target, with its status and nulls.
-    """
-    n, horizon, targets, _ = forecast.values.shape
-    keep = np.ones((n, horizon, targets), dtype=bool)
-    keep[[status != OK for status in forecast.status], 1:] = False
-    flat = keep.ravel()
-
-    def column(values: Any) -> Any:
-        return np.broadcast_to(values, keep.shape).ravel()[flat]
-
-    columns: dict[str, Any] = {key: column(forecast.entities[:, i, None, None]) for i, key in enumerate(entity_keys)}
-    columns["origin"] = column(forecast.origins[:, None, None])
-    columns["event_timestamp"] = column(forecast.times[:, :, None])
-    columns["step"] = column(np.arange(1, horizon + 1)[None, :, None])
-    columns["target"] = column(np.array(forecast.targets, dtype=object))
-    for q, name in enumerate(["mean", *(f"q{q:g}" for q in forecast.quantiles)]):
-        columns[name] = column(forecast.values[..., q])
-    columns["status"] = column(np.array(forecast.status, dtype=object)[:, None, None])
-    table = pd.DataFrame(columns)
-    for name in ("origin", "event_timestamp"):
-        table[name] = table[name].dt.tz_localize("UTC")
-    return table

@@ -28,11 +28,11 @@ Part = tuple[Arm, npt.NDArray[np.int64], Forecast]
 class Answers:
     """The handlers of the routes that forecast. A request takes its table of arms at the start and keeps it to the end.
 
-    ``observe`` is told the statuses of every arm's forecasts.
+    ``observe`` is told the statuses of every arm's forecasts, ``keep`` the forecasts.
     """
 
-    def __init__(self, arms: Arms, observe: Callable[[str, Sequence[str]], None]) -> None:
-        self._arms, self._observe = arms, observe
+    def __init__(self, arms: Arms, observe: Callable[[str, Sequence[str]], None], keep: Callable[[Arm, Forecast], None]) -> None:
+        self._arms, self._observe, self._keep = arms, observe, keep
         self._peek = EntityPeek(arms.table.primary.schema.entity_keys)
         self.handlers: dict[str, Handler] = {"/predict": self.payload, "/predict/feast": self.one, "/predict/feast/batch": self.many}
 
@@ -94,6 +94,7 @@ class Answers:
             self._observe(arm.name, [ERROR] * len(context))
             raise
         self._observe(arm.name, forecast.status)
+        self._keep(arm, forecast)
         return forecast
 
 

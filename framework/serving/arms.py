@@ -16,7 +16,7 @@ from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
 
 #: Entities are spread over this many places; shares are exact to a hundredth of a per cent.
-_PLACES = 10_000
+PLACES = 10_000
 
 
 class Forecaster(Protocol):
@@ -66,7 +66,7 @@ def alias_of(reference: str) -> str | None:
 def place_of(name: str, entity: Sequence[str]) -> int:
     """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on every machine, after every restart."""
     text = "\x1f".join((name, *entity)).encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest()) % _PLACES
+    return int.from_bytes(blake2b(text, digest_size=8).digest()) % PLACES
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ class _Shares:
 
     def ranges(self, arms: Mapping[str, Arm]) -> tuple[tuple[range, Arm], ...]:
         """An arm that is not there has none: its entities are the primary's."""
-        found, first, last = [], 0, _PLACES
+        found, first, last = [], 0, PLACES
         for name, share in self.canary.items():
-            places = range(first, first + round(share * _PLACES / 100))
+            places = range(first, first + round(share * PLACES / 100))
             first = places.stop
             found.append((places, name))
         for name, share in self.split.items():
-            places = range(last - round(share * _PLACES / 100), last)
+            places = range(last - round(share * PLACES / 100), last)
             last = places.start
             found.append((places, name))
         return tuple((places, arms[name]) for places, name in found if name in arms and places)

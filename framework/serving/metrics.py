@@ -26,7 +26,7 @@ class Metrics:
 
     ``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
     status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, shadow_requests_total
-    by arm and outcome, shadow_seconds by arm, process_….
+    by arm and outcome, shadow_seconds by arm, records_total, process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -62,6 +62,7 @@ class Metrics:
         self._shadow_seconds = Histogram(
             "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=_SECONDS, registry=collectors
         )
+        self._records = Counter("framework_records", "Recorded forecasts by outcome", ["outcome"], registry=collectors)
         ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
@@ -92,6 +93,10 @@ class Metrics:
 
     def observe_shadow(self, arm: str, seconds: float) -> None:
         self.child(self._shadow_seconds, arm).observe(seconds)
+
+    def count_records(self, outcome: str, rows: int) -> None:
+        """``outcome``: written, dropped (the queue was full) or lost (the disk refused)."""
+        self._records.labels(outcome).inc(rows)
 
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)

@@ -69,6 +69,20 @@ class LogOptions(Options):
     access: Percent = 0.0
 
 
+class RecordOptions(Options):
+    """``share``: per cent of the entities whose forecasts are kept, the same entities in every arm; 0 for none.
+
+    A file is written every ``seconds``, or when ``rows`` have come together. ``queue``: answers that wait for it at most; ``megabytes``:
+    what all files may take; the oldest go.
+    """
+
+    share: Percent = 0.0
+    seconds: PositiveFloat = 10.0
+    rows: PositiveInt = 100_000
+    queue: PositiveInt = 1000
+    megabytes: PositiveInt = 1000
+
+
 class TracingOptions(Options):
     """``endpoint``: of an OpenTelemetry collector, such as ``http://localhost:4318/v1/traces``; null for none. ``share``: per cent of
     the requests that are traced where the client does not say.
@@ -98,6 +112,7 @@ class ServingOptions(Options):
     canary: CanaryOptions = CanaryOptions()
     access: AccessOptions = AccessOptions()
     log: LogOptions = LogOptions()
+    records: RecordOptions = RecordOptions()
     tracing: TracingOptions = TracingOptions()
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from framework.serving.metrics import ArmMetrics, Metrics
 from framework.serving.options import ServingOptions
 from framework.serving.payload import Entities
 from framework.serving.pipeline import Pipeline
+from framework.serving.records import Records, records_of
 from framework.serving.render import Renderer
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ class Service:
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
+        self.records = Records(options.records, records_of(deployment.state, deployment.name), self.metrics)
         self.canary = Canary(options.canary, self.arms, deployment.state / "serving" / f"{deployment.name}.canary.json")
         followed = [name for name in (deployment.reference, *options.variants()) if alias_of(name) is not None]
         self.follower = Follower(self.arms, followed, deployment.resolve, self.open, self.canary.tick, self.metrics, options.reload)
         if options.variants():
             self.follower.look()  # one that cannot be had is no reason not to serve the others: the readiness says so
-        self.answers = Answers(self.arms, self.canary.observe)
+        self.answers = Answers(self.arms, self.canary.observe, self.records.offer)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""
@@ -62,11 +64,13 @@ class Service:
 
     def start(self) -> None:
         self.follower.start()
+        self.records.start()
 
     async def close(self) -> None:
         """Stop following; let go of threads and of the store's connections."""
         self.follower.stop()
         self.threads.shutdown()
+        await asyncio.to_thread(self.records.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         if self.deployment.strategy is not None:
