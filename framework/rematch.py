@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from framework.backtest import Fold, backtest, make_setting
 from framework.components import Components
-from framework.config import build_config
 from framework.features import Features
 from framework.interfaces.registry import ProvenPair
 from framework.interfaces.values import Schema, Times
 from framework.pairing import BACKTEST
+from framework.recorded import recorded_config
 from framework.run import Run
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
         return recorded
     label = f"version {incumbent.version.version}"
     run.say(f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the candidate's origins: backtested again from these")
-    composed: Any = OmegaConf.create(incumbent.config)
-    config = build_config(composed, run.plugins)
+    config = recorded_config(incumbent.config, run.config, run.plugins)
     components = Components(config, run.plugins)
     panel = Features(config, components.make("retrieval")).panel()
     schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())

@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
 
-from framework.config import build_config
 from framework.errors import RefusedError
 from framework.features import Features
 from framework.fingerprint import first_difference, panel_fingerprint
 from framework.interfaces.registry import Registry
 from framework.interfaces.values import Schema
 from framework.pairing import BACKTEST, DATA, HALVES, hash_files
+from framework.recorded import recorded_config
 from framework.run import Run
 from framework.runs.train import draft_pair
 
@@ -26,9 +25,7 @@ def reproduce(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     reference = config.alias or str(config.version or "latest")
     proven = registry.fetch(registry.resolve(config.name, reference))
-    recorded = OmegaConf.create(proven.config)
-    assert isinstance(recorded, DictConfig)
-    again = replace(run, config=build_config(recorded, run.plugins))
+    again = replace(run, config=recorded_config(proven.config, config, run.plugins))
     data: dict[str, dict[str, str]] = json.loads((proven.model / DATA).read_text())
     which = f"version {proven.version.version} of '{config.name}' ({reference})"
 
