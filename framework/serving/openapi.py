@@ -153,12 +153,17 @@ def _answers(schema: Schema) -> dict[str, Any]:
         "times": _array(_WHEN),
         "targets": _object(dict.fromkeys(schema.targets, target), schema.targets),
         "detail": {"type": ["string", "null"], "description": "Why a status is not ok"},
+        "features": {
+            "type": "object",
+            "additionalProperties": _object({"event_timestamp": {"anyOf": [_WHEN, {"type": "null"}]}, "stale": {"type": "boolean"}}),
+            "description": "By view: the row that was looked up, and whether it is older than its ttl",
+        },
     }
     pair = {"name": _TEXT, "version": {"type": "integer"}, "alias": {"type": ["string", "null"]}, "digest": _TEXT}
     error = {"path": {"type": ["string", "null"], "description": "The field, such as rows[3].temp"}, "message": _TEXT}
     return {
         "Pair": _object(pair),
-        "Forecast": _object(forecast, ("detail",)),
+        "Forecast": _object(forecast, ("detail", "features")),
         "Answer": _object({"pair": _ref("Pair"), "forecasts": _array(_ref("Forecast"))}),
         "Error": _object({"error": _object(error)}),
     }
