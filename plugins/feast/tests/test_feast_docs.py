@@ -29,7 +29,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "+experiment=NAME +retrieval.windows.weather=2016 +features.stale=flag +features.max_age=2d"])
+FURTHER = "+experiment=NAME +retrieval.windows.weather=2016 +features.stale=flag +features.max_age=2d"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, FURTHER])
 def test_a_command_of_the_how_to_composes(command: str, project: Path) -> None:
     overrides = ["retrieval=feast", "feature_store=local", *shlex.split(command.replace("NAME", "shops"))]
     plugins = load_plugins()
