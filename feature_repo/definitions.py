@@ -1,5 +1,10 @@
-"""What `feast apply` registers: the views of every feature set in conf/features, made by the plugin's own definitions."""
+"""What `feast apply` registers: the views of every feature set in conf/features, made by the plugin's own definitions.
 
+Their rows are below ../state, or below the folder that the environment variable FRAMEWORK_STATE names (the project's paths.state).
+"""
+
+import os
+import sys
 from pathlib import Path
 
 from framework_feast.definitions import feast_objects
@@ -9,8 +14,10 @@ from framework.interfaces.views import FeatureSet
 from framework.offline import OfflineStore
 
 _PROJECT = Path(__file__).resolve().parent.parent
-_OFFLINE = OfflineStore(_PROJECT / "state" / "offline")
-(_PROJECT / "state" / "feast").mkdir(parents=True, exist_ok=True)  # Feast makes the last folder of a path only
+_STATE = Path(os.environ.get("FRAMEWORK_STATE", _PROJECT / "state"))
+_OFFLINE = OfflineStore(_STATE / "offline")
+(_STATE / "feast").mkdir(parents=True, exist_ok=True)  # Feast makes the last folder of a path only
+sys.path.append(str(_PROJECT))  # functions of the project's own that views name, as where the program is started
 
 for _file in sorted((_PROJECT / "conf" / "features").glob("*.yaml")):
     _features = FeatureSet.model_validate(OmegaConf.to_container(OmegaConf.load(_file), resolve=True))

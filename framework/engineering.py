@@ -108,7 +108,7 @@ class _Table:
 
         if op.table not in self.tables:
             raise DataError(f"features: join: table '{op.table}' was not read; known here: {sorted(self.tables)}.")
-        on = {c: self.texts[c] if c in self.texts else self.rows[c].to_numpy() for c in op.on}
+        on = {c: self.texts[c] if c in self.texts else self.rows[c].to_numpy() for c in op.by}
         found = joined(op, pd.DataFrame({**on, TIME: self.times}), self.tables[op.table])
         for column, name in zip(op.columns, op.names(), strict=True):
             values = found[column]

@@ -71,8 +71,10 @@ class Ingestion:
             yield
             if merged is not None:
                 count.read += len(batch.rows)
-                count.stored += self._store(name, merged)
-                self.run.say(f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed")
+                changed = self._store(name, merged)
+                count.stored += changed
+                if changed or self.source.poll is None:  # looking again every second is no news
+                    self.run.say(f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed")
             if batch.position is not None:
                 self._positions.keep(name, made, batch.position)
             if batch.stored is not None:

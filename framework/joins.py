@@ -20,16 +20,16 @@ _ROW = "\x00row"
 def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where nothing matches.
 
-    ``rows``: the columns ``op.on`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal keys and times the last counts. Raises
+    ``rows``: the columns ``op.by`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal keys and times the last counts. Raises
     :class:`~framework.errors.DataError` naming a missing column, a null time, or a key that a static table has twice.
     """
     import pandas as pd
 
-    needed = [*op.on, *op.columns, *([op.time] if op.time else [])]
+    needed = [*op.by, *op.columns, *([op.time] if op.time else [])]
     missing = [c for c in needed if c not in table.columns]
     if missing:
         raise DataError(f"join of '{op.table}': no column {missing[0]!r};{suggest(missing[0], map(str, table.columns))}")
-    keys = list(op.on)
+    keys = list(op.by)
     right = table[needed].assign(**{k: table[k].astype(str).astype(object) for k in keys})
     left = rows[[*keys, TIME]].assign(**{k: rows[k].astype(str).astype(object) for k in keys}, **{_ROW: np.arange(len(rows))})
     if op.time is None:

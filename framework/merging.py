@@ -14,6 +14,7 @@ from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.interfaces.values import TIME
 from framework.interfaces.views import GapPolicy, View
+from framework.leaks import refuse_leaking_functions
 from framework.panel import panel_from_rows
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
     wanted = [*view.identity(), *view.columns]
     missing = [c for c in wanted if c not in rows.columns]
     if missing:
-        raise DataError(f"view '{name}': missing columns {missing}; the rows have {list(rows.columns)}.")
+        raise DataError(f"view '{name}': missing columns {missing}; the source gives {list(rows.columns)}: select or rename them there.")
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
@@ -103,7 +104,9 @@ def _finished(view: View, given: pd.DataFrame, frequency: Frequency, gaps: GapPo
         frequency=frequency,
         gaps="insert",
     )
-    finished = engineer(view, panel.to_rows(), frequency, tables)
+    grid = panel.to_rows()
+    refuse_leaking_functions(view, grid, frequency, tables)
+    finished = engineer(view, grid, frequency, tables)
     return finished[panel.past[:, -1] == 1.0].reset_index(drop=True) if gaps == "refuse" else finished
 
 

@@ -86,7 +86,7 @@ def test_a_series_has_the_same_bits_alone_and_among_others() -> None:
             assert alone[feature].to_numpy().tobytes() == among[feature].to_numpy().tobytes(), feature
 
 
-JOIN = {"op": "join", "table": "prices", "on": ["s"], "columns": ["price"], "time": "since", "ttl": "3d", "prefix": "shop_"}
+JOIN = {"op": "join", "table": "prices", "by": ["s"], "columns": ["price"], "time": "since", "ttl": "3d", "prefix": "shop_"}
 
 
 @settings(max_examples=60, deadline=None)
@@ -109,8 +109,8 @@ def test_a_static_join_gives_numbers_and_categories_by_keys_or_categories() -> N
     towns = pd.DataFrame({"town": ["Bergen", "Oslo"], "people": [291_000, 717_000]})
     shops = pd.DataFrame({"s": ["s001"], "format": ["large"]})
     view = make_view(
-        {"op": "join", "table": "towns", "on": ["town"], "columns": ["people"]},
-        {"op": "join", "table": "shops", "on": ["s"], "columns": ["format"]},
+        {"op": "join", "table": "towns", "by": ["town"], "columns": ["people"]},
+        {"op": "join", "table": "shops", "by": ["s"], "columns": ["format"]},
         {"op": "lag", "columns": ["people"], "steps": [1]},
         categories=("town",),
     ).model_copy(update={"categories": ("town", "format")})
@@ -141,8 +141,8 @@ def test_a_wrong_join_is_named(change: dict, words: str) -> None:
 
 
 def test_what_cannot_be_joined_or_made_twice_is_refused_in_the_configuration() -> None:
-    with pytest.raises(ValueError, match=r"join on: \['shop'\] cannot be used there"):
-        make_view({**JOIN, "on": ["shop"]})
+    with pytest.raises(ValueError, match=r"join by: \['shop'\] cannot be used there"):
+        make_view({**JOIN, "by": ["shop"]})
     with pytest.raises(ValueError, match=r"features \['y_lag_1'\] are made twice"):
         make_view({"op": "lag", "columns": ["y"], "steps": [1, 1]})
     with pytest.raises(ValueError, match="Input should be greater than or equal to 1"):

@@ -175,7 +175,7 @@ def test_a_damaged_position_is_named(tmp_path: Path) -> None:
 
 
 def test_a_joined_table_that_changes_reaches_series_without_new_rows(tmp_path: Path) -> None:
-    join = [{"op": "join", "table": "prices", "on": ["s"], "columns": ["price"], "time": "since"}]
+    join = [{"op": "join", "table": "prices", "by": ["s"], "columns": ["price"], "time": "since"}]
     run = make_run(tmp_path, engineer=[*join, {"op": "lag", "columns": ["price"], "steps": [1]}])
     prices = pd.DataFrame({"s": ["a"], "since": ["2024-01-01"], "price": [5.0]})
     rows = table([(s, "x", day, 1.0) for s in "ab" for day in range(3)])

@@ -114,7 +114,7 @@ VIEW = View.model_validate(
             {"op": "difference", "columns": ["y"], "steps": [1, 7]},
             {"op": "difference", "columns": ["y"], "steps": [7], "relative": True},
             {"op": "calendar", "fields": ["day_of_week"]},
-            {"op": "join", "table": "prices", "on": ["shop"], "columns": ["price"], "time": "since", "ttl": "40d"},
+            {"op": "join", "table": "prices", "by": ["shop"], "columns": ["price"], "time": "since", "ttl": "40d"},
             {"op": "rolling", "columns": ["price"], "windows": [3]},
         ],
     }
@@ -132,7 +132,7 @@ def test_engineered_features_do_not_leak() -> None:
 
 
 def test_a_feature_of_the_whole_series_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from framework.testing import leaks
+    from framework import leaks
 
     def centred(view: View, table: pd.DataFrame, frequency: Frequency, tables: Any) -> pd.DataFrame:
         made = leaks_engineer(view, table, frequency, tables)

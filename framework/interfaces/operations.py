@@ -84,7 +84,7 @@ class Calendar(Options):
 
 
 class Join(Options):
-    """``{prefix}{column}`` of another table of the source, matched by ``on``: entity keys or categories of the view.
+    """``{prefix}{column}`` of another table of the source, matched by ``by``: entity keys or categories of the view.
 
     ``time`` null: the table is static, one row for each key. Otherwise it is the table's column of times, and a row of the view gets the
     newest one that is not later than its own step, nor older than ``ttl``. A column that the view lists under ``categories`` is
@@ -93,7 +93,7 @@ class Join(Options):
 
     op: Literal["join"]
     table: str
-    on: Names
+    by: Names
     columns: Names
     prefix: str = ""
     time: str | None = None

@@ -37,7 +37,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, table: str) -> pd.DataFrame:
-        """Every row of one table: entity keys, ``event_timestamp`` (UTC) and value columns, in the order the source has them.
+        """Every row of one table, in the source's order: a view's keys, ``event_timestamp`` (UTC) and values, or what views join.
 
         Raises :class:`~framework.errors.DataError` naming the file, table or column that is missing.
         """

@@ -83,7 +83,7 @@ class Context:
     """What a forecast is made from: per window, the last L steps that end at its origin.
 
     A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``: the prediction intervals that
-    are asked for, in per cent. ``freshness``: None where nothing was looked up.
+    are asked for, in per cent. ``freshness``: None where nothing was looked up. ``horizon``: the steps that are asked for, None for all.
     """
 
     origins: Times  # [n]
@@ -94,6 +94,7 @@ class Context:
     detail: list[str | None]  # [n], why a status is not ok
     levels: tuple[float, ...] = ()
     freshness: Freshness | None = None
+    horizon: int | None = None
 
     def __len__(self) -> int:
         return len(self.status)
@@ -109,6 +110,7 @@ class Context:
             [self.detail[i] for i in index],
             self.levels,
             None if self.freshness is None else self.freshness.take(index),
+            self.horizon,
         )
 
 

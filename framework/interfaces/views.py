@@ -56,7 +56,7 @@ class View(Options):
         names = self.feature_names()
         for what, given, known in (
             ("categories", self.categories, (*self.columns, *(n for op in self.engineer if isinstance(op, Join) for n in op.names()))),
-            *(("join on", op.on, (*self.entity, *self.categories)) for op in self.engineer if isinstance(op, Join)),
+            *(("join by", op.by, (*self.entity, *self.categories)) for op in self.engineer if isinstance(op, Join)),
         ):
             wrong = [c for c in given if c not in known]
             if wrong:

@@ -194,15 +194,19 @@ class Door:
         self._log(call, answer, perf_counter() - started)
 
     async def _elsewhere(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        route = call.path if call.path in self._known else "other"
+        started, answer = perf_counter(), Answer(b"", status=500)
 
         async def completed(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.count_request(route, message["status"])
+                answer.status = message["status"]
                 message["headers"] = [*message["headers"], *_SECURITY, (b"x-request-id", call.id)]
             await send(message)
 
-        await self._app(scope, receive, completed)
+        try:
+            await self._app(scope, receive, completed)
+        finally:
+            self._metrics.count_request(call.path if call.path in self._known else "other", answer.status)
+            self._log(call, answer, perf_counter() - started)
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -119,13 +119,15 @@ def _schemas(schema: Schema) -> dict[str, Any]:
     columns: dict[str, Any] = dict.fromkeys(schema.static, _TEXT)
     columns |= {TIME: _WHEN, **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past}}
     entity = _object(dict.fromkeys(schema.entity_keys, _TEXT))
-    request: dict[str, Any] = {"rows": _array(_ref("Row")), "columns": _ref("Columns"), "levels": _LEVELS}
+    steps = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": schema.horizon}, {"type": "null"}], "default": None}
+    asked = {"levels": _LEVELS, "horizon": {**steps, "description": "Steps to answer; null: all"}}
+    request: dict[str, Any] = {"rows": _array(_ref("Row")), "columns": _ref("Columns"), **asked}
     schemas: dict[str, Any] = {
         "Row": _object(columns),
         "Columns": _object({name: _array(kind) for name, kind in columns.items()}),
         "Entity": entity,
-        "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT, "levels": _LEVELS}, ("at", "levels")),
-        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT, "levels": _LEVELS}, ("at", "levels")),
+        "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT, **asked}, ("at", *asked)),
+        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT, **asked}, ("at", *asked)),
         **_answers(schema),
     }
     if schema.known:
@@ -133,7 +135,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         schemas["Future"] = _object({**keys, **dict.fromkeys(schema.known, _NUMBER)})
         request["future"] = _array(_ref("Future"))
     schemas["PredictRequest"] = {
-        **_object(request, ("rows", "columns", "levels")),
+        **_object(request, ("rows", "columns", *asked)),
         "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}],
     }
     return schemas
@@ -151,12 +153,17 @@ def _answers(schema: Schema) -> dict[str, Any]:
         "times": _array(_WHEN),
         "targets": _object(dict.fromkeys(schema.targets, target), schema.targets),
         "detail": {"type": ["string", "null"], "description": "Why a status is not ok"},
+        "features": {
+            "type": "object",
+            "additionalProperties": _object({"event_timestamp": {"anyOf": [_WHEN, {"type": "null"}]}, "stale": {"type": "boolean"}}),
+            "description": "By view: the row that was looked up, and whether it is older than its ttl",
+        },
     }
     pair = {"name": _TEXT, "version": {"type": "integer"}, "alias": {"type": ["string", "null"]}, "digest": _TEXT}
     error = {"path": {"type": ["string", "null"], "description": "The field, such as rows[3].temp"}, "message": _TEXT}
     return {
         "Pair": _object(pair),
-        "Forecast": _object(forecast, ("detail",)),
+        "Forecast": _object(forecast, ("detail", "features")),
         "Answer": _object({"pair": _ref("Pair"), "forecasts": _array(_ref("Forecast"))}),
         "Error": _object({"error": _object(error)}),
     }

@@ -26,6 +26,11 @@ _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 LEVELS: Any = ("levels", Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)], ())
 
 
+def _asked(schema: Schema) -> list[Any]:
+    """The fields that every request for a forecast has, each with its default."""
+    return [LEVELS, ("horizon", Annotated[int, Meta(ge=1, le=schema.horizon)] | None, None)]
+
+
 def _struct(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
     """A record with exactly these fields, whatever characters their names have."""
     listed = list(fields)
@@ -93,7 +98,7 @@ class Payload:
             future = _struct("Future", [*keys, *((name, _Number) for name in schema.known)])
             body.append(("future", list[future]))  # type: ignore[valid-type]
             body = [body[-1], *body[:-1]]  # required fields come first
-        self._decode = Decoder(defstruct("Request", [*body, LEVELS], forbid_unknown_fields=True, frozen=True))
+        self._decode = Decoder(defstruct("Request", [*body, *_asked(schema)], forbid_unknown_fields=True, frozen=True))
 
     def context(self, body: bytes) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
@@ -148,7 +153,9 @@ class Payload:
                 raise Refusal(413, f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request", "future")
             steps = parse_times([row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}")
             context.known[:] = future_values(schema, self._frequency, context, rows, steps)
-        return replace(context, levels=request.levels) if request.levels else context
+        if not request.levels and request.horizon is None:
+            return context
+        return replace(context, levels=request.levels, horizon=request.horizon)
 
 
 class EntityPeek:
@@ -177,11 +184,12 @@ class EntityPeek:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals to answer."""
+    """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals and the steps to answer."""
 
     entities: list[dict[str, str]]
     at: datetime | None
     levels: tuple[float, ...] = ()
+    horizon: int | None = None
 
 
 class Entities:
@@ -191,12 +199,12 @@ class Entities:
         self._keys, self._max_rows = schema.entity_keys, max_rows
         entity = _struct("Entity", [(key, str) for key in schema.entity_keys])
         at: tuple[str, Any, None] = ("at", str | None, None)
-        self._one = Decoder(defstruct("One", [("entity", entity), at, LEVELS], forbid_unknown_fields=True))
-        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at, LEVELS], forbid_unknown_fields=True))  # type: ignore[valid-type]
+        self._one = Decoder(defstruct("One", [("entity", entity), at, *_asked(schema)], forbid_unknown_fields=True))
+        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at, *_asked(schema)], forbid_unknown_fields=True))  # type: ignore[valid-type]
 
     def one(self, body: bytes) -> Lookup:
         request = self._one(body)
-        return Lookup([self._record(request.entity)], self._at(request.at), request.levels)
+        return Lookup([self._record(request.entity)], self._at(request.at), request.levels, request.horizon)
 
     def many(self, body: bytes) -> Lookup:
         request = self._many(body)
@@ -204,7 +212,7 @@ class Entities:
             raise Refusal(413, f"{len(request.entities)} entities, at most {self._max_rows} in one request", "entities")
         if not request.entities:
             raise Refusal(422, "at least one entity is needed", "entities")
-        return Lookup([self._record(entity) for entity in request.entities], self._at(request.at), request.levels)
+        return Lookup([self._record(entity) for entity in request.entities], self._at(request.at), request.levels, request.horizon)
 
     def _record(self, entity: Struct) -> dict[str, str]:
         return dict(zip(self._keys, astuple(entity), strict=True))

@@ -77,7 +77,9 @@ class Pipeline:
         except DataError as error:
             raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
         self.metrics.observe["retrieve"](perf_counter() - start)
-        return replace(context, levels=lookup.levels) if lookup.levels else context
+        if not lookup.levels and lookup.horizon is None:
+            return context
+        return replace(context, levels=lookup.levels, horizon=lookup.horizon)
 
     def preprocess(self, context: Context) -> Windows:
         """Windows that are all ``ok`` to features."""
@@ -125,16 +127,18 @@ class Pipeline:
             detail = [failed.get(i, text) for i, text in enumerate(detail)]
         self.metrics.count_forecasts(status)
         self.metrics.observe_windows(len(context))
+        steps = context.horizon or schema.horizon
+        intervals = self.pair.intervals(values, context.static, context.levels)
         return Forecast(
             context.origins,
-            self.pair.frequency.after(context.origins, schema.horizon),
+            self.pair.frequency.after(context.origins, steps),
             context.static[:, : len(schema.entity_keys)],
-            values,
+            values[:, :steps],
             schema.targets,
             schema.quantiles,
             status,
             detail,
-            self.pair.intervals(values, context.static, context.levels),
+            {level: ends[:, :steps] for level, ends in intervals.items()},
             context.freshness,
         )
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from framework.engineering import Tables, engineer
+from framework.engineering import Tables
 from framework.fit import fit_pair
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
-from framework.interfaces.operations import Join
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import TIME, Schema
 from framework.interfaces.views import View
+from framework.leaks import leaking_feature
 from framework.panel import Panel
 from framework.testing.components import saved
 
@@ -53,23 +53,9 @@ def assert_features_do_not_leak(
     after = rows[TIME] > pd.Timestamp(origin, tz="UTC")
     if not after.any():
         raise ValueError(f"no row after {origin}: the check would prove nothing.")
-    absurd = rows.assign(**{c: rows[c].astype(np.float64).mask(after, ABSURD) for c in view.numbers})
-    clean = rows.assign(**{c: rows[c].astype(np.float64) for c in view.numbers})
-    later = {name: _absurd_table(view, name, table, origin) for name, table in (tables or {}).items()}
-    given = ((clean, tables), (absurd, later))
-    one, two = (engineer(view, table, frequency, joined)[~after.to_numpy()] for table, joined in given)
-    for name in view.feature_names():
-        if not one[name].equals(two[name]):
-            raise LeakError(f"feature '{name}': values at or before {origin} change with what comes after.")
-
-
-def _absurd_table(view: View, name: str, table: pd.DataFrame, origin: np.datetime64) -> pd.DataFrame:
-    for op in view.engineer:
-        if isinstance(op, Join) and op.table == name and op.time is not None:
-            after = pd.to_datetime(table[op.time], utc=True) > pd.Timestamp(origin, tz="UTC")
-            made = {c: table[c].mask(after, ABSURD) for c, n in zip(op.columns, op.names(), strict=True) if n not in view.categories}
-            table = table.assign(**made)
-    return table
+    name = leaking_feature(view, rows, frequency, origin, ABSURD, tables)
+    if name is not None:
+        raise LeakError(f"feature '{name}': values at or before {origin} change with what comes after.")
 
 
 def assert_pair_does_not_leak(

@@ -279,6 +279,21 @@ class ServingContract:
                 assert (forecast["times"], forecast["targets"]) == ([], {})
                 assert forecast["detail"]
 
+    def test_a_shorter_horizon_answers_the_first_steps(self, client: Client) -> None:
+        for path, body in (
+            ("/predict", {"rows": [make_row()]}),
+            ("/predict/feast", {"entity": _ENTITY}),
+            ("/predict/feast/batch", {"entities": [_ENTITY, {**_ENTITY, "airport": "nowhere"}]}),
+        ):
+            whole = client.http.post(path, json={**body, "horizon": None}).json()["forecasts"][0]
+            part = client.http.post(path, json={**body, "horizon": 2}).json()["forecasts"][0]
+            assert part["times"] == whole["times"][:2]
+            assert part["targets"]["delay"]["mean"] == whole["targets"]["delay"]["mean"][:2]
+            assert part["targets"]["delay"]["quantiles"]["0.9"] == whole["targets"]["delay"]["quantiles"]["0.9"][:2]
+            for wrong in (0, 4, "2", 1.5):
+                refused = client.http.post(path, json={**body, "horizon": wrong})
+                assert (refused.status_code, refused.json()["error"]["path"]) == (422, "horizon")
+
     def test_the_time_of_a_lookup_is_passed_on(self, client: Client) -> None:
         answer = client.http.post("/predict/feast", json={"entity": _ENTITY, "at": "2024-05-01T00:00:00Z"}).json()
         assert answer["forecasts"][0]["origin"] == "2024-05-01T00:00:00Z"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from framework.freshness import absent_origin, check_context, utc_now
-from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Objects, Schema, Times
+from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Objects, Schema
 from framework.interfaces.views import FeatureSet, View
 from framework_feast.packed import NewestRows, columns
 
@@ -70,7 +70,3 @@ def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str,
 def moment(at: datetime | None) -> np.datetime64 | None:
     """``datetime64[us]`` of an aware time."""
     return None if at is None else np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
-
-
-def to_times(microseconds: np.ndarray) -> Times:
-    return np.asarray(microseconds, np.int64).view("M8[us]")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
+import pytest
+import yaml
 from feast import FeatureStore
 from framework_feast.definitions import feast_objects
 from omegaconf import OmegaConf
@@ -17,21 +23,67 @@ from framework.offline import OfflineStore
 PROJECT = Path(__file__).parents[3]
 
 
-def test_the_repository_and_the_preset_have_the_same_stores() -> None:
-    preset = OmegaConf.merge({"paths": {"state": "../state"}}, {"store": OmegaConf.load(PROJECT / "conf" / "feature_store" / "local.yaml")})
-    text = OmegaConf.to_yaml(preset).replace("${paths.state}", "../state")
-    assert OmegaConf.to_container(OmegaConf.create(text))["store"] == OmegaConf.to_container(
-        OmegaConf.load(PROJECT / "feature_repo" / "feature_store.yaml")
-    )
+FEAST = Path(sys.executable).with_name("feast")
 
 
-def test_feast_apply_registers_the_declared_views(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("file", "state"), [("feature_store.yaml", "../state"), ("elsewhere.yaml", "${FRAMEWORK_STATE}")])
+def test_the_repository_and_the_preset_have_the_same_stores(file: str, state: str) -> None:
+    preset = (PROJECT / "conf" / "feature_store" / "local.yaml").read_text().replace("${paths.state}", state)
+    assert yaml.safe_load(preset) == yaml.safe_load((PROJECT / "feature_repo" / file).read_text())
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of this project's, with a state of its own."""
     for folder in ("feature_repo", "conf"):
         shutil.copytree(PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    repository = tmp_path / "feature_repo"
-    feast = Path(sys.executable).with_name("feast")
-    done = subprocess.run([feast, "apply"], cwd=repository, capture_output=True, text=True, check=False)
+    return tmp_path / "feature_repo"
+
+
+def feast(repository: Path, *arguments: str, **environment: str) -> str:
+    variables = {**os.environ, **environment}
+    done = subprocess.run([FEAST, *arguments], cwd=repository, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_follows_another_state(repository: Path, tmp_path: Path) -> None:
+    """Apply, list, and the interface in a browser."""
+    state = str(tmp_path / "data" / "elsewhere")
+    feast(repository, "-f", "elsewhere.yaml", "apply", FRAMEWORK_STATE=state)
+    assert not (tmp_path / "state").exists()
+    listed = feast(repository, "-f", "elsewhere.yaml", "feature-views", "list", FRAMEWORK_STATE=state)
+    for name in ("carrier_daily", "airport_weather_daily", "airport_hourly"):
+        assert name in listed
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [FEAST, "-f", "elsewhere.yaml", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    with (
+        (tmp_path / "ui.log").open("w") as log,
+        subprocess.Popen(command, cwd=repository, env={**os.environ, "FRAMEWORK_STATE": state}, stdout=log, stderr=log) as process,
+    ):
+        try:
+            page = _answer(f"http://127.0.0.1:{port}/", process, tmp_path / "ui.log")
+        finally:
+            process.kill()
+    assert page.status_code == 200
+    assert "<html" in page.text
+
+
+def _answer(url: str, process: subprocess.Popen[bytes], log: Path) -> httpx.Response:
+    until = time.monotonic() + 120
+    while True:
+        try:
+            return httpx.get(url, timeout=10)
+        except httpx.TransportError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+
+
+def test_feast_apply_registers_the_declared_views(repository: Path, tmp_path: Path) -> None:
+    feast(repository, "apply")
     store = FeatureStore(repo_path=str(repository))
     found = {view.name: view for view in store.list_feature_views()}
     declared = [

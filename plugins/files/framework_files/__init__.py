@@ -24,7 +24,8 @@ class Table(Options):
 class FilesOptions(Options):
     """``files``: ``{alias: place}``: a file, a directory, a glob, or ``package://name/path`` for a file inside an installed package.
 
-    CSV (plain, ``.gz``, ``.zip``) or Parquet. ``null_values``: texts of a CSV that mean null.
+    CSV (plain, ``.gz``, ``.zip``) or Parquet; folders named ``key=value`` (Hive) give a column.
+    ``null_values``: texts of a CSV that mean null.
     ``sample_size``: rows of a CSV that decide the types of its columns, -1 for all: slower, for a file whose later rows differ.
     """
 

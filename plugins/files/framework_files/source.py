@@ -88,7 +88,9 @@ class FilesSource(Source):
                         union_by_name=True,
                     )
                 else:
-                    relation = self._connection.read_parquet([str(p) for p in parts], union_by_name=True)
+                    relation = self._connection.read_parquet(
+                        [str(p) for p in parts], union_by_name=True, hive_partitioning=any("=" in p.parent.name for p in parts)
+                    )
                 relation.create(_name(alias)) if made == "TABLE" else relation.create_view(alias)
             except duckdb.ConversionException as error:
                 raise DataError(f"source=files: file '{alias}': {_line(error)}; mend that row, or set source.sample_size=-1.") from error
@@ -105,8 +107,8 @@ def _renamed(rows: pd.DataFrame, rename: dict[str, str], table: str) -> pd.DataF
 
 
 def _timed(rows: pd.DataFrame, table: str) -> pd.DataFrame:
-    if TIME not in rows.columns:
-        raise DataError(f"source=files: table '{table}': no column '{TIME}'; it has {list(rows.columns)}. Select or rename one.")
+    if TIME not in rows.columns:  # a table that a view joins needs none
+        return rows
     if not pd.api.types.is_datetime64_any_dtype(rows[TIME]):
         raise DataError(
             f"source=files: table '{table}': column '{TIME}' is {rows[TIME].dtype}, a timestamp is needed; cast it in the query."

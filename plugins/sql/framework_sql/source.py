@@ -59,6 +59,9 @@ class SqlSource(Source):
             rows, newest = next(chunks)
             following = next(chunks, None)
             whole = mark is None and following is None
+            if TIME not in rows.columns:
+                have = list(rows.columns)
+                raise DataError(f"source=sql: table '{table}': no column '{TIME}'; the query has {have}. Name one so: AS {TIME}.")
             while True:
                 position = _later(newest, position)
                 yield Batch(rows, whole=whole, position=position)
@@ -162,11 +165,10 @@ def _bare(query: str) -> str:
 
 
 def _timed(rows: pd.DataFrame, table: str) -> pd.DataFrame:
-    if TIME not in rows.columns:
-        raise DataError(f"source=sql: table '{table}': no column '{TIME}'; the query has {list(rows.columns)}. Name one so: AS {TIME}.")
+    if TIME not in rows.columns:  # a table that a view joins needs none
+        return rows
     try:
         return rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True, format=None if len(rows) == 0 else "ISO8601")})
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"source=sql: table '{table}': column '{TIME}' is not a time ({str(error).partition('. You')[0]}); cast it in the query."
-        ) from error
+        reason = str(error).partition(". You")[0]
+        raise DataError(f"source=sql: table '{table}': column '{TIME}' is not a time ({reason}); cast it in the query.") from error
