@@ -1,9 +1,9 @@
 """Point-in-time rows for training: this project's join beside a polars as-of join, 1,000,000 rows x 10 features over 2 views.
 
-    python benchmarks/point_in_time.py [--rows 1000000] [--rounds 3] [--feast]
+    python benchmarks/point_in_time.py [--rows 1000000] [--rounds 3]
 
 Both sides read the same Parquet files and end with the same table, each in a process of its own, in turns; start-up and imports are
-not counted. ``--feast`` measures Feast's own join too, which takes about a minute.
+not counted.
 """
 
 from __future__ import annotations
@@ -80,11 +80,6 @@ def framework_join(root: Path) -> pd.DataFrame:
     return make(root).training_rows(FEATURES, [*SALES, *WEATHER])
 
 
-def feast_join(root: Path) -> pd.DataFrame:
-    own = make(root)
-    return FeastRetrieval(own.options.model_copy(update={"join": "feast"})).training_rows(FEATURES, [*SALES, *WEATHER])
-
-
 def polars_join(root: Path) -> Any:
     """The plain as-of join: both files, each series' newest weather within the ttl, sorted by key and time."""
     import polars as pl
@@ -96,7 +91,7 @@ def polars_join(root: Path) -> Any:
     return joined.sort(["station", "shop", TIME])
 
 
-SIDES = {"framework": framework_join, "polars": polars_join, "feast": feast_join}
+SIDES = {"framework": framework_join, "polars": polars_join}
 
 
 def measure(root: Path, side: str) -> dict[str, float]:
@@ -109,8 +104,6 @@ def measure(root: Path, side: str) -> dict[str, float]:
 def one(root: Path, side: str) -> dict[str, float]:
     if side == "polars":
         import polars  # noqa: F401  not counted
-    elif side == "feast":
-        import feast  # noqa: F401
     else:
         import pyarrow.parquet  # noqa: F401
     started = time.perf_counter()
@@ -132,7 +125,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--feast", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -143,24 +135,20 @@ def main() -> None:
         root = Path(folder)
         fill(root, given.rows)
         sides = ["framework", "polars"]
-        measured: dict[str, list[dict[str, float]]] = {side: [] for side in (*sides, "feast")}
+        measured: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for turn in range(given.rounds):
             for side in sides if turn % 2 else reversed(sides):
                 measured[side].append(measure(root, side))
-        if given.feast:
-            measured["feast"].append(measure(root, "feast"))
     print(f"{'join':<12}{'seconds':>10}{'peak MiB':>10}{'rows':>12}{'matched':>10}")
     for side, rounds in measured.items():
-        if rounds:
-            seconds, memory = (statistics.median(r[key] for r in rounds) for key in ("seconds", "MiB"))
-            print(f"{side:<12}{seconds:>10.2f}{memory:>10.0f}{rounds[0]['rows']:>12,}{rounds[0]['matched']:>10,}")
+        seconds, memory = (statistics.median(r[key] for r in rounds) for key in ("seconds", "MiB"))
+        print(f"{side:<12}{seconds:>10.2f}{memory:>10.0f}{rounds[0]['rows']:>12,}{rounds[0]['matched']:>10,}")
     answers = {(r["rows"], r["matched"], r["sum"]) for rounds in measured.values() for r in rounds}
     ours, theirs = (statistics.median(r["seconds"] for r in measured[side]) for side in sides)
     peak = max(r["MiB"] for r in measured["framework"])
     same = "same answers" if len(answers) == 1 else f"DIFFERENT ANSWERS {answers}"
-    print(
-        f"point-in-time join of {given.rows:,} rows: {ours / theirs:.2f} x polars ({ours:.2f} s, {theirs:.2f} s), peak {peak:.0f} MiB, {same}"
-    )
+    ratio = f"{ours / theirs:.2f} x polars ({ours:.2f} s, {theirs:.2f} s)"
+    print(f"point-in-time join of {given.rows:,} rows: {ratio}, peak {peak:.0f} MiB, {same}")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
 
 def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     """Fit model and baseline on the rows of one fold."""
-    panel, schema, seed = setting.panel, setting.schema, setting.seed
+    panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
     train = panel.until(fold.cutoff).since(fold.first)
     preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
@@ -214,7 +214,7 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
 def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
     """Forecast from the origin of ``fold`` with what was fitted."""
     started = perf_counter()
-    panel, schema = setting.panel, setting.schema
+    panel, schema = setting.panel.known_at(fold.origin), setting.schema
     entities = panel.entities_at(fold.origin)
     forecast = fitted.model.forecast(panel.context(schema, entities, fold.origin))
     baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, fold.origin))
@@ -226,7 +226,7 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
         entities=entities,
         origins=forecast.origins,
         times=forecast.times,
-        actual=_actuals(panel, schema, entities, fold.origin),
+        actual=_actuals(setting.panel, schema, entities, fold.origin),
         forecast=forecast.values,
         baseline=baseline.values[..., 0],
         scale=scales[:, 0],

@@ -57,7 +57,8 @@ class BacktestConfig(Options):
 
     ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all. ``refit: false`` fits once, on what the
     first origin knows, and forecasts from every origin with that. ``compare``: further models, with their default options, that
-    ``run=backtest`` judges on the same windows.
+    ``run=backtest`` judges on the same windows. ``as_known``: a fold learns and forecasts from the versions of rows that were created by
+    the end of its origin; the actuals are the newest ones.
     """
 
     folds: PositiveInt = 4
@@ -66,6 +67,7 @@ class BacktestConfig(Options):
     window: Literal["expanding", "sliding"] = "expanding"
     window_length: PositiveInt | None = None
     refit: bool = True
+    as_known: bool = False
     compare: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from framework.prepare import fill_store
 from framework.provenance import git_state, versions
 from framework.run import Run
 from framework.tables import metrics_table
+from framework.vintages import backtest_panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def evaluate(run: Run) -> Evaluation:
     config = run.config
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
-    panel = features.panel()
+    panel = backtest_panel(features)
     schema = features.schema(panel, run.make("model"))
     if config.quantiles and not schema.quantiles:
         run.say(f"model={config.component('model').name} has no quantiles of its own: quantiles {list(config.quantiles)} are left out")

@@ -30,12 +30,15 @@ class Features:
         self.categories = config.features.categories()
         self.past = past_columns(config)
 
-    def panel(self) -> Panel:
-        """Every row known, joined point-in-time, checked."""
+    def panel(self, known_at: datetime | None = None) -> Panel:
+        """The newest version of every row (created at or before ``known_at``), joined point-in-time, checked."""
         panel = self.config.panel
         columns = [*self.past, *panel.known, *self.categories]
+        rows = self.strategy.training_rows(self.config.features, columns, known_at)
+        if known_at is not None and not len(rows):
+            raise DataError(f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower backtest.folds.")
         return panel_from_rows(
-            self.strategy.training_rows(self.config.features, columns),
+            rows,
             entity_keys=self.config.features.entity_keys,
             past=self.past,
             known=panel.known,

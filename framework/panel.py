@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +44,7 @@ class Panel:
     past_names: tuple[str, ...]
     known_names: tuple[str, ...]
     static_names: tuple[str, ...]
+    vintages: Mapping[np.datetime64, Panel] = field(default_factory=dict)  # by origin: the panel as it was known at the origin's end
 
     def __len__(self) -> int:
         return len(self.times)
@@ -55,6 +56,10 @@ class Panel:
     def since(self, first: np.datetime64) -> Panel:
         """The rows from ``first`` on."""
         return self._select(self.times >= first)
+
+    def known_at(self, origin: np.datetime64) -> Panel:
+        """This panel as it was known at ``origin``; itself when it holds no vintages."""
+        return self.vintages[origin] if self.vintages else self
 
     def _select(self, keep: np.ndarray) -> Panel:
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)

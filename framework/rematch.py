@@ -14,6 +14,7 @@ from framework.interfaces.values import Schema, Times
 from framework.pairing import BACKTEST
 from framework.recorded import recorded_config
 from framework.run import Run
+from framework.vintages import backtest_panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +37,9 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
     run.say(f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the candidate's origins: backtested again from these")
     config = recorded_config(incumbent.config, run.config, run.plugins)
     components = Components(config, run.plugins)
-    panel = Features(config, components.make("retrieval")).panel()
     schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())
     origins: Times = np.sort(pd.DatetimeIndex(candidate["origin"].unique()).tz_localize(None).to_numpy().astype("M8[us]"))
+    panel = backtest_panel(Features(config, components.make("retrieval")), origins)
 
     def progress(fold: Fold, total: int) -> None:
         run.say(f"gate: {label}: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")

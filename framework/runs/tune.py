@@ -22,6 +22,7 @@ from framework.tuning.objective import BacktestObjective, Goal
 from framework.tuning.space import check_space, parse_space, substitute, substituted
 from framework.tuning.study import Study, open_study
 from framework.tuning.tuned import experiment_text, write_experiment
+from framework.vintages import backtest_panel
 
 #: Parts of a config that decide what a trial's figure means; a search goes on only where they are as they were.
 _COMPARED = ("space", "seed", "quantiles", "panel", "features", "backtest", "validation")
@@ -55,7 +56,7 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     config = run.config
     features = Features(_with_all_columns(config, dimensions), run.make("retrieval"))
     fill_store(run, features)
-    panel = features.panel()
+    panel = backtest_panel(features)
     folds = tuple(plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest))
     run.say(f"tune: {len(dimensions)} options, {goal.metric} of {goal.target} over {len(folds)} folds, {len(panel):,} rows")
     objective = BacktestObjective(config.text, panel, folds, goal, features.strategy.max_context_length, run.plugins)

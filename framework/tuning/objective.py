@@ -95,4 +95,5 @@ def narrow(panel: Panel, past: tuple[str, ...]) -> Panel:
     if past == panel.past_names:
         return panel
     index = [panel.past_names.index(name) for name in past]
-    return replace(panel, past=np.ascontiguousarray(panel.past[:, index]), past_names=past)
+    vintages = {origin: narrow(known, past) for origin, known in panel.vintages.items()}
+    return replace(panel, past=np.ascontiguousarray(panel.past[:, index]), past_names=past, vintages=vintages)
