@@ -117,6 +117,12 @@ class MaterializeConfig(Options):
     overlap: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
 
 
+class VerifyConfig(Options):
+    """``run=verify what=features``: how many entities, drawn by ``seed``, are compared."""
+
+    sample: PositiveInt = 100
+
+
 class TuneConfig(Options):
     """``run=tune``: what is minimised and when to stop; null is no limit.
 
@@ -180,6 +186,8 @@ class Config(Options):
     validation: ValidationConfig
     gate: GateConfig
     predict: PredictConfig
+    what: Literal["pairs", "features"] = "pairs"
+    verify: VerifyConfig = VerifyConfig()
     materialize: MaterializeConfig = MaterializeConfig()
     schedule: str | None = None
     resume: bool = False

@@ -1,4 +1,6 @@
-"""``run=verify``: the registry held against what it decided, every pair proven, the history checked; repairs what can be."""
+"""``run=verify``: with ``what=pairs`` the registry is held against what it decided, every pair proven, the history checked, and what can
+be is repaired; with ``what=features`` what serving reads is held against what training reads.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,32 @@ from dataclasses import asdict
 from typing import Any
 
 from framework.errors import RefusedError
+from framework.features import Features
 from framework.interfaces.registry import Finding, Registry
+from framework.parity import audit
 from framework.run import Run
+
+#: Differences that the one line of the error names; the result has all.
+_SHOWN = 3
 
 
 def verify(run: Run) -> dict[str, Any]:
     """Refused (exit code 3) when something was found that could not be repaired."""
+    return _features(run) if run.config.what == "features" else _pairs(run)
+
+
+def _features(run: Run) -> dict[str, Any]:
+    entities, differences = audit(Features(run.config, run.make("retrieval")), run.config.verify.sample, run.config.seed)
+    for difference in differences:
+        run.say(f"verify: DIFFERS: {difference}")
+    body = {"what": "features", "entities": entities, "differences": [asdict(difference) for difference in differences]}
+    if differences:
+        shown = "; ".join(map(str, differences[:_SHOWN])) + ("; …" if len(differences) > _SHOWN else "")
+        raise RefusedError(f"'{run.config.name}': {len(differences)} values differ between offline and online: {shown}", body)
+    return body
+
+
+def _pairs(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     findings = registry.verify(run.config.name)
     for finding in findings:

@@ -1,0 +1,98 @@
+"""``run=verify what=features`` on a real store: nothing differs after materialize, one altered cell is found and named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from framework_feast import FeastOptions
+from framework_feast.retrieval import FeastRetrieval
+
+from framework.interfaces.values import TIME
+from framework.interfaces.views import FeatureSet
+
+STORE = """
+project: shops
+provider: local
+registry: {path: "${paths.state}/feast/registry.db"}
+online_store: {type: sqlite, path: "${paths.state}/feast/online.db"}
+offline_store: {type: duckdb}
+entity_key_serialization_version: 3
+materialization: {pull_latest_features: true}
+"""
+VIEWS: dict[str, Any] = {
+    "primary": "sales",
+    "views": {
+        "sales": {"entity": ["shop"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"},
+        "area": {"entity": ["shop"], "columns": ["size"], "ttl": "9d"},
+    },
+}
+FIRST = pd.Timestamp("2024-01-01", tz="UTC")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "feature_store").mkdir()
+    (tmp_path / "conf" / "feature_store" / "local.yaml").write_text(STORE)
+    (tmp_path / "conf" / "config.yaml").write_text(
+        "defaults: [framework, {override /retrieval: feast}, {override /feature_store: local}, _self_]\n"
+    )
+    (tmp_path / "conf" / "experiment" / "shops.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /source: files\n  - override /model: seasonal_naive\nname: shops\n"
+        "source: {files: {sales: sales.csv, area: area.csv}}\n"
+        f"features: {json.dumps(VIEWS)}\npanel: {{targets: [y], frequency: D, horizon: 1, season_length: 1}}\n"
+    )
+    shops = [f"s{i:02}" for i in range(12)]
+    days = [FIRST + pd.Timedelta(days=d) for d in range(5)]
+    pd.DataFrame(
+        [(s, d, i + k / 3, f"k{i}") for i, s in enumerate(shops) for k, d in enumerate(days)], columns=["shop", TIME, "y", "kind"]
+    ).to_csv(tmp_path / "sales.csv", index=False)
+    old = {"s11": FIRST - pd.Timedelta(days=20)}  # too old for its ttl: null offline, stale online
+    pd.DataFrame([(s, old.get(s, FIRST), 10.0 * i) for i, s in enumerate(shops)], columns=["shop", TIME, "size"]).to_csv(
+        tmp_path / "area.csv", index=False
+    )
+    return tmp_path
+
+
+def run(project: Path, *overrides: str) -> tuple[int, dict[str, Any]]:
+    command = [sys.executable, "-m", "framework", "+experiment=shops", *overrides]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+def alter(project: Path) -> None:
+    """One value of one shop, written to the online store as a stream would bring it, and nowhere else."""
+    from omegaconf import OmegaConf
+
+    state = project / "state"
+    content = OmegaConf.to_container(OmegaConf.create({"paths": {"state": str(state)}, "store": OmegaConf.create(STORE)}), resolve=True)
+    strategy = FeastRetrieval(FeastOptions(store=content["store"], state=state / "offline"))  # type: ignore[index,call-overload]
+    features = FeatureSet.model_validate(VIEWS)
+    rows = strategy.stored_rows(features, "sales", pd.DataFrame({"shop": ["s07"]}))
+    strategy.push(features, "sales", rows.assign(y=rows["y"] + 1e-9).tail(1))
+    asyncio.run(strategy.close())
+
+
+def test_an_altered_cell_is_found_and_named(project: Path) -> None:
+    for step in ("ingest", "materialize"):
+        assert run(project, f"run={step}")[0] == 0
+    code, result = run(project, "run=verify", "what=features")
+    assert (code, result["status"], result["entities"], result["differences"]) == (0, "done", 12, [])
+    alter(project)
+    code, result = run(project, "run=verify", "what=features")
+    assert (code, result["status"]) == (3, "refused")
+    (found,) = result["verdict"]["differences"]
+    assert (found["entity"], found["feature"], found["origin"][:10]) == ({"shop": "s07"}, "y", "2024-01-05")
+    assert found["online"] - found["offline"] == pytest.approx(1e-9, rel=1e-3)
+    assert "'s07'" in result["error"]
+    code, result = run(project, "run=verify", "what=features", "verify.sample=3", "seed=1")
+    again = run(project, "run=verify", "what=features", "verify.sample=3", "seed=1")
+    assert (code, result) == again
+    assert result.get("entities", result.get("verdict", {}).get("entities")) == 3
