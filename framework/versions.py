@@ -22,7 +22,7 @@ def newest_versions(view: View, rows: pa.Table, known_at: datetime | None) -> pa
         return rows
     if known_at is not None:
         rows = rows.filter(moments(rows[view.created]) <= np.datetime64(known_at.astimezone(UTC).replace(tzinfo=None), "us"))
-    return last_of_runs(rows, (*view.entity, TIME)).drop_columns([view.created])
+    return last_of_runs(rows, (*view.entity, TIME))
 
 
 def last_of_runs(rows: pa.Table, columns: Sequence[str]) -> pa.Table:

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-TIME = "event_timestamp"
+from framework.interfaces import views
+
+TIME = views.TIME
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]

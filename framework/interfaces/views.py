@@ -10,8 +10,9 @@ from pydantic import field_validator, model_validator
 from framework.errors import suggest
 from framework.interfaces.operations import Join, Operation, Python
 from framework.interfaces.options import Options
-from framework.interfaces.values import TIME
 
+#: The column of every table that says which step a row is.
+TIME = "event_timestamp"
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
 GapPolicy = Literal["refuse", "insert"]
 #: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says so.

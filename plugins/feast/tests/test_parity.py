@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,15 @@ import pandas as pd
 import pytest
 from framework_feast import FeastOptions
 from framework_feast.retrieval import FeastRetrieval
+from hydra import compose, initialize_config_dir
 
+from framework.compose import register
+from framework.config import build_config
+from framework.features import Features
 from framework.interfaces.values import TIME
 from framework.interfaces.views import FeatureSet
+from framework.plugins import load_plugins
+from framework.run import Run
 
 STORE = """
 project: shops
@@ -51,9 +58,8 @@ def project(tmp_path: Path) -> Path:
     )
     shops = [f"s{i:02}" for i in range(12)]
     days = [FIRST + pd.Timedelta(days=d) for d in range(5)]
-    pd.DataFrame(
-        [(s, d, i + k / 3, f"k{i}") for i, s in enumerate(shops) for k, d in enumerate(days)], columns=["shop", TIME, "y", "kind"]
-    ).to_csv(tmp_path / "sales.csv", index=False)
+    rows = [(s, d, i + k / 3, f"k{i}") for i, s in enumerate(shops) for k, d in enumerate(days)]
+    pd.DataFrame(rows, columns=["shop", TIME, "y", "kind"]).to_csv(tmp_path / "sales.csv", index=False)
     old = {"s11": FIRST - pd.Timedelta(days=20)}  # too old for its ttl: null offline, stale online
     pd.DataFrame([(s, old.get(s, FIRST), 10.0 * i) for i, s in enumerate(shops)], columns=["shop", TIME, "size"]).to_csv(
         tmp_path / "area.csv", index=False
@@ -93,6 +99,23 @@ def test_an_altered_cell_is_found_and_named(project: Path) -> None:
     assert found["online"] - found["offline"] == pytest.approx(1e-9, rel=1e-3)
     assert "'s07'" in result["error"]
     code, result = run(project, "run=verify", "what=features", "verify.sample=3", "seed=1")
-    again = run(project, "run=verify", "what=features", "verify.sample=3", "seed=1")
-    assert (code, result) == again
     assert result.get("entities", result.get("verdict", {}).get("entities")) == 3
+
+
+@pytest.mark.parametrize("retrieval", ["feast", "file"])
+def test_the_facades_three_lines_are_those_of_the_how_to(project: Path, retrieval: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "offline-stores.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert run(project, f"retrieval={retrieval}", "run=ingest")[0] == 0
+    if retrieval == "feast":
+        assert run(project, "run=materialize")[0] == 0
+    overrides = ["+experiment=shops", f"retrieval={retrieval}", f"paths.state={project / 'state'}", "preprocessor=native"]
+    plugins = load_plugins()
+    register(plugins)
+    with initialize_config_dir(str(project / "conf"), version_base="1.3"):
+        config = build_config(compose("config", overrides), plugins)
+    found: dict[str, Any] = {"asyncio": asyncio, "Features": Features, "run": Run(config, plugins, project, print)}
+    exec(lines, found)
+    assert len(found["panel"].entities) == 12
+    assert found["context"].status == ["ok"]
+    assert found["context"].past[0, -1].tolist() == [4 / 3, 0.0]
