@@ -28,7 +28,7 @@ editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 	touch $@
 
 .venv/dev: .venv/torch requirements-dev.txt
-	$(UV) -r requirements-dev.txt -e .[serving,testing,tracing] -e 'plugins/feast[redis,postgres,dynamodb,cassandra,ui]' $(call editable,$(DEV_PLUGINS))
+	$(UV) -r requirements-dev.txt -e .[serving,testing,tracing] -e 'plugins/feast[redis,postgres,dynamodb,cassandra,ui,bigquery,snowflake]' $(call editable,$(DEV_PLUGINS))
 	touch $@
 
 install: .venv/job
