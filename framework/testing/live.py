@@ -1,6 +1,6 @@
-"""What a serving backend does while it serves: follows aliases, splits, shadows, checks keys. Checked from outside like :mod:`.serving`.
+"""What a serving backend does while it serves: follows aliases, splits, shadows, checks keys. Checked from outside like :mod:`.backend`.
 
-Subclass :class:`LiveServingContract` beside :class:`~framework.testing.serving.ServingContract`, with the same two attributes.
+Subclass :class:`LiveServingContract` beside :class:`~framework.testing.backend.ServingContract`, with the same two attributes.
 """
 
 from __future__ import annotations

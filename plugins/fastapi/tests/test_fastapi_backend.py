@@ -13,8 +13,8 @@ from framework_fastapi.backend import bind
 
 from framework.errors import FrameworkError
 from framework.plugins import load_plugins
+from framework.testing.backend import ServingContract
 from framework.testing.live import LiveServingContract
-from framework.testing.serving import ServingContract
 
 
 class TestFastapi(ServingContract):
