@@ -163,7 +163,7 @@ def test_a_run_ends_with_its_result_as_one_json_line_on_stdout(project: Path) ->
     done = _run(project, "+experiment=shops", "run=ingest")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in project.iterdir()} - before == {"state"}
-    assert json.loads(done.stdout) == {"run": "ingest", "status": "done", "rows": {"daily": 56}}
+    assert json.loads(done.stdout) == {"run": "ingest", "status": "done", "rows": {"daily": 56}, "read": {"daily": 56}}
     assert "ingest: daily: 56 rows" in done.stderr
 
 
@@ -187,7 +187,7 @@ def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
     import signal
 
     assert _run(project, "+experiment=shops", "run=ingest").returncode == 0
-    lock = next((project / "state" / "offline").rglob("*.lock"))
+    lock = project / "state" / "ingest" / "daily.lock"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         program = [sys.executable, "-m", "framework", "+experiment=shops", "run=ingest"]
@@ -198,5 +198,6 @@ def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
+    assert "another ingestion of this view is at work" in err
     assert "error: interrupted." in err
     assert json.loads(out.splitlines()[-1])["status"] == "failed"
