@@ -134,6 +134,17 @@ def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
     assert many[1]["targets"] == {}
 
 
+def test_a_shorter_horizon_has_the_first_steps_of_its_intervals() -> None:
+    pair, golden = fakes.make_pair()
+    pipeline = make_pipeline(with_errors(pair))
+    body = {**example_payload(pair.schema, golden), "levels": [80]}
+    whole = asyncio.run(answer_payload(pipeline, orjson.dumps(body)))
+    part = asyncio.run(answer_payload(pipeline, orjson.dumps({**body, "horizon": 2})))
+    assert part.values.shape[1] == part.times.shape[1] == part.intervals["80"].shape[1] == 2
+    np.testing.assert_array_equal(part.values, whole.values[:, :2])
+    np.testing.assert_array_equal(part.intervals["80"], whole.intervals["80"][:, :2])
+
+
 def test_without_levels_there_are_no_intervals() -> None:
     pair, golden = fakes.make_pair()
     forecast = asyncio.run(answer_payload(make_pipeline(with_errors(pair)), orjson.dumps(example_payload(pair.schema, golden))))
