@@ -18,13 +18,15 @@ from framework.run import Run
 
 
 def ingest(run: Run) -> dict[str, Any]:
-    """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM, SIGINT)."""
-    with _told_to_stop() as stop:
-        return _ingest(run, stop, follow=True)
-
-
-def _ingest(run: Run, stop: Event, *, follow: bool) -> dict[str, Any]:
+    """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM, SIGINT): it ends with what was begun."""
     source: Source = run.make("source")
+    if source.poll is None:
+        return _ingest(run, source, Event())
+    with _told_to_stop() as stop:
+        return _ingest(run, source, stop)
+
+
+def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> dict[str, Any]:
     ingestion = Ingestion(run, source, run.make("retrieval"))
     try:
         ingestion.once(stop)
@@ -83,5 +85,5 @@ def fill_store(run: Run, features: Features) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not features.strategy.has_rows(run.config.features):
             run.say("the store has no rows of these views yet: ingest and materialize first")
-            _ingest(run, Event(), follow=False)
+            _ingest(run, run.make("source"), Event(), follow=False)
             materialize(run)
