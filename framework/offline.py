@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import uuid
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.errors import DataError
 from framework.interfaces.views import View
+from framework.locks import exclusive
 from framework.versions import last_of_runs, newest_versions
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ class OfflineStore(RowStore):
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
         """One writer of ``path`` at a time; what a killed one left is removed."""
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(path.with_suffix(".lock")):
             for left in self.root.glob(f"{path.stem}.*.tmp"):
                 left.unlink()
             yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framework.errors import DataError
+from framework.locks import exclusive
 
 
 class Positions:
@@ -22,13 +22,10 @@ class Positions:
     @contextmanager
     def alone(self, view: str, say: Callable[[str], None]) -> Iterator[None]:
         """One ingestion of a view at a time: it reads stored rows, computes with them and stores. A second one says that it waits."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / f"{view}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"ingest: {view}: another ingestion of this view is at work; waiting for it to end")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(
+            self.root / f"{view}.lock",
+            lambda: say(f"ingest: {view}: another ingestion of this view is at work; waiting for it to end"),
+        ):
             yield
 
     def read(self, view: str, made: str) -> str | None:

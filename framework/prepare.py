@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from framework.features import Features, parse_time
 from framework.ingestion import Ingestion
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.source import Source
+from framework.locks import exclusive
 from framework.run import Run
 
 
@@ -79,10 +79,7 @@ def materialize(run: Run) -> dict[str, Any]:
 
 def fill_store(run: Run, features: Features) -> None:
     """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it."""
-    state = run.config.paths.state
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "ingest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(run.config.paths.state / "ingest.lock"):
         if not features.strategy.has_rows(run.config.features):
             run.say("the store has no rows of these views yet: ingest and materialize first")
             _ingest(run, run.make("source"), Event(), follow=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from framework.errors import DataError, suggest
 from framework.interfaces.retrieval import Progress
 from framework.interfaces.values import TIME, Objects
 from framework.interfaces.views import FeatureSet, View
+from framework.locks import exclusive
 from framework.offline import RowStore
 from framework_feast import FeastOptions
 from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_keys
@@ -134,10 +134,7 @@ class Materializer:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        folder = Path(self._options.state)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{name}.online.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(Path(self._options.state) / f"{name}.online.lock"):
             yield
 
     def _noted(self, made: str, window: int) -> int | None:

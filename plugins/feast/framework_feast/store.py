@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import logging
 import warnings
@@ -14,6 +13,7 @@ from typing import Any
 from feast import Entity, FeatureStore, FeatureView, RepoConfig
 
 from framework.errors import ConfigError, DataError
+from framework.locks import exclusive
 from framework_feast.offline import offline_type
 from framework_feast.records import online_store
 
@@ -45,12 +45,9 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
 
 def apply(store: FeatureStore, objects: list[Entity | FeatureView], state: Path) -> None:
     """Register entities and views. One process at a time: the registry is a file that is read, changed and written back."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "feast-apply.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with quiet(), failing("apply"):
-            store.refresh_registry()  # what another process has registered stays
-            store.apply(objects)  # type: ignore[arg-type]  # a list of one kind is what the SDK declares
+    with exclusive(state / "feast-apply.lock"), quiet(), failing("apply"):
+        store.refresh_registry()  # what another process has registered stays
+        store.apply(objects)  # type: ignore[arg-type]  # a list of one kind is what the SDK declares
 
 
 @contextlib.contextmanager

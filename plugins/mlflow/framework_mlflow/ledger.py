@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from framework.errors import RegistryError
 from framework.interfaces.values import HistoryEntry, PairVersion
+from framework.locks import exclusive
 from framework.pairing import HALVES, canonical
 from framework_mlflow import tables
 from framework_mlflow.history import GENESIS, Link, follow, now, who
@@ -104,15 +106,12 @@ class Ledger:
 def _queue(uri: str) -> Iterator[None]:
     """Wait in the kernel's queue for a SQLite ledger: SQLite itself polls, and was measured to let one of eight writers wait for 98 s.
 
-    Only order and speed depend on it, and a killed process leaves it at once. Where there is no flock, SQLite's own waiting serves.
+    Only order and speed depend on it, and a killed process leaves it at once.
     """
-    if not uri.startswith("sqlite") or os.name != "posix":
+    if not uri.startswith("sqlite"):
         yield
         return
-    import fcntl
-
-    with open(f"{sa.make_url(uri).database}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(Path(f"{sa.make_url(uri).database}.lock")):
         yield
 
 
