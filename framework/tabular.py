@@ -5,14 +5,16 @@ One row for each window and step ahead; the step is a column, so that one model 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from framework.errors import ConfigError, DataError
+from framework.interfaces.boosting import TargetOptions
 from framework.interfaces.values import Float32, Float64, Schema, Windows
 from framework.interfaces.windows import PanelArrays, Rows, WindowSet
+from framework.transforms import TargetTransform, plan_transform
 
 #: Rows in one piece while a table is built.
 ROWS = 65536
@@ -22,39 +24,46 @@ ROWS = 65536
 class Tabular:
     """How windows become rows, decided in ``fit`` and saved with the model.
 
-    ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets one season before the step.
-    ``anchors[T]``: places ``[H]`` of the values a target is learned and forecast as a difference from; None: as it is.
+    ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets one season before the step, target by
+    target, in units of the target's scale where it has one. ``targets[T]``: what each target is learned as.
     """
 
     seasonal: Rows | None
-    anchors: tuple[Rows | None, ...]
+    targets: tuple[TargetTransform, ...]
 
     @classmethod
-    def plan(cls, arrays: PanelArrays, schema: Schema, seasonal_lags: tuple[int, ...], difference: tuple[str, ...]) -> Self:
+    def plan(cls, arrays: PanelArrays, schema: Schema, options: TargetOptions) -> Self:
         """Seen from the origin, a value one lag before a step is the lag less the step back: ``{target}_lag_{k}``, or the target.
 
         A lag that is not longer than the step counts as often as it must to reach the past. The difference is taken from the first lag.
         Raises :class:`ConfigError` for features that are missing or, under a difference, not in the target's unit.
         """
-        for name in difference:
-            if name not in schema.targets or not seasonal_lags:
-                what = "needs model.seasonal_lags" if name in schema.targets else f"is not one of the targets {list(schema.targets)}"
-                raise ConfigError(f"model.difference: '{name}' {what}.")
-        if not seasonal_lags:
-            return cls(None, (None,) * len(schema.targets))
-        steps_back = [[lag * -(-h // lag) - h for lag in seasonal_lags] for h in range(1, schema.horizon + 1)]
+        lags = options.seasonal_lags
+        for key, names in (("difference", options.difference), ("log", options.log), ("scale", tuple(options.scale))):
+            for name in names:
+                if name not in schema.targets:
+                    raise ConfigError(f"model.{key}: '{name}' is not one of the targets {list(schema.targets)}.")
+        if options.difference and not lags:
+            raise ConfigError(f"model.difference: '{options.difference[0]}' needs model.seasonal_lags.")
+        steps_back = [[lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)]
+        seasonal = cls._seasonal(arrays, schema, lags, steps_back) if lags else None
+        targets = []
+        for t, name in enumerate(schema.targets):
+            anchor = None
+            if seasonal is not None and name in options.difference:
+                for row in steps_back:
+                    _check_unit(arrays, t, name, row[0])
+                anchor = seasonal[:, t * len(lags)]
+            targets.append(plan_transform(arrays, schema, t, anchor, options.log, options.scale))
+        return cls(seasonal, tuple(targets))
+
+    @staticmethod
+    def _seasonal(arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps_back: list[list[int]]) -> Rows:
         names = [[_lag_name(t, back) for t in schema.targets for back in row] for row in steps_back]
         missing = sorted({name for row in names for name in row} - set(arrays.past_names))
         if missing:
-            raise ConfigError(f"model.seasonal_lags {list(seasonal_lags)} need the features {missing}; engineer them (op: lag).")
-        seasonal = np.array([[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64)
-        anchors: list[Rows | None] = [None] * len(schema.targets)
-        for t, name in enumerate(schema.targets):
-            if name in difference:
-                for row in steps_back:
-                    _check_unit(arrays, t, name, row[0])
-                anchors[t] = seasonal[:, t * len(seasonal_lags)]
-        return cls(seasonal, tuple(anchors))
+            raise ConfigError(f"model.seasonal_lags {list(lags)} need the features {missing}; engineer them (op: lag).")
+        return np.array([[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64)
 
     def features(self, windows: Windows) -> Float32:
         """``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's future columns, its seasonal columns,
@@ -69,26 +78,28 @@ class Tabular:
         out[:, :, past:split] = windows.static[:, None, :]
         out[:, :, split : split + known] = windows.future
         if self.seasonal is not None:
-            out[:, :, split + known : -1] = windows.past[:, -1][:, self.seasonal]
+            self._fill_seasonal(out[:, :, split + known : -1], windows)
         out[:, :, -1] = np.arange(1, horizon + 1)
         return out.reshape(n * horizon, width)
 
-    def anchor(self, windows: Windows, target: int) -> Float64 | None:
-        """``[n * H]``: what the model's answers are added to, 0 where that value is null; None: nothing."""
-        places = self.anchors[target]
-        if places is None:
-            return None
-        return np.nan_to_num(windows.past[:, -1][:, places].astype(np.float64).ravel(), nan=0.0)
+    def _fill_seasonal(self, out: Float32, windows: Windows) -> None:
+        assert self.seasonal is not None
+        out[:] = windows.past[:, -1][:, self.seasonal]
+        lags = out.shape[2] // len(self.targets)
+        for t, transform in enumerate(self.targets):
+            scales = transform.scales(windows)
+            if scales is not None:
+                out[:, :, t * lags : (t + 1) * lags] /= scales[:, None, None]
 
     def known_rows(self, windows: Windows, target: int) -> tuple[Float32, Float64]:
-        """The rows whose label of ``target`` is known, and the labels, less their anchors."""
+        """The rows whose label of ``target`` is known, and the labels as they are learned."""
         assert windows.target is not None  # training windows have them
-        labels = windows.target[:, :, target].ravel()
+        labels = self.targets[target].forward(windows.target[:, :, target], windows).ravel()
         known = ~np.isnan(labels)
-        anchor = self.anchor(windows, target)
-        if anchor is not None:
-            labels = labels - anchor
         return self.features(windows)[known], labels[known]
+
+    def with_transform(self, target: int, transform: TargetTransform) -> Self:
+        return replace(self, targets=(*self.targets[:target], transform, *self.targets[target + 1 :]))
 
     def table(self, windows: WindowSet, target: int) -> tuple[Float32, Float64]:
         """All of :meth:`known_rows` of a window set, at once in memory."""
@@ -96,13 +107,13 @@ class Tabular:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def to_json(self) -> dict[str, Any]:
-        places = [None if a is None else a.tolist() for a in (self.seasonal, *self.anchors)]
-        return {"seasonal": places[0], "anchors": places[1:]}
+        seasonal = None if self.seasonal is None else self.seasonal.tolist()
+        return {"seasonal": seasonal, "targets": [transform.to_json() for transform in self.targets]}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
-        places = [None if a is None else np.array(a, dtype=np.int64) for a in (body["seasonal"], *body["anchors"])]
-        return cls(places[0], tuple(places[1:]))
+        seasonal = None if body["seasonal"] is None else np.array(body["seasonal"], dtype=np.int64)
+        return cls(seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"]))
 
 
 def _lag_name(target: str, steps_back: int) -> str:

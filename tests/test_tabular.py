@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from framework.errors import ConfigError, DataError
+from framework.interfaces.boosting import TargetOptions
 from framework.interfaces.values import Schema, Windows
 from framework.interfaces.windows import PanelArrays, WindowSet
 from framework.tabular import Tabular, has_label, lowest_label, strided
+from framework.transforms import TargetTransform
 
-PLAIN = Tabular(None, (None,))
+PLAIN = Tabular(None, (TargetTransform(),))
 
 
 def windows() -> Windows:
@@ -101,7 +103,7 @@ def schema(horizon: int) -> Schema:
 
 
 def test_seasonal_columns_hold_the_value_one_season_before_each_step() -> None:
-    plan = Tabular.plan(lagged(), schema(4), (3,), ())
+    plan = Tabular.plan(lagged(), schema(4), TargetOptions(seasonal_lags=(3,)))
     assert plan.seasonal is not None
     # steps 1 to 4 less a season of 3: two back, one back, the origin itself, and (step 4) two back again
     assert [NAMES[place] for place in plan.seasonal[:, 0]] == ["y_lag_2", "y_lag_1", "y", "y_lag_2"]
@@ -111,25 +113,22 @@ def test_seasonal_columns_hold_the_value_one_season_before_each_step() -> None:
 
 
 def test_a_difference_is_learned_from_and_added_to_the_same_value() -> None:
-    plan = Tabular.plan(lagged(), schema(3), (3,), ("y",))
+    plan = Tabular.plan(lagged(), schema(3), TargetOptions(seasonal_lags=(3,), difference=("y",)))
     given = WindowSet(lagged(), np.array([2, 8]), 1, 3).gather()
     _, labels = plan.known_rows(given, 0)
     assert labels.tolist() == [9 - 0, 16 - 1, 25 - 4, -3, -3, -3]
-    anchor = plan.anchor(given, 0)
-    assert anchor is not None
     assert given.target is not None
-    assert (labels + anchor).tolist() == given.target[:, :, 0].ravel().tolist()
-    early = plan.anchor(WindowSet(lagged(), np.array([0]), 1, 3).gather(), 0)
-    assert early is not None
-    assert early.tolist() == [0, 0, 0]  # nothing is known three steps before steps 1 and 2: the label stays as it is
+    assert plan.targets[0].back(labels.reshape(2, 3, 1), given)[..., 0].tolist() == given.target[:, :, 0].tolist()
+    early = WindowSet(lagged(), np.array([0]), 1, 3).gather()
+    assert plan.targets[0].back(np.ones((1, 3, 1)), early).ravel().tolist() == [1, 1, 1]  # nothing is known three steps before
 
 
 def test_what_a_season_or_a_difference_cannot_be_made_of_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"seasonal_lags \[5\] need the features \['y_lag_3', 'y_lag_4'\]"):
-        Tabular.plan(lagged(), schema(3), (5,), ())
+        Tabular.plan(lagged(), schema(3), TargetOptions(seasonal_lags=(5,)))
     with pytest.raises(ConfigError, match="'x' is not one of the targets"):
-        Tabular.plan(lagged(), schema(3), (3,), ("x",))
+        Tabular.plan(lagged(), schema(3), TargetOptions(seasonal_lags=(3,), difference=("x",)))
     with pytest.raises(ConfigError, match=r"'y' needs model\.seasonal_lags"):
-        Tabular.plan(lagged(), schema(3), (), ("y",))
+        Tabular.plan(lagged(), schema(3), TargetOptions(difference=("y",)))
     with pytest.raises(ConfigError, match="feature 'y_lag_2' is not 'y' 2 steps before in its natural unit"):
-        Tabular.plan(lagged(unit=0.5), schema(3), (3,), ("y",))
+        Tabular.plan(lagged(unit=0.5), schema(3), TargetOptions(seasonal_lags=(3,), difference=("y",)))
