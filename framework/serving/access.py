@@ -17,6 +17,8 @@ from framework.serving.options import AccessOptions
 from framework.serving.refusal import Refusal
 
 SCOPES = ("predict", "metrics", "admin")
+#: What load balancers ask, beside ``/health/…``.
+_OPEN = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})
 _LINE = re.compile(r"(?P<scopes>[a-z,]+)\s+(?P<hash>[0-9a-f]{64})(\s+\S.*)?", re.ASCII)
 #: Seconds between two looks at the file.
 _EVERY = 1.0
@@ -92,7 +94,7 @@ class Access:
 
 def scope_of(path: str) -> str | None:
     """None for what a load balancer asks."""
-    if path.startswith("/health/"):
+    if path in _OPEN or path.startswith("/health/"):
         return None
     return "admin" if path.startswith("/admin/") else "metrics" if path == "/metrics" else "predict"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from framework.interfaces.values import ERROR, Context, Forecast
 from framework.serving.arms import Arm, Arms, Table
-from framework.serving.asgi import Answer, Call, Handler
+from framework.serving.asgi import JSON_TYPE, Answer, Call, Handler, Headers
 from framework.serving.payload import EntityPeek, Lookup
 from framework.serving.pipeline import INLINE_WINDOWS
 from framework.serving.refusal import Refusal
@@ -22,7 +22,32 @@ from framework.serving.render import render_mixed
 MIXED = "mixed"
 ARM_HEADER = b"x-framework-arm"
 
+#: The route whose body other protocols are translated to.
+PREDICT = "/predict"
+
+#: An arm, the positions of its entities in the request, their forecasts.
 Part = tuple[Arm, npt.NDArray[np.int64], Forecast]
+_ALL = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The body of an answer, its content type and further headers."""
+
+    body: bytes
+    content_type: bytes = JSON_TYPE
+    headers: Headers = field(default_factory=list)
+
+
+Write = Callable[[Sequence[Part]], Written]
+
+
+def write_own(parts: Sequence[Part]) -> Written:
+    """What ``POST /predict`` answers. A single part has all entities, whatever positions it names."""
+    if len(parts) == 1:
+        arm, _, forecast = parts[0]
+        return Written(arm.render(forecast))
+    return Written(render_mixed([(arm.render, index, forecast) for arm, index, forecast in parts]))
 
 
 class Answers:
@@ -34,24 +59,24 @@ class Answers:
     def __init__(self, arms: Arms, observe: Callable[[str, Sequence[str]], None], keep: Callable[[Arm, Forecast], None]) -> None:
         self._arms, self._observe, self._keep = arms, observe, keep
         self._peek = EntityPeek(arms.table.primary.schema.entity_keys)
-        self.handlers: dict[str, Handler] = {"/predict": self.payload, "/predict/feast": self.one, "/predict/feast/batch": self.many}
+        self.handlers: dict[str, Handler] = {PREDICT: self.payload, "/predict/feast": self.one, "/predict/feast/batch": self.many}
 
-    async def payload(self, body: bytes, call: Call) -> Answer:
+    async def payload(self, body: bytes, call: Call, write: Write = write_own) -> Answer:
         table = self._arms.table
         asked = asked_for(table, call)
         arm = asked or self._owner(table, body)
         context = await arm.pipeline.read_payload(body)
         if asked or not table.ranges:
-            return await self._answered(arm, context)
+            return await self._answered(arm, context, write)
         keys = len(arm.schema.entity_keys)
         groups = _grouped(table, [tuple(row) for row in context.static[:, :keys]])
         if len(groups) == 1:
-            return await self._answered(arm, context)
+            return await self._answered(arm, context, write)
         for other, _ in groups:
             if not other.takes_rows_of(arm):
                 columns = f"'{arm.name}' and '{other.name}' take other columns"
                 raise Refusal(422, f"these entities belong to different arms, and {columns}; send them one by one", "rows")
-        return await _assembled([(other, index, await self._forecast(other, context.take(index))) for other, index in groups])
+        return await _assembled([(other, index, await self._forecast(other, context.take(index))) for other, index in groups], write)
 
     def _owner(self, table: Table, body: bytes) -> Arm:
         """The arm of the first entity of a payload; of one that cannot be read, the primary, whose door says why."""
@@ -82,10 +107,10 @@ class Answers:
         parts = zip(groups, contexts, strict=True)
         return await _assembled([(arm, index, await self._forecast(arm, context)) for (arm, index), context in parts])
 
-    async def _answered(self, arm: Arm, context: Context) -> Answer:
+    async def _answered(self, arm: Arm, context: Context, write: Write = write_own) -> Answer:
         forecast = await self._forecast(arm, context)
-        body = await _off_the_loop(len(context), lambda: arm.render(forecast))
-        return Answer(body, arm.name, arm.version.version)
+        written = await _off_the_loop(len(context), lambda: write([(arm, _ALL, forecast)]))
+        return Answer(written.body, arm.name, arm.version.version, headers=written.headers, content_type=written.content_type)
 
     async def _forecast(self, arm: Arm, context: Context) -> Forecast:
         try:
@@ -118,13 +143,13 @@ def _grouped(table: Table, entities: Sequence[tuple[str, ...]]) -> list[tuple[Ar
     return [(table.arms[name], np.array(index, dtype=np.int64)) for name, index in places.items()]
 
 
-async def _assembled(parts: Sequence[Part]) -> Answer:
+async def _assembled(parts: Sequence[Part], write: Write = write_own) -> Answer:
     """One answer in the order of the request, each forecast with the pair that it is of."""
     total = sum(len(index) for _, index, _ in parts)
-    body = await _off_the_loop(total, lambda: render_mixed([(arm.render, index, forecast) for arm, index, forecast in parts]))
-    return Answer(body, MIXED)
+    written = await _off_the_loop(total, lambda: write(parts))
+    return Answer(written.body, MIXED, headers=written.headers, content_type=written.content_type)
 
 
-async def _off_the_loop(windows: int, work: Callable[[], bytes]) -> bytes:
+async def _off_the_loop(windows: int, work: Callable[[], Written]) -> Written:
     """Large answers are written in a thread, so that the event loop stays free."""
     return await asyncio.to_thread(work) if windows > INLINE_WINDOWS else work()

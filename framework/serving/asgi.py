@@ -32,7 +32,7 @@ _SECURITY: Headers = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-_JSON: Headers = [(b"content-type", b"application/json"), *_SECURITY]
+JSON_TYPE = b"application/json"
 _REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}", re.ASCII)
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,18 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """A body, and whose pair answered: the arm's name and the version; both empty where there is none."""
+    """A body, and whose pair answered: the arm's name and the version; both empty where there is none.
+
+    ``asked``: the route and body that others are told was answered, None for the client's own.
+    """
 
     body: bytes
     arm: str = ""
     pair: int | str = ""
     status: int = 200
     headers: Headers = field(default_factory=list)
+    content_type: bytes = JSON_TYPE
+    asked: tuple[str, bytes] | None = None
 
 
 Handler = Callable[[bytes, Call], Awaitable[Answer]]
@@ -80,13 +85,13 @@ class Rules:
     log: Callable[[Call, Answer, float], None]
 
 
-async def read_json(call: Call, receive: Receive, limit: int) -> bytes:
-    """The body. Raises :class:`Refusal` 415 when it is not declared as JSON, 413 when it is longer than ``limit``."""
+async def read_body(call: Call, receive: Receive, limit: int, accepts: frozenset[bytes]) -> bytes:
+    """The body. Raises :class:`Refusal` 415 when its declared type is none of ``accepts``, 413 when it is longer than ``limit``."""
     declared = call.headers.get(b"content-type", b"")
     length = call.headers.get(b"content-length")
     if length is not None and int(length) > limit:
         raise Refusal(413, f"{int(length)} bytes, at most {limit} in one request", "body")
-    if declared != b"application/json" and declared.partition(b";")[0].strip().lower() != b"application/json":
+    if declared not in accepts and declared.partition(b";")[0].strip().lower() not in accepts:
         raise Refusal(415, "send JSON, with the header Content-Type: application/json")
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -126,8 +131,8 @@ class Gate:
 class JsonRoute:
     """``POST`` of JSON: body in, answer out; never more at once than the gate lets in, none for longer than the deadline."""
 
-    def __init__(self, handler: Handler, gate: Gate, options: ServingOptions) -> None:
-        self._handler, self._gate = handler, gate
+    def __init__(self, handler: Handler, gate: Gate, options: ServingOptions, accepts: frozenset[bytes] = frozenset({JSON_TYPE})) -> None:
+        self._handler, self._gate, self._accepts = handler, gate, accepts
         self._limit, self._deadline = options.max_body_bytes, options.deadline
 
     async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
@@ -137,7 +142,7 @@ class JsonRoute:
         try:
             async with asyncio.timeout(self._deadline) as deadline:
                 with self._gate:
-                    body = await read_json(call, receive, self._limit)
+                    body = await read_body(call, receive, self._limit, self._accepts)
                     answer = await self._handler(body, call)
         except TimeoutError:
             if not deadline.expired():
@@ -145,7 +150,7 @@ class JsonRoute:
             if body is None:
                 raise Refusal(408, f"the body did not come within {self._deadline:g} s") from None
             raise Refusal(504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1) from None
-        answered(call.path, body)
+        answered(*(answer.asked or (call.path, body)))
         return answer
 
 
@@ -188,8 +193,8 @@ class Door:
         shown = call.path if route is not None or call.path in self._known else "other"
         self._metrics.count_request(shown, answer.status, answer.arm, answer.pair)
         body = answer.body
-        more = [(b"content-length", b"%d" % len(body)), (b"x-request-id", call.id), *answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": [*_JSON, *more]})
+        head = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", call.id)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": [*head, *_SECURITY, *answer.headers]})
         await send({"type": "http.response.body", "body": body})
         self._log(call, answer, perf_counter() - started)
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from framework.serving.admin import add_admin_routes
 from framework.serving.arms import Arm
 from framework.serving.asgi import App, Door, Gate, HotRoute, JsonRoute, Rules, refused
+from framework.serving.foreign import add_foreign_routes, foreign_routes
 from framework.serving.logs import AccessLog
 from framework.serving.openapi import describe
 from framework.serving.refusal import Refusal
@@ -52,9 +53,11 @@ def create_app(service: Service) -> App:
     app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
     _add_status_routes(app, service, readiness, lambda: {**service.follower.troubles, **shadows.troubles()})
     add_admin_routes(app, service)
+    add_foreign_routes(app, service, lambda: readiness.reason)
     _add_errors(app)
     app.openapi = lambda: _document(service.arms.table.primary)  # type: ignore[method-assign]
     routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
+    routes |= foreign_routes(service, gate)
     if service.tracing is not None:
         routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))

@@ -21,6 +21,7 @@ from framework.interfaces.values import (
     PairVersion,
     Schema,
 )
+from framework.serving.inference_protocol import example_infer, infer_path
 from framework.serving.times import format_times
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
@@ -64,6 +65,28 @@ def describe(schema: Schema, version: PairVersion, golden: Golden) -> dict[str, 
                 "EntitiesRequest",
                 {"entities": [entity], "at": None},
             ),
+            infer_path(schema.name): _post(
+                "Open Inference Protocol, version 2",
+                "One tensor a column, [n] or [n, 1]; the columns are those of a row of /predict.",
+                "InferRequest",
+                example_infer(payload, schema),
+                "InferAnswer",
+                "InferError",
+            ),
+            "/invocations": _post(
+                "MLflow's scoring protocol",
+                "One of dataframe_split, dataframe_records, instances and inputs; params has levels, horizon and future.",
+                "Invocation",
+                {"dataframe_records": payload["rows"], **({"params": {"future": payload["future"]}} if "future" in payload else {})},
+                "Predictions",
+            ),
+            "/v2": _get("The server's name, version and extensions"),
+            "/v2/health/live": _get("Whether the process answers"),
+            "/v2/health/ready": _get("Whether a proven pair is loaded"),
+            f"/v2/models/{schema.name}": _get("Names, types and shapes of the tensors"),
+            f"/v2/models/{schema.name}/ready": _get("Whether a proven pair is loaded"),
+            "/ping": _get("200 when a proven pair is loaded, for MLflow's clients"),
+            "/version": _get("Of this server"),
             "/health/live": _get("Whether the process answers"),
             "/health/ready": _get("Whether a proven pair is loaded"),
             "/pair": _get("The pair that answers: version, alias, digest, schema"),
@@ -80,7 +103,7 @@ def _history(schema: Schema) -> str:
     )
 
 
-def _post(summary: str, description: str, body: str, example: Any) -> dict[str, Any]:
+def _post(summary: str, description: str, body: str, example: Any, answer: str = "Answer", error: str = "Error") -> dict[str, Any]:
     def content(name: str, **more: Any) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, **more}}
 
@@ -90,8 +113,8 @@ def _post(summary: str, description: str, body: str, example: Any) -> dict[str, 
             "description": description,
             "requestBody": {"required": True, "content": content(body, example=example)},
             "responses": {
-                "200": {"description": "The forecasts, in order", "content": content("Answer")},
-                **{status: {"description": why, "content": content("Error")} for status, why in _REFUSALS.items()},
+                "200": {"description": "The forecasts, in order", "content": content(answer)},
+                **{status: {"description": why, "content": content(error)} for status, why in _REFUSALS.items()},
             },
         }
     }
@@ -129,16 +152,42 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT, **asked}, ("at", *asked)),
         "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT, **asked}, ("at", *asked)),
         **_answers(schema),
+        **_foreign(columns, asked),
     }
     if schema.known:
         keys = {**entity["properties"], TIME: _WHEN}
         schemas["Future"] = _object({**keys, **dict.fromkeys(schema.known, _NUMBER)})
         request["future"] = _array(_ref("Future"))
+        schemas["Invocation"]["properties"]["params"]["properties"]["future"] = _array(_ref("Future"))
     schemas["PredictRequest"] = {
         **_object(request, ("rows", "columns", *asked)),
         "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}],
     }
     return schemas
+
+
+def _foreign(columns: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    cell = {"type": ["string", "number", "null"]}
+    tensor = {"name": _TEXT, "shape": _array({"type": "integer"}), "datatype": _TEXT, "data": _array(cell)}
+    asking = {"horizon": asked["horizon"]["anyOf"][0], "levels": {**_TEXT, "description": "Per cents, such as 80,95"}}
+    split = _object({"columns": _array({"enum": list(columns)}), "data": _array(_array(cell)), "index": _array({})}, ("index",))
+    records = _array(_ref("Row"))
+    forms = {"dataframe_split": split, "dataframe_records": records, "instances": records, "inputs": {"anyOf": [_ref("Columns"), records]}}
+    outputs = _array(_object({**tensor, "parameters": {"type": "object"}}, ("data", "parameters")))
+    answer = {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"}, "outputs": outputs}
+    pair = {"anyOf": [_ref("Pair"), {"type": "null"}]}
+    return {
+        "InferRequest": _object(
+            {"id": _TEXT, "inputs": _array(_object(tensor)), "parameters": _object(asking, tuple(asking))}, ("id", "parameters")
+        ),
+        "InferAnswer": _object(answer, ("id",)),
+        "InferError": _object({"error": _TEXT}),
+        "Invocation": {
+            **_object({**forms, "params": _object(dict(asked), (*asked, "future"))}, (*forms, "params")),
+            "oneOf": [{"required": [form]} for form in forms],
+        },
+        "Predictions": _object({"predictions": _array({"type": "object"}), "pair": pair}),
+    }
 
 
 def _answers(schema: Schema) -> dict[str, Any]:
