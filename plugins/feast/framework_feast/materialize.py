@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from feast import FeatureStore
 
-from framework.errors import DataError, suggest
+from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.retrieval import Progress
 from framework.interfaces.values import TIME, Objects
 from framework.interfaces.views import FeatureSet, View
@@ -50,7 +50,7 @@ class Materializer:
         """See :meth:`RetrievalStrategy.materialize`. How far a view has come is noted when all of it is written."""
         unknown = [name for name in views or () if name not in features.views]
         if unknown:
-            raise DataError(
+            raise ConfigError(
                 f"materialize.views: {unknown} are no views;{suggest(unknown[0], features.views)} Known: {list(features.views)}."
             )
         written = {}

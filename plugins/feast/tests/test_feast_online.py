@@ -19,7 +19,7 @@ from framework_feast.packed import NewestRows, Rows, columns, decode, decode_new
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.interfaces.values import OK, TIME, UNKNOWN_ENTITY
 from framework.interfaces.views import FeatureSet
 
@@ -147,7 +147,7 @@ def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_wind
     longer.materialize(FEATURES, None, None, said.append, overlap=2 * DAY)
     assert "2024-03-01T00:00:00.000000 to 2024-03-10" in said[0]
     assert ask(longer, everyone(tables)[:1], 6).status == [OK]
-    with pytest.raises(DataError, match=r"materialize\.views: \['sale'\] are no views; Did you mean 'sales'"):
+    with pytest.raises(ConfigError, match=r"materialize\.views: \['sale'\] are no views; Did you mean 'sales'"):
         strategy.materialize(FEATURES, None, None, quiet, views=["sale"])
 
 
