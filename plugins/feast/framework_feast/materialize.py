@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from feast import FeatureStore
 
-from framework.errors import ConfigError, DataError, suggest
+from framework.errors import ConfigError, suggest
 from framework.interfaces.retrieval import Progress
 from framework.interfaces.values import TIME, Objects
 from framework.interfaces.views import FeatureSet, View
