@@ -62,6 +62,8 @@ class Panel:
         return self.vintages[origin] if self.vintages else self
 
     def _select(self, keep: np.ndarray) -> Panel:
+        if not self.vintages and keep.all():
+            return self
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
         alive = counts > 0
         return Panel(

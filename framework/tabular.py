@@ -16,8 +16,8 @@ from framework.interfaces.values import Float32, Float64, Schema, Windows
 from framework.interfaces.windows import PanelArrays, Rows, WindowSet
 from framework.transforms import TargetTransform, plan_transform
 
-#: Rows in one piece while a table is built.
-ROWS = 65536
+#: Rows in one piece while a table is built, and the bytes of narrow rows that a piece may have instead: a library merges fewer pieces.
+ROWS, BYTES = 65536, 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,21 @@ class Tabular:
 
     def features(self, windows: Windows) -> Float32:
         """``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's future columns, its seasonal columns,
-        the step (1 to H).
+        the step (1 to H). Where there is one step alone, none says which: a constant costs a booster as much as any other column.
         """
         n, horizon, known = windows.future.shape
         past = windows.past.shape[1] * windows.past.shape[2]
         split = past + windows.static.shape[1]
-        width = split + known + 1 + (0 if self.seasonal is None else self.seasonal.shape[1])
+        steps = split + known + (0 if self.seasonal is None else self.seasonal.shape[1])
+        width = steps + (horizon > 1)
         out = np.empty((n, horizon, width), dtype=np.float32)
         out[:, :, :past] = windows.past.reshape(n, 1, past)
         out[:, :, past:split] = windows.static[:, None, :]
         out[:, :, split : split + known] = windows.future
         if self.seasonal is not None:
-            self._fill_seasonal(out[:, :, split + known : -1], windows)
-        out[:, :, -1] = np.arange(1, horizon + 1)
+            self._fill_seasonal(out[:, :, split + known : steps], windows)
+        if horizon > 1:
+            out[:, :, steps] = np.arange(1, horizon + 1)
         return out.reshape(n * horizon, width)
 
     def _fill_seasonal(self, out: Float32, windows: Windows) -> None:
@@ -133,8 +135,11 @@ def _check_unit(arrays: PanelArrays, target: int, name: str, steps_back: int) ->
 
 
 def pieces_of(windows: WindowSet) -> int:
-    """How many windows make a piece of about :data:`ROWS` rows."""
-    return max(1, ROWS // windows.horizon)
+    """How many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those are more."""
+    arrays = windows.arrays
+    width = windows.context_length * arrays.past.shape[1] + arrays.static.shape[1] + arrays.future.shape[1] + 1
+    rows: int = max(ROWS, BYTES // (4 * width))
+    return max(1, rows // windows.horizon)
 
 
 def strided(windows: WindowSet, stride: int) -> WindowSet:

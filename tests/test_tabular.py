@@ -41,6 +41,13 @@ def test_a_row_is_past_static_future_step() -> None:
     assert rows[5].tolist() == [4, 5, 6, 7, 8, 105, 3]
 
 
+def test_a_single_step_has_no_column() -> None:
+    given = windows()
+    assert given.target is not None
+    one = replace(given, future=given.future[:, :1], target=given.target[:, :1])
+    assert PLAIN.features(one).tolist() == [[0, 1, 2, 3, 7, 100], [4, 5, 6, 7, 8, 103]]
+
+
 def test_only_rows_with_a_known_label() -> None:
     rows, labels = PLAIN.known_rows(windows(), 0)
     assert labels.tolist() == [1, 3, 4, 5]
@@ -53,6 +60,7 @@ def test_a_table_of_many_pieces_is_that_of_one(monkeypatch: pytest.MonkeyPatch) 
     given = WindowSet(arrays(target), np.arange(1, 9), 2, 3)
     whole = PLAIN.table(given, 0)
     monkeypatch.setattr("framework.tabular.ROWS", 6)
+    monkeypatch.setattr("framework.tabular.BYTES", 0)
     pieces = PLAIN.table(given, 0)
     assert np.array_equal(whole[0], pieces[0])
     assert np.array_equal(whole[1], pieces[1])
