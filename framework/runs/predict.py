@@ -1,37 +1,58 @@
-"""``run=predict``: forecasts of a registered pair to Parquet, from the rows that training reads."""
+"""``run=predict``: forecasts of a registered pair to Parquet, from the rows that training reads or from a file of rows."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.features import Features, parse_time, to_numpy
-from framework.forecasts import forecast_table
+from framework.fingerprint import panel_fingerprint
 from framework.interfaces.registry import Registry
-from framework.interfaces.values import OK
-from framework.loading import load_pair
+from framework.loading import LoadedPair, load_pair
+from framework.rows_file import RowsFile
 from framework.run import Run
+from framework.scoring import PanelWindows, Windows, score
 
 
 def predict(run: Run) -> dict[str, Any]:
-    """One origin (``at``, default: each series' newest step), all series or ``predict.entities``."""
+    """One origin (``at``, default: each series' newest step), all series or ``predict.entities``; or the windows of ``predict.rows``."""
     config = run.config
     registry: Registry = run.make("registry")
     loaded = load_pair(registry, run.plugins, config.name, config.alias or config.predict.pair)
-    schema = loaded.pair.schema
+    windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
+    output = config.predict.output or run.directory / "forecast.parquet"
+    size = config.predict.piece
+    pair = loaded.version
+    scored = score(loaded.pair, windows, size, output, {"pair": pair.digest, **identity}, run.make("compute"), run.say)
+    if scored.failed:
+        run.say(f"predict: {scored.failed} of {scored.windows} windows have no forecast; column status says why")
+    return {"output": str(output), "rows": scored.rows, "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}}
+
+
+def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+    config, schema = run.config, loaded.pair.schema
     panel = Features(config, run.make("retrieval")).panel()
     if panel.past_names != schema.past or panel.static_names != schema.static:
         which = f"{config.name} version {loaded.version.version}"
         raise DataError(f"pair {which} was trained on columns {schema.past}, the experiment gives {panel.past_names}; train again.")
     chosen = config.predict.entities
     entities = panel.entities if chosen is None else [tuple(e.get(k, "") for k in schema.entity_keys) for e in chosen]
+    if not len(entities):
+        raise ConfigError("predict.entities: none is given; null is all.")
     at = to_numpy(parse_time(config.at, "at")) if config.at else None
-    table = forecast_table(loaded.pair.forecast(panel.context(schema, entities, at)), schema.entity_keys)
-    output = config.predict.output or run.directory / "forecast.parquet"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(output, index=False)
-    failed = int((table["status"] != OK).sum())
-    if failed:
-        run.say(f"predict: {failed} of {len(entities)} series have no forecast; column status says why")
-    pair = loaded.version
-    return {"output": str(output), "rows": len(table), "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}}
+    return PanelWindows(panel, schema, entities, at), {
+        "panel": panel_fingerprint(panel),
+        "entities": [list(e) for e in entities],
+        "at": config.at,
+    }
+
+
+def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+    path = Path(run.config.predict.rows or "")
+    if run.config.predict.entities is not None or run.config.at is not None:
+        raise ConfigError("predict.rows: the file says which entities and origins; leave predict.entities and at out.")
+    if not path.is_file():
+        raise DataError(f"predict.rows: there is no file {path}.")
+    found = path.stat()
+    return RowsFile(path, loaded.pair.schema), {"rows": str(path.resolve()), "size": found.st_size, "changed": found.st_mtime_ns}

@@ -72,7 +72,7 @@ def _joined(parts: Sequence[Part]) -> Forecast:
     first = forecasts[0]
     for arm, _, other in parts[1:]:
         if (other.targets, other.quantiles, set(other.intervals)) != (first.targets, first.quantiles, set(first.intervals)):
-            raise Refusal(422, f"these entities are different arms', and '{arm.name}' answers other quantiles; send them one by one")
+            raise Refusal(422, f"these entities belong to different arms, and '{arm.name}' answers other quantiles; send them one by one")
     order = np.argsort(np.concatenate([index for _, index, _ in parts]))
 
     def words(lists: Sequence[list[Any]]) -> list[Any]:

@@ -1,0 +1,159 @@
+"""A Parquet file of rows, as ``POST /predict`` takes them, read a range of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from framework.errors import DataError
+from framework.frequency import Frequency
+from framework.interfaces.values import ERROR, MISSING_FEATURE, OK, TIME, Context, Float64, Schema
+from framework.serving.history import cut_windows
+from framework.serving.refusal import Refusal
+
+_BATCH = 10_000
+Range = tuple[int, int]
+
+
+@dataclass
+class RowsFile:
+    """Can be pickled. Rows of one entity must follow each other where the pair needs history.
+
+    The columns are the schema's: static ones (text), ``event_timestamp`` (UTC where it names no zone), past ones (numbers). A window with a
+    null where training had none gets the status ``missing_feature``, one with an infinite number ``error``.
+    """
+
+    path: Path
+    schema: Schema
+    _rest: pa.Table | None = field(default=None, repr=False)
+    _next: int = 0
+    _batches: Iterator[pa.RecordBatch] | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowsFile, (self.path, self.schema)
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        try:
+            file = pq.ParquetFile(self.path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"predict.rows: {self.path} cannot be read as Parquet: {error}") from error
+        wrong = self.schema.column_error(tuple(file.schema_arrow.names))
+        if wrong is not None:
+            raise DataError(f"predict.rows: {self.path}: {wrong}.")
+        if self.schema.known:
+            raise DataError(f"predict.rows: the pair needs {list(self.schema.known)} of the steps ahead; leave predict.rows out.")
+        if not file.metadata.num_rows:
+            raise DataError(f"predict.rows: {self.path} has no rows.")
+        return file
+
+    def pieces(self, size: int) -> list[Range]:
+        """Ranges of about ``size`` rows that cut no history in two."""
+        total = self._file.metadata.num_rows
+        if self.schema.context_length == 1:
+            return [(start, min(start + size, total)) for start in range(0, total, size)]
+        starts = self._entity_starts()
+        cuts = [0]
+        for start in starts:
+            if start - cuts[-1] >= size:
+                cuts.append(start)
+        return list(zip(cuts, [*cuts[1:], total], strict=True))
+
+    def _entity_starts(self) -> list[int]:
+        keys = list(self.schema.entity_keys)
+        starts, at, before = [], 0, None
+        seen: set[tuple[Any, ...]] = set()
+        for batch in self._file.iter_batches(_BATCH, columns=keys):
+            entities = list(zip(*(batch.column(k).to_pylist() for k in keys), strict=True))
+            for i, entity in enumerate(entities):
+                if entity == before:
+                    continue
+                if entity in seen:
+                    raise DataError(
+                        f"predict.rows: {self.path}: the rows of {list(entity)} do not follow each other; sort by {[*keys, TIME]}."
+                    )
+                seen.add(entity)
+                starts.append(at + i)
+                before = entity
+            at += len(entities)
+        return starts
+
+    def context(self, piece: Range) -> Context:
+        """The windows of a range of rows."""
+        start, stop = piece
+        table, schema = self._read(start, stop), self.schema
+        static = np.array([self._texts(table, name, start) for name in schema.static], dtype=object).T
+        past = np.stack([self._numbers(table, name) for name in schema.past], axis=1)
+
+        def where(name: str, row: int) -> str:
+            return f"row {start + row}, column {name}"
+
+        try:
+            context = cut_windows(schema, Frequency.parse(schema.frequency), static, self._times(table, start), past, where)
+        except Refusal as refusal:
+            raise DataError(f"predict.rows: {self.path}: {refusal.path}: {refusal.message}.") from None
+        self._mark(context)
+        return context
+
+    def _mark(self, context: Context) -> None:
+        required = [i for i, name in enumerate(self.schema.past) if name not in self.schema.nullable]
+        for column in range(context.past.shape[2]):
+            values = context.past[:, :, column]
+            for status, what, wrong in (
+                (ERROR, "is not finite", np.isinf(values)),
+                (MISSING_FEATURE, "is null", np.isnan(values) if column in required else np.zeros(1, bool)),
+            ):
+                for window in np.flatnonzero(wrong.any(axis=-1)) if wrong.any() else ():
+                    if context.status[window] == OK:
+                        context.status[window], context.detail[window] = status, f"{self.schema.past[column]} {what}"
+
+    def _read(self, start: int, stop: int) -> pa.Table:
+        """Goes on where the last range ended, else begins anew at the row group of ``start``."""
+        file = self._file
+        if self._batches is None or start != self._next or self._rest is None:
+            groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+            ends = np.cumsum(groups)
+            first = int(np.searchsorted(ends, start, side="right"))
+            self._batches = file.iter_batches(_BATCH, row_groups=list(range(first, len(groups))))
+            self._rest, self._next = file.schema_arrow.empty_table(), int(ends[first] - groups[first])
+        rest = self._rest
+        while self._next + len(rest) < stop:
+            rest = pa.concat_tables([rest, pa.Table.from_batches([next(self._batches)])])
+            skipped = min(max(start - self._next, 0), len(rest))
+            rest, self._next = rest.slice(skipped), self._next + skipped
+        found = rest.slice(start - self._next, stop - start)
+        self._rest, self._next = rest.slice(stop - self._next), stop
+        return found
+
+    def _texts(self, table: pa.Table, name: str, start: int) -> list[str]:
+        column = table[name].cast(pa.string())
+        if column.null_count:
+            row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
+            raise DataError(f"predict.rows: {self.path}: row {start + row}, column {name}: null; a text is needed.")
+        texts: list[str] = column.to_pylist()
+        return texts
+
+    def _numbers(self, table: pa.Table, name: str) -> Float64:
+        try:
+            return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"predict.rows: {self.path}: column {name} is not numeric: {error}.") from error
+
+    def _times(self, table: pa.Table, start: int) -> Any:
+        column = table[TIME]
+        try:
+            zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
+            times = column.cast(pa.timestamp("us", tz="UTC" if zoned else None)).to_numpy()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"predict.rows: {self.path}: column {TIME} is not a time: {error}.") from error
+        if np.isnat(times).any():
+            raise DataError(f"predict.rows: {self.path}: row {start + int(np.isnat(times).argmax())}, column {TIME}: null.")
+        return times.astype("M8[us]")

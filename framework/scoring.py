@@ -1,0 +1,167 @@
+"""Batch scoring: piece by piece to Parquet, in bounded memory; a run that was killed goes on where it was.
+
+Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end they become one file that appears in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framework.errors import DataError
+from framework.forecasts import forecast_arrow, plain
+from framework.interfaces.compute import Compute
+from framework.interfaces.values import OK, Context, Objects, Schema
+from framework.pair import Pair
+from framework.panel import Panel
+
+#: Seconds between two lines of progress.
+_EVERY = 5.0
+Piece = tuple[int, int]
+
+
+class Windows(Protocol):
+    """What is forecast, a range at a time. Can be pickled."""
+
+    def pieces(self, size: int) -> list[Piece]:
+        """Ranges ``(start, stop)``, in order."""
+
+    def context(self, piece: Piece) -> Context:
+        """Their windows."""
+
+
+@dataclass(frozen=True)
+class PanelWindows:
+    """One window for each entity ``[n, E]`` of a panel, at ``at`` or at each series' newest step."""
+
+    panel: Panel
+    schema: Schema
+    entities: Objects | Sequence[Sequence[str]]
+    at: np.datetime64 | None
+
+    def pieces(self, size: int) -> list[Piece]:
+        return [(start, min(start + size, len(self.entities))) for start in range(0, len(self.entities), size)]
+
+    def context(self, piece: Piece) -> Context:
+        return self.panel.context(self.schema, self.entities[slice(*piece)], self.at)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What every piece needs. Can be pickled."""
+
+    pair: Pair
+    windows: Windows
+    folder: Path
+
+    def file(self, piece: Piece) -> Path:
+        return self.folder / f"{piece[0]:012}.parquet"
+
+
+def score_piece(scorer: Scorer, piece: Piece) -> tuple[int, int, int]:
+    """Rows read, windows, and how many of these have no forecast; the forecasts are in the piece's file."""
+    context = scorer.windows.context(piece)
+    forecast = scorer.pair.forecast(context)
+    failed = sum(status != OK for status in forecast.status)
+    table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
+    noted = table.replace_schema_metadata({"scored": json.dumps([piece[1] - piece[0], len(context), failed])})
+    path = scorer.file(piece)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(noted, temporary)
+    temporary.replace(path)
+    return piece[1] - piece[0], len(context), failed
+
+
+@dataclass(frozen=True)
+class Scored:
+    rows: int
+    windows: int
+    failed: int
+
+
+def score(
+    pair: Pair, windows: Windows, size: int, output: Path, identity: dict[str, Any], compute: Compute, say: Callable[[str], None]
+) -> Scored:
+    """All pieces to ``output``. ``identity``: what makes earlier pieces these; those of anything else are thrown away."""
+    pieces = windows.pieces(size)
+    folder = output.with_name(f"{output.name}.parts")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(output):
+        _begin(folder, {**identity, "pieces": [size, len(pieces), pieces[-1][1]]})
+        scorer = Scorer(pair, windows, folder)
+        done = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
+        left = [piece for piece in pieces if not scorer.file(piece).is_file()]
+        total, read = pieces[-1][1], sum(rows for rows, _, _ in done)
+        if done:
+            say(f"predict: goes on after {len(done)} of {len(pieces)} pieces that an earlier run scored")
+        begun, told, before = monotonic(), monotonic(), read
+        for result in compute.map(score_piece, scorer, left):
+            done.append(result)
+            read += result[0]
+            if monotonic() - told >= _EVERY:
+                told = monotonic()
+                say(f"predict: {read:,} of {total:,} ({100 * read // total} %), {(read - before) / (told - begun):,.0f}/s")
+        rows = _join([scorer.file(piece) for piece in pieces], output)
+        shutil.rmtree(folder)
+    return Scored(rows, sum(n for _, n, _ in done), sum(failed for _, _, failed in done))
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """One run at a time writes a file."""
+    lock = output.with_name(f".{output.name}.lock")
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"predict: another run is writing {output}; wait for it, or choose another predict.output.") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _begin(folder: Path, identity: dict[str, Any]) -> None:
+    """Keep the pieces of an earlier run that scored the same, and nothing else."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    note = folder / "identity"
+    if folder.is_dir() and (not note.is_file() or note.read_text() != digest):
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    for left in folder.glob("*.tmp"):
+        left.unlink()
+    note.write_text(digest)
+
+
+def _scored(path: Path) -> tuple[int, int, int]:
+    rows, windows, failed = json.loads(pq.read_schema(path).metadata[b"scored"])
+    return rows, windows, failed
+
+
+def _join(parts: Sequence[Path], output: Path) -> int:
+    """The pieces as one file: a row group each. It is on the disk before it gets its name."""
+    temporary = output.with_name(f".{output.name}.tmp")
+    schema = plain(pq.read_schema(parts[0])).remove_metadata()
+    rows = 0
+    with pq.ParquetWriter(temporary, schema) as writer:
+        for part in parts:
+            table: pa.Table = pq.read_table(part).cast(schema)
+            writer.write_table(table)
+            rows += len(table)
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(output)
+    return rows
