@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
-
-from framework.interfaces.values import PairVersion
-
 #: The variable that says where the processes of one server count together.
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROCESS = "FRAMEWORK_METRICS_DIR"
+_TOGETHER = os.environ.get(MULTIPROCESS)
+# prometheus_client looks at its own variables when it is imported. Feast sets them for itself wherever it is imported, and the children
+# of that process inherit them: they say nothing of this server.
+if "prometheus_client" not in sys.modules:
+    for _variable in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+        os.environ.pop(_variable, None)
+        if _TOGETHER is not None:
+            os.environ[_variable] = _TOGETHER
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest  # noqa: E402
+from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: E402
+from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+
+from framework.interfaces.values import PairVersion  # noqa: E402
+
 STAGES = ("validate", "retrieve", "preprocess", "predict")
 _SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
 class Metrics:
-    """``on_stage`` is told of every stage that ended, and its seconds. In a process that has ``PROMETHEUS_MULTIPROC_DIR`` the figures are
+    """``on_stage`` is told of every stage that ended, and its seconds. In a process that has ``FRAMEWORK_METRICS_DIR`` the figures are
     the sums of all processes that share it, without ``process_…``.
 
     ``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
@@ -115,10 +125,10 @@ class Metrics:
         return both
 
     def render(self) -> bytes:
-        if MULTIPROCESS not in os.environ:
+        if _TOGETHER is None:
             return generate_latest(self._collectors)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(together, _TOGETHER)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
 

@@ -34,7 +34,7 @@ def run_workers(deployment: Deployment, options: FastapiOptions, listener: socke
     """Until a signal: start them, start one that died again, drain all. Raises :class:`FrameworkError` when they do not start."""
     figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    os.environ[MULTIPROCESS] = str(figures)  # for the workers: it is read when they import prometheus_client
+    os.environ[MULTIPROCESS] = str(figures)  # for the workers: it is read when they import framework.serving
     try:
         config = configure(
             partial(make_app, deployment, options), options, factory=True, workers=options.workers, timeout_worker_healthcheck=_HANGS
