@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
 JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
-DEV_PLUGINS := darts lightgbm ray_tune redis_stream sql statsforecast
+DEV_PLUGINS := darts lightgbm ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
 .PHONY: demo test check install clean
@@ -37,8 +37,9 @@ demo: .venv/job
 	$(BIN)/python examples/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore plugins/ray_tune
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune  # one Ray at a time
+	$(BIN)/python -m pytest plugins/ray_serve
 
 check: .venv/dev
 	$(BIN)/ruff check .

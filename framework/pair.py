@@ -59,8 +59,42 @@ def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
     return values
 
 
+class Terms:
+    """What a pair answers, without its halves: enough to check a request and to finish a forecast of values."""
+
+    schema: Schema
+    calibration: Calibration | None
+
+    @cached_property
+    def frequency(self) -> Frequency:
+        return Frequency.parse(self.schema.frequency)
+
+    def check_levels(self, levels: Sequence[float]) -> None:
+        """Raises :class:`DataError` for a level of prediction intervals that this pair cannot answer."""
+        if levels and self.calibration is None:
+            raise DataError("this pair has no prediction intervals: its backtest had no known errors")
+        if levels and self.calibration is not None:
+            self.calibration.check(levels)
+
+    def intervals(self, values: Float64, static: Objects, levels: Sequence[float]) -> dict[str, Float64]:
+        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 + Q]``."""
+        self.check_levels(levels)
+        if self.calibration is None:
+            return {}
+        entities = static[:, : len(self.schema.entity_keys)]
+        return {f"{level:g}": self.calibration.interval(values, entities, level) for level in levels}
+
+
 @dataclass(frozen=True)
-class Pair:
+class KnownTerms(Terms):
+    """The terms of a pair whose halves are in other processes."""
+
+    schema: Schema
+    calibration: Calibration | None
+
+
+@dataclass(frozen=True)
+class Pair(Terms):
     """Fitted halves with their schema, and what their backtest says about their errors (None: nothing yet).
 
     Immutable; safe to share between threads when the model's predict is.
@@ -70,10 +104,6 @@ class Pair:
     preprocessor: Preprocessor
     model: Model
     calibration: Calibration | None = None
-
-    @cached_property
-    def frequency(self) -> Frequency:
-        return Frequency.parse(self.schema.frequency)
 
     def windows(self, context: Context) -> Windows:
         """Preprocess a context whose windows are all ``ok``."""
@@ -101,21 +131,6 @@ class Pair:
             self.intervals(values, context.static, context.levels),
             context.freshness,
         )
-
-    def check_levels(self, levels: Sequence[float]) -> None:
-        """Raises :class:`DataError` for a level of prediction intervals that this pair cannot answer."""
-        if levels and self.calibration is None:
-            raise DataError("this pair has no prediction intervals: its backtest had no known errors")
-        if levels and self.calibration is not None:
-            self.calibration.check(levels)
-
-    def intervals(self, values: Float64, static: Objects, levels: Sequence[float]) -> dict[str, Float64]:
-        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 + Q]``."""
-        self.check_levels(levels)
-        if self.calibration is None:
-            return {}
-        entities = static[:, : len(self.schema.entity_keys)]
-        return {f"{level:g}": self.calibration.interval(values, entities, level) for level in levels}
 
     def predict(self, windows: Windows) -> Float64:
         """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""

@@ -30,6 +30,7 @@ FIRST_PARTY = {
     ("model", "seasonal_naive"): "framework-baselines",
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",
+    ("serving", "ray"): "framework-ray-serve",
     ("tuner", "ray"): "framework-ray-tune",
     ("compute", "ray"): "framework-ray-tune",
 }

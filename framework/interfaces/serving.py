@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from framework.interfaces.values import PairVersion
@@ -19,8 +19,8 @@ class ServingBackend(ABC):
         self.options = options
 
     @abstractmethod
-    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
-        """Serve until SIGTERM or SIGINT, finish the requests in flight, return.
+    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> Mapping[str, Any] | None:
+        """Serve until SIGTERM or SIGINT, finish the requests in flight, return what the run's result has more of, if anything.
 
         Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready`` answers 200. Raises
         :class:`~framework.errors.FrameworkError` when the address is taken or the pair may not answer.

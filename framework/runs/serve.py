@@ -30,9 +30,10 @@ def serve(run: Run) -> dict[str, Any]:
         result.update(pair=version.stamp(alias_of(reference)), url=url)
         run.emit({"run": "serve", "status": "ready", **result})
 
-    backend.serve(deployment, announce)
-    run.say("serve: drained")
-    return result
+    more = backend.serve(deployment, announce)
+    if result:
+        run.say("serve: drained")
+    return {**result, **(more or {})}
 
 
 def _reference(alias: str | None, version: int | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from framework.errors import ConfigError
-from framework.interfaces.registry import Registry
+from framework.interfaces.registry import ProvenPair, Registry
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import PairVersion, Schema
 from framework.interfaces.views import FeatureSet
@@ -54,13 +54,23 @@ class Deployment:
 
     def load(self, version: PairVersion) -> LoadedPair:
         """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what differs."""
-        return open_proven(self._registry.fetch(version), self.parts.plugins)
+        return open_proven(self.fetch(version), self.parts.plugins)
+
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        """The files of a pair, every byte proven: for a process that needs one half only."""
+        return self._registry.fetch(version)
 
     @cached_property
     def strategy(self) -> RetrievalStrategy | None:
         """Looks entities up; None when requests must bring their rows."""
         strategy: RetrievalStrategy = self.parts.make("retrieval")
         return None if strategy.max_context_length == 0 else strategy
+
+    async def close(self) -> None:
+        """Let go of the store's connections, where there are any."""
+        strategy = self.__dict__.get("strategy")  # one that nothing asked for is not made to be closed
+        if strategy is not None:
+            await strategy.close()
 
     def check(self, schema: Schema) -> None:
         """Raise :class:`ConfigError` when the features of this deployment are not what a pair was trained on."""

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from framework.errors import DataError, FrameworkError
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Windows
+from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Schema, Windows
 from framework.interfaces.views import FeatureSet
-from framework.pair import Pair
+from framework.pair import Pair, Terms
 from framework.serving.metrics import ArmMetrics
 from framework.serving.payload import Lookup, Payload
 from framework.serving.refusal import Refusal
@@ -34,10 +34,78 @@ MAX_ATTEMPTS = 128
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Index = npt.NDArray[np.int64]
 
 
-class Pipeline:
-    """Stateless beside its parts; the stages may be called from several threads. ``threads``: where large requests are worked on."""
+class Ends:
+    """The two ends of the pipeline, in the process that has the request: what comes in, and what goes out. Stateless beside its parts.
+
+    ``threads``: where large requests are worked on.
+    """
+
+    def __init__(self, terms: Terms, metrics: ArmMetrics, max_rows: int, threads: Executor) -> None:
+        self.terms, self.metrics, self._threads = terms, metrics, threads
+        self._payload = Payload(terms.schema, max_rows)
+
+    def validate(self, body: bytes) -> Context:
+        """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
+        start = perf_counter()
+        context = self._payload.context(body)
+        self.check_levels(context.levels)
+        self.metrics.observe["validate"](perf_counter() - start)
+        return context
+
+    def check_levels(self, levels: tuple[float, ...]) -> None:
+        """Raises :class:`Refusal` 422."""
+        try:
+            self.terms.check_levels(levels)
+        except DataError as error:
+            raise Refusal(422, str(error), "levels") from None
+
+    async def read_payload(self, body: bytes) -> Context:
+        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
+        return await self.in_thread(lambda: self.validate(body)) if len(body) > INLINE_BYTES else self.validate(body)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, contextvars.copy_context().run, work)
+
+    def finish(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
+        """What :meth:`assemble` gives, counted."""
+        forecast = self.assemble(context, index, values, failed)
+        self.metrics.count_forecasts(forecast.status)
+        self.metrics.observe_windows(len(context))
+        return forecast
+
+    def assemble(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
+        """Values ``[n, H, T, 1 + Q]`` of the windows at ``index`` (None: all) to forecasts; those in ``failed`` are ``error``."""
+        terms, schema = self.terms, self.terms.schema
+        status, detail = context.status, context.detail
+        if index is not None:
+            some, values = values, np.full((len(context), *shape_of(schema)), np.nan)
+            values[index] = some
+            failed = {int(index[i]): message for i, message in failed.items()}
+        if failed:
+            log.warning("%d of %d windows failed, the first of them: %s", len(failed), len(context), failed[min(failed)])
+            status = [ERROR if i in failed else word for i, word in enumerate(status)]
+            detail = [failed.get(i, text) for i, text in enumerate(detail)]
+        steps = context.horizon or schema.horizon
+        intervals = terms.intervals(values, context.static, context.levels)
+        return Forecast(
+            context.origins,
+            terms.frequency.after(context.origins, steps),
+            context.static[:, : len(schema.entity_keys)],
+            values[:, :steps],
+            schema.targets,
+            schema.quantiles,
+            status,
+            detail,
+            {level: ends[:, :steps] for level, ends in intervals.items()},
+            context.freshness,
+        )
+
+
+class Pipeline(Ends):
+    """All stages in this process; they may be called from several threads."""
 
     def __init__(
         self,
@@ -48,38 +116,16 @@ class Pipeline:
         max_rows: int,
         threads: Executor,
     ) -> None:
-        self.pair, self.features, self.strategy, self.metrics, self._threads = pair, features, strategy, metrics, threads
-        self._payload = Payload(pair.schema, max_rows)
-        self._shape = (pair.schema.horizon, len(pair.schema.targets), 1 + len(pair.schema.quantiles))
+        super().__init__(pair, metrics, max_rows, threads)
+        self.pair, self.features, self.strategy = pair, features, strategy
 
-    def validate(self, body: bytes) -> Context:
-        """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
+    async def read_entities(self, lookup: Lookup) -> Context:
+        """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up` raises."""
+        self.check_levels(lookup.levels)
         start = perf_counter()
-        context = self._payload.context(body)
-        self._check_levels(context.levels)
-        self.metrics.observe["validate"](perf_counter() - start)
-        return context
-
-    def _check_levels(self, levels: tuple[float, ...]) -> None:
-        try:
-            self.pair.check_levels(levels)
-        except DataError as error:
-            raise Refusal(422, str(error), "levels") from None
-
-    async def retrieve(self, lookup: Lookup) -> Context:
-        """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
-        self._check_levels(lookup.levels)
-        if self.strategy is None:
-            raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
-        start = perf_counter()
-        try:
-            context = await self.strategy.context(self.features, self.pair.schema, lookup.entities, lookup.at)
-        except DataError as error:
-            raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
+        context = await look_up(self.strategy, self.features, self.pair.schema, lookup)
         self.metrics.observe["retrieve"](perf_counter() - start)
-        if not lookup.levels and lookup.horizon is None:
-            return context
-        return replace(context, levels=lookup.levels, horizon=lookup.horizon)
+        return context
 
     def preprocess(self, context: Context) -> Windows:
         """Windows that are all ``ok`` to features."""
@@ -95,76 +141,67 @@ class Pipeline:
         self.metrics.observe["predict"](perf_counter() - start)
         return values
 
-    async def read_payload(self, body: bytes) -> Context:
-        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
-        return await self._in_thread(lambda: self.validate(body)) if len(body) > INLINE_BYTES else self.validate(body)
-
-    async def read_entities(self, lookup: Lookup) -> Context:
-        """The second stage, for ``POST /predict/feast`` and its batch."""
-        return await self.retrieve(lookup)
-
     async def answer(self, context: Context) -> Forecast:
         """The last two stages."""
-        return await self._in_thread(lambda: self.forecast(context)) if len(context) > INLINE_WINDOWS else self.forecast(context)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, contextvars.copy_context().run, work)
+        return await self.in_thread(lambda: self.forecast(context)) if len(context) > INLINE_WINDOWS else self.forecast(context)
 
     def forecast(self, context: Context) -> Forecast:
         """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
-        schema = self.pair.schema
-        status, detail = context.status, context.detail
-        if status.count(OK) == len(context):
-            values, failed = self._attempt(context)
-        else:
-            index = np.array([i for i, word in enumerate(status) if word == OK], dtype=np.int64)
-            values, failed = np.full((len(context), *self._shape), np.nan), {}
-            if len(index):
-                values[index], failures = self._attempt(context.take(index))
-                failed = {int(index[i]): message for i, message in failures.items()}
-        if failed:
-            status = [ERROR if i in failed else word for i, word in enumerate(status)]
-            detail = [failed.get(i, text) for i, text in enumerate(detail)]
-        self.metrics.count_forecasts(status)
-        self.metrics.observe_windows(len(context))
-        steps = context.horizon or schema.horizon
-        intervals = self.pair.intervals(values, context.static, context.levels)
-        return Forecast(
-            context.origins,
-            self.pair.frequency.after(context.origins, steps),
-            context.static[:, : len(schema.entity_keys)],
-            values[:, :steps],
-            schema.targets,
-            schema.quantiles,
-            status,
-            detail,
-            {level: ends[:, :steps] for level, ends in intervals.items()},
-            context.freshness,
+        index = ok_windows(context)
+        values, failed = attempt(
+            context if index is None else context.take(index), self.pair.schema, lambda part: self.predict(self.preprocess(part))
         )
+        return self.finish(context, index, values, failed)
 
-    def _attempt(self, context: Context) -> tuple[Float64, dict[int, str]]:
-        """``[n, H, T, 1 + Q]``, NaN where it failed, and why, by window."""
-        try:
-            return self.predict(self.preprocess(context)), {}
-        except FrameworkError as error:
-            return self._isolate(context, error)
 
-    def _isolate(self, context: Context, error: FrameworkError) -> tuple[Float64, dict[int, str]]:
-        """Halve what failed until the windows at fault are alone, or until it is plain that they are many."""
-        values = np.full((len(context), *self._shape), np.nan)
-        failed: dict[int, str] = {}
-        parts: list[tuple[npt.NDArray[np.int64], FrameworkError]] = [(np.arange(len(context)), error)]
-        attempts = 0
-        while parts:
-            part, error = parts.pop()
-            if len(part) == 1 or attempts >= MAX_ATTEMPTS:
-                failed |= dict.fromkeys(part.tolist(), str(error))
-                continue
-            for half in np.array_split(part, 2):
-                attempts += 1
-                try:
-                    values[half] = self.predict(self.preprocess(context.take(half)))
-                except FrameworkError as again:
-                    parts.append((half, again))
-        log.warning("%d of %d windows failed, the first of them: %s", len(failed), len(context), failed[min(failed)])
-        return values, failed
+async def look_up(strategy: RetrievalStrategy | None, features: FeatureSet, schema: Schema, lookup: Lookup) -> Context:
+    """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
+    if strategy is None:
+        raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
+    try:
+        context = await strategy.context(features, schema, lookup.entities, lookup.at)
+    except DataError as error:
+        raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
+    if not lookup.levels and lookup.horizon is None:
+        return context
+    return replace(context, levels=lookup.levels, horizon=lookup.horizon)
+
+
+def ok_windows(context: Context) -> Index | None:
+    """The windows that get a forecast; None for all of them."""
+    if context.status.count(OK) == len(context):
+        return None
+    return np.array([i for i, word in enumerate(context.status) if word == OK], dtype=np.int64)
+
+
+def shape_of(schema: Schema) -> tuple[int, int, int]:
+    """``[H, T, 1 + Q]``."""
+    return schema.horizon, len(schema.targets), 1 + len(schema.quantiles)
+
+
+def attempt(context: Context, schema: Schema, work: Callable[[Context], Float64]) -> tuple[Float64, dict[int, str]]:
+    """``[n, H, T, 1 + Q]`` by ``work``, NaN where it failed, and why, by window.
+
+    What failed is halved until the windows at fault are alone, or until it is plain that they are many.
+    """
+    if not len(context):
+        return np.empty((0, *shape_of(schema))), {}
+    try:
+        return work(context), {}
+    except FrameworkError as first:
+        parts: list[tuple[Index, FrameworkError]] = [(np.arange(len(context)), first)]
+    values = np.full((len(context), *shape_of(schema)), np.nan)
+    failed: dict[int, str] = {}
+    attempts = 0
+    while parts:
+        part, error = parts.pop()
+        if len(part) == 1 or attempts >= MAX_ATTEMPTS:
+            failed |= dict.fromkeys(part.tolist(), str(error))
+            continue
+        for half in np.array_split(part, 2):
+            attempts += 1
+            try:
+                values[half] = work(context.take(half))
+            except FrameworkError as again:
+                parts.append((half, again))
+    return values, failed

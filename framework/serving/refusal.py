@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request that cannot be served
@@ -24,6 +25,9 @@ class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request t
         self.message = " ".join(message.split())
         self.path = path
         self.retry_after, self.headers = retry_after, dict(headers or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Refusal, (self.status, self.message, self.path, self.retry_after, self.headers)
 
     def body(self) -> dict[str, dict[str, str | None]]:
         return {"error": {"path": self.path, "message": self.message}}

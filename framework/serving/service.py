@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from framework.interfaces.values import PairVersion
-from framework.loading import LoadedPair
 from framework.serving.access import Access
 from framework.serving.answers import Answers
-from framework.serving.arms import Arm, Arms, Forecaster, alias_of
+from framework.serving.arms import Arm, Arms, alias_of
 from framework.serving.canary import Canary
 from framework.serving.deployment import Deployment
 from framework.serving.follow import Follower
-from framework.serving.metrics import ArmMetrics, Metrics
+from framework.serving.metrics import Metrics
 from framework.serving.options import ServingOptions
 from framework.serving.payload import Entities
 from framework.serving.pipeline import Pipeline
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 class Service:
     """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is none that may answer.
 
-    A backend whose stages run elsewhere overrides :meth:`forecaster`.
+    A backend whose stages run elsewhere overrides :meth:`open`.
     """
 
     def __init__(self, deployment: Deployment, options: ServingOptions) -> None:
@@ -56,11 +55,9 @@ class Service:
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
         render(loaded.pair.forecast(loaded.golden.context))
-        pipeline = self.forecaster(loaded, self.metrics.of_arm(reference, version))
+        features, metrics = self.deployment.features, self.metrics.of_arm(reference, version)
+        pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads)
         return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
-
-    def forecaster(self, loaded: LoadedPair, metrics: ArmMetrics) -> Forecaster:
-        return Pipeline(loaded.pair, self.deployment.features, self.deployment.strategy, metrics, self.options.max_rows, self.threads)
 
     def start(self) -> None:
         self.follower.start()
@@ -73,8 +70,7 @@ class Service:
         await asyncio.to_thread(self.records.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
-        if self.deployment.strategy is not None:
-            await self.deployment.strategy.close()
+        await self.deployment.close()
 
 
 def _tracing(options: ServingOptions, name: str) -> Tracing | None:

@@ -149,8 +149,7 @@ class LiveServingContract:
                 slow = ask(fakes.SLOW)
             assert slow == ask(fakes.SLOW)
             wait_for(lambda: ask("spring") == body and outcomes("dropped") >= 1)
-            children = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-            for child in children:
+            for child in self.processes_of(process.pid):
                 child.kill()
             wait_for(lambda: ask("spring") == body and outcomes("crashed") >= 1)
             before = outcomes("answered")
@@ -223,6 +222,10 @@ class LiveServingContract:
             assert raw.recv(100).startswith(b"HTTP/1.1 408")
             slow = httpx.post(f"{url}/predict", json={"rows": [make_row(season=fakes.SLOW)] * 300}, timeout=30)
             assert (slow.status_code, slow.headers["retry-after"]) == (504, "1")
+
+    def processes_of(self, pid: int) -> list[psutil.Process]:
+        """What a server started by spawning; a backend whose server is not below its process says where it is."""
+        return [p for p in psutil.Process(pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
 
     @contextmanager
     def reloading(self, directory: Path, **options: Any) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import socket
 import threading
@@ -16,11 +15,12 @@ from framework.interfaces.serving import ServingBackend
 from framework.interfaces.values import PairVersion
 from framework.serving import logs
 from framework.serving.access import Access, check_address
+from framework.serving.address import bind
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
-from framework_fastapi.settings import BACKLOG, configure
+from framework_fastapi.settings import configure
 from framework_fastapi.workers import run_workers
 
 
@@ -63,22 +63,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises :class:`FrameworkError` in one line when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)  # under SO_REUSEADDR bind alone also succeeds for a second server
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise FrameworkError(f"port {port} on {host} is in use; set serving.port=… (0 for any that is free).") from error
-        raise FrameworkError(f"cannot listen on {host}:{port}: {error.strerror}; set serving.host and serving.port.") from error
-    return listener
 
 
 def _url(options: FastapiOptions, listener: socket.socket) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 
 import uvicorn
 
+from framework.serving.address import BACKLOG
 from framework_fastapi import FastapiOptions
-
-BACKLOG = 2048
 
 
 def configure(app: Any, options: FastapiOptions, **more: Any) -> uvicorn.Config:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from framework_fastapi.backend import bind
 
 from framework.errors import FrameworkError
 from framework.plugins import load_plugins
+from framework.serving.address import bind
 from framework.testing.backend import ServingContract
 from framework.testing.live import LiveServingContract
 

@@ -1,0 +1,91 @@
+"""``serving=ray``: Ray Serve."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from framework.hookspecs import Component, hookimpl
+from framework.interfaces.options import Options
+from framework.serving.options import ServingOptions
+
+
+def _shared(key: str) -> Any:
+    """A default that follows the ``ray`` section, so that a cluster is named once for all that use it."""
+    return Field(default=f"${{ray.{key}}}")
+
+
+class ServiceOptions(Options):
+    """One service; null: as the preset says. Names are those of Ray Serve.
+
+    ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no autoscaling): ongoing requests of a replica
+    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService, per cent of its CPUs or of the
+    time in the model, whichever is more, for ModelService. ``timeout_s``: how long a request waits for the service before it is
+    503. ``memory``: bytes. ``resources``: custom resources of the cluster.
+    """
+
+    min_replicas: PositiveInt | None = None
+    max_replicas: PositiveInt | None = None
+    num_cpus: NonNegativeFloat | None = None
+    num_gpus: NonNegativeFloat | None = None
+    memory: PositiveInt | None = None
+    resources: dict[str, PositiveFloat] | None = None
+    max_replicas_per_node: PositiveInt | None = None
+    max_ongoing_requests: PositiveInt | None = None
+    max_queued_requests: PositiveInt | None = None
+    target: PositiveFloat | None = None
+    metrics_interval_s: PositiveFloat | None = None
+    look_back_period_s: PositiveFloat | None = None
+    upscale_delay_s: NonNegativeFloat | None = None
+    downscale_delay_s: NonNegativeFloat | None = None
+    health_check_period_s: PositiveFloat | None = None
+    health_check_timeout_s: PositiveFloat | None = None
+    graceful_shutdown_wait_loop_s: PositiveFloat | None = None
+    graceful_shutdown_timeout_s: PositiveFloat | None = None
+    timeout_s: PositiveFloat | None = None
+
+
+class BatchOptions(Options):
+    """Requests that ModelService answers together: ``size`` at most (1: none), after ``wait_s`` at the latest; null: as the preset says."""
+
+    size: PositiveInt | None = None
+    wait_s: NonNegativeFloat | None = None
+
+
+class RayServeOptions(ServingOptions):
+    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu``; each service's own options win.
+
+    ``topology: fused`` runs all stages in ForecastAPI. ``chunk``: windows of a large request that are worked on as one piece, pieces at
+    once. ``app``: the name of the Serve application, null for the pair's; ``route_prefix``: where it is below the address. ``address``,
+    ``num_cpus`` and ``dashboard``: see the section ``ray``; ``host``, ``port`` (0 for any that is free), ``object_store_memory`` (bytes),
+    ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that is started here. ``dry_run``: write
+    the Serve config file and the KubeRay manifest, for ``image``, instead of serving.
+    """
+
+    preset: Literal["laptop", "production", "gpu"] = "laptop"
+    topology: Literal["separate", "fused"] = "separate"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    app: str | None = None
+    route_prefix: str = Field(default="/", pattern="^/")
+    forecast_api: ServiceOptions = ServiceOptions()
+    feast: ServiceOptions = ServiceOptions()
+    preprocessing: ServiceOptions = ServiceOptions()
+    model: ServiceOptions = ServiceOptions()
+    batch: BatchOptions = BatchOptions()
+    chunk: PositiveInt = 2048
+    address: str | None = _shared("address")
+    num_cpus: PositiveInt | None = _shared("num_cpus")
+    dashboard: bool = _shared("dashboard")
+    object_store_memory: PositiveInt | None = None
+    metrics_port: NonNegativeInt | None = None
+    throughput_optimized: bool = False
+    start_timeout_s: PositiveFloat = 300.0
+    dry_run: bool = False
+    image: str = "framework:latest"
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [Component("serving", "ray", "framework_ray_serve.backend:RayServeBackend", RayServeOptions, "Ray Serve, four services")]

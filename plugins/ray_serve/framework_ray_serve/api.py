@@ -1,0 +1,87 @@
+"""ForecastAPI: the HTTP application that every backend has, in front of the other services, or with all stages in itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from framework.errors import RefusedError
+from framework.interfaces.values import PairVersion
+from framework.serving import logs
+from framework.serving.arms import Arm, alias_of
+from framework.serving.asgi import App, Receive, Scope, Send
+from framework.serving.deployment import Deployment
+from framework.serving.http import create_app
+from framework.serving.payload import Entities
+from framework.serving.render import Renderer
+from framework.serving.service import Service
+from framework_ray_serve import RayServeOptions
+from framework_ray_serve.remote import RemotePipeline, Stages
+
+
+class RayService(Service):
+    """A service whose pairs are elsewhere."""
+
+    def __init__(self, deployment: Deployment, options: RayServeOptions, stages: Stages) -> None:
+        self._stages = stages
+        super().__init__(deployment, options)
+
+    def open(self, reference: str, version: PairVersion) -> Arm:
+        """Every replica holds and has proven the pair; its golden batch goes through the services as a request does."""
+        facts = self._stages.hold(version)
+        metrics = self.metrics.of_arm(reference, version)
+        render = Renderer(version, alias_of(reference), facts.schema.entity_keys)
+        pipeline = RemotePipeline(facts, version, self._stages, metrics, self.options.max_rows, self.threads)
+        golden = facts.golden
+        replayed = self._stages.wait(self._stages.forecast(version, golden.context))
+        assert replayed.values is not None
+        forecast = pipeline.assemble(golden.context, None, replayed.values, replayed.failed)
+        if not golden.difference(forecast) <= golden.tolerance:
+            raise RefusedError(f"version {version.version}: its golden batch, sent through the services, is not what training recorded.")
+        render(forecast)
+        return Arm(reference, version, facts.schema, facts.golden, pipeline, render, Entities(facts.schema, self.options.max_rows))
+
+
+class _Ingress:
+    async def __init__(self, deployment: Deployment, options: RayServeOptions, **handles: DeploymentHandle[Any]) -> None:
+        logs.configure(options.log)
+        if handles:
+            stages = Stages(handles, deployment, options)
+            self._service: Service = await asyncio.to_thread(RayService, deployment, options, stages)
+        else:
+            self._service = await asyncio.to_thread(Service, deployment, options)
+
+    def __serve_build_asgi_app__(self) -> App:
+        return _behind_proxy(create_app(self._service))
+
+
+def _behind_proxy(app: App) -> App:
+    """The application as if it had the address for itself.
+
+    Its paths begin behind the route prefix, and of the header ``X-Request-ID``, which Ray Serve's proxy writes, too, there is one.
+    """
+
+    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        root = scope.get("root_path")
+        if root:
+            scope = {**scope, "path": scope["path"].removeprefix(root) or "/", "root_path": ""}
+        written = (b"x-request-id", dict(scope["headers"]).get(b"x-request-id"))
+
+        async def once(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [header for header in message["headers"] if header != written]
+            await send(message)
+
+        await app(scope, receive, once)
+
+    return adapted
+
+
+ForecastAPI = serve.ingress()(_Ingress)

@@ -1,0 +1,253 @@
+"""FeastService, PreprocessingService, ModelService: what one replica of each does. Arrays come and go; nothing blocks an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import psutil
+from ray import serve
+
+from framework.conformal import Calibration
+from framework.errors import FrameworkError
+from framework.golden import Golden
+from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import Context, Float64, PairVersion, Schema, Windows
+from framework.pair import KnownTerms, Pair, make_windows
+from framework.pairing import open_half
+from framework.serving import logs
+from framework.serving.deployment import Deployment
+from framework.serving.payload import Lookup
+from framework.serving.pipeline import attempt, look_up
+from framework.serving.refusal import Refusal
+from framework_ray_serve import RayServeOptions
+from framework_ray_serve.held import Held
+from framework_ray_serve.presets import METRICS, batch, service
+
+log = logging.getLogger(__name__)
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ForecastAPI has of a pair."""
+
+    schema: Schema
+    calibration: Calibration | None
+    golden: Golden
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessed:
+    """``windows``: None when some of them cannot be transformed. ``seconds``: by stage."""
+
+    windows: Windows | None
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """``values``: ``[n, H, T, 1 + Q]``, None when some windows cannot be done. ``failed``: why, by window. ``seconds``: by stage."""
+
+    values: Float64 | None
+    seconds: dict[str, float]
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+class PairService(ABC, Generic[T]):
+    """What the three have in common: a replica is ready when it holds the pairs of all aliases that are served."""
+
+    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+        logs.configure(options.log)
+        self.deployment, self.options = deployment, options
+        aliases = (deployment.reference, *options.variants())
+        self.held = Held(self.open, keep=len(aliases) + 2)
+        for alias in aliases:
+            try:
+                await self.held.get(await asyncio.to_thread(deployment.resolve, alias))
+            except FrameworkError as error:
+                if alias == deployment.reference:
+                    raise
+                log.warning("'%s' is not served: %s", alias, error)
+
+    @abstractmethod
+    def open(self, version: PairVersion) -> T:
+        """What this service needs of a pair, proven. Called in a thread. Raises :class:`~framework.errors.FrameworkError`."""
+
+    async def hold(self, version: PairVersion) -> None:
+        """Be ready to answer from a pair."""
+        await self.held.get(version)
+
+
+class FeastService(PairService[Schema]):
+    """The second stage. The store's client is here and nowhere else."""
+
+    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+        self._reads: list[float] = []
+        await super().__init__(deployment, options)
+
+    def open(self, version: PairVersion) -> Schema:
+        schema = read_schema(self.deployment.fetch(version).model)
+        self.deployment.check(schema)
+        return schema
+
+    async def retrieve(self, version: PairVersion, lookup: Lookup) -> tuple[Context | Refusal, float]:
+        """A context, or the refusal that the client gets; seconds."""
+        schema = await self.held.get(version)
+        start = perf_counter()
+        try:
+            found: Context | Refusal = await look_up(self.deployment.strategy, self.deployment.features, schema, lookup)
+        except Refusal as refusal:
+            found = refusal
+        seconds = perf_counter() - start
+        self._reads.append(seconds)
+        return found, seconds
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Mean milliseconds of the reads since it was last asked, 0 without any."""
+        reads, self._reads = self._reads, []
+        return {METRICS["feast"]: 1000 * sum(reads) / len(reads) if reads else 0.0}
+
+
+class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
+    """The third stage: needs the pair's first half only, and none of the model's libraries."""
+
+    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+        self._work = Work(service(options, "preprocessing").num_cpus or 1.0)
+        await super().__init__(deployment, options)
+
+    def open(self, version: PairVersion) -> tuple[Preprocessor, KnownTerms]:
+        proven = self.deployment.fetch(version)
+        terms = KnownTerms(read_schema(proven.preprocessor), None)
+        return open_half(proven.preprocessor, "preprocessor", self.deployment.parts.plugins), terms
+
+    async def preprocess(self, version: PairVersion, context: Context) -> Preprocessed:
+        preprocessor, terms = await self.held.get(version)
+        try:
+            windows, seconds = await self._work.do(lambda: make_windows(preprocessor, terms.schema, terms.frequency, context))
+        except FrameworkError:  # which windows are at fault is found out by ModelService, which has both halves
+            return Preprocessed(None, {})
+        return Preprocessed(windows, {"preprocess": seconds})
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        return {METRICS["preprocessing"]: self._work.cpu_percent()}
+
+
+class ModelService(PairService[tuple[Pair, Golden]]):
+    """The last stage. It has both halves: a pair is proven by its golden batch, which needs both."""
+
+    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+        self._work = Work(service(options, "model").num_cpus or 1.0)
+        size, wait = batch(options)
+        self._together = size > 1
+        self._predict_many.set_max_batch_size(size)
+        self._predict_many.set_batch_wait_timeout_s(wait)
+        await super().__init__(deployment, options)
+
+    def open(self, version: PairVersion) -> tuple[Pair, Golden]:
+        loaded = self.deployment.load(version)
+        return loaded.pair, loaded.golden
+
+    async def facts(self, version: PairVersion) -> Facts:
+        pair, golden = await self.held.get(version)
+        return Facts(pair.schema, pair.calibration, golden)
+
+    async def predict(self, version: PairVersion, preprocessed: Preprocessed) -> Predicted:
+        if preprocessed.windows is None:
+            return Predicted(None, {})
+        pair, _ = await self.held.get(version)
+        windows = preprocessed.windows
+        if self._together:
+            values, seconds = await self._predict_many((version.digest, pair, windows))
+        else:
+            values, seconds = await self._predict(pair, windows)
+        return Predicted(values, {**preprocessed.seconds, "predict": seconds})
+
+    async def attempt(self, version: PairVersion, context: Context) -> Predicted:
+        """Both of the last stages, where each window that cannot be done fails alone."""
+        pair, _ = await self.held.get(version)
+        (values, failed), _ = await self._work.do(lambda: attempt(context, pair.schema, lambda part: pair.predict(pair.windows(part))))
+        return Predicted(values, {}, failed)
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """The time in the model stands for the GPU's, where there is one: it does nothing else."""
+        return {METRICS["model"]: max(self._work.cpu_percent(), self._work.busy_percent())}
+
+    async def _predict(self, pair: Pair, windows: Windows) -> tuple[Float64 | None, float]:
+        try:
+            return await self._work.do(lambda: pair.predict(windows))
+        except FrameworkError:
+            return None, 0.0
+
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0)
+    async def _predict_many(self, asked: list[tuple[str, Pair, Windows]]) -> list[tuple[Float64 | None, float]]:
+        """Requests of the same pair in one call of its model; when that fails, each by itself."""
+        answers: list[tuple[Float64 | None, float]] = [(None, 0.0)] * len(asked)
+        for digest in {digest for digest, _, _ in asked}:
+            which = [i for i, (its, _, _) in enumerate(asked) if its == digest]
+            pair, parts = asked[which[0]][1], [asked[i][2] for i in which]
+            values, seconds = await self._predict(pair, joined(parts))
+            if values is None:
+                for i in which:
+                    answers[i] = await self._predict(pair, asked[i][2])
+                continue
+            ends = np.cumsum([len(part) for part in parts])[:-1]
+            for i, some in zip(which, np.split(values, ends), strict=True):
+                answers[i] = (some, seconds / len(which))
+        return answers
+
+
+class Work:
+    """Threads for what computes, and how much of the replica's CPUs it takes."""
+
+    def __init__(self, cpus: float) -> None:
+        self._cpus = cpus
+        self._threads = ThreadPoolExecutor(max(1, round(cpus)), thread_name_prefix="work")
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call only begins the measurement
+        self._busy, self._since = 0.0, perf_counter()
+
+    async def do(self, work: Callable[[], R]) -> tuple[R, float]:
+        """What it returns, and the seconds it took. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
+
+    def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
+        start = perf_counter()
+        try:
+            result = work()
+        finally:
+            seconds = perf_counter() - start
+            self._busy += seconds
+        return result, seconds
+
+    def cpu_percent(self) -> float:
+        """Of the CPUs that the replica is given, since the last call."""
+        return float(self._process.cpu_percent()) / self._cpus
+
+    def busy_percent(self) -> float:
+        """Of the time since the last call, for one thread."""
+        now = perf_counter()
+        share = 100 * self._busy / max(now - self._since, 1e-9)
+        self._busy, self._since = 0.0, now
+        return min(share, 100.0)
+
+
+def joined(parts: Sequence[Windows]) -> Windows:
+    """The windows of several requests, in order."""
+
+    def of(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Windows(of("target_past"), of("past"), of("future"), of("static"))
+
+
+def read_schema(directory: Any) -> Schema:
+    return Schema.model_validate_json((directory / "schema.json").read_text())
