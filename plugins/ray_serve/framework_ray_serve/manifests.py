@@ -76,9 +76,7 @@ def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str
                 "enableInTreeAutoscaling": low != high,
                 "headGroupSpec": {
                     "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  KubeRay asks the dashboard
-                    "template": _pod(
-                        "ray-head", options.image, {"cpu": "1", "memory": "4Gi"}, [6379, 8265, described["http_options"]["port"]]
-                    ),
+                    "template": _pod("ray-head", options.image, {"cpu": "1", "memory": "4Gi"}, ports),
                 },
                 "workerGroupSpecs": [
                     {
