@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
+from ray.tune.logger import TBXLoggerCallback
 from ray.tune.search import Searcher
 
 from framework.interfaces.tuner import DONE, FAILED, STOPPED, Search, Trial
@@ -176,6 +177,25 @@ class Recorder(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._driver.ended(trial.trial_id, f"worker lost: {self._driver.cause or 'its process ended'}"[:500])
+
+
+class NoTensorBoard(TBXLoggerCallback):
+    """Takes the place of the logger that Ray Tune adds: its library imports torch and boto3, for seconds, and nobody reads it."""
+
+    def __init__(self) -> None:
+        """Without what the logger makes there."""
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is opened."""
+
+    def log_trial_start(self, trial: Any) -> None:
+        """Nothing is written."""
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        """Nothing is written."""
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        """Nothing was opened."""
 
 
 class Stop(tune.Stopper):

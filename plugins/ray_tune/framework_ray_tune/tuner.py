@@ -46,7 +46,7 @@ class RayTuner(Tuner):
         from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
         from framework_ray_tune.cluster import ray
-        from framework_ray_tune.driver import Recorder, Stop
+        from framework_ray_tune.driver import NoTensorBoard, Recorder, Stop
         from framework_ray_tune.losses import lost_workers
         from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
 
@@ -81,7 +81,7 @@ class RayTuner(Tuner):
                 storage_path=str(search.directory.resolve()),
                 verbose=0,
                 stop=Stop(driver),
-                callbacks=[Recorder(driver)],
+                callbacks=[Recorder(driver), NoTensorBoard()],
                 failure_config=tune.FailureConfig(max_failures=0),  # the driver begins it again
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
