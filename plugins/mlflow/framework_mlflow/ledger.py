@@ -19,7 +19,7 @@ from framework.errors import RegistryError
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.locks import exclusive
 from framework.pairing import HALVES, canonical
-from framework_mlflow import tables
+from framework_mlflow import queries, tables
 from framework_mlflow.history import GENESIS, Link, follow, now, who
 
 #: Seconds that a writer waits for the others.
@@ -121,20 +121,6 @@ def _lock(connection: sa.Connection, name: str) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
-#: What every load reads, built once: building a query takes as long as running it. One row for each alias of the pair, or one without.
-_name, _same_pair = (
-    sa.bindparam("name"),
-    (tables.aliases.c.name == tables.pairs.c.name) & (tables.aliases.c.version == tables.pairs.c.version),
-)
-_complete = sa.select(tables.pairs, tables.aliases.c.alias).outerjoin_from(tables.pairs, tables.aliases, _same_pair)
-_complete = _complete.where(tables.pairs.c.name == _name, ~tables.pairs.c.removed).order_by(tables.aliases.c.alias)
-_NUMBERED = _complete.where(tables.pairs.c.version == sa.bindparam("version"))
-_newest = sa.select(sa.func.max(tables.pairs.c.version)).where(tables.pairs.c.name == _name, ~tables.pairs.c.removed)
-_NEWEST = _complete.where(tables.pairs.c.version == _newest.scalar_subquery())
-_pointed = sa.select(tables.aliases.c.version).where(tables.aliases.c.name == _name, tables.aliases.c.alias == sa.bindparam("alias"))
-_UNDER = _complete.where(tables.pairs.c.version == _pointed.scalar_subquery())
-
-
 class View:
     """Reads inside one transaction."""
 
@@ -159,14 +145,14 @@ class View:
 
     def newest(self, name: str) -> PairVersion | None:
         """The complete pair with the highest number."""
-        return self._found(_NEWEST, name=name)
+        return self._found(queries.NEWEST, name=name)
 
     def numbered(self, name: str, version: int) -> PairVersion | None:
-        return self._found(_NUMBERED, name=name, version=version)
+        return self._found(queries.NUMBERED, name=name, version=version)
 
     def under(self, name: str, alias: str) -> PairVersion | None:
         """The pair that ``alias`` points at."""
-        return self._found(_UNDER, name=name, alias=alias)
+        return self._found(queries.UNDER, name=name, alias=alias)
 
     def _found(self, query: sa.Select[Any], **values: Any) -> PairVersion | None:
         rows = self._connection.execute(query, values).mappings().all()
@@ -174,7 +160,7 @@ class View:
 
     def sources(self, name: str, version: int) -> dict[str, str]:
         """``{half: artifact URI}`` of a complete pair; empty when there is none of that number."""
-        row = self._connection.execute(_NUMBERED, {"name": name, "version": version}).mappings().first()
+        row = self._connection.execute(queries.NUMBERED, {"name": name, "version": version}).mappings().first()
         return {half: row[half] for half in HALVES} if row else {}
 
     def names(self) -> list[str]:
