@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,14 +43,19 @@ def table(*series: list[float]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def of(windows: Any, statistic: str) -> pd.Series:
+    """The statistic of pandas' windows; of the deviation by its formula, for pandas' own running one loses digits after large values."""
+    return windows.apply(partial(np.nanstd, ddof=1), raw=True) if statistic == "std" else getattr(windows, statistic)()
+
+
 def reference(y: pd.Series) -> dict[str, pd.Series]:
     made = {f"y_lag_{k}": y.shift(k) for k in (1, 3)}
     for statistic in STATISTICS:
         least = 2 if statistic == "std" else 1
         for window in (2, 5):
-            rolled = getattr(y.rolling(window, min_periods=least), statistic)()
+            rolled = of(y.rolling(window, min_periods=least), statistic)
             made[f"y_rolling_{window}_{statistic}"] = rolled.where(np.arange(len(y)) >= window - 1)
-        made[f"y_expanding_{statistic}"] = getattr(y.expanding(min_periods=least), statistic)()
+        made[f"y_expanding_{statistic}"] = of(y.expanding(min_periods=least), statistic)
     made |= {f"y_difference_{k}": y.diff(k) for k in (1, 4)}
     before = y.shift(2)
     return made | {"y_relative_difference_2": ((y - before) / before).where(before != 0)}

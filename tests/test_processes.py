@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
 from framework.builtin import ProcessesOptions
 from framework.errors import DataError, FrameworkError
 from framework.processes import ProcessesCompute
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "project"
 COMPUTE = ProcessesCompute(ProcessesOptions(workers=2))
