@@ -5,7 +5,7 @@ bare      reads the same file by chunks, numpy transform, inplace_predict of eve
 
     python benchmarks/batch_scoring.py [--rows 1000000] [--rounds 3]
 
-The pair is that of serving_one_row.py: 25 columns, 2 targets, 7 steps, 2 quantiles, 100 rounds, one thread. Each side is a
+The pair is that of serving_pair.py: 25 columns, 2 targets, 7 steps, 2 quantiles, 100 rounds, one thread. Each side is a
 process of its own, which also says the memory it grew by.
 """
 
@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from serving_one_row import PAST, TARGETS, VERSION, train
+from bare import PAST, TARGETS, VERSION
+from serving_pair import train
 
 from framework.interfaces.registry import ProvenPair
 from framework.interfaces.values import TIME

@@ -5,7 +5,7 @@ shadow    p95 of a server with a shadow of the same pair, beside one without, in
 
     python benchmarks/serving_live.py [--rounds 5] [--requests 150]
 
-The pair is that of serving_one_row.py.
+The pair is that of serving_pair.py.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from serving_one_row import PAST, train
+from serving_pair import FEATURES, train
 
 from framework.interfaces.registry import PairDraft, Registry
-from framework.interfaces.views import FeatureSet, View
 from framework.plugins import Plugins, load_plugins
 from framework.provenance import requirements
 from framework.serving.deployment import Deployment
@@ -63,10 +61,9 @@ def registry_in(directory: Path, plugins: Plugins) -> Registry:
 
 def serve(directory: Path, options: str) -> None:
     parts = Parts(directory)
-    features = FeatureSet(primary="daily", views={"daily": View(entity=("airport", "carrier"), columns=PAST, ttl=timedelta(days=1))})
     component = parts.plugins.find("serving", "fastapi")
     backend = parts.plugins.load("serving", "fastapi")(component.options.model_validate_json(options))
-    deployment = Deployment(parts, "benchmark", "production", features, "payload", directory / "state")
+    deployment = Deployment(parts, "benchmark", "production", FEATURES, "payload", directory / "state")
     backend.serve(deployment, lambda url, _: print(url, flush=True))
 
 

@@ -1,0 +1,81 @@
+"""Requests per second of ``POST /predict`` at 16 clients, one worker each, side by side on the same pair, with 1 row and with 100:
+
+ours      framework's server: proof, validation, metrics
+bare      the barest server that does the same array work; nothing is checked
+
+    python benchmarks/serving.py [--rounds 5] [--requests 2000] [--rows 1 100] [--peers [FOLDER]]
+
+``--peers``: also ``mlflow models serve``, MLServer (with and without adaptive batching) and BentoML, with the environments of the
+last two in FOLDER, a temporary one by default: see serving_peers.py. Every answer must have the status 200. Rounds are interleaved,
+the figures are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from load import NotStarted, Target, free_port, interleaved, medians, ratio, running, table
+from serving_pair import payload, train
+from serving_peers import Peer, peers_in
+
+HERE = Path(__file__).parent
+
+
+def own(pair_folder: Path, body: bytes) -> list[Peer]:
+    """Ours and the barest."""
+    made = []
+    for name, script in (("ours", "serving_pair.py"), ("bare", "bare.py")):
+        port = free_port()
+        made.append(Peer(name, [sys.executable, str(HERE / script), str(pair_folder), str(port)], port, "/predict", body))
+    return made
+
+
+def compare(rows: int, servers: list[Peer], rounds: int, requests: int, work: Path) -> str:
+    """Prints a table; the line that sums it up."""
+    with ExitStack() as stack:
+        targets, wanted = {}, {}
+        for server in servers:
+            body = work / f"{server.name.replace(' ', '-')}-{rows}.json"
+            body.write_bytes(server.body)
+            target = Target(server.port, server.path, body)
+            try:
+                targets[server.name] = stack.enter_context(running(server.command, body.with_suffix(".log"), target, server.env))
+            except NotStarted as error:
+                print(f"{server.name} is left out: {error}", file=sys.stderr)
+                continue
+            share = 1 if server.name in ("ours", "bare") else server.share
+            wanted[server.name] = max(64, round(requests * share / (1 if rows == 1 else 8)))
+        results = interleaved(targets, wanted, rounds)
+    print(f"{rows} row{'s' if rows > 1 else ''} a request\n{table(results)}")
+    middle = medians(results["ours"])
+    others = ", ".join(f"{ratio(results, 'ours', name):.2f} x {name}" for name in results if name != "ours")
+    return f"{rows} row{'s' if rows > 1 else ''}: ours is {others}; its p99 is {middle['p99'] / middle['p50']:.1f} x its p50"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=2000, help="of a round with 1 row; an eighth with more")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 100])
+    parser.add_argument("--peers", nargs="?", const="", metavar="FOLDER")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped too
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        pair, golden = train(work)
+        peers = None if given.peers is None else peers_in(Path(given.peers or work / "environments"), work, pair, golden)
+        lines = []
+        for rows in given.rows:
+            body = payload(pair, golden, rows)
+            servers = own(work, body) + ([] if peers is None else peers(body))
+            lines.append(compare(rows, servers, given.rounds, given.requests, work))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

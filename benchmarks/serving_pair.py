@@ -1,0 +1,115 @@
+"""The pair that the benchmarks of serving share, and framework's server of it:
+
+    python benchmarks/serving_pair.py FOLDER PORT [OPTIONS]
+
+OPTIONS of ``serving=fastapi`` as JSON. The shape of xgb_daily: 25 past columns, 2 targets, 7 steps, 2 quantiles, a calendar with
+holidays, 100 rounds, one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bare import PAST, STATIC, STEPS, TARGETS, VERSION
+
+from framework.fit import fit_pair
+from framework.frequency import Frequency
+from framework.golden import Golden
+from framework.interfaces.registry import ProvenPair
+from framework.interfaces.values import TIME, PairVersion, Schema
+from framework.interfaces.views import FeatureSet, View
+from framework.pair import Pair
+from framework.pairing import Evidence, write_pair
+from framework.panel import Panel, panel_from_rows
+from framework.plugins import load_plugins
+from framework.serving.deployment import Deployment
+from framework.serving.openapi import example_payload
+
+CALENDAR = ("day_of_week", "day_of_month", "month", "is_holiday", "days_to_holiday", "days_since_holiday")
+FEATURES = FeatureSet(primary="daily", views={"daily": View(entity=STATIC, columns=PAST, ttl=timedelta(days=1))})
+
+
+def make_panel(days: int = 120, series: int = 20) -> Panel:
+    rng = np.random.default_rng(7)
+    rows = pd.DataFrame(rng.normal(20, 5, (days * series, len(PAST))), columns=list(PAST))
+    rows.insert(0, TIME, np.tile(pd.date_range("2013-01-01", periods=days, freq="D", tz="UTC"), series))
+    rows.insert(0, "carrier", np.repeat([f"C{i % 10}" for i in range(series)], days))
+    rows.insert(0, "airport", np.repeat([f"A{i // 10}" for i in range(series)], days))
+    return panel_from_rows(rows, entity_keys=STATIC, past=PAST, known=(), categories=(), frequency=Frequency.parse("D"), gaps="refuse")
+
+
+def train(directory: Path) -> tuple[Pair, Golden]:
+    """Fit and write the pair."""
+    plugins, panel = load_plugins(), make_panel()
+    schema = Schema(
+        name="benchmark",
+        entity_keys=STATIC,
+        frequency="D",
+        targets=TARGETS,
+        past=PAST,
+        nullable=(),
+        known=(),
+        static=STATIC,
+        horizon=STEPS,
+        context_length=1,
+        quantiles=(0.1, 0.9),
+    )
+
+    def make(kind: Any, name: str, options: dict[str, Any]) -> Any:
+        return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
+
+    preprocessor = make("preprocessor", "native", {"future": [{"step": "calendar", "fields": CALENDAR, "country": "US"}]})
+    pair = fit_pair(panel, schema, preprocessor, make("model", "xgboost", {"n_estimators": 100, "n_jobs": 1}), 0, STEPS)
+    context = panel.context(schema, panel.entities[:4], None)
+    golden = Golden(context, pair.forecast(context).values, 1e-5)
+    write_pair(directory, pair, {"preprocessor": "native", "model": "xgboost"}, Evidence(golden, pd.DataFrame({"none": [0]}), {}))
+    return pair, golden
+
+
+def payload(pair: Pair, golden: Golden, rows: int) -> bytes:
+    """A body of ``POST /predict``: rows of different entities and numbers."""
+    rng, example = np.random.default_rng(11), example_payload(pair.schema, golden)["rows"][0]
+    made = []
+    for i in range(rows):
+        numbers = {name: float(value) for name, value in zip(PAST, rng.normal(20, 5, len(PAST)), strict=True)}
+        made.append({**example, **numbers, "airport": f"A{i // 10 % 2}", "carrier": f"C{i % 10}"})
+    return json.dumps({"rows": made}).encode()
+
+
+class OnePair:
+    """The parts of a deployment: the pair in the folder, no feature store."""
+
+    max_context_length = 0
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.plugins = directory, load_plugins()
+        self.proven = ProvenPair(VERSION, directory / "preprocessor", directory / "model", "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnePair, (self.directory,)
+
+    def make(self, group: str) -> Any:
+        return self
+
+    def resolve(self, name: str, reference: str) -> PairVersion:
+        return self.proven.version
+
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        return self.proven
+
+
+def serve_ours(directory: Path, port: int, options: dict[str, Any]) -> None:
+    parts = OnePair(directory)
+    made = parts.plugins.find("serving", "fastapi").options.model_validate({"port": port, **options})
+    deployment = Deployment(parts, "benchmark", "production", FEATURES, "payload", directory / "state")
+    parts.plugins.load("serving", "fastapi")(made).serve(deployment, lambda *_: None)
+
+
+if __name__ == "__main__":
+    serve_ours(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})
