@@ -105,7 +105,7 @@ def _add_status_routes(app: FastAPI, service: Service, readiness: Readiness, tro
         return _json({**_shown(table.primary), "arms": [arm.stamp for arm in table.arms.values()]})
 
     async def metrics(_: Request) -> Response:
-        return Response(service.metrics.render(), headers={"content-type": service.metrics.content_type})
+        return Response(await service.figures(), headers={"content-type": service.metrics.content_type})
 
     for path, endpoint in (("/health/live", live), ("/health/ready", ready), ("/pair", show_pair), ("/metrics", metrics)):
         app.router.routes.append(Route(path, endpoint, methods=["GET"]))

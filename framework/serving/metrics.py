@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 #: The variable that says where the processes of one server count together.
@@ -21,12 +22,15 @@ if "prometheus_client" not in sys.modules:
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest  # noqa: E402
 from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: E402
+from prometheus_client.metrics_core import Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 
 from framework.interfaces.values import PairVersion  # noqa: E402
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
 _SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+#: True of a server when it is true of one of its processes.
+_ANY = ("framework_pair_info", "framework_degraded")
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
@@ -130,6 +134,47 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together, _TOGETHER)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+    def families(self) -> list[Metric]:
+        """The figures of this process, for :func:`added_up` in another one."""
+        return list(self._collectors.collect())
+
+
+def added_up(processes: Iterable[Iterable[Metric]]) -> bytes:
+    """What :meth:`Metrics.render` gives, of several processes: sums, 1 where any of them says so, nothing of what is each one's own."""
+    families: dict[str, Metric] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for family in itertools.chain.from_iterable(processes):
+        if family.name.startswith("process_"):
+            continue
+        families.setdefault(family.name, family)
+        found = values.setdefault(family.name, {})
+        for sample in family.samples:
+            key = (sample.name, tuple(sample.labels.items()))
+            if sample.name.endswith("_created"):
+                found[key] = min(found.get(key, sample.value), sample.value)
+            elif family.name in _ANY:
+                found[key] = max(found.get(key, sample.value), sample.value)
+            else:
+                found[key] = found.get(key, 0.0) + sample.value
+    together = []
+    for name, family in families.items():
+        merged = Metric(name, family.documentation, family.type)
+        for (sampled, labels), value in values[name].items():
+            merged.add_sample(sampled, dict(labels), value)
+        together.append(merged)
+    return generate_latest(_Collected(together))
+
+
+class _Collected(CollectorRegistry):
+    """Figures that were collected elsewhere."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
 
 
 class ArmMetrics:

@@ -59,6 +59,10 @@ class Service:
         pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads)
         return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
 
+    async def figures(self) -> bytes:
+        """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides it."""
+        return self.metrics.render()
+
     def start(self) -> None:
         self.follower.start()
         self.records.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
@@ -20,13 +20,16 @@ class ServiceOptions(Options):
     """One service; null: as the preset says. Names are those of Ray Serve.
 
     ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no autoscaling): ongoing requests of a replica
-    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService, per cent of its CPUs or of the
-    time in the model, whichever is more, for ModelService. ``timeout_s``: how long a request waits for the service before it is
-    503. ``memory``: bytes. ``resources``: custom resources of the cluster.
+    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService, per cent of its CPUs or of its
+    threads' time in the model, whichever is more, for ModelService. It is the mean over ``look_back_period_s`` of what replicas report
+    every ``metrics_interval_s``; the number changes when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors
+    of the change that is called for. ``timeout_s``: how long a request waits for the service before it is 503. ``memory``: bytes.
+    ``resources``: custom resources of the cluster.
     """
 
     min_replicas: PositiveInt | None = None
     max_replicas: PositiveInt | None = None
+    initial_replicas: PositiveInt | None = None
     num_cpus: NonNegativeFloat | None = None
     num_gpus: NonNegativeFloat | None = None
     memory: PositiveInt | None = None
@@ -39,11 +42,21 @@ class ServiceOptions(Options):
     look_back_period_s: PositiveFloat | None = None
     upscale_delay_s: NonNegativeFloat | None = None
     downscale_delay_s: NonNegativeFloat | None = None
+    upscaling_factor: PositiveFloat | None = None
+    downscaling_factor: PositiveFloat | None = None
     health_check_period_s: PositiveFloat | None = None
     health_check_timeout_s: PositiveFloat | None = None
     graceful_shutdown_wait_loop_s: PositiveFloat | None = None
     graceful_shutdown_timeout_s: PositiveFloat | None = None
     timeout_s: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _orders(self) -> ServiceOptions:
+        for low, high in (("min_replicas", "max_replicas"), ("min_replicas", "initial_replicas"), ("initial_replicas", "max_replicas")):
+            least, most = getattr(self, low), getattr(self, high)
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"{low} is {least}, more than the {most} of {high}")
+        return self
 
 
 class BatchOptions(Options):

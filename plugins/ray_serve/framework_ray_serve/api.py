@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+from prometheus_client.metrics_core import Metric
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -18,12 +19,12 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
 from framework.serving.payload import Entities
 from framework.serving.render import Renderer
-from framework.serving.service import Service
 from framework_ray_serve import RayServeOptions
+from framework_ray_serve.figures import Replicated
 from framework_ray_serve.remote import RemotePipeline, Stages
 
 
-class RayService(Service):
+class RayService(Replicated):
     """A service whose pairs are elsewhere."""
 
     def __init__(self, deployment: Deployment, options: RayServeOptions, stages: Stages) -> None:
@@ -51,9 +52,13 @@ class _Ingress:
         logs.configure(options.log)
         if handles:
             stages = Stages(handles, deployment, options)
-            self._service: Service = await asyncio.to_thread(RayService, deployment, options, stages)
+            self._service: Replicated = await asyncio.to_thread(RayService, deployment, options, stages)
         else:
-            self._service = await asyncio.to_thread(Service, deployment, options)
+            self._service = await asyncio.to_thread(Replicated, deployment, options)
+
+    async def families(self) -> list[Metric]:
+        """What this replica counted."""
+        return self._service.metrics.families()
 
     def __serve_build_asgi_app__(self) -> App:
         return _behind_proxy(create_app(self._service))

@@ -60,11 +60,14 @@ _BATCHES = {"laptop": (1, 0.0), "production": (1, 0.0), "gpu": (32, 0.005)}
 def service(options: RayServeOptions, key: str) -> ServiceOptions:
     """All options of a service: its own, else the preset's."""
     given = {name: value for name, value in getattr(options, key).model_dump().items() if value is not None}
-    merged = {**_ALL, **_EACH[key], **_PRESETS[options.preset][key], **given}
+    preset = _PRESETS[options.preset][key]
+    if options.topology == "fused":  # its replicas do the model's work
+        preset = {**preset, **_PRESETS[options.preset]["model"]}
+    merged = {**_ALL, **_EACH[key], **preset, **given}
     if "max_replicas" not in given:
-        merged["max_replicas"] = max(merged["min_replicas"], merged["max_replicas"])
-    elif "min_replicas" not in given:
-        merged["min_replicas"] = min(merged["min_replicas"], merged["max_replicas"])
+        merged["max_replicas"] = max(merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", 1))
+    if "min_replicas" not in given:
+        merged["min_replicas"] = min(merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", merged["min_replicas"]))
     return ServiceOptions(**merged)
 
 
@@ -105,6 +108,9 @@ def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
         "upscale_delay_s": chosen.upscale_delay_s,
         "downscale_delay_s": chosen.downscale_delay_s,
     }
+    for name in ("initial_replicas", "upscaling_factor", "downscaling_factor"):
+        if getattr(chosen, name) is not None:
+            scaling[name] = getattr(chosen, name)
     if key in METRICS:
         policy = {"metric": METRICS[key], "target": chosen.target}
         scaling["policy"] = {"policy_function": "framework_ray_serve.policies:Holding", "policy_kwargs": policy}

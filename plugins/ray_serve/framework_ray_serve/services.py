@@ -209,8 +209,8 @@ class Work:
     """Threads for what computes, and how much of the replica's CPUs it takes."""
 
     def __init__(self, cpus: float) -> None:
-        self._cpus = cpus
-        self._threads = ThreadPoolExecutor(max(1, round(cpus)), thread_name_prefix="work")
+        self._cpus, self._count = cpus, max(1, round(cpus))
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="work")
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the measurement
         self._busy, self._since = 0.0, perf_counter()
@@ -233,9 +233,9 @@ class Work:
         return float(self._process.cpu_percent()) / self._cpus
 
     def busy_percent(self) -> float:
-        """Of the time since the last call, for one thread."""
+        """Of the threads' time since the last call."""
         now = perf_counter()
-        share = 100 * self._busy / max(now - self._since, 1e-9)
+        share = 100 * self._busy / max((now - self._since) * self._count, 1e-9)
         self._busy, self._since = 0.0, now
         return min(share, 100.0)
 

@@ -1,0 +1,247 @@
+"""Requests per second of ``POST /predict/feast`` with one entity and 16 clients on Ray Serve, side by side in one Ray, on the same pair:
+
+bare      the barest application of the same four deployments: it hands numpy arrays on, does the same numeric work, checks nothing
+services  framework's four services (``serving.topology=separate``)
+fused     framework's one (``serving.topology=fused``)
+
+and what a hop costs: milliseconds until an answer (p50, one client) of the bare application with 0, 1, 2 and 3 of its stages in
+deployments of their own, and of ours with 0 (fused), 2 (rows in the request) and 3.
+
+    python benchmarks/ray_serve.py [--rounds 5] [--requests 1500] [--latency] [--default-mode] [--preset laptop]
+
+The pair is that of serving_one_row.py, the feature store a dictionary. One replica of each deployment. Every answer must have the status
+200. Rounds are interleaved, the figures are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from serving_one_row import PAST, TARGETS, VERSION, OnePair, measure, train
+
+from framework.interfaces.registry import ProvenPair
+from framework.interfaces.values import OK, Context, Schema
+from framework.interfaces.views import FeatureSet, View
+from framework.loading import open_proven
+from framework.plugins import load_plugins
+from framework.serving.deployment import Deployment
+from framework.serving.openapi import example_payload
+
+ENTITY = {"airport": "A0", "carrier": "C0"}
+ORIGIN = np.array(["2013-04-30"], dtype="M8[us]")
+ROW = np.random.default_rng(7).normal(20, 5, (1, len(PAST)))
+AHEAD, STEPS, NOTHING = np.arange(1, 8) * np.timedelta64(86_400_000_000, "us"), np.arange(1, 8), np.empty((7, 0))
+
+
+class Store:
+    """The feature store of both: one entity's newest row, from memory."""
+
+    max_context_length = None
+
+    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        static = np.array([[entity[key] for key in schema.static] for entity in entities], dtype=object)
+        n = len(entities)
+        return Context(np.repeat(ORIGIN, n), np.repeat(ROW[None], n, 0), np.empty((n, 7, 0)), static, [OK] * n, [None] * n)
+
+    async def close(self) -> None:
+        pass
+
+
+class Parts(OnePair):
+    """Can be pickled."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.directory = directory
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parts, (self.directory,)
+
+    def make(self, group: str) -> Any:
+        return Store() if group == "retrieval" else self
+
+
+class BareStore:
+    async def __call__(self, entity: dict[str, str]) -> tuple[Any, ...]:
+        return ORIGIN, ROW, np.array([[entity["airport"], entity["carrier"]]], dtype=object)
+
+
+class BarePreprocessing:
+    def __init__(self, directory: Path) -> None:
+        proven = ProvenPair(VERSION, directory / "preprocessor", directory / "model", "")
+        self._transform = open_proven(proven, load_plugins()).pair.preprocessor
+
+    async def __call__(self, found: tuple[Any, ...]) -> tuple[Any, ...]:
+        origin, row, static = found
+        times = origin + AHEAD
+        return times, self._transform.past(row, origin), self._transform.static(static), self._transform.future(NOTHING, times)
+
+
+class BareModel:
+    def __init__(self, directory: Path) -> None:
+        import xgboost
+
+        paths = [directory / "model" / "state" / f"{kind}_{t}.ubj" for t in range(len(TARGETS)) for kind in ("mean", "quantiles")]
+        self._boosters = [xgboost.Booster({"nthread": 1}, model_file=str(path)) for path in paths]
+
+    async def __call__(self, windows: tuple[Any, ...]) -> tuple[Any, Any]:
+        times, past, static, future = windows
+        matrix = np.empty((7, past.shape[1] + static.shape[1] + future.shape[1] + 1), dtype=np.float32)
+        matrix[:, : past.shape[1]] = past
+        matrix[:, past.shape[1] : past.shape[1] + static.shape[1]] = static
+        matrix[:, past.shape[1] + static.shape[1] : -1] = future
+        matrix[:, -1] = STEPS
+        values = np.empty((7, len(TARGETS), 3))
+        for t in range(len(TARGETS)):
+            mean, quantiles = (booster.inplace_predict(matrix) for booster in self._boosters[2 * t : 2 * t + 2])
+            values[:, t, 0], values[:, t, 1:] = mean, np.sort(quantiles, axis=1)
+        return times, values
+
+
+class BareIngress:
+    """``hops``: so many stages, from the last, are deployments of their own; the others are done here."""
+
+    def __init__(self, directory: Path, hops: int, *handles: Any) -> None:
+        here = [BareStore(), BarePreprocessing(directory), BareModel(directory)][: 3 - hops]
+        self._here, self._there = here, handles
+
+    async def __call__(self, request: Any) -> Any:
+        from starlette.responses import Response
+
+        value: Any = orjson.loads(await request.body())["entity"]
+        for stage in self._here:
+            value = await stage(value)
+        for handle in self._there:  # what one answers goes to the next without coming back
+            value = handle.remote(value)
+        times, values = await value if self._there else value
+        targets = {}
+        for t, name in enumerate(TARGETS):
+            mean, low, high = values[:, t].T.tolist()
+            targets[name] = {"mean": mean, "quantiles": {"0.1": low, "0.9": high}}
+        body = orjson.dumps({"times": times.tolist(), "targets": targets}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+        return Response(body, media_type="application/json")
+
+
+def bare(directory: Path, hops: int) -> Any:
+    from ray import serve
+
+    def bound(target: type[Any], *arguments: Any) -> Any:
+        # as ours: as many at once as the clients ask
+        return serve.deployment(target, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=64).bind(*arguments)
+
+    stages = [(BareStore, ()), (BarePreprocessing, (directory,)), (BareModel, (directory,))][3 - hops :]
+    return bound(BareIngress, directory, hops, *(bound(target, *arguments) for target, arguments in stages))
+
+
+def serve_all(directory: Path, names: Sequence[str], optimized: bool, preset: str) -> None:
+    """One Ray, each application at a route of its name. Prints the port."""
+    from framework_ray_serve import RayServeOptions
+    from framework_ray_serve.cluster import prepare, serving
+
+    given = {"address": None, "num_cpus": 32, "dashboard": False, "port": 0, "throughput_optimized": optimized, "preset": preset}
+    options = RayServeOptions.model_validate(given)
+    prepare(options)
+    view = View(entity=("airport", "carrier"), columns=PAST, ttl=timedelta(days=1))
+    features = FeatureSet(primary="daily", views={"daily": view})
+    deployment = Deployment(Parts(directory), "benchmark", "production", features, "memory", directory / "state")
+    out = sys.stdout
+    with redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
+        from framework_ray_serve.application import make
+        from ray import serve
+
+        quiet = {"log_level": "WARNING", "enable_access_log": False}
+        for name in names:
+            if name.startswith("bare"):
+                application = bare(directory, int(name[-1]))
+            else:
+                application = make(deployment, options.model_copy(update={"topology": "fused" if name == "fused" else "separate"}))
+            serve.run(application, name=name, route_prefix=f"/{name}", logging_config=quiet)
+        print(found.url.rpartition(":")[2], file=out, flush=True)
+        signal.sigwait({signal.SIGTERM})
+
+
+def compare(given: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        pair, golden = train(work)
+        bodies = {"entity": json.dumps({"entity": ENTITY}).encode(), "row": json.dumps(example_payload(pair.schema, golden)).encode()}
+        for kind, body in bodies.items():
+            (work / f"{kind}.json").write_bytes(body)
+        services, fused = ("/services/predict/feast", "entity"), ("/fused/predict/feast", "entity")
+        asked = {"bare": ("/bare3", "entity"), "services": services, "fused": fused}
+        hops = {f"bare, {n} hops": (f"/bare{n}", "entity") for n in range(4)}
+        hops |= {"ours, 0 hops (fused)": fused, "ours, 2 hops (rows)": ("/services/predict", "row"), "ours, 3 hops": services}
+        names = ["bare3", "services", "fused", *(["bare0", "bare1", "bare2"] if given.latency else [])]
+        mode = "default" if given.default_mode else "optimized"
+        command = [sys.executable, __file__, "--serve", str(work), ",".join(names), mode, given.preset]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+
+            def rounds(which: dict[str, tuple[str, str]], requests: int, clients: int) -> dict[str, list[dict[str, float]]]:
+                results: dict[str, list[dict[str, float]]] = {server: [] for server in which}
+                for number in range(given.rounds + 1):
+                    for server, (path, kind) in which.items():
+                        result = measure(port, path, work / f"{kind}.json", requests, clients)
+                        if number:  # the first round warms up
+                            results[server].append(result)
+                return results
+
+            rates = rounds(asked, given.requests, 16)
+            hop_times = rounds(hops, max(50, given.requests // 5), 1) if given.latency else {}
+        finally:
+            process.terminate()
+            process.wait()
+    report(rates, hop_times)
+
+
+def report(rates: dict[str, list[dict[str, float]]], hop_times: dict[str, list[dict[str, float]]]) -> None:
+    print(f"{'16 clients':<22}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'lowest':>9}{'highest':>9}")
+    for server, rounds in rates.items():
+        rate, p50, p99 = (statistics.median(r[key] for r in rounds) for key in ("rate", "p50", "p99"))
+        each = [r["rate"] for r in rounds]
+        print(f"{server:<22}{rate:>8.0f}{p50:>9.2f}{p99:>9.2f}{min(each):>9.0f}{max(each):>9.0f}")
+    if hop_times:
+        print(f"{'1 client':<22}{'p50 ms':>8}")
+        for server, rounds in hop_times.items():
+            print(f"{server:<22}{statistics.median(r['p50'] for r in rounds):>8.2f}")
+    ratios = {
+        server: statistics.median(a["rate"] / b["rate"] for a, b in zip(rates[server], rates["bare"], strict=True))
+        for server in ("services", "fused")
+    }
+    print("one entity: " + ", ".join(f"{server} {ratio:.2f} x bare" for server, ratio in ratios.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=1500)
+    parser.add_argument("--latency", action="store_true", help="what a hop costs, too")
+    parser.add_argument("--default-mode", action="store_true", help="without RAY_SERVE_THROUGHPUT_OPTIMIZED")
+    parser.add_argument("--preset", default="laptop")
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        directory, names, mode, preset = given.serve
+        serve_all(Path(directory), names.split(","), mode == "optimized", preset)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
+        compare(given)
+
+
+if __name__ == "__main__":
+    main()
