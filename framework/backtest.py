@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -136,13 +136,14 @@ class Setting:
     season_length: int
     validation_steps: int
     seed: int
+    new: Literal["forecast", "refuse"] = "forecast"
 
 
 def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
     """What every fold of this config's backtest is fitted and judged with."""
     config = components.config
     season, steps = config.panel.season_length, config.validation.steps
-    return Setting(panel, schema, components.pair, components.baseline, season, steps, config.seed)
+    return Setting(panel, schema, components.pair, components.baseline, season, steps, config.seed, config.panel.new)
 
 
 def backtest(
@@ -208,7 +209,8 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     fit_model(arrays, naive_schema, naive, 0, seed)
     both = np.stack([naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)], axis=1)
     scales = dict(zip(map(tuple, train.entities), both, strict=True))
-    return Fitted(Pair(schema, preprocessor, model), Pair(naive_schema, preprocessor, naive), scales)
+    trained = frozenset(scales) if setting.new == "refuse" else None
+    return Fitted(Pair(schema, preprocessor, model, trained=trained), Pair(naive_schema, preprocessor, naive), scales)
 
 
 def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:

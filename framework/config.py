@@ -40,8 +40,17 @@ class Paths(Options):
     state: Path
 
 
+ShortPolicy = Literal["refuse", "drop", "keep"]
+
+
 class PanelConfig(Options):
-    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use, null for all."""
+    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use, null for all.
+
+    ``short``: what is done with a series from which nothing can be learned, see :mod:`framework.series`: ``refuse`` to train, ``drop`` it
+    from the run, or ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair was not trained on gets a
+    ``forecast`` like any other, or none (``refuse``: ``unknown_entity``). ``unused``: what is done about covariates that the model cannot
+    use: ``warn`` in the result, or ``refuse``.
+    """
 
     targets: tuple[str, ...] = Field(min_length=1)
     frequency: str
@@ -50,6 +59,9 @@ class PanelConfig(Options):
     columns: tuple[str, ...] | None = None
     known: tuple[str, ...] = ()
     gaps: GapPolicy = "refuse"
+    short: ShortPolicy = "refuse"
+    new: Literal["forecast", "refuse"] = "forecast"
+    unused: Literal["warn", "refuse"] = "warn"
 
 
 class BacktestConfig(Options):

@@ -10,11 +10,13 @@ import numpy as np
 from framework.backtest import BacktestResult, Fold, backtest, make_setting
 from framework.components import Components
 from framework.features import Features
+from framework.interfaces.model import Model
 from framework.interfaces.values import Schema
 from framework.panel import Panel
 from framework.prepare import fill_store
 from framework.provenance import git_state, versions
 from framework.run import Run
+from framework.series import check_covariates, take_part
 from framework.tables import metrics_table
 from framework.vintages import backtest_panel
 
@@ -35,7 +37,12 @@ def evaluate(run: Run) -> Evaluation:
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
     panel = backtest_panel(features)
-    schema = features.schema(panel, run.make("model"))
+    model: Model = run.make("model")
+    schema = features.schema(panel, model)
+    panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
+    warnings = check_covariates(schema, model, config.component("model").name, config.panel.unused)
+    for line in ([f"panel.short={series.policy}: {series.spoken()}"] if series.short else []) + warnings:
+        run.say(line)
     if config.quantiles and not schema.quantiles:
         run.say(f"model={config.component('model').name} has no quantiles of its own: quantiles {list(config.quantiles)} are left out")
     span = f"{panel.times.min()} to {panel.times.max()}"
@@ -45,6 +52,7 @@ def evaluate(run: Run) -> Evaluation:
         run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
+    run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": warnings}
     return Evaluation(panel, schema, result, _record(run, panel, result))
 
 
@@ -53,7 +61,6 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
     record.backtest = result
     record.facts |= {
         "rows": len(panel),
-        "series": len(panel.entities),
         "first_step": str(panel.times.min()),
         "last_step": str(panel.times.max()),
         "versions": versions(*run.make("model").requirements),
@@ -73,6 +80,8 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
         "metrics": {**rounded(figures[first]), "targets": {target: rounded(f) for target, f in figures.items()}},
         "report": str(page) if page is not None else None,
         "backtest": str(table),
+        "series": record.facts["taken"],
+        "warnings": record.facts["warnings"],
     }
 
 

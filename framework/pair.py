@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +13,12 @@ from framework.errors import DataError, FrameworkError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import OK, Context, Float64, Forecast, Objects, Schema, Windows
+from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Float64, Forecast, Objects, Schema, Windows
 from framework.interfaces.windows import PanelArrays
 from framework.panel import Panel
+
+#: Why a series gets no forecast where ``panel.new`` is ``refuse``.
+NEW = "the pair was not trained on this series, and panel.new=refuse"
 
 
 def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
@@ -64,10 +67,23 @@ class Terms:
 
     schema: Schema
     calibration: Calibration | None
+    #: The series that alone are answered (``panel.new: refuse``), None for any.
+    trained: frozenset[tuple[str, ...]] | None
 
     @cached_property
     def frequency(self) -> Frequency:
         return Frequency.parse(self.schema.frequency)
+
+    def admitted(self, context: Context) -> Context:
+        """The context, where only trained series are answered with the others marked ``unknown_entity``."""
+        if self.trained is None:
+            return context
+        keys = len(self.schema.entity_keys)
+        new = [s == OK and tuple(row) not in self.trained for s, row in zip(context.status, context.static[:, :keys], strict=True)]
+        if not any(new):
+            return context
+        status = [UNKNOWN_ENTITY if n else s for n, s in zip(new, context.status, strict=True)]
+        return replace(context, status=status, detail=[NEW if n else d for n, d in zip(new, context.detail, strict=True)])
 
     def check_levels(self, levels: Sequence[float]) -> None:
         """Raises :class:`DataError` for a level of prediction intervals that this pair cannot answer."""
@@ -91,6 +107,7 @@ class KnownTerms(Terms):
 
     schema: Schema
     calibration: Calibration | None
+    trained: frozenset[tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,7 @@ class Pair(Terms):
     preprocessor: Preprocessor
     model: Model
     calibration: Calibration | None = None
+    trained: frozenset[tuple[str, ...]] | None = None
 
     def windows(self, context: Context) -> Windows:
         """Preprocess a context whose windows are all ``ok``."""
@@ -111,6 +129,7 @@ class Pair(Terms):
 
     def forecast(self, context: Context) -> Forecast:
         """Forecast the windows that are ``ok``; the others keep their status and NaN."""
+        context = self.admitted(context)
         index = np.array([i for i, s in enumerate(context.status) if s == OK], dtype=np.int64)
         shape = (len(context), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
         if len(index) == len(context) and len(index):

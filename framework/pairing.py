@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MANIFEST = "pair.json"
 BACKTEST = "backtest.parquet"
 DATA = "data.json"
+TRAINED = "series.json"
 FEATURES = "features.json"
 HALVES = ("preprocessor", "model")
 _BLOCK = 1 << 20
@@ -75,6 +76,8 @@ def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: 
     (directory / "model" / DATA).write_text(canonical(evidence.data))
     if pair.calibration is not None:
         pair.calibration.save(directory / "model" / INTERVALS)
+    if pair.trained is not None:
+        (directory / "model" / TRAINED).write_text(canonical(sorted(pair.trained)))
 
 
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
@@ -92,7 +95,9 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
         raise RefusedError(f"the schemas of {preprocessor} and {model} differ: they are not a pair.")
     schema = Schema.model_validate_json(texts[0])
     calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
-    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration)
+    listed = model / TRAINED
+    trained = frozenset(map(tuple, json.loads(listed.read_text()))) if listed.is_file() else None
+    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration, trained)
 
 
 def hash_files(directory: Path) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +79,14 @@ class Panel:
             self.known_names,
             self.static_names,
         )
+
+    def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
+        """The other series; in the vintages too."""
+        gone = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
+        if not gone.any() and not self.vintages:
+            return self
+        kept = self._select(~np.repeat(gone, np.diff(self.offsets)))
+        return replace(kept, vintages={origin: panel.without(entities) for origin, panel in self.vintages.items()})
 
     def entities_at(self, time: np.datetime64) -> Objects:
         """``[n, E]``: the series that have a row at ``time``."""

@@ -14,6 +14,7 @@ from framework.interfaces.values import Schema, Times
 from framework.pairing import BACKTEST
 from framework.recorded import recorded_config
 from framework.run import Run
+from framework.series import take_part
 from framework.vintages import backtest_panel
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
     schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())
     origins: Times = np.sort(pd.DatetimeIndex(candidate["origin"].unique()).tz_localize(None).to_numpy().astype("M8[us]"))
     panel = backtest_panel(Features(config, components.make("retrieval")), origins)
+    panel, _ = take_part(panel, schema, config.panel.short, config.validation.steps)
 
     def progress(fold: Fold, total: int) -> None:
         run.say(f"gate: {label}: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")

@@ -23,19 +23,33 @@ from framework.testing.panels import make_panel, panel_schema
 
 ORIGIN = np.datetime64("2024-06-10", "us")
 
-#: Every bundled model that is installed, small.
+TINY: dict[str, Any] = {"input_chunk_length": 7, "n_epochs": 1, "batch_size": 128}
+LOCAL: dict[str, Any] = {"season_length": 7, "context_length": 28}
+#: Every bundled model, small.
 MODELS: dict[str, dict[str, Any]] = {
     "seasonal_naive": {"season_length": 7},
     "xgboost": {"n_estimators": 5, "n_jobs": 1},
     "lightgbm": {"n_estimators": 5, "n_jobs": 1},
-    "nlinear": {"input_chunk_length": 14, "n_epochs": 2},
-    "tft": {"input_chunk_length": 7, "n_epochs": 1, "batch_size": 128, "hidden_size": 4, "num_attention_heads": 2},
-    "auto_theta": {"season_length": 7, "context_length": 28, "model": "STM"},
+    "nlinear": TINY,
+    "dlinear": TINY,
+    "tft": {**TINY, "hidden_size": 4, "num_attention_heads": 2},
+    "nbeats": {**TINY, "num_stacks": 2, "num_layers": 1, "layer_widths": 8},
+    "nhits": {**TINY, "layer_widths": 8},
+    "tide": {**TINY, "hidden_size": 8},
+    "tsmixer": {**TINY, "hidden_size": 4, "ff_size": 4, "num_blocks": 1},
+    "auto_arima": {**LOCAL, "max_p": 1, "max_q": 1, "max_P": 0, "max_Q": 0},
+    "auto_ets": {**LOCAL, "model": "ANN"},
+    "auto_theta": {**LOCAL, "model": "STM"},
 }
 PREPROCESSORS: dict[str, dict[str, Any]] = {
     "native": {
         "past": [{"step": "impute"}, {"step": "scale"}],
         "future": [{"step": "scale"}, {"step": "calendar", "fields": ["day_of_week"]}],
+    },
+    "sklearn": {
+        "past": {"class": "sklearn.preprocessing.StandardScaler"},
+        "future": {"class": "sklearn.preprocessing.QuantileTransformer", "options": {"n_quantiles": 20}},
+        "static": {"class": "sklearn.preprocessing.OneHotEncoder", "options": {"handle_unknown": "ignore"}},
     },
 }
 
@@ -45,8 +59,16 @@ def component(kind: Any, name: str, options: dict[str, Any]) -> Any:
     return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("preprocessor", PREPROCESSORS)
+def test_every_bundled_component_is_tried() -> None:
+    plugins = load_plugins()
+    for kind, tried in (("model", MODELS), ("preprocessor", PREPROCESSORS)):
+        assert set(tried) == set(plugins.names(kind))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "model"),
+    [("native", model) for model in MODELS] + [("sklearn", model) for model in ("xgboost", "nlinear", "auto_theta")],
+)
 def test_bundled_components_do_not_leak(preprocessor: str, model: str, tmp_path: Path) -> None:
     panel = make_panel(series=3)
     length = component("model", model, MODELS[model]).context_length(7)
@@ -77,6 +99,25 @@ class Peeping(FakeModel):
 
     def predict(self, windows: Windows) -> Float64:
         return super().predict(windows) + self.whole.past[-1, 0]
+
+
+@pytest.mark.parametrize("preprocessor", PREPROCESSORS)
+def test_a_scaler_of_the_whole_series_is_caught_in_every_preprocessor(preprocessor: str, tmp_path: Path) -> None:
+    """The planted leak: it is fitted on the whole panel, whatever rows it is given."""
+    panel = make_panel(series=3)
+
+    def make(whole: Panel) -> tuple[Preprocessor, Model]:
+        made: Preprocessor = component("preprocessor", preprocessor, PREPROCESSORS[preprocessor])
+        fit = made.fit
+
+        def fit_on_all(past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+            fit(whole.past, whole.known, whole.static, whole.times, schema)
+
+        made.fit = fit_on_all  # type: ignore[method-assign]
+        return made, FakeModel(Options())
+
+    with pytest.raises(LeakError, match=r"preprocessor/.* of the fitted state changes with values after 2024-06-10"):
+        assert_pair_does_not_leak(panel, panel_schema(panel), make, ORIGIN, 0, tmp_path)
 
 
 def test_a_planted_leak_is_caught(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
+
+#: Observed up to the origin, known in advance, of the series itself.
+Covariates = Literal["past", "future", "static"]
+COVARIATES: tuple[Covariates, ...] = get_args(Covariates)
 
 
 class Model(ABC):
@@ -47,6 +51,11 @@ class Model(ABC):
     def supports_quantiles(self) -> bool:
         """Whether ``predict`` gives the quantiles of the schema by itself."""
         return False
+
+    @property
+    def covariates(self) -> frozenset[Covariates]:
+        """The kinds of columns, beside the targets' own history, that these options let it learn from; all of them unless it says so."""
+        return frozenset(COVARIATES)
 
     @abstractmethod
     def save(self, directory: Path) -> None:

@@ -17,6 +17,7 @@ from framework.pairing import BACKTEST, DATA, HALVES, hash_files
 from framework.recorded import recorded_config
 from framework.run import Run
 from framework.runs.train import draft_pair
+from framework.series import take_part
 
 
 def reproduce(run: Run) -> dict[str, Any]:
@@ -30,12 +31,13 @@ def reproduce(run: Run) -> dict[str, Any]:
     which = f"version {proven.version.version} of '{config.name}' ({reference})"
 
     changed = first_difference(data["source"], again.make("source").fingerprint())
+    schema = Schema.model_validate_json((proven.model / "schema.json").read_text())
     panel = Features(again.config, again.make("retrieval")).panel()
+    panel, _ = take_part(panel, schema, again.config.panel.short, again.config.validation.steps)
     part = first_difference(data["panel"], panel_fingerprint(panel))
     if part is not None:
         origin = f" (source: {changed})" if changed else " (the source files are as recorded: the store was changed, or ingested otherwise)"
         raise RefusedError(f"{which} cannot be rebuilt: training rows of {part}{origin}.")
-    schema = Schema.model_validate_json((proven.model / "schema.json").read_text())
     draft = draft_pair(again, panel, schema, pd.read_parquet(proven.model / BACKTEST), run.directory / "pair")
     for half in HALVES:
         difference = first_difference(hash_files(getattr(proven, half)), hash_files(getattr(draft, half)))

@@ -48,7 +48,8 @@ def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, d
     """Fit on all of ``panel`` and write both halves below ``directory``."""
     config = run.config
     pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
-    pair = replace(pair, calibration=calibrate(backtest, schema))
+    trained = frozenset(map(tuple, panel.entities)) if config.panel.new == "refuse" else None
+    pair = replace(pair, calibration=calibrate(backtest, schema), trained=trained)
     names = {half: config.component(half).name for half in HALVES}
     data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
     write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))

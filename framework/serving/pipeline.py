@@ -147,6 +147,7 @@ class Pipeline(Ends):
 
     def forecast(self, context: Context) -> Forecast:
         """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
+        context = self.terms.admitted(context)
         index = ok_windows(context)
         values, failed = attempt(
             context if index is None else context.take(index), self.pair.schema, lambda part: self.predict(self.preprocess(part))

@@ -18,6 +18,7 @@ from framework.interfaces.tuner import Evaluation, Objective
 from framework.metrics import POINT_METRICS
 from framework.panel import Panel
 from framework.plugins import Plugins
+from framework.series import take_part
 from framework.tuning.space import substituted
 
 
@@ -79,6 +80,7 @@ class BacktestEvaluation(Evaluation):
         config = self._components.config
         panel = narrow(self._objective.panel, past_columns(config))
         schema = make_schema(config, panel, self._components.make("model"), self._objective.limit)
+        panel, _ = take_part(panel, schema, config.panel.short, config.validation.steps)
         return make_setting(self._components, panel, schema)
 
     def fold(self, number: int) -> float:

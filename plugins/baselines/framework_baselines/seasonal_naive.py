@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from framework.errors import DataError
-from framework.interfaces.model import Model
+from framework.interfaces.model import Covariates, Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
 from framework_baselines import SeasonalNaiveOptions
@@ -36,6 +36,10 @@ class SeasonalNaive(Model):
     @property
     def supports_quantiles(self) -> bool:
         return True
+
+    @property
+    def covariates(self) -> frozenset[Covariates]:
+        return frozenset()
 
     def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
         sets = [train] if validation is None else [train, validation]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from framework.interfaces.model import Model
+from framework.interfaces.model import COVARIATES, Covariates, Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
 from framework_darts import DartsOptions, MixedOptions
@@ -46,6 +46,12 @@ class DartsModel(Model):
     def supports_quantiles(self) -> bool:
         return True
 
+    @property
+    def covariates(self) -> frozenset[Covariates]:
+        shared = {"past": False, "future": False} if getattr(self.options, "shared_weights", False) else {}
+        can = supports(self.library) | shared
+        return frozenset(kind for kind in COVARIATES if can[kind] and getattr(self.options, f"use_{kind}_covariates", True))
+
     def fit(self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
         self._limit_threads()
         arrays = train_windows.arrays
@@ -61,13 +67,10 @@ class DartsModel(Model):
 
     def _widths(self, given: dict[str, int]) -> dict[str, int]:
         """Features by kind that the module gets; says which it cannot take."""
-        can = supports(self.library)
-        if getattr(self.options, "shared_weights", False):
-            can |= {"past": False, "future": False}
-        unused = [f"{width} {part}" for part, width in given.items() if width and not can[part]]
+        unused = [f"{width} {part}" for part, width in given.items() if width and part not in self.covariates]
         if unused:
-            log.warning("%s takes no such covariates: %s features are left out.", type(self).__name__, " and ".join(unused))
-        return {part: width if can[part] and getattr(self.options, f"use_{part}_covariates", True) else 0 for part, width in given.items()}
+            log.warning("%s leaves out %s features.", type(self).__name__, " and ".join(unused))
+        return {part: width if part in self.covariates else 0 for part, width in given.items()}
 
     def _architecture(self, sizes: Sizes) -> dict[str, Any]:
         """The library's own constructor options."""

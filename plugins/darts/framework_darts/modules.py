@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.
     return module.float()
 
 
+@cache
 def supports(library: str) -> dict[str, bool]:
     """Which covariates the library's model can take."""
     place, _, name = library.partition(":")

@@ -98,7 +98,7 @@ class TestNBEATS(ModelContract):
     def test_it_says_what_it_cannot_take(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
             self.fitted()
-        assert "NBEATS takes no such covariates: 2 future and 2 static features are left out." in caplog.text
+        assert "NBEATS leaves out 2 future and 2 static features." in caplog.text
 
 
 class TestNHiTS(ModelContract):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +20,8 @@ from framework_preprocessing import Encode, SklearnOptions, Transformer
 from framework_preprocessing.blocks import NumericBlock, TextBlock, to_float32
 
 _TRUSTED = ("sklearn.", "numpy.")
+#: An object's address: its own, or the name of its file.
+_ADDRESS = re.compile(rb'("__id__": |"file": ")(\d+)(\b)')
 _CODES = (Encode(step="encode"),)
 #: Rows on which ``fit`` checks that a transformer treats each row alone.
 _PROBE = 64
@@ -44,7 +49,7 @@ class _Block:
             raise DataError(
                 f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: {' '.join(str(error).split())}"
             ) from error
-        block = cls(skops.io.dumps(transformer), names, path)
+        block = cls(_stable(skops.io.dumps(transformer)), names, path)
         probe = values[:_PROBE]
         together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
         if together.tobytes() != np.concatenate(alone).tobytes():
@@ -58,6 +63,24 @@ class _Block:
             raise DataError(f"{type(self._transformer).__name__}: {' '.join(str(error).split())}") from error
         dense = out.toarray() if hasattr(out, "toarray") else np.asarray(out)
         return to_float32(np.asarray(dense, dtype=np.float64), self.names)
+
+
+def _stable(data: bytes) -> bytes:
+    """The archive with its objects numbered in their order, where skops writes their addresses: equal transformers are equal bytes."""
+    numbers: dict[bytes, bytes] = {}
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as written:
+        schema = _ADDRESS.sub(
+            lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)) + found[3], archive.read("schema.json")
+        )
+        members = {"schema.json": schema}
+        for name in archive.namelist():
+            stem, _, kind = name.partition(".")
+            if name not in members:
+                members[f"{numbers.get(stem.encode(), stem.encode()).decode()}.{kind}"] = archive.read(name)
+        for name in sorted(members):
+            written.writestr(zipfile.ZipInfo(name), members[name])
+    return out.getvalue()
 
 
 def _make(chosen: Transformer, path: str) -> Any:

@@ -39,7 +39,6 @@ class TestSklearnDefaults(PreprocessorContract):
 
 class TestSklearn(PreprocessorContract):
     name = "sklearn"
-    stable_files = False  # skops writes object identities
     options: ClassVar[dict[str, Any]] = {
         "past": {"class": "sklearn.preprocessing.StandardScaler", "options": {}},
         "future": {"class": "sklearn.preprocessing.QuantileTransformer", "options": {"n_quantiles": 20}},

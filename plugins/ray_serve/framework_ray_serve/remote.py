@@ -126,7 +126,7 @@ class RemotePipeline(Ends):
     """The pipeline of a pair that is in the other services. Every call names the pair by its digest."""
 
     def __init__(self, facts: Facts, version: PairVersion, stages: Stages, metrics: ArmMetrics, max_rows: int, threads: Executor) -> None:
-        super().__init__(KnownTerms(facts.schema, facts.calibration), metrics, max_rows, threads)
+        super().__init__(KnownTerms(facts.schema, facts.calibration, facts.trained), metrics, max_rows, threads)
         self._version, self._stages = version, stages
 
     async def read_entities(self, lookup: Lookup) -> Context:
@@ -136,6 +136,7 @@ class RemotePipeline(Ends):
         return context
 
     async def answer(self, context: Context) -> Forecast:
+        context = self.terms.admitted(context)
         index = ok_windows(context)
         part = context if index is None else context.take(index)
         predicted = (

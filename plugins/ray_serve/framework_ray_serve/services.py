@@ -42,6 +42,7 @@ class Facts:
 
     schema: Schema
     calibration: Calibration | None
+    trained: frozenset[tuple[str, ...]] | None
     golden: Golden
 
 
@@ -158,7 +159,7 @@ class ModelService(PairService[tuple[Pair, Golden]]):
 
     async def facts(self, version: PairVersion) -> Facts:
         pair, golden = await self.held.get(version)
-        return Facts(pair.schema, pair.calibration, golden)
+        return Facts(pair.schema, pair.calibration, pair.trained, golden)
 
     async def predict(self, version: PairVersion, preprocessed: Preprocessed) -> Predicted:
         if preprocessed.windows is None:

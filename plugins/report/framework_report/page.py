@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from framework_report.svg import inline_svg
 
 #: Rows of the table of the worst series.
 TABLE_ROWS = 15
+#: Series that are named where some are left out.
+NAMED = 20
 _COMPONENTS = ("model", "baseline", "preprocessor", "retrieval", "source", "registry")
 
 
@@ -36,6 +39,8 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             components={group: run.config.component(group).name for group in _COMPONENTS},
             baseline=baseline,
             facts=run.record.facts,
+            taken=run.record.facts.get("taken"),
+            taken_lines=taken_lines(run.record.facts.get("taken")),
             run_id=run.id,
             config=run.config.text,
             targets=targets,
@@ -72,6 +77,26 @@ def when(time: str) -> str:
     text = time.removesuffix(".000000")
     date, _, clock = (text.removesuffix(":00") if len(text) == len("2024-01-01T00:00:00") else text).partition("T")
     return date if clock in ("", "00:00") else f"{date} {clock}"
+
+
+def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
+    """What is to be said of the series that were left out or not forecast."""
+    if taken is None:
+        return []
+    short, without, lines = taken["short"], taken["no_forecast"], []
+    if short["count"]:
+        done = "left out" if short["policy"] == "drop" else "kept"
+        lines.append(f"{short['count']} too short to learn from ({short['needed']} steps are needed) and {done}: {_named(short)}")
+    if without["windows"]:
+        lines.append(f"{without['windows']} windows have no forecast, their history is too short, of {_named(without)}")
+    if taken["not_judged"]:
+        lines.append(f"{taken['not_judged']} have no row at any origin and are not judged")
+    return lines
+
+
+def _named(listed: Mapping[str, Any]) -> str:
+    names = [" · ".join(series.values()) for series in listed["series"][:NAMED]]
+    return ", ".join(names) + (f" and {listed['count'] - len(names)} more" if listed["count"] > len(names) else "")
 
 
 def _verdict(model: float, baseline: float) -> str:

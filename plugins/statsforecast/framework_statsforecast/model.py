@@ -11,7 +11,7 @@ import numpy as np
 from statsforecast import models as library
 
 from framework.errors import DataError
-from framework.interfaces.model import Model
+from framework.interfaces.model import Covariates, Model
 from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
 from framework_statsforecast import AutoARIMAOptions, AutoETSOptions, AutoThetaOptions, LocalOptions
@@ -67,6 +67,10 @@ class LocalModel(Model):
     @property
     def supports_quantiles(self) -> bool:
         return True
+
+    @property
+    def covariates(self) -> frozenset[Covariates]:
+        return frozenset()
 
     def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
         target = train.arrays.target
