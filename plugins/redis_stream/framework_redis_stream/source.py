@@ -7,7 +7,6 @@ read again in the order of the ids, together with everything that has been deliv
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any
 import pandas as pd
 import redis
 
-from framework.errors import ConfigError, DataError, masked
+from framework.errors import DataError, masked
 from framework.interfaces.source import Batch, Source
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
@@ -180,13 +179,8 @@ class RedisStreamSource(Source):
 
     @cached_property
     def _client(self) -> Any:  # the stubs join the answers of the asynchronous client to those of this one
-        password = None if self.options.password_env is None else _environment(self.options.password_env)
-        return redis.Redis.from_url(self._url, decode_responses=True, **({} if password is None else {"password": password}))
-
-    @property
-    def _url(self) -> str:
-        url: str | None = self.options.url
-        return url if url is not None else _environment(self.options.url_env)
+        password = self.options.password()
+        return redis.Redis.from_url(self.options.address(), decode_responses=True, **({} if password is None else {"password": password}))
 
     @contextmanager
     def _failing(self, table: str) -> Iterator[None]:
@@ -194,12 +188,6 @@ class RedisStreamSource(Source):
         try:
             yield
         except (redis.RedisError, ValueError) as error:
-            said = " ".join(str(error).split())
-            raise DataError(f"source=redis_stream: stream '{self._key(table)}' at {masked(self._url)}: {masked(said)}") from None
-
-
-def _environment(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise ConfigError(f"source=redis_stream: the environment variable {name} is not set.")
-    return value
+            said = masked(" ".join(str(error).split()))
+            where = masked(self.options.address())
+            raise DataError(f"source=redis_stream: stream '{self._key(table)}' at {where}: {said}") from None

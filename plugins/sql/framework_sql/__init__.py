@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from framework.hookspecs import Component, hookimpl
+from framework.interfaces.connection import Connection
 from framework.interfaces.options import Options
 
 
@@ -30,34 +30,14 @@ class SqlTable(Options):
         return self
 
 
-class SqlOptions(Options):
-    """``url``: of SQLAlchemy, such as ``sqlite:///sales.db`` or ``postgresql+psycopg://reader@host/sales``, without a password.
+class SqlOptions(Connection):
+    """``url``: of SQLAlchemy, such as ``sqlite:///sales.db`` or ``postgresql+psycopg://reader@host/sales``.
 
-    ``url_env``: the environment variable that holds the whole URL, instead. ``password_env``: the one that holds the password alone.
-    ``chunk``: rows fetched and stored at a time. ``follow``: look again every so many
-    seconds until told to stop; null: read what there is and end.
+    ``chunk``: rows fetched and stored at a time.
     """
 
-    url: str | None = None
-    url_env: str | None = None
-    password_env: str | None = None
     tables: dict[str, SqlTable]
     chunk: PositiveInt = 100_000
-    follow: PositiveFloat | None = None
-
-    @model_validator(mode="after")
-    def _where_from(self) -> SqlOptions:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("give url or url_env, the environment variable that holds it")
-        return self
-
-    @field_validator("url")
-    @classmethod
-    def _no_password(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "")
-        if parts.password is not None or any("password" in key.lower() for key, _ in parse_qsl(parts.query)):
-            raise ValueError("a password would be recorded with every run; keep it in the environment: url_env or password_env")
-        return value
 
 
 @hookimpl

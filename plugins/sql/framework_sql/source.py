@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -114,12 +113,12 @@ class SqlSource(Source):
 
     @cached_property
     def _url(self) -> URL:
-        text = self.options.url if self.options.url is not None else _environment(self.options.url_env)
         try:
-            url = make_url(text)
+            url = make_url(self.options.address())
         except SQLAlchemyError as error:
             raise ConfigError("source=sql: the URL cannot be read; it is dialect+driver://user@host:port/database.") from error
-        return url if self.options.password_env is None else url.set(password=_environment(self.options.password_env))
+        password = self.options.password()
+        return url if password is None else url.set(password=password)
 
     @contextmanager
     def _failing(self, table: str) -> Iterator[None]:
@@ -151,13 +150,6 @@ def _later(newest: Any, position: str | None) -> str | None:
     if newest is None:
         return position
     return to_text(newest if position is None else max(newest, from_text(position)))
-
-
-def _environment(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise ConfigError(f"source=sql: the environment variable {name} is not set.")
-    return value
 
 
 def _bare(query: str) -> str:
