@@ -30,7 +30,10 @@ def add_admin_routes(app: FastAPI, service: Service) -> None:
 
     async def reload(_: Request) -> Response:
         """Look at the registry now, and try what was refused again."""
-        return _json({"aliases": await asyncio.to_thread(service.follower.look, insist=True)})
+        try:
+            return _json(await service.reload())
+        except Refusal as refusal:
+            return _refused(refusal)
 
     async def canary(request: Request) -> Response:
         if service.options.canary.alias is None:

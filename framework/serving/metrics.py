@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 #: The variable that says where the processes of one server count together.
 MULTIPROCESS = "FRAMEWORK_METRICS_DIR"
@@ -34,24 +34,31 @@ _ANY = ("framework_pair_info", "framework_degraded")
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
-class Metrics:
-    """``on_stage`` is told of every stage that ended, and its seconds. In a process that has ``FRAMEWORK_METRICS_DIR`` the figures are
-    the sums of all processes that share it, without ``process_…``.
+class Observe(Protocol):
+    """Takes the seconds of a stage, and how long ago it ended."""
 
-    ``framework_…``: stage_seconds and request_windows by arm, requests_total by route, status, arm and pair, forecasts_total by
-    status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm, shadow_requests_total
-    by arm and outcome, shadow_seconds by arm, records_total, process_….
+    def __call__(self, seconds: float, ago: float = 0.0) -> None: ...
+
+
+class Metrics:
+    """``on_stage`` is told of every stage that ended, its seconds, and how long ago it ended. In a process that has
+    ``FRAMEWORK_METRICS_DIR`` the figures are the sums of all processes that share it, without ``process_…``.
+
+    ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by route, status, arm and pair,
+    forecasts_total by status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm,
+    shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total, process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, on_stage: Callable[[str, float], None] | None = None) -> None:
+    def __init__(self, on_stage: Callable[[str, float, float], None] | None = None) -> None:
         self._on_stage = on_stage
         self._collectors = collectors = CollectorRegistry()
         self.stages = Histogram(
             "framework_stage_seconds", "Seconds in each stage of a request", ["stage", "arm"], buckets=_SECONDS, registry=collectors
         )
         self.windows = Histogram("framework_request_windows", "Windows of a request", ["arm"], buckets=_WINDOWS, registry=collectors)
+        self.batches = Histogram("framework_batch_windows", "Windows forecast in one call", ["arm"], buckets=_WINDOWS, registry=collectors)
         self.requests = Counter(
             "framework_requests", "Requests by route and HTTP status", ["route", "status", "arm", "pair"], registry=collectors
         )
@@ -115,18 +122,17 @@ class Metrics:
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)
 
-    def observer(self, stage: str, arm: str) -> Callable[[float], None]:
-        """Takes the seconds of one stage."""
+    def observer(self, stage: str, arm: str) -> Observe:
+        """Takes the seconds of one stage, and how long ago it ended."""
         observe: Callable[[float], None] = self.stages.labels(stage, arm).observe
         heard = self._on_stage
-        if heard is None:
-            return observe
 
-        def both(seconds: float) -> None:
+        def seen(seconds: float, ago: float = 0.0) -> None:
             observe(seconds)
-            heard(stage, seconds)
+            if heard is not None:
+                heard(stage, seconds, ago)
 
-        return both
+        return seen
 
     def render(self) -> bytes:
         if _TOGETHER is None:
@@ -182,8 +188,9 @@ class ArmMetrics:
 
     def __init__(self, metrics: Metrics, arm: str, pair: int) -> None:
         self._metrics, self._arm, self._pair = metrics, arm, pair
-        self.observe: dict[str, Callable[[float], None]] = {stage: metrics.observer(stage, arm) for stage in STAGES}
+        self.observe: dict[str, Observe] = {stage: metrics.observer(stage, arm) for stage in STAGES}
         self._observe_windows = metrics.windows.labels(arm).observe
+        self._observe_batch = metrics.batches.labels(arm).observe
 
     def count_forecasts(self, statuses: Iterable[str]) -> None:
         metrics = self._metrics
@@ -191,4 +198,9 @@ class ArmMetrics:
             metrics.child(metrics.forecasts, status, self._arm, self._pair).inc(n)
 
     def observe_windows(self, count: int) -> None:
+        """Of a request."""
         self._observe_windows(count)
+
+    def observe_batch(self, count: int) -> None:
+        """Of a call of the pair, for one request or several."""
+        self._observe_batch(count)

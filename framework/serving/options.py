@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from framework.interfaces.options import Options
 
@@ -83,6 +83,15 @@ class RecordOptions(Options):
     megabytes: PositiveInt = 1000
 
 
+class BatchOptions(Options):
+    """Requests that are answered together: ``size`` windows at most (1: each request by itself), the first of which waits ``wait_s``
+    seconds for others (0: only for those that are there already); null: as the backend says.
+    """
+
+    size: PositiveInt | None = None
+    wait_s: NonNegativeFloat | None = None
+
+
 class TracingOptions(Options):
     """``endpoint``: of an OpenTelemetry collector, such as ``http://localhost:4318/v1/traces``; null for none. ``share``: per cent of
     the requests that are traced where the client does not say.
@@ -113,6 +122,7 @@ class ServingOptions(Options):
     access: AccessOptions = AccessOptions()
     log: LogOptions = LogOptions()
     records: RecordOptions = RecordOptions()
+    batch: BatchOptions = BatchOptions()
     tracing: TracingOptions = TracingOptions()
 
     @model_validator(mode="after")

@@ -8,26 +8,31 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from framework.errors import DataError, FrameworkError
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Schema, Windows
+from framework.interfaces.values import ERROR, OK, Context, Float64, Forecast, Schema
 from framework.interfaces.views import FeatureSet
 from framework.pair import Pair, Terms
+from framework.serving.batching import Batches
 from framework.serving.metrics import ArmMetrics
+from framework.serving.options import BatchOptions
 from framework.serving.payload import Lookup, Payload
 from framework.serving.refusal import Refusal
 
-#: Above either, a request is worked on in a thread.
-INLINE_BYTES, INLINE_WINDOWS = 64 * 1024, 256
+#: Above either, a request is worked on in a thread. Below, handing it over and taking turns with the event loop costs more than the work.
+INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
+#: Windows that are forecast in one call when nothing is said.
+TOGETHER = 64
 #: How often a failed batch is tried again in parts.
 MAX_ATTEMPTS = 128
 
@@ -104,8 +109,24 @@ class Ends:
         )
 
 
+@dataclass(slots=True)
+class Worked:
+    """``values``: ``[n, H, T, 1 + Q]``, NaN where a window failed. ``failed``: why, by window. ``seconds``: by stage, one after the other
+    until ``ended``.
+    """
+
+    values: Float64
+    failed: dict[int, str]
+    seconds: dict[str, float]
+    ended: float
+
+
 class Pipeline(Ends):
-    """All stages in this process; they may be called from several threads."""
+    """All stages in this process; they may be called from several threads.
+
+    Small requests that come at the same time are forecast together: models and preprocessors give a window the same bits alone and among
+    others (their contracts say so, and the suites hold them to it).
+    """
 
     def __init__(
         self,
@@ -115,9 +136,12 @@ class Pipeline(Ends):
         metrics: ArmMetrics,
         max_rows: int,
         threads: Executor,
+        batch: BatchOptions,
     ) -> None:
         super().__init__(pair, metrics, max_rows, threads)
         self.pair, self.features, self.strategy = pair, features, strategy
+        self._together = min(batch.size or TOGETHER, INLINE_WINDOWS)
+        self._batches = Batches(self._work_together, self._together, batch.wait_s or 0.0)
 
     async def read_entities(self, lookup: Lookup) -> Context:
         """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up` raises."""
@@ -127,32 +151,56 @@ class Pipeline(Ends):
         self.metrics.observe["retrieve"](perf_counter() - start)
         return context
 
-    def preprocess(self, context: Context) -> Windows:
-        """Windows that are all ``ok`` to features."""
-        start = perf_counter()
-        windows = self.pair.windows(context)
-        self.metrics.observe["preprocess"](perf_counter() - start)
-        return windows
-
-    def predict(self, windows: Windows) -> Float64:
-        """Features to ``[n, H, T, 1 + Q]``."""
-        start = perf_counter()
-        values = self.pair.predict(windows)
-        self.metrics.observe["predict"](perf_counter() - start)
-        return values
-
     async def answer(self, context: Context) -> Forecast:
-        """The last two stages."""
-        return await self.in_thread(lambda: self.forecast(context)) if len(context) > INLINE_WINDOWS else self.forecast(context)
-
-    def forecast(self, context: Context) -> Forecast:
         """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
+        if len(context) > INLINE_WINDOWS:
+            return await self.in_thread(lambda: self.forecast(context))
+        if len(context) >= self._together:
+            return self.forecast(context)
         context = self.terms.admitted(context)
         index = ok_windows(context)
-        values, failed = attempt(
-            context if index is None else context.take(index), self.pair.schema, lambda part: self.predict(self.preprocess(part))
-        )
-        return self.finish(context, index, values, failed)
+        part = context if index is None else context.take(index)
+        return self._observed(context, index, await self._batches.ask(part, len(part)))
+
+    def forecast(self, context: Context) -> Forecast:
+        """:meth:`answer`, at once and alone."""
+        context = self.terms.admitted(context)
+        index = ok_windows(context)
+        return self._observed(context, index, self._work(context if index is None else context.take(index)))
+
+    def _observed(self, context: Context, index: Index | None, worked: Worked) -> Forecast:
+        """A request counts the seconds of the stages that it waited for, whoever shared them."""
+        ago = perf_counter() - worked.ended + sum(worked.seconds.values())
+        for stage, seconds in worked.seconds.items():
+            ago -= seconds
+            self.metrics.observe[stage](seconds, ago)
+        return self.finish(context, index, worked.values, worked.failed)
+
+    def _work(self, context: Context) -> Worked:
+        """``context``: windows that are all ``ok``."""
+        seconds: dict[str, float] = {}
+        values, failed = attempt(context, self.pair.schema, lambda part: self._timed(part, seconds))
+        return Worked(values, failed, seconds, perf_counter())
+
+    def _timed(self, context: Context, seconds: dict[str, float]) -> Float64:
+        """Preprocess and predict."""
+        self.metrics.observe_batch(len(context))
+        start = perf_counter()
+        windows = self.pair.windows(context)
+        between = perf_counter()
+        values = self.pair.predict(windows)
+        seconds["preprocess"] = seconds.get("preprocess", 0.0) + between - start
+        seconds["predict"] = seconds.get("predict", 0.0) + perf_counter() - between
+        return values
+
+    async def _work_together(self, contexts: Sequence[Context]) -> list[Worked]:
+        """Raises what the pair raises when there are several; then each is worked on alone, where windows fail one by one."""
+        if len(contexts) == 1:
+            return [self._work(contexts[0])]
+        seconds: dict[str, float] = {}
+        values = self._timed(joined(contexts), seconds)
+        ended, ends = perf_counter(), accumulate(len(context) for context in contexts)
+        return [Worked(values[end - len(context) : end], {}, seconds, ended) for context, end in zip(contexts, ends, strict=True)]
 
 
 async def look_up(strategy: RetrievalStrategy | None, features: FeatureSet, schema: Schema, lookup: Lookup) -> Context:
@@ -173,6 +221,16 @@ def ok_windows(context: Context) -> Index | None:
     if context.status.count(OK) == len(context):
         return None
     return np.array([i for i, word in enumerate(context.status) if word == OK], dtype=np.int64)
+
+
+def joined(contexts: Sequence[Context]) -> Context:
+    """The windows of several requests, in order: what the last two stages need of them."""
+
+    def of(name: str) -> Any:
+        return np.concatenate([getattr(context, name) for context in contexts])
+
+    size = sum(len(context) for context in contexts)
+    return Context(of("origins"), of("past"), of("known"), of("static"), [OK] * size, [None] * size)
 
 
 def shape_of(schema: Schema) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framework.interfaces.values import PairVersion
 from framework.serving.access import Access
@@ -56,12 +56,18 @@ class Service:
         render = Renderer(version, alias_of(reference), schema.entity_keys)
         render(loaded.pair.forecast(loaded.golden.context))
         features, metrics = self.deployment.features, self.metrics.of_arm(reference, version)
-        pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads)
+        pipeline = Pipeline(
+            loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads, self.options.batch
+        )
         return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
 
     async def figures(self) -> bytes:
         """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides it."""
         return self.metrics.render()
+
+    async def reload(self) -> dict[str, Any]:
+        """Look at the registry now: ``{"aliases": […]}``, as :meth:`Follower.look` says. With several processes all of them look."""
+        return {"aliases": await asyncio.to_thread(self.follower.look, insist=True)}
 
     def start(self) -> None:
         self.follower.start()

@@ -54,9 +54,9 @@ class Tracing:
 
         return traced
 
-    def stage(self, name: str, seconds: float) -> None:
-        """A stage of the current request that has just ended."""
-        end = time_ns()
+    def stage(self, name: str, seconds: float, ago: float) -> None:
+        """A stage of the current request that ended so many seconds ago."""
+        end = time_ns() - int(1e9 * ago)
         self._tracer.start_span(name, start_time=end - int(1e9 * seconds)).end(end)
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from framework.plugins import load_plugins
 from framework.serving.deployment import Deployment
 from framework.serving.metrics import Metrics
 from framework.serving.openapi import example_payload
+from framework.serving.options import BatchOptions
 from framework.serving.payload import Lookup
 from framework.serving.pipeline import Pipeline
 from framework.testing import fakes
@@ -77,11 +78,11 @@ def make_deployment(directory: Path, *, store: bool = True) -> Deployment:
     return Deployment(FakeParts(directory, store=store), "fake", "production", make_features(), "fake", directory / "state")
 
 
-def make_pipeline(pair: Pair, *, store: bool = True, max_rows: int = 2000) -> Pipeline:
+def make_pipeline(pair: Pair, *, store: bool = True, max_rows: int = 2000, size: int | None = None) -> Pipeline:
     """The pipeline of a pair in this process, with the fake feature store or none."""
     strategy = fakes.FakeRetrieval(Options()) if store else None
     metrics = Metrics().of_arm("production", VERSION)
-    return Pipeline(pair, make_features(), strategy, metrics, max_rows, ThreadPoolExecutor(1))
+    return Pipeline(pair, make_features(), strategy, metrics, max_rows, ThreadPoolExecutor(1), BatchOptions(size=size))
 
 
 async def answer_payload(pipeline: Pipeline, body: bytes) -> Forecast:

@@ -1,7 +1,10 @@
-"""Several processes behind one socket. Each opens the pair and follows its aliases by itself; they count together."""
+"""Several processes behind one socket. Each opens the pair and follows its aliases by itself; they count together, and all do what an
+operator asks one of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,6 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -22,12 +26,16 @@ from framework.serving.asgi import App
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
 from framework.serving.metrics import MULTIPROCESS
+from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
+from framework_fastapi.peers import Peers
 from framework_fastapi.settings import configure
 
 #: Seconds without a sign of life after which a worker is replaced.
 _HANGS = 60
+#: What a look at the registry may find, from the best on.
+_FORTUNES = ("current", "swapped", "unreachable", "refused")
 
 
 def run_workers(deployment: Deployment, options: FastapiOptions, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -37,7 +45,11 @@ def run_workers(deployment: Deployment, options: FastapiOptions, listener: socke
     os.environ[MULTIPROCESS] = str(figures)  # for the workers: it is read when they import framework.serving
     try:
         config = configure(
-            partial(make_app, deployment, options), options, factory=True, workers=options.workers, timeout_worker_healthcheck=_HANGS
+            partial(make_app, deployment, options, figures),
+            options,
+            factory=True,
+            workers=options.workers,
+            timeout_worker_healthcheck=_HANGS,
         )
         workers = _Workers(config, [listener], ready, figures)
         workers.run()
@@ -50,10 +62,35 @@ def run_workers(deployment: Deployment, options: FastapiOptions, listener: socke
         raise FrameworkError("a worker did not start; its log above says why.")
 
 
-def make_app(deployment: Deployment, options: FastapiOptions) -> App:
-    """The application of one worker, in its process."""
+def make_app(deployment: Deployment, options: FastapiOptions, folder: Path) -> App:
+    """The application of one worker, in its process. ``folder``: the workers'."""
     logs.configure(options.log)
-    return create_app(Service(deployment, options))
+    return create_app(WorkerService(deployment, options, folder))
+
+
+class WorkerService(Service):
+    """One of several: a reload is everybody's."""
+
+    def __init__(self, deployment: Deployment, options: FastapiOptions, folder: Path) -> None:
+        super().__init__(deployment, options)
+        self._peers = Peers(folder, partial(self.follower.look, insist=True))
+
+    async def reload(self) -> dict[str, Any]:
+        """The least fortunate answer for each alias, and the ``workers``' own. Raises :class:`Refusal` when one does not answer."""
+        found = await asyncio.to_thread(self._peers.ask, _HANGS)
+        late = [pid for pid, answer in found.items() if answer is None]
+        if late:
+            raise Refusal(503, f"{len(late)} of {len(found)} workers have not looked within {_HANGS} s (process {late[0]})", retry_after=1)
+        aliases = [max(entries, key=lambda entry: _FORTUNES.index(entry["status"])) for entries in zip(*found.values(), strict=True)]
+        return {"aliases": aliases, "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())]}
+
+    def start(self) -> None:
+        super().start()
+        self._peers.start()
+
+    async def close(self) -> None:
+        self._peers.stop()
+        await super().close()
 
 
 class _Workers(Multiprocess):

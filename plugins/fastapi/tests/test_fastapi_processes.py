@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,31 @@ def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: 
         assert process.wait(30) == 0
         assert slow[0].status_code == 200
     assert not workers[1].is_running()
+
+
+def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    make_deployment(tmp_path)
+    registry.add(4)
+    registry.add(5)
+    registry.change_byte(5)
+    with server_process("fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 3600}}, tmp_path) as (_, url):
+
+        def reload() -> dict[str, Any]:
+            return httpx.post(f"{url}/admin/reload", timeout=60).json()
+
+        for number, status, serves in ((3, "current", 3), (4, "swapped", 4), (5, "refused", 4)):
+            registry.point("production", number)
+            found = reload()
+            assert len(found["workers"]) == 2
+            for one in (found, *found["workers"]):
+                (alias,) = one["aliases"]
+                assert (alias["alias"], alias["status"], alias["version"]) == ("production", status, serves)
+            assert {ask(url).json()["pair"]["version"] for _ in range(20)} == {serves}
+        registry.point("production", 4)
+        pid = found["workers"][0]["pid"]
+        psutil.Process(pid).kill()
+        wait_for(lambda: len({one["pid"] for one in reload()["workers"]} - {pid}) == 2)
 
 
 def test_a_pair_that_is_refused_starts_no_worker(tmp_path: Path) -> None:
@@ -161,6 +187,7 @@ def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path)
     assert attributes["http.response.status_code"].int_value == 200
     stages = [span for span in ours if span.parent_span_id == request.span_id]
     assert [span.name for span in stages] == ["validate", "preprocess", "predict"]
+    assert all(a.end_time_unix_nano <= b.start_time_unix_nano + 1000 for a, b in pairwise(stages))
     assert all(request.start_time_unix_nano <= s.start_time_unix_nano <= s.end_time_unix_nano <= request.end_time_unix_nano for s in stages)
     others = [span for span in _Collector.spans if span.trace_id != trace]  # worked on in threads
     (root,) = [span for span in others if span.name == "POST /predict"]

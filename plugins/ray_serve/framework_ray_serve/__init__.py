@@ -59,13 +59,6 @@ class ServiceOptions(Options):
         return self
 
 
-class BatchOptions(Options):
-    """Requests that ModelService answers together: ``size`` at most (1: none), after ``wait_s`` at the latest; null: as the preset says."""
-
-    size: PositiveInt | None = None
-    wait_s: NonNegativeFloat | None = None
-
-
 class RayServeOptions(ServingOptions):
     """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu``; each service's own options win.
 
@@ -86,7 +79,6 @@ class RayServeOptions(ServingOptions):
     feast: ServiceOptions = ServiceOptions()
     preprocessing: ServiceOptions = ServiceOptions()
     model: ServiceOptions = ServiceOptions()
-    batch: BatchOptions = BatchOptions()
     chunk: PositiveInt = 2048
     address: str | None = _shared("address")
     num_cpus: PositiveInt | None = _shared("num_cpus")

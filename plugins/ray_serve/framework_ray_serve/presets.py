@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework_ray_serve import BatchOptions, RayServeOptions, ServiceOptions
+from framework_ray_serve import RayServeOptions, ServiceOptions
 
 #: The services as they are called in Ray Serve, by the key of their options.
 NAMES = {"forecast_api": "ForecastAPI", "feast": "FeastService", "preprocessing": "PreprocessingService", "model": "ModelService"}
@@ -73,7 +73,7 @@ def service(options: RayServeOptions, key: str) -> ServiceOptions:
 
 def batch(options: RayServeOptions) -> tuple[int, float]:
     """Size and seconds."""
-    given: BatchOptions = options.batch
+    given = options.batch
     size, wait = _BATCHES[options.preset]
     return given.size or size, wait if given.wait_s is None else given.wait_s
 

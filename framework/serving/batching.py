@@ -1,0 +1,78 @@
+"""Requests that come at the same time, worked on in one call: what a call costs whatever its size is paid once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[T, R]):
+    item: T
+    size: int
+    answer: asyncio.Future[R]
+
+
+class Batches(Generic[T, R]):
+    """``work`` gives one result for each of its items, in order. When it raises, every item is worked on by itself, and what that
+    raises is raised to who asked for that item, and to nobody else.
+
+    Items of ``size`` in all make a call; the first of them has waited ``wait_s`` at most. 0: until the event loop has seen to what is there
+    already; on a loop that computes, that is what came meanwhile. An item whose asker has gone is left out.
+    """
+
+    def __init__(self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], size: int, wait_s: float = 0.0) -> None:
+        self._work, self._size, self._wait = work, size, wait_s
+        self._waiting: list[_Waiting[T, R]] = []
+        self._together = 0
+        self._timer: asyncio.Handle | None = None
+        self._calls: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
+
+    async def ask(self, item: T, size: int = 1) -> R:
+        """The result of an item. Raises what ``work`` raises for it."""
+        loop = asyncio.get_running_loop()
+        if self._waiting and self._together + size > self._size:
+            self._start()
+        waiting = _Waiting[T, R](item, size, loop.create_future())
+        self._waiting.append(waiting)
+        self._together += size
+        if self._together >= self._size:
+            self._start()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._wait, self._start) if self._wait else loop.call_soon(self._start)
+        return await waiting.answer
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting, self._waiting, self._together, self._timer = self._waiting, [], 0, None
+        # in no request's context: a line of the log is about none of them
+        call = asyncio.get_running_loop().create_task(self._call(waiting), context=contextvars.Context())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _call(self, waiting: list[_Waiting[T, R]]) -> None:
+        waiting = [one for one in waiting if not one.answer.done()]
+        if not waiting:
+            return
+        try:
+            results = await self._work([one.item for one in waiting])
+        except Exception as error:  # noqa: BLE001  raised again to those it belongs to
+            await self._apart(waiting, error)
+            return
+        for one, result in zip(waiting, results, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(result)
+
+    async def _apart(self, waiting: list[_Waiting[T, R]], error: Exception) -> None:
+        if len(waiting) > 1:
+            for one in waiting:
+                await self._call([one])
+        elif not waiting[0].answer.done():
+            waiting[0].answer.set_exception(error)
