@@ -2,24 +2,31 @@
 
     python benchmarks/many_series.py --series 100 1000 10000
 
-Each series has 1,000 days. Both sides begin with the same long table and learn from the values 1, 7, 14 and 28 days before a step and the
-means of 7 and 28 days, with the same booster, anew in each of three folds. mlforecast leaves out the first 28 rows of a series, whose lags
-are null; a sliding window of the framework's does the same. With ``--horizon 1`` their rows of training are the same, and so are their
-errors; for longer horizons the framework learns each step directly from every ``--stride``-th origin, mlforecast forecasts recursively.
-Each measurement is a process of its own, the sides take turns; seconds are without imports and without making the table, the peak memory is
-the process's. Prints one line per size and, last, a JSON summary.
+Both sides begin with the same long table of 1,000 days a series and do the same work: the column ``rows`` counts what reaches
+``xgboost.train``, and the script ends with an error where the sides differ. Features: the values 1, 7, 14 and 28 days before a step and
+the means of 7 and 28 days. Rows: of each series the last so many days of each fold, less the first 28, whose lags are null. The booster
+is fitted anew in each of three folds, with the same trees, depth, bins and threads. With ``--horizon 1`` one step is learned and
+forecast, so that direct and recursive are the same, and so are the errors. With a longer horizon both sides are direct: the framework
+learns all steps with one booster (and the step as one more column), mlforecast one booster for each step (``max_horizon``), on as many
+rows together. The framework also fits and judges its baseline, which is in its time.
+
+Each measurement is a process of its own, the sides take turns; seconds are without imports and without making the table, the peak memory
+is the process's. OpenMP's waiting threads sleep on both sides, as the framework has it. ``--only framework`` measures one side, for sizes
+where both would take too long. Prints one line per size and, last, a JSON summary.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +34,7 @@ import pandas as pd
 
 DAYS, FOLDS, SEASON, WARM_UP = 1_000, 3, 7, 28
 SIDES = ("framework", "mlforecast")
+OPTIONS = ("trees", "threads", "horizon")
 BOOSTER = {"max_depth": 6, "learning_rate": 0.08, "max_bin": 256, "tree_method": "hist"}
 
 
@@ -42,7 +50,23 @@ def table(series: int) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": names, "ds": times, "y": values.ravel()})
 
 
-def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[float, float]:
+def days_of_a_fold(horizon: int) -> int:
+    """What the first fold has is what each fold gets."""
+    return DAYS - FOLDS * horizon
+
+
+def counted(train: Callable[..., Any], rows: list[int]) -> Callable[..., Any]:
+    """``xgboost.train``, writing down how many rows it was given, once for each tree."""
+
+    def wrapper(params: dict[str, Any], data: Any, rounds: int, *args: Any, **kwargs: Any) -> Any:
+        rows.append(data.num_row() * rounds)
+        return train(params, data, rounds, *args, **kwargs)
+
+    return wrapper
+
+
+def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> tuple[float, float]:
+    import xgboost
     from hydra import compose, initialize_config_module
 
     from framework import compose as offers
@@ -56,6 +80,7 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[f
     from framework.panel import panel_from_rows
     from framework.plugins import load_plugins
 
+    xgboost.train = counted(xgboost.train, work)
     plugins = load_plugins()
     offers.register(plugins)
     overrides = [
@@ -68,7 +93,6 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[f
         *(f"model.{key}={value}" for key, value in BOOSTER.items()),
         f"model.n_estimators={arguments.trees}",
         f"model.n_jobs={arguments.threads}",
-        f"model.origin_stride={arguments.stride if arguments.horizon > 1 else 1}",
         "preprocessor.static=[]",
         "panel.targets=[y]",
         "panel.frequency=D",
@@ -76,7 +100,7 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[f
         f"panel.season_length={SEASON}",
         f"backtest.folds={FOLDS}",
         "backtest.window=sliding",
-        f"backtest.window_length={DAYS - WARM_UP - FOLDS * arguments.horizon}",
+        f"backtest.window_length={days_of_a_fold(arguments.horizon) - WARM_UP + 1}",
         "++features={primary: y, views: {y: {entity: [unique_id], columns: [y], ttl: 1d, engineer: ["
         "{op: lag, columns: [y], steps: [6, 13, 27]}, {op: rolling, columns: [y], windows: [7, 28], statistics: [mean]}]}}}",
     ]
@@ -97,12 +121,14 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[f
     return time.perf_counter() - started, mae
 
 
-def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[float, float]:
+def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> tuple[float, float]:
+    import xgboost
+    import xgboost.sklearn
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean
-    from xgboost import XGBRegressor
 
-    model = XGBRegressor(n_estimators=arguments.trees, n_jobs=arguments.threads, **BOOSTER)
+    xgboost.sklearn.train = counted(xgboost.sklearn.train, work)
+    model = xgboost.XGBRegressor(n_estimators=arguments.trees, n_jobs=arguments.threads, **BOOSTER)
     started = time.perf_counter()
     forecaster = MLForecast(
         models={"booster": model},
@@ -111,17 +137,27 @@ def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace) -> tuple[
         lag_transforms={1: [RollingMean(7), RollingMean(28)]},
         num_threads=arguments.threads,
     )
-    found = forecaster.cross_validation(rows, n_windows=FOLDS, h=arguments.horizon, step_size=arguments.horizon, refit=True)
+    horizon = arguments.horizon
+    found = forecaster.cross_validation(
+        rows,
+        n_windows=FOLDS,
+        h=horizon,
+        step_size=horizon,
+        refit=True,
+        input_size=days_of_a_fold(horizon),
+        max_horizon=horizon if horizon > 1 else None,
+    )
     mae = float((found["y"] - found["booster"]).abs().mean())
     return time.perf_counter() - started, mae
 
 
 def measure(side: str, series: int, arguments: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--side", side, "--series", str(series)]
-    for name in ("trees", "threads", "horizon", "stride"):
+    for name in OPTIONS:
         command += [f"--{name}", str(getattr(arguments, name))]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        done = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -132,31 +168,43 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--horizon", type=int, default=1)
-    parser.add_argument("--stride", type=int, default=6, help="shares no factor with the season")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=SIDES)
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side; the median counts")
+    parser.add_argument("--only", choices=SIDES, help="measure this side alone")
+    parser.add_argument("--side", choices=SIDES, help="one measurement, in this process")
     arguments = parser.parse_args()
     if arguments.side:
-        rows = table(arguments.series[0])
-        seconds, mae = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](rows, arguments)
+        rows, work = table(arguments.series[0]), list[int]()
+        seconds, mae = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](rows, arguments, work)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "MB": peak, "MAE": mae}))
+        print(json.dumps({"seconds": seconds, "MB": peak, "MAE": mae, "rows": sum(work)}))
         return
-    summary = {}
-    print(f"{'series':>7} " + " ".join(f"{side + ' s':>13} {'MB':>6} {'MAE':>7}" for side in SIDES) + f" {'time':>6} {'memory':>7}")
+    sides = SIDES if arguments.only is None else (arguments.only,)
+    summary: dict[int, dict[str, Any]] = {}
+    print(
+        f"{'series':>7} "
+        + " ".join(f"{side + ' s':>13} {'MB':>6} {'MAE':>7} {'rows':>11}" for side in sides)
+        + f" {'time':>6} {'memory':>7}"
+    )
     for series in arguments.series:
-        taken: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        taken: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
         for _ in range(arguments.rounds):
-            for side in SIDES:
+            for side in sides:
                 taken[side].append(measure(side, series, arguments))
-        middle = {side: {k: statistics.median(one[k] for one in taken[side]) for k in ("seconds", "MB", "MAE")} for side in SIDES}
-        ours, theirs = (middle[side] for side in SIDES)
-        ratios = {k: round(ours[k] / theirs[k], 3) for k in ("seconds", "MB")}
-        summary[series] = ratios
-        cells = " ".join(f"{m['seconds']:>13.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f}" for m in (ours, theirs))
-        print(f"{series:>7} {cells} {ratios['seconds']:>6.2f} {ratios['MB']:>7.2f}", flush=True)
-    given = {name: getattr(arguments, name) for name in ("trees", "threads", "horizon")}
-    print(json.dumps({"benchmark": "many_series", "days": DAYS, "folds": FOLDS, **given, "ratios_to_mlforecast": summary}))
+        middle = {side: {k: statistics.median(one[k] for one in taken[side]) for k in taken[side][0]} for side in sides}
+        work = {m["rows"] for m in middle.values()}
+        if len(work) > 1:
+            raise SystemExit(f"many_series: not the same work: {middle}")
+        first, last = middle[sides[0]], middle[sides[-1]]
+        both = len(sides) > 1
+        summary[series] = {k: round(first[k] / last[k] if both else first[k], 3) for k in ("seconds", "MB")}
+        cells = " ".join(
+            f"{m['seconds']:>13.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f} {m['rows'] // arguments.trees:>11,.0f}" for m in middle.values()
+        )
+        ratios = f" {summary[series]['seconds']:>6.2f} {summary[series]['MB']:>7.2f}" if both else ""
+        print(f"{series:>7} {cells}{ratios}", flush=True)
+    given = {name: getattr(arguments, name) for name in OPTIONS}
+    name = "ratios_to_mlforecast" if len(sides) > 1 else sides[0]
+    print(json.dumps({"benchmark": "many_series", "days": DAYS, "folds": FOLDS, **given, name: summary}))
 
 
 if __name__ == "__main__":

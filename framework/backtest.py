@@ -200,7 +200,7 @@ def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
 def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     """Fit model and baseline on the rows of one fold."""
     panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
-    train = panel.until(fold.cutoff).since(fold.first)
+    train = panel.between(fold.first, fold.cutoff)
     preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
     fit_model(arrays, schema, model, setting.validation_steps, seed)
@@ -239,12 +239,6 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
 
 def _actuals(panel: Panel, schema: Schema, entities: Objects, origin: np.datetime64) -> Float64:
     """``[n, H, T]``: what came after the origin, NaN where the panel does not say."""
-    rows = {tuple(entity): i for i, entity in enumerate(panel.entities)}
-    out = np.full((len(entities), schema.horizon, len(schema.targets)), np.nan)
-    for j, entity in enumerate(entities):
-        series = rows[tuple(entity)]
-        start, stop = panel.offsets[series], panel.offsets[series + 1]
-        row = start + int(np.searchsorted(panel.times[start:stop], origin, side="right"))
-        values = panel.past[row : min(row + schema.horizon, stop), : len(schema.targets)]
-        out[j, : len(values)] = values
-    return out
+    steps = panel.frequency.after(np.array([origin]), schema.horizon)
+    rows = panel.rows_at(panel.series_of(entities)[:, None], steps)
+    return np.where((rows >= 0)[..., None], panel.past[:, : len(schema.targets)].take(rows, axis=0, mode="clip"), np.nan)

@@ -53,9 +53,9 @@ class Panel:
         """The rows up to and including ``last``. Series that begin later are gone."""
         return self._select(self.times <= last)
 
-    def since(self, first: np.datetime64) -> Panel:
-        """The rows from ``first`` on."""
-        return self._select(self.times >= first)
+    def between(self, first: np.datetime64, last: np.datetime64) -> Panel:
+        """The rows from ``first`` to ``last``, both included. Series that have none are gone."""
+        return self._select((self.times >= first) & (self.times <= last))
 
     def known_at(self, origin: np.datetime64) -> Panel:
         """This panel as it was known at ``origin``; itself when it holds no vintages."""
@@ -65,16 +65,16 @@ class Panel:
         if not self.vintages and keep.all():
             return self
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
-        alive = counts > 0
+        alive, rows = counts > 0, np.flatnonzero(keep)
         return Panel(
             self.entity_keys,
             self.frequency,
             np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
             self.entities[alive],
-            self.times[keep],
-            self.past[keep],
-            self.known[keep],
-            self.static[keep],
+            self.times.take(rows),
+            self.past.take(rows, axis=0),
+            self.known.take(rows, axis=0),
+            self.static.take(rows, axis=0),
             self.past_names,
             self.known_names,
             self.static_names,
@@ -105,33 +105,49 @@ class Panel:
 
     def context(self, schema: Schema, entities: Sequence[Sequence[str]] | Objects, at: np.datetime64 | None) -> Context:
         """One window per entity that ends at ``at`` (None: at each series' own last step)."""
-        index = {tuple(entity): i for i, entity in enumerate(self.entities)}
         n, length, horizon = len(entities), schema.context_length, schema.horizon
         origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
         past = np.full((n, length, len(schema.past)), np.nan)
         known = np.full((n, horizon, len(schema.known)), np.nan)
         static = np.full((n, len(schema.static)), None, dtype=object)
         status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
+        series = self.series_of(entities)
+        start, stop = self.offsets[series], self.offsets[series + 1]  # of no use where there is no series
+        row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
+        there = np.flatnonzero(row >= 0)
+        origins[there] = self.times[row[there]]
+        ready = there[row[there] - start[there] + 1 >= length]
+        origin, end = row[ready, None], stop[ready, None]
+        past[ready] = self.past.take(origin + np.arange(1 - length, 1), axis=0)
+        ahead = origin + np.arange(1, horizon + 1)
+        known[ready] = np.where((ahead < end)[..., None], self.known.take(np.minimum(ahead, end - 1), axis=0), np.nan)
         for j, entity in enumerate(entities):
             static[j, : len(entity)] = list(entity)
-            series = index.get(tuple(entity))
-            if series is None:
-                status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entity, strict=True))}"
-                continue
-            start, stop = int(self.offsets[series]), int(self.offsets[series + 1])
-            row = stop - 1 if at is None else start + int(np.searchsorted(self.times[start:stop], at, side="right")) - 1
-            if row < start or (at is not None and self.times[row] != at):
-                status[j], detail[j] = MISSING_FEATURE, f"no row at {at}; the series has {self.times[start]} to {self.times[stop - 1]}"
-                continue
-            origins[j] = self.times[row]
-            if row - start + 1 < length:
-                status[j], detail[j] = SHORT_HISTORY, f"{row - start + 1} steps of history, {length} needed"
-                continue
-            past[j] = self.past[row - length + 1 : row + 1]
-            ahead = self.known[row + 1 : min(row + 1 + horizon, stop)]
-            known[j, : len(ahead)] = ahead
-            static[j] = self.static[row]
+        static[ready] = self.static[row[ready]]
+        for j in np.setdiff1d(np.arange(n), ready).tolist():
+            if series[j] < 0:
+                status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entities[j], strict=True))}"
+            elif row[j] < 0:
+                first, last = self.times[start[j]], self.times[stop[j] - 1]
+                status[j], detail[j] = MISSING_FEATURE, f"no row at {at}; the series has {first} to {last}"
+            else:
+                status[j], detail[j] = SHORT_HISTORY, f"{row[j] - start[j] + 1} steps of history, {length} needed"
         return Context(origins, past, known, static, status, detail)
+
+    def series_of(self, entities: Sequence[Sequence[str]] | Objects) -> Rows:
+        """``[n]``: the number of each entity's series, -1 where there is none."""
+        numbers = {tuple(entity): i for i, entity in enumerate(self.entities)}
+        return np.array([numbers.get(tuple(entity), -1) for entity in entities], dtype=np.int64)
+
+    def rows_at(self, series: Rows, times: Times | np.datetime64) -> Rows:
+        """The row of each of ``series`` at ``times`` (broadcast), -1 where there is none. Series -1 has none."""
+        if not len(self):
+            return np.full(np.broadcast_shapes(series.shape, np.shape(times)), -1, dtype=np.int64)
+        start = np.where(series >= 0, self.offsets[series], 0)
+        stop = np.where(series >= 0, self.offsets[series + 1], 0)
+        row = start + self.frequency.steps_between(self.times[start], np.asarray(times))
+        inside = (row >= start) & (row < stop)
+        return np.where(inside & (self.times[np.where(inside, row, 0)] == times), row, -1)
 
 
 def panel_from_rows(

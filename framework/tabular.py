@@ -97,8 +97,8 @@ class Tabular:
         """The rows whose label of ``target`` is known, and the labels as they are learned."""
         assert windows.target is not None  # training windows have them
         labels = self.targets[target].forward(windows.target[:, :, target], windows).ravel()
-        known = ~np.isnan(labels)
-        return self.features(windows)[known], labels[known]
+        rows, known = self.features(windows), ~np.isnan(labels)
+        return (rows, labels) if known.all() else (rows[known], labels[known])
 
     def with_transform(self, target: int, transform: TargetTransform) -> Self:
         return replace(self, targets=(*self.targets[:target], transform, *self.targets[target + 1 :]))
@@ -149,17 +149,19 @@ def strided(windows: WindowSet, stride: int) -> WindowSet:
 
 def has_label(windows: WindowSet, target: int) -> bool:
     """Whether any window knows a value of ``target``."""
-    return any(batch.target is not None and not np.isnan(batch.target[:, :, target]).all() for batch in windows.batches(8192))
+    return bool(len(_labels(windows, target)))
 
 
 def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> float:
     """The lowest label of target number ``target``. Raises :class:`DataError` when ``name`` has none."""
-    lowest = np.inf
-    for batch in windows.batches(8192):
-        assert batch.target is not None  # training windows have them
-        labels = batch.target[:, :, target]
-        if not np.isnan(labels).all():
-            lowest = min(lowest, float(np.nanmin(labels)))
-    if not np.isfinite(lowest):
+    labels = _labels(windows, target)
+    if not len(labels):
         raise DataError(f"{model}: target '{name}' has no value in the training windows; check the source.")
-    return lowest
+    return float(labels.min())
+
+
+def _labels(windows: WindowSet, target: int) -> Float64:
+    """The known values of ``target`` that the windows are to learn, each once."""
+    values = windows.arrays.target[windows.reached(1, windows.horizon), target]
+    known: Float64 = values[~np.isnan(values)]
+    return known

@@ -179,13 +179,24 @@ def test_to_rows_gives_the_rows_back() -> None:
     pd.testing.assert_frame_equal(again[FULL.columns], FULL, check_dtype=False)
 
 
-def test_until_and_since_keep_their_ends_and_drop_empty_series() -> None:
+def test_until_and_between_keep_their_ends_and_drop_empty_series() -> None:
     panel = _panel(FULL)
     before = panel.until(np.datetime64("2024-01-02"))
     assert (before.entities.tolist(), before.offsets.tolist()) == ([["a"]], [0, 2])
-    after = panel.since(np.datetime64("2024-01-05"))
+    after = panel.between(np.datetime64("2024-01-05"), np.datetime64("2024-01-06"))
     assert (after.past[:, 0].tolist(), after.offsets.tolist()) == ([4, 7, 8], [0, 1, 3])
+    inner = panel.between(np.datetime64("2024-01-02"), np.datetime64("2024-01-03"))
+    assert (inner.past[:, 0].tolist(), inner.offsets.tolist()) == ([1, 2, 5], [0, 2, 3])
     assert len(panel.until(np.datetime64("2023-01-01"))) == 0
+
+
+def test_rows_at_times_are_minus_one_where_there_are_none() -> None:
+    panel = _panel(FULL)
+    series = panel.series_of([("b",), ("zzz",), ("a",)])
+    assert series.tolist() == [1, -1, 0]
+    days = np.array(["2024-01-01", "2024-01-05", "2024-01-06", "2024-01-05T12:00"], "M8[us]")
+    assert panel.rows_at(series[:, None], days).tolist() == [[-1, 7, 8, -1], [-1, -1, -1, -1], [0, 4, -1, -1]]
+    assert panel.until(np.datetime64("2023-01-01")).rows_at(np.array([-1]), days).tolist() == [-1, -1, -1, -1]
 
 
 def test_entities_at_a_time() -> None:

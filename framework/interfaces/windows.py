@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from framework.interfaces.values import Float32, Float64, Objects, Times, Windows
+from framework.interfaces.values import Flags, Float32, Float64, Objects, Times, Windows
 
 Rows = npt.NDArray[np.int64]
 
@@ -73,11 +73,26 @@ class WindowSet:
         a = self.arrays
         back = origins[:, None] + np.arange(1 - self.context_length, 1)[None, :]
         ahead = origins[:, None] + np.arange(1, self.horizon + 1)[None, :]
-        beyond = ahead >= a.series_ends()[origins][:, None]
-        ahead = np.where(beyond, 0, ahead)
-        target, future = a.target[ahead], a.future[ahead]
-        target[beyond], future[beyond] = np.nan, np.nan
-        return Windows(a.target[back], a.past[back], future, a.static[origins], target)
+        beyond = ahead >= self._ends(origins)[:, None]
+        some_beyond = bool(beyond.any())
+        if some_beyond:
+            ahead[beyond] = 0
+        target, future = a.target.take(ahead, axis=0), a.future.take(ahead, axis=0)
+        if some_beyond:
+            target[beyond], future[beyond] = np.nan, np.nan
+        return Windows(a.target.take(back, axis=0), a.past.take(back, axis=0), future, a.static.take(origins, axis=0), target)
+
+    def _ends(self, origins: Rows) -> Rows:
+        """One past the last row of each origin's series; a piece costs what it holds, not what the whole panel does."""
+        offsets = self.arrays.offsets
+        return offsets[np.searchsorted(offsets, origins, side="right")]
+
+    def reached(self, first: int, last: int) -> Flags:
+        """``[rows]``: which rows lie from ``first`` to ``last`` steps after an origin, inside its series."""
+        edges = np.zeros(len(self.arrays.times) + 1, dtype=np.int64)
+        np.add.at(edges, self.origins + first, 1)
+        np.add.at(edges, np.minimum(self.origins + last + 1, self._ends(self.origins)), -1)
+        return np.cumsum(edges[:-1]) > 0
 
     def batches(self, size: int) -> Iterator[Windows]:
         """The windows in order, at most ``size`` at a time."""

@@ -93,10 +93,7 @@ class SeasonalNaive(Model):
 
 def _seen(windows: WindowSet) -> Float64:
     """The target rows that the windows cover: from the first step of any context to the last step of any horizon."""
-    arrays, covered = windows.arrays, np.zeros(len(windows.arrays.times) + 1, dtype=np.int64)
-    np.add.at(covered, windows.origins + 1 - windows.context_length, 1)
-    np.add.at(covered, np.minimum(windows.origins + windows.horizon + 1, arrays.series_ends()[windows.origins]), -1)
-    return arrays.target[np.cumsum(covered[:-1]) > 0]
+    return windows.arrays.target[windows.reached(1 - windows.context_length, windows.horizon)]
 
 
 def _error_quantiles(errors: Float64, schema: Schema) -> Float64:

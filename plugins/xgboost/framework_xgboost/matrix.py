@@ -7,8 +7,12 @@ from typing import Any
 
 import xgboost
 
+from framework.interfaces.values import Float32, Float64
 from framework.interfaces.windows import WindowSet
 from framework.tabular import Tabular, pieces_of
+
+#: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for each of XGBoost's passes.
+KEPT = 32 * 2**20
 
 
 class _Pieces(xgboost.DataIter):
@@ -17,7 +21,8 @@ class _Pieces(xgboost.DataIter):
     def __init__(self, table: Tabular, windows: WindowSet, target: int) -> None:
         self._table, self._windows, self._target = table, windows, target
         self._size = pieces_of(windows)
-        self._start = 0
+        self._start, self._room = 0, KEPT
+        self._kept: dict[int, tuple[Float32, Float64]] = {}
         super().__init__()
 
     def reset(self) -> None:
@@ -25,13 +30,21 @@ class _Pieces(xgboost.DataIter):
 
     def next(self, input_data: Callable[..., Any]) -> bool:
         while self._start < len(self._windows):
-            piece = self._windows.gather(self._start, self._start + self._size)
+            rows, labels = self._piece(self._start)
             self._start += self._size
-            rows, labels = self._table.known_rows(piece, self._target)
             if len(labels):
                 input_data(data=rows, label=labels)
                 return True
         return False
+
+    def _piece(self, start: int) -> tuple[Float32, Float64]:
+        if start in self._kept:
+            return self._kept[start]
+        made = self._table.known_rows(self._windows.gather(start, start + self._size), self._target)
+        if made[0].nbytes <= self._room:
+            self._kept[start] = made
+            self._room -= made[0].nbytes
+        return made
 
 
 def train_matrix(
