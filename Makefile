@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts lightgbm ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test check install clean
+.PHONY: demo test fuzz check install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -40,6 +40,10 @@ test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune  # one Ray at a time
 	$(BIN)/python -m pytest plugins/ray_serve
+
+# Ten thousand requests over the whole OpenAPI document; the tests send some hundreds of them.
+fuzz: .venv/dev
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_serving_fuzz.py
 
 check: .venv/dev
 	$(BIN)/ruff check .

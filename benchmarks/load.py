@@ -18,9 +18,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ CLIENTS = 16
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request again as soon as it is answered, until the shared number of requests is used up."""
+    """Sends the next of the shared requests as soon as the one before is answered. ``wanted``: whether an answer is as it should be."""
 
-    def __init__(self, request: bytes, left: Iterator[int], seconds: list[float]) -> None:
-        self._request, self._left, self._seconds = request, left, seconds
+    def __init__(self, requests: Iterator[bytes], seconds: list[float], wanted: Callable[[bytes], bool]) -> None:
+        self._requests, self._seconds, self._wanted = requests, seconds, wanted
         self._buffer = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -40,11 +41,12 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def _next(self) -> None:
-        if next(self._left, None) is None:
+        request = next(self._requests, None)
+        if request is None:
             self._transport.close()
             return
         self._started = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -60,8 +62,8 @@ class Connection(asyncio.Protocol):
             return
         self._seconds.append(time.perf_counter() - self._started)
         self._buffer = b""
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(RuntimeError(f"an answer was not 200: {(head + body)[:500]!r}"))
+        if not self._wanted(head):
+            self.done.set_exception(RuntimeError(f"an answer was not as it should be: {(head + body)[:500]!r}"))
             self._transport.close()
             return
         self._next()
@@ -71,12 +73,26 @@ class Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def load(port: int, path: str, body: bytes, requests: int, clients: int = CLIENTS) -> dict[str, float]:
+def post(path: str, body: bytes) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    left, seconds, loop = iter(range(requests)), list[float](), asyncio.get_running_loop()
-    started = time.perf_counter()
-    made = [loop.create_connection(lambda: Connection(head.encode() + body, left, seconds), "127.0.0.1", port) for _ in range(clients)]
+    return head.encode() + body
+
+
+def _is_ok(head: bytes) -> bool:
+    return head.startswith(b"HTTP/1.1 200")
+
+
+async def send(port: int, requests: Iterator[bytes], clients: int = CLIENTS, wanted: Callable[[bytes], bool] = _is_ok) -> list[float]:
+    """Seconds of each answer. Raises RuntimeError when one is not wanted."""
+    seconds, loop = list[float](), asyncio.get_running_loop()
+    made = [loop.create_connection(lambda: Connection(requests, seconds, wanted), "127.0.0.1", port) for _ in range(clients)]
     await asyncio.gather(*[connection.done for _, connection in await asyncio.gather(*made)])
+    return seconds
+
+
+async def load(port: int, path: str, body: bytes, requests: int, clients: int = CLIENTS) -> dict[str, float]:
+    started = time.perf_counter()
+    seconds = await send(port, repeat(post(path, body), requests), clients)
     if len(seconds) != requests:
         raise RuntimeError(f"{len(seconds)} of {requests} requests were answered")
     rate = requests / (time.perf_counter() - started)

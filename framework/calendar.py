@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from framework.errors import ConfigError, suggest
+from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.values import Float64, Times
 
 Ints = npt.NDArray[np.int64]
@@ -82,10 +82,12 @@ def _holiday_distance(days: Ints, years: Ints, country: str) -> tuple[Ints, Ints
     for year in np.unique(years):
         rows = years == year
         known = _holidays(country, int(year))
-        place = np.searchsorted(known, days[rows], side="left")
-        ahead[rows] = known[place] - days[rows]
-        place = np.searchsorted(known, days[rows], side="right") - 1
-        behind[rows] = days[rows] - known[place]
+        after = np.searchsorted(known, days[rows], side="left")
+        before = np.searchsorted(known, days[rows], side="right") - 1
+        if (after == len(known)).any() or (before < 0).any():  # the package's calendars begin and end somewhere
+            raise DataError(f"calendar: the public holidays of {country} around {year} are not known; leave the holiday fields out.")
+        ahead[rows] = known[after] - days[rows]
+        behind[rows] = days[rows] - known[before]
     return np.minimum(ahead, _FAR), np.minimum(behind, _FAR)
 
 

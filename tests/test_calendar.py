@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.calendar import calendar_columns, check_fields
-from framework.errors import ConfigError
+from framework.errors import ConfigError, DataError
 
 FIELDS = (
     "minute",
@@ -112,3 +112,11 @@ def test_refusals(fields: tuple[str, ...], country: str | None, zone: str, messa
     with pytest.raises(ConfigError) as caught:
         check_fields(fields, country, zone)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("day", ["1700-01-01", "2150-06-01", "2200-12-31"])
+def test_beyond_the_calendars_that_are_known_there_is_no_answer(day: str) -> None:
+    times = np.array([day], dtype="M8[us]")
+    assert calendar_columns(times, ("month",), "US").tolist() == [[int(day[5:7])]]
+    with pytest.raises(DataError, match=f"the public holidays of US around {day[:4]} are not known"):
+        calendar_columns(times, ("is_holiday",), "US")

@@ -1,6 +1,6 @@
 """Whatever the OpenAPI document allows, and much that it does not: every answer is one that the document names, none is a 5xx.
 
-``FUZZ_EXAMPLES=10000`` sends that many requests instead of some hundreds; ``FUZZ_SEED`` draws others.
+``FUZZ_EXAMPLES=10000`` (``make fuzz``) sends that many requests instead of some hundreds; ``FUZZ_SEED`` draws others.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from framework.serving.payload import Decoder
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 
+#: Bytes of an operator's request.
+_LONGEST = 10_000
+
 
 class _Share(Struct, forbid_unknown_fields=True):
     """``share``: per cent; null for the schedule's."""
@@ -41,7 +44,7 @@ def add_admin_routes(app: FastAPI, service: Service) -> None:
         if request.method == "GET":
             return _json(service.canary.shown())
         try:
-            share = decode(await request.body()).share
+            share = decode(await _body(request)).share
             if share is not None and not 0 <= share <= 100:
                 raise Refusal(422, "a share lies between 0 and 100 per cent", "share")
         except Refusal as refusal:
@@ -50,6 +53,15 @@ def add_admin_routes(app: FastAPI, service: Service) -> None:
 
     app.router.routes.append(Route("/admin/reload", reload, methods=["POST"]))
     app.router.routes.append(Route("/admin/canary", canary, methods=["GET", "POST"]))
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _LONGEST:
+            raise Refusal(413, f"more than {_LONGEST} bytes in one request", "body")
+    return body
 
 
 def _json(content: Any) -> Response:

@@ -55,7 +55,7 @@ def create_app(service: Service) -> App:
     add_admin_routes(app, service)
     add_foreign_routes(app, service, lambda: readiness.reason)
     _add_errors(app)
-    app.openapi = lambda: _document(service.arms.table.primary)  # type: ignore[method-assign]
+    app.openapi = lambda: _document(service.arms.table.primary, service.deployment.strategy is not None)  # type: ignore[method-assign]
     routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
     routes |= foreign_routes(service, gate)
     if service.tracing is not None:
@@ -72,8 +72,8 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def _document(arm: Arm) -> dict[str, Any]:
-    return describe(arm.schema, arm.version, arm.golden)
+def _document(arm: Arm, looks_up: bool) -> dict[str, Any]:
+    return describe(arm.schema, arm.version, arm.golden, looks_up=looks_up)
 
 
 def _shown(arm: Arm) -> dict[str, Any]:

@@ -45,8 +45,8 @@ _REFUSALS = {
 }
 
 
-def describe(schema: Schema, version: PairVersion, golden: Golden) -> dict[str, Any]:
-    """OpenAPI 3.1."""
+def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: bool = True) -> dict[str, Any]:
+    """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask it are left out."""
     payload, entity = example_payload(schema, golden), _entity(schema, golden)
     history = "Each row is a window of its own." if schema.context_length == 1 else _history(schema)
     return {
@@ -58,13 +58,7 @@ def describe(schema: Schema, version: PairVersion, golden: Golden) -> dict[str, 
         },
         "paths": {
             "/predict": _post("Forecast from rows in the request", history, "PredictRequest", payload),
-            "/predict/feast": _post("Forecast one entity from the feature store", "", "EntityRequest", {"entity": entity, "at": None}),
-            "/predict/feast/batch": _post(
-                "Forecast many entities from the feature store",
-                "One forecast per entity, in order, each with its own status.",
-                "EntitiesRequest",
-                {"entities": [entity], "at": None},
-            ),
+            **(_lookups(entity) if looks_up else {}),
             infer_path(schema.name): _post(
                 "Open Inference Protocol, version 2",
                 "One tensor a column, [n] or [n, 1]; the columns are those of a row of /predict.",
@@ -93,6 +87,18 @@ def describe(schema: Schema, version: PairVersion, golden: Golden) -> dict[str, 
             "/metrics": _get("Prometheus text"),
         },
         "components": {"schemas": _schemas(schema)},
+    }
+
+
+def _lookups(entity: dict[str, str]) -> dict[str, Any]:
+    return {
+        "/predict/feast": _post("Forecast one entity from the feature store", "", "EntityRequest", {"entity": entity, "at": None}),
+        "/predict/feast/batch": _post(
+            "Forecast many entities from the feature store",
+            "One forecast per entity, in order, each with its own status.",
+            "EntitiesRequest",
+            {"entities": [entity], "at": None},
+        ),
     }
 
 

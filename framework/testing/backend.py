@@ -182,6 +182,8 @@ class ServingContract:
             answer = httpx.post(f"{url}/predict/feast", json={"entity": ENTITY}, timeout=30)
             assert answer.status_code == 409
             assert "no feature store" in answer.json()["error"]["message"]
+            paths = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]
+            assert [path for path in paths if path.startswith("/predict")] == ["/predict"]
             assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
 
     def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:

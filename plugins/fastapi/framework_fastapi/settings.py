@@ -8,13 +8,14 @@ import uvicorn
 
 from framework.serving.address import BACKLOG
 from framework_fastapi import FastapiOptions
+from framework_fastapi.protocol import BoundedHead
 
 
 def configure(app: Any, options: FastapiOptions, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration for an application, or for a factory of one."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHead,
         loop="uvloop",
         ws="none",
         log_config=None,

@@ -194,6 +194,21 @@ def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path)
     assert {span.parent_span_id for span in others if span is not root} == {root.span_id}
 
 
+def test_a_head_that_does_not_end_is_given_up_and_a_long_body_is_no_head(tmp_path: Path) -> None:
+    with server_process("fastapi", {"port": 0}, tmp_path) as (_, url):
+        address = (httpx.URL(url).host, httpx.URL(url).port)
+        for beginning in (b"GET /", b"GET /pair HTTP/1.1\r\nX: "):
+            with socket.create_connection(address) as raw:
+                raw.settimeout(30)
+                raw.sendall(beginning + b"a" * 50_000)
+                raw.sendall(b"a" * 50_000)
+                assert raw.recv(1000).startswith(b"HTTP/1.1 400")
+        body = json.dumps({"rows": [make_row()]}).encode() + b" " * 1_000_000
+        for _ in range(2):
+            assert httpx.post(f"{url}/predict", content=body, headers={"content-type": "application/json"}, timeout=30).status_code == 200
+            assert httpx.get(f"{url}/pair", headers={"X": "a" * 20_000}, timeout=30).status_code == 200
+
+
 def test_a_port_taken_by_workers_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
