@@ -11,18 +11,20 @@ import numpy as np
 
 from framework.backtest import BacktestResult
 from framework.errors import DataError
-from framework.interfaces.values import Float64
+from framework.interfaces.values import Float64, Times
 
-#: With fewer series than this the normal approximation of the test says nothing.
-FEWEST = 10
+#: With fewer series than this the normal approximation of the test says nothing; with fewer origins no variance is known.
+FEWEST, FEWEST_ORIGINS = 10, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """One model: its mean absolute error, that of each series in units of its own scale averaged over series (``loss``), its mean rank.
 
-    ``p``: the two-sided Wilcoxon signed-rank probability, over series, of a difference from the best model this large when there is none,
-    times the number of comparisons (Bonferroni); None for the best itself and when there are too few series.
+    ``p`` and ``p_time``: the two-sided probabilities of a difference from the best model this large when there is none, times the number of
+    comparisons (Bonferroni); None for the best itself and where there is too little to tell. ``p`` is of the signed-rank test over series
+    (Wilcoxon 1945), ``p_time`` of the test over origins (Diebold & Mariano 1995). Series that rise and fall together make the former too
+    sure, few origins the latter too cautious: a difference that holds in both is one. ``judged``: elements that every model has forecast.
     """
 
     model: str
@@ -31,6 +33,8 @@ class Ranked:
     mean_rank: float
     mae: float
     p: float | None
+    p_time: float | None
+    judged: int
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,13 +64,27 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     means = table.mean(axis=1) if table.size else np.array([error[known].mean() for error in errors.values()])
     order = np.argsort(means, kind="stable")
     best = table[order[0]]
+    over_time = [_by_origin(errors[name] / scale, known, first.origins) for name in names]
     ranked = []
     for place, i in enumerate(order):
-        p = None if place == 0 else wilcoxon(table[i] - best)
-        adjusted = None if p is None else min(1.0, p * (len(names) - 1))
+        found = [None, None] if place == 0 else [wilcoxon(table[i] - best), _p_over_time(over_time[i] - over_time[order[0]], first)]
+        p, p_time = (None if value is None else min(1.0, value * (len(names) - 1)) for value in found)
+        mean_rank = float(ranks[i].mean()) if table.size else float("nan")
         mae = float(errors[names[i]][known].mean())
-        ranked.append(Ranked(names[i], place + 1, float(means[i]), float(ranks[i].mean()) if table.size else float("nan"), mae, adjusted))
+        ranked.append(Ranked(names[i], place + 1, float(means[i]), mean_rank, mae, p, p_time, int(known.sum())))
     return ranked
+
+
+def _by_origin(error: Float64, known: np.ndarray, origins: Times) -> Float64:
+    """Mean error of each origin over its known elements, oldest first."""
+    return _by_series(error, known, np.unique(origins, return_inverse=True)[1].reshape(-1))
+
+
+def _p_over_time(differences: Float64, result: BacktestResult) -> float | None:
+    origins, first = np.unique(result.origins, return_index=True)
+    ends = result.times[first, -1]
+    overlap = max(int(np.sum((origins > origin) & (origins < end))) for origin, end in zip(origins, ends, strict=True))
+    return diebold_mariano(differences[np.isfinite(differences)], overlap)
 
 
 def _by_series(error: Float64, known: np.ndarray, keys: np.ndarray) -> Float64:
@@ -96,3 +114,31 @@ def wilcoxon(differences: Float64) -> float | None:
     variance = n * (n + 1) * (2 * n + 1) / 24 - float((counts**3 - counts).sum()) / 48
     z = (statistic - n * (n + 1) / 4 + 0.5) / math.sqrt(variance)
     return min(1.0, math.erfc(-z / math.sqrt(2)))
+
+
+def diebold_mariano(differences: Float64, overlap: int) -> float | None:
+    """Two-sided p of differences of loss ``[origins]``, oldest first, of which each shares time with the ``overlap`` next ones.
+
+    Diebold & Mariano (1995) with the correction for few observations of Harvey, Leybourne & Newbold (1997) and Student's t. None below
+    :data:`FEWEST_ORIGINS`, for differences that are all equal, and where windows overlap in all of the time there is.
+    """
+    n, horizon = len(differences), overlap + 1
+    if n < FEWEST_ORIGINS or n <= 2 * horizon:
+        return None
+    centred = differences - differences.mean()
+    covariances = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(horizon)]
+    variance = covariances[0] + 2 * sum(covariances[1:])
+    variance = variance if variance > 0 else covariances[0]
+    if variance <= 1e-24 * max(1.0, float(np.abs(differences).max()) ** 2):
+        return None
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    return student(float(differences.mean()) * math.sqrt(correction / (variance / n)), n - 1)
+
+
+def student(t: float, freedom: int) -> float:
+    """Two-sided p of Student's t. Its density in the angle arctan(t / sqrt(freedom)) is a power of the cosine, integrated numerically."""
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    half = math.atan(abs(t) / math.sqrt(freedom)) / 2
+    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    inside = 2 * constant * half * float(weights @ np.cos(half * (nodes + 1)) ** (freedom - 1))
+    return min(1.0, max(0.0, 1 - inside))

@@ -4,6 +4,10 @@ Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; 
 divided by what makes a window hard, and order statistics of the quotients, for each target and step, are multiplied by the difficulty
 of the window that is asked. The difficulty is the width between the model's outermost quantiles when it has some, else the series' own
 seasonal change. Any level that the number of errors supports can be asked; intervals of rising levels contain each other.
+
+Errors of another season are not exchangeable with those to come, so the level itself is adapted (Gibbs & Candes 2021, "Adaptive conformal
+inference under distribution shift"): origin by origin, an interval is made from what was known there, and the share of misses
+in excess of the nominal one raises the level that is used from then on. Long-run coverage tracks the nominal one whatever the errors do.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from framework.adaptation import FOLLOWED, PACE, Scores, adapted_levels, highest_level, ranks
 from framework.errors import DataError
-from framework.interfaces.values import Float64, Objects, Schema
+from framework.interfaces.values import TIME, Float64, Objects, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +41,7 @@ class Calibration:
 
     scores: Float64
     counts: npt.NDArray[np.int64]
+    used: Float64  # [T, levels of framework.adaptation.FOLLOWED], the level that is used for each of them, rising
     floor: Float64  # [T]
     by_quantiles: bool  # the difficulty is the width of the model's quantiles, else that of the series
     series: dict[tuple[str, ...], Float64]  # [T] of each series
@@ -43,7 +49,7 @@ class Calibration:
 
     def highest_level(self) -> float:
         """The highest level, in per cent, that every target and step has errors enough for; 0 when there are none."""
-        return max(0.0, 100 * (1 - 2 / (int(self.counts.min()) + 1)))
+        return highest_level(int(self.counts.min()))
 
     def check(self, levels: Sequence[float]) -> None:
         """Raises :class:`DataError` for a level that is none or has too few errors behind it."""
@@ -59,9 +65,8 @@ class Calibration:
     def interval(self, values: Float64, entities: Objects, level: float) -> Float64:
         """``[n, H, T, 2]``, lower and upper, around forecasts ``values[n, H, T, 1 + Q]`` of the series ``entities[n, E]``."""
         self.check([level])
-        alpha = 1 - level / 100
         difficulty = self._difficulty(values, entities) + self.floor
-        low, high = (self._order(share, upper) for share, upper in ((alpha / 2, False), (1 - alpha / 2, True)))
+        low, high = self._ends(level)
         mean = values[..., 0]
         return np.stack([mean + low.T * difficulty, mean + high.T * difficulty], axis=-1)
 
@@ -71,15 +76,16 @@ class Calibration:
         scales = np.array([self.series.get(tuple(map(str, entity)), self.other) for entity in entities])
         return scales.reshape(len(entities), 1, -1)
 
-    def _order(self, share: float, upper: bool) -> Float64:
-        """``[T, H]``: the order statistic that a new score is below (above) with at least the share, for exchangeable scores."""
-        rank = (self.counts + 1) * share
-        rank = np.ceil(rank - 1e-9) if upper else np.floor(rank + 1e-9)
+    def _ends(self, level: float) -> tuple[Float64, Float64]:
+        """``[T, H]`` each: the scores that a new one is between, at the level that is used for this one."""
+        nominal = np.concatenate([[0.0], FOLLOWED, [100.0]])
+        used = np.array([np.interp(level, nominal, [0.0, *adapted, 100.0]) for adapted in self.used])
         kept = np.isfinite(self.scores).sum(axis=-1)
-        place = (np.clip(rank, 1, self.counts) - 1) * (kept - 1) / np.maximum(self.counts - 1, 1)
-        place = np.ceil(place - 1e-9) if upper else np.floor(place + 1e-9)
-        found: Float64 = np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0]
-        return found
+        thinning = (kept - 1) / np.maximum(self.counts - 1, 1)
+        low, high = ranks(self.counts, used[:, None])
+        places = (np.floor(low * thinning + 1e-9), np.ceil(high * thinning - 1e-9))
+        first, last = (np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0] for place in places)
+        return first, last
 
     def save(self, path: Path) -> None:
         keys = np.array(list(self.series), dtype=np.str_)
@@ -88,6 +94,7 @@ class Calibration:
             path,
             scores=self.scores,
             counts=self.counts,
+            used=self.used,
             floor=self.floor,
             by_quantiles=np.array(self.by_quantiles),
             series=keys,
@@ -99,20 +106,21 @@ class Calibration:
     def load(cls, path: Path) -> Self:
         with np.load(path, allow_pickle=False) as file:
             series = {tuple(str(k) for k in key): width for key, width in zip(file["series"], file["widths"], strict=True)}
-            return cls(file["scores"], file["counts"], file["floor"], bool(file["by_quantiles"]), series, file["other"])
+            return cls(file["scores"], file["counts"], file["used"], file["floor"], bool(file["by_quantiles"]), series, file["other"])
 
 
-def calibrate(backtest: pd.DataFrame, schema: Schema) -> Calibration | None:
+def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Calibration | None:
     """Calibrate on the long table of a backtest (:meth:`framework.backtest.BacktestResult.table`).
 
-    Steps whose actual or forecast is unknown are left out. None when a target and step has no error at all.
+    Steps whose actual or forecast is unknown are left out. ``pace`` 0 leaves the levels as they are. None when a target and step has no
+    error at all.
     """
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
     by_quantiles = len(schema.quantiles) > 1
     table = backtest.assign(difficulty=backtest[outer[1]] - backtest[outer[0]] if by_quantiles else backtest["scale"])
     table = table[np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)]
-    parts, floor, other = [], np.zeros(targets), np.zeros(targets)
+    parts, used, floor, other = [], [], np.zeros(targets), np.zeros(targets)
     series = {tuple(map(str, key)): np.full(targets, np.nan) for key in backtest[list(schema.entity_keys)].drop_duplicates().to_numpy()}
     for t, target in enumerate(schema.targets):
         mine = table[table["target"] == target]
@@ -124,6 +132,7 @@ def calibrate(backtest: pd.DataFrame, schema: Schema) -> Calibration | None:
         for key, width in newest.items():
             series[tuple(map(str, key if isinstance(key, tuple) else (key,)))][t] = width
         score = (mine["actual"] - mine["mean"]) / (mine["difficulty"] + floor[t])
+        used.append(adapted_levels(_scores(mine, score), pace))
         parts.append([np.sort(score[mine["step"] == step].to_numpy(dtype=np.float64)) for step in range(1, horizon + 1)])
     counts = np.array([[len(scores) for scores in row] for row in parts])
     if not counts.all():
@@ -134,4 +143,9 @@ def calibrate(backtest: pd.DataFrame, schema: Schema) -> Calibration | None:
             kept = scores if len(scores) <= KEPT else scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(np.int64)]
             out[t, h, : len(kept)] = kept
     known = {} if by_quantiles else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
-    return Calibration(out, counts, floor, by_quantiles, known, other)
+    return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other)
+
+
+def _scores(rows: pd.DataFrame, score: pd.Series[float]) -> Scores:
+    origin, known = (rows[column].dt.tz_localize(None).to_numpy().astype("M8[us]") for column in ("origin", TIME))
+    return Scores(np.asarray(score, dtype=np.float64), rows["step"].to_numpy(dtype=np.int64), origin, known)

@@ -38,13 +38,13 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
 
 
 def comparison_table(schema: Schema, ranked: Mapping[str, Sequence[Ranked]]) -> str:
-    """Target by target the models, the best first."""
-    table = Table("target", "rank", "model", "scaled error", "mean rank", "MAE", "p (is it the best by chance?)", box=SIMPLE)
+    """Target by target the models, the best first; p: that a model is as good as the best and behind it by chance."""
+    table = Table("target", "rank", "model", "scaled error", "mean rank", "MAE", "p over series", "p over time", box=SIMPLE)
     table.title = f"{schema.name}: models on the same windows"
     for target, lines in ranked.items():
         for line in lines:
-            p = "" if line.p is None else f"{line.p:.3g}"
-            shown = (f"{line.loss:.4f}", f"{line.mean_rank:.2f}", f"{line.mae:.4f}", p)
+            chances = ("" if p is None else f"{p:.3g}" for p in (line.p, line.p_time))
+            shown = (f"{line.loss:.4f}", f"{line.mean_rank:.2f}", f"{line.mae:.4f}", *chances)
             table.add_row(target if line.rank == 1 else "", str(line.rank), line.model, *shown)
     return _text(table)
 

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 from framework.backtest import BacktestResult
-from framework.comparison import average_ranks, compare, wilcoxon
+from framework.comparison import average_ranks, compare, diebold_mariano, student, wilcoxon
 from framework.errors import DataError
 from framework.testing.fakes import make_schema
 
-SERIES, ORIGINS, HORIZON = 25, 4, 3
+SERIES, ORIGINS, HORIZON = 25, 6, 3
 
 
 def result(error: float, noise: float, seed: int) -> BacktestResult:
@@ -43,6 +43,12 @@ def test_the_better_model_is_first_and_the_difference_is_no_chance() -> None:
     assert ranked[1].p > 0.05
     assert ranked[2].p is not None
     assert ranked[2].p < 1e-4
+    assert ranked[0].p_time is None
+    assert ranked[1].p_time is not None
+    assert ranked[1].p_time > 0.05
+    assert ranked[2].p_time is not None
+    assert ranked[2].p_time < 1e-4
+    assert {line.judged for line in ranked} == {SERIES * ORIGINS * HORIZON}
 
 
 def test_only_what_all_have_forecast_is_judged() -> None:
@@ -72,6 +78,34 @@ def test_the_signed_rank_test_is_scipys(seed: int) -> None:
     expected = stats.wilcoxon(d, zero_method="wilcox", correction=True, method="approx")
     assert wilcoxon(d) == pytest.approx(expected.pvalue, rel=1e-9)
     assert np.array_equal(average_ranks(d), stats.rankdata(d))
+
+
+@pytest.mark.parametrize(("t", "freedom"), [(0.0, 5), (0.7, 1), (-2.1, 5), (3.3, 29), (9.0, 7)])
+def test_students_probability_is_scipys(t: float, freedom: int) -> None:
+    assert student(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), abs=1e-9)
+
+
+def test_without_overlap_the_test_over_origins_is_the_t_test() -> None:
+    d = np.random.default_rng(2).normal(0.3, 1, 20)
+    assert diebold_mariano(d, 0) == pytest.approx(stats.ttest_1samp(d, 0).pvalue, rel=1e-9)
+
+
+def test_windows_that_overlap_are_fewer_than_they_look() -> None:
+    """Differences of windows of four steps from every step move as an average of four: the level of the test holds."""
+    generator = np.random.default_rng(4)
+    naive, aware = [], []
+    for _ in range(400):
+        d = np.convolve(generator.normal(size=63), np.ones(4) / 4, "valid")
+        naive.append(diebold_mariano(d, 0))
+        aware.append(diebold_mariano(d, 3))
+    assert np.mean(np.array(naive) < 0.05) > 0.25
+    assert np.mean(np.array(aware) < 0.05) < 0.1
+
+
+def test_too_few_origins_or_equal_ones_give_no_p_over_time() -> None:
+    assert diebold_mariano(np.arange(4.0), 0) is None
+    assert diebold_mariano(np.arange(12.0), 5) is None
+    assert diebold_mariano(np.full(12, 0.5), 0) is None
 
 
 def test_few_series_give_no_p() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from framework.adaptation import FOLLOWED
 from framework.conformal import INTERVALS, KEPT, Calibration, calibrate
 from framework.errors import DataError
 from framework.interfaces.values import Float64, Schema
@@ -38,12 +39,14 @@ def world(
     local = generator.uniform(0.5, 2, (n, 3)) if quantiles else np.ones((n, 3))  # a difficulty that only quantiles see
     spread = NOISE[which][:, None] * np.sqrt([1, 2, 3])[None, :] * local
     mean = generator.normal(100, 10, (n, 3))
+    origin = np.datetime64("2024-01-01") + 3 * (np.arange(n) // len(KEYS))
     actual = mean + spread * (generator.gamma(2, 1, (n, 3)) - 1)  # biased: the mean of the error is not 0
     columns = [mean] + [mean + wide * spread * (q - 0.5) for q in quantiles]
     values = np.stack(columns, axis=-1)[:, :, None, :]
     rows = {
         "shop": np.repeat(KEYS[which, 0], 3),
-        "origin": np.repeat(np.datetime64("2024-01-01") + np.arange(n) // len(KEYS), 3),
+        "origin": np.repeat(pd.DatetimeIndex(origin).tz_localize("UTC"), 3),
+        "event_timestamp": pd.DatetimeIndex((origin[:, None] + np.arange(1, 4)).ravel()).tz_localize("UTC"),
         "step": np.tile([1, 2, 3], n),
         "target": "y",
         "actual": actual.ravel(),
@@ -132,7 +135,7 @@ def test_unknown_actuals_are_left_out_and_none_at_all_gives_none() -> None:
 def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
     table, values, _, which = world(300, 1)
     assert len(table) // 3 > KEPT  # thinned
-    before = made(table)
+    before = replace(made(table), used=FOLLOWED[None])
     before.save(tmp_path / "intervals.npz")
     after = Calibration.load(tmp_path / "intervals.npz")
     assert before.interval(values, KEYS[which], 95).tobytes() == after.interval(values, KEYS[which], 95).tobytes()
@@ -151,7 +154,9 @@ def test_a_pair_keeps_its_calibration(tmp_path: Path) -> None:
         pair.forecast(context)
     targets, horizon = len(pair.schema.targets), pair.schema.horizon
     scores = np.broadcast_to(np.linspace(-1, 1, 99), (targets, horizon, 99)).copy()
-    calibration = Calibration(scores, np.full((targets, horizon), 99), np.zeros(targets), True, {}, np.ones(targets))
+    calibration = Calibration(
+        scores, np.full((targets, horizon), 99), np.tile(FOLLOWED, (targets, 1)), np.zeros(targets), True, {}, np.ones(targets)
+    )
     made_pair = replace(pair, calibration=calibration)
     evidence = Evidence(golden, pd.DataFrame({"step": [1]}), {})
     write_pair(tmp_path, made_pair, {"preprocessor": "fake", "model": "fake"}, evidence)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
-from framework.backtest import BacktestResult, make_setting
+from framework.backtest import BacktestResult, Fold, make_setting
 from framework.backtest import backtest as run_backtest
 from framework.comparison import compare
 from framework.components import Components
@@ -16,6 +17,7 @@ from framework.config import Config, Selected, default_node, validate
 from framework.evaluate import Evaluation, evaluate
 from framework.plugins import Plugins
 from framework.run import Run
+from framework.series import check_covariates
 from framework.tables import comparison_table
 
 
@@ -33,7 +35,6 @@ def compare_models(run: Run, evaluation: Evaluation) -> dict[str, list[dict[str,
     results.setdefault(config.component("baseline").name, replace(own, forecast=_like(own, own.baseline[..., None])))
     for name in config.backtest.compare:
         if name not in results:
-            run.say(f"compare: model={name}")
             results[name] = _other(with_model(config, name, run.plugins), run, evaluation)
     ranked = {target: compare(results, t) for t, target in enumerate(own.schema.targets)}
     run.say(comparison_table(own.schema, ranked))
@@ -52,7 +53,17 @@ def _other(config: Config, run: Run, evaluation: Evaluation) -> BacktestResult:
     if not model.supports_quantiles:
         changed["quantiles"] = ()
     setting = make_setting(components, evaluation.panel, evaluation.schema.model_copy(update=changed))
-    return run_backtest(setting, config.backtest, run.make("compute"), lambda *_: None)
+    name = config.component("model").name
+    for line in check_covariates(setting.schema, model, name, config.panel.unused):
+        run.say(line)
+
+    def progress(fold: Fold, total: int) -> None:
+        run.say(f"compare: model={name}: fold {fold.number + 1}/{total}")
+
+    started = perf_counter()
+    result = run_backtest(setting, config.backtest, run.make("compute"), progress)
+    run.say(f"compare: model={name}: {perf_counter() - started:.1f} s")
+    return result
 
 
 def with_model(config: Config, name: str, plugins: Plugins) -> Config:
