@@ -13,7 +13,7 @@ in excess of the nominal one raises the level that is used from then on. Long-ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -33,6 +33,8 @@ INTERVALS = "intervals.npz"
 KEPT = 4096
 #: Share of the typical difficulty that is added to each one: an easy window is not divided by nothing.
 FLOOR = 0.1
+#: Errors that each step must have to be calibrated by itself, and errors of the typical size that each is given when steps are pooled.
+ENOUGH, SHRINKAGE = 100, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ class Calibration:
 def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Calibration | None:
     """Calibrate on the long table of a backtest (:meth:`framework.backtest.BacktestResult.table`).
 
-    Steps whose actual or forecast is unknown are left out. ``pace`` 0 leaves the levels as they are. None when a target and step has no
-    error at all.
+    Steps whose actual or forecast is unknown are left out. A target of which some step has few errors is calibrated on those of all steps,
+    each in units of its step's typical error. ``pace`` 0 leaves the levels as they are. None when a target has no error at all.
     """
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
@@ -131,21 +133,37 @@ def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Cal
         newest = mine.sort_values("origin", kind="stable").groupby(list(schema.entity_keys), sort=False)["difficulty"].last()
         for key, width in newest.items():
             series[tuple(map(str, key if isinstance(key, tuple) else (key,)))][t] = width
-        score = (mine["actual"] - mine["mean"]) / (mine["difficulty"] + floor[t])
-        used.append(adapted_levels(_scores(mine, score), pace))
-        parts.append([np.sort(score[mine["step"] == step].to_numpy(dtype=np.float64)) for step in range(1, horizon + 1)])
-    counts = np.array([[len(scores) for scores in row] for row in parts])
-    if not counts.all():
-        return None
+        scores = _scores(mine, floor[t])
+        factors = _pooling(scores, horizon)
+        if factors is not None:
+            pooled = scores.score / factors[scores.step - 1]
+            scores = replace(scores, score=pooled, step=np.ones_like(scores.step))
+            parts.append([np.sort(pooled) * factor for factor in factors])
+        else:
+            parts.append([np.sort(scores.score[scores.step == step]) for step in range(1, horizon + 1)])
+        used.append(adapted_levels(scores, pace))
+    counts = np.array([[len(row) for row in rows] for rows in parts])
     out = np.full((targets, horizon, min(int(counts.max()), KEPT)), np.nan)
-    for t, row in enumerate(parts):
-        for h, scores in enumerate(row):
-            kept = scores if len(scores) <= KEPT else scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(np.int64)]
+    for t, rows in enumerate(parts):
+        for h, row in enumerate(rows):
+            kept = row if len(row) <= KEPT else row[np.linspace(0, len(row) - 1, KEPT).round().astype(np.int64)]
             out[t, h, : len(kept)] = kept
     known = {} if by_quantiles else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
     return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other)
 
 
-def _scores(rows: pd.DataFrame, score: pd.Series[float]) -> Scores:
+def _scores(rows: pd.DataFrame, floor: float) -> Scores:
+    score = (rows["actual"] - rows["mean"]) / (rows["difficulty"] + floor)
     origin, known = (rows[column].dt.tz_localize(None).to_numpy().astype("M8[us]") for column in ("origin", TIME))
     return Scores(np.asarray(score, dtype=np.float64), rows["step"].to_numpy(dtype=np.int64), origin, known)
+
+
+def _pooling(scores: Scores, horizon: int) -> Float64 | None:
+    """``[H]``: each step's typical error beside that of all, drawn to 1 where few are known; None when every step has errors enough."""
+    place, size = scores.step - 1, np.abs(scores.score)
+    counts = np.bincount(place, minlength=horizon)
+    if counts.min() >= ENOUGH:
+        return None
+    typical = max(float(size.mean()), 1e-12)
+    sums = np.bincount(place, size, minlength=horizon)
+    return np.asarray((sums / typical + SHRINKAGE) / (counts + SHRINKAGE))

@@ -14,6 +14,8 @@ from framework.interfaces.values import TIME, Float64, Schema
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = ("target", "step", "origin", "level", "inside", "width", "score")
+
 
 def forward_coverage(
     backtest: pd.DataFrame, schema: Schema, levels: Sequence[float], calibrated_on: int, first: int, pace: float = PACE
@@ -28,7 +30,7 @@ def forward_coverage(
     import pandas as pd
 
     parts = [part for origin in _origins(backtest)[first:] for part in _of_origin(backtest, schema, levels, origin, calibrated_on, pace)]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _origins(backtest: pd.DataFrame) -> list[pd.Timestamp]:

@@ -107,10 +107,10 @@ def test_higher_levels_contain_lower_ones() -> None:
 
 
 def test_levels_without_enough_errors_are_refused() -> None:
-    calibration = made(world(1, 1)[0])  # 20 errors a step
-    calibration.check([90])
-    with pytest.raises(DataError, match=r"level 95 needs more errors than the backtest gave \(20 for a step\), at most 90.5 is possible"):
-        calibration.interval(np.zeros((1, 3, 1, 1)), KEYS[:1], 95)
+    calibration = made(world(1, 1)[0])  # 20 errors a step, pooled
+    calibration.check([95])
+    with pytest.raises(DataError, match=r"level 97 needs more errors than the backtest gave \(60 for a step\), at most 96.7 is possible"):
+        calibration.interval(np.zeros((1, 3, 1, 1)), KEYS[:1], 97)
     with pytest.raises(DataError, match="level 100 is not between 0 and 100"):
         calibration.check([100])
 
@@ -129,7 +129,20 @@ def test_unknown_actuals_are_left_out_and_none_at_all_gives_none() -> None:
     holed.loc[::7, "actual"] = np.nan
     assert made(holed).counts.sum() == len(table) - len(table.loc[::7])
     holed.loc[holed["step"] == 2, "actual"] = np.nan
-    assert calibrate(holed, schema()) is None
+    assert made(holed).counts.tolist() == [[holed["actual"].notna().sum()] * 3]  # the other steps' errors serve the second
+    assert calibrate(holed.assign(actual=np.nan), schema()) is None
+
+
+def test_steps_with_few_errors_share_theirs_and_keep_their_width() -> None:
+    """60 errors a step: pooled, in units of each step's typical error; 12,000 unseen actuals."""
+    calibration = made(world(3, 1)[0])
+    assert calibration.counts.tolist() == [[180] * 3]
+    _, values, actual, which = world(200, 2)
+    interval = calibration.interval(values, KEYS[which], 80)
+    inside = (interval[..., 0] <= actual) & (actual <= interval[..., 1])
+    assert abs(inside.mean() - 0.8) < 0.05
+    width = (interval[..., 1] - interval[..., 0]).mean(axis=(0, 2))
+    assert width[2] / width[0] == pytest.approx(np.sqrt(3), rel=0.2)
 
 
 def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:

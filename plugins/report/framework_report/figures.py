@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from framework.backtest import BacktestResult
-from framework.interfaces.values import Float64
+from framework.coverage import forward_coverage
+from framework.interfaces.values import Float64, Times
 from framework.interfaces.windows import Rows
 
 #: Series drawn for each target: the worst, and as many spread evenly over the ranks of the others.
 WORST, SPREAD = 12, 6
+#: Levels of the intervals that are shown, in per cent, and the rows of a backtest above which they would take too long.
+LEVELS, LARGEST = (80.0, 95.0), 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +91,49 @@ def step_errors(result: BacktestResult, metric: str = "MAE") -> dict[str, dict[s
     """``{target: {"model": [H], "baseline": [H]}}``: the metric of each step ahead."""
     steps = [result.metrics(step=h) for h in range(result.schema.horizon)]
     return {t: {who: [step[t][who][metric] for step in steps] for who in ("model", "baseline")} for t in result.schema.targets}
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Prediction intervals of one level forward in time, over the origins that have others before them to be calibrated on."""
+
+    level: float
+    known: int  # actuals
+    coverage: float
+    width: float
+    score: float
+    origins: Times  # [K]
+    by_origin: Float64  # [K], coverage
+
+
+def intervals(result: BacktestResult) -> dict[str, list[Intervals]]:
+    """By target, for :data:`LEVELS`: what a pair trained at each origin would have answered; none where too few errors are known."""
+    table = result.table()
+    origins = table["origin"].nunique()
+    if origins < 2 or len(table) > LARGEST:
+        return {target: [] for target in result.schema.targets}
+    found = forward_coverage(table, result.schema, LEVELS, calibrated_on=origins, first=1)
+    out: dict[str, list[Intervals]] = {target: [] for target in result.schema.targets}
+    for (target, level), mine in found.groupby(["target", "level"]):
+        by_origin = mine.groupby("origin")["inside"].mean()
+        times = by_origin.index.tz_localize(None).to_numpy().astype("M8[us]")
+        means = (float(mine[column].mean()) for column in ("inside", "width", "score"))
+        out[str(target)].append(Intervals(float(level), len(mine), *means, times, by_origin.to_numpy()))
+    return out
+
+
+#: How the metrics of a backtest are put together; what is in none of them is shown last.
+_GROUPS = (
+    ("in the target's unit", ("MAE", "RMSE", "bias")),
+    ("relative", ("WAPE", "sMAPE")),
+    ("scaled by the seasonal change", ("MASE", "RMSSE")),
+    ("quantiles", ("pinball", "WQL", "coverage")),
+)
+
+
+def metric_groups(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """The names in groups of a kind, each once."""
+    left = list(names)
+    groups = [(title, [name for name in members if name in left]) for title, members in _GROUPS]
+    rest = [name for name in left if not any(name in members for _, members in groups)]
+    return [(title, members) for title, members in (*groups, ("other", rest)) if members]

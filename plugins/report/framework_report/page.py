@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from framework.backtest import BacktestResult
 from framework.run import Run
-from framework_report.figures import SeriesErrors, calibration, choose_series, series_errors, step_errors
-from framework_report.plots import error_by_step, series_grid
+from framework_report.figures import SeriesErrors, calibration, choose_series, intervals, metric_groups, series_errors, step_errors
+from framework_report.plots import coverage_by_origin, error_by_step, series_grid
 from framework_report.svg import inline_svg
 
 #: Rows of the table of the worst series.
@@ -29,6 +29,7 @@ def write_report(run: Run, result: BacktestResult) -> Path:
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     baseline = run.config.component("baseline").name.replace("_", " ")
+    found = intervals(result)
     targets = [_target(result, i, baseline, plots) for i in range(len(result.schema.targets))]
     page = (
         _environment()
@@ -45,6 +46,9 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             config=run.config.text,
             targets=targets,
             by_step=_plot(error_by_step(step_errors(result), baseline), "error-by-step", "Error by steps ahead", plots),
+            groups=metric_groups(result.metrics()[result.schema.targets[0]]["model"]),
+            intervals=found,
+            by_origin=_plot(coverage_by_origin(found), "coverage-by-origin", "Coverage by origin", plots) if any(found.values()) else None,
             folds=_folds(result),
             total_seconds=sum(result.seconds),
         )
@@ -108,7 +112,7 @@ def _environment() -> Environment:
         loader=PackageLoader("framework_report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": number, "when": when, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
-    environment.globals["change"] = change
+    environment.globals |= {"change": change, "nan": float("nan")}
     return environment
 
 

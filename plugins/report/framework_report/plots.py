@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from framework.backtest import BacktestResult
 from framework.interfaces.values import Float64, Times
 from framework.interfaces.windows import Rows
-from framework_report.figures import SeriesErrors
+from framework_report.figures import Intervals, SeriesErrors
 
 #: Colours by what they mean; :mod:`framework_report.svg` turns them into the page's own, light or dark.
 INK, MUTED, GRID, MODEL, BAND, BASELINE = "#1b2430", "#66707d", "#e3e7ec", "#1f5fd0", "#c9dafa", "#c2691c"
@@ -34,12 +34,7 @@ def _bare(axes: Axes) -> None:
 
 def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> Figure:
     """MAE of each step ahead, one panel a target, from zero."""
-    columns = min(len(errors), 2)
-    rows = -(-len(errors) // columns)
-    figure = Figure(figsize=(_WIDTH, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels[len(errors) :]:
-        axes.set_visible(False)
+    figure, panels = _side_by_side(len(errors))
     for axes, (target, sides) in zip(panels, errors.items(), strict=False):
         steps = np.arange(1, len(sides["model"]) + 1)
         marker = "o" if len(steps) <= 31 else ""
@@ -56,6 +51,36 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
             if np.isfinite(last):
                 axes.annotate(name, (steps[-1], last), (6, shift), "data", "offset points", color=color, fontsize=_SIZE, va="center")
     return figure
+
+
+def coverage_by_origin(found: dict[str, list[Intervals]]) -> Figure:
+    """The share of actuals inside each origin's intervals, one panel a target; the level is the dotted line of the same shade."""
+    figure, panels = _side_by_side(len(found))
+    for axes, (target, levels) in zip(panels, found.items(), strict=False):
+        for one, color in zip(levels, (MODEL, INK), strict=False):
+            x = _days(one.origins)
+            axes.axhline(one.level, color=color, linewidth=0.9, linestyle=(0, (1, 2)))
+            axes.plot(x, 100 * one.by_origin, color=color, linewidth=1.6, marker="o" if len(x) <= 60 else "", markersize=4)
+            axes.annotate(
+                f"{one.level:g} %", (x[-1], 100 * one.by_origin[-1]), (7, 0), "data", "offset points", color=color, fontsize=_SIZE
+            )
+        _bare(axes)
+        axes.set_ylim(min(50, 100 * min(one.by_origin.min() for one in levels) - 4) if levels else 0, 101)
+        if levels:
+            axes.set_xticks(*_origin_ticks(levels[0].origins))
+        axes.set_title(f"{target}: coverage by origin, %", fontsize=_SIZE + 1, color=INK, loc="left")
+    return figure
+
+
+def _side_by_side(count: int) -> tuple[Figure, np.ndarray]:
+    """A figure with room for so many panels, two in a row."""
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(_WIDTH, 2.9 * rows), layout="constrained")
+    panels: np.ndarray = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels
 
 
 def series_grid(result: BacktestResult, target: int, errors: SeriesErrors, chosen: Rows, baseline: str) -> Figure:

@@ -13,8 +13,8 @@ import framework_report
 import numpy as np
 import pandas as pd
 import pytest
-from framework_report.figures import SPREAD, WORST, calibration, choose_series, series_errors
-from framework_report.page import change, number, when
+from framework_report.figures import SPREAD, WORST, calibration, choose_series, intervals, metric_groups, series_errors
+from framework_report.page import change, number, taken_lines, when
 
 from framework.backtest import BacktestResult, Setting, join_folds, plan_folds, run_fold
 from framework.config import BacktestConfig
@@ -106,6 +106,49 @@ def test_page_shows_the_figures_of_the_backtest(tmp_path: Path, result: Backtest
         assert text in page
     assert "shop &amp; 03" in page
     assert "<h1>tiny &lt;daily&gt;</h1>" in page
+
+
+def test_metrics_are_grouped_each_once() -> None:
+    groups = metric_groups(["MAE", "RMSE", "WAPE", "MASE", "sMAPE", "bias", "RMSSE", "pinball", "WQL", "coverage", "mine"])
+    assert groups[0] == ("in the target's unit", ["MAE", "RMSE", "bias"])
+    assert groups[-1] == ("other", ["mine"])
+    assert sum(len(names) for _, names in groups) == 11
+
+
+def test_intervals_are_those_of_each_origin(tmp_path: Path) -> None:
+    result = _result(series=30, folds=3)
+    found = intervals(result)
+    page = _written(tmp_path, result)
+    for target, lines in found.items():
+        assert [one.level for one in lines] == [
+            80.0
+        ]  # 30 errors a step are too few for 95 at the second origin, 60 at the third are enough
+        for one in lines:
+            assert len(one.by_origin) == len(one.origins)
+            assert f"<td>{100 * one.coverage:.1f} %</td>" in page, target
+    assert "Prediction intervals forward in time" in page
+    assert (tmp_path / "report" / "plots" / "coverage-by-origin.png").is_file()
+
+
+def test_one_origin_has_no_intervals(tmp_path: Path) -> None:
+    page = _written(tmp_path, _result(folds=1))
+    assert "Prediction intervals forward in time" not in page
+    assert "The model's own quantiles" in page
+
+
+def test_what_was_left_out_is_said() -> None:
+    listed = {"count": 2, "series": [{"shop": "a", "town": "x"}, {"shop": "b", "town": "y"}]}
+    taken = {
+        "short": {"policy": "drop", "needed": 8, **listed},
+        "no_forecast": {"windows": 3, "count": 25, "series": listed["series"]},
+        "not_judged": 1,
+    }
+    assert taken_lines(taken) == [
+        "2 too short to learn from (8 steps are needed) and left out: a · x, b · y",
+        "3 windows have no forecast, their history is too short, of a · x, b · y and 23 more",
+        "1 have no row at any origin and are not judged",
+    ]
+    assert taken_lines(None) == []
 
 
 def test_plots_are_artifacts_and_pictures(tmp_path: Path, result: BacktestResult) -> None:
