@@ -158,7 +158,7 @@ class NotStarted(Exception):  # noqa: N818  said in the table, not a defect
 
 
 @contextmanager
-def running(command: list[str], log: Path, target: Target, env: dict[str, str] | None = None, seconds: float = 60) -> Iterator[Target]:
+def running(command: list[str], log: Path, target: Target, env: dict[str, str] | None = None, seconds: float = 180) -> Iterator[Target]:
     """A server process that answers the target; its output goes to ``log``. Raises :class:`NotStarted`."""
     with log.open("w") as out:
         process = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=out, stderr=out, start_new_session=True)
@@ -179,7 +179,8 @@ def running(command: list[str], log: Path, target: Target, env: dict[str, str] |
                 time.sleep(0.1)
         yield target
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ and the two plugins of the pair. What cannot be installed is said on stderr and 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,7 +66,7 @@ from pathlib import Path
 import bentoml
 from bare import ArrayWork
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=1, logging={{"access": {{"enabled": False}}}})
 class Forecasts:
     def __init__(self) -> None:
         self.work = ArrayWork(Path({pair!r}))
@@ -139,7 +140,9 @@ def mlflow(work: Path, pair: Pair) -> Make:
         features = json.dumps({"dataframe_split": preprocessor.predict(rows).to_dict(orient="split", index=False)}).encode()
         port = free_port()
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/benchmark_model/1", "--env-manager", "local"]
-        return Peer("mlflow", [*command, "-w", "1", "-p", str(port)], port, "/invocations", features, {"MLFLOW_TRACKING_URI": uri}, 0.1)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # it starts uvicorn by its name
+        env = {"MLFLOW_TRACKING_URI": uri, "PATH": path}
+        return Peer("mlflow", [*command, "-w", "1", "-p", str(port)], port, "/invocations", features, env, 0.1)
 
     return make
 
@@ -176,7 +179,8 @@ def bentoml(bin_folder: Path, work: Path) -> Make:
 
     def make(body: bytes) -> Peer:
         port = free_port()
-        command = [str(bin_folder / "bentoml"), "serve", "service:Forecasts", "--working-dir", str(folder), "--port", str(port)]
+        command = [str(bin_folder / "bentoml"), "serve", "service:Forecasts", "--working-dir", str(folder)]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
         env = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"}
         return Peer("bentoml", command, port, "/predict", body, env, 0.25)
 
