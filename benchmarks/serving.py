@@ -1,7 +1,8 @@
 """Requests per second of ``POST /predict`` at 16 clients, one worker each, side by side on the same pair, with 1 row and with 100:
 
 ours      framework's server: proof, validation, metrics
-bare      the barest server that does the same array work; nothing is checked
+alone     the same with serving.batch.size=1: requests that come at the same time are worked on one by one
+bare      the barest server that does the same array work, one by one; nothing is checked
 
     python benchmarks/serving.py [--rounds 5] [--requests 2000] [--rows 1 100] [--peers [FOLDER]]
 
@@ -29,9 +30,13 @@ HERE = Path(__file__).parent
 def own(pair_folder: Path, body: bytes) -> list[Peer]:
     """Ours and the barest."""
     made = []
-    for name, script in (("ours", "serving_pair.py"), ("bare", "bare.py")):
+    for name, script, *options in (
+        ("ours", "serving_pair.py"),
+        ("alone", "serving_pair.py", '{"batch": {"size": 1}}'),
+        ("bare", "bare.py"),
+    ):
         port = free_port()
-        made.append(Peer(name, [sys.executable, str(HERE / script), str(pair_folder), str(port)], port, "/predict", body))
+        made.append(Peer(name, [sys.executable, str(HERE / script), str(pair_folder), str(port), *options], port, "/predict", body))
     return made
 
 
@@ -48,12 +53,11 @@ def compare(rows: int, servers: list[Peer], rounds: int, requests: int, work: Pa
             except NotStarted as error:
                 print(f"{server.name} is left out: {error}", file=sys.stderr)
                 continue
-            share = 1 if server.name in ("ours", "bare") else server.share
-            wanted[server.name] = max(64, round(requests * share / (1 if rows == 1 else 8)))
+            wanted[server.name] = max(64, round(requests * server.share / (1 if rows == 1 else 8)))
         results = interleaved(targets, wanted, rounds)
     print(f"{rows} row{'s' if rows > 1 else ''} a request\n{table(results)}")
     middle = medians(results["ours"])
-    others = ", ".join(f"{ratio(results, 'ours', name):.2f} x {name}" for name in results if name != "ours")
+    others = ", ".join(f"{ratio(results, 'ours', name):.2f} x {name}" for name in results if name not in ("ours", "alone"))
     return f"{rows} row{'s' if rows > 1 else ''}: ours is {others}; its p99 is {middle['p99'] / middle['p50']:.1f} x its p50"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from framework.golden import Golden
 from framework.interfaces.model import Model
 from framework.interfaces.options import Options
 from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.values import Forecast
 from framework.local import LocalCompute
 from framework.pairing import Evidence, open_pair, replay, write_pair
 from framework.plugins import load_plugins
 from framework.serving.openapi import example_payload
+from framework.serving.pipeline import Pipeline
 from framework.testing.panels import make_panel, panel_schema
 from framework.testing.serving import answer_payload, make_pipeline
 
@@ -63,10 +66,15 @@ def test_from_backtest_to_answer(name: str, tmp_path: Path) -> None:
 
     pipeline = make_pipeline(opened, store=False, max_rows=1000)
     expected = pair.forecast(replace(context, levels=(50.0, 80.0)))
-    for window in range(len(context)):
-        body = orjson.dumps({**example_payload(schema, golden, window), "levels": [50, 80]})
-        served = asyncio.run(answer_payload(pipeline, body))
+    bodies = [orjson.dumps({**example_payload(schema, golden, window), "levels": [50, 80]}) for window in range(len(context))]
+    alone = [asyncio.run(answer_payload(pipeline, body)) for body in bodies]
+    for window, served in [*enumerate(alone), *enumerate(asyncio.run(answer_at_once(pipeline, bodies)))]:
         assert served.values[0].tobytes() == expected.values[window].tobytes()
         for level in ("50", "80"):
             assert served.intervals[level][0].tobytes() == expected.intervals[level][window].tobytes()
         assert (served.intervals["80"][..., 0] <= served.intervals["50"][..., 0]).all()
+
+
+async def answer_at_once(pipeline: Pipeline, bodies: Sequence[bytes]) -> list[Forecast]:
+    """Requests that come at the same time, and go through the pair in one call."""
+    return await asyncio.gather(*(answer_payload(pipeline, body) for body in bodies))
