@@ -129,6 +129,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.past)
 
+    def part(self, start: int, stop: int) -> Windows:
+        """The windows ``start:stop``, without their targets."""
+        return Windows(self.target_past[start:stop], self.past[start:stop], self.future[start:stop], self.static[start:stop])
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,8 @@ from framework_darts.training import train
 
 #: Windows that go through a module at once when forecasting; bounds the memory of a large call.
 CHUNK = 512
+
+_CPU = torch.device("cpu")
 
 log = logging.getLogger(__name__)
 
@@ -86,20 +88,21 @@ class DartsModel(Model):
             torch.set_num_threads(self.options.threads)
 
     def _adopt(self, module: torch.nn.Module, sizes: Sizes, scaler: TargetScaler) -> None:
-        self._module, self._sizes, self._scaler = module.double().eval(), sizes, scaler
+        self._module, self._sizes, self._scaler = module.double().eval().requires_grad_(False), sizes, scaler
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
 
     def predict(self, windows: Windows) -> Float64:
-        n, sizes = len(windows), self._sizes
-        out = np.empty((n, sizes.horizon, sizes.targets, sizes.outputs))
-        for start in range(0, n, CHUNK):
-            part = slice(start, start + CHUNK)
-            chunk = replace(windows, **{f: getattr(windows, f)[part] for f in ("target_past", "past", "future", "static")}, target=None)
-            scaled, centre, size = self._scaler.apply(chunk.target_past)
-            given = inputs(chunk, scaled, sizes, torch.device("cpu"), torch.float64)
-            with self._turn, torch.inference_mode():
+        if len(windows) <= CHUNK:
+            return self._answer(windows)
+        return np.concatenate([self._answer(windows.part(start, start + CHUNK)) for start in range(0, len(windows), CHUNK)])
+
+    def _answer(self, windows: Windows) -> Float64:
+        with torch.inference_mode():
+            scaled, centre, size = self._scaler.apply(windows.target_past)
+            given = inputs(windows, scaled, self._sizes, _CPU, torch.float64)
+            with self._turn:
                 answer = self._module(given).prediction.numpy()
-            out[part] = answer.astype(np.float32) * size[..., None] + centre[..., None]
+        out: Float64 = answer.astype(np.float32) * size[..., None] + centre[..., None]
         out[..., 1:].sort(axis=-1)  # quantiles are learnt apart and may cross
         return out
 

@@ -77,15 +77,15 @@ def inputs(windows: Windows, scaled: Float64, sizes: Sizes, device: torch.device
     Darts' modules also take the past of the future covariates; a context has known-in-advance columns for the steps ahead only, so
     that part is 0 in training and serving alike. What is known of the past belongs to the past features.
     """
-    n = len(windows)
 
     def tensor(values: np.ndarray, width: int) -> torch.Tensor | None:
-        return torch.as_tensor(np.nan_to_num(values), dtype=dtype, device=device) if width else None
+        return torch.nan_to_num(torch.as_tensor(values, dtype=dtype, device=device)) if width else None
 
+    nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(len(windows), sizes.length, sizes.future)
     return PLModuleInput(
         past_target=torch.as_tensor(scaled, dtype=dtype, device=device),
         past_covariates=tensor(windows.past, sizes.past),
-        historic_future_covariates=torch.zeros(n, sizes.length, sizes.future, dtype=dtype, device=device) if sizes.future else None,
+        historic_future_covariates=nothing if sizes.future else None,
         future_covariates=tensor(windows.future, sizes.future),
         static_covariates=tensor(windows.static[:, None, :], sizes.static),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from framework.interfaces.values import Float64
+from framework.interfaces.values import Flags, Float64
 
 #: A window's own deviation counts for at least this share of the training rows': a nearly constant window is not blown up.
 FLOOR = 0.01
@@ -40,19 +40,31 @@ class TargetScaler:
         so that a window's bits do not depend on its neighbours.
         """
         known = np.isfinite(past)
-        centre, size = np.broadcast_to(self.mean, past[:, :1].shape), np.broadcast_to(self.std, past[:, :1].shape)
-        if self.kind == "instance":
-            count = known.sum(axis=1, keepdims=True)
-            some = np.maximum(count, 1)
-            mean = np.cumsum(np.where(known, past, 0.0), axis=1)[:, -1:] / some
-            variance = np.cumsum(np.where(known, (past - mean) ** 2, 0.0), axis=1)[:, -1:] / some
-            size = np.where(count > 1, np.maximum(np.sqrt(variance), FLOOR * self.std), self.std)
-            centre = np.where(count > 0, mean, self.mean)
-        place = np.maximum.accumulate(np.where(known, np.arange(past.shape[1])[None, :, None], -1), axis=1)
-        filled = np.where(place >= 0, np.take_along_axis(past, np.maximum(place, 0), axis=1), centre)
+        whole = past.shape[1] > 1 and bool(known.all())  # the common case: the same numbers with less to do
+        centre, size = self._own(past, None if whole else known)
+        filled = past
+        if not whole:
+            place = np.maximum.accumulate(np.where(known, np.arange(past.shape[1])[None, :, None], -1), axis=1)
+            filled = np.where(place >= 0, np.take_along_axis(past, np.maximum(place, 0), axis=1), centre)
         if self.last:
             centre = filled[:, -1:]
-        return (filled - centre) / size, np.asarray(centre), np.asarray(size)
+        return (filled - centre) / size, centre, size
+
+    def _own(self, past: Float64, known: Flags | None) -> tuple[Float64, Float64]:
+        """Centre and size of each window. ``known``: which values are, None for all of two or more."""
+        if self.kind != "instance":
+            shape = (len(past), 1, past.shape[2])
+            return np.full(shape, self.mean), np.full(shape, self.std)
+        if known is None:
+            mean = past.cumsum(axis=1)[:, -1:] / past.shape[1]
+            variance = ((past - mean) ** 2).cumsum(axis=1)[:, -1:] / past.shape[1]
+            return mean, np.maximum(np.sqrt(variance), FLOOR * self.std)
+        count = known.sum(axis=1, keepdims=True)
+        some = np.maximum(count, 1)
+        mean = np.cumsum(np.where(known, past, 0.0), axis=1)[:, -1:] / some
+        variance = np.cumsum(np.where(known, (past - mean) ** 2, 0.0), axis=1)[:, -1:] / some
+        size = np.where(count > 1, np.maximum(np.sqrt(variance), FLOOR * self.std), self.std)
+        return np.where(count > 0, mean, self.mean), size
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "last": self.last, "mean": self.mean.tolist(), "std": self.std.tolist()}
