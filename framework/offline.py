@@ -62,6 +62,17 @@ class RowStore(ABC):
         rows: pd.DataFrame = _plain(table).to_pandas()
         return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
 
+    def entities(self, name: str, view: View) -> pd.DataFrame:
+        """The keys of every series, each once, sorted."""
+        import pandas as pd
+
+        keys = list(view.entity)
+        if not self.rows(name, view):
+            return pd.DataFrame(columns=keys)
+        table = _plain(self.table(name, view, ()).select(keys)).group_by(keys).aggregate([])
+        found: pd.DataFrame = table.select(keys).sort_by([(key, "ascending") for key in keys]).to_pandas()
+        return found
+
 
 def digest_of(view: View) -> str:
     """Of how the columns are made. The ttl is not part of it: it is applied when rows are read."""

@@ -50,6 +50,7 @@ def test_rows_become_arrays_in_the_order_of_the_schema() -> None:
     assert context.known.shape == (2, 3, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=20))
 def test_every_bit_of_a_number_gets_in(numbers: list[float]) -> None:
     context = Payload(fakes.make_schema(), 100).context(json.dumps({"rows": [row(temp=number) for number in numbers]}).encode())

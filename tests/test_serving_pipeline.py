@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pandas as pd
 import pytest
 
 from framework.conformal import calibrate
@@ -22,6 +21,7 @@ from framework.serving.payload import Entities
 from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
 from framework.testing import fakes
+from framework.testing.pairs import make_errors
 from framework.testing.serving import VERSION, answer_entities, answer_payload, make_pipeline
 
 
@@ -92,17 +92,7 @@ def test_a_large_request_leaves_the_event_loop_free() -> None:
 
 
 def with_errors(pair: Pair) -> Pair:
-    """The pair, with errors of 100 windows: -50 to 49 of the series' scale, the same at every step."""
-    schema = pair.schema
-    error = np.arange(100.0) - 50
-    rows = [
-        pd.DataFrame(
-            {"airport": "a0", "carrier": "b", "origin": 0, "step": h, "target": t, "actual": error, "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}
-        )
-        for h in range(1, schema.horizon + 1)
-        for t in schema.targets
-    ]
-    return replace(pair, calibration=calibrate(pd.concat(rows), schema))
+    return replace(pair, calibration=calibrate(make_errors(pair.schema), pair.schema))
 
 
 def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:

@@ -39,6 +39,14 @@ class RetrievalStrategy(ABC):
         ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges new rows with them.
         """
 
+    def entities(self, features: FeatureSet) -> pd.DataFrame:
+        """The entities of the primary view that have stored rows: its keys (text), each once, sorted.
+
+        A strategy that can read the keys alone does so; here they come from ``stored_rows``.
+        """
+        keys = list(features.entity_keys)
+        return self.stored_rows(features, features.primary)[keys].drop_duplicates(ignore_index=True)
+
     @abstractmethod
     def has_rows(self, features: FeatureSet) -> bool:
         """Whether every view has rows for training."""

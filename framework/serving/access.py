@@ -17,8 +17,11 @@ from framework.serving.options import AccessOptions
 from framework.serving.refusal import Refusal
 
 SCOPES = ("predict", "metrics", "admin")
-#: What load balancers ask, beside ``/health/…``.
-_OPEN = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})
+#: What load balancers ask, beside ``/health/…``; and the console's page, which has no data in it.
+_OPEN = frozenset({"/", "/ping", "/v2/health/live", "/v2/health/ready"})
+_METRICS = frozenset({"/metrics", "/console/pairs", "/console/traffic"})
+#: Who did what, and why.
+_ADMIN = frozenset({"/console/history"})
 _LINE = re.compile(r"(?P<scopes>[a-z,]+)\s+(?P<hash>[0-9a-f]{64})(\s+\S.*)?", re.ASCII)
 #: Seconds between two looks at the file.
 _EVERY = 1.0
@@ -93,10 +96,12 @@ class Access:
 
 
 def scope_of(path: str) -> str | None:
-    """None for what a load balancer asks."""
+    """None for what is open."""
     if path in _OPEN or path.startswith("/health/"):
         return None
-    return "admin" if path.startswith("/admin/") else "metrics" if path == "/metrics" else "predict"
+    if path in _ADMIN or path.startswith("/admin/"):
+        return "admin"
+    return "metrics" if path in _METRICS else "predict"
 
 
 def _read(file: Path) -> Keys:

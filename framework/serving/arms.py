@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from framework.golden import Golden
 from framework.interfaces.values import Context, Forecast, PairVersion, Schema
+from framework.pair import Terms
 from framework.serving.payload import Entities, Lookup
 from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
@@ -21,6 +22,8 @@ PLACES = 10_000
 
 class Forecaster(Protocol):
     """The stages of the request pipeline for one pair, wherever they run. Raises :class:`~framework.serving.refusal.Refusal`."""
+
+    terms: Terms
 
     async def read_payload(self, body: bytes) -> Context:
         """Rows of a request to windows."""

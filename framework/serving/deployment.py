@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from framework.errors import ConfigError
 from framework.interfaces.registry import ProvenPair, Registry
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import PairVersion, Schema
+from framework.interfaces.values import HistoryEntry, PairVersion, Schema
 from framework.interfaces.views import FeatureSet
 from framework.loading import LoadedPair, open_proven
 from framework.plugins import Plugins
@@ -51,6 +51,14 @@ class Deployment:
     def resolve(self, reference: str) -> PairVersion:
         """What an alias or a number means now. Raises :class:`~framework.errors.FrameworkError` when the registry does not say."""
         return self._registry.resolve(self.name, reference)
+
+    def pairs(self) -> list[PairVersion]:
+        """The complete pairs of the name, newest first. Raises :class:`~framework.errors.FrameworkError` when the registry does not say."""
+        return self._registry.pairs(self.name)
+
+    def history(self) -> list[HistoryEntry]:
+        """What happened to the name, oldest first. Raises as :meth:`pairs` does."""
+        return self._registry.history(self.name)
 
     def load(self, version: PairVersion) -> LoadedPair:
         """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what differs."""

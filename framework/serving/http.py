@@ -21,6 +21,7 @@ from starlette.routing import Route
 from framework.serving.admin import add_admin_routes
 from framework.serving.arms import Arm
 from framework.serving.asgi import App, Door, Gate, HotRoute, JsonRoute, Rules, refused
+from framework.serving.console.console import Console
 from framework.serving.foreign import add_foreign_routes, foreign_routes
 from framework.serving.logs import AccessLog
 from framework.serving.openapi import describe
@@ -39,25 +40,37 @@ class Readiness:
 def create_app(service: Service) -> App:
     """The ASGI application of a service: ready when its startup is complete, closed with its shutdown."""
     readiness, gate, shadows = Readiness(), Gate(service.options.max_in_flight, service.metrics), Shadows(service)
+    routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
+    routes |= foreign_routes(service, gate)
+
+    def troubles() -> dict[str, str]:
+        return {**service.follower.troubles, **shadows.troubles()}
+
+    console = Console(service, troubles, routes) if service.options.console else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         shadows.start()
+        if console is not None:
+            console.start()
         readiness.reason = None
         yield
         readiness.reason = "stopping"
+        if console is not None:
+            console.stop()
         shadows.stop()
         await service.close()
 
     app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
-    _add_status_routes(app, service, readiness, lambda: {**service.follower.troubles, **shadows.troubles()})
+    _add_status_routes(app, service, readiness, troubles)
     add_admin_routes(app, service)
     add_foreign_routes(app, service, lambda: readiness.reason)
     _add_errors(app)
-    app.openapi = lambda: _document(service.arms.table.primary, service.deployment.strategy is not None)  # type: ignore[method-assign]
-    routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
-    routes |= foreign_routes(service, gate)
+    app.openapi = lambda: _document(service)  # type: ignore[method-assign]
+    if console is not None:
+        console.add_routes(app)
+        routes |= console.hot_routes(gate)
     if service.tracing is not None:
         routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
@@ -72,12 +85,13 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def _document(arm: Arm, looks_up: bool) -> dict[str, Any]:
-    return describe(arm.schema, arm.version, arm.golden, looks_up=looks_up)
+def _document(service: Service) -> dict[str, Any]:
+    arm, looks_up = service.arms.table.primary, service.deployment.strategy is not None
+    return describe(arm.schema, arm.version, arm.golden, looks_up=looks_up, console=service.options.console)
 
 
 def _shown(arm: Arm) -> dict[str, Any]:
-    version, schema = arm.version, arm.schema
+    version, schema, calibration = arm.version, arm.schema, arm.pipeline.terms.calibration
     return {
         **arm.stamp,
         "run_id": version.run_id,
@@ -85,6 +99,7 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "created": version.created,
         "horizon": schema.horizon,
         "quantiles": schema.quantiles,
+        "highest_level": None if calibration is None else calibration.highest_level(),
         "schema": schema.model_dump(mode="json"),
     }
 

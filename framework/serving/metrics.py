@@ -135,11 +135,20 @@ class Metrics:
         return seen
 
     def render(self) -> bytes:
+        return generate_latest(self._summed())
+
+    def samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        """What :meth:`render` writes, as name, labels and value."""
+        for family in self._summed().collect():
+            for sample in family.samples:
+                yield sample.name, sample.labels, sample.value
+
+    def _summed(self) -> CollectorRegistry:
         if _TOGETHER is None:
-            return generate_latest(self._collectors)
+            return self._collectors
         together = CollectorRegistry()
         MultiProcessCollector(together, _TOGETHER)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        return together
 
     def families(self) -> list[Metric]:
         """The figures of this process, for :func:`added_up` in another one."""

@@ -21,6 +21,7 @@ from framework.interfaces.values import (
     PairVersion,
     Schema,
 )
+from framework.serving.console.openapi import describe_console
 from framework.serving.inference_protocol import example_infer, infer_path
 from framework.serving.times import format_times
 
@@ -45,9 +46,13 @@ _REFUSALS = {
 }
 
 
-def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: bool = True) -> dict[str, Any]:
-    """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask it are left out."""
+def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: bool = True, console: bool = False) -> dict[str, Any]:
+    """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask it are left out.
+
+    ``console``: with what the console asks.
+    """
     payload, entity = example_payload(schema, golden), _entity(schema, golden)
+    more, schemas = describe_console(schema, entity, looks_up) if console else ({}, {})
     history = "Each row is a window of its own." if schema.context_length == 1 else _history(schema)
     return {
         "openapi": "3.1.0",
@@ -85,8 +90,9 @@ def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: 
             "/health/ready": _get("Whether a proven pair is loaded"),
             "/pair": _get("The pair that answers: version, alias, digest, schema"),
             "/metrics": _get("Prometheus text"),
+            **more,
         },
-        "components": {"schemas": _schemas(schema)},
+        "components": {"schemas": {**_schemas(schema), **schemas}},
     }
 
 

@@ -109,6 +109,8 @@ class ServingOptions(Options):
 
     Variants: ``split`` gives other aliases their shares in per cent of the entities, such as ``{candidate: 10}``; the rest is the
     served alias'. An alias with a share of 0 answers only who asks for it.
+
+    ``console``: the page at ``/`` and what it reads below ``/console/``.
     """
 
     max_body_bytes: PositiveInt = 16 * 1024 * 1024
@@ -124,6 +126,7 @@ class ServingOptions(Options):
     records: RecordOptions = RecordOptions()
     batch: BatchOptions = BatchOptions()
     tracing: TracingOptions = TracingOptions()
+    console: bool = True
 
     @model_validator(mode="after")
     def _shares(self) -> ServingOptions:

@@ -126,7 +126,8 @@ class FakeModel(Model):
 class FakeRetrieval(RetrievalStrategy):
     """A store in which an entity's first key decides: ``nowhere`` is unknown, ``old``, ``holed`` and ``young`` have the other statuses.
 
-    The entity ``down`` makes the whole store unreachable; every other one has the window that its text gives.
+    The entity ``down`` makes the whole store unreachable; every other one has the window that its text gives. Stored rows: those of
+    :func:`make_history`.
     """
 
     _STATUS = {"nowhere": UNKNOWN_ENTITY, "old": STALE, "holed": MISSING_FEATURE, "young": SHORT_HISTORY}  # noqa: RUF012  constant
@@ -135,7 +136,9 @@ class FakeRetrieval(RetrievalStrategy):
         return len(rows)
 
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
-        return pd.DataFrame(columns=[*features.views[view].identity(), *features.views[view].feature_names()])
+        keys, rows = list(features.views[view].entity), make_history()
+        rows = rows[[*features.views[view].identity(), *features.views[view].feature_names()]]
+        return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
 
     def has_rows(self, features: FeatureSet) -> bool:
         return True
@@ -196,6 +199,22 @@ def make_schema(**changed: Any) -> Schema:
         "quantiles": (0.1, 0.9),
     }
     return Schema(**{**fields, **changed})
+
+
+#: Entities that the fake store has rows of.
+STORED = (("EWR", "UA"), ("JFK", "AA"), ("JFK", "DL"))
+
+
+def make_history() -> pd.DataFrame:
+    """Rows of :data:`STORED`, daily from 2024-01-01 to 2024-03-03, two days after the origin; the row of 2024-02-10 is missing."""
+    days = pd.date_range("2024-01-01", "2024-03-03", freq="D", tz="UTC")
+    frames = []
+    for i, (airport, carrier) in enumerate(STORED):
+        wave = np.sin(np.arange(len(days)) * 2 * np.pi / 7)
+        columns = {"departures": 20 + 5 * i + 3 * wave, "delay": 4 - wave, "temp": 8 + wave, "wind gust": 1.5, "season": "winter"}
+        frames.append(pd.DataFrame({"airport": airport, "carrier": carrier, "event_timestamp": days, **columns}))
+    rows = pd.concat(frames, ignore_index=True)
+    return rows[rows["event_timestamp"] != pd.Timestamp("2024-02-10", tz="UTC")].reset_index(drop=True)
 
 
 def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: int) -> Context:

@@ -62,6 +62,9 @@ class FeastRetrieval(RetrievalStrategy):
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         return self._offline.series(view, features.views[view], series)
 
+    def entities(self, features: FeatureSet) -> pd.DataFrame:
+        return self._offline.entities(features.primary, features.views[features.primary])
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 

@@ -51,6 +51,9 @@ class FileRetrieval(RetrievalStrategy):
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         return self._store.series(view, features.views[view], series)
 
+    def entities(self, features: FeatureSet) -> pd.DataFrame:
+        return self._store.entities(features.primary, features.views[features.primary])
+
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())
 

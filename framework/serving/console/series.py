@@ -1,0 +1,114 @@
+"""Entities of the store, and what came of one of them: the actual values that a forecast is drawn beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from msgspec import Meta, Struct
+
+from framework.errors import FrameworkError
+from framework.frequency import Frequency
+from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.values import TIME, Schema, Times
+from framework.serving.deployment import Deployment
+from framework.serving.payload import Decoder
+from framework.serving.refusal import Refusal
+from framework.serving.times import format_times, parse_time
+
+#: Steps of history in one answer at most.
+MAX_STEPS = 2000
+
+
+class _Asked(Struct, forbid_unknown_fields=True):
+    entity: dict[str, str]
+    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 60
+    at: str | None = None
+    arm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``at``: the origin, UTC; None: each series' newest step. ``arm``: whose backtest is shown, None for the entity's own."""
+
+    entity: dict[str, str]
+    steps: int
+    at: datetime | None
+    arm: str | None
+
+
+_decode = Decoder(_Asked)
+
+
+def read_question(body: bytes, schema: Schema) -> Question:
+    """Raises :class:`Refusal` 400 or 422 with the path."""
+    asked: _Asked = _decode(body)
+    for key in schema.entity_keys:
+        if key not in asked.entity:
+            raise Refusal(422, "a value is required", f"entity.{key}")
+    for key in asked.entity:
+        if key not in schema.entity_keys:
+            raise Refusal(422, "unknown field", f"entity.{key[:100]}")
+    at = None if asked.at is None else parse_time(asked.at, "at").replace(tzinfo=UTC)
+    return Question({key: asked.entity[key] for key in schema.entity_keys}, asked.steps, at, asked.arm)
+
+
+def store_of(deployment: Deployment) -> RetrievalStrategy:
+    """Raises :class:`Refusal` 409 when there is none."""
+    if deployment.strategy is None:
+        reason = f"this server has no feature store (retrieval={deployment.retrieval}): it knows neither entities nor actual values"
+        raise Refusal(409, reason)
+    return deployment.strategy
+
+
+def all_entities(deployment: Deployment) -> list[tuple[str, tuple[str, ...]]]:
+    """Every entity with stored rows, sorted, each with the text that a search looks into."""
+    frame = store_of(deployment).entities(deployment.features)
+    keys = list(deployment.features.entity_keys)
+    return [(" ".join(entity).casefold(), entity) for entity in frame[keys].itertuples(index=False, name=None)]
+
+
+def matching(entities: list[tuple[str, tuple[str, ...]]], keys: tuple[str, ...], words: str, limit: int) -> dict[str, Any]:
+    """``{"total", "matching", "entities"}``: those in which every word of ``words`` is found; the first ``limit`` of them."""
+    wanted = words.casefold().split()
+    found = [entity for text, entity in entities if all(word in text for word in wanted)]
+    shown = [dict(zip(keys, entity, strict=True)) for entity in found[:limit]]
+    return {"total": len(entities), "matching": len(found), "entities": shown}
+
+
+def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[str, Any]:
+    """``{"frequency", "times", "targets": {target: [number or null]}, "newest"}``: ``steps`` steps to the origin, and what came after it.
+
+    As many steps after an origin that was asked for as the horizon has. A step without a row is null; ``newest`` is the last step that
+    has one, null when there are no rows.
+    """
+    features = deployment.features
+    keys = list(features.entity_keys)
+    one = pd.DataFrame([question.entity], columns=keys)
+    rows = store_of(deployment).stored_rows(features, features.primary, one)
+    rows = rows.drop_duplicates([*keys, TIME], keep="last")  # sorted by version: the newest one
+    lacking = [target for target in schema.targets if target not in rows.columns]
+    if lacking:
+        raise FrameworkError(f"the store has no column {lacking}; serve the pair with the experiment that trained it.")
+    empty: dict[str, Any] = {"frequency": schema.frequency, "times": [], "targets": {t: [] for t in schema.targets}, "newest": None}
+    if rows.empty:
+        return empty
+    held = pd.DatetimeIndex(rows[TIME]).tz_convert(None).to_numpy().astype("M8[us]")
+    origin = held.max() if question.at is None else np.datetime64(question.at.replace(tzinfo=None), "us")
+    steps = _steps(Frequency.parse(schema.frequency), origin, question.steps, 0 if question.at is None else schema.horizon)
+    steps = steps[(steps >= held.min()) & (steps <= held.max())]
+    place = np.minimum(np.searchsorted(held, steps), len(held) - 1)
+    known = held[place] == steps
+    targets = {}
+    for target in schema.targets:
+        values = np.where(known, rows[target].to_numpy(dtype=np.float64)[place], np.nan)
+        targets[target] = [None if np.isnan(value) else value for value in values.tolist()]
+    (newest,) = format_times(held[-1:])
+    return {**empty, "times": format_times(steps), "targets": targets, "newest": newest}
+
+
+def _steps(frequency: Frequency, origin: np.datetime64, before: int, after: int) -> Times:
+    return frequency.shift(np.array([origin]), np.arange(1 - before, after + 1)).ravel()
