@@ -27,7 +27,7 @@ from framework.serving.logs import AccessLog
 from framework.serving.openapi import describe
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
-from framework.serving.shadow import Shadows
+from framework.serving.shadow import Shadows, shadows_of
 
 
 class Readiness:
@@ -37,9 +37,12 @@ class Readiness:
         self.reason: str | None = "starting"
 
 
-def create_app(service: Service) -> App:
-    """The ASGI application of a service: ready when its startup is complete, closed with its shutdown."""
-    readiness, gate, shadows = Readiness(), Gate(service.options.max_in_flight, service.metrics), Shadows(service)
+def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
+    """The ASGI application of a service: ready when its startup is complete, closed with its shutdown.
+
+    ``elsewhere``: the shadows, where they are no processes of this one.
+    """
+    readiness, gate, shadows = Readiness(), Gate(service.options.max_in_flight, service.metrics), elsewhere or shadows_of(service)
     routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
     routes |= foreign_routes(service, gate)
 

@@ -13,11 +13,12 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from framework.errors import FrameworkError
 from framework.serving.asgi import Call
@@ -107,12 +108,27 @@ class Shadow:
         self._stopping.wait(_PAUSE)
 
 
+class Shadowing(Protocol):
+    """The server's end of a shadow. ``trouble``: why it does not answer, None when it does."""
+
+    alias: str
+    trouble: str | None
+
+    def start(self) -> None:
+        """Called on the server's event loop."""
+
+    def offer(self, path: str, body: bytes) -> None:
+        """Let it answer what was answered. Never waits, never raises."""
+
+    def stop(self) -> None:
+        """Waits for nothing."""
+
+
 class Shadows:
     """All of a server's."""
 
-    def __init__(self, service: Service) -> None:
-        aliases = service.options.shadow.aliases
-        self._shadows = [Shadow(alias, service.deployment, service.options, service.metrics) for alias in aliases]
+    def __init__(self, shadows: Sequence[Shadowing]) -> None:
+        self._shadows = shadows
 
     def start(self) -> None:
         for shadow in self._shadows:
@@ -123,13 +139,17 @@ class Shadows:
             shadow.stop()
 
     def offer(self, path: str, body: bytes) -> None:
-        """Let them answer what was answered. Never waits, never raises."""
         for shadow in self._shadows:
             shadow.offer(path, body)
 
     def troubles(self) -> dict[str, str]:
         """By alias, why it does not answer."""
         return {shadow.alias: shadow.trouble for shadow in self._shadows if shadow.trouble is not None}
+
+
+def shadows_of(service: Service) -> Shadows:
+    """Each in a process of its own."""
+    return Shadows([Shadow(alias, service.deployment, service.options, service.metrics) for alias in service.options.shadow.aliases])
 
 
 def _receive(connection: Connection, seconds: float) -> Any:

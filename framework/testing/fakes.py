@@ -5,7 +5,10 @@ Offered like any plugin's: ``load_plugins(extra=[fakes])``, then ``preprocessor=
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import time
 import zlib
 from collections.abc import Sequence
@@ -41,8 +44,16 @@ from framework.interfaces.views import FeatureSet
 from framework.interfaces.windows import WindowSet
 from framework.pair import Pair
 
-#: A static value that makes :class:`FakeModel` take half a second, and one that :class:`FakePreprocessor` cannot transform.
-SLOW, BROKEN = "SLOW", "BROKEN"
+#: A static value that makes :class:`FakeModel` take half a second, one that :class:`FakePreprocessor` cannot transform, and one that
+#: ends the process of :class:`FakeModel`, or of :class:`FakeRetrieval` where it is the first key.
+SLOW, BROKEN, DEADLY = "SLOW", "BROKEN", "DEADLY"
+#: What begins so and goes on with a path keeps :class:`FakePreprocessor` and :class:`FakeRetrieval` until there is a file.
+WAIT = "WAIT "
+_CODES = {SLOW: -1.0, DEADLY: -2.0}
+
+
+def _awaited(texts: Sequence[str]) -> list[Path]:
+    return [Path(text.removeprefix(WAIT)) for text in texts if text.startswith(WAIT)]
 
 
 class FakePreprocessor(Preprocessor):
@@ -65,7 +76,10 @@ class FakePreprocessor(Preprocessor):
     def static(self, values: Objects) -> Float32:
         if (values == BROKEN).any():
             raise DataError(f"static value '{BROKEN}' cannot be transformed.")
-        codes = [[zlib.crc32(v.encode()) % 1009 / 1009 if v != SLOW else -1.0 for v in row] for row in values]
+        for path in _awaited(values.ravel().tolist()):
+            while not path.exists():
+                time.sleep(0.01)
+        codes = [[_CODES[v] if v in _CODES else zlib.crc32(v.encode()) % 1009 / 1009 for v in row] for row in values]
         return np.array(codes, dtype=np.float32).reshape(values.shape)
 
     def save(self, directory: Path) -> None:
@@ -100,7 +114,9 @@ class FakeModel(Model):
         return True
 
     def predict(self, windows: Windows) -> Float64:
-        if (windows.static == -1.0).any():
+        if (windows.static == _CODES[DEADLY]).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (windows.static == _CODES[SLOW]).any():
             time.sleep(0.5)
         n = len(windows)
         pull = np.zeros(n)
@@ -162,6 +178,11 @@ class FakeRetrieval(RetrievalStrategy):
         first = [entity[schema.entity_keys[0]] for entity in entities]
         if "down" in first:
             raise DataError("the fake store cannot be reached.")
+        if DEADLY in first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        for path in _awaited(first):
+            while not path.exists():
+                await asyncio.sleep(0.01)
         origin = np.datetime64(at.replace(tzinfo=None) if at else "2024-03-01T00:00:00", "us")
         status = [self._STATUS.get(name, OK) for name in first]
         detail = [None if s == OK else f"{s} in the fake store" for s in status]

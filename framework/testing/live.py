@@ -149,8 +149,10 @@ class LiveServingContract:
                 slow = ask(fakes.SLOW)
             assert slow == ask(fakes.SLOW)
             wait_for(lambda: ask("spring") == body and outcomes("dropped") >= 1)
-            for child in self.processes_of(process.pid):
-                child.kill()
+            shadows = self.shadow_processes(process.pid, url)
+            assert shadows
+            for shadow in shadows:
+                shadow.kill()
             wait_for(lambda: ask("spring") == body and outcomes("crashed") >= 1)
             before = outcomes("answered")
             wait_for(lambda: ask("spring") == body and outcomes("answered") > before)
@@ -217,14 +219,15 @@ class LiveServingContract:
 
     def test_a_body_that_does_not_come_is_given_up(self, tmp_path: Path) -> None:
         with self.reloading(tmp_path, deadline=0.3) as url, socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as raw:
-            raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
+            path = f"{httpx.URL(url).path.rstrip('/')}/predict".encode()
+            raw.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{" % path)
             raw.settimeout(30)
             assert raw.recv(100).startswith(b"HTTP/1.1 408")
             slow = httpx.post(f"{url}/predict", json={"rows": [make_row(season=fakes.SLOW)] * 300}, timeout=30)
             assert (slow.status_code, slow.headers["retry-after"]) == (504, "1")
 
-    def processes_of(self, pid: int) -> list[psutil.Process]:
-        """What a server started by spawning; a backend whose server is not below its process says where it is."""
+    def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
+        """What a server started by spawning; a backend whose shadows are elsewhere says where."""
         return [p for p in psutil.Process(pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
 
     @contextmanager
@@ -247,7 +250,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 
 @contextmanager
-def asking(url: str, every: float = 0.02, **request: Any) -> Iterator[list[httpx.Response]]:
+def asking(url: str, every: float = 0.02, path: str = "/predict", **request: Any) -> Iterator[list[httpx.Response]]:
     """Asks for a forecast again and again inside the block; the answers in order. By default of the first golden row."""
     answers, stop = list[httpx.Response](), threading.Event()
     row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
@@ -256,7 +259,7 @@ def asking(url: str, every: float = 0.02, **request: Any) -> Iterator[list[httpx
     def ask() -> None:
         with httpx.Client(base_url=url, timeout=30) as http:
             while not stop.wait(every):
-                answers.append(http.post("/predict", **given))
+                answers.append(http.post(path, **given))
 
     thread = threading.Thread(target=ask)
     thread.start()

@@ -62,11 +62,13 @@ class ServiceOptions(Options):
 class RayServeOptions(ServingOptions):
     """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu``; each service's own options win.
 
-    ``topology: fused`` runs all stages in ForecastAPI. ``chunk``: windows of a large request that are worked on as one piece, pieces at
-    once. ``app``: the name of the Serve application, null for the pair's; ``route_prefix``: where it is below the address. ``address``,
-    ``num_cpus`` and ``dashboard``: see the section ``ray``; ``host``, ``port`` (0 for any that is free), ``object_store_memory`` (bytes),
-    ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that is started here. ``dry_run``: write
-    the Serve config file and the KubeRay manifest, for ``image``, instead of serving.
+    Each variant (an alias of ``split``, ``canary`` or ``shadow``) has a ModelService of its own with the options of ``model``; ``arms``
+    gives others by alias. ``topology: fused`` runs all stages in ForecastAPI. ``chunk``: windows of a large request that are worked on
+    as one piece, pieces at once. ``app``: the name of the Serve application, null for the pair's; ``route_prefix``: where it is below
+    the address. ``address``, ``num_cpus`` and ``dashboard``: see the section ``ray``; ``host``, ``port`` (0 for any that is free),
+    ``object_store_memory`` (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that is started
+    here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve config file and the KubeRay manifest, for
+    ``image``, instead of serving.
     """
 
     preset: Literal["laptop", "production", "gpu"] = "laptop"
@@ -79,6 +81,7 @@ class RayServeOptions(ServingOptions):
     feast: ServiceOptions = ServiceOptions()
     preprocessing: ServiceOptions = ServiceOptions()
     model: ServiceOptions = ServiceOptions()
+    arms: dict[str, ServiceOptions] = Field(default_factory=dict)
     chunk: PositiveInt = 2048
     address: str | None = _shared("address")
     num_cpus: PositiveInt | None = _shared("num_cpus")

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from framework.errors import RefusedError
+from framework.errors import FrameworkError, RefusedError
 from framework.interfaces.values import PairVersion
 from framework.serving import logs
 from framework.serving.arms import Arm, alias_of
 from framework.serving.asgi import App, Receive, Scope, Send
 from framework.serving.deployment import Deployment
 from framework.serving.http import create_app
+from framework.serving.options import CanaryOptions, ShadowOptions
 from framework.serving.payload import Entities
+from framework.serving.refusal import Refusal
 from framework.serving.render import Renderer
+from framework.serving.service import Service
+from framework.serving.shadow import Shadows, shadows_of
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.figures import Replicated
+from framework_ray_serve.quarantine import Quarantine
 from framework_ray_serve.remote import RemotePipeline, Stages
+from framework_ray_serve.shadow import RemoteShadow
+
+log = logging.getLogger(__name__)
 
 
 class RayService(Replicated):
@@ -33,12 +45,16 @@ class RayService(Replicated):
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Every replica holds and has proven the pair; its golden batch goes through the services as a request does."""
-        facts = self._stages.hold(version)
+        stages, model = self._stages, self._stages.model_of(reference)
+        facts = stages.wait(stages.hold(model, version))
         metrics = self.metrics.of_arm(reference, version)
         render = Renderer(version, alias_of(reference), facts.schema.entity_keys)
-        pipeline = RemotePipeline(facts, version, self._stages, metrics, self.options.max_rows, self.threads)
+        pipeline = RemotePipeline(model, version, facts, stages, metrics, self.options.max_rows, self.threads)
         golden = facts.golden
-        replayed = self._stages.wait(self._stages.forecast(version, golden.context))
+        try:
+            replayed = stages.wait(stages.forecast(model, version, golden.context))
+        except Refusal as refusal:
+            raise FrameworkError(f"version {version.version}: its golden batch was not answered: {refusal}") from refusal
         assert replayed.values is not None
         forecast = pipeline.assemble(golden.context, None, replayed.values, replayed.failed)
         if not golden.difference(forecast) <= golden.tolerance:
@@ -50,18 +66,40 @@ class RayService(Replicated):
 class _Ingress:
     async def __init__(self, deployment: Deployment, options: RayServeOptions, **handles: DeploymentHandle[Any]) -> None:
         logs.configure(options.log)
-        if handles:
-            stages = Stages(handles, deployment, options)
-            self._service: Replicated = await asyncio.to_thread(RayService, deployment, options, stages)
-        else:
-            self._service = await asyncio.to_thread(Replicated, deployment, options)
+        if not handles:
+            self._service: Replicated = await asyncio.to_thread(Replicated, deployment, options)
+            self._shadows = shadows_of(self._service)
+            return
+        self._quarantine = Quarantine(deployment, options, _tell)
+        stages = Stages(handles, options, self._quarantine)
+        self._service = await asyncio.to_thread(RayService, deployment, options, stages)
+        apart = options.model_copy(update={"split": None, "shadow": ShadowOptions(), "canary": CanaryOptions()})
+        unguarded = stages.unguarded()
+
+        def make(alias: str) -> Service:
+            return RayService(replace(deployment, reference=alias), apart, unguarded)
+
+        self._shadows = Shadows([RemoteShadow(alias, options.shadow, self._service.metrics, make) for alias in options.shadow.aliases])
 
     async def families(self) -> list[Metric]:
         """What this replica counted."""
         return self._service.metrics.families()
 
+    def remember(self, deadly: bytes) -> None:
+        """A request that ended a process of another replica's quarantine."""
+        self._quarantine.remember(deadly)
+
     def __serve_build_asgi_app__(self) -> App:
-        return _behind_proxy(create_app(self._service))
+        return _behind_proxy(create_app(self._service, self._shadows))
+
+
+async def _tell(deadly: bytes) -> None:
+    here = serve.get_replica_context()
+    every = serve.get_deployment_handle(here.deployment, here.app_name)
+    try:
+        await every.broadcast("remember", deadly).results_async(timeout_s=5)
+    except (RayActorError, RayServeException, TimeoutError) as error:
+        log.warning("not every replica of ForecastAPI knows of a deadly request: %s", error)
 
 
 def _behind_proxy(app: App) -> App:

@@ -1,4 +1,4 @@
-"""The application: four deployments, or one. ``serve deploy`` builds it by :func:`build`."""
+"""The application: four deployments and one more for each variant, or one. ``serve deploy`` builds it by :func:`build`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from framework.config import build_config
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.api import ForecastAPI
-from framework_ray_serve.presets import deployment_options
+from framework_ray_serve.arms import aliases_of, key_of, options_of
 from framework_ray_serve.services import FeastService, ModelService, PreprocessingService
-
-_STAGES = {"feast": FeastService, "preprocessing": PreprocessingService, "model": ModelService}
 
 
 def make(deployment: Deployment, options: RayServeOptions) -> Application:
-    def bound(target: type[Any], key: str, **handles: Application) -> Application:
-        return serve.deployment(target, **deployment_options(options, key)).bind(deployment, options, **handles)
+    def bound(target: type[Any], key: str, *given: Any, **handles: Application) -> Application:
+        return serve.deployment(target, **options_of(options, key)).bind(deployment, options, *given, **handles)
 
-    stages = {} if options.topology == "fused" else {key: bound(target, key) for key, target in _STAGES.items()}
+    if options.topology == "fused":
+        return bound(ForecastAPI, "forecast_api")
+    variants = aliases_of(options, deployment.reference)
+    aliases = [deployment.reference, *variants]
+    stages = {
+        "feast": bound(FeastService, "feast", aliases),
+        "preprocessing": bound(PreprocessingService, "preprocessing", aliases),
+        "model": bound(ModelService, "model", [deployment.reference]),
+        **{key_of(alias): bound(ModelService, key_of(alias), [alias]) for alias in variants},
+    }
     return bound(ForecastAPI, "forecast_api", **stages)
 
 

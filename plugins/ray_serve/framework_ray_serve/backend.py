@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from framework.components import Components
 from framework.errors import ConfigError, FrameworkError
@@ -17,6 +19,9 @@ from framework.serving.access import Access, check_address
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import prepare, serving
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -64,25 +69,41 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
 
     quiet = {"log_level": "WARNING", "enable_access_log": False}  # the server has a log of its own
     try:
-        serve.run(make(deployment, options), name=app, route_prefix=options.route_prefix, logging_config=quiet)
+        target = serve.RunTarget(make(deployment, options), app, options.route_prefix, logging_config=quiet)
+        serve.run_many([target], wait_for_applications_running=False)
+        _wait(app, options.start_timeout_s)
         yield
     except RuntimeError as error:
-        raise FrameworkError(f"the application '{app}' did not start: {_cause(app) or error}") from error
+        raise FrameworkError(f"the application '{app}' did not start: {error}") from error
     finally:
         serve.delete(app)
 
 
-def _cause(app: str) -> str | None:
-    """What the replicas that failed say, in one line."""
+def _wait(app: str, seconds: float) -> None:
+    """Until all services run. Raises :class:`FrameworkError` when one cannot, or there is no room for it in the cluster."""
     from ray import serve
 
-    status = serve.status().applications.get(app)
-    for deployment in status.deployments.values() if status is not None else ():
-        lines = [line.strip() for line in deployment.message.splitlines() if line.strip()]
-        errors = [line for line in lines if line.partition(":")[0].endswith("Error")]
-        if errors:
-            return errors[-1][:500]
-    return None
+    deadline = monotonic() + seconds
+    while True:
+        status = serve.status().applications[app]
+        if status.status == "RUNNING":
+            return
+        if status.status == "DEPLOY_FAILED":
+            raise FrameworkError(f"the application '{app}' did not start: {_cause(status)}")
+        if monotonic() > deadline:
+            waiting = [name for name, deployment in status.deployments.items() if deployment.status != "HEALTHY"]
+            raise FrameworkError(
+                f"the application '{app}' did not start within {seconds:g} s (serving.start_timeout_s): {', '.join(waiting)} waits for a "
+                "place in the cluster, or for its pair; free CPUs there, or ask for fewer (num_cpus of the service)."
+            )
+        time.sleep(0.05)
+
+
+def _cause(status: ApplicationStatusOverview) -> str:
+    """What the replicas that failed say, in one line."""
+    messages = [deployment.message for deployment in status.deployments.values()]
+    errors = [line.strip() for message in messages for line in message.splitlines() if line.partition(":")[0].strip().endswith("Error")]
+    return errors[-1][:500] if errors else " ".join(status.message.split())[:500]
 
 
 class _Stopped(BaseException):

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from framework.errors import FrameworkError
 from framework.serving.address import bind
 from framework_ray_serve import RayServeOptions
+from framework_ray_serve.proxy import CALLBACK, VARIABLE
 
 #: Before Ray is imported: no telemetry; replicas stay in the folder that the server was started in, so that relative paths keep their
-#: meaning, and have the priority of any other process.
+#: meaning, and have the priority of any other process; the proxy says 503 where a replica died.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    VARIABLE: CALLBACK,
 }
 _NAMESPACE = "framework"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,97 +16,111 @@ from ray.serve.handle import DeploymentHandle
 from framework.errors import FrameworkError
 from framework.interfaces.values import Context, Forecast, PairVersion
 from framework.pair import KnownTerms
-from framework.serving.deployment import Deployment
 from framework.serving.metrics import ArmMetrics
 from framework.serving.payload import Lookup
-from framework.serving.pipeline import Ends, ok_windows, shape_of
+from framework.serving.pipeline import INLINE_WINDOWS, Ends, ok_windows, shape_of
 from framework.serving.refusal import Refusal
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.presets import NAMES, service
+from framework_ray_serve.ahead import Ahead, ahead, put_together
+from framework_ray_serve.arms import key_of, name_of, timeout_of
 from framework_ray_serve.quarantine import Quarantine
 from framework_ray_serve.services import Facts, Predicted
 
 T = TypeVar("T")
 
 
-class _Lost(Exception):  # noqa: N818  not a defect: a request that nobody knows the end of
+class Lost(Exception):  # noqa: N818  not a defect: a request that nobody knows the end of
     """The replica that had a request is gone."""
 
 
 class Stages:
-    """Made on ForecastAPI's event loop; :meth:`wait` and :meth:`hold` are called from other threads."""
+    """Made on ForecastAPI's event loop; :meth:`wait` is called from other threads.
 
-    def __init__(self, handles: dict[str, DeploymentHandle[Any]], deployment: Deployment, options: RayServeOptions) -> None:
-        self._feast, self._preprocessing, self._model = handles["feast"], handles["preprocessing"], handles["model"]
+    ``handles`` by the keys of :mod:`.arms`. Without a ``quarantine``, what had a request when it died is :class:`Lost`.
+    """
+
+    def __init__(self, handles: Mapping[str, DeploymentHandle[Any]], options: RayServeOptions, quarantine: Quarantine | None) -> None:
+        self._handles, self._options, self._quarantine = handles, options, quarantine
         self._loop = asyncio.get_running_loop()
-        self._chunk = options.chunk
-        self._seconds = {key: service(options, key).timeout_s or 20.0 for key in handles}
+        self._seconds = {key: timeout_of(options, key) for key in handles}
         self._patience = options.start_timeout_s
-        self._quarantine = Quarantine(deployment, options)
+        self.chunk = options.chunk
+
+    def unguarded(self) -> Stages:
+        """The same services without the quarantine: for requests that nobody waits for."""
+        return Stages(self._handles, self._options, None)
+
+    def model_of(self, reference: str) -> str:
+        """The key of an arm's ModelService."""
+        key = key_of(reference)
+        return key if key in self._handles else "model"
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it on the event loop. Raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(self._patience)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def hold(self, version: PairVersion) -> Facts:
+    async def hold(self, model: str, version: PairVersion) -> Facts:
         """Every replica of every service holds the pair when this returns. Raises :class:`FrameworkError` when one cannot."""
-        return self.wait(self._hold(version))
+        await asyncio.gather(*(self._hold_in(key, version) for key in ("feast", "preprocessing", model)))
+        facts: Facts = await self._ask(model, "facts", version)
+        return facts
 
-    async def _hold(self, version: PairVersion) -> Facts:
-        handles = (self._feast, self._preprocessing, self._model)
+    async def _hold_in(self, key: str, version: PairVersion) -> None:
+        handle = self._handles[key]
         try:
-            await asyncio.gather(*(handle.hold.remote(version) for handle in handles))  # waits for a replica where there is none yet
-            await asyncio.gather(*(handle.broadcast("hold", version).results_async(timeout_s=self._patience) for handle in handles))
-            facts: Facts = await self._model.facts.remote(version)
+            async with asyncio.timeout(self._patience):
+                await handle.hold.remote(version)  # waits for a replica where there is none yet
+                await handle.broadcast("hold", version).results_async(timeout_s=self._patience)
+        except TimeoutError:
+            raise FrameworkError(f"{name_of(key)} does not hold version {version.version} after {self._patience:g} s") from None
         except RayTaskError as error:
             if isinstance(error.cause, FrameworkError):
                 raise error.cause from None
             raise
         except (RayActorError, RayServeException) as error:
-            raise FrameworkError(f"a service died while it opened the pair: {' '.join(str(error).split())[:200]}") from error
-        return facts
+            raise FrameworkError(f"{name_of(key)} died while it opened the pair: {' '.join(str(error).split())[:200]}") from error
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> tuple[Context, float]:
         """Raises :class:`Refusal`."""
+        if self._quarantine is not None:
+            self._quarantine.check(version, lookup)
         try:
-            found, seconds = await self._ask("feast", self._feast.retrieve.remote(version, lookup))
-        except _Lost:  # a read changes nothing: it is made again, once
-            try:
-                found, seconds = await self._ask("feast", self._feast.retrieve.remote(version, lookup))
-            except _Lost:
-                raise Refusal(503, f"{NAMES['feast']} is starting again", retry_after=1) from None
+            found, seconds = await self._ask("feast", "retrieve", version, lookup)
+        except Lost:
+            if self._quarantine is None:
+                raise
+            found, seconds = await self._quarantine.retrieve(version, lookup), 0.0
         if isinstance(found, Refusal):
             raise found
         return found, seconds
 
-    async def forecast(self, version: PairVersion, context: Context) -> Predicted:
+    async def forecast(self, model: str, version: PairVersion, context: Context) -> Predicted:
         """``context``: windows that are all ``ok``. Pieces of a large one are worked on at once, each in order. Raises :class:`Refusal`."""
-        self._quarantine.check(version, context)
-        if len(context) <= self._chunk:
-            return await self._piece(version, context)
-        starts = range(0, len(context), self._chunk)
-        parts = [context.take(np.arange(start, min(start + self._chunk, len(context)))) for start in starts]
-        pieces = await asyncio.gather(*(self._piece(version, part) for part in parts))
-        failed = {start + i: why for start, piece in zip(starts, pieces, strict=True) for i, why in piece.failed.items()}
-        stages = {stage for piece in pieces for stage in piece.seconds}
-        seconds = {stage: sum(piece.seconds.get(stage, 0.0) for piece in pieces) for stage in stages}
-        return Predicted(np.concatenate([piece.values for piece in pieces if piece.values is not None]), seconds, failed)
+        if len(context) <= self.chunk:
+            return await self._piece(model, version, context)
+        starts = range(0, len(context), self.chunk)
+        parts = (context.take(np.arange(start, min(start + self.chunk, len(context)))) for start in starts)
+        return put_together(await asyncio.gather(*(self._piece(model, version, part) for part in parts)))
 
-    async def _piece(self, version: PairVersion, part: Context) -> Predicted:
+    async def _piece(self, model: str, version: PairVersion, part: Context) -> Predicted:
+        if self._quarantine is not None:
+            self._quarantine.check(version, part)
         try:
-            windows = self._preprocessing.preprocess.remote(version, part)  # goes on to the next service without coming back here
-            predicted: Predicted = await self._ask("model", self._model.predict.remote(version, windows))
+            windows = self._handles["preprocessing"].preprocess.remote(version, part)  # goes on without coming back here, by reference
+            predicted: Predicted = await self._ask(model, "predict", version, windows)
             if predicted.values is None:
-                predicted = await self._ask("model", self._model.attempt.remote(version, part))
-        except _Lost:
-            predicted = await self._quarantine.attempt(version, part)
+                predicted = await self._ask(model, "attempt", version, part)
+        except Lost:
+            if self._quarantine is None:
+                raise
+            predicted = await self._quarantine.predict(version, part)
         return predicted
 
-    async def _ask(self, key: str, response: Any) -> Any:
-        name, seconds = NAMES[key], self._seconds[key]
+    async def _ask(self, key: str, method: str, *arguments: Any) -> Any:
+        name, seconds = name_of(key), self._seconds[key]
         try:
             async with asyncio.timeout(seconds):
-                return await response
+                return await getattr(self._handles[key], method).remote(*arguments)
         except TimeoutError:
             raise Refusal(503, f"{name} did not answer within {seconds:g} s", retry_after=1) from None
         except BackPressureError:
@@ -114,35 +129,75 @@ class Stages:
             raise Refusal(503, f"{name} is not available", retry_after=5) from None
         except RayTaskError as error:
             if isinstance(error.cause, RayActorError | RayServeException):
-                raise _Lost from error
+                raise Lost(str(error.cause)) from error
             if isinstance(error.cause, FrameworkError):
                 raise Refusal(503, f"{name}: {error.cause}", retry_after=1) from None
             raise
         except (RayActorError, RayServeException) as error:
-            raise _Lost from error
+            raise Lost(str(error)) from error
 
 
 class RemotePipeline(Ends):
     """The pipeline of a pair that is in the other services. Every call names the pair by its digest."""
 
-    def __init__(self, facts: Facts, version: PairVersion, stages: Stages, metrics: ArmMetrics, max_rows: int, threads: Executor) -> None:
+    def __init__(
+        self, model: str, version: PairVersion, facts: Facts, stages: Stages, metrics: ArmMetrics, max_rows: int, threads: Executor
+    ) -> None:
         super().__init__(KnownTerms(facts.schema, facts.calibration, facts.trained), metrics, max_rows, threads)
-        self._version, self._stages = version, stages
+        self._model, self._version, self._stages = model, version, stages
 
     async def read_entities(self, lookup: Lookup) -> Context:
         self.check_levels(lookup.levels)
+        size = self._stages.chunk
+        if len(lookup.entities) <= size:
+            return await self._read(lookup)
+        forecasts: list[asyncio.Task[Predicted]] = []
+
+        async def read(start: int) -> tuple[Context, asyncio.Task[Predicted]]:
+            context = self.terms.admitted(await self._read(replace(lookup, entities=lookup.entities[start : start + size])))
+            forecasts.append(asyncio.create_task(self._predict(context)))
+            return context, forecasts[-1]
+
+        reads = [asyncio.create_task(read(start)) for start in range(0, len(lookup.entities), size)]
+        try:
+            return ahead(*zip(*await asyncio.gather(*reads), strict=True))
+        except BaseException:
+            for task in (*reads, *forecasts):
+                task.cancel()
+            raise
+
+    async def _read(self, lookup: Lookup) -> Context:
         context, seconds = await self._stages.retrieve(self._version, lookup)
         self.metrics.observe["retrieve"](seconds)
         return context
 
     async def answer(self, context: Context) -> Forecast:
-        context = self.terms.admitted(context)
-        index = ok_windows(context)
-        part = context if index is None else context.take(index)
-        predicted = (
-            await self._stages.forecast(self._version, part) if len(part) else Predicted(np.empty((0, *shape_of(self.terms.schema))), {})
-        )
+        if isinstance(context, Ahead):
+            predicted = await _gathered(context)
+        else:
+            context = self.terms.admitted(context)
+            predicted = await self._predict(context)
         for stage, seconds in predicted.seconds.items():
             self.metrics.observe[stage](seconds)
         assert predicted.values is not None
-        return self.finish(context, index, predicted.values, predicted.failed)
+        values, failed = predicted.values, predicted.failed
+        if len(context) <= INLINE_WINDOWS:
+            return self.finish(context, ok_windows(context), values, failed)
+        return await self.in_thread(lambda: self.finish(context, ok_windows(context), values, failed))
+
+    async def _predict(self, context: Context) -> Predicted:
+        """Of the windows that are ``ok``."""
+        index = ok_windows(context)
+        part = context if index is None else context.take(index)
+        if not len(part):
+            return Predicted(np.empty((0, *shape_of(self.terms.schema))), {})
+        return await self._stages.forecast(self._model, self._version, part)
+
+
+async def _gathered(context: Ahead) -> Predicted:
+    try:
+        return put_together(await asyncio.gather(*context.pieces))
+    except BaseException:
+        for piece in context.pieces:
+            piece.cancel()
+        raise

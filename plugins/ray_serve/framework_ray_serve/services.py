@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -62,14 +63,16 @@ class Predicted:
     seconds: dict[str, float]
     failed: dict[int, str] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return 0 if self.values is None else len(self.values)
+
 
 class PairService(ABC, Generic[T]):
-    """What the three have in common: a replica is ready when it holds the pairs of all aliases that are served."""
+    """What the three have in common: a replica is ready when it holds the pairs of its ``aliases``."""
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
         logs.configure(options.log)
-        self.deployment, self.options = deployment, options
-        aliases = (deployment.reference, *options.variants())
+        self.deployment = deployment
         self.held = Held(self.open, keep=len(aliases) + 2)
         for alias in aliases:
             try:
@@ -89,11 +92,13 @@ class PairService(ABC, Generic[T]):
 
 
 class FeastService(PairService[Schema]):
-    """The second stage. The store's client is here and nowhere else."""
+    """The second stage. The store's client is here and nowhere else, on an event loop of its own: a store that blocks, blocks only that."""
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
         self._reads: list[float] = []
-        await super().__init__(deployment, options)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="store", daemon=True).start()
+        await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> Schema:
         schema = read_schema(self.deployment.fetch(version).model)
@@ -104,8 +109,9 @@ class FeastService(PairService[Schema]):
         """A context, or the refusal that the client gets; seconds."""
         schema = await self.held.get(version)
         start = perf_counter()
+        reading = look_up(self.deployment.strategy, self.deployment.features, schema, lookup)
         try:
-            found: Context | Refusal = await look_up(self.deployment.strategy, self.deployment.features, schema, lookup)
+            found: Context | Refusal = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, self._loop))
         except Refusal as refusal:
             found = refusal
         seconds = perf_counter() - start
@@ -121,9 +127,9 @@ class FeastService(PairService[Schema]):
 class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
     """The third stage: needs the pair's first half only, and none of the model's libraries."""
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
         self._work = Work(service(options, "preprocessing").num_cpus or 1.0)
-        await super().__init__(deployment, options)
+        await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> tuple[Preprocessor, KnownTerms]:
         proven = self.deployment.fetch(version)
@@ -132,8 +138,12 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
 
     async def preprocess(self, version: PairVersion, context: Context) -> Preprocessed:
         preprocessor, terms = await self.held.get(version)
+
+        def work() -> Windows:
+            return contiguous(make_windows(preprocessor, terms.schema, terms.frequency, context))
+
         try:
-            windows, seconds = await self._work.do(lambda: make_windows(preprocessor, terms.schema, terms.frequency, context))
+            windows, seconds = await self._work.do(work)
         except FrameworkError:  # which windows are at fault is found out by ModelService, which has both halves
             return Preprocessed(None, {})
         return Preprocessed(windows, {"preprocess": seconds})
@@ -143,15 +153,15 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
 
 
 class ModelService(PairService[tuple[Pair, Golden]]):
-    """The last stage. It has both halves: a pair is proven by its golden batch, which needs both."""
+    """The last stage, one deployment for each arm. It has both halves: a pair is proven by its golden batch, which needs both."""
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions) -> None:
+    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
         self._work = Work(service(options, "model").num_cpus or 1.0)
         size, wait = batch(options)
         self._together = size > 1
         self._predict_many.set_max_batch_size(size)
         self._predict_many.set_batch_wait_timeout_s(wait)
-        await super().__init__(deployment, options)
+        await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> tuple[Pair, Golden]:
         loaded = self.deployment.load(version)
@@ -207,10 +217,10 @@ class ModelService(PairService[tuple[Pair, Golden]]):
 
 
 class Work:
-    """Threads for what computes, and how much of the replica's CPUs it takes."""
+    """Threads for what computes, two at least so that a slow request does not hold up all others, and how much of the CPUs it takes."""
 
     def __init__(self, cpus: float) -> None:
-        self._cpus, self._count = cpus, max(1, round(cpus))
+        self._cpus, self._count = cpus, max(2, round(cpus))
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="work")
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the measurement
@@ -239,6 +249,11 @@ class Work:
         share = 100 * self._busy / max((now - self._since) * self._count, 1e-9)
         self._busy, self._since = 0.0, now
         return min(share, 100.0)
+
+
+def contiguous(windows: Windows) -> Windows:
+    """Arrays that travel as raw buffers: of a slice, numpy would write the bytes into the message."""
+    return replace(windows, target_past=np.ascontiguousarray(windows.target_past))
 
 
 def joined(parts: Sequence[Windows]) -> Windows:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import prepare
@@ -25,21 +26,49 @@ def fresh_options(**more: Any) -> dict[str, Any]:
 
 
 class Fresh:
-    """The attribute ``options`` of a contract: other ones each time it is read."""
+    """The attribute ``options`` of a contract: other ones each time it is read, and ``more``."""
+
+    def __init__(self, **more: Any) -> None:
+        self._more = more
 
     def __get__(self, instance: object, owner: type) -> dict[str, Any]:
-        return fresh_options()
+        return fresh_options(**self._more)
+
+
+def replicas(url: str, service: str) -> list[psutil.Process]:
+    """The processes of a service of the application at a URL; without any while the first is being started."""
+    title = f"ray::ServeReplica:{url.rpartition('/')[2]}:{service}"
+    return [p for p in psutil.process_iter() if _command(p).partition(".")[0].strip() == title]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile
+        return ""
+
+
+@pytest.fixture(autouse=True)
+def _room() -> Iterator[None]:
+    """An application stays when its server is killed, as the contracts do at their end; so many do not fit into this Ray."""
+    yield
+    from ray import serve
+
+    commands = [_command(process) for process in psutil.process_iter()]
+    for app in serve.status().applications:
+        if not any(app in command and "ray::" not in command for command in commands):
+            serve.delete(app, _blocking=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _ray() -> Iterator[None]:
-    prepare(RayServeOptions(address=None, num_cpus=8, dashboard=False))
+    prepare(RayServeOptions(address=None, num_cpus=16, dashboard=False))
     import ray
     from ray import serve
 
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-    ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
+    ray.init(address="local", num_cpus=16, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
     os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     yield

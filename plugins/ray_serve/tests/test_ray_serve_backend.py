@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import httpx
+import psutil
 
 from framework.testing.backend import ServingContract
+from framework.testing.live import LiveServingContract
 
-from .conftest import Fresh
+from .conftest import Fresh, replicas
 
 
 class TestRayServe(ServingContract):
@@ -16,3 +18,26 @@ class TestRayServe(ServingContract):
     def is_gone(self, url: str) -> bool:
         """Ray Serve's proxy stays for the other applications."""
         return httpx.get(f"{url}/health/live", timeout=30).status_code in (404, 503)
+
+
+class TestRayServeLive(LiveServingContract):
+    backend = "ray"
+    options = Fresh()  # type: ignore[assignment]
+
+    # One process starts in a third of the time, and these two look at nothing but ForecastAPI's: they are in the class below.
+    test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart = None  # type: ignore[assignment]
+    test_a_canary_is_set_by_hand_and_falls_when_it_fails = None  # type: ignore[assignment]
+
+    def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
+        """A shadow is a ModelService of its own."""
+        return replicas(url, "ModelService-challenger")
+
+
+class TestFused:
+    """All stages in ForecastAPI."""
+
+    backend = "ray"
+    options = Fresh(topology="fused")
+    reloading = LiveServingContract.reloading
+    test_keys = LiveServingContract.test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart
+    test_canary = LiveServingContract.test_a_canary_is_set_by_hand_and_falls_when_it_fails

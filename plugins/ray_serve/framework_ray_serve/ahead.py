@@ -1,0 +1,53 @@
+"""Large look-ups: each piece goes on to the next services as soon as it is read, while the others are still being read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from framework.interfaces.values import Context, Freshness
+from framework_ray_serve.services import Predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead(Context):
+    """A context whose pieces, in order, are being forecast already. Its parts, by ``take``, are plain ones.
+
+    ``pieces``: the predictions of each piece's windows that are ``ok``.
+    """
+
+    pieces: tuple[asyncio.Task[Predicted], ...] = ()
+
+
+def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]) -> Ahead:
+    """The contexts of a request's pieces as one."""
+    first = contexts[0]
+    arrays = {name: np.concatenate([getattr(context, name) for context in contexts]) for name in ("origins", "past", "known", "static")}
+    texts = {name: [text for context in contexts for text in getattr(context, name)] for name in ("status", "detail")}
+    return Ahead(**arrays, **texts, levels=first.levels, freshness=_joined(contexts), horizon=first.horizon, pieces=tuple(pieces))
+
+
+def _joined(contexts: Sequence[Context]) -> Freshness | None:
+    found = [context.freshness for context in contexts if context.freshness is not None]
+    if len(found) < len(contexts):
+        return None
+
+    def of(part: str) -> dict[str, Any]:
+        return {view: np.concatenate([getattr(freshness, part)[view] for freshness in found]) for view in getattr(found[0], part)}
+
+    return Freshness(of("times"), of("stale"))
+
+
+def put_together(pieces: Sequence[Predicted]) -> Predicted:
+    """The predictions of a request's pieces, in order."""
+    if len(pieces) == 1:
+        return pieces[0]
+    starts = np.cumsum([0, *(len(piece) for piece in pieces)]).tolist()
+    failed = {start + i: why for start, piece in zip(starts, pieces, strict=False) for i, why in piece.failed.items()}
+    stages = {stage for piece in pieces for stage in piece.seconds}
+    seconds = {stage: sum(piece.seconds.get(stage, 0.0) for piece in pieces) for stage in stages}
+    return Predicted(np.concatenate([piece.values for piece in pieces if piece.values is not None]), seconds, failed)

@@ -1,0 +1,45 @@
+"""Each variant, a shadow or an alias with a share, has a ModelService of its own, so that it scales and fails apart from the served pair's.
+
+A key is that of a service's options, such as ``model``; of a variant's ModelService it is ``model ALIAS``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from framework_ray_serve import RayServeOptions
+from framework_ray_serve.presets import NAMES, deployment_options, service
+
+
+def aliases_of(options: RayServeOptions, reference: str) -> list[str]:
+    """The variants of what is served under ``reference``."""
+    return [alias for alias in dict.fromkeys((*options.variants(), *options.shadow.aliases)) if alias != reference]
+
+
+def key_of(alias: str) -> str:
+    return f"model {alias}"
+
+
+def name_of(key: str) -> str:
+    """The deployment's."""
+    stage, _, alias = key.partition(" ")
+    return f"{NAMES[stage]}-{alias}" if alias else NAMES[stage]
+
+
+def options_of(options: RayServeOptions, key: str) -> dict[str, Any]:
+    """What Ray Serve calls the deployment options."""
+    return {**deployment_options(_own(options, key), key.partition(" ")[0]), "name": name_of(key)}
+
+
+def timeout_of(options: RayServeOptions, key: str) -> float:
+    """Seconds that a request waits for the service."""
+    return service(_own(options, key), key.partition(" ")[0]).timeout_s or 20.0
+
+
+def _own(options: RayServeOptions, key: str) -> RayServeOptions:
+    """With ``arms.ALIAS`` in place of ``model``, where it says something."""
+    own = options.arms.get(key.partition(" ")[2])
+    if own is None:
+        return options
+    given = {name: value for name, value in own.model_dump().items() if value is not None}
+    return options.model_copy(update={"model": options.model.model_copy(update=given)})
