@@ -13,12 +13,13 @@ import os
 import queue
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from framework.errors import FrameworkError
 from framework.serving.asgi import Call
@@ -34,13 +35,46 @@ _SPAWN = multiprocessing.get_context("spawn")
 _START, _PAUSE = 120.0, 5.0
 
 
-class Shadow:
-    """The server's end: a bounded queue, and a thread that hands its requests to the process one by one."""
+class Shadowing(ABC):
+    """The server's end of a shadow. ``trouble``: why it does not answer, None when it does."""
+
+    def __init__(self, alias: str, metrics: Metrics) -> None:
+        self.alias, self.metrics = alias, metrics
+        self.trouble: str | None = None
+
+    @abstractmethod
+    def start(self) -> None:
+        """Called on the server's event loop."""
+
+    @abstractmethod
+    def offer(self, path: str, body: bytes) -> None:
+        """Let it answer what was answered. Never waits, never raises."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Waits for nothing."""
+
+    def say(self, trouble: str | None) -> None:
+        """What :attr:`trouble` is from now on; once to the log."""
+        if trouble != self.trouble:
+            self.metrics.show_degraded(self.alias, trouble is not None)
+            if trouble is not None:
+                log.warning("shadow '%s': %s", self.alias, trouble)
+        self.trouble = trouble
+
+    def count(self, outcome: str, seconds: float) -> None:
+        """A request, and how long it took."""
+        self.metrics.count_shadow(self.alias, outcome)
+        self.metrics.observe_shadow(self.alias, seconds)
+
+
+class Shadow(Shadowing):
+    """A bounded queue, and a thread that hands its requests to the process one by one."""
 
     def __init__(self, alias: str, deployment: Deployment, options: ServingOptions, metrics: Metrics) -> None:
-        self.alias, self.trouble = alias, None  # type: str, str | None
+        super().__init__(alias, metrics)
         self._arguments = (deployment, alias, options.model_copy(update={"split": None, "shadow": ShadowOptions()}))
-        self._options, self._metrics = options.shadow, metrics
+        self._options = options.shadow
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(options.shadow.queue)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"shadow {alias}", daemon=True)
@@ -52,7 +86,7 @@ class Shadow:
         try:
             self._queue.put_nowait((path, body))
         except queue.Full:
-            self._metrics.count_shadow(self.alias, "dropped")
+            self.metrics.count_shadow(self.alias, "dropped")
 
     def stop(self) -> None:
         """The process ends with its connection."""
@@ -79,7 +113,7 @@ class Shadow:
 
     def _feed(self, connection: Connection) -> None:
         """Until the process or the server ends. Raises what says that the process did."""
-        self._say(_receive(connection, _START))
+        self.say(_receive(connection, _START))
         while not self._stopping.is_set():
             request = self._queue.get()
             if request is None:
@@ -87,41 +121,17 @@ class Shadow:
             started = perf_counter()
             connection.send(request)
             outcome, trouble = _receive(connection, self._options.seconds)
-            self._metrics.count_shadow(self.alias, outcome)
-            self._metrics.observe_shadow(self.alias, perf_counter() - started)
-            self._say(trouble)
-
-    def _say(self, trouble: str | None) -> None:
-        if trouble != self.trouble:
-            self._metrics.show_degraded(self.alias, trouble is not None)
-            if trouble is not None:
-                log.warning("shadow '%s': %s", self.alias, trouble)
-        self.trouble = trouble
+            self.count(outcome, perf_counter() - started)
+            self.say(trouble)
 
     def _ended(self, process: BaseProcess, error: Exception) -> None:
         if self._stopping.is_set():
             return
         process.join(1)
         how = str(error) if isinstance(error, TimeoutError) else f"its process ended with {process.exitcode}"
-        self._metrics.count_shadow(self.alias, "crashed")
-        self._say(self.trouble or f"{how}; it is started again")
+        self.metrics.count_shadow(self.alias, "crashed")
+        self.say(self.trouble or f"{how}; it is started again")
         self._stopping.wait(_PAUSE)
-
-
-class Shadowing(Protocol):
-    """The server's end of a shadow. ``trouble``: why it does not answer, None when it does."""
-
-    alias: str
-    trouble: str | None
-
-    def start(self) -> None:
-        """Called on the server's event loop."""
-
-    def offer(self, path: str, body: bytes) -> None:
-        """Let it answer what was answered. Never waits, never raises."""
-
-    def stop(self) -> None:
-        """Waits for nothing."""
 
 
 class Shadows:

@@ -30,7 +30,7 @@ from framework.serving.shadow import Shadows, shadows_of
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.figures import Replicated
 from framework_ray_serve.quarantine import Quarantine
-from framework_ray_serve.remote import RemotePipeline, Stages
+from framework_ray_serve.remote import Lost, RemotePipeline, Stages
 from framework_ray_serve.shadow import RemoteShadow
 
 log = logging.getLogger(__name__)
@@ -46,15 +46,15 @@ class RayService(Replicated):
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Every replica holds and has proven the pair; its golden batch goes through the services as a request does."""
         stages, model = self._stages, self._stages.model_of(reference)
-        facts = stages.wait(stages.hold(model, version))
+        try:
+            facts = stages.wait(stages.hold(model, version))
+            golden = facts.golden
+            replayed = stages.wait(stages.forecast(model, version, golden.context))
+        except (Refusal, Lost) as error:
+            raise FrameworkError(f"version {version.version}: its golden batch was not answered: {error}") from error
         metrics = self.metrics.of_arm(reference, version)
         render = Renderer(version, alias_of(reference), facts.schema.entity_keys)
         pipeline = RemotePipeline(model, version, facts, stages, metrics, self.options.max_rows, self.threads)
-        golden = facts.golden
-        try:
-            replayed = stages.wait(stages.forecast(model, version, golden.context))
-        except Refusal as refusal:
-            raise FrameworkError(f"version {version.version}: its golden batch was not answered: {refusal}") from refusal
         assert replayed.values is not None
         forecast = pipeline.assemble(golden.context, None, replayed.values, replayed.failed)
         if not golden.difference(forecast) <= golden.tolerance:

@@ -13,6 +13,7 @@ from framework.serving.metrics import Metrics
 from framework.serving.options import ShadowOptions
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
+from framework.serving.shadow import Shadowing
 from framework_ray_serve.remote import Lost
 
 log = logging.getLogger(__name__)
@@ -20,12 +21,12 @@ log = logging.getLogger(__name__)
 _PAUSE = 5.0
 
 
-class RemoteShadow:
+class RemoteShadow(Shadowing):
     """A bounded queue, and a task that asks one request after the other. ``make`` opens the alias' pair; it is called in a thread."""
 
     def __init__(self, alias: str, options: ShadowOptions, metrics: Metrics, make: Callable[[str], Service]) -> None:
-        self.alias, self.trouble = alias, None  # type: str, str | None
-        self._options, self._metrics, self._make = options, metrics, make
+        super().__init__(alias, metrics)
+        self._options, self._make = options, make
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(options.queue)
         self._task: asyncio.Task[None] | None = None
 
@@ -36,7 +37,7 @@ class RemoteShadow:
         try:
             self._queue.put_nowait((path, body))
         except asyncio.QueueFull:
-            self._metrics.count_shadow(self.alias, "dropped")
+            self.metrics.count_shadow(self.alias, "dropped")
 
     def stop(self) -> None:
         if self._task is not None:
@@ -50,9 +51,8 @@ class RemoteShadow:
                 path, body = await self._queue.get()
                 started = perf_counter()
                 outcome, trouble = await self._ask(service, path, body)
-                self._metrics.count_shadow(self.alias, outcome)
-                self._metrics.observe_shadow(self.alias, perf_counter() - started)
-                self._say(trouble or service.follower.troubles.get(self.alias))
+                self.count(outcome, perf_counter() - started)
+                self.say(trouble or service.follower.troubles.get(self.alias))
         finally:
             service.follower.stop()
             await asyncio.to_thread(service.records.close)
@@ -64,7 +64,7 @@ class RemoteShadow:
             except Exception as error:
                 if not isinstance(error, FrameworkError):
                     log.exception("shadow '%s' could not be opened", self.alias)
-                self._say(" ".join(str(error).split()))
+                self.say(" ".join(str(error).split()))
                 await asyncio.sleep(_PAUSE)
 
     async def _ask(self, service: Service, path: str, body: bytes) -> tuple[str, str | None]:
@@ -80,10 +80,3 @@ class RemoteShadow:
             log.exception("shadow '%s' failed", self.alias)
             return "failed", None
         return "answered", None
-
-    def _say(self, trouble: str | None) -> None:
-        if trouble != self.trouble:
-            self._metrics.show_degraded(self.alias, trouble is not None)
-            if trouble is not None:
-                log.warning("shadow '%s': %s", self.alias, trouble)
-        self.trouble = trouble

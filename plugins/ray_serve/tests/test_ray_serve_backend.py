@@ -24,7 +24,8 @@ class TestRayServeLive(LiveServingContract):
     backend = "ray"
     options = Fresh()  # type: ignore[assignment]
 
-    # One process starts in a third of the time, and these two look at nothing but ForecastAPI's: they are in the class below.
+    # One process starts in a third of the time, and these three look at nothing but ForecastAPI's: they are in the class below.
+    test_a_registry_that_is_gone_changes_nothing_but_the_readiness = None  # type: ignore[assignment]
     test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart = None  # type: ignore[assignment]
     test_a_canary_is_set_by_hand_and_falls_when_it_fails = None  # type: ignore[assignment]
 
@@ -39,5 +40,6 @@ class TestFused:
     backend = "ray"
     options = Fresh(topology="fused")
     reloading = LiveServingContract.reloading
+    test_registry = LiveServingContract.test_a_registry_that_is_gone_changes_nothing_but_the_readiness
     test_keys = LiveServingContract.test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart
     test_canary = LiveServingContract.test_a_canary_is_set_by_hand_and_falls_when_it_fails
