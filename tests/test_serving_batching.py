@@ -150,3 +150,25 @@ def test_a_pair_that_fails_for_all_says_so_to_each(monkeypatch: pytest.MonkeyPat
     for one in answers(make_pipeline(pair), contexts_of([1, 2])):
         assert set(one.status) == {"error"}
         assert "the model is broken" in str(one.detail[0])
+
+
+def test_what_comes_while_all_calls_are_at_work_is_the_next_one() -> None:
+    async def run() -> list[list[int]]:
+        made, free = list[list[int]](), asyncio.Event()
+
+        async def work(items: Sequence[int]) -> Sequence[int]:
+            made.append(list(items))
+            await free.wait()
+            return items
+
+        batches = Batches(work, size=3, at_once=2)
+        asked = []
+        for item in range(7):
+            asked.append(asyncio.create_task(batches.ask(item)))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        free.set()
+        assert await asyncio.gather(*asked) == list(range(7))
+        return made
+
+    assert asyncio.run(run()) == [[0], [1], [2, 3, 4], [5, 6]]

@@ -24,11 +24,14 @@ class Batches(Generic[T, R]):
     raises is raised to who asked for that item, and to nobody else.
 
     Items of ``size`` in all make a call; the first of them has waited ``wait_s`` at most. 0: until the event loop has seen to what is there
-    already; on a loop that computes, that is what came meanwhile. An item whose asker has gone is left out.
+    already; on a loop that computes, that is what came meanwhile. ``at_once``: calls at the same time, None for any number; what comes
+    while there are so many makes the next one. An item whose asker has gone is left out.
     """
 
-    def __init__(self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], size: int, wait_s: float = 0.0) -> None:
-        self._work, self._size, self._wait = work, size, wait_s
+    def __init__(
+        self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], size: int, wait_s: float = 0.0, at_once: int | None = None
+    ) -> None:
+        self._work, self._size, self._wait, self._at_once = work, size, wait_s, at_once
         self._waiting: list[_Waiting[T, R]] = []
         self._together = 0
         self._timer: asyncio.Handle | None = None
@@ -51,11 +54,25 @@ class Batches(Generic[T, R]):
     def _start(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        waiting, self._waiting, self._together, self._timer = self._waiting, [], 0, None
+        self._timer = None
+        if not self._waiting or (self._at_once is not None and len(self._calls) >= self._at_once):
+            return
+        count, together = 0, 0
+        for one in self._waiting:
+            if count and together + one.size > self._size:
+                break
+            count, together = count + 1, together + one.size
+        waiting, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._together -= together
         # in no request's context: a line of the log is about none of them
         call = asyncio.get_running_loop().create_task(self._call(waiting), context=contextvars.Context())
         self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if self._waiting and self._timer is None:
+            self._start()
 
     async def _call(self, waiting: list[_Waiting[T, R]]) -> None:
         waiting = [one for one in waiting if not one.answer.done()]
