@@ -117,12 +117,14 @@ class Target:
         return result
 
 
-def interleaved(targets: dict[str, Target], requests: dict[str, int], rounds: int) -> dict[str, list[dict[str, float]]]:
+def interleaved(
+    targets: dict[str, Target], requests: dict[str, int], rounds: int, clients: int = CLIENTS
+) -> dict[str, list[dict[str, float]]]:
     """Rounds of all targets in turn, after one that warms up and counts for nothing."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in targets}
     for number in range(rounds + 1):
         for name, target in targets.items():
-            found = target.measure(requests[name])
+            found = target.measure(requests[name], clients)
             if number:
                 results[name].append(found)
     return results

@@ -7,9 +7,9 @@ fused     framework's one (``serving.topology=fused``)
 and what a hop costs: milliseconds until an answer (p50, one client) of the bare application with 0, 1, 2 and 3 of its stages in
 deployments of their own, and of ours with 0 (fused), 2 (rows in the request) and 3.
 
-    python benchmarks/ray_serve.py [--rounds 5] [--requests 1500] [--latency] [--default-mode] [--preset laptop]
+    python benchmarks/ray_serve.py [--rounds 5] [--requests 1500] [--latency] [--default-mode] [--options JSON]
 
-The pair is that of serving_one_row.py, the feature store a dictionary. One replica of each deployment. Every answer must have the status
+The pair is that of serving_pair.py, the feature store a dictionary. One replica of each deployment. Every answer must have the status
 200. Rounds are interleaved, the figures are medians over the rounds.
 """
 
@@ -18,27 +18,27 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-from serving_one_row import PAST, TARGETS, VERSION, OnePair, measure, train
+from bare import PAST, TARGETS, VERSION
+from load import Target, interleaved, medians, ratio, table
+from serving_pair import FEATURES, OnePair, payload, train
 
 from framework.interfaces.registry import ProvenPair
 from framework.interfaces.values import OK, Context, Schema
-from framework.interfaces.views import FeatureSet, View
+from framework.interfaces.views import FeatureSet
 from framework.loading import open_proven
 from framework.plugins import load_plugins
 from framework.serving.deployment import Deployment
-from framework.serving.openapi import example_payload
 
 ENTITY = {"airport": "A0", "carrier": "C0"}
 ORIGIN = np.array(["2013-04-30"], dtype="M8[us]")
@@ -61,12 +61,6 @@ class Store:
 
 
 class Parts(OnePair):
-    """Can be pickled."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.directory = directory
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Parts, (self.directory,)
 
@@ -146,17 +140,15 @@ def bare(directory: Path, hops: int) -> Any:
     return bound(BareIngress, directory, hops, *(bound(target, *arguments) for target, arguments in stages))
 
 
-def serve_all(directory: Path, names: Sequence[str], optimized: bool, preset: str) -> None:
+def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict[str, Any]) -> None:
     """One Ray, each application at a route of its name. Prints the port."""
     from framework_ray_serve import RayServeOptions
     from framework_ray_serve.cluster import prepare, serving
 
-    given = {"address": None, "num_cpus": 32, "dashboard": False, "port": 0, "throughput_optimized": optimized, "preset": preset}
+    given = {"address": None, "num_cpus": 32, "dashboard": False, "port": 0, "throughput_optimized": optimized, **more}
     options = RayServeOptions.model_validate(given)
     prepare(options)
-    view = View(entity=("airport", "carrier"), columns=PAST, ttl=timedelta(days=1))
-    features = FeatureSet(primary="daily", views={"daily": view})
-    deployment = Deployment(Parts(directory), "benchmark", "production", features, "memory", directory / "state")
+    deployment = Deployment(Parts(directory), "benchmark", "production", FEATURES, "memory", directory / "state")
     out = sys.stdout
     with redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
         from framework_ray_serve.application import make
@@ -177,53 +169,35 @@ def compare(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         pair, golden = train(work)
-        bodies = {"entity": json.dumps({"entity": ENTITY}).encode(), "row": json.dumps(example_payload(pair.schema, golden)).encode()}
-        for kind, body in bodies.items():
-            (work / f"{kind}.json").write_bytes(body)
-        services, fused = ("/services/predict/feast", "entity"), ("/fused/predict/feast", "entity")
-        asked = {"bare": ("/bare3", "entity"), "services": services, "fused": fused}
-        hops = {f"bare, {n} hops": (f"/bare{n}", "entity") for n in range(4)}
-        hops |= {"ours, 0 hops (fused)": fused, "ours, 2 hops (rows)": ("/services/predict", "row"), "ours, 3 hops": services}
+        for kind, body in (("entity", json.dumps({"entity": ENTITY}).encode()), ("row", payload(pair, golden, 1))):
+            (work / kind).write_bytes(body)
         names = ["bare3", "services", "fused", *(["bare0", "bare1", "bare2"] if given.latency else [])]
         mode = "default" if given.default_mode else "optimized"
-        command = [sys.executable, __file__, "--serve", str(work), ",".join(names), mode, given.preset]
+        command = [sys.executable, __file__, "--serve", str(work), ",".join(names), mode, given.options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline())
 
-            def rounds(which: dict[str, tuple[str, str]], requests: int, clients: int) -> dict[str, list[dict[str, float]]]:
-                results: dict[str, list[dict[str, float]]] = {server: [] for server in which}
-                for number in range(given.rounds + 1):
-                    for server, (path, kind) in which.items():
-                        result = measure(port, path, work / f"{kind}.json", requests, clients)
-                        if number:  # the first round warms up
-                            results[server].append(result)
-                return results
+            def asked(path: str, kind: str = "entity") -> Target:
+                return Target(port, path, work / kind)
 
-            rates = rounds(asked, given.requests, 16)
-            hop_times = rounds(hops, max(50, given.requests // 5), 1) if given.latency else {}
+            services, fused = asked("/services/predict/feast"), asked("/fused/predict/feast")
+            servers = {"bare": asked("/bare3"), "services": services, "fused": fused}
+            rates = interleaved(servers, dict.fromkeys(servers, given.requests), given.rounds)
+            hops = {f"bare, {n} hops": asked(f"/bare{n}") for n in range(4)}
+            hops |= {"ours, 0 hops": fused, "ours, 2 hops": asked("/services/predict", "row"), "ours, 3 hops": services}
+            alone = interleaved(hops, dict.fromkeys(hops, max(50, given.requests // 5)), given.rounds, clients=1) if given.latency else {}
         finally:
             process.terminate()
             process.wait()
-    report(rates, hop_times)
-
-
-def report(rates: dict[str, list[dict[str, float]]], hop_times: dict[str, list[dict[str, float]]]) -> None:
-    print(f"{'16 clients':<22}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'lowest':>9}{'highest':>9}")
-    for server, rounds in rates.items():
-        rate, p50, p99 = (statistics.median(r[key] for r in rounds) for key in ("rate", "p50", "p99"))
-        each = [r["rate"] for r in rounds]
-        print(f"{server:<22}{rate:>8.0f}{p50:>9.2f}{p99:>9.2f}{min(each):>9.0f}{max(each):>9.0f}")
-    if hop_times:
-        print(f"{'1 client':<22}{'p50 ms':>8}")
-        for server, rounds in hop_times.items():
-            print(f"{server:<22}{statistics.median(r['p50'] for r in rounds):>8.2f}")
-    ratios = {
-        server: statistics.median(a["rate"] / b["rate"] for a, b in zip(rates[server], rates["bare"], strict=True))
-        for server in ("services", "fused")
-    }
-    print("one entity: " + ", ".join(f"{server} {ratio:.2f} x bare" for server, ratio in ratios.items()))
+    print(f"16 clients\n{table(rates)}")
+    summary = ", ".join(f"{server} {ratio(rates, server, 'bare'):.2f} x bare" for server in ("services", "fused"))
+    if alone:
+        print(f"1 client\n{table(alone)}")
+        first, last = (medians(alone[f"bare, {n} hops"])["p50"] for n in (0, 3))
+        summary += f"; a hop costs {(last - first) / 3:.1f} ms"
+    print(f"one entity: {summary}")
 
 
 def main() -> None:
@@ -232,12 +206,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--latency", action="store_true", help="what a hop costs, too")
     parser.add_argument("--default-mode", action="store_true", help="without RAY_SERVE_THROUGHPUT_OPTIMIZED")
-    parser.add_argument("--preset", default="laptop")
+    parser.add_argument("--options", default="{}", help="of serving=ray, as JSON")
     parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        directory, names, mode, preset = given.serve
-        serve_all(Path(directory), names.split(","), mode == "optimized", preset)
+        directory, names, mode, options = given.serve
+        serve_all(Path(directory), names.split(","), mode == "optimized", json.loads(options))
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
         compare(given)
