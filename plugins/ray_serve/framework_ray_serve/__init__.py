@@ -20,8 +20,8 @@ class ServiceOptions(Options):
     """One service; null: as the preset says. Names are those of Ray Serve.
 
     ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no autoscaling): ongoing requests of a replica
-    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService, per cent of its CPUs or of its
-    threads' time in the model, whichever is more, for ModelService. It is the mean over ``look_back_period_s`` of what replicas report
+    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService and ModelService, where it
+    has a GPU also per cent of the time in the model, whichever is more. It is the mean over ``look_back_period_s`` of what replicas report
     every ``metrics_interval_s``; the number changes when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors
     of the change that is called for. ``timeout_s``: how long a request waits for the service before it is 503. ``memory``: bytes.
     ``resources``: custom resources of the cluster.
@@ -88,7 +88,7 @@ class RayServeOptions(ServingOptions):
     dashboard: bool = _shared("dashboard")
     object_store_memory: PositiveInt | None = None
     metrics_port: NonNegativeInt | None = None
-    throughput_optimized: bool = False
+    throughput_optimized: bool = True
     start_timeout_s: PositiveFloat = 300.0
     dry_run: bool = False
     image: str = "framework:latest"

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework_ray_serve import RayServeOptions
+from framework_ray_serve import RayServeOptions, ServiceOptions
 from framework_ray_serve.presets import NAMES, deployment_options, service
 
 
 def aliases_of(options: RayServeOptions, reference: str) -> list[str]:
     """The variants of what is served under ``reference``."""
     return [alias for alias in dict.fromkeys((*options.variants(), *options.shadow.aliases)) if alias != reference]
+
+
+def keys_of(options: RayServeOptions, reference: str) -> list[str]:
+    """Of all deployments of an application."""
+    return ["forecast_api"] if options.topology == "fused" else [*NAMES, *map(key_of, aliases_of(options, reference))]
 
 
 def key_of(alias: str) -> str:
@@ -31,9 +36,14 @@ def options_of(options: RayServeOptions, key: str) -> dict[str, Any]:
     return {**deployment_options(_own(options, key), key.partition(" ")[0]), "name": name_of(key)}
 
 
+def service_of(options: RayServeOptions, key: str) -> ServiceOptions:
+    """All options of the service."""
+    return service(_own(options, key), key.partition(" ")[0])
+
+
 def timeout_of(options: RayServeOptions, key: str) -> float:
     """Seconds that a request waits for the service."""
-    return service(_own(options, key), key.partition(" ")[0]).timeout_s or 20.0
+    return service_of(options, key).timeout_s or 20.0
 
 
 def _own(options: RayServeOptions, key: str) -> RayServeOptions:

@@ -35,9 +35,9 @@ class RayServeBackend(ServingBackend):
         options = self.options
         logs.configure(options.log)
         prepare(options)
+        check_address(options.host, Access(options.access), options.access)
         if options.dry_run:
             return self._write(deployment)
-        check_address(options.host, Access(options.access), options.access)
         out = sys.stdout
         with _until_told_to_stop() as told, redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
             told.listen()  # Ray has handlers of its own

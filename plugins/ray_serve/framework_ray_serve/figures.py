@@ -1,26 +1,32 @@
-"""``GET /metrics`` over all replicas of ForecastAPI, on whichever nodes they are: the one that is asked asks the others."""
+"""What ForecastAPI counts: ``GET /metrics`` over all its replicas, on whichever nodes they are, and Ray's own export."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve import metrics as exported
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
-from framework.serving.metrics import added_up
+from framework.serving.metrics import Metrics, added_up
 from framework.serving.service import Service
 
-#: Seconds for all to answer.
-_PATIENCE = 5.0
+#: Seconds for all replicas to say what they counted, and between two exports.
+_PATIENCE, _PERIOD = 5.0, 5.0
 
 
 class Replicated(Service):
-    """The service of one of several replicas. What a replica counted ends with it, as a restart's does: rates allow for it."""
+    """The service of one of several replicas. What a replica counted ends with it, as with a restart: rates allow for it."""
 
-    _siblings: DeploymentHandle | None = None
+    _siblings: DeploymentHandle[Any] | None = None
+    _exporting: asyncio.Task[None] | None = None
 
     async def figures(self) -> bytes:
+        """The one that is asked asks the others."""
         if self._siblings is None:
             own = serve.get_replica_context()
             self._siblings = serve.get_deployment_handle(own.deployment, own.app_name)
@@ -29,3 +35,51 @@ class Replicated(Service):
         except (TimeoutError, RayError, RayServeException) as error:
             raise HTTPException(503, f"not all replicas of ForecastAPI say what they counted: {error}", {"retry-after": "1"}) from error
         return self.metrics.render() if len(all_of_them) <= 1 else added_up(all_of_them)
+
+    def start(self) -> None:
+        super().start()
+        self._exporting = asyncio.get_running_loop().create_task(_export(self.metrics))
+
+    async def close(self) -> None:
+        if self._exporting is not None:
+            self._exporting.cancel()
+        await super().close()
+
+
+async def _export(metrics: Metrics) -> None:
+    export = Export(metrics)
+    while True:
+        export()
+        await asyncio.sleep(_PERIOD)
+
+
+class Export:
+    """Hands the figures to Ray, whose agent on each node exports them as ``ray_framework_…`` with the tags of Serve's own.
+
+    Counters, gauges, and of histograms the counts and sums. Ray takes increments only.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._theirs: dict[str, Any] = {}
+        self._told: dict[tuple[Any, ...], float] = {}
+
+    def __call__(self) -> None:
+        for family in self._metrics.families():
+            if family.name.startswith("process_"):
+                continue
+            for sample in family.samples:
+                if sample.name.endswith(("_created", "_bucket")):
+                    continue
+                kind = exported.Gauge if family.type == "gauge" else exported.Counter
+                theirs = self._theirs.get(sample.name)
+                if theirs is None:
+                    theirs = self._theirs[sample.name] = kind(sample.name, family.documentation, tuple(sample.labels))
+                if family.type == "gauge":
+                    theirs.set(sample.value, sample.labels)
+                    continue
+                key = (sample.name, *sample.labels.items())
+                more = sample.value - self._told.get(key, 0.0)
+                if more > 0:
+                    theirs.inc(more, sample.labels)
+                    self._told[key] = sample.value

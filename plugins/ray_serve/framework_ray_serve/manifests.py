@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import ray
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from framework.errors import ConfigError
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.presets import NAMES, deployment_options, service
+from framework_ray_serve.arms import keys_of, options_of, service_of
+from framework_ray_serve.cluster import environment
 
 #: Resources of a KubeRay worker beyond the replicas', for Ray itself.
 _GIGABYTES_OF_A_CPU = 4
@@ -24,7 +27,7 @@ def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict
     described = serve_config(deployment, config, options)
     files = {
         "serve_config": (folder / "serve.yaml", described),
-        "ray_service": (folder / "rayservice.yaml", ray_service(described, options)),
+        "ray_service": (folder / "rayservice.yaml", ray_service(described, deployment.reference, options)),
     }
     for path, content in files.values():
         path.touch(mode=0o600)
@@ -33,11 +36,13 @@ def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict
 
 
 def serve_config(deployment: Deployment, config: str, options: RayServeOptions) -> dict[str, Any]:
-    """What ``serve deploy`` takes. Checked by Ray's own schema."""
-    keys = ["forecast_api"] if options.topology == "fused" else list(NAMES)
+    """What ``serve deploy`` takes, checked by Ray's own schema. Raises :class:`ConfigError` for what a file cannot say."""
+    if options.port == 0:
+        raise ConfigError("serving.port=0: a file for a cluster needs the port on which it is reached.")
+    keys = keys_of(options, deployment.reference)
     found = {
         "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": options.port},  # noqa: S104  within the cluster; the keys guard it
+        "http_options": {"host": options.host, "port": options.port},
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
         "applications": [
             {
@@ -45,7 +50,7 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
                 "route_prefix": options.route_prefix,
                 "import_path": "framework_ray_serve.application:build",
                 "args": {"reference": deployment.reference, "config": config},
-                "deployments": [deployment_options(options, key) for key in keys],
+                "deployments": [options_of(options, key) for key in keys],
             }
         ],
     }
@@ -53,10 +58,13 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
     return found
 
 
-def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str, Any]:
-    """A RayService for KubeRay: a head without replicas, workers that hold what the services may grow to."""
-    keys = ["forecast_api"] if options.topology == "fused" else list(NAMES)
-    chosen = [service(options, key) for key in keys]
+def ray_service(described: dict[str, Any], reference: str, options: RayServeOptions) -> dict[str, Any]:
+    """A RayService for KubeRay: a head without replicas, workers that hold what the services may grow to.
+
+    Its proxies listen to the whole cluster, as Kubernetes' Service and probes need: what may ask is said by ``access``.
+    """
+    described = {**described, "http_options": {**described["http_options"], "host": "0.0.0.0"}}  # noqa: S104
+    chosen = [service_of(options, key) for key in keys_of(options, reference)]
     cpus = max(1, round(max(its.num_cpus or 0 for its in chosen) + 0.5))
     gpus = max(its.num_gpus or 0 for its in chosen)
     needed = [sum((its.num_cpus or 0) * (count or 1) for its, count in counts) for counts in _counts(chosen)]
@@ -68,7 +76,7 @@ def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
-        "metadata": {"name": described["applications"][0]["name"].lower().replace("_", "-").replace(".", "-")},
+        "metadata": {"name": _label(described["applications"][0]["name"])},
         "spec": {
             "serveConfigV2": _Dumper.text(described),
             "rayClusterConfig": {
@@ -76,7 +84,7 @@ def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str
                 "enableInTreeAutoscaling": low != high,
                 "headGroupSpec": {
                     "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  KubeRay asks the dashboard
-                    "template": _pod("ray-head", options.image, {"cpu": "1", "memory": "4Gi"}, ports),
+                    "template": _pod("ray-head", options, {"cpu": "1", "memory": "4Gi"}, ports),
                 },
                 "workerGroupSpecs": [
                     {
@@ -85,7 +93,7 @@ def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str
                         "minReplicas": low,
                         "maxReplicas": high,
                         "rayStartParams": {},
-                        "template": _pod("ray-worker", options.image, limits, []),
+                        "template": _pod("ray-worker", options, limits, []),
                     }
                 ],
             },
@@ -93,12 +101,23 @@ def ray_service(described: dict[str, Any], options: RayServeOptions) -> dict[str
     }
 
 
+def _label(name: str) -> str:
+    """A name as Kubernetes takes them: short, in small letters, the first of them none of a number."""
+    return re.sub(r"^[^a-z]+", "", re.sub(r"[^a-z0-9]+", "-", name.lower()))[:40].rstrip("-") or "forecasts"
+
+
 def _counts(chosen: list[Any]) -> tuple[list[tuple[Any, int | None]], list[tuple[Any, int | None]]]:
     return [(its, its.min_replicas) for its in chosen], [(its, its.max_replicas) for its in chosen]
 
 
-def _pod(name: str, image: str, limits: dict[str, Any], ports: list[int]) -> dict[str, Any]:
-    container: dict[str, Any] = {"name": name, "image": image, "resources": {"limits": limits, "requests": limits}}
+def _pod(name: str, options: RayServeOptions, limits: dict[str, Any], ports: list[int]) -> dict[str, Any]:
+    variables = [{"name": name, "value": value} for name, value in environment(options).items()]
+    container: dict[str, Any] = {
+        "name": name,
+        "image": options.image,
+        "env": variables,
+        "resources": {"limits": limits, "requests": limits},
+    }
     if ports:
         container["ports"] = [{"containerPort": port} for port in ports]
     return {"spec": {"containers": [container]}}

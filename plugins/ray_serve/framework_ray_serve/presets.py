@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from framework.serving.pipeline import TOGETHER
 from framework_ray_serve import RayServeOptions, ServiceOptions
 
 #: The services as they are called in Ray Serve, by the key of their options.
@@ -54,7 +55,8 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"num_cpus": 1.0, "num_gpus": 1.0, "max_replicas": 4},
     },
 }
-_BATCHES = {"laptop": (1, 0.0), "production": (1, 0.0), "gpu": (32, 0.005)}
+#: Seconds that ModelService waits for requests to answer together: where a call costs the same for one and for many.
+_WAITS = {"gpu": 0.005}
 
 
 def service(options: RayServeOptions, key: str) -> ServiceOptions:
@@ -72,10 +74,9 @@ def service(options: RayServeOptions, key: str) -> ServiceOptions:
 
 
 def batch(options: RayServeOptions) -> tuple[int, float]:
-    """Size and seconds."""
+    """Windows that ModelService forecasts in one call, and seconds."""
     given = options.batch
-    size, wait = _BATCHES[options.preset]
-    return given.size or size, wait if given.wait_s is None else given.wait_s
+    return given.size or TOGETHER, _WAITS.get(options.preset, 0.0) if given.wait_s is None else given.wait_s
 
 
 def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from grpc.aio import AioRpcError
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -18,7 +19,7 @@ from framework.interfaces.values import Context, Forecast, PairVersion
 from framework.pair import KnownTerms
 from framework.serving.metrics import ArmMetrics
 from framework.serving.payload import Lookup
-from framework.serving.pipeline import INLINE_WINDOWS, Ends, ok_windows, shape_of
+from framework.serving.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends, ok_windows, shape_of
 from framework.serving.refusal import Refusal
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.ahead import Ahead, ahead, put_together
@@ -36,11 +37,16 @@ class Lost(Exception):  # noqa: N818  not a defect: a request that nobody knows 
 class Stages:
     """Made on ForecastAPI's event loop; :meth:`wait` is called from other threads.
 
-    ``handles`` by the keys of :mod:`.arms`. Without a ``quarantine``, what had a request when it died is :class:`Lost`.
+    ``handles`` by the keys of :mod:`.arms`: small requests travel in messages, in throughput mode by gRPC; large ones by reference, through
+    the nodes' object stores. Without a ``quarantine``, what had a request when it died is :class:`Lost`.
     """
 
     def __init__(self, handles: Mapping[str, DeploymentHandle[Any]], options: RayServeOptions, quarantine: Quarantine | None) -> None:
-        self._handles, self._options, self._quarantine = handles, options, quarantine
+        self._handles = {
+            key: handle.options(request_serialization="pickle", response_serialization="pickle") for key, handle in handles.items()
+        }
+        self._by_reference = {key: handle.options(_by_reference=True) for key, handle in handles.items()}
+        self._options, self._quarantine = options, quarantine
         self._loop = asyncio.get_running_loop()
         self._seconds = {key: timeout_of(options, key) for key in handles}
         self._patience = options.start_timeout_s
@@ -62,7 +68,7 @@ class Stages:
     async def hold(self, model: str, version: PairVersion) -> Facts:
         """Every replica of every service holds the pair when this returns. Raises :class:`FrameworkError` when one cannot."""
         await asyncio.gather(*(self._hold_in(key, version) for key in ("feast", "preprocessing", model)))
-        facts: Facts = await self._ask(model, "facts", version)
+        facts: Facts = await self._answer(self._by_reference, model, "facts", version)
         return facts
 
     async def _hold_in(self, key: str, version: PairVersion) -> None:
@@ -85,7 +91,8 @@ class Stages:
         if self._quarantine is not None:
             self._quarantine.check(version, lookup)
         try:
-            found, seconds = await self._ask("feast", "retrieve", version, lookup)
+            handles = self._by_reference if len(lookup.entities) > INLINE_WINDOWS else self._handles
+            found, seconds = await self._answer(handles, "feast", "retrieve", version, lookup)
         except Lost:
             if self._quarantine is None:
                 raise
@@ -106,21 +113,22 @@ class Stages:
         if self._quarantine is not None:
             self._quarantine.check(version, part)
         try:
-            windows = self._handles["preprocessing"].preprocess.remote(version, part)  # goes on without coming back here, by reference
-            predicted: Predicted = await self._ask(model, "predict", version, windows)
+            handles = self._by_reference if part.past.nbytes + part.known.nbytes > INLINE_BYTES else self._handles
+            windows = handles["preprocessing"].preprocess.remote(version, part)  # by reference, it goes on without coming back here
+            predicted: Predicted = await self._answer(handles, model, "predict", version, windows)
             if predicted.values is None:
-                predicted = await self._ask(model, "attempt", version, part)
+                predicted = await self._answer(handles, model, "attempt", version, part)
         except Lost:
             if self._quarantine is None:
                 raise
             predicted = await self._quarantine.predict(version, part)
         return predicted
 
-    async def _ask(self, key: str, method: str, *arguments: Any) -> Any:
+    async def _answer(self, handles: Mapping[str, DeploymentHandle[Any]], key: str, method: str, *arguments: Any) -> Any:
         name, seconds = name_of(key), self._seconds[key]
         try:
             async with asyncio.timeout(seconds):
-                return await getattr(self._handles[key], method).remote(*arguments)
+                return await getattr(handles[key], method).remote(*arguments)
         except TimeoutError:
             raise Refusal(503, f"{name} did not answer within {seconds:g} s", retry_after=1) from None
         except BackPressureError:
@@ -133,7 +141,7 @@ class Stages:
             if isinstance(error.cause, FrameworkError):
                 raise Refusal(503, f"{name}: {error.cause}", retry_after=1) from None
             raise
-        except (RayActorError, RayServeException) as error:
+        except (RayActorError, RayServeException, AioRpcError) as error:
             raise Lost(str(error)) from error
 
 

@@ -14,7 +14,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import psutil
-from ray import serve
 
 from framework.conformal import Calibration
 from framework.errors import FrameworkError
@@ -24,6 +23,7 @@ from framework.interfaces.values import Context, Float64, PairVersion, Schema, W
 from framework.pair import KnownTerms, Pair, make_windows
 from framework.pairing import open_half
 from framework.serving import logs
+from framework.serving.batching import Batches
 from framework.serving.deployment import Deployment
 from framework.serving.payload import Lookup
 from framework.serving.pipeline import attempt, look_up
@@ -156,11 +156,9 @@ class ModelService(PairService[tuple[Pair, Golden]]):
     """The last stage, one deployment for each arm. It has both halves: a pair is proven by its golden batch, which needs both."""
 
     async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
-        self._work = Work(service(options, "model").num_cpus or 1.0)
-        size, wait = batch(options)
-        self._together = size > 1
-        self._predict_many.set_max_batch_size(size)
-        self._predict_many.set_batch_wait_timeout_s(wait)
+        chosen = service(options, "model")
+        self._work, self._has_gpu = Work(chosen.num_cpus or 1.0), bool(chosen.num_gpus)
+        self._batches = Batches(self._predict_all, *batch(options), at_once=self._work.at_once)
         await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> tuple[Pair, Golden]:
@@ -175,11 +173,7 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         if preprocessed.windows is None:
             return Predicted(None, {})
         pair, _ = await self.held.get(version)
-        windows = preprocessed.windows
-        if self._together:
-            values, seconds = await self._predict_many((version.digest, pair, windows))
-        else:
-            values, seconds = await self._predict(pair, windows)
+        values, seconds = await self._batches.ask((version.digest, pair, preprocessed.windows), len(preprocessed.windows))
         return Predicted(values, {**preprocessed.seconds, "predict": seconds})
 
     async def attempt(self, version: PairVersion, context: Context) -> Predicted:
@@ -189,8 +183,9 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         return Predicted(values, {}, failed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """The time in the model stands for the GPU's, where there is one: it does nothing else."""
-        return {METRICS["model"]: max(self._work.cpu_percent(), self._work.busy_percent())}
+        """Where there is a GPU, the share of the time that its model is at work stands for the GPU's: it does nothing else."""
+        busy = self._work.busy_percent() if self._has_gpu else 0.0
+        return {METRICS["model"]: max(self._work.cpu_percent(), busy)}
 
     async def _predict(self, pair: Pair, windows: Windows) -> tuple[Float64 | None, float]:
         try:
@@ -198,21 +193,20 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         except FrameworkError:
             return None, 0.0
 
-    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0)
-    async def _predict_many(self, asked: list[tuple[str, Pair, Windows]]) -> list[tuple[Float64 | None, float]]:
+    async def _predict_all(self, asked: Sequence[tuple[str, Pair, Windows]]) -> list[tuple[Float64 | None, float]]:
         """Requests of the same pair in one call of its model; when that fails, each by itself."""
         answers: list[tuple[Float64 | None, float]] = [(None, 0.0)] * len(asked)
         for digest in {digest for digest, _, _ in asked}:
             which = [i for i, (its, _, _) in enumerate(asked) if its == digest]
             pair, parts = asked[which[0]][1], [asked[i][2] for i in which]
-            values, seconds = await self._predict(pair, joined(parts))
+            values, seconds = await self._predict(pair, parts[0] if len(parts) == 1 else joined(parts))
             if values is None:
-                for i in which:
+                for i in which if len(which) > 1 else ():
                     answers[i] = await self._predict(pair, asked[i][2])
                 continue
             ends = np.cumsum([len(part) for part in parts])[:-1]
             for i, some in zip(which, np.split(values, ends), strict=True):
-                answers[i] = (some, seconds / len(which))
+                answers[i] = (some, seconds)
         return answers
 
 
@@ -220,11 +214,12 @@ class Work:
     """Threads for what computes, two at least so that a slow request does not hold up all others, and how much of the CPUs it takes."""
 
     def __init__(self, cpus: float) -> None:
-        self._cpus, self._count = cpus, max(2, round(cpus))
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="work")
+        self._cpus, self.at_once = cpus, max(2, round(cpus))
+        self._threads = ThreadPoolExecutor(self.at_once, thread_name_prefix="work")
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the measurement
-        self._busy, self._since = 0.0, perf_counter()
+        self._lock, self._at_work = threading.Lock(), 0
+        self._busy, self._changed, self._since = 0.0, perf_counter(), perf_counter()
 
     async def do(self, work: Callable[[], R]) -> tuple[R, float]:
         """What it returns, and the seconds it took. Raises what it raises."""
@@ -232,23 +227,30 @@ class Work:
 
     def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
         start = perf_counter()
+        self._count(1)
         try:
             result = work()
         finally:
-            seconds = perf_counter() - start
-            self._busy += seconds
-        return result, seconds
+            self._count(-1)
+        return result, perf_counter() - start
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            now = perf_counter()
+            if self._at_work:
+                self._busy += now - self._changed
+            self._at_work, self._changed = self._at_work + more, now
 
     def cpu_percent(self) -> float:
         """Of the CPUs that the replica is given, since the last call."""
         return float(self._process.cpu_percent()) / self._cpus
 
     def busy_percent(self) -> float:
-        """Of the threads' time since the last call."""
-        now = perf_counter()
-        share = 100 * self._busy / max((now - self._since) * self._count, 1e-9)
-        self._busy, self._since = 0.0, now
-        return min(share, 100.0)
+        """Of the time since the last call, in which it was at work."""
+        self._count(0)
+        share = 100 * self._busy / max(self._changed - self._since, 1e-9)
+        self._busy, self._since = 0.0, self._changed
+        return share
 
 
 def contiguous(windows: Windows) -> Windows:

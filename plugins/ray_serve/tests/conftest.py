@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,12 @@ def fresh_options(**more: Any) -> dict[str, Any]:
     name = f"app-{uuid4().hex[:8]}"
     local = {"address": os.environ[_ADDRESS], "num_cpus": None, "dashboard": False}
     return {"port": 0, "app": name, "route_prefix": f"/{name}", **local, **more}
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones."""
+    with ExitStack() as stack:
+        return [stack.enter_context(bind("127.0.0.1", 0)).getsockname()[1] for _ in range(count)]
 
 
 class Fresh:

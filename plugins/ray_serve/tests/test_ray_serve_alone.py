@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -13,15 +15,26 @@ import pytest
 from framework.testing.live import wait_for
 from framework.testing.serving import make_row, server_process
 
+from .conftest import free_ports
+
 
 @pytest.mark.parametrize(("number", "topology"), [(signal.SIGTERM, "fused"), (signal.SIGINT, "separate")])
-def test_no_process_stays_behind(tmp_path: Path, number: signal.Signals, topology: str) -> None:
+def test_no_process_stays_behind(tmp_path: Path, number: signal.Signals, topology: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two is watched: by Ray's dashboard, and by what Ray exports."""
     from ray import serve
 
     there = set(serve.status().proxies)
-    options = {"port": 0, "address": None, "num_cpus": 2, "dashboard": False, "object_store_memory": 100_000_000, "topology": topology}
-    with server_process("ray", options, tmp_path) as (process, url):
+    options: dict[str, Any] = {"port": 0, "address": None, "num_cpus": 2, "dashboard": False, "topology": topology}
+    options["object_store_memory"] = 100_000_000
+    watched = number == signal.SIGTERM
+    if watched:
+        monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
+        options |= {"dashboard": True, "metrics_port": free_ports(1)[0]}
+    log = tmp_path / "log"
+    with log.open("w") as written, server_process("ray", options, tmp_path / "pairs", stderr=written) as (process, url):
         assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+        if watched:
+            _can_be_watched(log.read_text(), options["metrics_port"])
         server = psutil.Process(process.pid)
         below = server.children(recursive=True)
         titles = {p.name() for p in below}
@@ -37,3 +50,14 @@ def test_no_process_stays_behind(tmp_path: Path, number: signal.Signals, topolog
 
 def _is_with(process: psutil.Process, pid: int) -> bool:
     return os.getpgid(process.pid) == os.getpgid(pid)
+
+
+def _can_be_watched(said: str, port: int) -> None:
+    (dashboard,) = re.findall(r"dashboard is at (http://\S+)", said)
+    assert httpx.get(dashboard, timeout=30).status_code in (200, 401)  # it is there; 401 where Ray asks for its token
+
+    def exported() -> str:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+
+    wait_for(lambda: re.search(r'^ray_framework_requests_total\{.*route="/predict"', exported(), re.MULTILINE))
+    assert "ray_serve_" in exported()
