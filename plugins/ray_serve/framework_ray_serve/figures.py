@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from ray import serve
@@ -14,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 from framework.serving.metrics import Metrics, added_up
 from framework.serving.service import Service
+
+log = logging.getLogger(__name__)
 
 #: Seconds for all replicas to say what they counted, and between two exports.
 _PATIENCE, _PERIOD = 5.0, 5.0
@@ -39,6 +42,7 @@ class Replicated(Service):
     def start(self) -> None:
         super().start()
         self._exporting = asyncio.get_running_loop().create_task(_export(self.metrics))
+        self._exporting.add_done_callback(_say_why)
 
     async def close(self) -> None:
         if self._exporting is not None:
@@ -51,6 +55,11 @@ async def _export(metrics: Metrics) -> None:
     while True:
         export()
         await asyncio.sleep(_PERIOD)
+
+
+def _say_why(ended: asyncio.Task[None]) -> None:
+    if not ended.cancelled():
+        log.error("Ray's export does not follow the figures any more", exc_info=ended.exception())
 
 
 class Export:
