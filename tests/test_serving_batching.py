@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from framework.errors import FrameworkError
 from framework.interfaces.values import Context, Forecast
 from framework.serving.batching import Batches
+from framework.serving.pipeline import TOGETHER, call_size
 from framework.testing import fakes
 from framework.testing.serving import make_pipeline
 
@@ -71,6 +73,31 @@ def test_a_call_has_at_most_size_windows_and_what_is_larger_goes_by_itself(monke
     calls.clear()
     answers(make_pipeline(pair, size=1), contexts_of([1, 1]))
     assert calls == [1, 1]
+
+
+def test_requests_without_a_window_to_forecast_disturb_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, _ = fakes.make_pair()
+    calls = counted(pair, monkeypatch)
+    contexts = contexts_of([1, 2, 1])
+    for context in contexts[:2]:
+        context.status[:] = ["stale"] * len(context)
+    assert [one.status for one in answers(make_pipeline(pair), contexts)] == [["stale"], ["stale"] * 2, ["ok"]]
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(("slow_for_each", "expected"), [(False, TOGETHER), (True, 1)])
+def test_calls_are_shared_where_that_is_faster(monkeypatch: pytest.MonkeyPatch, slow_for_each: bool, expected: int) -> None:
+    pair, golden = fakes.make_pair()
+    predict = pair.model.predict
+
+    def slowly(windows: Any) -> Any:
+        time.sleep(0.02 * (len(windows) if slow_for_each else 1))
+        return predict(windows)
+
+    monkeypatch.setattr(pair.model, "predict", slowly)
+    assert call_size(pair, golden.context) == expected
+    golden.context.status[:] = ["stale"] * len(golden.context)
+    assert call_size(pair, golden.context) == TOGETHER
 
 
 def test_the_failure_of_one_is_nobody_elses() -> None:

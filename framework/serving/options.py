@@ -85,7 +85,7 @@ class RecordOptions(Options):
 
 class BatchOptions(Options):
     """Requests that are answered together: ``size`` windows at most (1: each request by itself), the first of which waits ``wait_s``
-    seconds for others (0: only for those that are there already); null: as the backend says.
+    seconds for others (0: only for those that are there already). null: what is found to help when a pair is opened, no wait.
     """
 
     size: PositiveInt | None = None

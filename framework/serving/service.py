@@ -17,7 +17,7 @@ from framework.serving.follow import Follower
 from framework.serving.metrics import Metrics
 from framework.serving.options import ServingOptions
 from framework.serving.payload import Entities
-from framework.serving.pipeline import Pipeline
+from framework.serving.pipeline import Pipeline, call_size
 from framework.serving.records import Records, records_of
 from framework.serving.render import Renderer
 
@@ -55,10 +55,10 @@ class Service:
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
         render(loaded.pair.forecast(loaded.golden.context))
-        features, metrics = self.deployment.features, self.metrics.of_arm(reference, version)
-        pipeline = Pipeline(
-            loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads, self.options.batch
-        )
+        features, metrics, batch = self.deployment.features, self.metrics.of_arm(reference, version), self.options.batch
+        if batch.size is None:
+            batch = batch.model_copy(update={"size": call_size(loaded.pair, loaded.golden.context)})
+        pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads, batch)
         return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
 
     async def figures(self) -> bytes:
