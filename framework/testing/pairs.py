@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,11 @@ def make_backtest(schema: Schema) -> pd.DataFrame:
 
 def make_errors(schema: Schema) -> pd.DataFrame:
     """What a pair may be calibrated on: errors of 100 windows, -50 to 49 of the series' scale, the same at every step."""
-    error = np.arange(100.0) - 50
-    rows = [
-        pd.DataFrame(
-            {"airport": "a0", "carrier": "b", "origin": 0, "step": h, "target": t, "actual": error, "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}
-        )
-        for h in range(1, schema.horizon + 1)
-        for t in schema.targets
-    ]
+    made, origin = {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}, pd.Timestamp("2024-03-01", tz="UTC")
+    rows = []
+    for step, target in product(range(1, schema.horizon + 1), schema.targets):
+        times = {"origin": origin, TIME: origin + step * pd.Timedelta(days=1), "step": step}
+        rows.append(pd.DataFrame({**made, **times, "target": target, "actual": np.arange(100.0) - 50}))
     return pd.concat(rows)
 
 
