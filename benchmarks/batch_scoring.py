@@ -6,7 +6,7 @@ bare      reads the same file by chunks, numpy transform, inplace_predict of eve
     python benchmarks/batch_scoring.py [--rows 1000000] [--rounds 3]
 
 The pair is that of serving_pair.py: 25 columns, 2 targets, 7 steps, 2 quantiles, 100 rounds, one thread. Each side is a
-process of its own, which also says the memory it grew by.
+process of its own, which also says the memory it grew by, and its peak.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def run_side(side: str, work: Path) -> None:
     output = work / f"{side}.parquet"
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     (ours if side == "ours" else bare)(work, output)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps({"seconds": time.perf_counter() - started, "megabytes": grown}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": time.perf_counter() - started, "megabytes": (peak - before) / 1024, "peak": peak / 1024}))
 
 
 def check_equal(work: Path) -> None:
@@ -138,11 +138,13 @@ def main() -> None:
         for number in range(arguments.rounds):
             for side in ("ours", "bare") if number % 2 else ("bare", "ours"):
                 results[side].append(measure(side, work))
+                print(side, results[side][-1], file=sys.stderr, flush=True)
         check_equal(work)
-    print(f"{'side':<8}{'rows/s':>12}{'seconds':>10}{'MB grown':>10}")
+    print(f"{'side':<8}{'rows/s':>12}{'seconds':>10}{'MB grown':>10}{'MB peak':>10}")
     for side, rounds in results.items():
         seconds = statistics.median(r["seconds"] for r in rounds)
-        print(f"{side:<8}{arguments.rows / seconds:>12,.0f}{seconds:>10.1f}{max(r['megabytes'] for r in rounds):>10.0f}")
+        grown, peak = (max(r[key] for r in rounds) for key in ("megabytes", "peak"))
+        print(f"{side:<8}{arguments.rows / seconds:>12,.0f}{seconds:>10.1f}{grown:>10.0f}{peak:>10.0f}")
     ratio = statistics.median(b["seconds"] / o["seconds"] for o, b in zip(results["ours"], results["bare"], strict=True))
     print(f"batch scoring of {arguments.rows:,} rows: ours is {ratio:.2f} x the bare booster with reading and writing")
 

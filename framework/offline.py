@@ -51,16 +51,20 @@ class RowStore(ABC):
     def series(self, name: str, view: View, series: pd.DataFrame | None = None) -> pd.DataFrame:
         """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity, or nothing."""
         import pandas as pd
-        import pyarrow.compute as pc
 
         features, keys = view.feature_names(), list(view.entity)
         if not self.rows(name, view):
             return pd.DataFrame(columns=[*view.identity(), *features])
-        table = self.table(name, view, features)
-        if series is not None:
-            table = table.filter(pc.is_in(_plain(table.select(keys[:1]))[0], _texts(series[keys[0]].drop_duplicates())))
+        table = self.table(name, view, features) if series is None else self.narrowed(name, view, series)
         rows: pd.DataFrame = _plain(table).to_pandas()
         return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
+
+    def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
+        """The rows of some series, and few others; here after all have been read."""
+        import pyarrow.compute as pc
+
+        table, key = self.table(name, view, view.feature_names()), view.entity[0]
+        return table.filter(pc.is_in(_plain(table.select([key]))[0], _texts(series[key].drop_duplicates())))
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
         """The keys of every series, each once, sorted."""
@@ -104,18 +108,23 @@ class OfflineStore(RowStore):
         return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
 
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
         if not path.is_file():
             raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
         texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
-        try:
-            with pq.ParquetFile(path, read_dictionary=texts) as file:
-                return file.read(columns=[*view.identity(), *features])
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error
+        with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
+            return file.read(columns=[*view.identity(), *features])
+
+    def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
+        """Read row group by row group, so that what is in memory is what is wanted."""
+        import pyarrow.parquet as pq
+
+        path = self.path(name, view)
+        wanted = [(key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity]
+        with _readable(name, path):
+            return pq.read_table(path, columns=[*view.identity(), *view.feature_names()], filters=wanted)
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns."""
@@ -149,6 +158,16 @@ class OfflineStore(RowStore):
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _readable(name: str, path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error
 
 
 def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:

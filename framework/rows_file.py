@@ -116,12 +116,12 @@ class RowsFile:
                         context.status[window], context.detail[window] = status, f"{self.schema.past[column]} {what}"
 
     def _read(self, start: int, stop: int) -> pa.Table:
-        """Goes on where the last range ended, else begins anew at the row group of ``start``."""
+        """Goes on from where the last range ended, unless the row group of ``start`` begins after that; a step back begins anew."""
         file = self._file
-        if self._batches is None or start != self._next or self._rest is None:
-            groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-            ends = np.cumsum(groups)
-            first = int(np.searchsorted(ends, start, side="right"))
+        groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        ends = np.cumsum(groups)
+        first = int(np.searchsorted(ends, start, side="right"))
+        if self._batches is None or self._rest is None or not ends[first] - groups[first] <= self._next <= start:
             self._batches = file.iter_batches(_BATCH, row_groups=list(range(first, len(groups))))
             self._rest, self._next = file.schema_arrow.empty_table(), int(ends[first] - groups[first])
         rest = self._rest

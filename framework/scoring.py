@@ -108,7 +108,7 @@ def score(
         if done:
             say(f"predict: goes on after {len(done)} of {len(pieces)} pieces that an earlier run scored")
         begun, told, before = monotonic(), monotonic(), read
-        for result in compute.map(score_piece, scorer, left):
+        for result in compute.stream(score_piece, scorer, left):
             done.append(result)
             read += result[0]
             if monotonic() - told >= _EVERY:

@@ -22,17 +22,9 @@ from framework.local import LocalCompute
 from framework.rows_file import RowsFile
 from framework.scoring import score
 from framework.testing import fakes
+from framework.testing.panels import write_rows
 
 LONG = fakes.make_schema(context_length=3)
-
-
-def write_rows(path: Path, schema: Schema, entities: int, steps: int = 1, **parquet: Any) -> Path:
-    generator, n = np.random.default_rng(3), entities * steps
-    rows: dict[str, Any] = {name: np.repeat([f"{name}-{i}" for i in range(entities)], steps) for name in schema.static}
-    rows[TIME] = np.tile(pd.date_range("2024-03-01", periods=steps, freq="D", tz="UTC"), entities)
-    rows |= {name: generator.normal(10, 3, n) for name in schema.past}
-    pd.DataFrame(rows).to_parquet(path, index=False, **parquet)
-    return path
 
 
 def scored(pair: Any, path: Path, size: int, output: Path, said: list[str] | None = None, **identity: Any) -> pd.DataFrame:
@@ -113,6 +105,7 @@ from framework.local import LocalCompute
 from framework.rows_file import RowsFile
 from framework.scoring import score
 from framework.testing import fakes
+from framework.testing.panels import write_rows
 
 class Slow(LocalCompute):
     def map(self, function, shared, items):

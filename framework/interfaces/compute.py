@@ -23,3 +23,10 @@ class Compute(ABC):
 
         All three can be pickled; ``shared`` is large, and is sent to a worker at most once. What was started ends with the iterator.
         """
+
+    def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
+        """As :meth:`map`, for many small items whose results nobody needs in order: each is given as soon as it is there.
+
+        A worker keeps ``shared`` for all its items. An item may be worked on more than once when a worker dies.
+        """
+        return self.map(function, shared, items)

@@ -21,7 +21,7 @@ def predict(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     loaded = load_pair(registry, run.plugins, config.name, config.alias or config.predict.pair)
     windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
-    output = config.predict.output or run.directory / "forecast.parquet"
+    output = (config.predict.output or run.directory / "forecast.parquet").resolve()  # workers may be in another folder
     size = config.predict.piece
     pair = loaded.version
     scored = score(loaded.pair, windows, size, output, {"pair": pair.digest, **identity}, run.make("compute"), run.say)
@@ -49,7 +49,7 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
 
 
 def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
-    path = Path(run.config.predict.rows or "")
+    path = Path(run.config.predict.rows or "").resolve()
     if run.config.predict.entities is not None or run.config.at is not None:
         raise ConfigError("predict.rows: the file says which entities and origins; leave predict.entities and at out.")
     if not path.is_file():

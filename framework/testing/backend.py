@@ -187,7 +187,7 @@ class ServingContract:
             assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
 
     def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:
-        for method, path in (("POST", "/predict"), ("GET", "/pair"), ("GET", "/nowhere"), ("GET", "/health/live")):
+        for method, path in (("POST", "/predict"), ("GET", "/pair"), ("GET", "/nowhere"), ("GET", "/health/live"), ("GET", "/")):
             given = client.http.request(method, path, headers={"X-Request-ID": "mine-1"})
             assert given.headers["x-request-id"] == "mine-1"
             assert given.headers["x-content-type-options"] == "nosniff"

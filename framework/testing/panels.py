@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,14 @@ def windows_between(arrays: PanelArrays, schema: Schema, first: np.datetime64 | 
     if first is not None:
         usable &= arrays.times >= first
     return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon)
+
+
+def write_rows(path: Path, schema: Schema, entities: int, steps: int = 1, *, columns: dict[str, str] | None = None, **parquet: Any) -> Path:
+    """A Parquet file of rows as ``POST /predict`` takes them, ``steps`` daily ones of each entity; ``columns``: one text in all rows."""
+    generator, n = np.random.default_rng(3), entities * steps
+    rows: dict[str, Any] = {name: np.repeat([f"{name}-{i}" for i in range(entities)], steps) for name in schema.static}
+    rows |= {name: [text] * n for name, text in (columns or {}).items()}
+    rows[TIME] = np.tile(pd.date_range("2024-03-01", periods=steps, freq="D", tz="UTC"), entities)
+    rows |= {name: generator.normal(10, 3, n) for name in schema.past}
+    pd.DataFrame(rows).to_parquet(path, index=False, **parquet)
+    return path

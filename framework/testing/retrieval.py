@@ -132,6 +132,12 @@ class RetrievalContract:
         strategy.ingest(FEATURES, "weather", weather())
         assert strategy.has_rows(FEATURES)
 
+    def test_entities_are_those_that_have_rows(self, strategy: RetrievalStrategy) -> None:
+        assert strategy.entities(FEATURES).empty
+        strategy.ingest(FEATURES, "sales", sales().sample(frac=1, random_state=1))
+        found = strategy.entities(FEATURES)
+        assert [tuple(row) for row in found[["shop", "item"]].to_numpy()] == [("a", "x"), ("a", "y"), ("c", "x")]
+
     def test_stored_rows_are_what_was_ingested(self, strategy: RetrievalStrategy) -> None:
         assert strategy.stored_rows(FEATURES, "sales").empty
         strategy.ingest(FEATURES, "sales", sales().sample(frac=1.0, random_state=2))

@@ -85,8 +85,7 @@ class Console:
             limit, words = _number(request, "limit", 100, _MAX_ENTITIES), request.query_params.get("search", "")[:200]
             store_of(self._service.deployment)
             entities = await self._read("entities", _ENTITIES, lambda: all_entities(self._service.deployment))
-            keys = self._service.arms.table.primary.schema.entity_keys
-            return await self._read(("search", words, limit), 1.0, lambda: matching(entities, keys, words, limit))
+            return await self._read(("search", words, limit), 1.0, lambda: matching(entities, words, limit))
 
         return await _answered(found)
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Meta, Struct
 
 from framework.errors import FrameworkError
@@ -21,6 +23,8 @@ from framework.serving.times import format_times, parse_time
 
 #: Steps of history in one answer at most.
 MAX_STEPS = 2000
+#: The column beside the keys; a key cannot be named so.
+_SEARCHED = "\0text"
 
 
 class _Asked(Struct, forbid_unknown_fields=True):
@@ -64,18 +68,21 @@ def store_of(deployment: Deployment) -> RetrievalStrategy:
     return deployment.strategy
 
 
-def all_entities(deployment: Deployment) -> list[tuple[str, tuple[str, ...]]]:
-    """Every entity with stored rows, sorted, each with the text that a search looks into."""
-    frame = store_of(deployment).entities(deployment.features)
+def all_entities(deployment: Deployment) -> pa.Table:
+    """The keys of every entity with stored rows, sorted, and ``text``, which a search looks into; arrays, for there may be a million."""
     keys = list(deployment.features.entity_keys)
-    return [(" ".join(entity).casefold(), entity) for entity in frame[keys].itertuples(index=False, name=None)]
+    table = pa.Table.from_pandas(store_of(deployment).entities(deployment.features)[keys].astype(str), preserve_index=False)
+    table = table.cast(pa.schema([(key, pa.string()) for key in keys]))
+    text = pc.utf8_lower(pc.binary_join_element_wise(*(table[key] for key in keys), " "))
+    return table.append_column(_SEARCHED, text)
 
 
-def matching(entities: list[tuple[str, tuple[str, ...]]], keys: tuple[str, ...], words: str, limit: int) -> dict[str, Any]:
+def matching(entities: pa.Table, words: str, limit: int) -> dict[str, Any]:
     """``{"total", "matching", "entities"}``: those in which every word of ``words`` is found; the first ``limit`` of them."""
-    wanted = words.casefold().split()
-    found = [entity for text, entity in entities if all(word in text for word in wanted)]
-    shown = [dict(zip(keys, entity, strict=True)) for entity in found[:limit]]
+    found = entities
+    for word in words.lower().split():
+        found = found.filter(pc.match_substring(found[_SEARCHED], word))
+    shown = found.drop_columns([_SEARCHED]).slice(0, limit).to_pylist()
     return {"total": len(entities), "matching": len(found), "entities": shown}
 
 

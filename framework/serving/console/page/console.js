@@ -67,6 +67,7 @@ function listenToTheme() {
   apply();
 }
 
+by("docs").href = `${BASE}docs`;
 listenToTheme();
 listenToKey();
 listenToForecast();

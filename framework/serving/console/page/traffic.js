@@ -16,7 +16,8 @@ function showTraffic(found) {
   const byStatus = STATUSES.map(([digit, label, kind]) => ({ label, kind, values: add(found.requests.filter((r) => r.status.startsWith(digit))) }));
   const totals = byStatus.map((s) => sum(s.values)), all = sum(totals);
   chart(by("requests-chart"), { ...base, label: `Requests by status: ${byStatus.map((s, i) => `${totals[i]} ${s.label}`).join(", ")}`, bars: { edges, series: byStatus.filter((_, i) => totals[i]) } });
-  const arms = [...new Set(found.requests.map((r) => r.arm))];
+  const load = (arm) => sum(found.requests.filter((r) => r.arm === arm).map((r) => sum(r.counts)));
+  const arms = [...new Set(found.requests.map((r) => r.arm))].sort((a, b) => load(b) - load(a));
   const byArm = arms.map((arm, i) => ({ label: arm || "none (refused before)", kind: `arm-${i % 5}`, values: add(found.requests.filter((r) => r.arm === arm)) }));
   chart(by("arms-chart"), { ...base, label: `Requests by arm: ${byArm.map((s) => `${sum(s.values)} ${s.label}`).join(", ")}`, bars: { edges, series: byArm.filter((s) => sum(s.values)) } });
   const share = (n) => (n ? ` (${percent((100 * n) / all)})` : "");
