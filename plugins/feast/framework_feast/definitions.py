@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.data_source import DataSource
-from feast.types import Float64, String
-
 from framework.errors import ConfigError
 from framework.interfaces.views import FeatureSet, View
 from framework.offline import OfflineStore, RowStore
+from framework_feast.light import DataSource, Entity, FeatureView, Field, FileSource, Float64, String, ValueType
 from framework_feast.offline import FeastRows, source_settings
 
 

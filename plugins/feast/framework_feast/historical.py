@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pandas as pd
-from feast import FeatureStore
 
 from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.values import TIME
 from framework.interfaces.views import FeatureSet
 from framework.offline import RowStore
 from framework_feast.definitions import check_ttls
+from framework_feast.light import FeatureStore
 from framework_feast.store import failing, quiet
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from feast import FeatureStore
 
 from framework.errors import ConfigError, suggest
 from framework.interfaces.retrieval import Progress
@@ -21,6 +20,7 @@ from framework.interfaces.views import FeatureSet, View
 from framework.locks import exclusive
 from framework.offline import RowStore
 from framework_feast import FeastOptions
+from framework_feast.light import FeatureStore
 from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_keys
 from framework_feast.records import Pair, RecordStore, online_store
 from framework_feast.sdk import read_newest

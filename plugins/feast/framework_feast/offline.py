@@ -12,7 +12,7 @@ from framework.interfaces.views import View
 from framework.offline import OfflineStore, RowStore
 
 if TYPE_CHECKING:
-    from feast.data_source import DataSource
+    from framework_feast.light import DataSource
 
 #: The dask store drops a row whose feature is older than its ttl, joins rows of equal key and time, and takes the older value of a tie.
 _INEXACT = ("file", "dask")

@@ -17,7 +17,7 @@ from framework_feast.records import Kind, RecordStore, answering, online_store, 
 from framework_feast.window import window_context
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from framework_feast.light import FeatureStore
 
 
 class OnlineFeatures:

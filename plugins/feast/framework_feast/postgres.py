@@ -19,7 +19,7 @@ from framework.offline import digest_of, distinct, typed
 from framework_feast.offline import FeastRows, source_settings
 
 if TYPE_CHECKING:
-    from feast.data_source import DataSource
+    from framework_feast.light import DataSource
 
 
 class PostgresStore(FeastRows):

@@ -19,8 +19,7 @@ from framework_feast.offline import row_store
 from framework_feast.online import OnlineFeatures
 
 if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
-    from feast import FeatureStore
-
+    from framework_feast.light import FeatureStore
     from framework_feast.materialize import Materializer
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from feast import FeatureStore
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
 from framework.interfaces.views import FeatureSet
+from framework_feast.light import FeatureStore, FieldStatus
 from framework_feast.packed import NewestRows, columns
 from framework_feast.store import failing, quiet
 

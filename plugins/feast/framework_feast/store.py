@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feast import Entity, FeatureStore, FeatureView, RepoConfig
-
 from framework.errors import ConfigError, DataError
 from framework.locks import exclusive
+from framework_feast.light import Entity, FeatureStore, FeatureView, RepoConfig
 from framework_feast.offline import offline_type
 from framework_feast.records import online_store
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from feast.data_source import DataSource
 
 from framework.errors import ConfigError
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
 from framework.offline import distinct, typed
+from framework_feast.light import DataSource
 from framework_feast.offline import FeastRows, source_settings
 from framework_feast.store import failing, open_store, quiet
 
