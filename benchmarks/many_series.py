@@ -10,9 +10,10 @@ forecast, so that direct and recursive are the same, and so are the errors. With
 learns all steps with one booster (and the step as one more column), mlforecast one booster for each step (``max_horizon``), on as many
 rows together. The framework also fits and judges its baseline, which is in its time.
 
-Each measurement is a process of its own, the sides take turns; seconds are without imports and without making the table, the peak memory
-is the process's. OpenMP's waiting threads sleep on both sides, as the framework has it. ``--only framework`` measures one side, for sizes
-where both would take too long. Prints one line per size and, last, a JSON summary.
+Each measurement is a process of its own, the sides take turns; seconds are without imports and without making the table (``CPU s``: those
+of all threads, which other work on the machine moves less), the peak memory is the process's. OpenMP's waiting threads sleep on both
+sides, as the framework has it. ``--only framework`` measures one side, for sizes where both would take too long. Prints one line per size
+and, last, a JSON summary.
 """
 
 from __future__ import annotations
@@ -50,6 +51,14 @@ def table(series: int) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": names, "ds": times, "y": values.ravel()})
 
 
+def clocks() -> dict[str, float]:
+    return {"seconds": time.perf_counter(), "cpu": time.process_time()}
+
+
+def since(started: dict[str, float]) -> dict[str, float]:
+    return {clock: now - started[clock] for clock, now in clocks().items()}
+
+
 def days_of_a_fold(horizon: int) -> int:
     """What the first fold has is what each fold gets."""
     return DAYS - FOLDS * horizon
@@ -65,7 +74,7 @@ def counted(train: Callable[..., Any], rows: list[int]) -> Callable[..., Any]:
     return wrapper
 
 
-def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> tuple[float, float]:
+def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> dict[str, float]:
     import xgboost
     from hydra import compose, initialize_config_module
 
@@ -110,7 +119,7 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list
     components.pair()
     rows = rows.rename(columns={"ds": TIME})
     rows[TIME] = rows[TIME].dt.tz_localize("UTC")
-    started = time.perf_counter()
+    started = clocks()
     day = Frequency.parse("D")
     engineered = engineer(config.features.views["y"], rows, day)
     panel = panel_from_rows(engineered, entity_keys=("unique_id",), past=past_columns(config), known=(), categories=(), frequency=day)
@@ -118,10 +127,10 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list
     schema = make_schema(config, panel, components.make("model"), None)
     result = backtest(make_setting(components, panel, schema), config.backtest, components.make("compute"), lambda *_: None)
     mae = result.metrics()["y"]["model"]["MAE"]
-    return time.perf_counter() - started, mae
+    return {**since(started), "MAE": mae}
 
 
-def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> tuple[float, float]:
+def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> dict[str, float]:
     import xgboost
     import xgboost.sklearn
     from mlforecast import MLForecast
@@ -129,7 +138,7 @@ def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: lis
 
     xgboost.sklearn.train = counted(xgboost.sklearn.train, work)
     model = xgboost.XGBRegressor(n_estimators=arguments.trees, n_jobs=arguments.threads, **BOOSTER)
-    started = time.perf_counter()
+    started = clocks()
     forecaster = MLForecast(
         models={"booster": model},
         freq="D",
@@ -148,11 +157,12 @@ def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: lis
         max_horizon=horizon if horizon > 1 else None,
     )
     mae = float((found["y"] - found["booster"]).abs().mean())
-    return time.perf_counter() - started, mae
+    return {**since(started), "MAE": mae}
 
 
 def measure(side: str, series: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--side", side, "--series", str(series)]
+    # -P: the folder of this script holds names such as coverage, which libraries import too
+    command = [sys.executable, "-P", __file__, "--side", side, "--series", str(series)]
     for name in OPTIONS:
         command += [f"--{name}", str(getattr(arguments, name))]
     with tempfile.TemporaryDirectory() as folder:
@@ -174,16 +184,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.side:
         rows, work = table(arguments.series[0]), list[int]()
-        seconds, mae = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](rows, arguments, work)
+        found = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](rows, arguments, work)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "MB": peak, "MAE": mae, "rows": sum(work)}))
+        print(json.dumps({**found, "MB": peak, "rows": sum(work)}))
         return
     sides = SIDES if arguments.only is None else (arguments.only,)
     summary: dict[int, dict[str, Any]] = {}
     print(
         f"{'series':>7} "
-        + " ".join(f"{side + ' s':>13} {'MB':>6} {'MAE':>7} {'rows':>11}" for side in sides)
-        + f" {'time':>6} {'memory':>7}"
+        + " ".join(f"{side + ' s':>13} {'CPU s':>7} {'MB':>6} {'MAE':>7} {'rows':>11}" for side in sides)
+        + f" {'time':>6} {'CPU':>6} {'memory':>7}"
     )
     for series in arguments.series:
         taken: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
@@ -196,11 +206,12 @@ def main() -> None:
             raise SystemExit(f"many_series: not the same work: {middle}")
         first, last = middle[sides[0]], middle[sides[-1]]
         both = len(sides) > 1
-        summary[series] = {k: round(first[k] / last[k] if both else first[k], 3) for k in ("seconds", "MB")}
+        summary[series] = {k: round(first[k] / last[k] if both else first[k], 3) for k in ("seconds", "cpu", "MB")}
         cells = " ".join(
-            f"{m['seconds']:>13.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f} {m['rows'] // arguments.trees:>11,.0f}" for m in middle.values()
+            f"{m['seconds']:>13.2f} {m['cpu']:>7.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f} {m['rows'] // arguments.trees:>11,.0f}"
+            for m in middle.values()
         )
-        ratios = f" {summary[series]['seconds']:>6.2f} {summary[series]['MB']:>7.2f}" if both else ""
+        ratios = f" {summary[series]['seconds']:>6.2f} {summary[series]['cpu']:>6.2f} {summary[series]['MB']:>7.2f}" if both else ""
         print(f"{series:>7} {cells}{ratios}", flush=True)
     given = {name: getattr(arguments, name) for name in OPTIONS}
     name = "ratios_to_mlforecast" if len(sides) > 1 else sides[0]

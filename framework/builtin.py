@@ -28,7 +28,9 @@ _RUNS = {
 
 
 class ProcessesOptions(Options):
-    """``workers``: processes, null for one a core. ``threads``: of the numeric libraries in each."""
+    """``workers``: processes, null for as many as the cores have room for with ``threads`` each, the threads of the numeric libraries. An
+    explicit ``model.n_jobs`` is per process and wins over ``threads``.
+    """
 
     workers: PositiveInt | None = None
     threads: PositiveInt = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -21,7 +20,7 @@ class ProcessesCompute(Compute):
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         options = self.options
-        workers = min(options.workers or os.cpu_count() or 1, len(items))
+        workers = min(options.workers or max(1, joblib.cpu_count() // options.threads), len(items))
         with tempfile.TemporaryDirectory(prefix="framework-compute-") as folder:
             path = Path(folder) / "shared"
             joblib.dump(shared, path)

@@ -43,6 +43,13 @@ def test_results_come_in_order_from_other_processes_that_map_the_same_array() ->
     assert {(threads, mapped) for _, _, threads, mapped in found} == {("1", True)}
 
 
+def test_without_a_number_of_workers_they_and_their_threads_fill_the_cores_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 5)
+    found = list(ProcessesCompute(ProcessesOptions(threads=2)).map(_work, SHARED, list(range(8))))
+    assert 1 <= len({pid for _, pid, *_ in found}) <= 2
+    assert {threads for _, _, threads, _ in found} == {"2"}
+
+
 def test_what_the_function_raises_is_raised() -> None:
     with pytest.raises(DataError, match="item -1 is none"):
         list(COMPUTE.map(_work, SHARED, [1, -1, 2]))
