@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--options", default="{}", help="of serving=fastapi, as JSON")
     given = parser.parse_args()
     json.loads(given.options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped too
     measure(given.requests, given.every, given.options)
 
 
