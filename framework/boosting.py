@@ -108,17 +108,20 @@ class BoostedModel(Model, Generic[Data, Booster]):
         """Rows are made once and shared by the mean and the quantiles."""
         options, table = self.options, self._table
         learned = strided(train, options.origin_stride)
+        later = validation if validation is not None and has_label(validation, target) else None
+        stopped, again = later is not None and options.early_stopping_rounds is not None, later is not None and options.refit
+        if later is not None and again and not stopped and not table.targets[target].log:
+            learned, again = strided(train.joined(later), options.origin_stride), False  # nothing is to be found out before the refit
         rows = self.rows(table, learned, target, seed, None)
-        watched, everything = None, None
-        if validation is not None and options.early_stopping_rounds is not None and has_label(validation, target):
-            watched = self.rows(table, validation, target, seed, rows)
-            if options.refit:
-                everything = self.rows(table, strided(train.joined(validation), options.origin_stride), target, seed, None)
+        watched = self.rows(table, later, target, seed, rows) if later is not None and stopped else None
+        everything = None
+        if later is not None and again:
+            everything = self.rows(table, strided(train.joined(later), options.origin_stride), target, seed, None)
         found: list[bytes] = []
         for output in self.outputs(self._targets[target], self._quantiles):
             raw, rounds = self.boost(output.params, rows, options.n_estimators, watched, seed)
             if not found and table.targets[target].log:
-                judged = learned if watched is None or validation is None else validation
+                judged = learned if later is None else later
                 transform = table.targets[target].with_errors(self._errors(raw, judged, target))
                 self._table = self._table.with_transform(target, transform)
             if watched is not None:

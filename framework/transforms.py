@@ -95,7 +95,7 @@ def plan_transform(
         return TargetTransform(anchor, name in log)
     place = arrays.past_names.index(scale[name]) if scale[name] in arrays.past_names else None
     if place is None:
-        raise ConfigError(f"model.scale.{name}: there is no feature '{scale[name]}'; engineer one, such as {name}_rolling_mean_28.")
+        raise ConfigError(f"model.scale.{name}: there is no feature '{scale[name]}'; engineer one, such as {name}_rolling_28_mean.")
     column: Float32 = arrays.past[:, place]
     known = column[np.isfinite(column)]
     typical = float(np.median(known)) if len(known) else 0.0

@@ -81,7 +81,7 @@ def skewed(trend: float = 1.0) -> tuple[PanelArrays, Schema]:
     target = arrays.target.copy()
     target[:, 0] = size * np.exp(generator.normal(0, 0.6, len(size)) * trend)
     past = np.column_stack([target.astype(np.float32), size.astype(np.float32)])
-    return replace(arrays, target=target, past=past, past_names=("sales", "visits", "sales_rolling_mean_28")), schema
+    return replace(arrays, target=target, past=past, past_names=("sales", "visits", "sales_rolling_28_mean")), schema
 
 
 def model(name: str, **options: Any) -> Any:
@@ -92,7 +92,7 @@ def model(name: str, **options: Any) -> Any:
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
 @pytest.mark.parametrize(
     "options",
-    [{"log": ["sales"]}, {"scale": {"sales": "sales_rolling_mean_28"}}, {"log": ["sales"], "scale": {"sales": "sales_rolling_mean_28"}}],
+    [{"log": ["sales"]}, {"scale": {"sales": "sales_rolling_28_mean"}}, {"log": ["sales"], "scale": {"sales": "sales_rolling_28_mean"}}],
     ids=["log", "scale", "both"],
 )
 @pytest.mark.parametrize("validation", [0, 40])
@@ -132,8 +132,8 @@ def test_what_cannot_be_transformed_is_refused_by_its_key() -> None:
     with pytest.raises(ConfigError, match=r"model\.scale\.sales: there is no feature 'size'"):
         fit(scale={"sales": "size"})
     centred = replace(arrays, past=arrays.past - arrays.past.mean(axis=0) - 1000)
-    with pytest.raises(ConfigError, match=r"model\.scale\.sales: feature 'sales_rolling_mean_28' is not above 0 in most rows"):
-        fit(centred, scale={"sales": "sales_rolling_mean_28"})
+    with pytest.raises(ConfigError, match=r"model\.scale\.sales: feature 'sales_rolling_28_mean' is not above 0 in most rows"):
+        fit(centred, scale={"sales": "sales_rolling_28_mean"})
     with pytest.raises(DataError, match=r"model\.log: target 'sales' goes down to -\d"):
         fit(replace(arrays, target=arrays.target - 500), log=["sales"])
     with pytest.raises(ConfigError, match=r"model\.difference: 'sales' has differences below 0, objective count:poisson cannot"):

@@ -32,6 +32,8 @@ class ModelContract(ComponentContract):
 
     kind: ClassVar[Kind] = "model"
     stable_files: ClassVar[bool] = True
+    #: Of a model whose options leave the target's size to its learning: 1.
+    larger: ClassVar[float] = 1e6
     seed: ClassVar[int] = 11
 
     def schema(self, panel: Panel) -> Schema:
@@ -104,6 +106,20 @@ class ModelContract(ComponentContract):
         panel.past[panel.offsets[1] : panel.offsets[2], 1] = np.nan
         model, windows, _ = self.fitted(panel)
         assert np.isfinite(model.predict(windows)).all()
+
+    def test_answers_are_in_each_targets_own_unit(self) -> None:
+        """One target :attr:`larger` times as large as it was, beside features that a preprocessor has brought to size one."""
+        panel = make_panel()
+        panel.past[:, 0] *= self.larger
+        level, spread = np.nanmean(panel.past[:, :2], axis=0), np.nanstd(panel.past[:, :2], axis=0)
+        schema = self.schema(panel)
+        arrays = plain_arrays(panel, 2)
+        seen = replace(arrays, past=(arrays.past - np.nanmean(arrays.past, axis=0)) / np.nanstd(arrays.past, axis=0))
+        train, later = self.split(seen, schema)
+        model: Model = self.make()
+        model.fit(train, later, schema, self.seed)
+        answer = model.predict(replace(later.gather(), target=None)).mean(axis=(0, 1))
+        assert (np.abs(answer - level[:, None]) < 5 * spread[:, None]).all(), answer
 
     def test_a_window_of_nulls_still_gets_finite_numbers(self) -> None:
         model, windows, _ = self.fitted()

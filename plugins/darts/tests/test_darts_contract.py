@@ -114,3 +114,4 @@ class TestTiDE(ModelContract):
 class TestTSMixer(ModelContract):
     name = "tsmixer"
     options: ClassVar[dict[str, Any]] = {**QUICK, "hidden_size": 8, "ff_size": 8, "num_blocks": 1, "scaling": "none"}
+    larger: ClassVar[float] = 1.0

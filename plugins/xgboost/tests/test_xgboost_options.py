@@ -43,6 +43,17 @@ def test_early_stopping_keeps_the_best_rounds_with_and_without_refit(tmp_path: P
     assert (tmp_path / "a" / "mean_0.ubj").read_bytes() != (tmp_path / "b" / "mean_0.ubj").read_bytes()
 
 
+def test_without_early_stopping_it_learns_from_the_validation_windows_too(tmp_path: Path) -> None:
+    """The same boosters as without any validation; with refit: false the last 14 days are not learned from."""
+    schema = panel_schema(PANEL)
+    plain = XGBoost(validate(XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3}, "model"))
+    fit_model(plain_arrays(PANEL, 2), schema, plain, 0, 7)
+    models = (plain, fitted(early_stopping_rounds=None), fitted(early_stopping_rounds=None, refit=False))
+    assert [rounds(model, tmp_path / str(i)) for i, model in enumerate(models)] == [30, 30, 30]
+    boosters = [(tmp_path / str(i) / "mean_0.ubj").read_bytes() for i in range(3)]
+    assert boosters[0] == boosters[1] != boosters[2]
+
+
 def test_it_learns_the_week() -> None:
     schema, arrays = panel_schema(PANEL), plain_arrays(PANEL, 2)
     model = fitted(n_estimators=150)
