@@ -18,10 +18,15 @@ _TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "ro
 
 
 class Retention(Options):
-    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that had an alias within ``days``."""
+    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that had an alias within ``days``.
+
+    ``upload_hours``: files that were stored for a pair that is still not complete after so long are those of a process that was
+    killed; ``run=prune`` and ``run=verify`` remove them.
+    """
 
     last: int = Field(default=10, ge=1)
     days: int = Field(default=90, ge=0)
+    upload_hours: float = Field(default=24, ge=0)
 
 
 class MlflowOptions(Options):

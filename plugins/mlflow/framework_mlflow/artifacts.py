@@ -117,13 +117,24 @@ def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
 
 
 def remove(source: str, tracking_uri: str) -> None:
-    """Delete one half's artifacts."""
+    """Delete one half's artifacts; there may be none. Raises RegistryError when they cannot be deleted."""
     place = local_path(source)
-    if place is not None:
-        shutil.rmtree(place, ignore_errors=True)
-        return
-    import_mlflow()
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    try:
+        if place is not None:
+            _remove_folder(place)
+            return
+        import_mlflow()
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
-    repository.delete_artifacts()
+        repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
+        repository.delete_artifacts()
+    except Exception as error:  # the client of an artifact store raises its own library's errors
+        raise RegistryError(f"{source} cannot be deleted: {' '.join(str(error).split())[:300]}; run=verify tries again.") from error
+
+
+def _remove_folder(place: Path) -> None:
+    """And the folder that was made for both halves, with the last of them."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    if place.parent.is_dir() and not any(place.parent.iterdir()):
+        place.parent.rmdir()

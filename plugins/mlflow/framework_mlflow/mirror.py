@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from framework.pairing import HALVES
 from framework_mlflow import artifacts
-from framework_mlflow.ledger import Pen
+from framework_mlflow.pen import Pen, Upload
 from framework_mlflow.store import COMPLETE, STATE, Store
 
 log = logging.getLogger(__name__)
@@ -48,3 +48,14 @@ def delete_removed(pen: Pen, store: Store, name: str, step: Callable[[str], None
             step(f"{half} files deleted")
         pen.forget_removed(name, version)
     return list(removed)
+
+
+def delete_abandoned(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[Upload]:
+    """Delete the files of uploads that were given up. Returns what they were."""
+    abandoned = [upload for upload in pen.uploads(name) if upload.abandoned]
+    for upload in abandoned:
+        for half in HALVES:
+            artifacts.remove(upload.sources[half], store.uri)
+            step(f"{half} upload deleted")
+        pen.forget_upload(upload.pair_id)
+    return abandoned

@@ -17,10 +17,11 @@ from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
 from framework_mlflow.history import now
-from framework_mlflow.ledger import Ledger, Pen, View
+from framework_mlflow.ledger import Ledger
 from framework_mlflow.lockstep import create_versions, why_void
-from framework_mlflow.mirror import delete_removed, finish_pairs, mirror_aliases
-from framework_mlflow.retention import superfluous
+from framework_mlflow.mirror import delete_abandoned, delete_removed, finish_pairs, mirror_aliases
+from framework_mlflow.pen import Pen, View
+from framework_mlflow.retention import give_up_uploads, superfluous, why_given_up
 from framework_mlflow.store import DIGEST, PAIR_ID, STATE, VOID, Store
 from framework_mlflow.verify import Verifier
 from framework_mlflow.versions import VersionState, read_versions
@@ -63,12 +64,21 @@ class MlflowRegistry(Registry):
                 saved, pair_id=pair_id, run_id=run_id, schema=draft.schema, config=draft.config, requirements=draft.requirements
             )
             write_manifest(saved, manifest)
-            mlflow_run, sources = self.store.upload(run_id, pair_id, saved)
+            mlflow_run, sources = self.store.place(run_id, pair_id)
+            with self.ledger.locked(name) as pen:
+                pen.announce_upload(name, pair_id, sources)
+            self.step("announced")
+            self.store.upload(mlflow_run, pair_id, saved)
         self.step("uploaded")
         self.store.ensure_models(name)
         with self.ledger.locked(name) as pen:
             self._finish(pen, name)
             self.step("locked")
+            if not pen.claim_upload(pair_id):
+                raise RegistryError(
+                    f"'{name}': the upload of this pair took more than {self.options.retention.upload_hours:g} hours and was given up by "
+                    "run=prune or run=verify; register it again, or raise registry.retention.upload_hours."
+                )
             digest = manifest["digest"]
             tags = {PAIR_ID: pair_id, DIGEST: digest}
             number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, tags, self.step)
@@ -174,6 +184,7 @@ class MlflowRegistry(Registry):
         finish_pairs(pen, self.store, name, self.step)
         mirror_aliases(pen, self.store, name, self.step)
         delete_removed(pen, self.store, name, self.step)
+        delete_abandoned(pen, self.store, name, self.step)
 
     def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
         with self.ledger.locked(name) as pen:
@@ -196,7 +207,7 @@ class MlflowRegistry(Registry):
         return [finding for each in names for finding in self._verifier().verify(each)]
 
     def _verifier(self) -> Verifier:
-        return Verifier(self.ledger, self.store, self.read_states, self.fetch)
+        return Verifier(self.ledger, self.store, self.read_states, self.fetch, self.options.retention)
 
     def prune(self, name: str) -> list[PairVersion]:
         with self.ledger.locked(name) as pen:
@@ -205,6 +216,8 @@ class MlflowRegistry(Registry):
             for pair in removed:
                 pen.remove_pair(name, pair.version)
                 pen.remember(name, "remove", before=pair.version, reason=f"retention {self.options.retention}", digest=pair.digest)
+            for upload in give_up_uploads(pen, name, self.options.retention):
+                log.info("%s", why_given_up(upload))
             self.step("before commit")
         self.step("committed")
         self._mirror(name)

@@ -1,4 +1,4 @@
-"""Which pairs are kept."""
+"""Which pairs are kept, and which uploads will never be one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework_mlflow import Retention
+from framework_mlflow.pen import Pen, Upload
 
 #: After every time there is.
 _STILL = "9999"
@@ -17,6 +18,23 @@ def superfluous(pairs: Sequence[PairVersion], history: Sequence[HistoryEntry], r
     since = (datetime.now(UTC) - timedelta(days=retention.days)).isoformat()
     live = {number for alias in {e.alias for e in history if e.alias} for number in _live_since(history, alias, since)}
     return [pair for i, pair in enumerate(pairs) if i >= retention.last and not pair.aliases and pair.version not in live]
+
+
+def give_up_uploads(pen: Pen, name: str, retention: Retention) -> list[Upload]:
+    """Mark those that are too old to be under way, and remember it; :func:`framework_mlflow.mirror.delete_abandoned` deletes their files.
+
+    A registration that is under way after all finds its upload given up when it wants to complete its pair, and fails instead.
+    """
+    before = (datetime.now(UTC) - timedelta(hours=retention.upload_hours)).isoformat(timespec="microseconds")
+    overdue = [upload for upload in pen.uploads(name) if not upload.abandoned and upload.begun <= before]
+    for upload in overdue:
+        pen.abandon_upload(upload.pair_id)
+        pen.remember(name, "remove", reason=why_given_up(upload))
+    return overdue
+
+
+def why_given_up(upload: Upload) -> str:
+    return f"upload {upload.pair_id}: the registration that {upload.who} began at {upload.begun} never completed its pair"
 
 
 def _live_since(history: Sequence[HistoryEntry], alias: str, since: str) -> set[int]:

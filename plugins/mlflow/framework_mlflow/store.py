@@ -89,21 +89,21 @@ class Store:
             _call("log a batch", self.client.log_batch, run_id, *batch)
             figures, parameters, marks = figures[_METRICS:], parameters[_ENTRIES:], marks[_ENTRIES:]
 
-    def upload(self, run_id: str, pair_id: str, artifacts: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
-        """Store both halves under MLflow's run of that id, or under one of its own. Returns MLflow's run id and the URI of each half."""
+    def place(self, run_id: str, pair_id: str) -> tuple[str, dict[str, str]]:
+        """Where a pair's halves go: under MLflow's run of that id, or one of its own. Returns MLflow's run id and the URI of each half."""
         if not self.has_run(run_id):
             run_id = self.start_run({"mlflow.runName": f"register {pair_id[:8]}", RUN_ID: run_id})
             _call("end the run", self.client.set_terminated, run_id)
         root = str(_call("read the run", self.client.get_run, run_id).info.artifact_uri).rstrip("/")
-        sources: dict[str, str] = {}
+        return run_id, {half: f"{root}/{_folder(pair_id, half)}" for half in HALVES}
+
+    def upload(self, run_id: str, pair_id: str, artifacts: Mapping[str, Path]) -> None:
+        """Store both halves where :meth:`place` said."""
         for half in HALVES:
-            place = f"pairs/{pair_id}/{half}"
             try:
-                self.client.log_artifacts(run_id, str(artifacts[half]), place)
+                self.client.log_artifacts(run_id, str(artifacts[half]), _folder(pair_id, half))
             except Exception as error:  # the client of an artifact store raises its own library's errors
-                raise RegistryError(_line(f"store the {half} half at {root}/{place}", error)) from error
-            sources[half] = f"{root}/{place}"
-        return run_id, sources
+                raise RegistryError(_line(f"store the {half} half of pair {pair_id}", error)) from error
 
     def ensure_models(self, name: str) -> None:
         """The registered models of both halves, made when they are not there."""
@@ -184,6 +184,11 @@ def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) ->
                 raise MlflowError(_line(what, error), error.error_code) from error
             time.sleep(random.uniform(0.01, 0.05) * 2 ** min(attempt, 5))  # noqa: S311  spread, not secrecy
     raise AssertionError("unreachable")
+
+
+def _folder(pair_id: str, half: str) -> str:
+    """Below the artifacts of a run."""
+    return f"pairs/{pair_id}/{half}"
 
 
 def _line(what: str, error: Exception) -> str:

@@ -22,6 +22,19 @@ pairs = Table(
     Column("removed", Boolean, nullable=False),
 )
 
+#: One row an upload whose pair is not complete. ``begun``: by the clock of the machine that registers. ``abandoned``: it never will be.
+uploads = Table(
+    "framework_uploads",
+    metadata,
+    Column("pair_id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("begun", String(40), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("preprocessor", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("abandoned", Boolean, nullable=False),
+)
+
 #: Where each alias points. ``mirrored``: whether MLflow's aliases on both halves say the same.
 aliases = Table(
     "framework_aliases",

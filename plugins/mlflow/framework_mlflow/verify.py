@@ -8,10 +8,13 @@ from framework.errors import FrameworkError
 from framework.interfaces.registry import Finding, ProvenPair
 from framework.interfaces.values import PairVersion
 from framework.pairing import HALVES
+from framework_mlflow import Retention
 from framework_mlflow.history import Link, breaks
-from framework_mlflow.ledger import Ledger, Pen
+from framework_mlflow.ledger import Ledger
 from framework_mlflow.lockstep import void_leftovers, why_void
-from framework_mlflow.mirror import delete_removed, finish_pairs, mirror_aliases
+from framework_mlflow.mirror import delete_abandoned, delete_removed, finish_pairs, mirror_aliases
+from framework_mlflow.pen import Pen, Upload
+from framework_mlflow.retention import give_up_uploads, why_given_up
 from framework_mlflow.store import COMPLETE, DIGEST, PAIR_ID, STATE, Store
 from framework_mlflow.versions import VersionState
 
@@ -25,13 +28,17 @@ def _no_step(_: str) -> None:
 class Verifier:
     """``states`` reads MLflow's versions of a pair, ``fetch`` proves it."""
 
-    def __init__(self, ledger: Ledger, store: Store, states: States, fetch: Callable[[PairVersion], ProvenPair]) -> None:
-        self._ledger, self._store, self._states, self._fetch = ledger, store, states, fetch
+    def __init__(
+        self, ledger: Ledger, store: Store, states: States, fetch: Callable[[PairVersion], ProvenPair], retention: Retention
+    ) -> None:
+        self._ledger, self._store, self._states, self._fetch, self._retention = ledger, store, states, fetch, retention
 
     def verify(self, name: str) -> list[Finding]:
         """Repairs are made under the lock and remembered; the pairs are proven after it, so that others need not wait."""
         with self._ledger.locked(name) as pen:
-            repaired = self._finished(pen, name)
+            given_up = give_up_uploads(pen, name, self._retention)
+        with self._ledger.locked(name) as pen:
+            repaired = self._finished(pen, name, given_up)
             voided = self._voided(pen, name)
             repaired += [*self._tags(pen, name), *self._aliases(pen, name)]
             for text in repaired:
@@ -45,17 +52,22 @@ class Verifier:
             except FrameworkError as error:
                 under = f" (under {', '.join(pair.aliases)})" if pair.aliases else ""
                 broken.append(f"{error}{under}")
-        return [Finding(name, text, True) for text in (*voided, *repaired)] + [Finding(name, text, False) for text in broken]
+        return [Finding(name, text, True) for text in (*map(why_given_up, given_up), *voided, *repaired)] + [
+            Finding(name, text, False) for text in broken
+        ]
 
-    def _finished(self, pen: Pen, name: str) -> list[str]:
-        """What a killed process had committed and not shown yet."""
+    def _finished(self, pen: Pen, name: str, given_up: list[Upload]) -> list[str]:
+        """What a killed process had committed and not shown yet; uploads are ``given_up`` here and told already."""
         shown = finish_pairs(pen, self._store, name, _no_step)
         moved = mirror_aliases(pen, self._store, name, _no_step)
         deleted = delete_removed(pen, self._store, name, _no_step)
+        left = delete_abandoned(pen, self._store, name, _no_step)
+        told = {upload.pair_id for upload in given_up}
         return [
             *(f"version {number} was registered, but MLflow did not show it as complete" for number in shown),
             *(f"alias '{alias}' was moved, but MLflow did not show it on both halves" for alias in moved),
             *(f"version {number} was removed, but not all of it was deleted" for number in deleted),
+            *(f"{why_given_up(upload)}, but not all of it was deleted" for upload in left if upload.pair_id not in told),
         ]
 
     def _voided(self, pen: Pen, name: str) -> list[str]:

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from framework_mlflow import MlflowOptions, Retention
 from framework_mlflow.registry import MlflowRegistry
+from mlflow_cases import child, outcome, register
 from moto.server import ThreadedMotoServer
 
 from framework.errors import RefusedError, RegistryError
@@ -63,6 +64,18 @@ def test_a_pair_lives_on_s3(remote: MlflowRegistry, tmp_path: Path) -> None:
 
     assert [pair.version for pair in remote.prune("fake")] == [1]
     kept = remote.resolve("fake", "2")
+    assert _keys()
+    assert all(kept.pair_id in key for key in _keys())
+    assert remote.verify() == []
+
+
+def test_the_objects_of_a_killed_registration_are_removed(remote: MlflowRegistry, tmp_path: Path) -> None:
+    kept = remote.register(make_draft(tmp_path / "kept"), "r")
+    assert outcome(child(register, remote.options.model_dump_json(), str(tmp_path / "killed"), 1, "uploaded")) == -9
+    assert len({key.split("/pairs/")[1].split("/")[0] for key in _keys()}) == 2
+    assert remote.verify() == []
+    late = MlflowRegistry(remote.options.model_copy(update={"retention": Retention(upload_hours=0)}))
+    assert [finding.repaired for finding in late.verify()] == [True]
     assert _keys()
     assert all(kept.pair_id in key for key in _keys())
     assert remote.verify() == []
