@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from framework.errors import RegistryError
+from framework.interfaces.values import PairVersion
 from framework.locks import exclusive
-from framework_mlflow import tables
-from framework_mlflow.pen import Pen, View
+from framework.pairing import HALVES
+from framework_mlflow import queries, tables
+from framework_mlflow.pen import Pen, View, version_of
+from framework_mlflow.prepared import rows
 
 #: Seconds that a writer waits for the others.
 PATIENCE = 120
@@ -55,6 +59,14 @@ def connect(uri: str) -> sa.Engine:
     return engine
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A complete pair, and the artifact URI of each half."""
+
+    pair: PairVersion
+    sources: dict[str, str]
+
+
 class Ledger:
     """One ledger database. Its tables are made when it is first used."""
 
@@ -90,6 +102,25 @@ class Ledger:
         """A consistent look at the ledger. Raises RegistryError when the database cannot be used."""
         with self._errors(), self._transaction(self._engine, immediate=False) as connection:
             yield View(connection)
+
+    def newest(self, name: str) -> Registered | None:
+        """The complete pair with the highest number."""
+        return self._found(queries.NEWEST, name=name)
+
+    def numbered(self, name: str, version: int) -> Registered | None:
+        return self._found(queries.NUMBERED, name=name, version=version)
+
+    def under(self, name: str, alias: str) -> Registered | None:
+        """The pair that ``alias`` points at."""
+        return self._found(queries.UNDER, name=name, alias=alias)
+
+    def _found(self, query: sa.Select[Any], **values: Any) -> Registered | None:
+        with self._errors():
+            found = rows(self._engine, query, values)
+        if not found:
+            return None
+        aliases = tuple(row["alias"] for row in found if row["alias"])
+        return Registered(version_of(found[0], aliases), {half: found[0][half] for half in HALVES})
 
     @contextmanager
     def locked(self, name: str) -> Iterator[Pen]:

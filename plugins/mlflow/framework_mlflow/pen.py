@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES, canonical
-from framework_mlflow import queries, tables
+from framework_mlflow import tables
 from framework_mlflow.history import GENESIS, Link, follow, now, who
 
 
@@ -46,27 +46,7 @@ class View:
         owners: dict[tuple[str, int], list[str]] = {}
         for row in self._rows(aliases):
             owners.setdefault((row["name"], row["version"]), []).append(row["alias"])
-        return [_version(row, tuple(owners.get((row["name"], row["version"]), ()))) for row in self._rows(query)]
-
-    def newest(self, name: str) -> PairVersion | None:
-        """The complete pair with the highest number."""
-        return self._found(queries.NEWEST, name=name)
-
-    def numbered(self, name: str, version: int) -> PairVersion | None:
-        return self._found(queries.NUMBERED, name=name, version=version)
-
-    def under(self, name: str, alias: str) -> PairVersion | None:
-        """The pair that ``alias`` points at."""
-        return self._found(queries.UNDER, name=name, alias=alias)
-
-    def _found(self, query: sa.Select[Any], **values: Any) -> PairVersion | None:
-        rows = self._connection.execute(query, values).mappings().all()
-        return _version(rows[0], tuple(row["alias"] for row in rows if row["alias"])) if rows else None
-
-    def sources(self, name: str, version: int) -> dict[str, str]:
-        """``{half: artifact URI}`` of a complete pair; empty when there is none of that number."""
-        row = self._connection.execute(queries.NUMBERED, {"name": name, "version": version}).mappings().first()
-        return {half: row[half] for half in HALVES} if row else {}
+        return [version_of(row, tuple(owners.get((row["name"], row["version"]), ()))) for row in self._rows(query)]
 
     def names(self) -> list[str]:
         """Every name that something ever happened to."""
@@ -95,7 +75,7 @@ class View:
 
     def unmirrored_pairs(self, name: str) -> list[PairVersion]:
         query = sa.select(tables.pairs).where(tables.pairs.c.name == name, ~tables.pairs.c.mirrored, ~tables.pairs.c.removed)
-        return [_version(row, ()) for row in self._rows(query)]
+        return [version_of(row, ()) for row in self._rows(query)]
 
     def unmirrored_aliases(self, name: str) -> dict[str, int]:
         query = sa.select(tables.aliases).where(tables.aliases.c.name == name, ~tables.aliases.c.mirrored)
@@ -208,7 +188,7 @@ class Pen(View):
             self._connection.execute(tables.names.insert().values(name=name, level=0, entries=0, head=GENESIS))
 
 
-def _version(row: Any, aliases: tuple[str, ...]) -> PairVersion:
+def version_of(row: Any, aliases: tuple[str, ...]) -> PairVersion:
     return PairVersion(row["name"], row["version"], row["pair_id"], row["digest"], row["run_id"], row["created"], aliases)
 
 

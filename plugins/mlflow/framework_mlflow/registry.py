@@ -94,21 +94,21 @@ class MlflowRegistry(Registry):
 
     def resolve(self, name: str, reference: str) -> PairVersion:
         number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
-        with self.ledger.reading() as view:
-            if reference == "latest":
-                found = view.newest(name)
-            else:
-                found = view.under(name, reference) if number is None else view.numbered(name, number)
-            if found is None:
+        if reference == "latest":
+            found = self.ledger.newest(name)
+        else:
+            found = self.ledger.under(name, reference) if number is None else self.ledger.numbered(name, number)
+        if found is None:
+            with self.ledger.reading() as view:
                 raise RegistryError(_absent(view, name, reference, number))
-        return found
+        return found.pair
 
     def fetch(self, version: PairVersion) -> ProvenPair:
-        with self.ledger.reading() as view:
-            sources = view.sources(version.name, version.version)
+        found = self.ledger.numbered(version.name, version.version)
         label = f"'{version.name}' version {version.version}"
-        if not sources:
+        if found is None:
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
+        sources = found.sources
         self._compare(version, sources, label)
         cache = Path(self._places.cache)
         local = artifacts.bring(sources, version, cache, self._places.tracking_uri)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from framework.errors import RegistryError
 from framework.pairing import HALVES
 from framework_mlflow.ledger import connect
+from framework_mlflow.prepared import rows
 from framework_mlflow.store import half_name
 
 _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)[+:]")
@@ -29,7 +30,7 @@ _v, _t = _versions.c, _tags.c
 _STATES = (
     sa.select(_v.name, _v.storage_location, _v.source, _t.key, _t.value)
     .select_from(_versions.outerjoin(_tags, (_t.name == _v.name) & (_t.version == _v.version) & (_t.workspace == _v.workspace)))
-    .where(_v.name.in_(sa.bindparam("halves", expanding=True)), _v.version == sa.bindparam("number"), _v.workspace == "default")
+    .where(_v.name.in_([sa.bindparam(half) for half in HALVES]), _v.version == sa.bindparam("number"), _v.workspace == "default")
     .where(_v.current_stage != "Deleted_Internal")
 )
 
@@ -56,17 +57,16 @@ def _engine(uri: str) -> sa.Engine:
 
 def _from_database(uri: str, name: str, version: int) -> dict[str, VersionState]:
     try:
-        with _engine(uri).connect() as connection:
-            rows = connection.execute(_STATES, {"halves": [half_name(name, half) for half in HALVES], "number": version}).all()
+        states = rows(_engine(uri), _STATES, {**{half: half_name(name, half) for half in HALVES}, "number": version})
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise RegistryError(f"registry.tracking_uri: MLflow's database cannot be read: {reason}") from error
     halves = {half_name(name, half): half for half in HALVES}
     found: dict[str, VersionState] = {}
-    for row in rows:
-        state = found.setdefault(halves[row.name], VersionState(row.storage_location or row.source, {}))
-        if row.key is not None:
-            state.tags[row.key] = row.value
+    for row in states:
+        state = found.setdefault(halves[row["name"]], VersionState(row["storage_location"] or row["source"], {}))
+        if row["key"] is not None:
+            state.tags[row["key"]] = row["value"]
     return found
 
 

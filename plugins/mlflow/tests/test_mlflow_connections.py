@@ -21,8 +21,8 @@ def opened(folder: Path) -> Ledger:
 
 
 def newest(ledger: Ledger) -> PairVersion | None:
-    with ledger.reading() as view:
-        return view.newest("shops")
+    found = ledger.newest("shops")
+    return found.pair if found else None
 
 
 def test_a_ledger_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_the_alias_and_the_number_mean_the_same_pair_with_all_its_aliases(tmp_pa
     with ledger.locked("shops") as pen:
         for alias in ("staging", "production"):
             pen.set_alias("shops", alias, 1)
-    with ledger.reading() as view:
-        found = [view.newest("shops"), view.numbered("shops", 1), view.under("shops", "staging")]
-        assert view.under("shops", "nobody") is view.numbered("shops", 2) is view.newest("cafes") is None
+    found = [ledger.newest("shops"), ledger.numbered("shops", 1), ledger.under("shops", "staging")]
+    assert ledger.under("shops", "nobody") is ledger.numbered("shops", 2) is ledger.newest("cafes") is None
     assert found[0] is not None
-    assert found[0].aliases == ("production", "staging")
+    assert found[0].sources == SOURCES
+    assert found[0].pair.aliases == ("production", "staging")
     assert found[0] == found[1] == found[2]

@@ -26,8 +26,9 @@ class Damage:
         return self._place(self._pair, half)
 
     def _place(self, pair: PairVersion, half: str) -> Path:
-        with self._registry.ledger.reading() as view:
-            return Path(view.sources(pair.name, pair.version)[half])
+        found = self._registry.ledger.numbered(pair.name, pair.version)
+        assert found is not None
+        return Path(found.sources[half])
 
     def _tag(self, half: str, key: str, value: str) -> None:
         assert self._registry.store.tag(self._pair.name, half, self._pair.version, key, value)
