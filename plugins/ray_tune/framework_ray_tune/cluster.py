@@ -7,7 +7,9 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest import mock
 
 from framework.errors import FrameworkError
 from framework_ray_tune import RayOptions
@@ -20,6 +22,7 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",
+    "PL_DISABLE_FORK": "1",
 }
 for _key, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
@@ -28,29 +31,35 @@ import ray  # noqa: E402  reads the environment
 
 
 @contextmanager
-def connected(options: RayOptions, modules: Sequence[str] = ()) -> Iterator[None]:
-    """Ray is ready. ``modules`` are imported while it starts, here and, when it is started here, in its first worker processes.
+def connected(options: RayOptions, modules: Sequence[str] = ()) -> Iterator[bool]:
+    """Ray is ready; yields whether it was started here, so that its workers have the environment variables of this process.
 
-    Inside a worker of Ray, or where this process is connected already, that cluster is used and left as it is.
+    ``modules`` are imported while it starts, here and, when it is started here, in its first worker processes. Inside a worker of Ray, or
+    where this process is connected already, that cluster is used and left as it is.
     """
     if ray.is_initialized():
-        yield
+        yield False
         return
     imports = threading.Thread(target=_import, args=(modules,), daemon=True)
     imports.start()
     try:
-        _start(options, modules)
+        if options.address is None:
+            _start(options, modules)
+        else:
+            _join(options.address)
         imports.join()
-        yield
+        yield options.address is None
     finally:
         ray.shutdown()
 
 
+def _join(address: str) -> None:
+    with _reaching(address):
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+
+
 def _start(options: RayOptions, modules: Sequence[str]) -> None:
-    try:
-        if options.address is not None:
-            ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
-            return
+    with _reaching("a cluster on this machine"), nullcontext() if options.dashboard else _few_processes():
         ray.init(
             address="local",
             num_cpus=options.num_cpus,
@@ -58,13 +67,37 @@ def _start(options: RayOptions, modules: Sequence[str]) -> None:
             object_store_memory=options.object_store_memory,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _system_config={
+                "preload_python_modules": list(modules),
+                # By its own default Ray ends an idle worker when a trial has reserved its CPU, a moment before the trial asks for a worker.
+                "idle_worker_killing_time_threshold_ms": 60_000,
+            },
         )
+
+
+@contextmanager
+def _reaching(where: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # Ray raises a plain one when its start takes too long
-        where = options.address or "a cluster on this machine"
         raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
-    warm = ray.remote(num_cpus=1)(_import)
-    for _ in range(int(ray.cluster_resources().get("CPU", 1))):
-        warm.remote(modules)
+
+
+@contextmanager
+def _few_processes() -> Iterator[None]:
+    """A Ray that is started inside has no server of the dashboard, no autoscaler, nobody who reads its logs, and the agent of Ray's minimal
+    installation.
+
+    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for the first and the last: seconds on a small machine.
+    """
+    left_out = {"start_api_server": _nothing, "start_monitor": _nothing, "start_log_monitor": _nothing}
+    minimal = mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", return_value=ImportError("the dashboard is off"))
+    with mock.patch.multiple(ray._private.node.Node, **left_out), minimal:
+        yield
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
 
 
 def _import(modules: Sequence[str]) -> None:

@@ -31,23 +31,23 @@ class RayTuner(Tuner):
         options = self.options
         if options.search == "grid" and search.budget.trials is None and search.budget.seconds is None:
             search.say("tune: the whole grid")
-        with connected(options, _MODULES):
+        with connected(options, _MODULES) as ours:
             from framework_ray_tune.driver import Driver
 
             driver = Driver(options, search)
             if driver.exhausted:
                 return True
             with _stopped_by_sigterm():
-                self._fit(driver, search)
+                self._fit(driver, search, ours)
             return driver.exhausted
 
-    def _fit(self, driver: Driver, search: Search) -> None:
+    def _fit(self, driver: Driver, search: Search, ours: bool) -> None:
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+        from framework_ray_tune.actors import managed_actors
         from framework_ray_tune.cluster import ray
         from framework_ray_tune.driver import NoTensorBoard, Recorder, Stop
-        from framework_ray_tune.losses import lost_workers
         from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
 
         options = self.options
@@ -87,7 +87,7 @@ class RayTuner(Tuner):
             ),
         )
         try:
-            with lost_workers(driver.worker_lost):
+            with managed_actors(driver.worker_lost, same_environment=ours):
                 tuner.fit()
         except tune.TuneError as error:
             raise FrameworkError(f"tune: Ray Tune ended: {' '.join(str(error).split())[-400:]}; resume=true goes on.") from error
