@@ -31,16 +31,16 @@ import ray  # noqa: E402  reads the environment
 
 
 @contextmanager
-def connected(options: RayOptions, modules: Sequence[str] = ()) -> Iterator[bool]:
+def connected(options: RayOptions, modules: Sequence[str] = (), here: Sequence[str] = ()) -> Iterator[bool]:
     """Ray is ready; yields whether it was started here, so that its workers have the environment variables of this process.
 
-    ``modules`` are imported while it starts, here and, when it is started here, in its first worker processes. Inside a worker of Ray, or
-    where this process is connected already, that cluster is used and left as it is.
+    While it starts, this process imports ``modules`` and ``here``, and the first workers of a Ray that is started here ``modules``. Inside a
+    worker of Ray, or where this process is connected already, that cluster is used and left as it is.
     """
     if ray.is_initialized():
         yield False
         return
-    imports = threading.Thread(target=_import, args=(modules,), daemon=True)
+    imports = threading.Thread(target=_import, args=((*modules, *here),), daemon=True)
     imports.start()
     try:
         if options.address is None:

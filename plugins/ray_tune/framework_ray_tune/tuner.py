@@ -18,8 +18,9 @@ from framework_ray_tune.cluster import connected
 if TYPE_CHECKING:
     from framework_ray_tune.driver import Driver
 
-#: Imported while Ray starts, by the driver and by the first workers.
-_MODULES = ("framework_ray_tune.driver", "framework_ray_tune.trainable", "framework.tuning.objective")
+#: Imported while Ray starts: by its first workers, and by the driver with its own.
+_TRIALS = ("framework_ray_tune.trainable", "framework.tuning.objective")
+_DRIVER = ("framework_ray_tune.driver", "framework_ray_tune.actors")
 
 
 class RayTuner(Tuner):
@@ -31,7 +32,7 @@ class RayTuner(Tuner):
         options = self.options
         if options.search == "grid" and search.budget.trials is None and search.budget.seconds is None:
             search.say("tune: the whole grid")
-        with connected(options, _MODULES) as ours:
+        with connected(options, _TRIALS, _DRIVER) as ours:
             from framework_ray_tune.driver import Driver
 
             driver = Driver(options, search)
