@@ -34,8 +34,8 @@ import ray  # noqa: E402  reads the environment
 def connected(options: RayOptions, modules: Sequence[str] = (), here: Sequence[str] = ()) -> Iterator[bool]:
     """Ray is ready; yields whether it was started here, so that its workers have the environment variables of this process.
 
-    While it starts, this process imports ``modules`` and ``here``, and the first workers of a Ray that is started here ``modules``. Inside a
-    worker of Ray, or where this process is connected already, that cluster is used and left as it is.
+    While it starts, this process imports ``modules`` and ``here``; the first workers of a Ray that is started here import ``modules``.
+    Inside a worker of Ray, or where this process is connected already, that cluster is used and left as it is.
     """
     if ray.is_initialized():
         yield False
