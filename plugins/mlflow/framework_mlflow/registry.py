@@ -16,7 +16,7 @@ from framework.interfaces.registry import Finding, PairDraft, ProvenPair, Regist
 from framework.interfaces.values import HistoryEntry, PairVersion
 from framework.pairing import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
-from framework_mlflow.history import now
+from framework_mlflow.history import breaks, now
 from framework_mlflow.ledger import Ledger
 from framework_mlflow.lockstep import create_versions, why_void
 from framework_mlflow.mirror import delete_abandoned, delete_removed, finish_pairs, mirror_aliases
@@ -198,7 +198,10 @@ class MlflowRegistry(Registry):
 
     def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
         with self.ledger.reading() as view:
-            entries = [link.entry for link in view.links(name)]
+            links, (count, head) = view.links(name), view.chain_end(name)
+        for broken in breaks(name, links, count, head):
+            log.warning("%s; do not rely on it, run=verify has the whole account", broken)
+        entries = [link.entry for link in links]
         return [entry for entry in entries if alias is None or entry.alias == alias]
 
     def verify(self, name: str | None = None) -> list[Finding]:

@@ -109,7 +109,7 @@ def test_tampering_with_the_ledger_is_named(registry: MlflowRegistry, statement:
     assert any(re.search(named, text) for text in broken), broken
 
 
-def test_a_replaced_entry_breaks_the_chain(registry: MlflowRegistry) -> None:
+def test_a_replaced_entry_breaks_the_chain(registry: MlflowRegistry, caplog: pytest.LogCaptureFixture) -> None:
     """Somebody who rewrites an entry with a hash of its own is found by the entry after it."""
     from framework_mlflow.history import follow
 
@@ -118,6 +118,9 @@ def test_a_replaced_entry_breaks_the_chain(registry: MlflowRegistry) -> None:
     forged = follow(2, links[0].hash, HistoryEntry(**{**_fields(links[1].entry), "who": "somebody else"}))
     _edit_ledger(registry, f"UPDATE framework_history SET who = 'somebody else', hash = '{forged.hash}' WHERE number = 2")
     assert any("history entry 3 of 'fake'" in text and "does not follow" in text for text, _ in _found(registry))
+    caplog.clear()
+    assert registry.history("fake", "production")[0].after == 2
+    assert [record.levelname for record in caplog.records if "history entry 3 of 'fake'" in record.message] == ["WARNING"]
 
 
 def _fields(entry: HistoryEntry) -> dict[str, Any]:
