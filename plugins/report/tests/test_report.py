@@ -120,11 +120,9 @@ def test_intervals_are_those_of_each_origin(tmp_path: Path) -> None:
     found = intervals(result)
     page = _written(tmp_path, result)
     for target, lines in found.items():
-        assert [one.level for one in lines] == [
-            80.0
-        ]  # 30 errors a step are too few for 95 at the second origin, 60 at the third are enough
+        assert [one.level for one in lines] == [80.0, 95.0]
         for one in lines:
-            assert len(one.by_origin) == len(one.origins)
+            assert len(one.by_origin) == len(one.origins) == 2
             assert f"<td>{100 * one.coverage:.1f} %</td>" in page, target
     assert "Prediction intervals forward in time" in page
     assert (tmp_path / "report" / "plots" / "coverage-by-origin.png").is_file()
@@ -156,7 +154,7 @@ def test_plots_are_artifacts_and_pictures(tmp_path: Path, result: BacktestResult
     framework_report.report(run)
     assert run.record.artifacts == [tmp_path / "report" / "plots"]
     pictures = sorted(p.name for p in run.record.artifacts[0].iterdir())
-    assert pictures == ["error-by-step.png", "series-0-worst.png", "series-1-worst.png"]
+    assert pictures == ["coverage-by-origin.png", "error-by-step.png", "series-0-worst.png", "series-1-worst.png"]
     assert all((run.record.artifacts[0] / p).read_bytes().startswith(b"\x89PNG") for p in pictures)
 
 
