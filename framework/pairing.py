@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -86,7 +87,18 @@ def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
     written = json.loads((directory / "component.json").read_text())
     if written["kind"] != kind:
         raise RefusedError(f"{directory}: holds a {written['kind']}, a {kind} was expected.")
-    return plugins.load(kind, written["name"]).load(directory / "state")
+    with _opening(directory):
+        return plugins.load(kind, written["name"]).load(directory / "state")
+
+
+@contextmanager
+def _opening(directory: Path) -> Iterator[None]:
+    """Every byte is proven by now: what cannot be read was written in another form, by an earlier version of the framework or a plugin."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise RefusedError(f"{directory}: written by another version, this one cannot read it ({said}); train again.") from error
 
 
 def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
@@ -94,8 +106,10 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
     texts = [(d / "schema.json").read_text() for d in (preprocessor, model)]
     if texts[0] != texts[1]:
         raise RefusedError(f"the schemas of {preprocessor} and {model} differ: they are not a pair.")
-    schema = Schema.model_validate_json(texts[0])
-    calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
+    with _opening(preprocessor):
+        schema = Schema.model_validate_json(texts[0])
+    with _opening(model / INTERVALS):
+        calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
     listed = model / TRAINED
     trained = frozenset(map(tuple, json.loads(listed.read_text()))) if listed.is_file() else None
     return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration, trained)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from framework.conformal import INTERVALS
 from framework.errors import FrameworkError, RefusedError
 from framework.golden import Golden
 from framework.pairing import (
@@ -169,6 +170,13 @@ def test_a_half_of_the_other_kind_is_not_opened(tmp_path: Path, plugins: Plugins
     artifacts, _ = _write(tmp_path)
     with pytest.raises(RefusedError, match="holds a model, a preprocessor was expected"):
         open_half(artifacts["model"], "preprocessor", plugins)
+
+
+def test_what_an_earlier_version_wrote_is_refused_in_one_line(tmp_path: Path, plugins: Plugins) -> None:
+    artifacts, _ = _write(tmp_path)
+    np.savez(artifacts["model"] / INTERVALS, floor=np.zeros(1))
+    with pytest.raises(RefusedError, match=r"intervals.npz: written by another version.*KeyError.*; train again\.$"):
+        open_pair(artifacts["preprocessor"], artifacts["model"], plugins)
 
 
 def test_a_changed_answer_is_refused_and_a_small_difference_is_not(tmp_path: Path) -> None:
