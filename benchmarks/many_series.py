@@ -161,8 +161,7 @@ def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: lis
 
 
 def measure(side: str, series: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    # -P: the folder of this script holds names such as coverage, which libraries import too
-    command = [sys.executable, "-P", __file__, "--side", side, "--series", str(series)]
+    command = [sys.executable, __file__, "--side", side, "--series", str(series)]
     for name in OPTIONS:
         command += [f"--{name}", str(getattr(arguments, name))]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Whether the prediction intervals of an experiment hold forward in time, over held-out origins of its own data.
 
-    python benchmarks/coverage.py --experiment xgb_daily --origins 30 --refit 3
-    python benchmarks/coverage.py --experiment xgb_hourly --origins 180 --refit 20
+    python benchmarks/interval_coverage.py --experiment xgb_daily --origins 30 --refit 3
+    python benchmarks/interval_coverage.py --experiment xgb_hourly --origins 180 --refit 20
 
 Origins are a horizon apart and end with the data. At each one the intervals come from the errors of the ``--calibrated-on`` origins
 before it (default: the experiment's ``backtest.folds``), as a pair that was trained then would answer; nothing later is known to the model
