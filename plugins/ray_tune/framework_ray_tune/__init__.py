@@ -59,7 +59,13 @@ class RayComputeOptions(RayOptions):
 def components() -> list[Component]:
     return [
         Component("tuner", "ray", "framework_ray_tune.tuner:RayTuner", RayTuneOptions, "Ray Tune with Optuna"),
-        Component("compute", "ray", "framework_ray_tune.compute:RayCompute", RayComputeOptions, "folds as tasks of a Ray cluster"),
+        Component(
+            "compute",
+            "ray",
+            "framework_ray_tune.compute:RayCompute",
+            RayComputeOptions,
+            "on a Ray cluster: folds as tasks, pieces by Ray Data",
+        ),
     ]
 
 
