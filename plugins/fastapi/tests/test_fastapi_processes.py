@@ -134,7 +134,7 @@ def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_pa
             ask(url, headers={"X-Request-ID": "request-7", "Authorization": "Bearer secret"})
             body = {"rows": [make_row(season=fakes.BROKEN, airport="PRIVATE")]}
             httpx.post(f"{url}/predict?token=secret", json=body, headers={"X-Request-ID": "request-8"}, timeout=30)
-            wait_for(lambda: "request-8" in file.read_text())
+            wait_for(lambda: file.read_text().count('"framework.access"') == 2)
     text = file.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     access = [line for line in lines if line["logger"] == "framework.access"]
