@@ -10,9 +10,11 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,16 @@ def run_workers(deployment: Deployment, options: FastapiOptions, listener: socke
 def make_app(deployment: Deployment, options: FastapiOptions, folder: Path) -> App:
     """The application of one worker, in its process. ``folder``: the workers'."""
     logs.configure(options.log)
+    threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     return create_app(WorkerService(deployment, options, folder))
+
+
+def _end_with_supervisor() -> None:
+    """A supervisor that was killed tells nobody; its workers would keep the port, and follow nothing that is done about the server."""
+    supervisor = parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class WorkerService(Service):

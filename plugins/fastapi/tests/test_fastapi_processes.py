@@ -92,6 +92,16 @@ def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) 
         wait_for(lambda: len({one["pid"] for one in reload()["workers"]} - {pid}) == 2)
 
 
+def test_workers_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    make_deployment(tmp_path)
+    with server_process("fastapi", {"port": 0, "workers": 2}, tmp_path) as (process, _):
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert len(below) >= 2
+        process.kill()
+        _, left = psutil.wait_procs(below, timeout=30)
+    assert left == []
+
+
 def test_a_pair_that_is_refused_starts_no_worker(tmp_path: Path) -> None:
     make_deployment(tmp_path)
     FolderRegistry(tmp_path).change_byte(3)
