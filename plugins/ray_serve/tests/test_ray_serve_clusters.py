@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def cluster(project: Path) -> Iterator[Cluster]:
         yield Cluster(process, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
     finally:
         for found in (*psutil.Process(process.pid).children(recursive=True), process):
-            found.kill()
+            with suppress(psutil.NoSuchProcess):  # a parent took it along
+                found.kill()
         process.wait(60)
         shutil.rmtree(files, ignore_errors=True)
 
