@@ -6,8 +6,9 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock, local
 from typing import Any
 
@@ -56,7 +57,7 @@ class SqliteRecords(RecordStore):
         if not hasattr(self._own, "connection"):
             if not self._path.is_file():
                 return [None] * len(keys)  # nothing has been materialized yet
-            self._own.connection = self._connect("ro")
+            self._own.connection = self._connect(self._path, "ro")
             with self._lock:
                 self._opened.append(self._own.connection)
         return self._select(self._own.connection, kind, keys)
@@ -69,17 +70,31 @@ class SqliteRecords(RecordStore):
             found.update(connection.execute(f"SELECT key, record FROM {kind} WHERE key IN ({places})", part))  # noqa: S608
         return [found.get(key) for key in keys]
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"{self._path.as_uri()}?mode={mode}"
+    @staticmethod
+    def _connect(path: Path, mode: str) -> sqlite3.Connection:
+        uri = f"{path.as_uri()}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+    def _create(self) -> None:
+        """Made beside its place and linked into it whole: SQLite refuses some of the writers that switch one file to WAL at once."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".records-", dir=self._path.parent) as folder:
+            made = Path(folder) / self._path.name
+            connection = self._connect(made, "rwc")
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_SCHEMA)
+            finally:
+                connection.close()
+            with suppress(FileExistsError):  # another writer was first
+                self._path.hardlink_to(made)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connect("rwc")
+        if not self._path.is_file():
+            self._create()
+        connection = self._connect(self._path, "rw")
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, options, rows, same, schema
+from framework_feast import FeastOptions
 from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_keys
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
@@ -97,6 +98,20 @@ def test_writers_that_race_lose_no_row(kind: str, place: str, tmp_path: Path) ->
         assert held.times.tolist() == list(range(4 * rounds))
         assert held.numbers[:, 0].tolist() == [float(i % 4) for i in range(4 * rounds)]
     assert {int(decode(n, 1, 0).times[0]) for n in newest if n is not None} == {4 * rounds - 1}
+
+
+def test_the_first_writers_that_make_the_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    for i in range(20):
+        given, keys = options(tmp_path / str(i), "sqlite", ""), record_keys("v", [("a",)])
+        new = Rows(np.array([i]), np.array([[1.0]]), np.empty((1, 0), dtype=object), False)
+
+        def write(writer: int, given: FeastOptions = given, keys: list[bytes] = keys, new: Rows = new) -> None:
+            records = open_records(given.store, 30, 2)
+            assert records is not None
+            records.update(keys, lambda _: [(new.last(1).encode(), new.encode())])
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
 
 
 @pytest.mark.parametrize("kind", STORES)
