@@ -20,13 +20,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from framework import compose
-from framework.config import GROUPS, Config, build_config, known_keys
+from framework.config import GROUPS, Config, build_config
 from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
 from framework.help import help_text
 from framework.lifecycle import execute
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
 from framework.sweep import Sweeps, figures, keep_result, summary
+from framework.validated import known_keys
 
 TRACEBACK = "HYDRA_FULL_ERROR"
 _exit_codes: list[int] = []

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
-from framework.errors import ConfigError, NotInstalledError, masked, suggest
+from framework.errors import ConfigError, NotInstalledError
 from framework.hookspecs import Kind
 from framework.interfaces.options import Options
 from framework.interfaces.views import FeatureSet, GapPolicy
 from framework.plugins import Plugins
-
-T = TypeVar("T", bound=Options)
+from framework.validated import validate
 
 #: Config groups that select a component; ``baseline`` selects a model too.
 GROUPS: dict[str, Kind] = {
@@ -275,34 +273,6 @@ def default_node(name: str, options: type[Options]) -> dict[str, Any]:
     for key, field in options.model_fields.items():
         node[key] = "???" if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
     return node
-
-
-def validate(model: type[T], values: dict[str, Any], path: str) -> T:
-    """``model`` from plain values; errors carry the config path of the wrong key."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explain(model, problem, path) for problem in error.errors())) from error
-
-
-def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys below ``path`` in ``model``, none where they are not fixed."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Options)):
-            return ()
-        model = field.annotation
-    return tuple(model.model_fields)
-
-
-def _explain(model: type[Options], problem: Any, path: str) -> str:
-    where = ".".join(str(p) for p in ((path,) if path else ()) + problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = known_keys(model, problem["loc"][:-1])
-        listed = f" Known: {', '.join(known)}." if known else ""
-        return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
-    got = "" if problem["type"] == "missing" else f", got {masked(repr(problem['input']))}"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got[:120]}"
 
 
 def _unresolved(error: OmegaConfBaseException) -> str:

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 
-from framework.config import GROUPS, Config, build_config, default_node, known_keys, validate
+from framework.config import GROUPS, Config, build_config, default_node
 from framework.errors import ConfigError
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.options import Options
 from framework.plugins import Plugins, load_plugins
 from framework.testing import fakes
+from framework.validated import known_keys, validate
 
 
 class Inner(Options):

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 import yaml
 
-from framework.config import validate
 from framework.interfaces.operations import Operation
 from framework.plugins import load_plugins
+from framework.validated import validate
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -13,12 +13,13 @@ from framework.backtest import BacktestResult, Fold, make_setting
 from framework.backtest import backtest as run_backtest
 from framework.comparison import compare
 from framework.components import Components
-from framework.config import Config, Selected, default_node, validate
+from framework.config import Config, Selected, default_node
 from framework.evaluate import Evaluation, evaluate
 from framework.plugins import Plugins
 from framework.run import Run
 from framework.series import check_covariates
 from framework.tables import comparison_table
+from framework.validated import validate
 
 
 def backtest(run: Run) -> dict[str, Any]:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from framework.config import default_node, validate
+from framework.config import default_node
 from framework.errors import ConfigError
 from framework.hookspecs import Component, Kind
 from framework.plugins import load_plugins
 from framework.testing.panels import SEASON
+from framework.validated import validate
 
 #: Libraries that a plugin's module must not import at every start.
 HEAVY = (

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.calendar import calendar_columns
-from framework.config import validate
 from framework.errors import ConfigError, DataError
 from framework.testing.panels import make_panel, panel_schema
+from framework.validated import validate
 
 PANEL = make_panel()
 

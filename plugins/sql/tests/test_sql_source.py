@@ -19,10 +19,10 @@ from framework_sql import SqlOptions
 from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
 
-from framework.config import validate
 from framework.errors import ConfigError, DataError
 from framework.interfaces.views import View
 from framework.testing import postgresql
+from framework.validated import validate
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["sales"], "ttl": "1d"})
 QUERY = "SELECT shop, day AS event_timestamp, sales, changed FROM sales"
