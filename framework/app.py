@@ -7,7 +7,9 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -51,6 +53,7 @@ def main() -> int:
         if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries
             print(help_text(plugins, directory))
             return 0
+        _one_of_each(sys.argv[1:])
         start = hydra.main(
             version_base="1.3",
             config_path=str(directory) if directory.is_dir() else "pkg://framework.conf",
@@ -68,6 +71,15 @@ def main() -> int:
         if not show_traceback:
             os.environ.pop(TRACEBACK, None)
     return max(_exit_codes, default=0)
+
+
+def _one_of_each(arguments: Sequence[str]) -> None:
+    """Raises :class:`ConfigError` for ``model=[a,b]``: Hydra would merge the options of both into one component."""
+    for group, names in (argument.split("=", 1) for argument in arguments if "=" in argument):
+        if group in GROUPS and names.startswith("["):
+            listed = names.strip("[]").replace(" ", "")
+            several = f"backtest.compare=[{listed}] compares models on the same windows, " if group == "model" else ""
+            raise ConfigError(f"{group}={names}: takes one name; {several}-m {group}={listed} makes a run of each.")
 
 
 def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
@@ -160,8 +172,11 @@ def _override(text: str) -> str:
     *path, key = match[1].split(".")
     known = known_keys(Config, path)
     if len(path) == 1 and path[0] in GROUPS:
-        offered = sorted({k for c in _plugins().components() if c.kind == GROUPS[path[0]] for k in c.options.model_fields})
-        return f"{match[1]}: unknown key.{suggest(key, offered)} --cfg job shows the known ones."
+        offered = {c.name: c.options.model_fields for c in _plugins().components() if c.kind == GROUPS[path[0]]}
+        having = sorted(name for name, fields in offered.items() if key in fields)
+        if having:
+            return f"{match[1]}: an option of {path[0]}={', '.join(having)}, not of the one selected; --cfg job shows what that one has."
+        return f"{match[1]}: unknown key.{suggest(key, sorted({*chain(*offered.values())}))} --cfg job shows the known ones."
     if not known:
         return f"{match[1]}: unknown key; --cfg job shows the known ones, +{match[1]}=… adds one."
     return f"{match[1]}: unknown key.{suggest(key, known)} Known: {', '.join(known)}."

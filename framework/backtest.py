@@ -14,7 +14,7 @@ import numpy as np
 
 from framework.components import Components
 from framework.config import BacktestConfig
-from framework.errors import DataError
+from framework.errors import ConfigError
 from framework.fit import fit_model, fit_preprocessor
 from framework.frequency import Frequency
 from framework.interfaces.compute import Compute
@@ -104,7 +104,7 @@ class BacktestResult:
 def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig, origins: Times | None = None) -> list[Fold]:
     """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step, unless the ``origins`` are given.
 
-    Raises :class:`DataError` when a fold would have nothing to learn from.
+    Raises :class:`ConfigError` when a fold would have nothing to learn from.
     """
     step, start = config.step or horizon, times.min()
     if origins is None:
@@ -117,7 +117,7 @@ def plan_folds(times: Times, frequency: Frequency, horizon: int, config: Backtes
         if config.window == "sliding" and config.window_length is not None:
             first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
         if cutoff <= start:
-            raise DataError(
+            raise ConfigError(
                 f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to {cutoff}, the data begin {start}: "
                 f"horizon {horizon}, step {step} and gap {config.gap} are longer than the data; lower backtest.folds or panel.horizon."
             )

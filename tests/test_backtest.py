@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from framework.backtest import BacktestResult, Setting, backtest, join_folds, plan_folds, run_fold
 from framework.config import BacktestConfig
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.options import Options
@@ -66,7 +66,7 @@ def test_month_folds() -> None:
 
 
 def test_too_short_data_are_refused_with_the_numbers() -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ConfigError) as caught:
         plan_folds(DAYS[:12], DAY, 4, BacktestConfig(folds=3, gap=1))
     assert str(caught.value) == (
         "backtest: fold 1 of 3 would learn from rows up to 2023-12-30T00:00:00.000000, the data begin 2024-01-01T00:00:00.000000: "
