@@ -17,6 +17,14 @@ from framework.serving.options import ReloadOptions
 
 log = logging.getLogger(__name__)
 
+#: What a look may find, from the best on.
+_FORTUNES = ("current", "swapped", "unreachable", "refused")
+
+
+def least_fortunate(found: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of what several processes found at a :meth:`Follower.look`, the worst for each alias."""
+    return [max(entries, key=lambda entry: _FORTUNES.index(entry["status"])) for entries in zip(*found, strict=True)]
+
 
 @dataclass(slots=True)
 class Trouble:

@@ -26,6 +26,7 @@ from framework.errors import FrameworkError
 from framework.serving import logs
 from framework.serving.asgi import App
 from framework.serving.deployment import Deployment
+from framework.serving.follow import least_fortunate
 from framework.serving.http import create_app
 from framework.serving.metrics import MULTIPROCESS
 from framework.serving.refusal import Refusal
@@ -36,8 +37,6 @@ from framework_fastapi.settings import configure
 
 #: Seconds without a sign of life after which a worker is replaced.
 _HANGS = 60
-#: What a look at the registry may find, from the best on.
-_FORTUNES = ("current", "swapped", "unreachable", "refused")
 
 
 def run_workers(deployment: Deployment, options: FastapiOptions, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -92,7 +91,7 @@ class WorkerService(Service):
         late = [pid for pid, answer in found.items() if answer is None]
         if late:
             raise Refusal(503, f"{len(late)} of {len(found)} workers have not looked within {_HANGS} s (process {late[0]})", retry_after=1)
-        aliases = [max(entries, key=lambda entry: _FORTUNES.index(entry["status"])) for entries in zip(*found.values(), strict=True)]
+        aliases = least_fortunate(list(found.values()))
         return {"aliases": aliases, "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())]}
 
     def start(self) -> None:

@@ -85,6 +85,10 @@ class _Ingress:
         """What this replica counted."""
         return self._service.metrics.families()
 
+    async def look(self) -> dict[str, Any]:
+        """What this replica finds in the registry now."""
+        return await self._service.look()
+
     def remember(self, deadly: bytes) -> None:
         """A request that ended a process of another replica's quarantine."""
         self._quarantine.remember(deadly)

@@ -1,4 +1,4 @@
-"""What ForecastAPI counts: ``GET /metrics`` over all its replicas, on whichever nodes they are, and Ray's own export."""
+"""What all replicas of ForecastAPI do when one of them is asked, ``GET /metrics`` and ``/admin/reload``, and Ray's own export."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
+from framework.serving.follow import least_fortunate
 from framework.serving.metrics import Metrics, added_up
+from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)
 
-#: Seconds for all replicas to say what they counted, and between two exports.
-_PATIENCE, _PERIOD = 5.0, 5.0
+#: Seconds for all replicas to say what they counted, to look at the registry and prove what they find, and between two exports.
+_PATIENCE, _LOOKING, _PERIOD = 5.0, 60.0, 5.0
 
 
 class Replicated(Service):
@@ -30,14 +32,29 @@ class Replicated(Service):
 
     async def figures(self) -> bytes:
         """The one that is asked asks the others."""
-        if self._siblings is None:
-            own = serve.get_replica_context()
-            self._siblings = serve.get_deployment_handle(own.deployment, own.app_name)
         try:
-            all_of_them = await self._siblings.broadcast("families").results_async(timeout_s=_PATIENCE)
+            all_of_them = await self._everywhere("families", _PATIENCE)
         except (TimeoutError, RayError, RayServeException) as error:
             raise HTTPException(503, f"not all replicas of ForecastAPI say what they counted: {error}", {"retry-after": "1"}) from error
         return self.metrics.render() if len(all_of_them) <= 1 else added_up(all_of_them)
+
+    async def reload(self) -> dict[str, Any]:
+        """The least fortunate answer for each alias, and that of each replica. Raises :class:`Refusal` when one does not answer."""
+        try:
+            found = await self._everywhere("look", _LOOKING)
+        except (TimeoutError, RayError, RayServeException) as error:
+            raise Refusal(503, f"not all replicas of ForecastAPI have looked within {_LOOKING:g} s: {error}", retry_after=1) from error
+        return {"aliases": least_fortunate([answer["aliases"] for answer in found]), "workers": found}
+
+    async def look(self) -> dict[str, Any]:
+        """What this replica alone found."""
+        return {"replica": serve.get_replica_context().replica_id.unique_id, **await super().reload()}
+
+    async def _everywhere(self, method: str, seconds: float) -> list[Any]:
+        if self._siblings is None:
+            own = serve.get_replica_context()
+            self._siblings = serve.get_deployment_handle(own.deployment, own.app_name)
+        return await self._siblings.broadcast(method).results_async(timeout_s=seconds)
 
     def start(self) -> None:
         super().start()

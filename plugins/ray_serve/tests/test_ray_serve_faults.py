@@ -89,6 +89,15 @@ def test_promotions_and_a_rollback_under_load_change_no_process_and_mix_nothing(
     assert {service: server.pids(service) for service in SERVICES} == before
 
 
+def test_a_reload_is_that_of_every_replica(server: Server) -> None:
+    for number in (4, 3):
+        server.registry.point("production", number)
+        found = httpx.post(f"{server.url}/admin/reload", timeout=60).json()
+        assert found["aliases"][0]["version"] == number
+        assert len({worker["replica"] for worker in found["workers"]}) == 2
+        assert [entry["version"] for worker in found["workers"] for entry in worker["aliases"]] == [number, number]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_killed_replica_comes_back_and_nobody_is_told_worse_than_to_try_again(server: Server, service: str) -> None:
     before = server.pids(service)
