@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
+
+from framework.testing import command
 
 EXPERIMENT = """# @package _global_
 defaults:
@@ -39,8 +39,7 @@ def project(root: Path, created: str = "created: seen, ") -> Path:
 
 
 def run(root: Path, *overrides: str) -> tuple[int, dict[str, object], str]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", *overrides]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", *overrides, cwd=root)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 

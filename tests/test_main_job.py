@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from framework.testing import command
+
 ROOT = Path(__file__).parents[1]
 SMALL = ("model.n_estimators=10", "backtest.folds=2")
 
@@ -32,7 +34,7 @@ class Project:
         return [sys.executable, "-m", "framework", "+experiment=xgb_daily", *overrides]
 
     def run(self, *overrides: str, code: int = 0) -> dict[str, Any]:
-        done = subprocess.run(self.command(*overrides), cwd=self.folder, capture_output=True, text=True, check=False)
+        done = command.run("+experiment=xgb_daily", *overrides, cwd=self.folder)
         assert done.returncode == code, done.stderr
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         if code:

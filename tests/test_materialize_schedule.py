@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from framework.testing import command
+
 PROJECT = Path(__file__).parents[1] / "examples" / "project"
 PROGRAM = [sys.executable, "-m", "framework", "+experiment=shops", "run=materialize"]
 
@@ -43,6 +45,6 @@ def test_a_schedule_runs_until_it_is_told_to_stop(project: Path, number: signal.
 
 
 def test_a_schedule_that_is_none_is_refused_before_anything_is_done(project: Path) -> None:
-    done = subprocess.run([*PROGRAM, "schedule=hourly"], cwd=project, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", "run=materialize", "schedule=hourly", cwd=project)
     assert done.returncode == 2
     assert "schedule: no cron expression, such as '*/15 * * * *'" in done.stderr

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from framework.testing import command
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "project"
 MORE_DAYS = 10
 
 
 def run(folder: Path, *overrides: str, code: int = 0) -> tuple[dict[str, Any], str]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", "gate.baseline_margin=10", *overrides]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", "gate.baseline_margin=10", *overrides, cwd=folder)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 

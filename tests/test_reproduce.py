@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from framework.testing import command
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "project"
 
 
 def run(folder: Path, *overrides: str, code: int = 0) -> dict[str, Any]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", *overrides]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", *overrides, cwd=folder)
     assert done.returncode == code, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

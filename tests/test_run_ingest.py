@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from framework.testing import command
 
 EXPERIMENT = """# @package _global_
 defaults:
@@ -59,8 +59,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def ingest(project: Path, code: int = 0) -> tuple[dict, str]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", "run=ingest"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", "run=ingest", cwd=project)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +22,7 @@ from framework.pairing import TRAINED, Evidence, open_pair, write_pair
 from framework.panel import Panel
 from framework.plugins import load_plugins
 from framework.series import check_covariates, take_part, unused_covariates
-from framework.testing import fakes
+from framework.testing import command, fakes
 from framework.testing.fakes import FakeModel, FakePreprocessor
 from framework.testing.panels import make_panel, panel_schema
 from framework.testing.serving import make_pipeline
@@ -186,8 +184,7 @@ def test_a_shop_that_opened_last_week(tmp_path: Path) -> None:
     cells = [row.split(",") for row in rows]
     opened = [",".join([*cell[:shop], "zeta", *cell[shop + 1 :]]) for cell in cells if cell[shop] == cells[-1][shop]]
     data.write_text("\n".join([header, *rows, *opened[-5:]]) + "\n")
-    command = [sys.executable, "-m", "framework", "+experiment=shops", "run=backtest", "panel.short=keep"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", "run=backtest", "panel.short=keep", cwd=folder)
     assert done.returncode == 0, done.stderr
     kept = json.loads(done.stdout.splitlines()[-1])
     assert kept["series"]["short"]["series"] == [{"shop": "zeta"}]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from framework.interfaces.values import TIME
 from framework.interfaces.views import FeatureSet
 from framework.plugins import load_plugins
 from framework.run import Run
+from framework.testing import command
 
 STORE = """
 project: shops
@@ -68,8 +67,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *overrides: str) -> tuple[int, dict[str, Any]]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", *overrides]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    done = command.run("+experiment=shops", *overrides, cwd=project)
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 

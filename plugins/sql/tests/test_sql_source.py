@@ -21,7 +21,7 @@ from framework_sql.watermark import earlier, from_text, to_text
 
 from framework.errors import ConfigError, DataError
 from framework.interfaces.views import View
-from framework.testing import postgresql
+from framework.testing import command, postgresql
 from framework.validated import validate
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["sales"], "ttl": "1d"})
@@ -218,8 +218,7 @@ panel: {targets: [y], frequency: D, horizon: 7, season_length: 7}
 
 
 def run(project: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "framework", "+experiment=shops", "run=ingest", *overrides]
-    return subprocess.run(command, cwd=project, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    return command.run("+experiment=shops", "run=ingest", *overrides, cwd=project, env={**os.environ, **environment})
 
 
 KILLED = """
