@@ -143,7 +143,7 @@ def main() -> None:
                 "largest_distance_points": round(worst["adapted"], 2),
                 "split_points": round(worst["split"], 2),
                 "ratio": round(worst["adapted"] / worst["split"], 2),
-                "within_3": worst["adapted"] <= 3,
+                "within_3": bool(worst["adapted"] <= 3),
             }
         )
     )
