@@ -73,11 +73,9 @@ def _ray() -> Iterator[None]:
     import ray
     from ray import serve
 
-    with bind("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
     ray.init(address="local", num_cpus=16, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
     os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
-    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": free_ports(1)[0]})  # after Ray took its own
     yield
     serve.shutdown()
     ray.shutdown()
