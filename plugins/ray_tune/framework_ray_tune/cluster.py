@@ -60,19 +60,30 @@ def _join(address: str) -> None:
 
 def _start(options: RayOptions, modules: Sequence[str]) -> None:
     with _reaching("a cluster on this machine"), nullcontext() if options.dashboard else _few_processes():
-        ray.init(
-            address="local",
-            num_cpus=options.num_cpus,
-            include_dashboard=options.dashboard,
-            object_store_memory=options.object_store_memory,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _system_config={
-                "preload_python_modules": list(modules),
-                # By its own default Ray ends an idle worker when a trial has reserved its CPU, a moment before the trial asks for a worker.
-                "idle_worker_killing_time_threshold_ms": 60_000,
-            },
-        )
+        try:
+            _init(options, modules)
+        except Exception as error:  # Ray raises a plain one
+            if "timed out during startup" not in str(error):
+                raise
+            # Where several start on a busy machine: a raylet (2.60) ends itself when its agents are not up after 15 s, and has no setting
+            # for it. A second start is quicker, and what is left of the first ends with this process.
+            _init(options, modules)
+
+
+def _init(options: RayOptions, modules: Sequence[str]) -> None:
+    ray.init(
+        address="local",
+        num_cpus=options.num_cpus,
+        include_dashboard=options.dashboard,
+        object_store_memory=options.object_store_memory,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _system_config={
+            "preload_python_modules": list(modules),
+            # By its own default Ray ends an idle worker when a trial has reserved its CPU, a moment before the trial asks for a worker.
+            "idle_worker_killing_time_threshold_ms": 60_000,
+        },
+    )
 
 
 @contextmanager
