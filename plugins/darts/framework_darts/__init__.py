@@ -19,9 +19,9 @@ class DartsOptions(Options):
 
     ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs without a better validation loss before
     training stops and the best weights are kept; null trains ``n_epochs``, as does a run without validation windows. ``scaling``:
-    ``instance`` centres and scales each window's target by its own context, ``global`` by the training rows, ``none`` leaves it;
-    answers are in natural units in each case. ``accelerator``: where it trains; forecasts are made on the CPU. ``threads``: torch's
-    threads in this process, null for torch's own choice.
+    ``instance`` centres and scales each window's target by its own context, ``global`` by the training rows, and both every feature by
+    the training rows; ``none`` leaves target and features. Answers are in natural units in each case. ``accelerator``: where it trains;
+    forecasts are made on the CPU. ``threads``: torch's threads in this process, null for torch's own choice.
     """
 
     input_chunk_length: PositiveInt | None = None

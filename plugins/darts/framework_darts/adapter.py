@@ -17,7 +17,7 @@ from framework.interfaces.values import Float64, Schema, Windows
 from framework.interfaces.windows import WindowSet
 from framework_darts import DartsOptions, MixedOptions
 from framework_darts.modules import Sizes, build, inputs, supports
-from framework_darts.scaling import TargetScaler
+from framework_darts.scaling import FeatureScaler, TargetScaler
 from framework_darts.training import train
 
 #: Windows that go through a module at once when forecasting; bounds the memory of a large call.
@@ -60,12 +60,15 @@ class DartsModel(Model):
         widths = self._widths({part: getattr(arrays, part).shape[1] for part in ("past", "future", "static")})
         sizes = Sizes(schema.context_length, schema.horizon, len(schema.targets), outputs=1 + len(schema.quantiles), **widths)
         scaler = TargetScaler.fit(arrays.target, self.options.scaling, getattr(self.options, "normalize", False))
+        features: dict[str, FeatureScaler] = {}
+        if self.options.scaling != "none":
+            features = {part: FeatureScaler.fit(getattr(arrays, part)) for part, width in widths.items() if width}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             module = build(self.library, sizes, self._architecture(sizes))
-            epochs = train(module, sizes, scaler, self.options, schema.quantiles, train_windows, validation, seed)
+            epochs = train(module, sizes, scaler, features, self.options, schema.quantiles, train_windows, validation, seed)
         log.info("%s: %d epochs, %d parameters", type(self).__name__, epochs, sum(p.numel() for p in module.parameters()))
-        self._adopt(module, sizes, scaler)
+        self._adopt(module, sizes, scaler, features)
 
     def _widths(self, given: dict[str, int]) -> dict[str, int]:
         """Features by kind that the module gets; says which it cannot take."""
@@ -87,8 +90,9 @@ class DartsModel(Model):
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
 
-    def _adopt(self, module: torch.nn.Module, sizes: Sizes, scaler: TargetScaler) -> None:
-        self._module, self._sizes, self._scaler = module.double().eval().requires_grad_(False), sizes, scaler
+    def _adopt(self, module: torch.nn.Module, sizes: Sizes, scaler: TargetScaler, features: dict[str, FeatureScaler]) -> None:
+        self._module, self._sizes = module.double().eval().requires_grad_(False), sizes
+        self._scaler, self._features = scaler, features
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
 
     def predict(self, windows: Windows) -> Float64:
@@ -99,7 +103,7 @@ class DartsModel(Model):
     def _answer(self, windows: Windows) -> Float64:
         with torch.inference_mode():
             scaled, centre, size = self._scaler.apply(windows.target_past)
-            given = inputs(windows, scaled, self._sizes, _CPU, torch.float64)
+            given = inputs(windows, scaled, self._features, self._sizes, _CPU, torch.float64)
             with self._turn:
                 answer = self._module(given).prediction.numpy()
         out: Float64 = answer.astype(np.float32) * size[..., None] + centre[..., None]
@@ -110,7 +114,12 @@ class DartsModel(Model):
         # The weights are float32 numbers whose float64 copies answer; nothing is lost by saving them as they were trained.
         weights = {name: tensor.numpy().astype(np.float32) for name, tensor in self._module.state_dict().items()}
         np.savez(directory / "weights.npz", **weights)
-        body = {"options": self.options.model_dump(mode="json"), "sizes": asdict(self._sizes), "scaler": self._scaler.to_json()}
+        body = {
+            "options": self.options.model_dump(mode="json"),
+            "sizes": asdict(self._sizes),
+            "scaler": self._scaler.to_json(),
+            "features": {part: scaler.to_json() for part, scaler in self._features.items()},
+        }
         (directory / "model.json").write_text(json.dumps(body))
 
     @classmethod
@@ -123,5 +132,6 @@ class DartsModel(Model):
             module = build(cls.library, sizes, model._architecture(sizes))
         with np.load(directory / "weights.npz", allow_pickle=False) as weights:
             module.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
-        model._adopt(module, sizes, TargetScaler.from_json(body["scaler"]))
+        features = {part: FeatureScaler.from_json(scaler) for part, scaler in body["features"].items()}
+        model._adopt(module, sizes, TargetScaler.from_json(body["scaler"]), features)
         return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from darts.utils.data.torch_datasets.utils import PLModuleInput, TorchTrainingSample
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from framework.interfaces.values import Float64, Windows
+from framework.interfaces.values import Float32, Float64, Windows
+from framework_darts.scaling import FeatureScaler
 
 
 class Outputs(QuantileRegression):
@@ -71,21 +73,26 @@ def supports(library: str) -> dict[str, bool]:
     return {part: bool(getattr(model, f"supports_{part}_covariates")) for part in ("past", "future", "static")}
 
 
-def inputs(windows: Windows, scaled: Float64, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> PLModuleInput:
-    """A module's input. A null feature is 0, the preprocessor's centre.
+def inputs(
+    windows: Windows, scaled: Float64, features: Mapping[str, FeatureScaler], sizes: Sizes, device: torch.device, dtype: torch.dtype
+) -> PLModuleInput:
+    """A module's input: the target as ``scaled``, past, future and static by their scaler in ``features``. A null feature is 0, the centre.
 
     Darts' modules also take the past of the future covariates; a context has known-in-advance columns for the steps ahead only, so
     that part is 0 in training and serving alike. What is known of the past belongs to the past features.
     """
 
-    def tensor(values: np.ndarray, width: int) -> torch.Tensor | None:
-        return torch.nan_to_num(torch.as_tensor(values, dtype=dtype, device=device)) if width else None
+    def tensor(part: str, values: Float32) -> torch.Tensor | None:
+        if not getattr(sizes, part):
+            return None
+        given = features[part].apply(values) if part in features else values
+        return torch.nan_to_num(torch.as_tensor(given, dtype=dtype, device=device))
 
     nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(len(windows), sizes.length, sizes.future)
     return PLModuleInput(
         past_target=torch.as_tensor(scaled, dtype=dtype, device=device),
-        past_covariates=tensor(windows.past, sizes.past),
+        past_covariates=tensor("past", windows.past),
         historic_future_covariates=nothing if sizes.future else None,
-        future_covariates=tensor(windows.future, sizes.future),
-        static_covariates=tensor(windows.static[:, None, :], sizes.static),
+        future_covariates=tensor("future", windows.future),
+        static_covariates=tensor("static", windows.static[:, None, :]),
     )

@@ -1,4 +1,4 @@
-"""The target's scale: what a network sees is of size one, what it answers is in the target's unit again."""
+"""Scales of target and features: what a network sees is of size one, what it answers is in the target's unit again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from framework.interfaces.values import Flags, Float64
+from framework.interfaces.values import Flags, Float32, Float64
 
 #: A window's own deviation counts for at least this share of the training rows': a nearly constant window is not blown up.
 FLOOR = 0.01
@@ -25,13 +25,10 @@ class TargetScaler:
     @classmethod
     def fit(cls, target: Float64, kind: Literal["instance", "global", "none"], last: bool) -> Self:
         """``target[rows, T]``: the training rows, NaN where unknown."""
-        known = np.isfinite(target)
-        count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, target, 0.0).sum(axis=0) / count
-        std = np.sqrt(np.where(known, (target - mean) ** 2, 0.0).sum(axis=0) / count)
+        mean, std = _moments(target)
         if kind == "none":
             mean, std = np.zeros_like(mean), np.ones_like(std)
-        return cls(kind, last, mean, np.where(std > 0, std, 1.0))
+        return cls(kind, last, mean, std)
 
     def apply(self, past: Float64) -> tuple[Float64, Float64, Float64]:
         """``past[n, L, T]`` scaled, without NaN, and the ``centre[n, 1, T]`` and ``size[n, 1, T]`` that bring an answer back.
@@ -72,3 +69,38 @@ class TargetScaler:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
         return cls(body["kind"], body["last"], np.array(body["mean"]), np.array(body["std"]))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureScaler:
+    """``mean[F]`` and ``std[F]`` of the training rows: a network's feature is their distance from the mean in deviations, 0 where null."""
+
+    mean: Float64
+    std: Float64
+
+    @classmethod
+    def fit(cls, rows: Float32) -> Self:
+        """``rows[rows, F]``, NaN where unknown."""
+        return cls(*_moments(rows))
+
+    def apply(self, values: Float32) -> Float64:
+        """``values[..., F]``."""
+        scaled: Float64 = (values - self.mean) / self.std
+        return scaled
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        return cls(np.array(body["mean"]), np.array(body["std"]))
+
+
+def _moments(rows: Float64 | Float32) -> tuple[Float64, Float64]:
+    """Mean and deviation of the known values of each column, 0 and 1 where there are none; one column at a time, to save memory."""
+    mean, std = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+    for i, column in enumerate(rows.T):
+        known = column[np.isfinite(column)].astype(np.float64)
+        if len(known):
+            mean[i], std[i] = known.mean(), known.std() or 1.0
+    return mean, std

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from framework.errors import ConfigError, DataError
 from framework.interfaces.windows import Rows, WindowSet
 from framework_darts import DartsOptions
 from framework_darts.modules import Sizes, inputs
-from framework_darts.scaling import TargetScaler
+from framework_darts.scaling import FeatureScaler, TargetScaler
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def train(
     module: torch.nn.Module,
     sizes: Sizes,
     scaler: TargetScaler,
+    features: Mapping[str, FeatureScaler],
     options: DartsOptions,
     quantiles: tuple[float, ...],
     train_windows: WindowSet,
@@ -81,7 +83,7 @@ def train(
         scaled, centre, size = scaler.apply(batch.target_past)
         assert batch.target is not None
         target = torch.as_tensor((batch.target - centre) / size, dtype=torch.float32, device=device)
-        output = module(inputs(batch, scaled, sizes, device, torch.float32)).prediction
+        output = module(inputs(batch, scaled, features, sizes, device, torch.float32)).prediction
         return loss_of(output, target), int(torch.isfinite(target).sum())
 
     best, best_state, waited, epoch = float("inf"), None, 0, 0

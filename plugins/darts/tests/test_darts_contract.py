@@ -66,6 +66,22 @@ class TestNLinear(ModelContract):
         large = replace(windows, target_past=windows.target_past * 1000 + 5e6)
         assert np.allclose(model.predict(large), model.predict(windows) * 1000 + 5e6, rtol=1e-6)
 
+    def test_the_unit_of_a_feature_does_not_matter(self) -> None:
+        """Features a thousand times larger, in training and after, give the same forecasts; left as they are they do not."""
+        schema = self.schema(make_panel())
+        arrays = plain_arrays(make_panel(), 2)
+        larger = replace(arrays, past=arrays.past * 1000, future=arrays.future * 1000, static=arrays.static * 1000)
+        apart = {}
+        for scaling in ("instance", "none"):
+            found = []
+            for given in (arrays, larger):
+                train, later = self.split(given, schema)
+                model = self.make(scaling=scaling)
+                model.fit(train, later, schema, 1)
+                found.append(model.predict(later.gather()))
+            apart[scaling] = np.abs(found[0] / found[1] - 1).max()
+        assert apart["instance"] < 1e-3 < apart["none"]
+
 
 class TestDLinear(ModelContract):
     name = "dlinear"
