@@ -85,7 +85,8 @@ class FeatureScaler:
 
     def apply(self, values: Float32) -> Float64:
         """``values[..., F]``."""
-        scaled: Float64 = (values - self.mean) / self.std
+        scaled: Float64 = values - self.mean
+        scaled *= 1 / self.std
         return scaled
 
     def to_json(self) -> dict[str, Any]:
