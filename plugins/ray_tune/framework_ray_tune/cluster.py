@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -34,13 +36,13 @@ import ray  # noqa: E402  reads the environment
 def connected(options: RayOptions, modules: Sequence[str] = (), here: Sequence[str] = ()) -> Iterator[bool]:
     """Ray is ready; yields whether it was started here, so that its workers have the environment variables of this process.
 
-    While it starts, this process imports ``modules`` and ``here``; the first workers of a Ray that is started here import ``modules``.
+    While it starts, this process imports ``here``; the first workers of a Ray that is started here import ``modules``.
     Inside a worker of Ray, or where this process is connected already, that cluster is used and left as it is.
     """
     if ray.is_initialized():
         yield False
         return
-    imports = threading.Thread(target=_import, args=((*modules, *here),), daemon=True)
+    imports = threading.Thread(target=_import, args=(here,), daemon=True)
     imports.start()
     try:
         if options.address is None:
@@ -82,6 +84,9 @@ def _init(options: RayOptions, modules: Sequence[str]) -> None:
             "preload_python_modules": list(modules),
             # By its own default Ray ends an idle worker when a trial has reserved its CPU, a moment before the trial asks for a worker.
             "idle_worker_killing_time_threshold_ms": 60_000,
+            # The raylet knocks at its own object store before that listens, and by its own default waits a second to knock again.
+            "raylet_client_connect_timeout_milliseconds": 50,
+            "raylet_client_num_connect_attempts": 200,
         },
     )
 
@@ -112,5 +117,13 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _import(modules: Sequence[str]) -> None:
-    for module in modules:
-        importlib.import_module(module)
+    """Without the garbage collector, which would look through all that was imported, meanwhile and at the end of the process: a second."""
+    if all(module in sys.modules for module in modules):
+        return
+    gc.disable()
+    try:
+        for module in modules:
+            importlib.import_module(module)
+        gc.freeze()
+    finally:
+        gc.enable()

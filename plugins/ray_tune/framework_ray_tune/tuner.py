@@ -18,7 +18,7 @@ from framework_ray_tune.cluster import connected
 if TYPE_CHECKING:
     from framework_ray_tune.driver import Driver
 
-#: Imported while Ray starts: by its first workers, and by the driver with its own.
+#: Imported while Ray starts, by its first workers and by the driver.
 _TRIALS = ("framework_ray_tune.trainable", "framework.tuning.objective")
 _DRIVER = ("framework_ray_tune.driver", "framework_ray_tune.actors")
 

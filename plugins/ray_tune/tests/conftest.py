@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,8 +78,17 @@ class Project:
         return [json.loads(line) for line in files[-1].read_text().splitlines()] if files else []
 
 
+@pytest.fixture(scope="session")
+def left() -> Iterator[list[Path]]:
+    """Folders of drivers that were killed: Ray's agents see only after a minute that their node is gone, while other tests run."""
+    folders: list[Path] = []
+    yield folders
+    for folder in folders:
+        wait_until_gone(folder)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path, left: list[Path]) -> Iterator[Project]:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "toy.yaml").write_text(EXPERIMENT)
     (tmp_path / "data").mkdir()
@@ -88,10 +98,18 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for process in made.started:
         if process.poll() is None:  # a test that failed left it
             process.kill()
-    end = time.monotonic() + 90  # Ray's agents see that a killed driver's node is gone only after a while
-    while alive(tmp_path) and time.monotonic() < end:
+            process.wait()
+    if any(process.returncode == -signal.SIGKILL for process in made.started):
+        left.append(tmp_path)
+    else:
+        wait_until_gone(tmp_path)
+
+
+def wait_until_gone(directory: Path) -> None:
+    end = time.monotonic() + 90
+    while (found := alive(directory)) and time.monotonic() < end:
         time.sleep(0.2)
-    assert not alive(tmp_path), "a process outlived its run"
+    assert not found, f"outlived its run: {found}"
 
 
 def _daily() -> list[str]:
