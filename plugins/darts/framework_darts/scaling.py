@@ -98,10 +98,14 @@ class FeatureScaler:
 
 
 def _moments(rows: Float64 | Float32) -> tuple[Float64, Float64]:
-    """Mean and deviation of the known values of each column, 0 and 1 where there are none; one column at a time, to save memory."""
+    """Mean and deviation of the known values of each column, 0 and 1 where there are none; one column at a time, to save memory.
+
+    A constant has a deviation of 1: what rounding leaves of it must not blow up another value later.
+    """
     mean, std = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
     for i, column in enumerate(rows.T):
         known = column[np.isfinite(column)].astype(np.float64)
         if len(known):
-            mean[i], std[i] = known.mean(), known.std() or 1.0
+            mean[i], deviation = known.mean(), known.std()
+            std[i] = deviation if deviation > 1e-12 * abs(mean[i]) else 1.0
     return mean, std

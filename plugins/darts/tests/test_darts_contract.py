@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from framework_darts.scaling import TargetScaler
 
 from framework.errors import ConfigError
 from framework.testing.model import ModelContract, take
@@ -81,6 +82,11 @@ class TestNLinear(ModelContract):
                 found.append(model.predict(later.gather()))
             apart[scaling] = np.abs(found[0] / found[1] - 1).max()
         assert apart["instance"] < 1e-3 < apart["none"]
+
+    def test_what_was_constant_keeps_its_unit(self) -> None:
+        """The deviation of 1001 times 0.1 is not quite 0."""
+        assert 0 < np.full(1001, 0.1).std() < 1e-15
+        assert TargetScaler.fit(np.full((1001, 1), 0.1), "global", False).std == [1.0]
 
 
 class TestDLinear(ModelContract):
