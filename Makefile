@@ -38,7 +38,7 @@ demo: .venv/job
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore plugins/ray_tune --ignore plugins/ray_serve
-	$(BIN)/python -m pytest plugins/ray_tune  # one Ray at a time
+	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 	$(BIN)/python -m pytest plugins/ray_serve
 
 # Ten thousand requests over the whole OpenAPI document; the tests send some hundreds of them.

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -104,11 +105,24 @@ def _few_processes() -> Iterator[None]:
     """A Ray that is started inside has no server of the dashboard, no autoscaler, nobody who reads its logs, and the agent of Ray's minimal
     installation.
 
-    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for the first and the last: seconds on a small machine.
+    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for the first and the last: seconds on a small machine. That
+    its node is up it sees once a second; here as soon as it is.
     """
     left_out = {"start_api_server": _nothing, "start_monitor": _nothing, "start_log_monitor": _nothing}
     minimal = mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", return_value=ImportError("the dashboard is off"))
-    with mock.patch.multiple(ray._private.node.Node, **left_out), minimal:
+    node_of = ray._private.services.get_node
+
+    def node_at_once(address: str, node_id: str) -> Any:
+        client, end = ray._raylet.GcsClient(address=address), time.monotonic() + 30
+        while not client.get_all_node_info(timeout=30) and time.monotonic() < end:
+            time.sleep(0.05)
+        return node_of(address, node_id)
+
+    with (
+        mock.patch.multiple(ray._private.node.Node, **left_out),
+        minimal,
+        mock.patch.object(ray._private.services, "get_node", node_at_once),
+    ):
         yield
 
 

@@ -73,6 +73,17 @@ def test_what_a_piece_refuses_is_refused_as_it_was_said(tmp_path: Path, options:
         score(pair, RowsFile(path, pair.schema), 10, tmp_path / "forecast.parquet", {"pair": "p"}, RayCompute(options), [].append)
 
 
+def test_what_a_task_raises_is_raised_as_it_was(options: RayComputeOptions) -> None:
+    def square(limit: int, item: int) -> int:
+        if item > limit:
+            raise DataError(f"{item} is above {limit}")
+        return item * item
+
+    assert list(RayCompute(options).map(square, 3, range(4))) == [0, 1, 4, 9]
+    with pytest.raises(DataError, match=r"^4 is above 3$"):
+        list(RayCompute(options).map(square, 3, range(8)))
+
+
 def test_a_worker_that_dies_is_made_anew(tmp_path: Path, options: RayComputeOptions) -> None:
     def dies_once(flag: Path, item: int) -> int:
         if item == 5 and not flag.exists():
