@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from framework.backtest import BacktestResult, Fold, backtest, make_setting
+from framework.comparison import Ranked
 from framework.components import Components
 from framework.features import Features
 from framework.interfaces.model import Model
@@ -31,8 +33,8 @@ class Evaluation:
     body: dict[str, Any]
 
 
-def evaluate(run: Run) -> Evaluation:
-    """Ingest and materialize when the store is empty, read the panel, backtest, report."""
+def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None) -> Evaluation:
+    """Ingest and materialize when the store is empty, read the panel, backtest, report. ``compare``: backtests other models before that."""
     config = run.config
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
@@ -53,6 +55,8 @@ def evaluate(run: Run) -> Evaluation:
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
     run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": warnings}
+    if compare is not None:
+        run.record.comparison = compare(run, panel, result)
     return Evaluation(panel, schema, result, _record(run, panel, result))
 
 

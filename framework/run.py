@@ -14,6 +14,7 @@ from framework.plugins import Plugins
 
 if TYPE_CHECKING:
     from framework.backtest import BacktestResult
+    from framework.comparison import Ranked
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class Record:
     """Filled while a run works; what a tracker logs.
 
     ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold. ``facts``: data range, rows,
-    versions, git state. ``artifacts``: files or folders to keep.
+    versions, git state. ``artifacts``: files or folders to keep. ``comparison``: by target the models that were backtested on the same
+    windows, the best first; empty without ``backtest.compare``.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -29,6 +31,7 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
     backtest: BacktestResult | None = None
+    comparison: dict[str, list[Ranked]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

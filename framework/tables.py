@@ -37,10 +37,10 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
     return _text(table)
 
 
-def comparison_table(schema: Schema, ranked: Mapping[str, Sequence[Ranked]]) -> str:
+def comparison_table(name: str, ranked: Mapping[str, Sequence[Ranked]]) -> str:
     """Target by target the models, the best first; p: that a model is as good as the best and behind it by chance."""
     table = Table("target", "rank", "model", "scaled error", "mean rank", "MAE", "p over series", "p over time", box=SIMPLE)
-    table.title = f"{schema.name}: models on the same windows"
+    table.title = f"{name}: models on the same windows"
     for target, lines in ranked.items():
         for line in lines:
             chances = ("" if p is None else f"{p:.3g}" for p in (line.p, line.p_time))

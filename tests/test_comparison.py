@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from framework.backtest import BacktestResult
 from framework.comparison import average_ranks, compare, diebold_mariano, student, wilcoxon
 from framework.errors import DataError
+from framework.testing import command
 from framework.testing.fakes import make_schema
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "project"
 
 SERIES, ORIGINS, HORIZON = 25, 6, 3
 
@@ -110,3 +117,23 @@ def test_too_few_origins_or_equal_ones_give_no_p_over_time() -> None:
 
 def test_few_series_give_no_p() -> None:
     assert wilcoxon(np.array([1.0, 2.0, 0.0, 0.0])) is None
+
+
+def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    done = command.run("+experiment=shops", "run=backtest", "backtest.folds=2", "backtest.compare=[xgboost]", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    (target,) = found["comparison"]
+    lines = found["comparison"][target]
+    assert {line["model"] for line in lines} == {"seasonal_naive", "xgboost"}
+    assert [line["rank"] for line in lines] == [1, 2]
+    assert lines[0]["loss"] <= lines[1]["loss"]
+    page = Path(folder / found["report"]).read_text()
+    assert "Models on the same windows" in page
+    assert '<td class="text">xgboost</td>' in page
+    table = pd.read_parquet(folder / Path(found["backtest"]).with_name("backtest-xgboost.parquet"))
+    own = pd.read_parquet(folder / found["backtest"])
+    assert table["origin"].tolist() == own["origin"].tolist()
+    (xgboost,) = (line for line in lines if line["model"] == "xgboost")
+    assert xgboost["mae"] == pytest.approx((table["mean"] - table["actual"]).abs().mean(), rel=1e-6)

@@ -11,10 +11,13 @@ from omegaconf import OmegaConf
 
 from framework.backtest import BacktestResult, Fold, make_setting
 from framework.backtest import backtest as run_backtest
-from framework.comparison import compare
+from framework.comparison import Ranked, compare
 from framework.components import Components
 from framework.config import Config, Selected, default_node
-from framework.evaluate import Evaluation, evaluate
+from framework.errors import DataError
+from framework.evaluate import evaluate
+from framework.interfaces.values import Schema
+from framework.panel import Panel
 from framework.plugins import Plugins
 from framework.run import Run
 from framework.series import check_covariates
@@ -23,23 +26,25 @@ from framework.validated import validate
 
 
 def backtest(run: Run) -> dict[str, Any]:
-    evaluation = evaluate(run)
     if not run.config.backtest.compare:
-        return evaluation.body
-    return {**evaluation.body, "comparison": compare_models(run, evaluation)}
+        return evaluate(run).body
+    body = evaluate(run, compare_models).body
+    run.say(comparison_table(run.config.name, run.record.comparison))
+    return {**body, "comparison": {target: [line.as_dict() for line in lines] for target, lines in run.record.comparison.items()}}
 
 
-def compare_models(run: Run, evaluation: Evaluation) -> dict[str, list[dict[str, Any]]]:
-    """``{target: [{model, rank, loss, …}]}``: this run's model, the baseline and ``backtest.compare``."""
-    config, own = run.config, evaluation.result
+def compare_models(run: Run, panel: Panel, own: BacktestResult) -> dict[str, list[Ranked]]:
+    """By target this run's model, the baseline and those of ``backtest.compare``; the forecasts of each of these in a table of its own."""
+    config = run.config
     results = {config.component("model").name: own}
     results.setdefault(config.component("baseline").name, replace(own, forecast=_like(own, own.baseline[..., None])))
     for name in config.backtest.compare:
         if name not in results:
-            results[name] = _other(with_model(config, name, run.plugins), run, evaluation)
-    ranked = {target: compare(results, t) for t, target in enumerate(own.schema.targets)}
-    run.say(comparison_table(own.schema, ranked))
-    return {target: [line.as_dict() for line in lines] for target, lines in ranked.items()}
+            results[name] = _other(with_model(config, name, run.plugins), run, panel, own.schema)
+            table = run.directory / f"backtest-{name}.parquet"
+            results[name].table().to_parquet(table, index=False)
+            run.record.artifacts.append(table)
+    return {target: compare(results, t) for t, target in enumerate(own.schema.targets)}
 
 
 def _like(own: BacktestResult, mean: np.ndarray) -> np.ndarray:
@@ -47,13 +52,13 @@ def _like(own: BacktestResult, mean: np.ndarray) -> np.ndarray:
     return np.broadcast_to(mean, own.forecast.shape)
 
 
-def _other(config: Config, run: Run, evaluation: Evaluation) -> BacktestResult:
+def _other(config: Config, run: Run, panel: Panel, schema: Schema) -> BacktestResult:
     components = Components(config, run.plugins)
     model = components.make("model")
     changed: dict[str, Any] = {"context_length": model.context_length(config.panel.season_length)}
     if not model.supports_quantiles:
         changed["quantiles"] = ()
-    setting = make_setting(components, evaluation.panel, evaluation.schema.model_copy(update=changed))
+    setting = make_setting(components, panel, schema.model_copy(update=changed))
     name = config.component("model").name
     for line in check_covariates(setting.schema, model, name, config.panel.unused):
         run.say(line)
@@ -62,7 +67,10 @@ def _other(config: Config, run: Run, evaluation: Evaluation) -> BacktestResult:
         run.say(f"compare: model={name}: fold {fold.number + 1}/{total}")
 
     started = perf_counter()
-    result = run_backtest(setting, config.backtest, run.make("compute"), progress)
+    try:
+        result = run_backtest(setting, config.backtest, run.make("compute"), progress)
+    except DataError as error:
+        raise DataError(f"backtest.compare: model={name}: {error}") from error
     run.say(f"compare: model={name}: {perf_counter() - started:.1f} s")
     return result
 

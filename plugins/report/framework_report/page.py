@@ -46,6 +46,7 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             config=run.config.text,
             targets=targets,
             by_step=_plot(error_by_step(step_errors(result), baseline), "error-by-step", "Error by steps ahead", plots),
+            comparison=run.record.comparison,
             groups=metric_groups(result.metrics()[result.schema.targets[0]]["model"]),
             intervals=found,
             by_origin=_plot(coverage_by_origin(found), "coverage-by-origin", "Coverage by origin", plots) if any(found.values()) else None,
@@ -112,6 +113,7 @@ def _environment() -> Environment:
         loader=PackageLoader("framework_report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": number, "when": when, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
+    environment.filters["chance"] = lambda p: "—" if p is None else f"{p:.3g}"
     environment.globals |= {"change": change, "nan": float("nan")}
     return environment
 
