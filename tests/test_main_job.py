@@ -194,7 +194,7 @@ def test_a_second_promotion_and_the_way_back(project: Project, promoted: dict[st
         (("model=xgbost",), 2, "Did you mean 'xgboost'?"),
         (("model.max_dept=3",), 2, "max_depth"),
         (("panel.targets=[departure]",), 2, "Did you mean 'departures'?"),
-        (("panel.horizon=400", "run=backtest"), 1, "lower backtest.folds or panel.horizon"),
+        (("panel.horizon=400", "run=backtest"), 2, "lower backtest.folds or panel.horizon"),
         (("name=empty", "run=serve"), 1, "empty"),
     ],
 )
