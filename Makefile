@@ -37,7 +37,7 @@ demo: .venv/job
 	$(BIN)/python examples/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore plugins/ray_tune --ignore plugins/ray_serve
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 	$(BIN)/python -m pytest plugins/ray_serve
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from framework.testing import command
+
 HEAVY = {
     "feast",
     "mlflow",
@@ -66,12 +68,12 @@ def project(tmp_path: Path) -> Path:
 
 
 def _run(folder: Path, *arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    program = ["-m", "framework"] if code is None else ["-c", code]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HYDRA_FULL_ERROR": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a warm start has its bytecode
-    return subprocess.run(
-        [sys.executable, *program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    if code is None:
+        return command.run(*arguments, cwd=folder, env=environment)
+    program = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job", "+experiment=shops"], ["--cfg", "job"]])

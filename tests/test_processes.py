@@ -18,6 +18,7 @@ import pytest
 from framework.builtin import ProcessesOptions
 from framework.errors import DataError, FrameworkError
 from framework.processes import ProcessesCompute
+from framework.testing import command
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
@@ -63,10 +64,12 @@ def test_a_killed_worker_is_one_line() -> None:
 
 def test_a_backtest_in_processes_gives_the_figures_of_a_local_one(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
-    figures = []
-    for compute in ("local", "processes"):
-        command = [sys.executable, "-m", "framework", "+experiment=shops", "run=backtest", "backtest.folds=3", f"compute={compute}"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    arguments, figures = ("+experiment=shops", "run=backtest", "backtest.folds=3"), []
+    in_processes = [sys.executable, "-m", "framework", *arguments, "compute=processes"]
+    for done in (
+        command.run(*arguments, cwd=folder),
+        subprocess.run(in_processes, cwd=folder, capture_output=True, text=True, check=False),
+    ):
         assert done.returncode == 0, done.stderr
         figures.append(json.loads(done.stdout.splitlines()[-1])["metrics"])
     assert figures[0] == figures[1]

@@ -22,6 +22,7 @@ from framework_redis_stream.source import RedisStreamSource
 from framework.errors import ConfigError, DataError
 from framework.interfaces.source import Batch
 from framework.interfaces.views import View
+from framework.testing import command
 from framework.testing.redis import RedisServer, server
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"})
@@ -236,7 +237,10 @@ class Project:
         return [sys.executable, *start, "+experiment=shops", "run=ingest", *overrides]
 
     def run(self, *overrides: str, start: tuple[str, ...] = ("-m", "framework"), code: int = 0) -> str:
-        done = subprocess.run(self.command(*overrides, start=start), capture_output=True, check=False, **self.options)
+        if start == ("-m", "framework"):
+            done = command.run("+experiment=shops", "run=ingest", *overrides, cwd=self.folder, env=self.options["env"])
+        else:
+            done = subprocess.run(self.command(*overrides, start=start), capture_output=True, check=False, **self.options)
         assert done.returncode == code, done.stderr
         return str(done.stderr)
 
