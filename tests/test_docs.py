@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from framework.testing.command import run
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -36,7 +39,7 @@ def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
     for command in _commands(DOCS / "tutorial.md"):
         if "run=serve" in command or command.startswith("curl"):
             continue
-        done = subprocess.run(command, shell=True, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        done = run(*shlex.split(command.removeprefix("python -m framework ")), cwd=project, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         results[command] = json.loads(done.stdout.splitlines()[-1])
     assert [r["run"] for r in results.values()] == ["train", "train", "pairs", "promote", "predict"]

@@ -120,7 +120,7 @@ def test_a_replaced_entry_breaks_the_chain(registry: MlflowRegistry, caplog: pyt
     assert any("history entry 3 of 'fake'" in text and "does not follow" in text for text, _ in _found(registry))
     caplog.clear()
     assert registry.history("fake", "production")[0].after == 2
-    assert [record.levelname for record in caplog.records if "history entry 3 of 'fake'" in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "history entry 3 of 'fake'" in record.getMessage()] == ["WARNING"]
 
 
 def _fields(entry: HistoryEntry) -> dict[str, Any]:
