@@ -236,13 +236,10 @@ class Project:
     def command(self, *overrides: str, start: tuple[str, ...] = ("-m", "framework")) -> list[str]:
         return [sys.executable, *start, "+experiment=shops", "run=ingest", *overrides]
 
-    def run(self, *overrides: str, start: tuple[str, ...] = ("-m", "framework"), code: int = 0) -> str:
-        if start == ("-m", "framework"):
-            done = command.run("+experiment=shops", "run=ingest", *overrides, cwd=self.folder, env=self.options["env"])
-        else:
-            done = subprocess.run(self.command(*overrides, start=start), capture_output=True, check=False, **self.options)
-        assert done.returncode == code, done.stderr
-        return str(done.stderr)
+    def run(self, *overrides: str) -> str:
+        done = command.run("+experiment=shops", "run=ingest", *overrides, cwd=self.folder, env=self.options["env"])
+        assert done.returncode == 0, done.stderr
+        return done.stderr
 
     def file(self, state: str = "state") -> Path:
         (file,) = (self.folder / state / "offline").glob("sales-*.parquet")
@@ -260,7 +257,8 @@ def fill(client: Any) -> None:
 def test_a_killed_consumer_and_a_replay_give_the_same_bytes(running: RedisServer, client: Any, tmp_path: Path) -> None:
     fill(client)
     project = Project(tmp_path, running)
-    project.run("paths.state=killed", start=("-c", KILLED), code=-9)
+    died = subprocess.run(project.command("paths.state=killed", start=("-c", KILLED)), capture_output=True, check=False, **project.options)
+    assert died.returncode == -9, died.stderr
     assert pending(client) == 40
     said = project.run("paths.state=killed")
     assert pending(client) == 0
