@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
 import logging
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
-from unittest import mock
 
 from framework.errors import FrameworkError
 from framework_ray_tune import RayOptions
+from framework_ray_tune.imports import import_all, uncollected
 
 #: Before Ray is imported: no telemetry; a worker stays in the folder it was started in, so that relative paths keep their meaning, and
 #: has the priority of any other process (Ray's own is the lowest but four, at which a fit waits for all else on a busy machine).
@@ -30,7 +25,10 @@ _ENVIRONMENT = {
 for _key, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
-import ray  # noqa: E402  reads the environment
+with uncollected():
+    import ray  # reads the environment
+
+    from framework_ray_tune.processes import few_processes
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def connected(options: RayOptions, modules: Sequence[str] = (), here: Sequence[s
     if ray.is_initialized():
         yield False
         return
-    imports = threading.Thread(target=_import, args=(here,), daemon=True)
+    imports = threading.Thread(target=import_all, args=(here,), daemon=True)
     imports.start()
     try:
         if options.address is None:
@@ -62,7 +60,7 @@ def _join(address: str) -> None:
 
 
 def _start(options: RayOptions, modules: Sequence[str]) -> None:
-    with _reaching("a cluster on this machine"), nullcontext() if options.dashboard else _few_processes():
+    with _reaching("a cluster on this machine"), nullcontext() if options.dashboard else few_processes():
         try:
             _init(options, modules)
         except Exception as error:  # Ray raises a plain one
@@ -98,46 +96,3 @@ def _reaching(where: str) -> Iterator[None]:
         yield
     except Exception as error:  # Ray raises a plain one when its start takes too long
         raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
-
-
-@contextmanager
-def _few_processes() -> Iterator[None]:
-    """A Ray that is started inside has no server of the dashboard, no autoscaler, nobody who reads its logs, and the agent of Ray's minimal
-    installation.
-
-    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for the first and the last: seconds on a small machine. That
-    its node is up it sees once a second; here as soon as it is.
-    """
-    left_out = {"start_api_server": _nothing, "start_monitor": _nothing, "start_log_monitor": _nothing}
-    minimal = mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", return_value=ImportError("the dashboard is off"))
-    node_of = ray._private.services.get_node
-
-    def node_at_once(address: str, node_id: str) -> Any:
-        client, end = ray._raylet.GcsClient(address=address), time.monotonic() + 30
-        while not client.get_all_node_info(timeout=30) and time.monotonic() < end:
-            time.sleep(0.05)
-        return node_of(address, node_id)
-
-    with (
-        mock.patch.multiple(ray._private.node.Node, **left_out),
-        minimal,
-        mock.patch.object(ray._private.services, "get_node", node_at_once),
-    ):
-        yield
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    return None
-
-
-def _import(modules: Sequence[str]) -> None:
-    """Without the garbage collector, which would look through all that was imported, meanwhile and at the end of the process: a second."""
-    if all(module in sys.modules for module in modules):
-        return
-    gc.disable()
-    try:
-        for module in modules:
-            importlib.import_module(module)
-        gc.freeze()
-    finally:
-        gc.enable()

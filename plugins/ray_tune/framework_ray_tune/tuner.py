@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from framework_ray_tune.driver import Driver
 
 #: Imported while Ray starts, by its first workers and by the driver.
-_TRIALS = ("framework_ray_tune.trainable", "framework.tuning.objective")
+_TRIALS = ("framework_ray_tune.first",)
 _DRIVER = ("framework_ray_tune.driver", "framework_ray_tune.actors")
 
 

@@ -105,12 +105,15 @@ def test_sigterm_ends_a_search_as_ctrl_c_does(project: Any) -> None:
 def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: Any) -> None:
     process = project.start(*TUNE, *SLOW, "tune.trials=8")
     wait_for(lambda: len(project.trials()) >= 3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    in_its_place = [child for child in children if child.cmdline()[-1].endswith("no_agent.py")]
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = project.trials()
     result = project.run(*TUNE, *SLOW, "tune.trials=8", "resume=true")
     after = project.trials()
     assert after[: len(before)] == before
+    assert [child.is_running() for child in in_its_place] == [False]
     assert len(after) == result["trials"]["count"] == 8
     assert len({trial["number"] for trial in after}) == 8
     assert len({trial["values"]["model.level"] for trial in after}) == 8
