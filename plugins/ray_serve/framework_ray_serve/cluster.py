@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from framework.errors import FrameworkError
+from framework_ray import ENVIRONMENT, set_unset
+from framework_ray.imports import meanwhile
+
 from framework.serving.address import bind
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.proxy import CALLBACK, VARIABLE
 
-#: Before Ray is imported: no telemetry; replicas stay in the folder that the server was started in, so that relative paths keep their
-#: meaning, and have the priority of any other process; the proxy says 503 where a replica died.
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-    VARIABLE: CALLBACK,
-}
+#: The proxy says 503 where a replica died.
+_ENVIRONMENT = {**ENVIRONMENT, "RAY_SERVE_LOG_TO_STDERR": "0", VARIABLE: CALLBACK}
 _NAMESPACE = "framework"
+#: What the workers of a Ray that is started here import first.
+FIRST = ("framework_ray_serve.first",)
 
 #: Serve's throughput mode: one event loop in a replica, gRPC between replicas and from the proxy. Without the ports of its direct
 #: ingress: they answer beside the proxy, and make an application take 30 s to stop.
@@ -40,9 +36,8 @@ def environment(options: RayServeOptions) -> dict[str, str]:
 
 
 def prepare(options: RayServeOptions) -> None:
-    """Set the environment that Ray reads when it is imported. Call before. What is set already is left as it is."""
-    for key, value in environment(options).items():
-        os.environ.setdefault(key, value)
+    """Set the environment that Ray reads when it is imported. Call before."""
+    set_unset(environment(options))
 
 
 @dataclass(frozen=True)
@@ -57,16 +52,18 @@ class Serving:
 def serving(options: RayServeOptions) -> Iterator[Serving]:
     """Ray Serve runs. What was started here ends here; what was there before is left as it is."""
     import ray
-    from ray import serve
 
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     port = options.port
     if options.address is None:
         with bind(options.host, options.port) as listener:  # a port that is taken is said before anything starts
             port = listener.getsockname()[1]
     try:
-        _connect(options)
+        with meanwhile(("ray.serve", "framework_ray_serve.application")):
+            _connect(options)
+        from ray import serve
+
+        for name in ("ray", "ray.serve"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         before = _running_port()
         if before is None:
             serve.start(proxy_location="HeadOnly", http_options={"host": options.host, "port": port})
@@ -81,27 +78,16 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
 
 
 def _connect(options: RayServeOptions) -> None:
-    import ray
+    from framework_ray import local
 
-    try:
-        if options.address is not None:
-            ray.init(address=options.address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-            return
-        started = ray.init(
-            address="local",
-            namespace=_NAMESPACE,
-            num_cpus=options.num_cpus,
-            include_dashboard=options.dashboard,
-            object_store_memory=options.object_store_memory,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _metrics_export_port=options.metrics_port,
-        )
-        if options.dashboard:
-            print(f"serve: Ray's dashboard is at http://{started.dashboard_url}", file=sys.stderr)
-    except Exception as error:  # Ray raises a plain one when its start takes too long
-        where = options.address or "a cluster on this machine"
-        raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
+    if options.address is not None:
+        local.join(options.address, _NAMESPACE)
+        return
+    started = local.start(
+        options.num_cpus, options.dashboard, options.object_store_memory, FIRST, metrics_port=options.metrics_port, namespace=_NAMESPACE
+    )
+    if options.dashboard:
+        print(f"serve: Ray's dashboard is at http://{started.dashboard_url}", file=sys.stderr)
 
 
 def _running_port() -> int | None:

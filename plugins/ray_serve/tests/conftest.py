@@ -11,7 +11,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster import prepare
+from framework_ray_serve.cluster import FIRST, prepare
 
 from framework.serving.address import bind
 
@@ -71,9 +71,10 @@ def _room() -> Iterator[None]:
 def _ray() -> Iterator[None]:
     prepare(RayServeOptions(address=None, num_cpus=16, dashboard=False))
     import ray
+    from framework_ray import local
     from ray import serve
 
-    ray.init(address="local", num_cpus=16, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
+    local.start(16, False, 100_000_000, FIRST)
     os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": free_ports(1)[0]})  # after Ray took its own
     yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -29,3 +30,12 @@ def import_all(modules: Sequence[str]) -> None:
         with uncollected():
             for module in modules:
                 importlib.import_module(module)
+
+
+@contextmanager
+def meanwhile(modules: Sequence[str]) -> Iterator[None]:
+    """They are imported by a thread of their own while the block runs, and are there after it."""
+    imports = threading.Thread(target=import_all, args=(modules,), daemon=True)
+    imports.start()
+    yield
+    imports.join()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from framework_ray_tune.imports import import_all
+from framework_ray.imports import import_all
 
 SAYS = "import gc\nresting = not gc.isenabled()\n"
 

@@ -20,18 +20,18 @@ _PORTS = (METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LIS
 
 
 @contextmanager
-def few_processes() -> Iterator[None]:
-    """A Ray that is started inside has neither server nor agent of the dashboard, no autoscaler, and nobody who reads its logs.
+def few_processes(agent: bool) -> Iterator[None]:
+    """A Ray that is started inside has no server of the dashboard, no autoscaler, nobody who reads its logs, and no ``agent`` unless asked.
 
-    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for server and agent: seconds on a small machine. It does not
-    start without the agent: a process that only waits takes its place, and it is said for it, as the agent of Ray's minimal installation
-    says, that it listens nowhere. That its node is up Ray sees once a second; here as soon as it is.
+    Ray (2.60) starts all four whatever ``ray.init`` is asked for, and waits for server and agent: seconds on a small machine. The agent
+    exports metrics; Ray does not start without one: a process that only waits takes its place, and it is said for it, as the agent of Ray's
+    minimal installation says, that it listens nowhere. That its node is up Ray sees once a second; here as soon as it is.
     """
     node, services = ray._private.node.Node, ray._private.services
     start, node_of = services.start_ray_process, services.get_node
 
-    def without_agent(command: list[str], process_type: str, *arguments: Any, **named: Any) -> Any:
-        if process_type == ray._private.ray_constants.PROCESS_TYPE_RAYLET:
+    def start_process(command: list[str], process_type: str, *arguments: Any, **named: Any) -> Any:
+        if process_type == ray._private.ray_constants.PROCESS_TYPE_RAYLET and not agent:
             command = _without_agent(command)
         return start(command, process_type, *arguments, **named)
 
@@ -43,7 +43,7 @@ def few_processes() -> Iterator[None]:
 
     with (
         mock.patch.multiple(node, start_api_server=_nothing, start_monitor=_nothing, start_log_monitor=_nothing),
-        mock.patch.multiple(services, start_ray_process=without_agent, get_node=node_at_once),
+        mock.patch.multiple(services, start_ray_process=start_process, get_node=node_at_once),
     ):
         yield
 

@@ -1,0 +1,75 @@
+"""Ray is reached: a cluster that runs is joined, or one is started on this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from framework.errors import FrameworkError
+from framework_ray.imports import uncollected
+
+with uncollected():
+    import ray
+
+    from framework_ray.processes import few_processes
+
+#: Ray's own settings, of a cluster that is started here.
+_SETTINGS: dict[str, Any] = {
+    # By its own default Ray ends an idle worker when its CPU has been reserved, a moment before it is asked for.
+    "idle_worker_killing_time_threshold_ms": 60_000,
+    # The raylet knocks at its own object store before that listens, and by its own default waits a second to knock again.
+    "raylet_client_connect_timeout_milliseconds": 50,
+    "raylet_client_num_connect_attempts": 200,
+}
+
+
+def join(address: str, namespace: str | None = None) -> None:
+    """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none."""
+    with _reaching(address):
+        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def start(
+    num_cpus: int | None,
+    dashboard: bool,
+    object_store_memory: int | None,
+    modules: Sequence[str] = (),
+    metrics_port: int | None = None,
+    namespace: str | None = None,
+) -> Any:
+    """Start a cluster on this machine that ends with ``ray.shutdown()`` or with this process; returns Ray's context.
+
+    ``object_store_memory`` in bytes. Its first workers import ``modules``. With a ``metrics_port`` Ray's figures are exported there.
+    Raises :class:`FrameworkError` when it does not start.
+    """
+    options: dict[str, Any] = {
+        "address": "local",
+        "namespace": namespace,
+        "num_cpus": num_cpus,
+        "include_dashboard": dashboard,
+        "object_store_memory": object_store_memory,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "_metrics_export_port": metrics_port,
+        "_system_config": {**_SETTINGS, "preload_python_modules": list(modules)},
+    }
+    few = nullcontext() if dashboard else few_processes(agent=metrics_port is not None)
+    with _reaching("a cluster on this machine"), few:
+        try:
+            return ray.init(**options)
+        except Exception as error:  # Ray raises a plain one
+            if "timed out during startup" not in str(error):
+                raise
+            # Where several start on a busy machine: a raylet (2.60) ends itself when its agents are not up after 15 s, and has no setting
+            # for it. A second start is quicker, and what is left of the first ends with this process.
+            return ray.init(**options)
+
+
+@contextmanager
+def _reaching(where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Ray raises a plain one when its start takes too long
+        raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
