@@ -8,14 +8,15 @@ import subprocess
 from importlib import metadata
 from typing import Any
 
-_RECORDED = ("numpy", "pandas", "pyarrow", "hydra-core", "pydantic", "feast", "mlflow", "duckdb", "scikit-learn")
+from framework.plugins import ENTRY_POINTS
+
+_RECORDED = ("framework-core", "numpy", "pandas", "pyarrow", "hydra-core", "pydantic", "feast", "mlflow", "duckdb", "scikit-learn")
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Installed versions of our distributions, of what numbers may depend on, and of ``more``; absent ones are left out."""
-    ours = [d.name for d in metadata.distributions() if d.name.startswith("framework-")]
+    """Installed versions of the core, of all plugins, of what numbers may depend on, and of ``more``; absent ones are left out."""
     found = {"python": platform.python_version()}
-    for name in sorted({*ours, *_RECORDED, *more}):
+    for name in sorted({*_plugins().values(), *_RECORDED, *more}):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -39,9 +40,21 @@ def git_state() -> dict[str, Any]:
 
 def requirements(*components: Any) -> tuple[str, ...]:
     """Pinned distributions that loading these fitted components needs: their own and what their classes name."""
-    owners = metadata.packages_distributions()
+    owners = {"framework": "framework-core", **_plugins()}
     names = {"framework-core", "numpy"}
     for component in components:
-        names.update(owners.get(type(component).__module__.split(".")[0], ())[:1])
+        package = type(component).__module__.split(".")[0]
+        names.update([owners[package]] if package in owners else _distributions(package))
         names.update(type(component).requirements)
     return tuple(f"{name}=={metadata.version(name)}" for name in sorted(names))
+
+
+def _plugins() -> dict[str, str]:
+    """Distributions of the plugins that are installed, by their top-level package."""
+    entries = metadata.entry_points(group=ENTRY_POINTS)
+    return {entry.module.split(".")[0]: entry.dist.name for entry in entries if entry.dist is not None}
+
+
+def _distributions(package: str) -> list[str]:
+    """The one that a package which is no plugin's comes from, none for one that is not installed. Looks through all: half a second."""
+    return metadata.packages_distributions().get(package, [])[:1]

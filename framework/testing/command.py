@@ -7,6 +7,7 @@ interpreter, the imports, what they cost) is not tested this way.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import runpy
 import sys
@@ -54,6 +55,7 @@ def _main(overrides: Sequence[str], cwd: str, env: Mapping[str, str], written: t
         os.close(file)
     sys.argv = ["framework", *overrides]
     sys.path.insert(0, cwd)
+    gc.freeze()  # what was imported is not looked through again by each run
     try:
         runpy.run_module("framework", run_name="__main__", alter_sys=True)
     finally:

@@ -32,6 +32,7 @@ class TestRayServeLive(LiveServingContract):
     test_a_body_that_does_not_come_is_given_up = None  # type: ignore[assignment]
     test_a_registry_that_is_gone_changes_nothing_but_the_readiness = None  # type: ignore[assignment]
     test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart = None  # type: ignore[assignment]
+    test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair = None  # type: ignore[assignment]
     test_a_canary_is_set_by_hand_and_falls_when_it_fails = None  # type: ignore[assignment]
 
     def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
@@ -48,6 +49,7 @@ class TestFused:
     test_no_store = ServingContract.test_a_server_without_a_store_says_so
     test_limit = ServingContract.test_too_many_requests_at_once_are_503_with_retry_after
     test_shares = LiveServingContract.test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each
+    test_variant = LiveServingContract.test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair
     test_body = LiveServingContract.test_a_body_that_does_not_come_is_given_up
     test_registry = LiveServingContract.test_a_registry_that_is_gone_changes_nothing_but_the_readiness
     test_keys = LiveServingContract.test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart

@@ -35,6 +35,8 @@ EAGER = {
     "graceful_shutdown_timeout_s": 5.0,
 }
 TARGETS = {"forecast_api": 1.0, "feast": 0.001, "preprocessing": 80.0, "model": 80.0}
+#: Seconds that a request waits for a store.
+PATIENT = {"timeout_s": 60.0}
 
 
 def running(app: str) -> dict[str, int]:
@@ -44,22 +46,22 @@ def running(app: str) -> dict[str, int]:
 
 
 @contextmanager
-def again_and_again(threads: int, *work: Callable[[], Any]) -> Iterator[None]:
-    """So many threads do each of them without a pause; what it raises is raised at the end."""
+def again_and_again(threads: int, one: Callable[[], Any]) -> Iterator[None]:
+    """So many threads do it without a pause; what it raises is raised at the end."""
     stop = threading.Event()
 
-    def run(one: Callable[[], Any]) -> None:
+    def run() -> None:
         while not stop.is_set():
             one()
 
-    with ThreadPoolExecutor(threads * len(work)) as pool:
-        begun = [pool.submit(run, one) for one in work for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        begun = [pool.submit(run) for _ in range(threads)]
         try:
             yield
         finally:
             stop.set()
-        for one in begun:
-            one.result()
+        for thread in begun:
+            thread.result()
 
 
 def large_requests(app: str) -> Callable[[], Any]:
@@ -76,7 +78,7 @@ def large_requests(app: str) -> Callable[[], Any]:
 
 
 def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> None:
-    options = fresh_options(**{key: {**EAGER, "target": target} for key, target in TARGETS.items()})
+    options = fresh_options(**{key: {**EAGER, **PATIENT, "target": target} for key, target in TARGETS.items()})
     app, grown = options["app"], set[str]()
     with server_process("ray", options, tmp_path) as (_, url):
         names = set(running(app))
@@ -89,11 +91,17 @@ def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> N
 
             return all_did
 
-        def look_up() -> None:
-            assert httpx.post(f"{url}/predict/feast", json={"entity": ENTITY}, timeout=60).status_code == 200
+        def look_up(airport: str = "JFK") -> bool:
+            body = {"entity": {**ENTITY, "airport": airport}}
+            return httpx.post(f"{url}/predict/feast", json=body, timeout=60).status_code == 200
 
-        with again_and_again(8, look_up):
-            wait_for(grew("ForecastAPI", "FeastService"))
+        with ThreadPoolExecutor(4) as clients:
+            slow = [clients.submit(look_up, f"{fakes.WAIT}{tmp_path / 'gate'}") for _ in range(4)]
+            try:
+                wait_for(lambda: look_up() and grew("ForecastAPI", "FeastService")())
+            finally:
+                (tmp_path / "gate").touch()
+        assert all(one.result() for one in slow)
         with again_and_again(3, large_requests(app)):
             wait_for(grew("PreprocessingService", "ModelService"))
         wait_for(lambda: running(app) == dict.fromkeys(names, 1))
