@@ -1,4 +1,4 @@
-"""Large imports without the garbage collector, which would look through all that was imported, meanwhile and at the end of the process."""
+"""Large imports without the garbage collector, which would look through all that was imported, again and again, and at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """What is imported inside is never looked through: an eighth of the time that Ray and pandas take."""
+    """What is imported inside is never looked through."""
     if not gc.isenabled():
         yield
         return
@@ -34,7 +34,7 @@ def import_all(modules: Sequence[str]) -> None:
 
 @contextmanager
 def meanwhile(modules: Sequence[str]) -> Iterator[None]:
-    """They are imported by a thread of their own while the block runs, and are there after it."""
+    """A thread imports them while the block runs; they are there after it. What cannot be imported says so when it is used."""
     imports = threading.Thread(target=import_all, args=(modules,), daemon=True)
     imports.start()
     yield

@@ -20,21 +20,21 @@ from .conftest import free_ports
 
 @pytest.mark.parametrize(("number", "topology"), [(signal.SIGTERM, "fused"), (signal.SIGINT, "separate")])
 def test_no_process_stays_behind(tmp_path: Path, number: signal.Signals, topology: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the two is watched: by Ray's dashboard, and by what Ray exports."""
+    """Both export Ray's metrics; one has Ray's dashboard, and with it all of Ray's processes."""
     from ray import serve
 
     there = set(serve.status().proxies)
-    options: dict[str, Any] = {"port": 0, "address": None, "num_cpus": 2, "dashboard": False, "topology": topology}
-    options["object_store_memory"] = 100_000_000
-    watched = number == signal.SIGTERM
-    if watched:
-        monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
-        options |= {"dashboard": True, "metrics_port": free_ports(1)[0]}
+    monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
+    options: dict[str, Any] = {"port": 0, "address": None, "num_cpus": 2, "topology": topology, "metrics_port": free_ports(1)[0]}
+    options |= {"object_store_memory": 100_000_000, "dashboard": number == signal.SIGTERM}
     log = tmp_path / "log"
     with log.open("w") as written, server_process("ray", options, tmp_path / "pairs", stderr=written) as (process, url):
         assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
-        if watched:
-            _can_be_watched(log.read_text(), options["metrics_port"])
+        _exports(options["metrics_port"])
+        dashboards = re.findall(r"dashboard is at (http://\S+)", log.read_text())
+        assert len(dashboards) == options["dashboard"]
+        for dashboard in dashboards:  # it is there; 401 where Ray asks for its token
+            assert httpx.get(dashboard, timeout=30).status_code in (200, 401)
         server = psutil.Process(process.pid)
         below = server.children(recursive=True)
         titles = {p.name() for p in below}
@@ -52,10 +52,7 @@ def _is_with(process: psutil.Process, pid: int) -> bool:
     return os.getpgid(process.pid) == os.getpgid(pid)
 
 
-def _can_be_watched(said: str, port: int) -> None:
-    (dashboard,) = re.findall(r"dashboard is at (http://\S+)", said)
-    assert httpx.get(dashboard, timeout=30).status_code in (200, 401)  # it is there; 401 where Ray asks for its token
-
+def _exports(port: int) -> None:
     def exported() -> str:
         return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
 
