@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from click.testing import CliRunner
 from feast import FeatureStore
+from feast.cli.cli import cli
 from framework_feast.definitions import feast_objects
 from omegaconf import OmegaConf
 
@@ -47,14 +49,15 @@ def feast(repository: Path, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_command_line_follows_another_state(repository: Path, tmp_path: Path) -> None:
+def test_the_command_line_follows_another_state(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Apply, list, and the interface in a browser."""
     state = str(tmp_path / "data" / "elsewhere")
     feast(repository, "-f", "elsewhere.yaml", "apply", FRAMEWORK_STATE=state)
     assert not (tmp_path / "state").exists()
-    listed = feast(repository, "-f", "elsewhere.yaml", "feature-views", "list", FRAMEWORK_STATE=state)
+    monkeypatch.setenv("FRAMEWORK_STATE", state)
+    listed = CliRunner().invoke(cli, ["-c", str(repository), "-f", str(repository / "elsewhere.yaml"), "feature-views", "list"])
     for name in ("carrier_daily", "airport_weather_daily", "airport_hourly"):
-        assert name in listed
+        assert name in listed.output
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from framework.errors import RefusedError, RegistryError
 from framework.interfaces.registry import PairDraft
@@ -31,15 +32,18 @@ def save(draft: PairDraft, directory: Path) -> dict[str, Path]:
     """Write both PyFunc directories below ``directory``; by half. Requirements are given, none is inferred: that would take seconds."""
     import_mlflow()
     import mlflow.pyfunc
+    from mlflow.utils import environment
 
     signatures = _signatures(draft)
     pinned = sorted({*draft.requirements, f"framework-mlflow=={metadata.version('framework-mlflow')}"})
     artifacts: dict[str, Path] = {}
+    # They are the installed ones. MLflow (3.17) would see whether they are: it reads the metadata of every distribution, for a second.
+    unchecked = mock.patch.object(environment, "warn_dependency_requirement_mismatches", create=True)
     for half, data in (("preprocessor", draft.preprocessor), ("model", draft.model)):
         # MLflow keeps the name of the data folder; the draft's may be called anything.
         named = directory / "data" / half
         shutil.copytree(data, named)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), unchecked:
             warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the golden batch is the example
             mlflow.pyfunc.save_model(
                 str(directory / half),

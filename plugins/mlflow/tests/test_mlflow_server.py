@@ -33,8 +33,9 @@ def served(tmp_path: Path, empty_database: Path) -> Iterator[MlflowOptions]:
     uri = f"http://127.0.0.1:{port}"
     places = ["--backend-store-uri", f"sqlite:///{tmp_path}/served.db", "--artifacts-destination", str(tmp_path / "served")]
     command = [sys.executable, "-m", "mlflow", "server", *places, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    without_jobs = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six more processes
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, env=without_jobs, stdout=log, stderr=log, start_new_session=True)
     try:
         _wait(f"{uri}/health", server)
         retention = Retention(last=1, days=0)

@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = FolderRegistry(directory)
     for number in (4, 5):
         registry.add(number)
-    options = fresh_options(reload={"seconds": 0.1}, feast={"timeout_s": 3.0}, forecast_api={"min_replicas": 2})
+    options = fresh_options(reload={"seconds": 0.1}, feast={"timeout_s": 5.0}, forecast_api={"min_replicas": 2})
     with server_process("ray", options, directory) as (_, url):
         yield Server(url, registry)
 
@@ -156,7 +156,7 @@ def test_a_slow_store_or_preprocessing_keeps_nobody_else_waiting(server: Server,
         given = {field: f"{fakes.WAIT}{gate}"}
         thread = threading.Thread(target=lambda ask=ask, given=given, answers=answers: answers.append(ask(**given)))
         thread.start()
-        for _ in range(5):
+        for _ in range(3):
             assert server.predict().status_code == 200
             assert httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 200
             assert server.look_up("JFK").status_code == 200
