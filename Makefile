@@ -37,6 +37,7 @@ demo: .venv/job
 	$(BIN)/python examples/demo.py
 
 test: .venv/dev
+	$(BIN)/python -m compileall -q framework plugins  # as the libraries, see UV
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 	$(BIN)/python -m pytest plugins/ray_serve

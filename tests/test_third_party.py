@@ -21,7 +21,7 @@ PLUGINS = ("files", "preprocessing", "baselines", "mlflow")
 
 
 def command(*arguments: str | Path, cwd: Path | None = None) -> str:
-    environment = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    environment = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}}
     done = subprocess.run([str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout
