@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -26,8 +27,14 @@ _SETTINGS: dict[str, Any] = {
 
 
 def join(address: str, namespace: str | None = None) -> None:
-    """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none."""
+    """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none.
+
+    Ray (2.60) itself looks for minutes for one that is not there; so whether anybody listens is asked first.
+    """
     with _reaching(address):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
 
 
@@ -36,12 +43,14 @@ def start(
     dashboard: bool,
     object_store_memory: int | None,
     modules: Sequence[str] = (),
+    prestart: bool = True,
     metrics_port: int | None = None,
     namespace: str | None = None,
 ) -> Any:
     """Start a cluster on this machine that ends with ``ray.shutdown()`` or with this process; returns Ray's context.
 
-    ``object_store_memory`` in bytes. Its first workers import ``modules``. With a ``metrics_port`` Ray's figures are exported there.
+    ``object_store_memory`` in bytes. Its workers import ``modules`` first; with ``prestart`` there is soon an idle one for each CPU.
+    With a ``metrics_port`` Ray's figures are exported there.
     Raises :class:`FrameworkError` when it does not start.
     """
     options: dict[str, Any] = {
@@ -53,7 +62,7 @@ def start(
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "_metrics_export_port": metrics_port,
-        "_system_config": {**_SETTINGS, "preload_python_modules": list(modules)},
+        "_system_config": {**_SETTINGS, "preload_python_modules": list(modules), "prestart_worker_first_driver": prestart},
     }
     few = nullcontext() if dashboard else few_processes(agent=metrics_port is not None)
     with _reaching("a cluster on this machine"), few:

@@ -1,7 +1,8 @@
-"""How a Ray is started, without one."""
+"""How a Ray is started and joined, without one."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     failures: list[str] = []
 
     def init(**options: Any) -> None:
-        assert options["num_cpus"] == 2
         if failures:
             raise RuntimeError(failures.pop())
 
@@ -40,3 +40,14 @@ def test_a_start_that_fails_again_or_otherwise_is_one_line(starts: list[str], fa
         local.start(2, False, None)
     assert "\n" not in str(raised.value)
     assert len(starts) == left
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_is_not_there_is_one_line_at_once(starts: list[str], scheme: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+    starts.append("Ray was asked")
+    with pytest.raises(FrameworkError, match=f"^ray.address: {address} cannot be reached: .*[Rr]efused") as raised:
+        local.join(address)
+    assert "\n" not in str(raised.value)
