@@ -51,7 +51,7 @@ class Serving:
 @contextmanager
 def serving(options: RayServeOptions) -> Iterator[Serving]:
     """Ray Serve runs. What was started here ends here; what was there before is left as it is."""
-    import ray
+    from framework_ray.local import ray
 
     port = options.port
     if options.address is None:
@@ -84,7 +84,13 @@ def _connect(options: RayServeOptions) -> None:
         local.join(options.address, _NAMESPACE)
         return
     started = local.start(
-        options.num_cpus, options.dashboard, options.object_store_memory, FIRST, metrics_port=options.metrics_port, namespace=_NAMESPACE
+        options.num_cpus,
+        options.dashboard,
+        options.object_store_memory,
+        FIRST,
+        prestart=False,  # there are as many replicas as are asked for, whatever the number of CPUs
+        metrics_port=options.metrics_port,
+        namespace=_NAMESPACE,
     )
     if options.dashboard:
         print(f"serve: Ray's dashboard is at http://{started.dashboard_url}", file=sys.stderr)

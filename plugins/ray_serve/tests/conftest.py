@@ -74,7 +74,7 @@ def _ray() -> Iterator[None]:
     from framework_ray import local
     from ray import serve
 
-    local.start(16, False, 100_000_000, FIRST)
+    local.start(16, False, 100_000_000, FIRST, prestart=False)
     os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": free_ports(1)[0]})  # after Ray took its own
     yield

@@ -84,12 +84,9 @@ def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> N
         names = set(running(app))
         assert running(app) == dict.fromkeys(names, 1)
 
-        def grew(*services: str) -> Callable[[], bool]:
-            def all_did() -> bool:
-                grown.update(name for name, count in running(app).items() if count == 2)
-                return grown.issuperset(services)
-
-            return all_did
+        def grew(*services: str) -> bool:
+            grown.update(name for name, count in running(app).items() if count == 2)
+            return grown.issuperset(services)
 
         def look_up(airport: str = "JFK") -> bool:
             body = {"entity": {**ENTITY, "airport": airport}}
@@ -98,12 +95,12 @@ def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> N
         with ThreadPoolExecutor(4) as clients:
             slow = [clients.submit(look_up, f"{fakes.WAIT}{tmp_path / 'gate'}") for _ in range(4)]
             try:
-                wait_for(lambda: look_up() and grew("ForecastAPI", "FeastService")())
+                wait_for(lambda: look_up() and grew("ForecastAPI", "FeastService"))
             finally:
                 (tmp_path / "gate").touch()
         assert all(one.result() for one in slow)
         with again_and_again(3, large_requests(app)):
-            wait_for(grew("PreprocessingService", "ModelService"))
+            wait_for(lambda: grew("PreprocessingService", "ModelService"))
         wait_for(lambda: running(app) == dict.fromkeys(names, 1))
         assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
 
