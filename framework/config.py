@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from framework.errors import ConfigError, NotInstalledError
 from framework.hookspecs import Kind
-from framework.interfaces.options import Options
+from framework.interfaces.options import Duration, Options
 from framework.interfaces.views import FeatureSet, GapPolicy
 from framework.plugins import Plugins
 from framework.validated import validate
@@ -130,7 +130,7 @@ class MaterializeConfig(Options):
 
     views: tuple[str, ...] | None = None
     incremental: bool = False
-    overlap: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    overlap: Duration = timedelta(days=1)
 
 
 class VerifyConfig(Options):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from framework.errors import ConfigError
-from framework.interfaces.options import Options
+from framework.interfaces.options import Duration, Options
 
 Statistic = Literal["mean", "std", "min", "max", "sum"]
 Steps = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
@@ -97,7 +96,7 @@ class Join(Options):
     columns: Names
     prefix: str = ""
     time: str | None = None
-    ttl: timedelta | None = None
+    ttl: Duration | None = None
 
     def names(self) -> tuple[str, ...]:
         return tuple(f"{self.prefix}{c}" for c in self.columns)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 
 class Options(BaseModel):
@@ -13,3 +17,88 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, protected_namespaces=())
+
+
+#: Microseconds of each unit, by every way to write it.
+_MICROSECONDS = {
+    name: size
+    for size, names in (
+        (1, "us"),
+        (1_000, "ms"),
+        (1_000_000, "s sec second seconds"),
+        (60_000_000, "min mins minute minutes"),
+        (3_600_000_000, "h hr hour hours"),
+        (86_400_000_000, "d day days"),
+        (604_800_000_000, "w week weeks"),
+    )
+    for name in names.split()
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*,?")
+_ISO = re.compile(r"P(?!$)[\dYMWD.]*(T[\dHMS.]+)?", re.IGNORECASE)
+_WAYS = "write it with its unit, such as 30s, 15min, 1h, 7d, 1w or P1D"
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Read a duration that is written with its units: ``15min``, ``1d 12h``, ``1 day``, ``P1DT12H``.
+
+    Args:
+        value: The text. A ``timedelta`` is returned as it is.
+
+    Returns:
+        The duration, zero or longer.
+
+    Raises:
+        ValueError: For a number without a unit, a unit without a fixed length, or any other text.
+    """
+    if isinstance(value, timedelta):
+        duration = value
+    elif not isinstance(value, str) or re.fullmatch(r"\s*[-+]?[\d.]+\s*", value):
+        raise ValueError(f"a duration without a unit; {_with_units(value)}")
+    elif _ISO.fullmatch(value.strip()):
+        duration = _iso(value.strip().upper())
+    else:
+        duration = _parts(value)
+    if duration < timedelta(0):
+        raise ValueError(f"a duration is not negative; {_WAYS}")
+    return duration
+
+
+def _with_units(value: Any) -> str:
+    number = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", number):
+        return _WAYS
+    return f"write {number}d, {number}h, {number}min or {number}s"
+
+
+def _iso(text: str) -> timedelta:
+    if re.search("[YM]", text.partition("T")[0]):
+        raise ValueError("months and years have no fixed length; write days, such as P30D")
+    try:
+        return _PLAIN.validate_python(text)
+    except ValidationError as error:
+        raise ValueError(f"not a duration; {_WAYS}") from error
+
+
+def _parts(text: str) -> timedelta:
+    """The sum of numbers with units; the units follow each other without anything in between."""
+    end, total = 0, 0.0
+    while end < len(text) or not end:
+        part = _PART.match(text, end)
+        if part is None:
+            raise ValueError(f"not a duration; {_WAYS}")
+        size = _MICROSECONDS.get(part[2].lower())
+        if size is None:
+            what = "a minute or a month" if part[2].lower() == "m" else "no unit of a fixed length"
+            raise ValueError(f"'{part[2]}' is {what}; {_WAYS}")
+        total += float(part[1]) * size
+        end = part.end()
+    try:
+        return timedelta(microseconds=total)
+    except OverflowError as error:
+        raise ValueError("longer than any calendar") from error
+
+
+_PLAIN: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+
+#: A length of time, written with its unit. It is kept, and written to JSON, as ISO 8601: ``P1D``.
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -9,7 +9,7 @@ from pydantic import field_validator, model_validator
 
 from framework.errors import suggest
 from framework.interfaces.operations import Join, Operation, Python
-from framework.interfaces.options import Options
+from framework.interfaces.options import Duration, Options
 
 #: The column of every table that says which step a row is.
 TIME = "event_timestamp"
@@ -33,7 +33,7 @@ class View(Options):
     columns: tuple[str, ...]
     table: str | None = None
     categories: tuple[str, ...] = ()
-    ttl: timedelta
+    ttl: Duration
     engineer: tuple[Operation, ...] = ()
     created: str | None = None
 
@@ -41,7 +41,7 @@ class View(Options):
     @classmethod
     def _positive(cls, value: timedelta) -> timedelta:
         if value <= timedelta(0):
-            raise ValueError("ttl must be positive, such as 3d or P3D")
+            raise ValueError("ttl must be positive, such as 3d")
         return value
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ class FeatureSet(Options):
     primary: str
     views: dict[str, View]
     stale: StalePolicy = "refuse"
-    max_age: timedelta | None = None
+    max_age: Duration | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSet:

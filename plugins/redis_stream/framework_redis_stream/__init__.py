@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.connection import Connection
-from framework.interfaces.options import Options
+from framework.interfaces.options import Duration, Options
 
 
 class Stream(Options):
@@ -31,7 +31,7 @@ class RedisStreamOptions(Connection):
     streams: dict[str, Stream] = Field(default_factory=dict)
     group: str = "framework"
     consumer: str = "ingest"
-    claim_idle: timedelta = timedelta(minutes=1)
+    claim_idle: Duration = timedelta(minutes=1)
     batch: PositiveInt = 10_000
     bad_entries: Literal["park", "refuse"] = "park"
 

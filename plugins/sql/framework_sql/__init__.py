@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import PositiveInt, field_validator, model_validator
 
 from framework.hookspecs import Component, hookimpl
 from framework.interfaces.connection import Connection
-from framework.interfaces.options import Options
+from framework.interfaces.options import Options, parse_duration
 
 
 class SqlTable(Options):
@@ -21,7 +22,16 @@ class SqlTable(Options):
 
     query: str
     watermark: str | None = None
-    overlap: NonNegativeInt | timedelta | None = Field(default=None, union_mode="left_to_right")
+    overlap: int | timedelta | None = None
+
+    @field_validator("overlap", mode="before")
+    @classmethod
+    def _of_the_watermarks_kind(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            if value is not None and value < 0:
+                raise ValueError("an overlap is not negative")
+            return value
+        return parse_duration(value)
 
     @model_validator(mode="after")
     def _overlap_of_a_watermark(self) -> SqlTable:
