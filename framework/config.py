@@ -61,6 +61,13 @@ class PanelConfig(Options):
     new: Literal["forecast", "refuse"] = "forecast"
     unused: Literal["warn", "refuse"] = "warn"
 
+    @field_validator("frequency")
+    @classmethod
+    def _known_frequency(cls, alias: str) -> str:
+        from framework.frequency import Frequency  # brings numpy
+
+        return Frequency.parse(alias).alias
+
 
 class BacktestConfig(Options):
     """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.

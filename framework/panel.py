@@ -10,6 +10,7 @@ import numpy as np
 
 from framework.errors import DataError
 from framework.frequency import Frequency
+from framework.grid import check_order, places, spread
 from framework.interfaces.values import (
     MISSING_FEATURE,
     OK,
@@ -185,13 +186,11 @@ def panel_from_rows(
     keys = rows[list(entity_keys)].astype(str).to_numpy(dtype=object)
     numbers = _numbers(rows, [*past, *known])
     texts = rows[list(categories)].astype(str).to_numpy(dtype=object) if categories else np.empty((len(rows), 0), object)
-    starts = _series_starts(keys)
-    _check_order(keys, times, starts, entity_keys)
-    offsets = np.concatenate([starts, [len(rows)]]).astype(np.int64)
-    place, size = _grid(keys, times, offsets, frequency, gaps, entity_keys)
+    offsets = check_order(keys, times, entity_keys)
+    place, size = places(keys, times, offsets, frequency, gaps, entity_keys)
     if place is not None:
-        offsets, times, keys, numbers, texts = _spread(place, size, offsets, times, keys, numbers, texts, frequency)
-        starts = offsets[:-1]
+        offsets, times, keys, numbers, texts = spread(place, size, offsets, times, keys, numbers, texts, frequency)
+    starts = offsets[:-1]
     split = len(past)
     return Panel(
         tuple(entity_keys),
@@ -216,72 +215,3 @@ def _numbers(rows: pd.DataFrame, columns: list[str]) -> Float64:
         except (TypeError, ValueError) as error:
             raise DataError(f"panel: column '{column}' is not numeric ({error}); declare it under categories or mend it.") from error
     return out
-
-
-def _series_starts(keys: Objects) -> Rows:
-    changed = np.any(keys[1:] != keys[:-1], axis=1)
-    return np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)
-
-
-def _name(keys: Objects, row: int, entity_keys: Sequence[str]) -> str:
-    return "{" + ", ".join(f"{k}: {v}" for k, v in zip(entity_keys, keys[row], strict=True)) + "}"
-
-
-def _check_order(keys: Objects, times: Times, starts: Rows, entity_keys: Sequence[str]) -> None:
-    firsts = [tuple(keys[s]) for s in starts]
-    if len(set(firsts)) < len(firsts):
-        again = next(int(s) for i, s in enumerate(starts) if firsts[i] in firsts[:i])
-        raise DataError(
-            f"panel: unsorted: series {_name(keys, again, entity_keys)} begins again at row {again}; sort by entity and {TIME}."
-        )
-    same = np.ones(len(times), dtype=bool)
-    same[starts] = False
-    step = np.zeros(len(times), dtype="m8[us]")
-    step[1:] = times[1:] - times[:-1]
-    for bad, what, next_step in (
-        (same & (step == np.timedelta64(0, "us")), "duplicate", "keep one row a step"),
-        (same & (step < np.timedelta64(0, "us")), "unsorted", f"sort by entity and {TIME}"),
-    ):
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            where = f"{times[row]} in series {_name(keys, row, entity_keys)} (row {row}, {int(bad.sum())} in all)"
-            raise DataError(f"panel: {what} {TIME} {where}; {next_step}.")
-
-
-def _grid(
-    keys: Objects, times: Times, offsets: Rows, frequency: Frequency, gaps: GapPolicy, entity_keys: Sequence[str]
-) -> tuple[Rows | None, Rows]:
-    """The place of each row on its series' grid, None when the grid is full already, and the length of each grid."""
-    counts = np.diff(offsets)
-    origin = np.repeat(times[offsets[:-1]], counts)
-    place = np.arange(len(times)) - np.repeat(offsets[:-1], counts)
-    if bool((frequency.shift(origin, place) == times).all()):
-        return None, counts
-    place = frequency.steps_between(origin, times)
-    off = frequency.shift(origin, place) != times
-    if off.any():
-        row = int(np.flatnonzero(off)[0])
-        where = f"{times[row]} in series {_name(keys, row, entity_keys)}"
-        raise DataError(f"panel: {where} is not on the {frequency.alias} grid that begins {origin[row]}; mend it or set panel.frequency.")
-    if gaps == "refuse":
-        jump = np.diff(place, prepend=place[0]) > 1
-        row = int(np.flatnonzero(jump)[0])
-        where = f"series {_name(keys, row, entity_keys)}: nothing between {times[row - 1]} and {times[row]}"
-        raise DataError(f"panel: gap in {where} at frequency {frequency.alias}; add the steps or set panel.gaps=insert.")
-    return place, place[offsets[1:] - 1] + 1
-
-
-def _spread(
-    place: Rows, size: Rows, offsets: Rows, times: Times, keys: Objects, numbers: Float64, texts: Objects, frequency: Frequency
-) -> tuple[Rows, Times, Objects, Float64, Objects]:
-    """Put the rows on full grids; the numbers of inserted rows are null, their texts those of the row before."""
-    full = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
-    target = np.repeat(full[:-1], np.diff(offsets)) + place
-    source = np.zeros(full[-1], dtype=np.int64)
-    source[target] = np.arange(len(times))
-    source = np.maximum.accumulate(source)
-    spread = np.full((full[-1], numbers.shape[1]), np.nan)
-    spread[target] = numbers
-    steps = np.arange(full[-1]) - np.repeat(full[:-1], size)
-    grid = frequency.shift(np.repeat(times[offsets[:-1]], size), steps)
-    return full, grid, keys[source], spread, texts[source]

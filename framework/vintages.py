@@ -25,7 +25,7 @@ def backtest_panel(features: Features, origins: Times | None = None) -> Panel:
     if all(view.created is None for view in config.features.views.values()):
         raise ConfigError("backtest.as_known: no view has a created column (features.views.NAME.created): what was known is unknown.")
     folds = plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest, origins)
-    ends = panel.frequency.shift(np.array([fold.origin for fold in folds]), 1)
+    ends = panel.frequency.over(np.array([fold.origin for fold in folds]))
     return replace(
         panel,
         vintages={fold.origin: features.panel(end.item().replace(tzinfo=UTC)) for fold, end in zip(folds, ends, strict=True)},

@@ -87,14 +87,14 @@ REFUSALS = {
     "gap": (
         _without(FULL, 2),
         "D",
-        "panel: gap in series {shop: a}: nothing between 2024-01-02T00:00:00.000000 and 2024-01-04T00:00:00.000000 at frequency D; "
-        "add the steps or set panel.gaps=insert.",
+        "panel: gap in series {shop: a}: nothing between 2024-01-02T00:00:00.000000 and 2024-01-04T00:00:00.000000 at frequency D, "
+        "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
     "gap in the second series": (
         _without(FULL, 6),
         "D",
-        "panel: gap in series {shop: b}: nothing between 2024-01-03T00:00:00.000000 and 2024-01-05T00:00:00.000000 at frequency D; "
-        "add the steps or set panel.gaps=insert.",
+        "panel: gap in series {shop: b}: nothing between 2024-01-03T00:00:00.000000 and 2024-01-05T00:00:00.000000 at frequency D, "
+        "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
     "off the grid": (
         _rows({"a": ["2024-01-01", "2024-01-02T06:00"]}),
@@ -105,14 +105,25 @@ REFUSALS = {
     "off a month grid": (
         _rows({"a": ["2024-01-01", "2024-02-02"]}),
         "MS",
-        "panel: 2024-02-02T00:00:00.000000 in series {shop: a} is not on the MS grid that begins 2024-01-01T00:00:00.000000; "
+        "panel: 2024-02-02T00:00:00.000000 in series {shop: a} is not the first day of a month at midnight, as MS labels a month; "
+        "for last days set panel.frequency=ME, for other days truncate them in a query.",
+    ),
+    "a month start at month ends": (
+        _rows({"a": ["2024-01-31", "2024-02-29", "2024-03-01"]}),
+        "ME",
+        "panel: 2024-03-01T00:00:00.000000 in series {shop: a} is not the last day of a month at midnight, as ME labels a month.",
+    ),
+    "a quarter of another anchor": (
+        _rows({"a": ["2024-01-31", "2024-04-30", "2024-06-30"]}),
+        "QE",
+        "panel: 2024-06-30T00:00:00.000000 in series {shop: a} is not on the QE grid that begins 2024-01-31T00:00:00.000000; "
         "mend it or set panel.frequency.",
     ),
     "gap of months": (
         _rows({"a": ["2024-01-01", "2024-02-01", "2024-04-01"]}),
         "MS",
-        "panel: gap in series {shop: a}: nothing between 2024-02-01T00:00:00.000000 and 2024-04-01T00:00:00.000000 at frequency MS; "
-        "add the steps or set panel.gaps=insert.",
+        "panel: gap in series {shop: a}: nothing between 2024-02-01T00:00:00.000000 and 2024-04-01T00:00:00.000000 at frequency MS, "
+        "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
 }
 
@@ -152,7 +163,7 @@ def test_inserted_steps_are_null_and_carry_their_series_texts() -> None:
 
 @given(
     kept=st.lists(st.lists(st.booleans(), min_size=2, max_size=12), min_size=1, max_size=4),
-    frequency=st.sampled_from(["D", "h", "15min", "W", "MS", "QS", "YS", "2MS"]),
+    frequency=st.sampled_from(["D", "h", "15min", "W", "MS", "QS", "YS", "2MS", "ME", "QE", "YE"]),
 )
 def test_insert_gives_back_exactly_the_full_grid(kept: list[list[bool]], frequency: str) -> None:
     """Drop any inner rows of full grids: inserting restores the grid, keeps every number, adds only nulls."""
