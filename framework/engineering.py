@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from framework.calendar import calendar_columns, check_fields
+from framework.canonical_text import category_texts
 from framework.errors import ConfigError, DataError, suggest
 from framework.frequency import Frequency
 from framework.functions import call
@@ -113,7 +114,7 @@ class _Table:
         for column, name in zip(op.columns, op.names(), strict=True):
             values = found[column]
             if name in self.view.categories:
-                self.texts[name] = values.astype(object).where(values.isna(), values.astype(str)).to_numpy()
+                self.texts[name] = category_texts(values)
                 continue
             try:
                 self.numbers[name] = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -16,7 +16,8 @@ def panel_fingerprint(panel: Panel) -> dict[str, str]:
     for month in np.unique(months):
         rows = months == month
         digest = hashlib.sha256()
-        digest.update("\x1f".join(map("\x1e".join, panel.static[rows].tolist())).encode())
+        texts = np.where(np.equal(panel.static[rows], None), "\x00", panel.static[rows])  # type: ignore[call-overload]
+        digest.update("\x1f".join(map("\x1e".join, texts.tolist())).encode())
         for values in (panel.times[rows].astype(np.int64), panel.past[rows], panel.known[rows]):
             digest.update(np.ascontiguousarray(values).tobytes())
         prints[str(month)] = digest.hexdigest()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError, suggest
 from framework.interfaces.operations import Join
 from framework.interfaces.values import TIME
@@ -18,7 +19,7 @@ _ROW = "\x00row"
 
 
 def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where nothing matches.
+    """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where nothing matches. A null key matches nothing.
 
     ``rows``: the columns ``op.by`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal keys and times the last counts. Raises
     :class:`~framework.errors.DataError` naming a missing column, a null time, or a key that a static table has twice.
@@ -30,8 +31,9 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise DataError(f"join of '{op.table}': no column {missing[0]!r};{suggest(missing[0], map(str, table.columns))}")
     keys = list(op.by)
-    right = table[needed].assign(**{k: table[k].astype(str).astype(object) for k in keys})
-    left = rows[[*keys, TIME]].assign(**{k: rows[k].astype(str).astype(object) for k in keys}, **{_ROW: np.arange(len(rows))})
+    where = f"join of '{op.table}'"
+    right = table[needed].assign(**{k: key_texts(table[k], where, whole=False) for k in keys}).dropna(subset=keys)
+    left = rows[[*keys, TIME]].assign(**{k: category_texts(rows[k]) for k in keys}, **{_ROW: np.arange(len(rows))})
     if op.time is None:
         twice = right[right.duplicated(keys)]
         if len(twice):

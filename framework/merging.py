@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from framework.canonical_text import category_texts, key_texts
 from framework.corrections import differs, versions
 from framework.engineering import Tables, engineer
 from framework.errors import DataError
@@ -43,7 +44,7 @@ def check_whole(view: View, rows: pd.DataFrame, frequency: Frequency, gaps: GapP
 
 
 def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
-    """The view's raw columns with keys as text and times in UTC, as they are stored. Raises :class:`DataError` for what is missing."""
+    """The view's raw columns with canonical texts and times in UTC, as they are stored. Raises :class:`DataError` for what is missing."""
     import pandas as pd
 
     wanted = [*view.identity(), *view.columns]
@@ -53,7 +54,12 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
-    made = rows[wanted].assign(**{key: rows[key].astype(str).astype(object) for key in view.entity})
+    made = rows[wanted].assign(**{key: key_texts(rows[key], f"view '{name}'") for key in view.entity})
+    for column in view.texts:
+        try:
+            made[column] = category_texts(rows[column])
+        except DataError as error:
+            raise DataError(f"view '{name}': {error}.") from None
     for column in view.identity()[len(view.entity) :]:
         try:
             made[column] = pd.DatetimeIndex(pd.to_datetime(rows[column], utc=True)).as_unit("us")

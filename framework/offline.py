@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
+from framework.interfaces.values import Objects
 from framework.interfaces.views import View
 from framework.locks import exclusive
 from framework.versions import last_of_runs, newest_versions
@@ -64,7 +66,7 @@ class RowStore(ABC):
         import pyarrow.compute as pc
 
         table, key = self.table(name, view, view.feature_names()), view.entity[0]
-        return table.filter(pc.is_in(_plain(table.select([key]))[0], _texts(series[key].drop_duplicates())))
+        return table.filter(pc.is_in(_plain(table.select([key]))[0], _texts(series[key].drop_duplicates().to_numpy(dtype=object))))
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
         """The keys of every series, each once, sorted."""
@@ -181,10 +183,11 @@ def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"offline store: view '{name}': null in {empty}; every row needs its keys and its times.")
-    columns: dict[str, Any] = {key: pa.array(rows[key].astype(str), pa.string()) for key in view.entity}
+    columns: dict[str, Any] = {key: _texts(key_texts(rows[key], f"offline store: view '{name}'")) for key in view.entity}
     columns |= {time: _moments(rows[time]) for time in view.identity()[len(view.entity) :]}
     for feature in features:
-        columns[feature] = _texts(rows[feature]) if feature in view.categories else _numbers(name, rows[feature])
+        values = rows[feature]
+        columns[feature] = _texts(category_texts(values)) if feature in view.categories else _numbers(name, values)
     return pa.table(columns)
 
 
@@ -195,10 +198,10 @@ def _moments(values: pd.Series[Any]) -> pa.Array:
     return pa.array(pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us"), pa.timestamp("us", "UTC"))
 
 
-def _texts(values: pd.Series[Any]) -> pa.Array:
+def _texts(values: Objects) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array(values.astype(object).where(values.isna(), values.astype(str)), pa.string(), from_pandas=True)
+    return pa.array(values, pa.string())
 
 
 def _numbers(name: str, values: pd.Series[Any]) -> pa.Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.grid import check_order, places, spread
@@ -41,7 +42,7 @@ class Panel:
     times: Times  # [rows] datetime64[us], UTC
     past: Float64  # [rows, P], NaN where null
     known: Float64  # [rows, K]
-    static: Objects  # [rows, S] str, entity keys first
+    static: Objects  # [rows, S] str, entity keys first; None for a null category
     past_names: tuple[str, ...]
     known_names: tuple[str, ...]
     static_names: tuple[str, ...]
@@ -183,9 +184,11 @@ def panel_from_rows(
     if bool(stamps.isna().any()):
         raise DataError(f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them.")
     times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
-    keys = rows[list(entity_keys)].astype(str).to_numpy(dtype=object)
+    keys = _columns([key_texts(rows[key], "panel") for key in entity_keys], len(rows))
+    if any(value is None for value in keys.ravel()):
+        raise DataError(f"panel: null in {list(entity_keys)}; every row needs its keys.")
     numbers = _numbers(rows, [*past, *known])
-    texts = rows[list(categories)].astype(str).to_numpy(dtype=object) if categories else np.empty((len(rows), 0), object)
+    texts = _columns([category_texts(rows[c]) for c in categories], len(rows))
     offsets = check_order(keys, times, entity_keys)
     place, size = places(keys, times, offsets, frequency, gaps, entity_keys)
     if place is not None:
@@ -205,6 +208,14 @@ def panel_from_rows(
         tuple(known),
         (*entity_keys, *categories),
     )
+
+
+def _columns(columns: Sequence[Objects], rows: int) -> Objects:
+    """``[rows, columns]``, also of no column."""
+    out = np.empty((rows, len(columns)), dtype=object)
+    for i, column in enumerate(columns):
+        out[:, i] = column
+    return out
 
 
 def _numbers(rows: pd.DataFrame, columns: list[str]) -> Float64:

@@ -31,7 +31,7 @@ class Preprocessor(ABC):
 
     @abstractmethod
     def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
-        """Learn from training rows: ``past[r, P]``, ``known[r, K]``, ``static[r, S]`` str, ``times[r]`` (UTC)."""
+        """Learn from training rows: ``past[r, P]``, ``known[r, K]``, ``static[r, S]`` str or None, ``times[r]`` (UTC)."""
 
     @abstractmethod
     def past(self, values: Float64, times: Times) -> Float32:
@@ -43,7 +43,10 @@ class Preprocessor(ABC):
 
     @abstractmethod
     def static(self, values: Objects) -> Float32:
-        """``[r, S] -> [r, S']``: entity keys and categories. A value unseen in ``fit`` is encoded as unknown, not as a known one."""
+        """``[r, S] -> [r, S']``: entity keys and categories. A value unseen in ``fit`` is encoded as unknown, not as a known one.
+
+        None is a value like any other: known where ``fit`` saw it, unknown where it did not.
+        """
 
     @abstractmethod
     def save(self, directory: Path) -> None:

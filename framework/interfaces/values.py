@@ -91,7 +91,7 @@ class Context:
     origins: Times  # [n]
     past: Float64  # [n, L, P], NaN where null; columns as Schema.past
     known: Float64  # [n, H, K]; columns as Schema.known
-    static: Objects  # [n, S] str; columns as Schema.static, entity keys first
+    static: Objects  # [n, S] str; columns as Schema.static, entity keys first; None for a null category
     status: list[str]  # [n], one of the status words above
     detail: list[str | None]  # [n], why a status is not ok
     levels: tuple[float, ...] = ()

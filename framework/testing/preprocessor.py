@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from framework.fit import fit_pair
+from framework.fit import fit_pair, fit_preprocessor
 from framework.hookspecs import Kind
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Schema
@@ -101,6 +101,22 @@ class PreprocessorContract(ComponentContract):
             return
         unseen = np.full((1, panel.static.shape[1]), "never seen", dtype=object)
         assert not (known == preprocessor.static(unseen)).all(axis=1).any()
+
+    def test_a_null_category_is_a_value_of_its_own(self, tmp_path: Path) -> None:
+        panel = make_panel()
+        category = len(panel.entity_keys)
+        panel.static[::5, category] = None
+        preprocessor = self.make()
+        fit_preprocessor(panel, panel_schema(panel), preprocessor)
+        if not preprocessor.static_names:
+            return
+        texts = np.repeat(panel.static[1:2], 2 + len(set(panel.static[:, category])), axis=0)
+        texts[:, category] = [None, "never seen", *sorted(set(panel.static[:, category]) - {None}), "None"]
+        codes = preprocessor.static(texts)
+        nulls = (codes == codes[0]).all(axis=1)
+        assert nulls.tolist() == [True, *[False] * (len(texts) - 1)]
+        preprocessor.save(tmp_path)
+        assert type(preprocessor).load(tmp_path).static(texts).tobytes() == codes.tobytes()
 
     def test_values_after_the_cutoff_change_nothing(self, tmp_path: Path) -> None:
         clean = make_panel()

@@ -73,7 +73,7 @@ class Encode(Options):
     """Texts become numbers.
 
     ordinal: the place among the sorted training values, -1 for a value not seen there. onehot: a column ``{column}={value}``
-    for each training value, all 0 for a value not seen there.
+    for each training value, all 0 for a value not seen there. Null is a value of its own, the last one; its column is ``{column} is null``.
     """
 
     step: Literal["encode"]

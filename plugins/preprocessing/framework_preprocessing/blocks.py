@@ -54,15 +54,19 @@ class NumericBlock:
         return to_float32(out, self.names)
 
 
-class _Codes(dict[str, float]):
+class _Codes(dict[str | None, float]):
     """Training value to code; any other value is -1."""
 
-    def __missing__(self, value: str) -> float:
+    def __missing__(self, value: str | None) -> float:
         return -1.0
 
 
 class TextBlock:
-    """``[r, S] str -> [r, len(names)]``. ``states``: per step the columns' places and their sorted training values."""
+    """``[r, S] str or None -> [r, len(names)]``.
+
+    ``states``: per step the columns' places and their sorted training values; ``null_{place}`` is there
+    where training had nulls, which are a value of their own: the last one.
+    """
 
     def __init__(self, steps: Sequence[Any], inputs: Sequence[str], states: Sequence[Arrays]) -> None:
         self.inputs, self.states = tuple(inputs), list(states)
@@ -71,9 +75,9 @@ class TextBlock:
         for step, state in zip(steps, states, strict=True):
             onehot = step.method == "onehot"
             for i in state["index"].tolist():
-                known = state[f"values_{i}"].tolist()
+                name, known = self.inputs[i], [*state[f"values_{i}"].tolist(), *([None] if f"null_{i}" in state else [])]
                 self._columns.append((i, _Codes({v: float(code) for code, v in enumerate(known)}), onehot))
-                names += [f"{self.inputs[i]}={v}" for v in known] if onehot else [self.inputs[i]]
+                names += [f"{name} is null" if v is None else f"{name}={v}" for v in known] if onehot else [name]
         self.names = tuple(names)
 
     @classmethod
@@ -83,7 +87,10 @@ class TextBlock:
             index = places(step.columns, list(inputs), f"{path}.{number}")
             state: Arrays = {"index": index}
             for i in index.tolist():
-                state[f"values_{i}"] = np.array(sorted(set(values[:, i].tolist())), dtype=np.str_)
+                distinct = set(values[:, i].tolist())
+                state[f"values_{i}"] = np.array(sorted(distinct - {None}), dtype=np.str_)
+                if None in distinct:
+                    state[f"null_{i}"] = np.ones(1, dtype=np.bool_)
             states.append(state)
         return cls(steps, inputs, states)
 

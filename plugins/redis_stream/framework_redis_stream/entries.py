@@ -30,15 +30,15 @@ def row_of(view: View, fields: Fields, rename: Mapping[str, str]) -> dict[str, A
         field = names.get(column, column)
         if field not in fields:
             raise BadEntryError(field, f"missing; the entry has {sorted(fields)}")
-        text = fields[field].strip()
+        text = fields[field]
         if column in view.numbers:
-            row[column] = _number(field, text)
+            row[column] = _number(field, text.strip())
         elif column in view.texts:
             row[column] = text or None
-        elif not text:
+        elif not text.strip():
             raise BadEntryError(field, "empty; every row needs its keys and its times")
         else:
-            row[column] = text if column in view.entity else _time(field, text)
+            row[column] = text if column in view.entity else _time(field, text.strip())
     return row
 
 

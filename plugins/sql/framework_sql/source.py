@@ -96,7 +96,8 @@ class SqlSource(Source):
             result = connection.execute(query, values)
             names, none = list(result.keys()), True
             for part in result.partitions(chunk):
-                rows = _timed(pd.DataFrame(part, columns=names), table)
+                # as objects: a column of integers would become floats in the chunks that have a null
+                rows = _timed(pd.DataFrame(part, columns=names, dtype=object), table)
                 digest.update(pd.util.hash_pandas_object(rows.astype(str), index=False).to_numpy().tobytes())
                 none = False
                 yield rows, None if mark is None else _last(part, names, mark, table)
