@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.calendar import calendar_columns, check_fields
+from framework.calendar import calendar_columns, check_fields, check_labels
 from framework.canonical_text import category_texts
 from framework.errors import ConfigError, DataError, suggest
 from framework.frequency import Frequency
@@ -75,8 +75,9 @@ class _Table:
 
     def _made(self, op: Lag | Rolling | Expanding | Difference | Calendar | Python) -> list[Float64]:
         if isinstance(op, Calendar):
-            check_fields(op.fields, op.country, op.time_zone)
-            return list(calendar_columns(self.times, op.fields, op.country, op.time_zone).T)
+            check_fields(op.fields, op.country, op.time_zone, self.frequency)
+            check_labels(self.times, op.time_zone, self.frequency)
+            return list(calendar_columns(self.times, op.fields, op.country, op.time_zone, self.frequency).T)
         if isinstance(op, Python):
             return call(op, self._frame(op))
         inputs = [self._column(column, op.op) for column in op.columns]

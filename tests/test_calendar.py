@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.calendar import calendar_columns, check_fields
+from framework.calendar import calendar_columns, check_fields, check_labels
 from framework.errors import ConfigError, DataError
+from framework.frequency import Frequency
 
 FIELDS = (
     "minute",
@@ -48,7 +49,7 @@ def _reference(moment: datetime, country: str, zone: str) -> list[float]:
         local.weekday() >= 5,
         local.day,
         yearday,
-        (yearday - 1) // 7 + 1,
+        local.isocalendar().week,
         local.month,
         (local.month - 1) // 3 + 1,
         local.year,
@@ -120,3 +121,64 @@ def test_beyond_the_calendars_that_are_known_there_is_no_answer(day: str) -> Non
     assert calendar_columns(times, ("month",), "US").tolist() == [[int(day[5:7])]]
     with pytest.raises(DataError, match=f"the public holidays of US around {day[:4]} are not known"):
         calendar_columns(times, ("is_holiday",), "US")
+
+
+DATES = st.lists(st.dates(date(2000, 1, 20), date(2040, 12, 1)), min_size=1, max_size=20)
+
+
+@given(dates=DATES, zone=st.sampled_from(ZONES), alias=st.sampled_from(["D", "2D", "W", "MS", "ME"]))
+def test_fields_of_a_label_of_days_are_those_of_its_date_whatever_the_zone(dates: list[date], zone: str, alias: str) -> None:
+    fields = FIELDS[:10]
+    found = calendar_columns(np.array(dates, "M8[us]"), fields, None, zone, Frequency.parse(alias))
+    expected = [_reference(datetime.combine(day, datetime.min.time()), "US", "UTC")[:10] for day in dates]
+    assert found.tolist() == [[float(v) for v in row] for row in expected]
+
+
+def test_christmas_is_on_the_25th_in_new_york() -> None:
+    days = np.datetime64("2024-12-24", "us") + np.arange(3) * np.timedelta64(1, "D")
+    found = calendar_columns(days, ("day_of_week", "is_holiday"), "US", "America/New_York", Frequency.parse("D"))
+    assert found.tolist() == [[1, 0], [2, 1], [3, 0]]
+
+
+def test_days_that_begin_in_a_zone_are_the_local_days() -> None:
+    tokyo = np.array(["2024-12-31T15:00"], "M8[us]")  # midnight of January 1 in Tokyo
+    day = Frequency.parse("D")
+    check_labels(tokyo, "Asia/Tokyo", day)
+    assert calendar_columns(tokyo, ("year", "is_holiday"), "JP", "Asia/Tokyo", day).tolist() == [[2025, 1]]
+    with pytest.raises(DataError, match=r"2024-12-31T15:00:00.000000 labels a step of D and is no midnight; .*time_zone"):
+        check_labels(tokyo, "UTC", day)
+    check_labels(tokyo, "UTC", Frequency.parse("h"))
+
+
+@pytest.mark.parametrize(
+    ("alias", "label", "first", "last"),
+    [
+        ("D", "2024-12-25", "2024-12-25", "2024-12-25"),
+        ("W", "2024-12-22", "2024-12-22", "2024-12-28"),
+        ("W", "2024-12-26", "2024-12-26", "2025-01-01"),
+        ("2W", "2024-12-22", "2024-12-22", "2025-01-04"),
+        ("MS", "2024-11-01", "2024-11-01", "2024-11-30"),
+        ("ME", "2024-11-30", "2024-11-01", "2024-11-30"),
+        ("QE", "2025-01-31", "2024-11-01", "2025-01-31"),
+        ("YS", "2024-02-01", "2024-02-01", "2025-01-31"),
+        ("YE", "2024-12-31", "2024-01-01", "2024-12-31"),
+    ],
+)
+def test_holidays_of_a_step_are_counted(alias: str, label: str, first: str, last: str) -> None:
+    frequency, days = Frequency.parse(alias), DAYS["US"]
+    expected = sum(date.fromisoformat(first) <= day <= date.fromisoformat(last) for day in days)
+    check_fields(("holidays",), "US", "UTC", frequency)
+    for zone in ("UTC", "America/New_York"):
+        found = calendar_columns(np.array([label], "M8[us]"), ("holidays",), "US", zone, frequency)
+        assert found.tolist() == [[expected]]
+
+
+@pytest.mark.parametrize(("alias", "field"), [("W", "is_holiday"), ("MS", "days_to_holiday"), ("2D", "is_holiday"), ("h", "holidays")])
+def test_a_holiday_field_that_a_step_lacks_is_refused_with_the_one_it_has(alias: str, field: str) -> None:
+    with pytest.raises(ConfigError, match="use is_holiday" if alias == "h" else f"a step of {alias} has several; use holidays"):
+        check_fields((field,), "US", "UTC", Frequency.parse(alias))
+
+
+def test_holidays_of_steps_beyond_the_calendars_that_are_known() -> None:
+    with pytest.raises(DataError, match="the public holidays of US around 2150 are not known"):
+        calendar_columns(np.array(["2150-06-01"], "M8[us]"), ("holidays",), "US", "UTC", Frequency.parse("MS"))

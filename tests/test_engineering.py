@@ -123,3 +123,22 @@ def test_wrong_columns_are_named() -> None:
         engineer(make_view({"op": "rolling", "columns": ["kind"], "windows": [2]}, categories=("kind",)), table().assign(kind="a"), DAY)
     with pytest.raises(DataError, match=r"missing columns \['x'\]"):
         engineer(make_view(), table().drop(columns="x"), DAY)
+
+
+def test_calendar_of_days_is_that_of_their_labels() -> None:
+    rows = table((40,)).assign(event_timestamp=pd.date_range("2024-12-01", periods=40, tz="UTC"))
+    view = make_view({"op": "calendar", "fields": ["day_of_week", "is_holiday"], "country": "US", "time_zone": "America/New_York"})
+    out = engineer(view, rows, DAY)
+    days = [str(day)[:10] for day in out["event_timestamp"][out["calendar_is_holiday"] == 1]]
+    assert days == ["2024-12-25", "2025-01-01"]
+    np.testing.assert_array_equal(out["calendar_day_of_week"], rows["event_timestamp"].dt.dayofweek)
+
+
+def test_a_view_whose_calendar_means_something_else_is_stored_apart() -> None:
+    def definition(**options: object) -> str:
+        return make_view({"op": "calendar", **options}).definition()
+
+    assert definition(fields=["month"]).endswith("}")  # as earlier versions: it meant the same
+    assert definition(fields=["hour", "month"], time_zone="Europe/Berlin").endswith("}")
+    assert definition(fields=["month"], time_zone="Europe/Berlin").endswith("\ncalendar of labels")
+    assert definition(fields=["week_of_year"]).endswith("\ncalendar of labels")

@@ -81,6 +81,14 @@ class Calendar(Options):
     def names(self) -> tuple[str, ...]:
         return tuple(f"calendar_{f}" for f in self.fields)
 
+    def meaning(self) -> str:
+        """What tells values from those that an earlier version gave for the same options, part of a view's definition.
+
+        It took labels of days for moments, and its weeks of the year were no ISO weeks.
+        """
+        labels = self.time_zone != "UTC" and not {"hour", "minute"} & set(self.fields)
+        return "\ncalendar of labels" if labels or "week_of_year" in self.fields else ""
+
 
 class Join(Options):
     """``{prefix}{column}`` of another table of the source, matched by ``by``: entity keys or categories of the view.

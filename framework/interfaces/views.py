@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from framework.errors import suggest
-from framework.interfaces.operations import Join, Operation, Python
+from framework.interfaces.operations import Calendar, Join, Operation, Python
 from framework.interfaces.options import Duration, Options
 
 #: The column of every table that says which step a row is.
@@ -70,7 +70,8 @@ class View(Options):
     def definition(self) -> str:
         """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
         sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
-        return self.model_dump_json(exclude={"ttl", "table"}) + sources
+        meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
+        return self.model_dump_json(exclude={"ttl", "table"}) + sources + meanings
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from framework.errors import DataError
+from framework.frequency import Frequency
 from framework.interfaces.values import Float32, Float64, Objects, Times
 from framework_preprocessing.steps import Arrays, compile_step, learn, places
 
@@ -31,12 +32,14 @@ class NumericBlock:
         self._operations = [op for step, state in zip(steps, states, strict=True) for op in compile_step(step, state, self.names)]
 
     @classmethod
-    def fit(cls, steps: Sequence[Any], values: Float64, times: Times, inputs: Sequence[str], path: str) -> NumericBlock:
+    def fit(
+        cls, steps: Sequence[Any], values: Float64, times: Times, inputs: Sequence[str], path: str, frequency: Frequency
+    ) -> NumericBlock:
         """Each step learns from the training rows as the steps before it leave them."""
         names, states = list(inputs), []
         current = values
         for number, step in enumerate(steps):
-            state, added = learn(step, current, names, f"{path}.{number}")
+            state, added = learn(step, current, times, names, f"{path}.{number}", frequency)
             names += added
             current = np.concatenate([current, np.zeros((len(values), len(added)))], axis=1)
             for operation in compile_step(step, state, names):

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from framework.frequency import Frequency
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
 from framework_preprocessing import NativeOptions
@@ -23,10 +24,10 @@ class NativePreprocessor(Preprocessor):
     options: NativeOptions
 
     def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
-        options = self.options
+        options, frequency = self.options, Frequency.parse(schema.frequency)
         self._use(
-            NumericBlock.fit(options.past, past, times, schema.past, "preprocessor.past"),
-            NumericBlock.fit(options.future, known, times, schema.known, "preprocessor.future"),
+            NumericBlock.fit(options.past, past, times, schema.past, "preprocessor.past", frequency),
+            NumericBlock.fit(options.future, known, times, schema.known, "preprocessor.future", frequency),
             TextBlock.fit(options.static, static, schema.static, "preprocessor.static"),
         )
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from framework.calendar import calendar_columns, check_fields
+from framework.calendar import calendar_columns, check_fields, check_labels
 from framework.errors import ConfigError, DataError, suggest
+from framework.frequency import Frequency
 from framework.interfaces.values import Float64, Times
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -32,13 +33,14 @@ def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> np
     return np.array([names.index(c) for c in (names if columns is None else columns)], dtype=np.int64)
 
 
-def learn(step: Any, values: Float64, names: list[str], path: str) -> tuple[Arrays, list[str]]:
-    """The fitted state of a step and the names of the columns it adds. ``values[r, len(names)]`` are training rows."""
+def learn(step: Any, values: Float64, times: Times, names: list[str], path: str, frequency: Frequency) -> tuple[Arrays, list[str]]:
+    """The fitted state of a step and the names of the columns it adds. ``values[r, len(names)]`` are training rows, ``times[r]`` theirs."""
     if step.step == "calendar":
-        check_fields(step.fields, step.country, step.time_zone)
+        check_fields(step.fields, step.country, step.time_zone, frequency)
+        check_labels(times, step.time_zone, frequency)
         added = [f"calendar_{field}" for field in step.fields]
         index = np.zeros(0, dtype=np.int64)
-        state: Arrays = {}
+        state: Arrays = {"frequency": np.array(frequency.alias)}
     else:
         index = places(step.columns, names, path)
         state = _LEARN[step.step](step, [values[:, i] for i in index], [names[i] for i in index], path)
@@ -102,7 +104,7 @@ def compile_step(step: Any, state: Arrays, names: Sequence[str]) -> list[Operati
         return out
 
     if step.step == "calendar":
-        return [_calendar_operation(step.fields, step.country, step.time_zone, first)]
+        return [_calendar_operation(step, state, first)]
     if not len(index):
         return []
     if step.step == "impute":
@@ -152,8 +154,15 @@ def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operat
     return apply
 
 
-def _calendar_operation(fields: tuple[str, ...], country: str | None, time_zone: str, first: int) -> Operation:
+def _calendar_operation(step: Any, state: Arrays, first: int) -> Operation:
+    fields: tuple[str, ...] = step.fields
+    frequency = None
+    if "frequency" in state:
+        frequency = Frequency.parse(str(state["frequency"]))
+    else:  # saved by a version that took labels of days for moments, and had no ISO weeks: what was learned stays what is computed
+        fields = tuple("week_from_january_1" if field == "week_of_year" else field for field in fields)
+
     def apply(values: Float64, times: Times) -> None:
-        values[:, first : first + len(fields)] = calendar_columns(times, fields, country, time_zone)
+        values[:, first : first + len(fields)] = calendar_columns(times, fields, step.country, step.time_zone, frequency)
 
     return apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,38 @@ def column(*values: float) -> np.ndarray:
 def test_a_step_computes(step: dict[str, Any], training: tuple[float, ...], given_value: float, expected: float) -> None:
     preprocessor = fitted(column(*training), past=[step])
     np.testing.assert_array_equal(preprocessor.past(column(given_value), PANEL.times[:1]), np.full((1, 3), expected, np.float32))
+
+
+CHRISTMAS = np.array(["2024-12-25"], "M8[us]")
+LOCAL = {"step": "calendar", "fields": ["day_of_week", "is_holiday", "week_of_year"], "country": "US", "time_zone": "America/New_York"}
+
+
+def test_a_calendar_of_days_is_that_of_their_labels_and_stays_so_when_loaded(tmp_path: Path) -> None:
+    preprocessor = fitted(future=[LOCAL])
+    preprocessor.save(tmp_path)
+    for one in (preprocessor, NativePreprocessor.load(tmp_path)):
+        assert one.future(np.zeros((1, 2)), CHRISTMAS)[0, 2:].tolist() == [2, 1, 52]
+
+
+def test_a_pair_saved_when_labels_were_moments_computes_what_it_learned(tmp_path: Path) -> None:
+    fitted(future=[LOCAL]).save(tmp_path)
+    with np.load(tmp_path / "state.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if not name.endswith(".frequency")}
+    np.savez(tmp_path / "state.npz", allow_pickle=False, **kept)
+    old = NativePreprocessor.load(tmp_path)
+    assert old.future(np.zeros((1, 2)), CHRISTMAS)[0, 2:].tolist() == [1, 0, 52]  # the evening of the 24th in New York
+    assert old.future(np.zeros((1, 2)), np.array(["2021-01-03"], "M8[us]"))[0, 4] == 1  # ISO says 53
+
+
+def test_a_calendar_that_the_steps_lack_is_refused_when_fitted() -> None:
+    with pytest.raises(ConfigError, match="counts the public holidays of a step of whole days, not of h"):
+        NativePreprocessor(validate(NativeOptions, {"future": [{**LOCAL, "fields": ["holidays"]}]}, "preprocessor")).fit(
+            PANEL.past, PANEL.known, PANEL.static, PANEL.times, panel_schema(PANEL).model_copy(update={"frequency": "h"})
+        )
+    with pytest.raises(DataError, match="is no midnight"):
+        NativePreprocessor(validate(NativeOptions, {"future": [{"step": "calendar", "fields": ["month"]}]}, "preprocessor")).fit(
+            PANEL.past, PANEL.known, PANEL.static, PANEL.times + np.timedelta64(15, "h"), panel_schema(PANEL)
+        )
 
 
 def test_nulls_stay_nulls_where_nothing_imputes() -> None:
