@@ -20,11 +20,13 @@ from framework.frequency import Frequency
 from framework.interfaces.compute import Compute
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import Float64, Objects, Schema, Times
+from framework.interfaces.values import Context, Float64, Objects, Schema, Times
+from framework.interfaces.views import FeatureSet
 from framework.interfaces.windows import Rows
 from framework.metrics import naive_scale, point_metrics, quantile_metrics, rmsse
 from framework.pair import Pair
 from framework.panel import Panel
+from framework.stored_panel import stored_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,13 +139,30 @@ class Setting:
     validation_steps: int
     seed: int
     new: Literal["forecast", "refuse"] = "forecast"
+    features: FeatureSet | None = None  # what a stored panel's windows are judged by; None for a panel of no store
+
+    def context(self, panel: Panel, entities: Objects, origin: np.datetime64) -> Context:
+        """One window per entity, each with the status that production would give it."""
+        if self.features is None:
+            return panel.context(self.schema, entities, origin)
+        return stored_context(panel, self.features, self.schema, entities, origin, None)
 
 
 def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
     """What every fold of this config's backtest is fitted and judged with."""
     config = components.config
     season, steps = config.panel.season_length, config.validation.steps
-    return Setting(panel, schema, components.pair, components.baseline, season, steps, config.seed, config.panel.new)
+    return Setting(
+        panel,
+        schema,
+        components.pair,
+        components.baseline,
+        season,
+        steps,
+        config.seed,
+        config.panel.new,
+        config.features,
+    )
 
 
 def backtest(
@@ -218,7 +237,7 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
     started = perf_counter()
     panel, schema = setting.panel.known_at(fold.origin), setting.schema
     entities = panel.entities_at(fold.origin)
-    forecast = fitted.model.forecast(panel.context(schema, entities, fold.origin))
+    forecast = fitted.model.forecast(setting.context(panel, entities, fold.origin))
     baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, fold.origin))
     unknown = np.full((2, len(schema.targets)), np.nan)
     scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(-1, 2, len(schema.targets))

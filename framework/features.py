@@ -18,7 +18,8 @@ from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import Context, Schema
-from framework.panel import Panel, panel_from_rows
+from framework.panel import Panel
+from framework.stored_panel import Columns, stored_panel
 
 
 class Features:
@@ -30,22 +31,23 @@ class Features:
         self.categories = config.features.categories()
         self.past = past_columns(config)
 
-    def panel(self, known_at: datetime | None = None) -> Panel:
-        """The newest version of every row (created at or before ``known_at``), joined point-in-time, checked."""
+    def panel(self, known_at: datetime | None = None, horizon: int | None = None) -> Panel:
+        """Read the newest version of every row, joined point-in-time, checked; see :mod:`framework.stored_panel`.
+
+        Args:
+            known_at: Only versions created at or before it.
+            horizon: How many steps ahead known columns are looked up for; None: ``panel.horizon``.
+        """
         panel = self.config.panel
-        columns = [*self.past, *panel.known, *self.categories]
-        rows = self.strategy.training_rows(self.config.features, columns, known_at)
-        if known_at is not None and not len(rows):
-            raise DataError(f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower backtest.folds.")
-        return panel_from_rows(
-            rows,
-            entity_keys=self.config.features.entity_keys,
-            past=self.past,
-            known=panel.known,
-            categories=self.categories,
-            frequency=Frequency.parse(panel.frequency),
-            gaps=panel.gaps,
+        columns = Columns(
+            panel.targets,
+            self.past,
+            panel.known,
+            self.categories,
+            Frequency.parse(panel.frequency),
+            horizon or panel.horizon,
         )
+        return stored_panel(self.strategy, self.config.features, columns, panel.gaps, known_at)
 
     def schema(self, panel: Panel, model: Model) -> Schema:
         """What a pair trained on ``panel`` takes and answers."""
@@ -68,6 +70,10 @@ def past_columns(config: Config) -> tuple[str, ...]:
     for column in (*(panel.columns or ()), *panel.known):
         if column not in names:
             raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
+    for column in panel.known:
+        if column in panel.targets or column in config.features.categories():
+            what = "a target" if column in panel.targets else "a category"
+            raise ConfigError(f"panel.known: '{column}' is {what}; a number that is known of the steps ahead is needed, such as a plan.")
     wanted = names if panel.columns is None else panel.columns
     skip = {*panel.targets, *panel.known, *config.features.categories()}
     return (*panel.targets, *(name for name in wanted if name not in skip))

@@ -24,6 +24,14 @@ def panel_fingerprint(panel: Panel) -> dict[str, str]:
     return prints
 
 
+def ahead_fingerprint(panel: Panel) -> str:
+    """Of what is stored of the steps after the panel's rows, and of which row of each view describes which step."""
+    digest = hashlib.sha256()
+    for values in (panel.ahead, *(panel.held[view] for view in sorted(panel.held))):
+        digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
 def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | None:
     """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two fingerprints differ."""
     for key in sorted({*recorded, *found}):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from framework.interfaces.values import MISSING_FEATURE, OK, STALE, Context, Flags, Freshness, Schema, Times
 from framework.interfaces.views import FeatureSet, View
@@ -31,9 +32,10 @@ def check_context(
     open_ = np.array([word == OK for word in status], dtype=np.bool_)
     freshness = Freshness({}, {})
     for name, view in features.views.items():
-        owned, times = set(view.feature_names()), held[name]
+        owned = set(view.feature_names())
         if owned.isdisjoint((*schema.past, *schema.static)):
             continue
+        times = held[name]
         limit = features.max_age if name == features.primary and now is not None else None
         stale = _older(context.origins, times, view.ttl)
         if now is not None and limit is not None:
@@ -52,21 +54,40 @@ def check_context(
             status[j], detail[j] = found or _null(name, schema, context, needed[int(null[j].argmax())], j)
         open_ &= ~problem
     if schema.known:
-        unknown = np.asarray(np.isnan(context.known).any(axis=1)).any(axis=1)
-        for j in np.flatnonzero(open_ & unknown).tolist():
-            gone = [c for i, c in enumerate(schema.known) if np.isnan(context.known[j, :, i]).any()]
-            status[j], detail[j] = (
-                MISSING_FEATURE,
-                f"known-in-advance columns {gone} are not stored for the {schema.horizon} steps after the origin",
-            )
+        gone = np.isnan(context.known).sum(axis=1)  # [n, K]
+        for j in np.flatnonzero(open_ & gone.any(axis=1)).tolist():
+            status[j], detail[j] = MISSING_FEATURE, not_known(schema, context.origins[j], gone[j])
     return replace(context, status=status, detail=detail, freshness=freshness)
+
+
+def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]) -> str:
+    """Say which known-in-advance columns lack how many of the steps ahead, ``gone[K]``."""
+    columns = ", ".join(f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n)
+    return f"known in advance: no value is stored of {columns} of the {schema.horizon} steps after the origin {origin}"
+
+
+def in_force(view: View, held: Times, steps: Times) -> Flags:
+    """Say which steps get their known-in-advance values from the newest row that is not later.
+
+    Args:
+        view: The view that owns the columns.
+        held: The time of the newest row at or before each step, NaT for none.
+        steps: The steps, in a shape that fits.
+
+    Returns:
+        True where that row has the label of the step itself, or holds for it by ``View.valid_for``. Where it does not, and where the row
+        has a null, the value is missing.
+    """
+    if view.valid_for is None:
+        return np.asarray(held == steps)
+    return np.asarray(steps - held < np.timedelta64(view.valid_for, "us"))
 
 
 def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
     """Status and detail of a window asked for ``at`` when the primary view's nearest row is ``held``."""
     if at > held and _older(at, held, view.ttl):
         return STALE, f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}"
-    return MISSING_FEATURE, f"view '{name}': no row at {at}; the store holds {held}"
+    return MISSING_FEATURE, f"view '{name}': no row with an actual at {at}; the store holds {held}"
 
 
 def _older(origins: Times | np.datetime64, held: Times | np.datetime64, limit: timedelta) -> Flags:

@@ -19,6 +19,7 @@ from framework.interfaces.values import (
     TIME,
     UNKNOWN_ENTITY,
     Context,
+    Flags,
     Float64,
     Objects,
     Schema,
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Rows sorted by series, then time; inside a series one row per step. Series ``i`` is ``offsets[i]:offsets[i + 1]``."""
+    """The history: rows sorted by series, then time; inside a series one row per step. Series ``i`` is ``offsets[i]:offsets[i + 1]``.
+
+    A panel of stored rows (:mod:`framework.stored_panel`) ends for each series with its newest actual, a target that is not null. What
+    is stored of later steps is ``ahead`` and nothing else: no row of theirs is fitted, judged or an origin.
+    """
 
     entity_keys: tuple[str, ...]
     frequency: Frequency
@@ -47,39 +52,43 @@ class Panel:
     known_names: tuple[str, ...]
     static_names: tuple[str, ...]
     vintages: Mapping[np.datetime64, Panel] = field(default_factory=dict)  # by origin: the panel as it was known at the origin's end
+    ahead: Float64 | None = None  # [series, steps, K] known columns of the steps after each series' last row, NaN where not stored
+    held: Mapping[str, Times] = field(default_factory=dict)  # by view [rows]: the row that describes a step, however old; NaT for none
+    ageless: Panel | None = None  # the same rows described without regard to any ttl, where features.stale is flag
 
     def __len__(self) -> int:
         return len(self.times)
 
     def until(self, last: np.datetime64) -> Panel:
         """The rows up to and including ``last``. Series that begin later are gone."""
-        return self._select(self.times <= last)
+        return self.select(self.times <= last)
 
     def between(self, first: np.datetime64, last: np.datetime64) -> Panel:
         """The rows from ``first`` to ``last``, both included. Series that have none are gone."""
-        return self._select((self.times >= first) & (self.times <= last))
+        return self.select((self.times >= first) & (self.times <= last))
 
     def known_at(self, origin: np.datetime64) -> Panel:
         """This panel as it was known at ``origin``; itself when it holds no vintages."""
         return self.vintages[origin] if self.vintages else self
 
-    def _select(self, keep: np.ndarray) -> Panel:
+    def select(self, keep: Flags) -> Panel:
+        """The rows that ``keep[rows]`` marks. Series that have none are gone."""
         if not self.vintages and keep.all():
             return self
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
         alive, rows = counts > 0, np.flatnonzero(keep)
-        return Panel(
-            self.entity_keys,
-            self.frequency,
-            np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
-            self.entities[alive],
-            self.times.take(rows),
-            self.past.take(rows, axis=0),
-            self.known.take(rows, axis=0),
-            self.static.take(rows, axis=0),
-            self.past_names,
-            self.known_names,
-            self.static_names,
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
+            entities=self.entities[alive],
+            times=self.times.take(rows),
+            past=self.past.take(rows, axis=0),
+            known=self.known.take(rows, axis=0),
+            static=self.static.take(rows, axis=0),
+            vintages={},
+            ahead=None,  # of other steps than those after the rows that are left
+            held={view: times.take(rows) for view, times in self.held.items()},
+            ageless=None if self.ageless is None else self.ageless.select(keep),
         )
 
     def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
@@ -87,8 +96,9 @@ class Panel:
         gone = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
         if not gone.any() and not self.vintages:
             return self
-        kept = self._select(~np.repeat(gone, np.diff(self.offsets)))
-        return replace(kept, vintages={origin: panel.without(entities) for origin, panel in self.vintages.items()})
+        kept = self.select(~np.repeat(gone, np.diff(self.offsets)))
+        vintages = {origin: panel.without(entities) for origin, panel in self.vintages.items()}
+        return replace(kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone])
 
     def entities_at(self, time: np.datetime64) -> Objects:
         """``[n, E]``: the series that have a row at ``time``."""
@@ -105,15 +115,21 @@ class Panel:
         columns |= {name: self.known[:, i] for i, name in enumerate(self.known_names)}
         return pd.DataFrame(columns)
 
-    def context(self, schema: Schema, entities: Sequence[Sequence[str]] | Objects, at: np.datetime64 | None) -> Context:
-        """One window per entity that ends at ``at`` (None: at each series' own last step)."""
+    def context(
+        self,
+        schema: Schema,
+        entities: Sequence[Sequence[str]] | Objects,
+        at: np.datetime64 | None,
+        series: Rows | None = None,
+    ) -> Context:
+        """One window per entity that ends at ``at`` (None: each series' own last step). ``series``: from :meth:`series_of`."""
         n, length, horizon = len(entities), schema.context_length, schema.horizon
         origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
         past = np.full((n, length, len(schema.past)), np.nan)
         known = np.full((n, horizon, len(schema.known)), np.nan)
         static = np.full((n, len(schema.static)), None, dtype=object)
         status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
-        series = self.series_of(entities)
+        series = self.series_of(entities) if series is None else series
         start, stop = self.offsets[series], self.offsets[series + 1]  # of no use where there is no series
         row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
         there = np.flatnonzero(row >= 0)
@@ -121,8 +137,7 @@ class Panel:
         ready = there[row[there] - start[there] + 1 >= length]
         origin, end = row[ready, None], stop[ready, None]
         past[ready] = self.past.take(origin + np.arange(1 - length, 1), axis=0)
-        ahead = origin + np.arange(1, horizon + 1)
-        known[ready] = np.where((ahead < end)[..., None], self.known.take(np.minimum(ahead, end - 1), axis=0), np.nan)
+        known[ready] = self._known_ahead(series[ready], origin + np.arange(1, horizon + 1), end)
         for j, entity in enumerate(entities):
             static[j, : len(entity)] = list(entity)
         static[ready] = self.static[row[ready]]
@@ -135,6 +150,17 @@ class Panel:
             else:
                 status[j], detail[j] = SHORT_HISTORY, f"{row[j] - start[j] + 1} steps of history, {length} needed"
         return Context(origins, past, known, static, status, detail)
+
+    def _known_ahead(self, series: Rows, rows: Rows, end: Rows) -> Float64:
+        """``[n, H, K]``: the known columns of ``rows[n, H]``, which go on behind the last row of each series."""
+        known: Float64 = np.where((rows < end)[..., None], self.known.take(np.minimum(rows, end - 1), axis=0), np.nan)
+        if self.ahead is None:
+            return known
+        step = rows - end
+        there = (step >= 0) & (step < self.ahead.shape[1])
+        n, h = np.nonzero(there)
+        known[n, h] = self.ahead[series[n], step[n, h]]
+        return known
 
     def series_of(self, entities: Sequence[Sequence[str]] | Objects) -> Rows:
         """``[n]``: the number of each entity's series, -1 where there is none."""

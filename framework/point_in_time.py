@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def view_rows(
+    features: FeatureSet,
+    store: RowStore,
+    name: str,
+    columns: Sequence[str],
+    known_at: datetime | None = None,
+) -> pa.Table:
+    """As :meth:`framework.interfaces.retrieval.RetrievalStrategy.view_rows`, from the rows of ``store``."""
+    view = features.views[name]
+    rows = newest_versions(view, store.table(name, view, columns), known_at)
+    return rows.select([*view.entity, TIME, *columns])
+
+
 def joined_rows(features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
     """Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and time, from the rows of ``store``.
 
@@ -49,23 +62,23 @@ def join_tables(features: FeatureSet, tables: Mapping[str, pa.Table], columns: S
     import pandas as pd
 
     primary = tables[features.primary]
-    series = _Keys.of(primary, features.entity_keys)
+    series = Keys.of(primary, features.entity_keys)
     times = moments(primary[TIME])
     places: dict[str, tuple[Rows, np.ndarray] | None] = {
         name: None if name == features.primary else _match(features.views[name], series, times, table) for name, table in tables.items()
     }
-    made: dict[str, Any] = {key: _objects(primary[key]) for key in features.entity_keys}
+    made: dict[str, Any] = {key: objects(primary[key]) for key in features.entity_keys}
     made[TIME] = pd.DatetimeIndex(times).tz_localize("UTC")
     owners = {c: name for name, table in tables.items() for c in table.column_names if c in features.views[name].feature_names()}
     for column in columns:
         values = tables[owners[column]][column]
         text = column in features.views[owners[column]].categories
-        made[column] = _taken(_objects(values) if text else _floats(values), places[owners[column]], None if text else np.nan)
+        made[column] = taken(objects(values) if text else floats(values), places[owners[column]], None if text else np.nan)
     return pd.DataFrame(made)
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
+class Keys:
     """The runs of equal keys in a sorted table."""
 
     offsets: Rows  # [runs + 1]
@@ -73,7 +86,7 @@ class _Keys:
     values: dict[str, Any]  # the distinct texts of each key column
 
     @classmethod
-    def of(cls, rows: pa.Table, keys: Sequence[str]) -> _Keys:
+    def of(cls, rows: pa.Table, keys: Sequence[str]) -> Keys:
         columns = {key: coded(rows[key]) for key in keys}
         starts = np.zeros(rows.num_rows, dtype=bool)
         starts[:1] = True
@@ -85,7 +98,7 @@ class _Keys:
             offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()}
         )
 
-    def places_in(self, other: _Keys) -> Rows:
+    def places_in(self, other: Keys) -> Rows:
         """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for none."""
         import pyarrow.compute as pc
 
@@ -103,37 +116,57 @@ class _Keys:
         return np.where(hit, order[place] if len(order) else -1, -1)
 
 
-def _match(view: View, series: _Keys, times: Times, rows: pa.Table) -> tuple[Rows, np.ndarray]:
+def _match(view: View, series: Keys, times: Times, rows: pa.Table) -> tuple[Rows, np.ndarray]:
     """For each primary row, the row of ``rows`` that describes it, and whether there is one."""
-    groups = _Keys.of(rows, view.entity)
+    place, held = newest(view.entity, series, np.diff(series.offsets), times, rows)
+    return place, np.asarray(times - held <= np.timedelta64(view.ttl, "us"))
+
+
+def newest(entity: Sequence[str], series: Keys, counts: Rows, times: Times, rows: pa.Table) -> tuple[Rows, Times]:
+    """Find for each step of some series the newest row of a view that is not later, however old it is.
+
+    Args:
+        entity: The view's keys, of which it may have fewer than the series.
+        series: The keys of the series.
+        counts: How many steps each series has.
+        times: The steps, series by series.
+        rows: The view's rows, sorted by key and time, no key and time twice.
+
+    Returns:
+        The place of each step's row in ``rows``, 0 for none; and that row's time, NaT for none.
+    """
+    groups = Keys.of(rows, entity)
     held = moments(rows[TIME])
     if not len(held):
-        return np.zeros(len(times), np.int64), np.zeros(len(times), dtype=bool)
-    group = np.repeat(series.places_in(groups), np.diff(series.offsets))
+        return np.zeros(len(times), np.int64), np.full(len(times), np.datetime64("NaT", "us"))
+    group = np.repeat(series.places_in(groups), counts)
     steps = np.unique(held)
     width = len(steps) + 1
     stored = np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width + np.searchsorted(steps, held) + 1
     place = np.searchsorted(stored, group * width + np.searchsorted(steps, times, side="right"), side="right") - 1
     known = (group >= 0) & (place >= groups.offsets[group])
     place[~known] = 0
-    return place, known & (times - held[place] <= np.timedelta64(view.ttl, "us"))
+    return place, np.where(known, held[place], np.datetime64("NaT", "us"))
 
 
-def _taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
+def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
+    """The values at the places of ``match``, null where it has none; all of them without a match."""
     if match is None:
         return values
     place, known = match
     if not len(values):
         return np.full(len(place), null, dtype=values.dtype)
-    taken = values[place]
-    taken[~known] = null
-    return taken
+    chosen = values[place]
+    chosen[~known] = null
+    return chosen
 
 
-def _objects(column: pa.ChunkedArray) -> np.ndarray:
+def objects(column: pa.ChunkedArray) -> np.ndarray:
+    """Texts, None for null."""
     codes, values = coded(column)
     return np.array([*values.to_pylist(), None], dtype=object)[codes]  # -1 takes the last
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
+def floats(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers, NaN for null."""
     return np.asarray(column.to_numpy(), dtype=np.float64)

@@ -25,8 +25,10 @@ from framework.errors import DataError
 from framework.forecasts import forecast_arrow, plain
 from framework.interfaces.compute import Compute
 from framework.interfaces.values import OK, Context, Objects, Schema
+from framework.interfaces.views import FeatureSet
 from framework.pair import Pair
 from framework.panel import Panel
+from framework.stored_panel import stored_context
 
 #: Seconds between two lines of progress.
 _EVERY = 5.0
@@ -45,18 +47,20 @@ class Windows(Protocol):
 
 @dataclass(frozen=True)
 class PanelWindows:
-    """One window for each entity ``[n, E]`` of a panel, at ``at`` or at each series' newest step."""
+    """One window for each entity ``[n, E]`` of a panel, at ``at`` or at each series' newest actual, with the status a server gives it."""
 
     panel: Panel
+    features: FeatureSet
     schema: Schema
     entities: Objects | Sequence[Sequence[str]]
     at: np.datetime64 | None
+    now: np.datetime64 | None  # the clock, where no origin is named
 
     def pieces(self, size: int) -> list[Piece]:
         return [(start, min(start + size, len(self.entities))) for start in range(0, len(self.entities), size)]
 
     def context(self, piece: Piece) -> Context:
-        return self.panel.context(self.schema, self.entities[slice(*piece)], self.at)
+        return stored_context(self.panel, self.features, self.schema, self.entities[slice(*piece)], self.at, self.now)
 
 
 @dataclass(frozen=True)

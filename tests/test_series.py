@@ -35,7 +35,7 @@ def ragged() -> Panel:
     """Series of 120, 115, 110 and 105 days; the last two begin 19 and 4 days before the end."""
     panel = make_panel(series=4)
     begins = np.repeat(panel.times.max() - np.array([500, 500, 18, 3]) * np.timedelta64(1, "D"), np.diff(panel.offsets))
-    return panel._select(panel.times >= begins)
+    return panel.select(panel.times >= begins)
 
 
 def test_short_series_are_refused_by_name_and_length() -> None:

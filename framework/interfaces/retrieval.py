@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Progress = Callable[[str], None]
 
@@ -57,6 +60,25 @@ class RetrievalStrategy(ABC):
 
         Sorted by entity keys and ``event_timestamp`` (UTC, ``datetime64[us, UTC]``); null where a view has no row in time. Of a row's
         versions the newest counts; with ``known_at``, the newest of those created at or before it, and rows without one are absent.
+        Columns known in advance are not asked for here but from ``view_rows``: they have rows of steps that are still to come.
+        """
+
+    @abstractmethod
+    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+        """Read one view alone, as it is stored for training, rows of steps that are still to come included.
+
+        Args:
+            features: The views.
+            view: The name of one of them.
+            columns: Columns of it, in this order; none for the keys and times alone.
+            known_at: As of :meth:`training_rows`.
+
+        Returns:
+            One row for each key and time: the view's entity keys (text), ``event_timestamp`` (UTC, microseconds), ``columns``. Sorted by
+            keys and time.
+
+        Raises:
+            DataError: The view has no rows.
         """
 
     @abstractmethod
@@ -86,7 +108,10 @@ class RetrievalStrategy(ABC):
 
     @abstractmethod
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
-        """One window per entity, in order, as known at ``at`` (UTC; None: the newest row of each entity).
+        """One window per entity, in order, as known at ``at`` (UTC; None: the newest step of each entity with an actual).
+
+        An actual is a target that is not null; rows of the primary view after the newest one are steps to come, never an origin.
+        ``Context.known`` holds the value of each step ahead by :func:`framework.freshness.in_force`, from any view.
 
         Never raises for an entity: an unknown one, a missing or stale feature, a short history is that window's status. Raises
         :class:`~framework.errors.DataError` when the store cannot be reached.

@@ -27,6 +27,8 @@ class View(Options):
     ``ttl``: how old a row may be to still describe an origin. A row's ``event_timestamp`` is the UTC start of its
     step; the row is known when the step has ended, hence usable at the origin of the same label. ``created``: the source's
     column that says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one read.
+    ``valid_for``: how long a row holds for columns known in advance (``panel.known``): the newest row of
+    ``row time <= step < row time + valid_for`` gives the value of a step; null: a row holds for the step of its own label alone.
     """
 
     entity: tuple[str, ...]
@@ -36,12 +38,20 @@ class View(Options):
     ttl: Duration
     engineer: tuple[Operation, ...] = ()
     created: str | None = None
+    valid_for: Duration | None = None
 
     @field_validator("ttl")
     @classmethod
     def _positive(cls, value: timedelta) -> timedelta:
         if value <= timedelta(0):
             raise ValueError("ttl must be positive, such as 3d")
+        return value
+
+    @field_validator("valid_for")
+    @classmethod
+    def _holds_for_a_while(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value <= timedelta(0):
+            raise ValueError("valid_for must be positive, such as 7d; leave it out for rows of one step")
         return value
 
     @model_validator(mode="after")
@@ -71,7 +81,7 @@ class View(Options):
         """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
         sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
         meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
-        return self.model_dump_json(exclude={"ttl", "table"}) + sources + meanings
+        return self.model_dump_json(exclude={"ttl", "table", "valid_for"}) + sources + meanings
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from framework.errors import ConfigError, DataError
 from framework.features import Features, parse_time, to_numpy
-from framework.fingerprint import panel_fingerprint
+from framework.fingerprint import ahead_fingerprint, panel_fingerprint
+from framework.freshness import utc_now
 from framework.interfaces.registry import Registry
 from framework.loading import LoadedPair, load_pair
 from framework.rows_file import RowsFile
@@ -32,17 +33,21 @@ def predict(run: Run) -> dict[str, Any]:
 
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     config, schema = run.config, loaded.pair.schema
-    panel = Features(config, run.make("retrieval")).panel()
-    if panel.past_names != schema.past or panel.static_names != schema.static:
+    panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
+    given = panel.past_names + panel.known_names
+    if given != schema.past + schema.known or panel.static_names != schema.static:
         which = f"{config.name} version {loaded.version.version}"
-        raise DataError(f"pair {which} was trained on columns {schema.past}, the experiment gives {panel.past_names}; train again.")
+        raise DataError(f"pair {which} was trained on columns {schema.past + schema.known}, the experiment gives {given}; train again.")
     chosen = config.predict.entities
     entities = panel.entities if chosen is None else [tuple(e.get(k, "") for k in schema.entity_keys) for e in chosen]
     if not len(entities):
         raise ConfigError("predict.entities: none is given; null is all.")
     at = to_numpy(parse_time(config.at, "at")) if config.at else None
-    return PanelWindows(panel, schema, entities, at), {
+    now = utc_now() if at is None else None
+    return PanelWindows(panel, config.features, schema, entities, at, now), {
         "panel": panel_fingerprint(panel),
+        "ahead": ahead_fingerprint(panel),
+        "views": config.features.model_dump_json(),
         "entities": [list(e) for e in entities],
         "at": config.at,
     }

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from framework.errors import DataError
 from framework.golden import Golden
@@ -31,6 +32,7 @@ from framework.interfaces.values import (
     OK,
     SHORT_HISTORY,
     STALE,
+    TIME,
     UNKNOWN_ENTITY,
     Context,
     Float32,
@@ -161,6 +163,10 @@ class FakeRetrieval(RetrievalStrategy):
 
     def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         return pd.DataFrame(columns=list(columns))
+
+    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+        rows = make_history()[[*features.views[view].entity, TIME, *columns]]
+        return pa.Table.from_pandas(rows, preserve_index=False)
 
     def materialize(
         self,

@@ -98,4 +98,6 @@ def narrow(panel: Panel, past: tuple[str, ...]) -> Panel:
         return panel
     index = [panel.past_names.index(name) for name in past]
     vintages = {origin: narrow(known, past) for origin, known in panel.vintages.items()}
-    return replace(panel, past=np.ascontiguousarray(panel.past[:, index]), past_names=past, vintages=vintages)
+    ageless = None if panel.ageless is None else narrow(panel.ageless, past)
+    narrowed = np.ascontiguousarray(panel.past[:, index])
+    return replace(panel, past=narrowed, past_names=past, vintages=vintages, ageless=ageless)

@@ -14,11 +14,13 @@ from framework.interfaces.retrieval import Progress, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.offline import RowStore
-from framework.point_in_time import joined_rows
+from framework.point_in_time import joined_rows, view_rows
 from framework_feast.offline import row_store
 from framework_feast.online import OnlineFeatures
 
 if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
+    import pyarrow as pa
+
     from framework_feast.light import FeatureStore
     from framework_feast.materialize import Materializer
 
@@ -74,6 +76,9 @@ class FeastRetrieval(RetrievalStrategy):
 
         self._apply(self._store, features)
         return historical_rows(self._store, features, self._offline, columns, known_at)
+
+    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+        return view_rows(features, self._offline, view, columns, known_at)
 
     def materialize(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,6 +12,9 @@ from framework.errors import ConfigError, DataError
 from framework.interfaces.retrieval import Progress, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class PayloadRetrieval(RetrievalStrategy):
@@ -33,6 +37,10 @@ class PayloadRetrieval(RetrievalStrategy):
     def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
         """Raises :class:`ConfigError`: there is no store."""
         raise ConfigError("retrieval=payload has no rows to train on; train with retrieval=file or retrieval=feast.")
+
+    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+        """Raises :class:`ConfigError`: there is no store."""
+        raise ConfigError("retrieval=payload keeps no rows; read views with retrieval=file or retrieval=feast.")
 
     def materialize(
         self,
