@@ -21,7 +21,7 @@ class ServiceOptions(Options):
 
     ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no autoscaling): ongoing requests of a replica
     for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService and ModelService, where it
-    has a GPU also per cent of the time in the model, whichever is more. It is the mean over ``look_back_period_s`` of what replicas report
+    has ``num_gpus`` also per cent of the time in the model, whichever is more. It is the mean over ``look_back_period_s`` of what replicas report
     every ``metrics_interval_s``; the number changes when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors
     of the change that is called for. ``timeout_s``: how long a request waits for the service before it is 503. ``memory``: bytes.
     ``resources``: custom resources of the cluster.
@@ -60,7 +60,8 @@ class ServiceOptions(Options):
 
 
 class RayServeOptions(ServingOptions):
-    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu``; each service's own options win.
+    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu`` (reserves a GPU that no model uses yet); each
+    service's own options win.
 
     Each variant (an alias of ``split``, ``canary`` or ``shadow``) has a ModelService of its own with the options of ``model``; ``arms``
     gives others by alias. ``topology: fused`` runs all stages in ForecastAPI. ``chunk``: windows of a large request that are worked on

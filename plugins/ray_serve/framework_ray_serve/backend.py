@@ -19,6 +19,7 @@ from framework.serving.access import Access, check_address
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import prepare, serving
+from framework_ray_serve.presets import idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -36,6 +37,9 @@ class RayServeBackend(ServingBackend):
         logs.configure(options.log)
         prepare(options)
         check_address(options.host, Access(options.access), options.access)
+        idle = idle_gpus(options)
+        if idle is not None:
+            print(f"serve: {idle}", file=sys.stderr)
         if options.dry_run:
             return self._write(deployment)
         out = sys.stdout

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.presets import NAMES, deployment_options, service
+from framework_ray_serve.presets import NAMES, deployment_options, idle_gpus, service
 from hydra import compose, initialize_config_dir
 
 from framework import compose as framework_compose
@@ -55,6 +55,16 @@ def test_presets() -> None:
     gpu = shown(composed("serving.preset=gpu"))
     assert (gpu["preprocessing"], gpu["model"]) == ((2, 4, 2, 0), (1, 4, 1, 1))
     assert shown(composed("serving.preset=production", "serving.topology=fused"))["forecast_api"] == (1, 4, 4, 0)
+
+
+def test_a_gpu_that_nothing_uses_is_named() -> None:
+    assert idle_gpus(composed("serving.preset=production")) is None
+    assert idle_gpus(composed("serving.preset=gpu", "serving.model.num_gpus=0")) is None
+    line = idle_gpus(composed("serving.preset=gpu"))
+    assert line is not None
+    assert line.startswith("serving.model.num_gpus: a GPU is reserved for each replica and stays idle")
+    assert "serving.forecast_api.num_gpus" in str(idle_gpus(composed("serving.preset=gpu", "serving.topology=fused")))
+    assert "serving.arms.candidate.num_gpus" in str(idle_gpus(composed("+serving.arms.candidate.num_gpus=1")))
 
 
 def test_every_option_of_a_service_reaches_ray_serve() -> None:
