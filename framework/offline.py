@@ -95,13 +95,13 @@ class OfflineStore(RowStore):
         """The file of this view."""
         return self.root / f"{name}-{digest_of(view)}.parquet"
 
-    def stamp(self, name: str, view: View) -> tuple[int, int, int] | None:
-        """Changes whenever the file is replaced; None when there is none."""
+    def stamp(self, name: str, view: View) -> tuple[int, int, int, int] | None:
+        """Changes whenever the file is replaced or written over, by whatever copy; None when there is none."""
         try:
             stat = self.path(name, view).stat()
         except FileNotFoundError:
             return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+        return stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size  # a restored copy may bring its old mtime along
 
     def rows(self, name: str, view: View) -> int:
         import pyarrow.parquet as pq

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -116,6 +117,14 @@ class RetrievalStrategy(ABC):
         Never raises for an entity: an unknown one, a missing or stale feature, a short history is that window's status. Raises
         :class:`~framework.errors.DataError` when the store cannot be reached.
         """
+
+    async def has_entities(self, features: FeatureSet) -> bool:
+        """Whether ``context`` can find any entity of the primary view at all. Servers ask again and again: it must be cheap.
+
+        Raises :class:`~framework.errors.DataError` when the store cannot be reached. Here for a strategy that serves what training
+        reads.
+        """
+        return await asyncio.to_thread(self.has_rows, features)
 
     async def close(self) -> None:  # noqa: B027  most strategies hold nothing
         """Release connections."""

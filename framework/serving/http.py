@@ -28,6 +28,7 @@ from framework.serving.openapi import describe
 from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
+from framework.serving.store_watch import StoreWatch
 
 
 class Readiness:
@@ -46,8 +47,10 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
     routes |= foreign_routes(service, gate)
 
+    watch = StoreWatch(service.store_trouble, service.metrics)
+
     def troubles() -> dict[str, str]:
-        return {**service.follower.troubles, **shadows.troubles()}
+        return {**service.follower.troubles, **shadows.troubles(), **watch.troubles()}
 
     console = Console(service, troubles, routes) if service.options.console else None
 
@@ -55,11 +58,13 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         shadows.start()
+        await watch.start()
         if console is not None:
             console.start()
         readiness.reason = None
         yield
         readiness.reason = "stopping"
+        watch.stop()
         if console is not None:
             console.stop()
         shadows.stop()

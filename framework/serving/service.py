@@ -20,6 +20,7 @@ from framework.serving.payload import Entities
 from framework.serving.pipeline import Pipeline, call_size
 from framework.serving.records import Records, records_of
 from framework.serving.render import Renderer
+from framework.serving.store_watch import store_trouble
 
 if TYPE_CHECKING:
     from framework.serving.tracing import Tracing
@@ -68,6 +69,10 @@ class Service:
     async def reload(self) -> dict[str, Any]:
         """Look at the registry now: ``{"aliases": […]}``, as :meth:`Follower.look` says. With several processes all of them look."""
         return {"aliases": await asyncio.to_thread(self.follower.look, insist=True)}
+
+    async def store_trouble(self) -> str | None:
+        """Say why no entity can be looked up now, None when some can. A backend whose store is read elsewhere overrides it."""
+        return await store_trouble(self.deployment.strategy, self.deployment.features)
 
     def start(self) -> None:
         self.follower.start()

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from framework.errors import ConfigError, DataError
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
 from framework_feast.newest import newest_context, view_keys
-from framework_feast.packed import columns, decode, decode_newest, definition, record_keys
+from framework_feast.packed import NewestRows, columns, decode, decode_newest, definition, record_keys
 from framework_feast.records import Kind, RecordStore, answering, online_store, open_records
 from framework_feast.window import window_context
 
@@ -23,11 +25,19 @@ if TYPE_CHECKING:
 class OnlineFeatures:
     """``store`` opens Feast when it is first called; a process that reads packed records never calls it.
 
-    ``forget`` lets it be opened anew: Feast's clients of some stores do not recover when the server has been away.
+    ``forget`` lets it be opened anew: Feast's clients of some stores do not recover when the server has been away. ``some``: a few
+    entities of the offline store.
     """
 
-    def __init__(self, options: FeastOptions, store: Callable[[], FeatureStore], forget: Callable[[], None]) -> None:
-        self._options, self._store, self._forget = options, store, forget
+    def __init__(
+        self,
+        options: FeastOptions,
+        store: Callable[[], FeatureStore],
+        forget: Callable[[], None],
+        some: Callable[[FeatureSet], list[dict[str, str]]],
+    ) -> None:
+        self._options, self._store, self._forget, self._some = options, store, forget, some
+        self._samples: dict[str, list[dict[str, str]]] = {}
         self._records: RecordStore | None = None
 
     @property
@@ -52,7 +62,9 @@ class OnlineFeatures:
         keys = [key for name, view in features.views.items() for key in record_keys(definition(name, view), view_keys(view, entities))]
         async with answering(records.place, self._options.timeout):
             found = await records.read(kind, keys)
-        by_view = {name: found[i * len(entities) : (i + 1) * len(entities)] for i, name in enumerate(features.views)}
+            by_view = {name: found[i * len(entities) : (i + 1) * len(entities)] for i, name in enumerate(features.views)}
+            if entities and not any(by_view[features.primary]) and not await records.holds(primary_records(features)):
+                raise DataError(f"retrieval=feast: {records.place} has no entity of view '{features.primary}'; run=materialize.")
         shape = {name: [len(part) for part in columns(view)] for name, view in features.views.items()}
         if windows:
             rows = {name: [None if r is None else decode(r, *shape[name]) for r in got] for name, got in by_view.items()}
@@ -60,14 +72,40 @@ class OnlineFeatures:
         newest = {name: decode_newest(got, *shape[name]) for name, got in by_view.items()}
         return newest_context(features, schema, entities, at, newest)
 
-    async def _by_sdk(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
-        """The SDK blocks, so it is called in a thread."""
-        wanted = frozenset((*schema.past, *schema.static))
+    async def has_entities(self, features: FeatureSet) -> bool:
+        """See :meth:`RetrievalStrategy.has_entities`. By the SDK: whether it finds any of a few entities of the offline store."""
+        records = None if self._options.read == "sdk" else self.records
+        if records is None:
+            return await self._sdk_finds_some(features)
+        async with answering(records.place, self._options.timeout):
+            return await records.holds(primary_records(features))
 
-        def read() -> Context:
+    async def _sdk_finds_some(self, features: FeatureSet) -> bool:
+        """True also where the offline store names none: then nothing is known against the online one."""
+        sample = self._samples.get(features.primary)
+        if not sample:
+            try:
+                sample = await asyncio.to_thread(self._some, features)
+            except DataError:
+                return True
+            self._samples[features.primary] = sample
+        alone = FeatureSet(primary=features.primary, views={features.primary: features.views[features.primary]})
+        newest = await self._newest_by_sdk(alone, sample, frozenset(alone.feature_names()[:1]))
+        return not sample or not np.isnat(newest[features.primary].times).all()
+
+    async def _by_sdk(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+        wanted = frozenset((*schema.past, *schema.static))
+        return newest_context(features, schema, entities, at, await self._newest_by_sdk(features, entities, wanted))
+
+    async def _newest_by_sdk(
+        self, features: FeatureSet, entities: Sequence[dict[str, str]], wanted: frozenset[str]
+    ) -> dict[str, NewestRows]:
+        """The SDK blocks, so it is called in a thread."""
+
+        def read() -> dict[str, NewestRows]:
             from framework_feast.sdk import read_newest  # Feast: seconds, and hundreds of megabytes
 
-            return newest_context(features, schema, entities, at, read_newest(self._store(), features, entities, wanted))
+            return read_newest(self._store(), features, entities, wanted)
 
         try:
             async with answering(f"the online store {online_store(self._options.store)['type']}", self._options.timeout):
@@ -80,3 +118,8 @@ class OnlineFeatures:
         """Release the connections; the next call makes new ones."""
         if self._records is not None:
             await self._records.close()
+
+
+def primary_records(features: FeatureSet) -> str:
+    """What the keys of the primary view's records begin with."""
+    return definition(features.primary, features.views[features.primary])

@@ -43,6 +43,13 @@ class RecordStore(ABC):
         """The records of ``keys``, in order, None for none; one round trip. Raises the client's own error."""
 
     @abstractmethod
+    async def holds(self, definition: str) -> bool:
+        """Whether there is any record whose key begins with ``definition``. Raises the client's own error."""
+
+    def clear_remains(self) -> None:  # noqa: B027  records in a server go with what Feast keeps there, or not
+        """Called before Feast sets up its store: remove records that are left of one that was removed."""
+
+    @abstractmethod
     def update(self, keys: Sequence[bytes], merge: Merge) -> None:
         """Replace the records of ``keys``, distinct, by what ``merge`` makes of them, all or none, and no other writer in between.
 
@@ -95,6 +102,11 @@ async def answering(place: str, seconds: float) -> AsyncIterator[None]:
         raise DataError(f"retrieval=feast: {place} did not answer within {seconds:g} s (retrieval.timeout).") from error
     except Exception as error:  # each client has its own
         raise DataError(f"retrieval=feast: {place}: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def key_range(definition: str) -> tuple[bytes, bytes]:
+    """The first possible key of a definition's records, and the first key after all of them."""
+    return f"{definition}/".encode(), f"{definition}0".encode()  # 0 follows the slash
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:

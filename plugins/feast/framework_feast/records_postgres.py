@@ -11,7 +11,8 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from framework_feast.records import Kind, Merge, RecordStore
+from framework.errors import DataError
+from framework_feast.records import Kind, Merge, RecordStore, key_range
 
 
 class PostgresRecords(RecordStore):
@@ -45,21 +46,29 @@ class PostgresRecords(RecordStore):
         return {name: value for name, value in given.items() if value is not None}
 
     async def read(self, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
+        query = sql.SQL("SELECT key, record FROM {} WHERE key = ANY(%s)").format(self._tables[kind])
+        records = dict(await self._rows(query, (list(keys),)))
+        return [records.get(key) for key in keys]
+
+    async def holds(self, definition: str) -> bool:
+        query = sql.SQL("SELECT 1 FROM {} WHERE key >= %s AND key < %s LIMIT 1").format(self._tables["newest"])
+        return bool(await self._rows(query, key_range(definition)))
+
+    async def _rows(self, query: sql.Composed, values: Sequence[Any]) -> list[Any]:
+        """Raises :class:`DataError` where nothing was ever materialized."""
         pool = await self._reader()
         try:
-            found = await self._select(pool, kind, keys)
+            return await self._fetched(pool, query, values)
         except psycopg.errors.UndefinedTable:
-            return [None] * len(keys)  # nothing has been materialized yet
+            raise DataError(f"retrieval=feast: {self.place} has no packed records; run=materialize writes them.") from None
         except psycopg.OperationalError:
             await pool.check()  # the server may have been away; what broke then is replaced
-            found = await self._select(pool, kind, keys)
-        return [found.get(key) for key in keys]
+            return await self._fetched(pool, query, values)
 
-    async def _select(self, pool: AsyncConnectionPool, kind: Kind, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        query = sql.SQL("SELECT key, record FROM {} WHERE key = ANY(%s)").format(self._tables[kind])
+    async def _fetched(self, pool: AsyncConnectionPool, query: sql.Composed, values: Sequence[Any]) -> list[Any]:
         async with pool.connection(self.timeout) as connection, connection.cursor(binary=True) as cursor:
-            await cursor.execute(query, (list(keys),))
-            return dict(await cursor.fetchall())
+            await cursor.execute(query, values)
+            return await cursor.fetchall()
 
     async def _reader(self) -> AsyncConnectionPool:
         """One pool per event loop: connections belong to the loop that made them."""

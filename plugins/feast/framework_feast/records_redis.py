@@ -44,6 +44,19 @@ class RedisRecords(RecordStore):
     async def read(self, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
         return list(await self._reader().mget(self._keys(kind, keys))) if keys else []
 
+    async def holds(self, definition: str) -> bool:
+        """By a note that is written with the records and goes with them; by a search where an earlier version wrote none."""
+        client = self._reader()
+        if await client.exists(self._note(definition)):
+            return True
+        pattern = self._keys("newest", [_escaped(f"{definition}/").encode() + b"*"])[0]
+        async for _ in client.scan_iter(match=pattern, count=10_000):
+            return True
+        return False
+
+    def _note(self, definition: str) -> str:
+        return f"{self.project}:holds:{definition}"
+
     def _reader(self) -> AsyncRedis:
         """One client per event loop: connections belong to the loop that made them. A connection that broke is made again at once.
 
@@ -78,6 +91,8 @@ class RedisRecords(RecordStore):
                     for name, record in zip(names, records, strict=True):
                         if record is not None:
                             pipe.set(name, record, ex=self._expires)
+                for definition in sorted({key.partition(b"/")[0].decode() for key in keys}):
+                    pipe.set(self._note(definition), 1, ex=self._expires)
                 try:
                     pipe.execute()
                 except WatchError:
@@ -99,6 +114,11 @@ class RedisRecords(RecordStore):
         if client is not None and loop is asyncio.get_running_loop():
             await client.aclose()
             await client.connection_pool.disconnect()
+
+
+def _escaped(text: str) -> str:
+    """For a pattern that means only itself."""
+    return "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in text)
 
 
 def parse_connection(text: str) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class FeastRetrieval(RetrievalStrategy):
         super().__init__(options)
         self._lock = Lock()
         self._opened: FeatureStore | None = None
-        self._online = OnlineFeatures(options, lambda: self._store, self._forget)
+        self._files: list[tuple[int, int] | None] = []
+        self._online = OnlineFeatures(options, lambda: self._store, self._forget, self._some_entities)
         self.max_context_length = 1 if options.read == "sdk" else options.window
 
     @cached_property
@@ -41,12 +42,16 @@ class FeastRetrieval(RetrievalStrategy):
 
     @property
     def _store(self) -> FeatureStore:
-        """Opened when it is first needed, once, whichever thread asks."""
-        from framework_feast.store import open_store
+        """Opened when it is first needed, whichever thread asks, and again when one of its files is another one.
+
+        Feast keeps the registry in memory and SQLite open, and would go on with files that were removed.
+        """
+        from framework_feast.store import file_identities, open_store
 
         with self._lock:
-            if self._opened is None:
-                self._opened = open_store(self.options.store)
+            files = file_identities(self.options.store)
+            if self._opened is None or files != self._files:
+                self._opened, self._files = open_store(self.options.store), files
             return self._opened
 
     def _forget(self) -> None:
@@ -65,6 +70,11 @@ class FeastRetrieval(RetrievalStrategy):
 
     def entities(self, features: FeatureSet) -> pd.DataFrame:
         return self._offline.entities(features.primary, features.views[features.primary])
+
+    def _some_entities(self, features: FeatureSet) -> list[dict[str, str]]:
+        """Up to a hundred stored entities, spread over all."""
+        entities = self.entities(features)
+        return [{str(k): v for k, v in row.items()} for row in entities.iloc[:: max(1, len(entities) // 100)][:100].to_dict("records")]
 
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
@@ -105,10 +115,16 @@ class FeastRetrieval(RetrievalStrategy):
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
         return await self._online.context(features, schema, entities, at)
 
+    async def has_entities(self, features: FeatureSet) -> bool:
+        return await self._online.has_entities(features)
+
     def _apply(self, store: FeatureStore, features: FeatureSet) -> None:
         from framework_feast.definitions import feast_objects
         from framework_feast.store import apply
 
+        records = self._online.records
+        if records is not None:
+            records.clear_remains()
         apply(store, feast_objects(features, self._offline), self.options.state)
 
     async def close(self) -> None:

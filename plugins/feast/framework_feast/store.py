@@ -42,6 +42,24 @@ def open_store(content: Mapping[str, Any]) -> FeatureStore:
     return store
 
 
+def file_identities(content: Mapping[str, Any]) -> list[tuple[int, int] | None]:
+    """Device and inode of the local files of a feature_store.yaml's registry and online store, None for one that is not there."""
+    registry, online = content.get("registry"), online_store(content)
+    paths = [registry.get("path") if isinstance(registry, Mapping) else registry]
+    if online["type"] == "sqlite":
+        paths.append(online.get("path", "data/online.db"))
+    return [identity(Path(str(path))) for path in paths if path is not None and "://" not in str(path)]
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, None for a file that is not there."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
 def apply(store: FeatureStore, objects: list[Entity | FeatureView], state: Path) -> None:
     """Register entities and views. One process at a time: the registry is a file that is read, changed and written back."""
     with exclusive(state / "feast-apply.lock"), quiet(), failing("apply"):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,29 @@ def _ask_while_the_store_goes_and_comes(http: httpx.Client, store: redis.RedisSe
         assert f"redis at {store.place}" in gone.json()["error"]["message"]
         assert http.post("/predict", json=payload).status_code == 200
         assert http.get("/health/ready").status_code == 200
+    assert f"redis at {store.place}" in reason(http)
     store.start()
-    assert [f["status"] for f in looked_up().json()["forecasts"]] == ["unknown_entity", "unknown_entity"]  # it came back empty
+    empty = looked_up()  # as it came back
+    assert (empty.status_code, int(empty.headers["retry-after"])) == (503, 1)
+    assert "has no entity of view 'daily'; run=materialize" in empty.json()["error"]["message"]
+    assert reason(http, "no entity") == "the feature store has no entity of view 'daily'; run=materialize."
+    assert 'framework_degraded{arm="feature_store"} 1.0' in http.get("/metrics").text
     fill(root, store.place)
     assert looked_up().json()["forecasts"] == before
+    assert reason(http, None) == ""
+    assert 'framework_degraded{arm="feature_store"} 0.0' in http.get("/metrics").text
+
+
+def reason(http: httpx.Client, words: str | None = "") -> str:
+    """What the readiness says of the store, once it has ``words``; None: once it says nothing."""
+    for _ in range(100):
+        answer = http.get("/health/ready")
+        said = str(answer.json().get("reasons", {}).get("feature_store", ""))
+        assert answer.json()["status"] == ("degraded" if said else "ready")
+        if said == "" if words is None else words in said and said:
+            return said
+        time.sleep(0.1)
+    raise AssertionError(f"the readiness went on to say {answer.text}")
 
 
 def test_a_store_that_hangs_is_given_up(tmp_path: Path) -> None:

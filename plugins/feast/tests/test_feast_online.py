@@ -67,6 +67,8 @@ def test_no_older_row_replaces_a_newer_one_and_a_correction_does(kind: str, plac
 @pytest.mark.parametrize("kind", STORES)
 def test_writers_that_race_lose_no_row(kind: str, place: str, tmp_path: Path) -> None:
     given = options(tmp_path, kind, place)
+    (tmp_path / "feast").mkdir()
+    (tmp_path / "feast" / "online.db").touch()  # Feast's own; the SQLite records are read beside it only
     keys, rounds = record_keys("v", [(str(i),) for i in range(5)]), 12
 
     def write(writer: int) -> None:
@@ -219,7 +221,8 @@ def test_a_definition_that_changes_reads_no_record_of_the_old_one(tmp_path: Path
     body = FEATURES.model_dump()
     body["views"]["sales"]["engineer"] = [{"op": "lag", "columns": ["y"], "steps": [1]}]
     changed = FeatureSet.model_validate(body)
-    assert ask(strategy, everyone(tables)[:1], features=changed).status == [UNKNOWN_ENTITY]
+    with pytest.raises(DataError, match="has no entity of view 'sales'; run=materialize"):
+        ask(strategy, everyone(tables)[:1], features=changed)
 
 
 def test_serving_and_training_import_no_feast(tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ class RayService(Replicated):
         render(forecast)
         return Arm(reference, version, facts.schema, facts.golden, pipeline, render, Entities(facts.schema, self.options.max_rows))
 
+    async def store_trouble(self) -> str | None:
+        return await self._stages.store_trouble()
+
 
 class _Ingress:
     async def __init__(self, deployment: Deployment, options: RayServeOptions, **handles: DeploymentHandle[Any]) -> None:

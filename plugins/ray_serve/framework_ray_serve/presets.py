@@ -74,13 +74,13 @@ def service(options: RayServeOptions, key: str) -> ServiceOptions:
 
 
 def idle_gpus(options: RayServeOptions) -> str | None:
-    """One line naming the services that reserve a GPU, which no model of this version computes on; None when none does."""
+    """One line naming the services that reserve a GPU, on which no bundled model forecasts; None when none does."""
     holders = [key for key in NAMES if service(options, key).num_gpus]
     holders += [f"arms.{alias}" for alias, given in options.arms.items() if given.num_gpus and "model" not in holders]
     if not holders:
         return None
     names = ", ".join(f"serving.{key}.num_gpus" for key in holders)
-    return f"{names}: a GPU is reserved for each replica and stays idle: every model forecasts on the CPU; set num_gpus to 0."
+    return f"{names}: a GPU is reserved for each replica and stays idle: the bundled models forecast on the CPU; set num_gpus to 0."
 
 
 def batch(options: RayServeOptions) -> tuple[int, float]:

@@ -101,6 +101,14 @@ class Stages:
             raise found
         return found, seconds
 
+    async def store_trouble(self) -> str | None:
+        """What FeastService says of its store, or why it does not."""
+        try:
+            trouble: str | None = await self._answer(self._handles, "feast", "store_trouble")
+        except (Refusal, Lost) as error:
+            return str(error)
+        return trouble
+
     async def forecast(self, model: str, version: PairVersion, context: Context) -> Predicted:
         """``context``: windows that are all ``ok``. Pieces of a large one are worked on at once, each in order. Raises :class:`Refusal`."""
         if len(context) <= self.chunk:

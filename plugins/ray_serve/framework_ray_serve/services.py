@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -28,6 +28,7 @@ from framework.serving.deployment import Deployment
 from framework.serving.payload import Lookup
 from framework.serving.pipeline import attempt, look_up
 from framework.serving.refusal import Refusal
+from framework.serving.store_watch import store_trouble
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.held import Held
 from framework_ray_serve.presets import METRICS, batch, service
@@ -111,12 +112,19 @@ class FeastService(PairService[Schema]):
         start = perf_counter()
         reading = look_up(self.deployment.strategy, self.deployment.features, schema, lookup)
         try:
-            found: Context | Refusal = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, self._loop))
+            found: Context | Refusal = await self._on_loop(reading)
         except Refusal as refusal:
             found = refusal
         seconds = perf_counter() - start
         self._reads.append(seconds)
         return found, seconds
+
+    async def store_trouble(self) -> str | None:
+        """Why no entity can be looked up now."""
+        return await self._on_loop(store_trouble(self.deployment.strategy, self.deployment.features))
+
+    async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Mean milliseconds of the reads since it was last asked, 0 without any."""
