@@ -14,6 +14,7 @@ import pytest
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import MISSING_FEATURE, OK, STALE, TIME, UNKNOWN_ENTITY, Context, Schema
 from framework.interfaces.views import FeatureSet
+from framework.testing.known_ahead import KnownAheadContract
 
 _DAY = timedelta(days=1)
 _FIRST = datetime(2024, 3, 8, tzinfo=UTC)
@@ -77,7 +78,7 @@ def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
     assert found == wanted
 
 
-class RetrievalContract:
+class RetrievalContract(KnownAheadContract):
     """Subclass as ``class TestMine(RetrievalContract)`` and give ``make``: the same store each time it is called in a test."""
 
     @abstractmethod
