@@ -15,6 +15,7 @@ from framework.errors import ConfigError, NotInstalledError
 from framework.hookspecs import Kind
 from framework.interfaces.options import Duration, Options
 from framework.interfaces.views import FeatureSet, GapPolicy
+from framework.names import check_names
 from framework.plugins import Plugins
 from framework.validated import validate
 
@@ -225,6 +226,8 @@ class Config(Options):
     def _quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if list(value) != sorted(set(value)) or any(not 0 < q < 1 for q in value):
             raise ValueError("quantiles must rise and lie between 0 and 1, such as [0.1, 0.9]")
+        if len({f"{q:g}" for q in value}) < len(value):
+            raise ValueError("quantiles are told apart by six digits, such as the column q0.123457; leave out those that share a name")
         return value
 
     @field_validator("schedule")
@@ -260,7 +263,9 @@ def build_config(composed: DictConfig, plugins: Plugins) -> Config:
         raise ConfigError("features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.")
     plugins.find("run", tree["run"])
     text = OmegaConf.to_yaml(composed, resolve=True)
-    return validate(Config, {**tree, "components": components, "text": text}, "")
+    config = validate(Config, {**tree, "components": components, "text": text}, "")
+    check_names(config)
+    return config
 
 
 def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> Selected:

@@ -18,7 +18,7 @@ from framework.panel import Panel
 from framework.prepare import fill_store
 from framework.provenance import git_state, versions
 from framework.run import Run
-from framework.series import check_covariates, take_part
+from framework.series import check_covariates, check_resolution, take_part
 from framework.tables import metrics_table
 from framework.vintages import backtest_panel
 
@@ -43,6 +43,7 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
     schema = features.schema(panel, model)
     panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
     warnings = check_covariates(schema, model, config.component("model").name, config.panel.unused)
+    warnings += check_resolution(panel, schema)
     for line in ([f"panel.short={series.policy}: {series.spoken()}"] if series.short else []) + warnings:
         run.say(line)
     if config.quantiles and not schema.quantiles:

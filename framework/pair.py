@@ -13,12 +13,14 @@ from framework.errors import DataError, FrameworkError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Float64, Forecast, Objects, Schema, Windows
-from framework.interfaces.windows import PanelArrays
+from framework.interfaces.values import OK, SHORT_HISTORY, UNKNOWN_ENTITY, Context, Float64, Forecast, Objects, Schema, Windows
+from framework.interfaces.windows import PanelArrays, Rows
 from framework.panel import Panel
 
 #: Why a series gets no forecast where ``panel.new`` is ``refuse``.
 NEW = "the pair was not trained on this series, and panel.new=refuse"
+#: What the operations of feature engineering call a column that they make of another one.
+_MADE = ("lag", "rolling", "expanding", "difference", "relative_difference")
 
 
 def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
@@ -51,6 +53,40 @@ def make_windows(preprocessor: Preprocessor, schema: Schema, frequency: Frequenc
     )
 
 
+def own_columns(schema: Schema) -> tuple[Rows, ...]:
+    """For each target the places among ``schema.past`` of the target itself and of the columns that are made of it."""
+
+    def places(target: str) -> Rows:
+        made = tuple(f"{target}_{operation}_" for operation in _MADE)
+        return np.array([i for i, name in enumerate(schema.past) if name == target or name.startswith(made)], dtype=np.int64)
+
+    return tuple(places(target) for target in schema.targets)
+
+
+def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context) -> dict[int, str]:
+    """Find the windows that hold no value of a target of their own, neither as it is nor in a column that is made of it.
+
+    A forecast of such a window could only be the average of other series.
+
+    Args:
+        schema: What the pair takes.
+        columns: :func:`own_columns` of the schema.
+        context: The windows; those that are not ``ok`` are not looked at.
+
+    Returns:
+        The places of the windows, each with the reason in one line.
+    """
+    reasons: dict[int, str] = {}
+    for target, places in zip(schema.targets, columns, strict=True):
+        empty = np.isnan(context.past[:, :, places]).all(axis=(1, 2))
+        for i in np.flatnonzero(empty).tolist() if empty.any() else ():
+            if context.status[i] == OK:
+                steps = "at the origin" if schema.context_length == 1 else f"in the last {schema.context_length} steps"
+                others = ", nor in the columns that are made of it" if len(places) > 1 else ""
+                reasons.setdefault(i, f"no value of '{target}' {steps}{others}")
+    return reasons
+
+
 def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
     """The second half's work: ``[n, H, T, 1 + Q]``, checked for its shape and for values that are not finite."""
     values = np.asarray(model.predict(windows), dtype=np.float64)
@@ -74,8 +110,24 @@ class Terms:
     def frequency(self) -> Frequency:
         return Frequency.parse(self.schema.frequency)
 
+    @cached_property
+    def _own(self) -> tuple[Rows, ...]:
+        return own_columns(self.schema)
+
     def admitted(self, context: Context) -> Context:
-        """The context, where only trained series are answered with the others marked ``unknown_entity``."""
+        """Mark the windows that this pair does not answer.
+
+        Where only trained series are answered, the others are ``unknown_entity``.
+        A window that holds no value of a target of its own is ``short_history``.
+        """
+        context = self._trained_only(context)
+        empty = without_history(self.schema, self._own, context)
+        if not empty:
+            return context
+        status = [SHORT_HISTORY if i in empty else s for i, s in enumerate(context.status)]
+        return replace(context, status=status, detail=[empty.get(i, d) for i, d in enumerate(context.detail)])
+
+    def _trained_only(self, context: Context) -> Context:
         if self.trained is None:
             return context
         keys = len(self.schema.entity_keys)
@@ -128,8 +180,11 @@ class Pair(Terms):
         return make_windows(self.preprocessor, self.schema, self.frequency, context)
 
     def forecast(self, context: Context) -> Forecast:
-        """Forecast the windows that are ``ok``; the others keep their status and NaN."""
-        context = self.admitted(context)
+        """Forecast the windows that are ``ok`` and admitted; the others keep their status and NaN."""
+        return self.answer(self.admitted(context))
+
+    def answer(self, context: Context) -> Forecast:
+        """Forecast every window that is ``ok``, also those that :meth:`admitted` would mark: a golden batch is replayed as it was."""
         index = np.array([i for i, s in enumerate(context.status) if s == OK], dtype=np.int64)
         shape = (len(context), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
         if len(index) == len(context) and len(index):

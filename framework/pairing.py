@@ -222,7 +222,7 @@ def _compare(half: str, recorded: Mapping[str, str], found: Mapping[str, str], i
 
 def replay(pair: Pair, golden: Golden) -> None:
     """Forecast the golden batch again. Raises :class:`RefusedError` when an answer differs beyond the tolerance."""
-    difference = golden.difference(pair.forecast(golden.context))
+    difference = golden.difference(pair.answer(golden.context))
     if difference > golden.tolerance:
         raise RefusedError(
             f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} (relative), {golden.tolerance:g} allowed: "

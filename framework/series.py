@@ -20,6 +20,8 @@ from framework.panel import Panel
 
 #: Names in a message and in a result; counts are always of all.
 SPOKEN, LISTED = 5, 100
+#: A change of fewer distances between neighbouring 32-bit numbers than this is lost among them.
+FINEST = 4
 
 Key = tuple[str, ...]
 
@@ -114,4 +116,32 @@ def check_covariates(schema: Schema, model: Model, name: str, policy: Literal["w
         lines.append(f"model={name} does not use {kind} covariates: {len(columns)} columns are left out, {shown}")
     if lines and policy == "refuse":
         raise ConfigError(f"panel.unused: {'; '.join(lines)}; choose another model, panel.columns without them, or panel.unused=warn.")
+    return lines
+
+
+def check_resolution(panel: Panel, schema: Schema) -> list[str]:
+    """Say for which targets 32-bit numbers, in which features are kept and most models learn, are too coarse.
+
+    Returns:
+        One line for each target of which some series typically changes from step to step by less than
+        :data:`FINEST` distances between neighbouring 32-bit numbers at its level.
+    """
+    lines = []
+    inside = np.ones(len(panel), dtype=bool)
+    inside[panel.offsets[:-1]] = False
+    for t, target in enumerate(schema.targets):
+        values = panel.past[:, t]
+        change = np.where(inside, np.abs(np.diff(values, prepend=np.nan)), np.nan)
+        distance = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
+        lost = (change > 0) & (change < FINEST * distance)
+        for i, entity in enumerate(panel.entities if lost.any() else ()):
+            rows = slice(panel.offsets[i], panel.offsets[i + 1])
+            some = change[rows][change[rows] > 0]
+            known = distance[rows][np.isfinite(distance[rows])]
+            if len(some) and np.median(some) < FINEST * np.median(known):
+                lines.append(
+                    f"panel.targets: '{target}' of {_name(panel.entity_keys, tuple(entity))} changes by about {np.median(some):.3g} a step, but 32-bit numbers, which"
+                    f" features and most models have, are {np.median(known):.3g} apart at its level: take a constant from it in the source"
+                )
+                break
     return lines

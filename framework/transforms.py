@@ -21,8 +21,10 @@ _LOWEST = -0.999
 class TargetTransform:
     """A value ``y`` is learned as ``g(y / s) - g(a / s)``.
 
-    ``s``: the past feature at place ``scale`` at the origin, ``typical`` where it is null; 1 without one. ``g``: log1p when ``log``, else
-    nothing. ``a``: the past feature at the step's place ``anchor[H]``; without one, or where it is null, nothing is taken away.
+    ``s``: the past feature at place ``scale`` at the origin; 1 without one. Where it is null, the mean size of the target's own values
+    in the window, else ``typical``. ``g``: log1p when ``log``, else nothing. ``a``: the past feature at the step's place ``anchor[H]``;
+    nothing is taken away without one. Where it is null, the newest own value in the window, else the first other anchor that is known.
+    ``target``: the target's place; None in pairs that are older than these rules, which go without them.
 
     ``smear``: what turns the exponential of a mean into the mean of the exponentials, the average of the exponentials of the errors
     (Duan 1983, "Smearing estimate: a nonparametric retransformation method"). Quantiles need none: they map through any rising function.
@@ -33,13 +35,27 @@ class TargetTransform:
     scale: int | None = None
     typical: float = 1.0
     smear: float = 1.0
+    target: int | None = None
 
     def scales(self, windows: Windows) -> Float64 | None:
         """``[n]``, above 0."""
         if self.scale is None:
             return None
-        found = windows.past[:, -1, self.scale].astype(np.float64)
-        return np.maximum(np.where(np.isfinite(found), found, self.typical), FLOOR * self.typical)
+        scales = windows.past[:, -1, self.scale].astype(np.float64)
+        unknown = ~np.isfinite(scales)
+        if unknown.any():
+            scales[unknown] = self._own_sizes(windows.target_past[unknown])
+        return np.maximum(scales, FLOOR * self.typical)
+
+    def _own_sizes(self, history: Float64) -> Float64:
+        """``[n, L, T] -> [n]``: the mean size of each window's own values of the target, ``typical`` where there are none."""
+        if self.target is None:
+            return np.full(len(history), self.typical)
+        sizes = np.abs(history[:, :, self.target])
+        known = np.isfinite(sizes)
+        counts = known.sum(axis=1)
+        sums = np.cumsum(np.where(known, sizes, 0.0), axis=1)[:, -1]
+        return np.where(counts > 0, sums / np.maximum(counts, 1), self.typical)
 
     def forward(self, values: Float64, windows: Windows) -> Float64:
         """``[n, H]``, natural units -> as learned."""
@@ -62,8 +78,18 @@ class TargetTransform:
     def _level(self, windows: Windows, scales: Float64 | None) -> Float64 | None:
         if self.anchor is None:
             return None
-        anchor = windows.past[:, -1][:, self.anchor].astype(np.float64)
+        anchor = self._filled(windows.past[:, -1][:, self.anchor].astype(np.float64), windows.target_past)
         return np.nan_to_num(self._rise(anchor if scales is None else anchor / scales[:, None]), nan=0.0)
+
+    def _filled(self, anchor: Float64, history: Float64) -> Float64:
+        """``anchor[n, H]`` with an own value of the series where a step has none."""
+        unknown = ~np.isfinite(anchor)
+        if self.target is None or not unknown.any():
+            return anchor
+        values = np.concatenate([history[:, ::-1, self.target], anchor], axis=1)  # the newest first
+        known = np.isfinite(values)
+        first = np.take_along_axis(values, known.argmax(axis=1)[:, None], axis=1)
+        return np.where(unknown, first, anchor)
 
     def _rise(self, values: Float64) -> Float64:
         return np.log1p(np.maximum(values, _LOWEST)) if self.log else values
@@ -74,7 +100,8 @@ class TargetTransform:
 
     def to_json(self) -> dict[str, Any]:
         anchor = None if self.anchor is None else self.anchor.tolist()
-        return {"anchor": anchor, "log": self.log, "scale": self.scale, "typical": self.typical, "smear": self.smear}
+        body = {"anchor": anchor, "log": self.log, "scale": self.scale, "typical": self.typical, "smear": self.smear}
+        return {**body, "target": self.target}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
@@ -92,7 +119,7 @@ def plan_transform(
         if lowest <= -1:
             raise DataError(f"model.log: target '{name}' goes down to {lowest:g}, log(1 + y) needs values above -1; leave it out.")
     if name not in scale:
-        return TargetTransform(anchor, name in log)
+        return TargetTransform(anchor, name in log, target=target)
     place = arrays.past_names.index(scale[name]) if scale[name] in arrays.past_names else None
     if place is None:
         raise ConfigError(f"model.scale.{name}: there is no feature '{scale[name]}'; engineer one, such as {name}_rolling_28_mean.")
@@ -104,4 +131,4 @@ def plan_transform(
             f"model.scale.{name}: feature '{scale[name]}' is not above 0 in most rows, so nothing can be divided by it; "
             "leave it out of the preprocessor's steps or choose another feature."
         )
-    return TargetTransform(anchor, name in log, place, typical)
+    return TargetTransform(anchor, name in log, place, typical, target=target)

@@ -108,6 +108,28 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "primary view that is none": ({"features__primary": "weekly"}, "features: primary 'weekly' is not one of the views ['daily']"),
     "sliding without a length": ({"backtest__window": "sliding"}, "backtest: window: sliding and window_length go together"),
     "length without sliding": ({"backtest__window_length": 9}, "backtest: window: sliding and window_length go together"),
+    "key named like a column of the forecasts": (
+        {"features__views__daily__entity": ["origin"]},
+        "features.views.daily.entity: 'origin' is a column of the tables of forecasts, which have one column for each key; "
+        "give it another name, such as source.tables.daily.rename: {origin: origin_key}.",
+    ),
+    "key named like a quantile": ({"features__views__daily__entity": ["q0.5"]}, "features.views.daily.entity: 'q0.5' is a column"),
+    "key of the records": ({"features__views__daily__entity": ["shop", "version"]}, "features.views.daily.entity: 'version' is a column"),
+    "feature named like its key": (
+        {"features__views__daily__columns": ["sales", "shop"]},
+        "features.views.daily.columns: 'shop' is an entity key or the time of a row",
+    ),
+    "feature named like the time": (
+        {"features__views__daily__columns": ["sales", "event_timestamp"]},
+        "features.views.daily.columns: 'event_timestamp' is an entity key or the time of a row",
+    ),
+    "names that differ by case": (
+        {"features__views__daily__columns": ["sales", "price", "Price"]},
+        "features.views: the columns 'price' and 'Price' differ by case alone",
+    ),
+    "target that is a key": ({"panel__targets": ["sales", "sales"]}, "panel.targets: 'sales' stands there twice"),
+    "target known in advance": ({"panel__known": ["sales"]}, "panel.known: 'sales' is a target, which nobody knows in advance"),
+    "quantiles of one name": ({"quantiles": [0.1234567, 0.12345671]}, "quantiles: quantiles are told apart by six digits"),
     "missing value": ({"panel__horizon": "???"}, "panel.horizon: missing; give it a value, such as panel.horizon=… on the command line."),
     "interpolation to nothing": ({"name": "${nme}"}, "name: Interpolation key 'nme' not found"),
 }

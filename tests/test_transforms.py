@@ -138,3 +138,20 @@ def test_what_cannot_be_transformed_is_refused_by_its_key() -> None:
         fit(replace(arrays, target=arrays.target - 500), log=["sales"])
     with pytest.raises(ConfigError, match=r"model\.difference: 'sales' has differences below 0, objective count:poisson cannot"):
         fit(seasonal_lags=[1], difference=["sales"], objective="count:poisson")
+
+
+def test_where_its_feature_is_null_a_target_takes_its_series_own_values() -> None:
+    """A null anchor or scale must not leave a small series at the typical size of the others, nor at nothing."""
+    nan = float("nan")
+    given = replace(windows([[nan, 9, nan], [nan, nan, nan]]), target_past=np.array([[[4.0]], [[nan]]]))
+    scaled = TargetTransform(scale=2, typical=1000.0, target=0)
+    assert np.array_equal(scaled.scales(given), [FLOOR * 1000, 1000])
+    anchored = TargetTransform(ANCHOR, target=0)
+    assert np.array_equal(anchored.forward(np.zeros((2, 2)), given), [[-4, -9], [0, 0]])
+    older = np.array([[[4.0], [7.0]], [[nan], [nan]]])
+    assert np.array_equal(anchored.forward(np.zeros((2, 2)), replace(given, target_past=older))[0], [-7, -9])
+    again = TargetTransform.from_json(scaled.to_json())
+    assert again == scaled
+    before = scaled.to_json()
+    del before["target"]
+    assert TargetTransform.from_json(before).scales(given).tolist() == [1000, 1000]  # type: ignore[union-attr]

@@ -47,7 +47,8 @@ def _with_actuals(run: Run, table: pd.DataFrame, keys: Sequence[str]) -> pd.Data
         return table.assign(actual=np.nan)
     panel = Features(run.config, retrieval).panel()
     targets = list(run.config.panel.targets)
-    known = panel.to_rows()[[*keys, TIME, *targets]].melt([*keys, TIME], targets, "target", "actual")
+    columns = panel.to_rows().set_index([*keys, TIME])[targets].rename_axis(columns="target")
+    known = columns.stack().rename("actual").reset_index()  # a target may have any name, also "actual"
     return table.merge(known, "left", [*keys, TIME, "target"])
 
 

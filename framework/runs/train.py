@@ -60,7 +60,7 @@ def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, d
 def golden_batch(pair: Pair, panel: Panel) -> Golden:
     """The newest window of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and its forecast."""
     spread = np.unique(np.linspace(0, len(panel.entities) - 1, GOLDEN_WINDOWS).astype(np.int64))
-    context = panel.context(pair.schema, panel.entities[spread], None)
+    context = pair.admitted(panel.context(pair.schema, panel.entities[spread], None))
     usable = np.array([i for i, status in enumerate(context.status) if status == OK], dtype=np.int64)
     context = context.take(usable)
     return Golden(context, pair.forecast(context).values, GOLDEN_TOLERANCE)

@@ -35,6 +35,8 @@ class ModelContract(ComponentContract):
     #: Of a model whose options leave the target's size to its learning: 1.
     larger: ClassVar[float] = 1e6
     seed: ClassVar[int] = 11
+    #: Whether a forecast follows from the window's own values of the target alone, whatever other series there are.
+    local: ClassVar[bool] = False
 
     def schema(self, panel: Panel) -> Schema:
         model: Model = self.make()
@@ -126,6 +128,21 @@ class ModelContract(ComponentContract):
         one = take(windows, slice(0, 1))
         empty = Windows(np.full_like(one.target_past, np.nan), np.full_like(one.past, np.nan), np.full_like(one.future, np.nan), one.static)
         assert np.isfinite(model.predict(empty)).all()
+
+    def test_a_window_with_few_values_is_forecast_from_its_own(self) -> None:
+        """A small series that is mostly unknown beside large ones: never of their size where the model is :attr:`local`."""
+        panel = make_panel()
+        panel.past[:, :2] *= 1e3
+        model, windows, _ = self.fitted(panel)
+        one = take(windows, slice(0, 1))
+        history = np.full_like(one.target_past, np.nan)
+        history[:, -1] = 7.0
+        if history.shape[1] > 3:
+            history[:, -3] = 7.5
+        answer = model.predict(replace(one, target_past=history))
+        assert np.isfinite(answer).all()
+        if self.local:
+            assert (np.abs(answer[..., 0] - 7.25) < 1).all(), answer
 
     def test_inputs_stay_as_they_were(self) -> None:
         model, windows, _ = self.fitted()

@@ -23,9 +23,10 @@ _BATCH = 8192
 class SeasonalNaive(Model):
     """Uses the targets' history alone.
 
-    Where the history is null: the newest value at the same place of an earlier season in the window, else the mean of the window, else
-    (a window without any value of the target) the mean of the training rows. A quantile is the forecast plus that
-    quantile of the training errors of its step and target (of all steps, for a step without any), the same for every series.
+    Where the history is null: the newest value at the same place of an earlier season in the window, else the mean of the window. The core
+    asks for no window without any value of the target; the answer to one is the mean of the training rows. A quantile is the forecast plus
+    that quantile of the training errors of its step and target (of all steps, for a step without any), the same for every series. A window
+    without a value teaches no error.
     """
 
     options: SeasonalNaiveOptions
@@ -52,7 +53,7 @@ class SeasonalNaive(Model):
         self._level: Float64 = np.nanmean(seen, axis=0)
         self._errors: Float64 = np.zeros((schema.horizon, len(schema.targets), len(schema.quantiles)))
         if schema.quantiles:
-            errors = np.concatenate([b.target - self._mean(b) for s in sets for b in s.batches(_BATCH) if b.target is not None])
+            errors = np.concatenate([self._error(b, b.target) for s in sets for b in s.batches(_BATCH) if b.target is not None])
             self._errors = _error_quantiles(errors, schema)
 
     def _mean(self, windows: Windows) -> Float64:
@@ -73,6 +74,11 @@ class SeasonalNaive(Model):
         level = np.where(count > 0, total / np.maximum(count, 1), self._level)
         filled = np.where(np.isnan(place), level[:, None, :], place)
         return filled[:, np.arange(self._horizon) % season]
+
+    def _error(self, windows: Windows, target: Float64) -> Float64:
+        """``[n, H, T]``, NaN where a window has no value of the target or the target is unknown."""
+        empty = np.isnan(windows.target_past).all(axis=1)
+        return np.where(empty[:, None, :], np.nan, target - self._mean(windows))
 
     def predict(self, windows: Windows) -> Float64:
         mean = self._mean(windows)

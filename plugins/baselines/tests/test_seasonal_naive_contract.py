@@ -5,3 +5,4 @@ from framework.testing.model import ModelContract
 
 class TestSeasonalNaive(ModelContract):
     name = "seasonal_naive"
+    local = True

@@ -60,7 +60,8 @@ class TargetScaler:
         some = np.maximum(count, 1)
         mean = np.cumsum(np.where(known, past, 0.0), axis=1)[:, -1:] / some
         variance = np.cumsum(np.where(known, (past - mean) ** 2, 0.0), axis=1)[:, -1:] / some
-        size = np.where(count > 1, np.maximum(np.sqrt(variance), FLOOR * self.std), self.std)
+        size = np.where(count > 1, np.sqrt(variance), np.minimum(np.abs(mean), self.std))  # one value says no more than its own size
+        size = np.where(count > 0, np.maximum(size, FLOOR * self.std), self.std)
         return np.where(count > 0, mean, self.mean), size
 
     def to_json(self) -> dict[str, Any]:

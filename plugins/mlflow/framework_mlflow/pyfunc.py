@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.pair import make_values, make_windows
+from framework.pair import make_values, make_windows, own_columns, without_history
 from framework.pairing import open_half, prove_half
 from framework.plugins import load_plugins
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
@@ -28,8 +29,11 @@ class PreprocessorFunction:
         self._frequency = Frequency.parse(layout.schema.frequency)
 
     def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        context = context_from_rows(rows, self._layout.schema)
-        return self._layout.flatten(make_windows(self._preprocessor, self._layout.schema, self._frequency, context))
+        context, schema = context_from_rows(rows, self._layout.schema), self._layout.schema
+        for window, reason in without_history(schema, own_columns(schema), context).items():
+            who = list(context.static[window, : len(schema.entity_keys)])
+            raise DataError(f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out.")
+        return self._layout.flatten(make_windows(self._preprocessor, schema, self._frequency, context))
 
 
 class ModelFunction:

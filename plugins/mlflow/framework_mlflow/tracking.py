@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -106,4 +107,15 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _name(text: str) -> str:
-    return _NOT_IN_A_NAME.sub("_", text)[:250]
+    """``text`` as MLflow takes it: no name that leads elsewhere as a path.
+
+    Other characters become their code points, so that two names stay two.
+    """
+    name = _NOT_IN_A_NAME.sub(_code, text)
+    if posixpath.normpath(name) != name or name.startswith(("/", "..")):
+        name = re.sub(r"^\.+|/", lambda match: "".join(f"_{ord(c):x}_" for c in match[0]), name)
+    return name[:250]
+
+
+def _code(character: re.Match[str]) -> str:
+    return f"_{ord(character[0]):x}_"

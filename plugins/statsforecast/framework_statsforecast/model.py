@@ -52,8 +52,9 @@ def _level(quantile: float) -> float:
 class LocalModel(Model):
     """Subclasses name the library's model.
 
-    Nulls before the first value are cut off, others are interpolated linearly in time; a window without two values gets its value or,
-    without any, the mean of the training rows. A history shorter than two seasons is fitted without a season.
+    Nulls before the first value are cut off, others are interpolated linearly in time; a window with one value gets that value. The core
+    asks for no window without any; the answer to one is the mean of the training rows. A history shorter than two seasons is fitted
+    without a season.
     """
 
     requirements = ("statsforecast",)

@@ -13,6 +13,7 @@ from framework.testing.panels import make_panel, plain_arrays
 
 class TestAutoTheta(ModelContract):
     name = "auto_theta"
+    local = True
     options: ClassVar[dict[str, Any]] = {"context_length": 28, "model": "STM", "decomposition_type": "additive"}
 
     def window(self, *values: float) -> Windows:
@@ -64,9 +65,11 @@ class TestAutoTheta(ModelContract):
 
 class TestAutoETS(ModelContract):
     name = "auto_ets"
+    local = True
     options: ClassVar[dict[str, Any]] = {"context_length": 21, "model": "ANN"}
 
 
 class TestAutoARIMA(ModelContract):
     name = "auto_arima"
+    local = True
     options: ClassVar[dict[str, Any]] = {"context_length": 21, "max_p": 1, "max_q": 0, "max_d": 1, "seasonal": False}
