@@ -70,9 +70,7 @@ def _alike(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         other = spellings.setdefault(name.casefold(), name)
         if other != name:
-            yield (
-                f"features.views: the columns '{other}' and '{name}' differ by case alone, which stores do not tell apart; rename one."
-            )
+            yield (f"features.views: the columns '{other}' and '{name}' differ by case alone, which stores do not tell apart; rename one.")
 
 
 def _rename(name: str, view: View, column: str) -> str:

@@ -139,9 +139,10 @@ def check_resolution(panel: Panel, schema: Schema) -> list[str]:
             some = change[rows][change[rows] > 0]
             known = distance[rows][np.isfinite(distance[rows])]
             if len(some) and np.median(some) < FINEST * np.median(known):
+                who, typical, apart = _name(panel.entity_keys, tuple(entity)), np.median(some), np.median(known)
                 lines.append(
-                    f"panel.targets: '{target}' of {_name(panel.entity_keys, tuple(entity))} changes by about {np.median(some):.3g} a step, but 32-bit numbers, which"
-                    f" features and most models have, are {np.median(known):.3g} apart at its level: take a constant from it in the source"
+                    f"panel.targets: '{target}' of {who} changes by about {typical:.3g} a step, but 32-bit numbers, which features"
+                    f" and most models have, are {apart:.3g} apart at its level: take a constant from it in the source"
                 )
                 break
     return lines

@@ -16,7 +16,9 @@ from framework.names import RESERVED
 from framework.testing import command
 from framework.testing.fakes import make_pair
 
-command.preload("framework_mlflow.registry", "framework_files.source", "framework_baselines.seasonal_naive", "framework_preprocessing.native")
+command.preload(
+    "framework_mlflow.registry", "framework_files.source", "framework_baselines.seasonal_naive", "framework_preprocessing.native"
+)
 
 EXPERIMENT = """# @package _global_
 defaults:

@@ -48,7 +48,7 @@ def _with_actuals(run: Run, table: pd.DataFrame, keys: Sequence[str]) -> pd.Data
     panel = Features(run.config, retrieval).panel()
     targets = list(run.config.panel.targets)
     columns = panel.to_rows().set_index([*keys, TIME])[targets].rename_axis(columns="target")
-    known = columns.stack().rename("actual").reset_index()  # a target may have any name, also "actual"
+    known = pd.Series(columns.stack(), name="actual").reset_index()  # a target may have any name, also "actual"
     return table.merge(known, "left", [*keys, TIME, "target"])
 
 
