@@ -68,7 +68,7 @@ def key_texts(values: pd.Series[Any], where: str, *, whole: bool = True) -> Obje
     wrong = (np.abs(numbers) >= EXACT) | ((numbers % 1 != 0) & whole & np.isfinite(numbers))
     if wrong.any():
         raise DataError(
-            f"{where}: key '{values.name}' holds {numbers[wrong][0]!r}, a floating-point number, "
+            f"{where}: key '{values.name}' holds {float(numbers[wrong][0])!r}, a floating-point number, "
             "which does not keep every digit of an id; cast it to text where it is read, "
             f"as with CAST({values.name} AS VARCHAR)."
         )

@@ -125,7 +125,7 @@ class PredictConfig(Options):
     """
 
     pair: str = "latest"
-    entities: tuple[dict[str, str], ...] | None = None
+    entities: tuple[dict[str, str | int | bool], ...] | None = None
     rows: Path | None = None
     piece: PositiveInt = 20_000
     output: Path | None = None

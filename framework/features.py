@@ -91,14 +91,16 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
             f"retrieval={config.component('retrieval').name} gives {limit}; "
             "raise retrieval.window where there is that option, or choose retrieval=file or another model."
         )
-    nulls = np.flatnonzero(np.isnan(panel.past).any(axis=0))
+    names = (*panel.past_names, *panel.static_names)
+    null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]
+    nulls = np.flatnonzero(np.concatenate(null))
     return Schema(
         name=config.name,
         entity_keys=panel.entity_keys,
         frequency=panel.frequency.alias,
         targets=config.panel.targets,
         past=panel.past_names,
-        nullable=tuple(panel.past_names[i] for i in nulls),
+        nullable=tuple(names[i] for i in nulls),
         known=panel.known_names,
         static=panel.static_names,
         horizon=config.panel.horizon,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.anchors import find_anchors
 from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import Schema
 from framework.interfaces.windows import PanelArrays, Rows, WindowSet
+from framework.known_values import known_values
 from framework.pair import Pair, transform_panel
 from framework.panel import Panel
 
@@ -38,8 +40,10 @@ def fit_model(arrays: PanelArrays, schema: Schema, model: Model, validation_step
 
 
 def fit_pair(panel: Panel, schema: Schema, preprocessor: Preprocessor, model: Model, validation_steps: int, seed: int) -> Pair:
-    """Fit both halves on the rows of ``panel`` and nothing else."""
+    """Fit both halves on the rows of ``panel`` and nothing else. The schema of the pair says which categories and grids these have."""
     fit_model(fit_preprocessor(panel, schema, preprocessor), schema, model, validation_steps, seed)
+    anchors = find_anchors(panel.frequency, panel.times[panel.offsets[:-1]])
+    schema = schema.model_copy(update={"categories": known_values(panel), "anchors": anchors})
     return Pair(schema, preprocessor, model)
 
 

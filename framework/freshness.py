@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from framework.interfaces.values import MISSING_FEATURE, OK, STALE, Context, Flags, Freshness, Schema, Times
 from framework.interfaces.views import FeatureSet, View
+from framework.interfaces.windows import Rows
 
 
 def utc_now() -> np.datetime64:
@@ -42,15 +43,18 @@ def check_context(
             stale |= _older(now, context.origins, limit)
         freshness.times[name], freshness.stale[name] = times, stale
         categories = sorted(set(view.categories) & set(schema.static))
+        lacking = _null_categories(schema, context, categories)
         needed = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
         null: Flags = np.asarray(np.isnan(context.past[:, :, needed]).any(axis=1))  # [n, needed]
-        problem: Flags = np.asarray((times > context.origins) | null.any(axis=1))
+        problem: Flags = np.asarray((times > context.origins) | null.any(axis=1) | (lacking >= 0))
         if categories:
             problem |= np.isnat(times)
         if features.stale == "refuse":
             problem |= stale
         for j in np.flatnonzero(problem & open_).tolist():
             found = _row_problem(name, view, categories, context.origins[j], times[j], bool(stale[j]) and features.stale == "refuse", limit)
+            if found is None and lacking[j] >= 0:
+                found = MISSING_FEATURE, f"view '{name}': category '{schema.static[lacking[j]]}' is null at the origin {context.origins[j]}"
             status[j], detail[j] = found or _null(name, schema, context, needed[int(null[j].argmax())], j)
         open_ &= ~problem
     if schema.known:
@@ -81,6 +85,18 @@ def in_force(view: View, held: Times, steps: Times) -> Flags:
     if view.valid_for is None:
         return np.asarray(held == steps)
     return np.asarray(steps - held < np.timedelta64(view.valid_for, "us"))
+
+
+def _null_categories(schema: Schema, context: Context, categories: list[str]) -> Rows:
+    """``[n]``: the place of a category that is null and never was in training, -1 for none.
+
+    Where training had nulls, null is a value of its own.
+    """
+    lacking = np.full(len(context), -1, dtype=np.int64)
+    for i in (schema.static.index(name) for name in categories):
+        null = np.equal(context.static[:, i], None)  # type: ignore[call-overload]
+        lacking[null.astype(bool) & (schema.static[i] not in schema.nullable)] = i
+    return lacking
 
 
 def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.values import OK, SHORT_HISTORY, UNKNOWN_ENTITY, Context, Float64, Forecast, Objects, Schema, Windows
 from framework.interfaces.windows import PanelArrays, Rows
+from framework.known_values import KnownValues
 from framework.panel import Panel
 
 #: Why a series gets no forecast where ``panel.new`` is ``refuse``.
@@ -114,13 +115,18 @@ class Terms:
     def _own(self) -> tuple[Rows, ...]:
         return own_columns(self.schema)
 
+    @cached_property
+    def known_values(self) -> KnownValues:
+        return KnownValues(self.schema)
+
     def admitted(self, context: Context) -> Context:
         """Mark the windows that this pair does not answer.
 
+        Categories are spelled as training did; those that it did not see are named and counted.
         Where only trained series are answered, the others are ``unknown_entity``.
         A window that holds no value of a target of its own is ``short_history``.
         """
-        context = self._trained_only(context)
+        context = self._trained_only(self.known_values.match(context))
         empty = without_history(self.schema, self._own, context)
         if not empty:
             return context
@@ -204,6 +210,7 @@ class Pair(Terms):
             context.detail,
             self.intervals(values, context.static, context.levels),
             context.freshness,
+            context.unseen,
         )
 
     def predict(self, windows: Windows) -> Float64:

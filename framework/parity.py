@@ -68,7 +68,7 @@ def _schema(features: Features, panel: Panel, length: int) -> Schema:
         frequency=panel.frequency.alias,
         targets=features.config.panel.targets,
         past=panel.past_names,
-        nullable=panel.past_names,
+        nullable=(*panel.past_names, *panel.static_names),
         known=(),
         static=panel.static_names,
         horizon=1,

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.frequency import Frequency
-from framework.interfaces.values import ERROR, MISSING_FEATURE, OK, TIME, Context, Float64, Schema
+from framework.interfaces.values import ERROR, MISSING_FEATURE, OK, TIME, Context, Float64, Objects, Schema
 from framework.serving.history import cut_windows
 from framework.serving.refusal import Refusal
 
@@ -27,8 +29,9 @@ Range = tuple[int, int]
 class RowsFile:
     """Can be pickled. Rows of one entity must follow each other where the pair needs history.
 
-    The columns are the schema's: static ones (text), ``event_timestamp`` (UTC where it names no zone), past ones (numbers). A window with a
-    null where training had none gets the status ``missing_feature``, one with an infinite number ``error``.
+    The columns are the schema's: static ones (text, number, boolean), ``event_timestamp`` (UTC where it names no zone),
+    past ones (numbers). A window with a null, in a number or a category, where training had none gets the status
+    ``missing_feature``, one with an infinite number ``error``.
     """
 
     path: Path
@@ -72,7 +75,8 @@ class RowsFile:
         starts, at, before = [], 0, None
         seen: set[tuple[Any, ...]] = set()
         for batch in self._file.iter_batches(_BATCH, columns=keys):
-            entities = list(zip(*(batch.column(k).to_pylist() for k in keys), strict=True))
+            columns = [batch.column(k).to_pylist() for k in keys]
+            entities = list(zip(*columns, strict=True)) if keys else [()] * len(batch)
             for i, entity in enumerate(entities):
                 if entity == before:
                     continue
@@ -90,7 +94,9 @@ class RowsFile:
         """The windows of a range of rows."""
         start, stop = piece
         table, schema = self._read(start, stop), self.schema
-        static = np.array([self._texts(table, name, start) for name in schema.static], dtype=object).T
+        static = np.empty((len(table), len(schema.static)), dtype=object)
+        for i, name in enumerate(schema.static):
+            static[:, i] = self._keys(table, name, start) if i < len(schema.entity_keys) else self._texts(table, name)
         past = np.stack([self._numbers(table, name) for name in schema.past], axis=1)
 
         def where(name: str, row: int) -> str:
@@ -114,6 +120,10 @@ class RowsFile:
                 for window in np.flatnonzero(wrong.any(axis=-1)) if wrong.any() else ():
                     if context.status[window] == OK:
                         context.status[window], context.detail[window] = status, f"{self.schema.past[column]} {what}"
+        for i, name in enumerate(self.schema.static):
+            for window in np.flatnonzero([text is None for text in context.static[:, i]]) if name not in self.schema.nullable else ():
+                if context.status[window] == OK:
+                    context.status[window], context.detail[window] = MISSING_FEATURE, f"{name} is null"
 
     def _read(self, start: int, stop: int) -> pa.Table:
         """Goes on from where the last range ended, unless the row group of ``start`` begins after that; a step back begins anew."""
@@ -133,13 +143,23 @@ class RowsFile:
         self._rest, self._next = rest.slice(stop - self._next), stop
         return found
 
-    def _texts(self, table: pa.Table, name: str, start: int) -> list[str]:
-        column = table[name].cast(pa.string())
+    def _keys(self, table: pa.Table, name: str, start: int) -> Objects:
+        column = table[name]
         if column.null_count:
             row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
-            raise DataError(f"predict.rows: {self.path}: row {start + row}, column {name}: null; a text is needed.")
-        texts: list[str] = column.to_pylist()
-        return texts
+            raise DataError(f"predict.rows: {self.path}: row {start + row}, column {name}: null; a key is needed.")
+        return key_texts(self._column(table, name), f"predict.rows: {self.path}")
+
+    def _texts(self, table: pa.Table, name: str) -> Objects:
+        try:
+            return category_texts(self._column(table, name))
+        except DataError as error:
+            raise DataError(f"predict.rows: {self.path}: {error}.") from None
+
+    @staticmethod
+    def _column(table: pa.Table, name: str) -> pd.Series[Any]:
+        """As it is in the file: integers stay integers where there are nulls."""
+        return pd.Series(pd.arrays.ArrowExtensionArray(table[name]), name=name)
 
     def _numbers(self, table: pa.Table, name: str) -> Float64:
         try:

@@ -10,12 +10,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -75,25 +76,38 @@ class Scorer:
         return self.folder / f"{piece[0]:012}.parquet"
 
 
-def score_piece(scorer: Scorer, piece: Piece) -> tuple[int, int, int]:
-    """Rows read, windows, and how many of these have no forecast; the forecasts are in the piece's file."""
+class ScoredPiece(NamedTuple):
+    """``failed``: windows without a forecast. ``unseen``: by category, windows with a value that training did not see."""
+
+    rows: int
+    windows: int
+    failed: int
+    unseen: dict[str, int]
+
+
+def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
+    """The forecasts are in the piece's file."""
     context = scorer.windows.context(piece)
     forecast = scorer.pair.forecast(context)
     failed = sum(status != OK for status in forecast.status)
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
-    noted = table.replace_schema_metadata({"scored": json.dumps([piece[1] - piece[0], len(context), failed])})
+    scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
+    noted = table.replace_schema_metadata({"scored": json.dumps(scored)})
     path = scorer.file(piece)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     pq.write_table(noted, temporary)
     temporary.replace(path)
-    return piece[1] - piece[0], len(context), failed
+    return scored
 
 
 @dataclass(frozen=True)
 class Scored:
+    """Of all pieces, as :class:`ScoredPiece` has it; ``rows``: of the output."""
+
     rows: int
     windows: int
     failed: int
+    unseen: dict[str, int]
 
 
 def score(
@@ -108,19 +122,20 @@ def score(
         scorer = Scorer(pair, windows, folder)
         done = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
         left = [piece for piece in pieces if not scorer.file(piece).is_file()]
-        total, read = pieces[-1][1], sum(rows for rows, _, _ in done)
+        total, read = pieces[-1][1], sum(part.rows for part in done)
         if done:
             say(f"predict: goes on after {len(done)} of {len(pieces)} pieces that an earlier run scored")
         begun, told, before = monotonic(), monotonic(), read
         for result in compute.stream(score_piece, scorer, left):
             done.append(result)
-            read += result[0]
+            read += result.rows
             if monotonic() - told >= _EVERY:
                 told = monotonic()
                 say(f"predict: {read:,} of {total:,} ({100 * read // total} %), {(read - before) / (told - begun):,.0f}/s")
         rows = _join([scorer.file(piece) for piece in pieces], output)
         shutil.rmtree(folder)
-    return Scored(rows, sum(n for _, n, _ in done), sum(failed for _, _, failed in done))
+    unseen = sum((Counter(part.unseen) for part in done), Counter[str]())
+    return Scored(rows, sum(part.windows for part in done), sum(part.failed for part in done), dict(unseen))
 
 
 @contextmanager
@@ -150,9 +165,8 @@ def _begin(folder: Path, identity: dict[str, Any]) -> None:
     note.write_text(digest)
 
 
-def _scored(path: Path) -> tuple[int, int, int]:
-    rows, windows, failed = json.loads(pq.read_schema(path).metadata[b"scored"])
-    return rows, windows, failed
+def _scored(path: Path) -> ScoredPiece:
+    return ScoredPiece(*json.loads(pq.read_schema(path).metadata[b"scored"]))
 
 
 def _join(parts: Sequence[Path], output: Path) -> int:

@@ -109,7 +109,8 @@ def test_wrong_tensors_are_refused_by_name(client: triton.InferenceServerClient,
     for changed, path in (
         ({"shape": [2]}, "inputs[0].shape"),
         ({"shape": [1, 2]}, "inputs[0].shape"),
-        ({"datatype": "BOOL"}, "inputs[0].datatype"),
+        ({"datatype": "STRING"}, "inputs[0].datatype"),
+        ({"datatype": "BOOL"}, "inputs[0].data[0]"),
         ({"data": ["x"]}, "inputs[0].data[0]"),
         ({"parameters": {"binary_data_size": 8}}, "inputs[0].data"),
     ):

@@ -37,9 +37,11 @@ Flags = npt.NDArray[np.bool_]
 class Schema(BaseModel):
     """What a pair was trained on and answers. Saved with both halves; the door of every request is built from it.
 
-    ``past``: numeric columns of a context row, the targets first. ``nullable``: those of ``past`` that held nulls in
-    training and may be null in a request. ``known``: numeric columns known in advance, given for future steps.
-    ``static``: text columns; the entity keys first, then category features.
+    ``past``: numeric columns of a context row, the targets first. ``nullable``: the columns of ``past`` and the categories that held
+    nulls in training and may be null in a request. ``known``: numeric columns known in advance, given for future steps.
+    ``static``: text columns; the entity keys first, then category features. ``categories``: the values of each that training saw,
+    sorted, None where there are too many; empty for a pair of an earlier version.
+    ``anchors``: a time of each grid that the training series lie on, none where any time will do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +57,8 @@ class Schema(BaseModel):
     horizon: int
     context_length: int
     quantiles: tuple[float, ...]
+    categories: dict[str, tuple[str, ...] | None] = {}
+    anchors: tuple[str, ...] = ()
 
     def column_error(self, given: tuple[str, ...]) -> str | None:
         """One line naming the columns that are missing or unknown among ``given``, or None."""
@@ -86,6 +90,7 @@ class Context:
 
     A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``: the prediction intervals that
     are asked for, in per cent. ``freshness``: None where nothing was looked up. ``horizon``: the steps that are asked for, None for all.
+    ``unseen``: by category, in how many windows its value was not seen in training; None until somebody has looked.
     """
 
     origins: Times  # [n]
@@ -97,6 +102,7 @@ class Context:
     levels: tuple[float, ...] = ()
     freshness: Freshness | None = None
     horizon: int | None = None
+    unseen: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.status)
@@ -138,7 +144,7 @@ class Windows:
 class Forecast:
     """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of ``quantiles``.
 
-    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``: the context's.
+    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``, ``unseen``: the context's.
     """
 
     origins: Times  # [n]
@@ -151,6 +157,7 @@ class Forecast:
     detail: list[str | None]
     intervals: dict[str, Float64] = field(default_factory=dict)
     freshness: Freshness | None = None
+    unseen: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

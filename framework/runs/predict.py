@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from framework.anchors import explain_off_grid, off_grid
+from framework.canonical_text import canonical_text
 from framework.errors import ConfigError, DataError
 from framework.features import Features, parse_time, to_numpy
 from framework.fingerprint import ahead_fingerprint, panel_fingerprint
 from framework.freshness import utc_now
 from framework.interfaces.registry import Registry
+from framework.known_values import unseen_lines, without_list
 from framework.loading import LoadedPair, load_pair
 from framework.rows_file import RowsFile
 from framework.run import Run
@@ -24,11 +29,19 @@ def predict(run: Run) -> dict[str, Any]:
     windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
     output = (config.predict.output or run.directory / "forecast.parquet").resolve()  # workers may be in another folder
     size = config.predict.piece
-    pair = loaded.version
+    pair, schema = loaded.version, loaded.pair.schema
     scored = score(loaded.pair, windows, size, output, {"pair": pair.digest, **identity}, run.make("compute"), run.say)
+    warnings = [*without_list(schema), *unseen_lines(scored.unseen, scored.windows)]
+    for line in warnings:
+        run.say(f"predict: {line}")
     if scored.failed:
         run.say(f"predict: {scored.failed} of {scored.windows} windows have no forecast; column status says why")
-    return {"output": str(output), "rows": scored.rows, "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}}
+    return {
+        "output": str(output),
+        "rows": scored.rows,
+        "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest},
+        "warnings": warnings,
+    }
 
 
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
@@ -39,10 +52,12 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
         which = f"{config.name} version {loaded.version.version}"
         raise DataError(f"pair {which} was trained on columns {schema.past + schema.known}, the experiment gives {given}; train again.")
     chosen = config.predict.entities
-    entities = panel.entities if chosen is None else [tuple(e.get(k, "") for k in schema.entity_keys) for e in chosen]
+    entities = panel.entities if chosen is None else [tuple(canonical_text(e.get(k, "")) or "" for k in schema.entity_keys) for e in chosen]
     if not len(entities):
         raise ConfigError("predict.entities: none is given; null is all.")
     at = to_numpy(parse_time(config.at, "at")) if config.at else None
+    if at is not None and off_grid(schema, np.array([at]))[0]:
+        raise ConfigError(f"at: {explain_off_grid(schema, at)}.")
     now = utc_now() if at is None else None
     return PanelWindows(panel, config.features, schema, entities, at, now), {
         "panel": panel_fingerprint(panel),

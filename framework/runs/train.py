@@ -54,7 +54,7 @@ def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, d
     data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
     write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))
     pinned = requirements(pair.preprocessor, pair.model)
-    return PairDraft(directory / "preprocessor", directory / "model", schema, config.text, pinned)
+    return PairDraft(directory / "preprocessor", directory / "model", pair.schema, config.text, pinned)
 
 
 def golden_batch(pair: Pair, panel: Panel) -> Golden:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.anchors import explain_off_grid, off_grid
 from framework.frequency import Frequency
 from framework.interfaces.values import OK, SHORT_HISTORY, TIME, Context, Float64, Objects, Schema, Times
 from framework.serving.refusal import Refusal
@@ -16,6 +17,10 @@ Where = Callable[[str, int], str]
 
 def cut_windows(schema: Schema, frequency: Frequency, static: Objects, times: Times, past: Float64, where: Where) -> Context:
     """``[r, …]`` rows to one window per row (a context of one step) or per entity (longer; its last steps)."""
+    wrong = off_grid(schema, times)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise Refusal(422, explain_off_grid(schema, times[row]), where(TIME, row))
     length = schema.context_length
     if length == 1:
         n = len(times)

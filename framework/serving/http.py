@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from framework.interfaces.values import Schema
 from framework.serving.admin import add_admin_routes
 from framework.serving.arms import Arm
 from framework.serving.asgi import App, Door, Gate, HotRoute, JsonRoute, Rules, refused
@@ -29,6 +30,9 @@ from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
 from framework.serving.store_watch import StoreWatch
+
+#: Values of a category that GET /pair lists.
+MOST_LISTED = 1000
 
 
 class Readiness:
@@ -108,7 +112,18 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "horizon": schema.horizon,
         "quantiles": schema.quantiles,
         "highest_level": None if calibration is None else calibration.highest_level(),
-        "schema": schema.model_dump(mode="json"),
+        "schema": schema.model_dump(mode="json", exclude={"categories"}),
+        "categories": {name: _categories(schema, name) for name in schema.static[len(schema.entity_keys) :]},
+    }
+
+
+def _categories(schema: Schema, column: str) -> dict[str, Any]:
+    """What training saw: how many values, the first of them, and whether null was one; nulls where the pair keeps no list."""
+    values = schema.categories.get(column)
+    return {
+        "count": None if values is None else len(values),
+        "values": None if values is None else values[:MOST_LISTED],
+        "nullable": column in schema.nullable,
     }
 
 

@@ -36,7 +36,9 @@ _TYPES = {
     **{f"INT{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
     **{f"UINT{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
 }
-_Item = float | str | None
+#: What the JSON of a datatype that holds no numbers may have; any other may have integers and floats.
+_KINDS: dict[str, tuple[type, ...]] = {"BYTES": (str,), "BOOL": (bool,)}
+_Item = int | float | str | bool | None
 
 
 class _Parameters(Struct):
@@ -140,31 +142,34 @@ def _values(tensor: _Input, path: str, tail: bytes) -> tuple[list[Any], bytes]:
     shape = tensor.shape
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise Refusal(422, f"[n] or [n, 1] is expected, got {shape[:5]}", f"{path}.shape")
-    if tensor.datatype != "BYTES" and tensor.datatype not in _TYPES:
-        raise Refusal(422, f"'{tensor.datatype[:20]}' is none of BYTES, {', '.join(_TYPES)}", f"{path}.datatype")
+    if tensor.datatype not in _KINDS and tensor.datatype not in _TYPES:
+        raise Refusal(422, f"'{tensor.datatype[:20]}' is none of {', '.join([*_KINDS, *_TYPES])}", f"{path}.datatype")
     size = tensor.parameters.binary_data_size
     if (size is None) == (tensor.data is UNSET):
         raise Refusal(422, "give data, or binary_data_size and the bytes", f"{path}.data")
     if size is None:
         assert not isinstance(tensor.data, UnsetType)
         values: list[Any] = [item for part in tensor.data for item in (part if isinstance(part, list) else [part])]
-        kind: type = str if tensor.datatype == "BYTES" else float
-        wrong = next((i for i, value in enumerate(values) if value is not None and not isinstance(value, kind)), None)
+        kinds = _KINDS.get(tensor.datatype, (int, float))
+        wrong = next((i for i, value in enumerate(values) if value is not None and type(value) not in kinds), None)
         if wrong is not None:
             raise Refusal(422, f"not a value of {tensor.datatype}", f"{path}.data[{wrong}]")
     else:
         if not 0 <= size <= len(tail):
             raise Refusal(422, f"{len(tail)} bytes are left, not {size}", f"{path}.parameters.binary_data_size")
         content, tail = tail[:size], tail[size:]
-        values = _texts(content, path) if tensor.datatype == "BYTES" else _numbers(content, _TYPES[tensor.datatype], path)
+        values = _texts(content, path) if tensor.datatype == "BYTES" else _numbers(content, _TYPES.get(tensor.datatype, "?"), path)
     if len(values) != prod(shape):
         raise Refusal(422, f"{len(values)} values, but shape {shape}", f"{path}.shape")
     return values, tail
 
 
-def _numbers(content: bytes, kind: str, path: str) -> list[float | None]:
+def _numbers(content: bytes, kind: str, path: str) -> list[Any]:
     if len(content) % np.dtype(kind).itemsize:
         raise Refusal(422, f"{len(content)} bytes are no whole number of values", f"{path}.parameters.binary_data_size")
+    if np.dtype(kind).kind in "iub":
+        whole: list[Any] = np.frombuffer(content, kind).tolist()
+        return whole
     values = np.frombuffer(content, kind).astype(np.float64)
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):

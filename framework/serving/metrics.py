@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 #: The variable that says where the processes of one server count together.
@@ -45,7 +45,8 @@ class Metrics:
     ``FRAMEWORK_METRICS_DIR`` the figures are the sums of all processes that share it, without ``process_…``.
 
     ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by route, status, arm and pair,
-    forecasts_total by status, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded by arm,
+    forecasts_total by status, arm and pair, unseen_categories_total by column, arm and pair, requests_in_flight,
+    pair_info, reloads_total by arm and outcome, degraded by arm,
     shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total, process_….
     """
 
@@ -63,6 +64,12 @@ class Metrics:
             "framework_requests", "Requests by route and HTTP status", ["route", "status", "arm", "pair"], registry=collectors
         )
         self.forecasts = Counter("framework_forecasts", "Forecasts by status", ["status", "arm", "pair"], registry=collectors)
+        self.unseen = Counter(
+            "framework_unseen_categories",
+            "Windows with a category that training did not see",
+            ["column", "arm", "pair"],
+            registry=collectors,
+        )
         self.in_flight = Gauge("framework_requests_in_flight", "Requests being answered", multiprocess_mode="livesum", registry=collectors)
         self._info = Gauge(
             "framework_pair_info",
@@ -205,6 +212,11 @@ class ArmMetrics:
         metrics = self._metrics
         for status, n in Tally(statuses).items():
             metrics.child(metrics.forecasts, status, self._arm, self._pair).inc(n)
+
+    def count_unseen(self, columns: Mapping[str, int]) -> None:
+        metrics = self._metrics
+        for column, n in columns.items():
+            metrics.child(metrics.unseen, column, self._arm, self._pair).inc(n)
 
     def observe_windows(self, count: int) -> None:
         """Of a request."""

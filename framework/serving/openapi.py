@@ -26,6 +26,9 @@ from framework.serving.inference_protocol import example_infer, infer_path
 from framework.serving.times import format_times
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
+#: A key is text, or what has one text; so is a category, which may be null where it was in training.
+_KEY = {"type": ["string", "number", "boolean"]}
+_NULLABLE = {"type": ["string", "number", "boolean", "null"]}
 _WHEN = {"type": "string", "format": "date-time", "description": "ISO 8601; without an offset it is UTC"}
 _AT = {"anyOf": [_WHEN, {"type": "null"}], "default": None, "description": "As known at this time; null: the newest"}
 _NUMBERS = {"type": "array", "items": _NUMBER}
@@ -151,9 +154,9 @@ def _ref(name: str) -> dict[str, str]:
 
 def _schemas(schema: Schema) -> dict[str, Any]:
     nullable = {"anyOf": [_NUMBER, {"type": "null"}]}
-    columns: dict[str, Any] = dict.fromkeys(schema.static, _TEXT)
+    columns: dict[str, Any] = {name: _NULLABLE if name in schema.nullable else _KEY for name in schema.static}
     columns |= {TIME: _WHEN, **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past}}
-    entity = _object(dict.fromkeys(schema.entity_keys, _TEXT))
+    entity = _object(dict.fromkeys(schema.entity_keys, _KEY))
     steps = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": schema.horizon}, {"type": "null"}], "default": None}
     asked = {"levels": _LEVELS, "horizon": {**steps, "description": "Steps to answer; null: all"}}
     request: dict[str, Any] = {"rows": _array(_ref("Row")), "columns": _ref("Columns"), **asked}
@@ -179,7 +182,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
 
 
 def _foreign(columns: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    cell = {"type": ["string", "number", "null"]}
+    cell = _NULLABLE
     tensor = {"name": _TEXT, "shape": _array({"type": "integer"}), "datatype": _TEXT, "data": _array(cell)}
     asking = {"horizon": asked["horizon"]["anyOf"][0], "levels": {**_TEXT, "description": "Per cents, such as 80,95"}}
     split = _object({"columns": _array({"enum": list(columns)}), "data": _array(_array(cell)), "index": _array({})}, ("index",))

@@ -13,6 +13,8 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from msgspec.structs import astuple
 
+from framework.anchors import explain_off_grid, off_grid
+from framework.canonical_text import EXACT, canonical_text
 from framework.frequency import Frequency
 from framework.interfaces.values import TIME, Context, Float64, Objects, Schema, Times
 from framework.serving.history import cut_windows, future_values
@@ -22,6 +24,8 @@ from framework.serving.times import parse_time, parse_times
 #: Features are float32 after preprocessing; a number beyond that would become infinite.
 _LARGEST = float(np.finfo(np.float32).max)
 _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+#: A category; its text is the canonical one.
+Value = str | int | float | bool
 #: Levels of prediction intervals, in per cent; a field of every request for a forecast.
 LEVELS: Any = ("levels", Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)], ())
 
@@ -76,16 +80,17 @@ def _explain(text: str) -> Refusal:
 class Payload:
     """``POST /predict``: rows or columns to a :class:`Context`.
 
-    A row has the static columns (text), ``event_timestamp`` and the past columns (numbers; null only where the schema is
-    nullable). With a context of one step each row is a window of its own; with a longer one the consecutive rows of
-    an entity are its history and its last steps the window.
+    A row has the static columns (text, number or boolean), ``event_timestamp`` and the past columns (numbers); categories and past
+    columns are null only where the schema is nullable. With a context of one step each row is a window of its own;
+    with a longer one the consecutive rows of an entity are its history and its last steps the window.
     """
 
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self._schema, self._max_rows = schema, max_rows
         self._frequency = Frequency.parse(schema.frequency)
         self._static = len(schema.static)
-        fields: list[tuple[str, Any]] = [(name, str) for name in (*schema.static, TIME)]
+        fields: list[tuple[str, Any]] = [(name, Value | None if name in schema.nullable else Value) for name in schema.static]
+        fields.append((TIME, str))
         fields += [(name, _Number | None if name in schema.nullable else _Number) for name in schema.past]
         row = _struct("Row", fields)
         columns = _struct("Columns", [(name, list[kind]) for name, kind in fields])  # type: ignore[valid-type]
@@ -94,8 +99,8 @@ class Payload:
             ("columns", columns | UnsetType, UNSET),
         ]
         if schema.known:
-            keys: list[tuple[str, Any]] = [(name, str) for name in (*schema.entity_keys, TIME)]
-            future = _struct("Future", [*keys, *((name, _Number) for name in schema.known)])
+            keys: list[tuple[str, Any]] = [(name, Value) for name in schema.entity_keys]
+            future = _struct("Future", [*keys, (TIME, str), *((name, _Number) for name in schema.known)])
             body.append(("future", list[future]))  # type: ignore[valid-type]
             body = [body[-1], *body[:-1]]  # required fields come first
         self._decode = Decoder(defstruct("Request", [*body, *_asked(schema)], forbid_unknown_fields=True, frozen=True))
@@ -117,7 +122,18 @@ class Payload:
                 return f"columns.{name}[{i}]"
         else:
             raise Refusal(422, "a value is required: rows (a list of objects), or columns (an object of lists)", "rows")
-        return self._windows(static, parse_times(stamps, lambda i: where(TIME, i)), past, request, where)
+        times = parse_times(stamps, lambda i: where(TIME, i))
+        return self._windows(self._texts(static, where), times, past, request, where)
+
+    def _texts(self, static: Objects, where: Callable[[str, int], str]) -> Objects:
+        """Values to canonical texts, in place."""
+        for i, name in enumerate(self._schema.static):
+            column = static[:, i]
+            if i < len(self._schema.entity_keys):
+                column[:] = [key_text(value, lambda j=j, name=name: where(name, j)) for j, value in enumerate(column.tolist())]  # type: ignore[misc]
+            else:
+                column[:] = [value if type(value) is str else canonical_text(value) for value in column.tolist()]
+        return static
 
     def _from_rows(self, rows: Sequence[Struct]) -> tuple[Objects, Sequence[str], Float64]:
         """Static values, texts of the times, past values."""
@@ -148,7 +164,9 @@ class Payload:
         schema = self._schema
         context = cut_windows(schema, self._frequency, static, times, past, where)
         if schema.known:
-            rows = [astuple(row) for row in request.future]
+            names, rows = schema.entity_keys, []
+            for i, row in enumerate(map(astuple, request.future)):
+                rows.append((*read_keys(row[: len(names)], names, f"future[{i}]"), *row[len(names) :]))
             if len(rows) > self._max_rows * schema.horizon:
                 raise Refusal(413, f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request", "future")
             steps = parse_times([row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}")
@@ -158,28 +176,43 @@ class Payload:
         return replace(context, levels=request.levels, horizon=request.horizon)
 
 
+def key_text(value: Any, path: Callable[[], str]) -> str:
+    """The text of an entity key. Raises a 422 for a number that names no one entity."""
+    if type(value) is str:
+        return value
+    if isinstance(value, float) and (value % 1 or abs(value) >= EXACT):
+        raise Refusal(422, f"a key is text, a whole number or a boolean, got {value!r}; send it as text", path())
+    return str(canonical_text(value))
+
+
+def read_keys(values: Sequence[Any], names: Sequence[str], path: str) -> tuple[str, ...]:
+    """The texts of one entity's keys, found under ``path``. Raises what :func:`key_text` raises."""
+    return tuple(key_text(value, lambda name=name: f"{path}.{name}") for name, value in zip(names, values, strict=True))  # type: ignore[misc]
+
+
 class EntityPeek:
     """The entity of a payload's first row, whatever else is in it: which pair's door a request belongs to."""
 
     def __init__(self, entity_keys: Sequence[str]) -> None:
         attributes = [f"f{i}" for i in range(len(entity_keys))]
         names = dict(zip(attributes, entity_keys, strict=True))
-        row = defstruct("PeekRow", [(a, str) for a in attributes], rename=names)
-        columns = defstruct("PeekColumns", [(a, list[str]) for a in attributes], rename=names)
+        self._names = tuple(entity_keys)
+        row = defstruct("PeekRow", [(a, Value) for a in attributes], rename=names)
+        columns = defstruct("PeekColumns", [(a, list[Value]) for a in attributes], rename=names)
         fields: list[Any] = [("rows", list[row] | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)]  # type: ignore[valid-type]
         self._decode = msgspec.json.Decoder(defstruct("Peek", fields)).decode
 
     def first(self, body: bytes) -> tuple[str, ...] | None:
         """None when the body has none, or is not what it should be."""
         try:
-            found: Any = self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            request: Any = self._decode(body)
+            if request.rows is not UNSET:
+                return read_keys(astuple(request.rows[0]), self._names, "rows[0]") if request.rows else None
+            if request.columns is UNSET or any(not values for values in astuple(request.columns)):
+                return None
+            return read_keys([values[0] for values in astuple(request.columns)], self._names, "columns")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Refusal):
             return None
-        if found.rows is not UNSET:
-            return astuple(found.rows[0]) if found.rows else None
-        if found.columns is UNSET or any(not values for values in astuple(found.columns)):
-            return None
-        return tuple(values[0] for values in astuple(found.columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +229,15 @@ class Entities:
     """``POST /predict/feast`` and ``/predict/feast/batch``."""
 
     def __init__(self, schema: Schema, max_rows: int) -> None:
-        self._keys, self._max_rows = schema.entity_keys, max_rows
-        entity = _struct("Entity", [(key, str) for key in schema.entity_keys])
+        self._schema, self._keys, self._max_rows = schema, schema.entity_keys, max_rows
+        entity = _struct("Entity", [(key, Value) for key in schema.entity_keys])
         at: tuple[str, Any, None] = ("at", str | None, None)
         self._one = Decoder(defstruct("One", [("entity", entity), at, *_asked(schema)], forbid_unknown_fields=True))
         self._many = Decoder(defstruct("Many", [("entities", list[entity]), at, *_asked(schema)], forbid_unknown_fields=True))  # type: ignore[valid-type]
 
     def one(self, body: bytes) -> Lookup:
         request = self._one(body)
-        return Lookup([self._record(request.entity)], self._at(request.at), request.levels, request.horizon)
+        return Lookup([self._record(request.entity, "entity")], self._at(request.at), request.levels, request.horizon)
 
     def many(self, body: bytes) -> Lookup:
         request = self._many(body)
@@ -212,11 +245,19 @@ class Entities:
             raise Refusal(413, f"{len(request.entities)} entities, at most {self._max_rows} in one request", "entities")
         if not request.entities:
             raise Refusal(422, "at least one entity is needed", "entities")
-        return Lookup([self._record(entity) for entity in request.entities], self._at(request.at), request.levels, request.horizon)
+        entities = [self._record(entity, f"entities[{i}]") for i, entity in enumerate(request.entities)]
+        return Lookup(entities, self._at(request.at), request.levels, request.horizon)
 
-    def _record(self, entity: Struct) -> dict[str, str]:
-        return dict(zip(self._keys, astuple(entity), strict=True))
+    def _record(self, entity: Struct, path: str) -> dict[str, str]:
+        return dict(zip(self._keys, read_keys(astuple(entity), self._keys, path), strict=True))
 
-    @staticmethod
-    def _at(text: str | None) -> datetime | None:
-        return None if text is None else parse_time(text, "at").replace(tzinfo=UTC)
+    def _at(self, text: str | None) -> datetime | None:
+        return None if text is None else read_origin(text, self._schema)
+
+
+def read_origin(text: str, schema: Schema) -> datetime:
+    """The field ``at`` of a request, UTC. Raises a 422 for what is no time, or no step of the pair."""
+    time = parse_time(text, "at")
+    if off_grid(schema, np.array([time], "M8[us]"))[0]:
+        raise Refusal(422, explain_off_grid(schema, np.datetime64(time, "us")), "at")
+    return time.replace(tzinfo=UTC)

@@ -79,6 +79,7 @@ class Ends:
         """What :meth:`assemble` gives, counted."""
         forecast = self.assemble(context, index, values, failed)
         self.metrics.count_forecasts(forecast.status)
+        self.metrics.count_unseen(forecast.unseen or {})
         self.metrics.observe_windows(len(context))
         return forecast
 
@@ -107,6 +108,7 @@ class Ends:
             detail,
             {level: ends[:, :steps] for level, ends in intervals.items()},
             context.freshness,
+            context.unseen,
         )
 
 

@@ -53,7 +53,7 @@ class Renderer:
                 for t, name in enumerate(forecast.targets if intervals else ()):
                     ends = {level: dict(zip(("lower", "upper"), found[window][t], strict=True)) for level, found in intervals.items()}
                     entry["targets"][name]["intervals"] = ends
-            else:
+            if detail is not None or status != OK:
                 entry["detail"] = detail
             if views:
                 entry["features"] = {v: {"event_timestamp": t[window], "stale": s[window]} for v, t, s in views}

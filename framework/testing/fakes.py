@@ -55,7 +55,7 @@ _CODES = {SLOW: -1.0, DEADLY: -2.0}
 
 
 def _awaited(texts: Sequence[str]) -> list[Path]:
-    return [Path(text.removeprefix(WAIT)) for text in texts if text.startswith(WAIT)]
+    return [Path(text.removeprefix(WAIT)) for text in texts if text is not None and text.startswith(WAIT)]
 
 
 class FakePreprocessor(Preprocessor):
@@ -81,7 +81,7 @@ class FakePreprocessor(Preprocessor):
         for path in _awaited(values.ravel().tolist()):
             while not path.exists():
                 time.sleep(0.01)
-        codes = [[_CODES[v] if v in _CODES else zlib.crc32(v.encode()) % 1009 / 1009 for v in row] for row in values]
+        codes = [[_CODES[v] if v in _CODES else zlib.crc32(str(v).encode()) % 1009 / 1009 for v in row] for row in values]
         return np.array(codes, dtype=np.float32).reshape(values.shape)
 
     def save(self, directory: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from framework.frequency import Frequency
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import TIME, Schema, Times
 from framework.serving.deployment import Deployment
-from framework.serving.payload import Decoder
+from framework.serving.payload import Decoder, Value, read_keys, read_origin
 from framework.serving.refusal import Refusal
-from framework.serving.times import format_times, parse_time
+from framework.serving.times import format_times
 
 #: Steps of history in one answer at most.
 MAX_STEPS = 2000
@@ -28,7 +28,7 @@ _SEARCHED = "\0text"
 
 
 class _Asked(Struct, forbid_unknown_fields=True):
-    entity: dict[str, str]
+    entity: dict[str, Value]
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 60
     at: str | None = None
     arm: str | None = None
@@ -56,8 +56,10 @@ def read_question(body: bytes, schema: Schema) -> Question:
     for key in asked.entity:
         if key not in schema.entity_keys:
             raise Refusal(422, "unknown field", f"entity.{key[:100]}")
-    at = None if asked.at is None else parse_time(asked.at, "at").replace(tzinfo=UTC)
-    return Question({key: asked.entity[key] for key in schema.entity_keys}, asked.steps, at, asked.arm)
+    at = None if asked.at is None else read_origin(asked.at, schema)
+    keys = schema.entity_keys
+    entity = read_keys([asked.entity[key] for key in keys], keys, "entity")
+    return Question(dict(zip(keys, entity, strict=True)), asked.steps, at, asked.arm)
 
 
 def store_of(deployment: Deployment) -> RetrievalStrategy:

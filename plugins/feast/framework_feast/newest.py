@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from framework.canonical_text import canonical_text
 from framework.freshness import absent_origin, check_context, utc_now
 from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Objects, Schema
 from framework.interfaces.views import FeatureSet, View
@@ -51,7 +52,7 @@ def static_values(schema: Schema, entities: Sequence[dict[str, str]]) -> Objects
     """``[n, S]``: the keys; None for the categories."""
     static = np.full((len(entities), len(schema.static)), None, dtype=object)
     for i, key in enumerate(schema.entity_keys):
-        static[:, i] = [str(entity.get(key, "")) for entity in entities]
+        static[:, i] = [canonical_text(entity.get(key)) or "" for entity in entities]
     return static
 
 
@@ -64,7 +65,7 @@ def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list
 
 def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
     """The values of the view's keys of each entity."""
-    return list(zip(*[[str(entity.get(key, "")) for entity in entities] for key in view.entity], strict=True))
+    return list(zip(*[[canonical_text(entity.get(key)) or "" for entity in entities] for key in view.entity], strict=True))
 
 
 def moment(at: datetime | None) -> np.datetime64 | None:

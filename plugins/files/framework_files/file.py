@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from framework.canonical_text import canonical_text
 from framework.features import to_numpy
 from framework.freshness import utc_now
 from framework.interfaces.retrieval import Progress, RetrievalStrategy
@@ -74,7 +75,7 @@ class FileRetrieval(RetrievalStrategy):
         entities: Sequence[dict[str, str]],
         at: datetime | None,
     ) -> Context:
-        keys = [tuple(str(entity.get(k, "")) for k in schema.entity_keys) for entity in entities]
+        keys = [tuple(canonical_text(entity.get(k)) or "" for k in schema.entity_keys) for entity in entities]
         origin = None if at is None else to_numpy(at)
         now = utc_now() if at is None else None
         return stored_context(self._load(features, schema), features, schema, keys, origin, now)

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from framework.anchors import explain_off_grid, off_grid
+from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.interfaces.values import OK, TIME, Context, Float64, Objects, Schema, Times, Windows
@@ -80,7 +82,9 @@ class Layout:
 
 
 def context_from_rows(rows: pd.DataFrame, schema: Schema) -> Context:
-    """The rows that ``POST /predict`` takes, as a table: static columns (text), ``event_timestamp``, past columns, known columns.
+    """The rows that ``POST /predict`` takes, as a table.
+
+    The columns are the static ones (text, number, boolean), ``event_timestamp``, the past and the known ones.
 
     ``event_timestamp``: datetimes or ISO text, UTC when it names no zone. With a context of one step and no known columns
     each row is a window of its own. Otherwise the consecutive rows of an entity are its history and its last
@@ -117,11 +121,14 @@ def _check_names(pair: str, expected: list[str], given: list[str]) -> None:
 
 
 def _texts(rows: pd.DataFrame, schema: Schema) -> Objects:
-    for column in schema.static:
-        null = rows[column].isna().to_numpy()
-        if null.any():
-            raise DataError(f"pair '{schema.name}': column '{column}' is null in row {int(null.argmax())}; a text is needed.")
-    return rows[list(schema.static)].astype(str).to_numpy(dtype=object)
+    texts = np.empty((len(rows), len(schema.static)), dtype=object)
+    where = f"pair '{schema.name}'"
+    for i, column in enumerate(schema.static):
+        texts[:, i] = key_texts(rows[column], where) if column in schema.entity_keys else category_texts(rows[column])
+        null = np.equal(texts[:, i], None).astype(bool)  # type: ignore[call-overload]
+        if null.any() and column not in schema.nullable:
+            raise DataError(f"{where}: column '{column}' is null in row {int(null.argmax())}; it never was in training.")
+    return texts
 
 
 def _times(rows: pd.DataFrame, schema: Schema) -> Times:
@@ -131,7 +138,12 @@ def _times(rows: pd.DataFrame, schema: Schema) -> Times:
         raise DataError(f"pair '{schema.name}': {TIME} is not a time: {error}") from error
     if bool(stamps.isna().any()):
         raise DataError(f"pair '{schema.name}': {TIME} is null in row {int(stamps.isna().to_numpy().argmax())}.")
-    return np.asarray(stamps.dt.tz_localize(None).to_numpy(), "M8[us]")
+    times = np.asarray(stamps.dt.tz_localize(None).to_numpy(), "M8[us]")
+    wrong = off_grid(schema, times)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"pair '{schema.name}': {TIME} of row {row}: {explain_off_grid(schema, times[row])}.")
+    return times
 
 
 def _numbers(rows: pd.DataFrame, columns: tuple[str, ...], schema: Schema) -> Float64:

@@ -7,6 +7,7 @@ row of forecasts per window, columns ``{target}__{mean or q0.1 …}__{step}``: b
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from framework.errors import DataError
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.known_values import KnownValues, unseen_lines
 from framework.pair import make_values, make_windows, own_columns, without_history
 from framework.pairing import open_half, prove_half
 from framework.plugins import load_plugins
@@ -27,9 +29,13 @@ class PreprocessorFunction:
     def __init__(self, layout: Layout, preprocessor: Preprocessor) -> None:
         self._layout, self._preprocessor = layout, preprocessor
         self._frequency = Frequency.parse(layout.schema.frequency)
+        self._known_values = KnownValues(layout.schema)
 
     def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        context, schema = context_from_rows(rows, self._layout.schema), self._layout.schema
+        schema = self._layout.schema
+        context = self._known_values.match(context_from_rows(rows, schema))
+        for line in unseen_lines(context.unseen or {}, len(context)):
+            warnings.warn(line, stacklevel=2)
         for window, reason in without_history(schema, own_columns(schema), context).items():
             who = list(context.static[window, : len(schema.entity_keys)])
             raise DataError(f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,16 @@ def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]
     first = contexts[0]
     arrays = {name: np.concatenate([getattr(context, name) for context in contexts]) for name in ("origins", "past", "known", "static")}
     texts = {name: [text for context in contexts for text in getattr(context, name)] for name in ("status", "detail")}
-    return Ahead(**arrays, **texts, levels=first.levels, freshness=_joined(contexts), horizon=first.horizon, pieces=tuple(pieces))
+    unseen = sum((Counter(context.unseen) for context in contexts), Counter[str]())
+    return Ahead(
+        **arrays,
+        **texts,
+        levels=first.levels,
+        freshness=_joined(contexts),
+        horizon=first.horizon,
+        unseen=dict(unseen),
+        pieces=tuple(pieces),
+    )
 
 
 def _joined(contexts: Sequence[Context]) -> Freshness | None:
