@@ -49,10 +49,10 @@ class Ingestion:
         """
         self._tables = {}
         with ExitStack() as locks:
-            pieces = {}
-            for name in self.run.config.features.views:
+            views = self.run.config.features.views
+            for name in sorted(views):  # in one order, whatever an experiment lists: else two could wait for each other
                 locks.enter_context(self._positions.alone(name, self.run.say))
-                pieces[name] = self._pieces(name)
+            pieces = {name: self._pieces(name) for name in views}
             for piece in pieces.values():
                 next(piece, None)
             for name, piece in pieces.items():

@@ -16,7 +16,7 @@ from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.interfaces.values import Objects
 from framework.interfaces.views import View
-from framework.locks import exclusive
+from framework.locks import LONG_PATIENCE, exclusive
 from framework.versions import last_of_runs, newest_versions
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ class OfflineStore(RowStore):
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
         """One writer of ``path`` at a time; what a killed one left is removed."""
-        with exclusive(path.with_suffix(".lock")):
+        what = f"the writing of {path.name}"
+        with exclusive(path.with_suffix(".lock"), what, limit=LONG_PATIENCE):
             for left in self.root.glob(f"{path.stem}.*.tmp"):
                 left.unlink()
             yield

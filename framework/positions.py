@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framework.errors import DataError
-from framework.locks import exclusive
+from framework.locks import LONG_PATIENCE, exclusive
 
 
 class Positions:
@@ -22,10 +22,8 @@ class Positions:
     @contextmanager
     def alone(self, view: str, say: Callable[[str], None]) -> Iterator[None]:
         """One ingestion of a view at a time: it reads stored rows, computes with them and stores. A second one says that it waits."""
-        with exclusive(
-            self.root / f"{view}.lock",
-            lambda: say(f"ingest: {view}: another ingestion of this view is at work; waiting for it to end"),
-        ):
+        what = f"ingest: the ingestion of view '{view}'"
+        with exclusive(self.root / f"{view}.lock", what, limit=LONG_PATIENCE, say=say):
             yield
 
     def read(self, view: str, made: str) -> str | None:

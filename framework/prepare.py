@@ -13,7 +13,7 @@ from framework.features import Features, parse_time
 from framework.ingestion import Ingestion
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.source import Source
-from framework.locks import exclusive
+from framework.locks import LONG_PATIENCE, exclusive
 from framework.run import Run
 
 
@@ -79,7 +79,8 @@ def materialize(run: Run) -> dict[str, Any]:
 
 def fill_store(run: Run, features: Features) -> None:
     """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it."""
-    with exclusive(run.config.paths.state / "ingest.lock"):
+    lock = run.config.paths.state / "ingest.lock"
+    with exclusive(lock, "the first filling of the store", limit=LONG_PATIENCE):
         if not features.strategy.has_rows(run.config.features):
             run.say("the store has no rows of these views yet: ingest and materialize first")
             _ingest(run, run.make("source"), Event(), follow=False)

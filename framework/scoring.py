@@ -5,7 +5,6 @@ Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.errors import DataError
 from framework.forecasts import forecast_arrow, plain
 from framework.interfaces.compute import Compute
 from framework.interfaces.values import OK, Context, Objects, Schema
 from framework.interfaces.views import FeatureSet
+from framework.locks import exclusive
 from framework.pair import Pair
 from framework.panel import Panel
 from framework.stored_panel import stored_context
@@ -142,15 +141,9 @@ def score(
 def _alone(output: Path) -> Iterator[None]:
     """One run at a time writes a file."""
     lock = output.with_name(f".{output.name}.lock")
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"predict: another run is writing {output}; wait for it, or choose another predict.output.") from None
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    what = f"predict.output: the writing of {output}"
+    with exclusive(lock, what, limit=0, remove=True):
+        yield
 
 
 def _begin(folder: Path, identity: dict[str, Any]) -> None:

@@ -210,6 +210,6 @@ def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
-    assert "another ingestion of this view is at work" in err
+    assert "the ingestion of view 'daily' is held by another process; waiting for it to end" in err
     assert "error: interrupted." in err
     assert json.loads(out.splitlines()[-1])["status"] == "failed"

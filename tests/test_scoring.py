@@ -19,6 +19,7 @@ from framework.errors import DataError
 from framework.forecasts import forecast_table
 from framework.interfaces.values import TIME, Schema
 from framework.local import LocalCompute
+from framework.locks import LockedError
 from framework.rows_file import RowsFile
 from framework.scoring import score
 from framework.testing import fakes
@@ -102,6 +103,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from framework.local import LocalCompute
+from framework.locks import LockedError
 from framework.rows_file import RowsFile
 from framework.scoring import score
 from framework.testing import fakes
@@ -164,7 +166,7 @@ def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
 
     class Second(LocalCompute):
         def map(self, function: Any, shared: Any, items: Any) -> Any:
-            with pytest.raises(DataError, match="another run is writing"):
+            with pytest.raises(LockedError, match=r"the writing of .*forecast.parquet is held by process \d+ \("):
                 score(pair, RowsFile(path, pair.schema), 10, output, {"pair": "p"}, LocalCompute(None), [].append)
             return super().map(function, shared, items)
 

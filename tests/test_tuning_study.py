@@ -40,7 +40,7 @@ def test_only_the_same_search_goes_on_and_only_once_at_a_time(tmp_path: Path) ->
         pass
     with open_study(tmp_path, {"seed": 1, "space": {"a": (1, 2)}}, resume=False):
         with (
-            pytest.raises(FrameworkError, match="another process is at this search"),
+            pytest.raises(FrameworkError, match=r"the search in .* is held by process"),
             open_study(tmp_path, {"seed": 1, "space": {"a": [1, 2]}}, resume=True),
         ):
             pass

@@ -38,7 +38,12 @@ def _pairs(run: Run) -> dict[str, Any]:
     findings = registry.verify(run.config.name)
     for finding in findings:
         run.say(f"verify: {'repaired' if finding.repaired else 'BROKEN'}: {finding.text}")
-    body = {"findings": [asdict(finding) for finding in findings], "pairs": len(registry.pairs(run.config.name))}
+    pairs = len(registry.pairs(run.config.name))
+    body: dict[str, Any] = {"findings": [asdict(finding) for finding in findings], "pairs": pairs}
+    if not pairs and not findings:
+        note = f"there is nothing to verify: the registry has no pair of '{run.config.name}'; run=train registers one"
+        run.say(f"verify: {note}")
+        body["warnings"] = [note]
     broken = [finding for finding in findings if not finding.repaired]
     if broken:
         raise RefusedError(f"'{run.config.name}': {_count(broken)}: {'; '.join(finding.text for finding in broken)}", body)

@@ -6,7 +6,6 @@ the next one is asked for. A search takes a lock on its folder: two processes ne
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, DataError, FrameworkError
 from framework.interfaces.tuner import DONE, Trial
+from framework.locks import exclusive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,11 +86,7 @@ def open_study(root: Path, searched: Mapping[str, Any], resume: bool) -> Iterato
     root.mkdir(parents=True, exist_ok=True)
     directory = _newest(root, searched) if resume else root / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
     directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FrameworkError(f"{directory}: another process is at this search; wait for it, or search anew without resume.") from error
+    with exclusive(directory / "lock", f"resume: the search in {directory}", limit=0):
         if not resume:
             (directory / STUDY).write_text(json.dumps(searched, indent=1))
         yield Study(directory)

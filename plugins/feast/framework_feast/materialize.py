@@ -17,7 +17,7 @@ from framework.errors import ConfigError, suggest
 from framework.interfaces.retrieval import Progress
 from framework.interfaces.values import TIME, Objects
 from framework.interfaces.views import FeatureSet, View
-from framework.locks import exclusive
+from framework.locks import LONG_PATIENCE, exclusive
 from framework.offline import RowStore
 from framework_feast import FeastOptions
 from framework_feast.light import FeatureStore
@@ -134,7 +134,8 @@ class Materializer:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        with exclusive(Path(self._options.state) / f"{name}.online.lock"):
+        lock = Path(self._options.state) / f"{name}.online.lock"
+        with exclusive(lock, f"the materialization of view '{name}'", limit=LONG_PATIENCE):
             yield
 
     def _noted(self, made: str, window: int) -> int | None:

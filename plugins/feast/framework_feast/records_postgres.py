@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,18 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from framework.errors import DataError
+from framework.locks import PATIENCE, LockedError, this_process
 from framework_feast.records import Kind, Merge, RecordStore, key_range
+
+#: Sessions that hold what writers of a project wait for: the lock of its name, or one on the table.
+_HOLDERS = """
+SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN (
+    SELECT pid FROM pg_locks WHERE granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (
+        (locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = hashtext(%s))
+        OR (relation = to_regclass(%s) AND mode <> 'AccessShareLock')
+    )
+)
+"""
 
 
 class PostgresRecords(RecordStore):
@@ -88,7 +100,10 @@ class PostgresRecords(RecordStore):
     @contextmanager
     def _writer(self) -> Iterator[psycopg.Connection]:
         """A transaction; the tables exist, made by one of those who come first together."""
-        with psycopg.connect(**self._arguments()) as connection:
+        name = f"{this_process()[:50]} {os.getpid()}"
+        with psycopg.connect(**self._arguments(), application_name=name) as connection, self._telling():
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PATIENCE:g}s",))
+            connection.commit()
             connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"{self.project}_packed",))
             for part in ("newest", "window"):
                 table = self._tables[part]
@@ -97,6 +112,17 @@ class PostgresRecords(RecordStore):
             connection.execute(marks)
             connection.commit()
             yield connection
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say who has what was waited for in vain."""
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            with psycopg.connect(**self._arguments()) as connection:
+                rows = connection.execute(_HOLDERS, (f"{self.project}_packed", self._tables["newest"].as_string())).fetchall()
+            owners = ", ".join(f"{name or 'a session'} (PostgreSQL's process {pid}) since {since}" for pid, name, since in rows)
+            raise LockedError(f"{self.place} is locked by {owners or 'another session'}; it was not free within {PATIENCE:g} s.") from error
 
     def update(self, keys: Sequence[bytes], merge: Merge) -> None:
         with self._writer() as connection:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, FrameworkError
 from framework.locks import exclusive
 from framework_feast.light import Entity, FeatureStore, FeatureView, RepoConfig
 from framework_feast.offline import offline_type
@@ -62,7 +62,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def apply(store: FeatureStore, objects: list[Entity | FeatureView], state: Path) -> None:
     """Register entities and views. One process at a time: the registry is a file that is read, changed and written back."""
-    with exclusive(state / "feast-apply.lock"), quiet(), failing("apply"):
+    with exclusive(state / "feast-apply.lock", "Feast's registry"), quiet(), failing("apply"):
         store.refresh_registry()  # what another process has registered stays
         store.apply(objects)  # type: ignore[arg-type]  # a list of one kind is what the SDK declares
 
@@ -80,7 +80,7 @@ def failing(what: str) -> Iterator[None]:
     """Whatever the SDK raises, as one line."""
     try:
         yield
-    except (ConfigError, DataError):
+    except FrameworkError:
         raise
     except Exception as error:
         raise DataError(f"retrieval=feast: {what}: {type(error).__name__}: {line(error)}") from error

@@ -12,19 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.schema import CreateTable
 
 from framework.errors import RegistryError
 from framework.interfaces.values import PairVersion
-from framework.locks import exclusive
+from framework.locks import PATIENCE, LockedError, exclusive, holder, this_process
 from framework.pairing import HALVES
 from framework_mlflow import queries, tables
 from framework_mlflow.pen import Pen, View, version_of
+from framework_mlflow.places import sqlite_file
 from framework_mlflow.prepared import rows
 
-#: Seconds that a writer waits for the others.
-PATIENCE = 120
+#: Sessions that hold PostgreSQL's lock of a key, but for the one that asks.
+_HOLDERS = sa.text(
+    "SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN ("
+    "SELECT pid FROM pg_locks WHERE granted AND locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+
+#: PostgreSQL's code of a lock that was not free in time.
+_NOT_AVAILABLE = "55P03"
 
 
 def connect(uri: str) -> sa.Engine:
@@ -94,7 +102,10 @@ class Ledger:
             yield
         except DBAPIError as error:
             reason = " ".join(str(error.orig).split())
-            place = sa.make_url(self._uri).render_as_string(hide_password=True)
+            place = sqlite_file(self._uri) or sa.make_url(self._uri).render_as_string(hide_password=True)
+            if "database is locked" in reason:
+                owner = holder(_queue_file(self._uri))
+                raise LockedError(f"the ledger {place} is locked by {owner}; it was not free within {PATIENCE:g} s.") from error
             raise RegistryError(f"registry.ledger: {place} cannot be used: {reason}") from error
 
     @contextmanager
@@ -134,16 +145,32 @@ class Ledger:
 def _queue(uri: str) -> Iterator[None]:
     """Wait in the kernel's queue for a SQLite ledger: SQLite itself polls, and was measured to let one of eight writers wait for 98 s.
 
-    Only order and speed depend on it, and a killed process leaves it at once.
+    Only order and speed depend on it, and a killed process leaves it at once. Raises LockedError after the limit of a wait.
     """
     if not uri.startswith("sqlite"):
         yield
         return
-    with exclusive(Path(f"{sa.make_url(uri).database}.lock")):
+    with exclusive(_queue_file(uri), "the ledger"):
         yield
 
 
+def _queue_file(uri: str) -> Path:
+    return Path(f"{sqlite_file(uri)}.lock")
+
+
 def _lock(connection: sa.Connection, name: str) -> None:
-    if connection.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(f"framework.ledger:{name}".encode()).digest()[:8], "big", signed=True)
+    """PostgreSQL's lock of a name until the transaction ends. Raises LockedError after the limit of a wait."""
+    if connection.dialect.name != "postgresql":
+        return
+    key = int.from_bytes(hashlib.sha256(f"framework.ledger:{name}".encode()).digest()[:8], "big", signed=True)
+    connection.execute(sa.text("SELECT set_config('application_name', :who, true)"), {"who": f"{this_process()[:50]} {os.getpid()}"})
+    connection.execute(sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{PATIENCE:g}s"})
+    try:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
+            raise
+        with connection.engine.connect() as other:
+            rows = other.execute(_HOLDERS, {"key": key}).all()
+        owners = ", ".join(f"{who or 'a session'} (PostgreSQL's process {pid}) since {since}" for pid, who, since in rows)
+        raise LockedError(f"the ledger is locked by {owners or 'another session'}; it was not free within {PATIENCE:g} s.") from error

@@ -10,21 +10,37 @@ from framework.errors import ConfigError
 from framework_mlflow import MlflowOptions
 
 _SQLITE = "sqlite:///"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # MLflow's own, mlflow-artifacts:/path, has a single slash
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)  # MLflow's own, mlflow-artifacts:/path, has a single slash
 
 
 def database(uri: str) -> str:
-    """A SQLite path made absolute, its folder made; every other URI as it is."""
+    """A SQLite path made absolute, its folder made; every other URI as it is.
+
+    The path is taken as it is written: ``%20`` in it is no space, ``?`` begins no options.
+    """
     if not uri.startswith(_SQLITE):
         return uri
     path = Path(uri.removeprefix(_SQLITE)).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{_SQLITE}{path}"
+    return sqlite_uri(path)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The URI that SQLAlchemy reads ``path`` from."""
+    return f"{_SQLITE}{str(path).replace('%', '%25').replace('?', '%3F')}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite URI as :func:`sqlite_uri` writes it, None for every other one."""
+    return Path(unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
 
 
 def folder(location: str) -> str:
-    """A folder made absolute; a URI as it is."""
-    return location if _SCHEME.match(location) else str(Path(location).absolute())
+    """A folder made absolute; a URI as it is. One with ``%`` becomes a URI: MLflow reads ``%20`` in a path as a space."""
+    if _SCHEME.match(location):
+        return location
+    path = Path(location).absolute()
+    return path.as_uri() if "%" in str(path) else str(path)
 
 
 def local_path(uri: str) -> Path | None:
@@ -45,6 +61,6 @@ def check(options: MlflowOptions) -> MlflowOptions:
             "tracking_uri": tracking,
             "ledger": ledger,
             "artifact_location": folder(options.artifact_location),
-            "cache": folder(options.cache),
+            "cache": str(Path(options.cache).absolute()),
         }
     )

@@ -23,7 +23,7 @@ from framework_mlflow.mirror import delete_abandoned, delete_removed, finish_pai
 from framework_mlflow.pen import Pen, View
 from framework_mlflow.retention import give_up_uploads, superfluous, why_given_up
 from framework_mlflow.store import DIGEST, PAIR_ID, STATE, VOID, Store
-from framework_mlflow.verify import Verifier
+from framework_mlflow.verify import Verifier, lost
 from framework_mlflow.versions import VersionState, read_versions
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,7 @@ class MlflowRegistry(Registry):
     def _mirror(self, name: str) -> None:
         """Show the ledger's decision in MLflow. It has been taken: a failure here is finished by the next operation."""
         try:
+            self.store.open()
             with self.ledger.locked(name) as pen:
                 self._finish(pen, name)
         except FrameworkError as error:
@@ -206,13 +207,16 @@ class MlflowRegistry(Registry):
 
     def verify(self, name: str | None = None) -> list[Finding]:
         with self.ledger.reading() as view:
-            names = view.names() if name is None else [name]
-        return [finding for each in names for finding in self._verifier().verify(each)]
+            known = view.names()
+        if name is not None and name not in known:
+            return lost(self.store, name, self._places.ledger)
+        return [finding for each in ([name] if name else known) for finding in self._verifier().verify(each)]
 
     def _verifier(self) -> Verifier:
         return Verifier(self.ledger, self.store, self.read_states, self.fetch, self.options.retention)
 
     def prune(self, name: str) -> list[PairVersion]:
+        self.store.open()
         with self.ledger.locked(name) as pen:
             self._finish(pen, name)
             removed = superfluous(pen.pairs(name), [link.entry for link in pen.links(name)], self.options.retention)

@@ -9,10 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from framework.errors import RegistryError
+from framework.locks import PATIENCE
 from framework.pairing import HALVES
 from framework_mlflow.ledger import Ledger
 from framework_mlflow.quiet import import_mlflow
+from framework_mlflow.setup import is_there, open_client, set_up
 
 PAIR_ID, DIGEST, STATE, RUN_ID = "framework.pair_id", "framework.digest", "framework.state", "framework.run_id"
 PENDING, COMPLETE, VOID = "pending", "complete", "void"
@@ -36,23 +40,31 @@ class Store:
 
     @cached_property
     def client(self) -> Any:
-        """MLflow's client. The first process that opens a database sets it up while the others wait at the ledger."""
+        """MLflow's client. The first process that opens a database sets it up while the others wait at the ledger.
+
+        Before the ledger is locked for something else: see :meth:`open`.
+        """
         mlflow = import_mlflow()
 
-        def opened() -> Any:
-            client = mlflow.MlflowClient(self.uri, self.uri)
-            client.get_experiment("0")
-            return client
+        def opened(uri: str) -> Any:
+            try:
+                return _call("open the store", open_client, mlflow, uri)
+            except SQLAlchemyError as error:  # of a database that MLflow cannot set up
+                raise RegistryError(_line("open the store", error)) from error
 
         with self._ledger.reading() as view:
             known = view.store_is_set_up(self.uri)
-        if known:
-            return _call("open the store", opened)
+        if known and is_there(self.uri):
+            return opened(self.uri)
         with self._ledger.locked("stores") as pen:
-            client = _call("set up the store", opened)
+            client = set_up(self.uri, opened)
             if not pen.store_is_set_up(self.uri):
                 pen.store_was_set_up(self.uri, mlflow.__version__)
         return client
+
+    def open(self) -> None:
+        """Called before the ledger is locked for what is done here: setting MLflow up takes the same lock."""
+        self.client  # noqa: B018
 
     def experiment_id(self) -> str:
         """The experiment's id; made on first use, with the artifact location of the options."""
@@ -176,11 +188,12 @@ def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) ->
     """The call's answer, repeated while MLflow's database is locked by another process. Raises MlflowError."""
     from mlflow.exceptions import MlflowException
 
+    end = time.monotonic() + PATIENCE
     for attempt in range(_ATTEMPTS):
         try:
             return call(*arguments, **named)
         except MlflowException as error:
-            if error.error_code != "TEMPORARILY_UNAVAILABLE" or attempt + 1 == _ATTEMPTS:
+            if error.error_code != "TEMPORARILY_UNAVAILABLE" or attempt + 1 == _ATTEMPTS or time.monotonic() > end:
                 raise MlflowError(_line(what, error), error.error_code) from error
             time.sleep(random.uniform(0.01, 0.05) * 2 ** min(attempt, 5))  # noqa: S311  spread, not secrecy
     raise AssertionError("unreachable")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from framework.errors import FrameworkError
 from framework.interfaces.registry import Finding, ProvenPair
 from framework.interfaces.values import PairVersion
@@ -14,7 +16,9 @@ from framework_mlflow.ledger import Ledger
 from framework_mlflow.lockstep import void_leftovers, why_void
 from framework_mlflow.mirror import delete_abandoned, delete_removed, finish_pairs, mirror_aliases
 from framework_mlflow.pen import Pen, Upload
+from framework_mlflow.places import sqlite_file
 from framework_mlflow.retention import give_up_uploads, why_given_up
+from framework_mlflow.setup import is_there
 from framework_mlflow.store import COMPLETE, DIGEST, PAIR_ID, STATE, Store
 from framework_mlflow.versions import VersionState
 
@@ -35,6 +39,7 @@ class Verifier:
 
     def verify(self, name: str) -> list[Finding]:
         """Repairs are made under the lock and remembered; the pairs are proven after it, so that others need not wait."""
+        self._store.open()
         with self._ledger.locked(name) as pen:
             given_up = give_up_uploads(pen, name, self._retention)
         with self._ledger.locked(name) as pen:
@@ -106,6 +111,21 @@ class Verifier:
                         f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set by hand; run=alias sets one on both halves"
                     )
         return found
+
+
+def lost(store: Store, name: str, ledger: str) -> list[Finding]:
+    """What MLflow shows as complete of a name that the ledger has never heard of: nothing is changed there."""
+    if not is_there(store.uri):
+        return []
+    numbers = sorted({n for half in HALVES for n, tags in store.versions(name, half).items() if tags.get(STATE) == COMPLETE})
+    if not numbers:
+        return []
+    listed, place = ", ".join(map(str, numbers)), sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True)
+    text = (
+        f"MLflow has '{name}' version {listed} as complete, the ledger {place} does not know the name: it was lost, or is another one. "
+        "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids those versions"
+    )
+    return [Finding(name, text, repaired=False)]
 
 
 def _against_history(name: str, pairs: list[PairVersion], aliases: dict[str, int], links: list[Link]) -> list[str]:

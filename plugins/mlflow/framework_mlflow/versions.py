@@ -18,7 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from framework.errors import RegistryError
 from framework.pairing import HALVES
 from framework_mlflow.ledger import connect
+from framework_mlflow.places import sqlite_file
 from framework_mlflow.prepared import rows
+from framework_mlflow.setup import is_there
 from framework_mlflow.store import half_name
 
 _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)[+:]")
@@ -56,6 +58,10 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _from_database(uri: str, name: str, version: int) -> dict[str, VersionState]:
+    if not is_there(uri):
+        raise RegistryError(
+            f"registry.tracking_uri: MLflow's database {sqlite_file(uri)} is not there; bring it back, or name the one that is used."
+        )
     try:
         states = rows(_engine(uri), _STATES, {**{half: half_name(name, half) for half in HALVES}, "number": version})
     except SQLAlchemyError as error:
