@@ -45,7 +45,7 @@ def exclusive(
     path: Path,
     what: str,
     *,
-    limit: float = PATIENCE,
+    limit: float | None = None,
     say: Callable[[str], None] | None = None,
     remove: bool = False,
 ) -> Iterator[None]:
@@ -54,7 +54,7 @@ def exclusive(
     Args:
         path: The lock file. What it holds is who has the lock, or had it last.
         what: What the lock is for, as the subject of a message: ``the ledger``.
-        limit: Seconds to wait; 0 refuses at once.
+        limit: Seconds to wait, :data:`PATIENCE` by default; 0 refuses at once.
         say: Called at once when somebody else holds the lock; a log line after two seconds otherwise.
         remove: Delete the file afterwards: for a lock beside a file of the user.
 
@@ -62,7 +62,7 @@ def exclusive(
         LockedError: The limit has passed; the message says who holds the lock.
         RuntimeError: This thread holds the lock already and would wait for itself.
     """
-    file = _locked(path, what, limit, say)
+    file = _locked(path, what, PATIENCE if limit is None else limit, say)
     try:
         key = _key(file)
         _owners[key] = _thread()

@@ -14,7 +14,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from framework.errors import FrameworkError
 from framework_mlflow.places import sqlite_file, sqlite_uri
 
 log = logging.getLogger(__name__)
@@ -32,24 +31,18 @@ def is_there(uri: str) -> bool:
 def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
     """What ``opened`` gives for ``uri``, whose database is made first where there is none.
 
-    Called under a lock: nobody else sets the same database up.
-
-    Raises:
-        FrameworkError: The database cannot be opened, and holds something that must not be lost.
+    Called under a lock: nobody else sets the same database up. Of a database that holds something, what
+    is wrong with it is for ``opened`` to say.
     """
     file = sqlite_file(uri)
     if file is None:
         return opened(uri)
-    if is_there(uri):
-        try:
-            return opened(uri)
-        except FrameworkError:
-            if _holds_something(file):
-                raise
-            aside = file.with_name(f"{file.name}.half-made")
-            file.replace(aside)
-            log.warning("%s was left half-made by an interrupted command and holds nothing: now %s", file, aside.name)
-    _build(file, opened)
+    if is_there(uri) and not _is_whole(file) and not _holds_something(file):
+        aside = file.with_name(f"{file.name}.half-made")
+        file.replace(aside)
+        log.warning("%s was left half-made by an interrupted command and holds nothing: now %s", file, aside.name)
+    if not is_there(uri):
+        _build(file, opened)
     return opened(uri)
 
 
@@ -66,14 +59,30 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     shutil.rmtree(folder)
 
 
+def _is_whole(file: Path) -> bool:
+    """Whether the last of MLflow's migrations was made."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    migrations = Path(str(mlflow.__file__)).parent / "store" / "db_migrations"
+    try:
+        return _rows(file, "SELECT version_num FROM alembic_version") == [(ScriptDirectory(str(migrations)).get_current_head(),)]
+    except sqlite3.Error:
+        return False
+
+
 def _holds_something(file: Path) -> bool:
     """True as well for what cannot be read: it is not ours to judge."""
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            return any(connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in _KEPT if table in tables)  # noqa: S608
+        tables = {name for (name,) in _rows(file, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return any(_rows(file, f"SELECT 1 FROM {table} LIMIT 1") for table in _KEPT if table in tables)  # noqa: S608
     except sqlite3.Error:
         return True
+
+
+def _rows(file: Path, query: str) -> list[Any]:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def open_client(mlflow: Any, uri: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def start(run: Run) -> str:
         tags |= {"mlflow.source.git.commit": commit["commit"], "framework.git.dirty": str(commit["dirty"]).lower()}
     identity = store.start_run(tags)
     store.client.log_text(identity, run.config.text, "config.yaml")
-    run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {store.uri}"
+    run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}"
     return identity
 
 

@@ -85,6 +85,28 @@ def prune(options: str, die_at: str | None = None) -> None:
     opened(options, die_at).prune("fake")
 
 
+def set_up(options: str, die_at: int, in_place: bool) -> None:
+    """MLflow's database, killed before the statement of that number; ``in_place``: as MLflow itself does it."""
+    import mlflow
+    import sqlalchemy as sa
+
+    count = 0
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal count
+        count += statement.lstrip().startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE"))
+        if count == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    registry = MlflowRegistry(MlflowOptions.model_validate_json(options))
+    if in_place:
+        mlflow.MlflowClient(registry.options.tracking_uri).get_experiment("0")
+    else:
+        registry.store.open()
+    print("statements", count)
+
+
 def check_halves(registry: MlflowRegistry, name: str = "fake") -> None:
     """Nothing is crossed: every pair proves, both halves are level, everything else is void, MLflow's aliases are the ledger's."""
     pairs = registry.pairs(name)

@@ -1,0 +1,134 @@
+"""A state folder in every condition: a first command that was killed, what was lost, what was copied, and what holds a lock."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from framework_mlflow import MlflowOptions
+from framework_mlflow.registry import MlflowRegistry
+from mlflow_cases import check_halves, child, options_in, outcome, set_up
+
+import framework.locks
+from framework.errors import RegistryError
+from framework.locks import LockedError
+from framework.pairing import HALVES
+from framework.testing.registry import make_draft
+
+HOLD = """
+import sys
+from pathlib import Path
+from framework.locks import exclusive
+sys.argv[1:1] = ['run=train']
+with exclusive(Path(sys.argv[2]), 'the ledger'):
+    print('held', flush=True)
+    input()
+"""
+
+
+def texts(options: MlflowOptions) -> list[str]:
+    """What a new process finds broken."""
+    return [finding.text for finding in MlflowRegistry(options).verify("fake") if not finding.repaired]
+
+
+@pytest.mark.parametrize(("statement", "in_place"), [(60, False), (60, True), (150, True)])
+def test_after_a_first_command_that_was_killed_the_next_goes_on(tmp_path: Path, statement: int, in_place: bool) -> None:
+    """``in_place``: what earlier versions, and MLflow itself, leave behind."""
+    options = options_in(tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    assert outcome(child(set_up, options.model_dump_json(), statement, in_place)) == -9
+    assert (tmp_path / "state" / "mlflow.db").exists() == in_place
+    registry = MlflowRegistry(options)
+    assert registry.register(make_draft(tmp_path / "draft"), "r").version == 1
+    check_halves(registry)
+    left = {path.name for path in (tmp_path / "state").iterdir()} - {"ledger.db", "ledger.db.lock", "mlflow.db", "artifacts"}
+    assert left == ({"mlflow.db.half-made"} if in_place else set())
+
+
+def test_a_half_made_database_that_holds_something_is_left_alone(options: MlflowOptions, tmp_path: Path) -> None:
+    MlflowRegistry(options).register(make_draft(tmp_path / "draft"), "r")
+    state = tmp_path / "state"
+    with closing(sqlite3.connect(state / "mlflow.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'older'")
+        connection.commit()
+    (state / "ledger.db").unlink()
+    before = (state / "mlflow.db").read_bytes()
+    with pytest.raises(RegistryError, match="MLflow could not open the store"):
+        MlflowRegistry(other(options, tmp_path / "state")).register(make_draft(tmp_path / "next"), "r")
+    assert (state / "mlflow.db").read_bytes() == before
+
+
+def other(options: MlflowOptions, state: Path) -> MlflowOptions:
+    """The same places by another name: MLflow keeps what it opened by its name."""
+    (state.parent / "again").symlink_to(state)
+    return options_in(state.parent / "again")
+
+
+def test_nothing_is_verified_in_a_fresh_folder_and_nothing_made_for_it(tmp_path: Path) -> None:
+    assert MlflowRegistry(options_in(tmp_path / "state")).verify("fake") == []
+    assert not (tmp_path / "state" / "mlflow.db").exists()
+
+
+def test_what_was_lost_is_named_and_nothing_changed(options: MlflowOptions, tmp_path: Path) -> None:
+    """The ledger, MLflow's database, the artifacts: each alone."""
+    registry = MlflowRegistry(options)
+    registry.register(make_draft(tmp_path / "draft"), "r")
+    state = tmp_path / "state"
+    for lost, named in (
+        ("ledger.db", "it was lost, or is another one"),
+        ("mlflow.db", "MLflow has no version 1"),
+        ("artifacts", "is missing"),
+    ):
+        kept = state.rename(tmp_path / "kept")
+        shutil.copytree(kept, state)
+        (shutil.rmtree if lost == "artifacts" else Path.unlink)(state / lost)
+        assert [named in text for text in texts(options)] == [True]
+        assert [named in text for text in texts(options)] == [True]
+        shutil.rmtree(state)
+        kept.rename(state)
+    assert texts(options) == []
+    assert {tags["framework.state"] for half in HALVES for tags in registry.store.versions("fake", half).values()} == {"complete"}
+
+
+def test_a_copied_folder_can_be_verified_and_goes_on(options: MlflowOptions, tmp_path: Path) -> None:
+    """The ledger knows MLflow's database by its place: another one is set up under the same lock that a writer takes."""
+    MlflowRegistry(options).register(make_draft(tmp_path / "draft"), "r")
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    there = options_in(tmp_path / "copy")
+    assert texts(there) == []
+    assert MlflowRegistry(there).register(make_draft(tmp_path / "next"), "r").version == 2
+
+
+@contextmanager
+def somebody_at(path: Path) -> Iterator[int]:
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "held\n"
+    try:
+        yield owner.pid
+    finally:
+        owner.communicate("\n")
+
+
+def test_beside_another_writer_it_ends_and_says_who_that_is(
+    options: MlflowOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = MlflowRegistry(options)
+    registry.register(make_draft(tmp_path / "draft"), "r")
+    monkeypatch.setattr(framework.locks, "PATIENCE", 0.5)
+    with somebody_at(tmp_path / "state" / "ledger.db.lock") as process:
+        for write in (
+            lambda: registry.verify("fake"),
+            lambda: registry.prune("fake"),
+            lambda: registry.move("fake", "a", 1, expected=None),
+        ):
+            with pytest.raises(LockedError, match=rf"the ledger is held by process {process} \(.*run=train\) since"):
+                write()
+        assert [pair.version for pair in registry.pairs("fake")] == [1]
+    assert registry.verify("fake") == []
