@@ -122,7 +122,7 @@ class SqliteRecords(RecordStore):
 
         What SQLite has left beside a file that was removed belongs to that file: it must not be taken for the new one's.
         """
-        with exclusive(self._path.with_suffix(".lock")):
+        with exclusive(self._path.with_suffix(".lock"), self.place):
             if self._path.is_file():
                 return
             self._unlink("-wal", "-shm")
@@ -142,7 +142,7 @@ class SqliteRecords(RecordStore):
 
     def clear_remains(self) -> None:
         if self._path.is_file() and not self._feast_path.is_file():
-            with exclusive(self._path.with_suffix(".lock")):
+            with exclusive(self._path.with_suffix(".lock"), self.place):
                 self._unlink("", "-wal", "-shm")
 
     @contextmanager
