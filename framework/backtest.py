@@ -14,7 +14,7 @@ import numpy as np
 
 from framework.components import Components
 from framework.config import BacktestConfig
-from framework.errors import ConfigError
+from framework.errors import ConfigError, DataError
 from framework.fit import fit_model, fit_preprocessor
 from framework.frequency import Frequency
 from framework.interfaces.compute import Compute
@@ -178,6 +178,7 @@ def backtest(
     ``config`` plans.
     """
     folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins)
+    check_actuals(setting, folds)
     if not config.refit:
         progress(folds[0], len(folds))
         fitted = fit_fold(setting, folds[0])
@@ -188,6 +189,20 @@ def backtest(
         progress(fold, len(folds))
         parts.append(next(results))
     return join_folds(parts)
+
+
+def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
+    """Raise :class:`DataError` when no fold has any actual to be judged on."""
+    for fold in folds:
+        entities = setting.panel.known_at(fold.origin).entities_at(fold.origin)
+        if np.isfinite(_actuals(setting.panel, setting.schema, entities, fold.origin)).any():
+            return
+    times = setting.panel.times
+    raise DataError(
+        f"backtest: nothing to judge: no series has a row at an origin from {folds[0].origin} to {folds[-1].origin} and an actual in the "
+        f"{setting.schema.horizon} steps after it; the actuals lie from {times.min()} to {times.max()}: lower panel.horizon, or change "
+        "backtest.folds and backtest.step."
+    )
 
 
 def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:

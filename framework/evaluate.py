@@ -11,6 +11,7 @@ import numpy as np
 from framework.backtest import BacktestResult, Fold, backtest, make_setting
 from framework.comparison import Ranked
 from framework.components import Components
+from framework.doubts import not_answered, thin_folds, without_actuals
 from framework.features import Features
 from framework.interfaces.model import Model
 from framework.interfaces.values import Schema
@@ -41,6 +42,7 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
     panel = backtest_panel(features)
     model: Model = run.make("model")
     schema = features.schema(panel, model)
+    panel_of_all = panel
     panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
     warnings = check_covariates(schema, model, config.component("model").name, config.panel.unused)
     warnings += check_resolution(panel, schema)
@@ -55,6 +57,14 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
         run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
+    doubts = [
+        *without_actuals(panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)),
+        *thin_folds(result, config.backtest.folds),
+        *not_answered(panel, config.features, schema),
+    ]
+    for line in doubts:
+        run.say(line)
+    warnings += doubts
     run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": warnings}
     if compare is not None:
         run.record.comparison = compare(run, panel, result)

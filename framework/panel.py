@@ -119,10 +119,10 @@ class Panel:
         self,
         schema: Schema,
         entities: Sequence[Sequence[str]] | Objects,
-        at: np.datetime64 | None,
+        at: np.datetime64 | Times | None,
         series: Rows | None = None,
     ) -> Context:
-        """One window per entity that ends at ``at`` (None: each series' own last step). ``series``: from :meth:`series_of`."""
+        """One window per entity that ends at ``at``, one time or ``[n]`` (None: each series' own last step). ``series``: from :meth:`series_of`."""
         n, length, horizon = len(entities), schema.context_length, schema.horizon
         origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
         past = np.full((n, length, len(schema.past)), np.nan)
@@ -146,7 +146,7 @@ class Panel:
                 status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entities[j], strict=True))}"
             elif row[j] < 0:
                 first, last = self.times[start[j]], self.times[stop[j] - 1]
-                status[j], detail[j] = MISSING_FEATURE, f"no row at {at}; the series has {first} to {last}"
+                status[j], detail[j] = MISSING_FEATURE, f"no row at {origins[j]}; the series has {first} to {last}"
             else:
                 status[j], detail[j] = SHORT_HISTORY, f"{row[j] - start[j] + 1} steps of history, {length} needed"
         return Context(origins, past, known, static, status, detail)

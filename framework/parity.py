@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -33,31 +33,35 @@ def audit(features: Features, sample: int, seed: int) -> tuple[int, list[Differe
 
     Each is asked for at its newest offline step through the strategy's ``context``, as a server does, with as many steps as the
     strategy gives and all the drawn entities have. Numbers are equal bit for bit or both null; a row differs when no answer is
-    given for that step. A view that is too old for its ttl is null offline and ``stale`` online: that is the same.
+    given for that step. A view that is too old for its ttl is null offline and ``stale`` online: that is the same. Columns known in
+    advance are compared at the steps after it; null offline and ``missing_feature`` online is the same.
     """
     limit = features.strategy.max_context_length
     if limit == 0:
         raise ConfigError("run=verify what=features: this retrieval looks nothing up online; choose retrieval=feast or retrieval=file.")
-    panel = _flat(features.panel())
+    panel = features.panel()
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(panel.entities), min(sample, len(panel.entities)), replace=False))
     lengths = np.diff(panel.offsets)[drawn]
     schema = _schema(features, panel, min(limit or 1, int(lengths.min())))
     entities, newest = panel.entities[drawn], panel.times[panel.offsets[1:][drawn] - 1]
-    found: list[Difference] = []
-    for moment, context in asyncio.run(_online(features, schema, entities, newest)):
+    differences: list[Difference] = []
+    answers = asyncio.run(_online(features, schema, entities, newest))
+    for moment, context in answers:
         asked = entities[newest == moment]
         offline = panel.context(schema, asked, moment)
         for j in range(len(asked)):
-            found += _compare(features, schema, offline, context, j)
-    return len(drawn), found
-
-
-def _flat(panel: Panel) -> Panel:
-    """With the columns known in advance among the past ones."""
-    none = np.empty((len(panel), 0))
-    past = np.concatenate([panel.past, panel.known], axis=1)
-    return replace(panel, past=past, past_names=(*panel.past_names, *panel.known_names), known=none, known_names=())
+            differences += _compare(features, schema, offline, context, j)
+    if not panel.known_names:
+        return len(drawn), differences
+    steps_ahead = features.config.panel.horizon
+    schema = schema.model_copy(update={"known": panel.known_names, "horizon": steps_ahead})
+    with_known = asyncio.run(_online(features, schema, entities, newest))
+    for (moment, before), (_, context) in zip(answers, with_known, strict=True):
+        offline = panel.context(schema, entities[newest == moment], moment)
+        for j in (j for j, status in enumerate(before.status) if status == OK):
+            differences += _compare_known(schema, offline, context, j)
+    return len(drawn), differences
 
 
 def _schema(features: Features, panel: Panel, length: int) -> Schema:
@@ -105,6 +109,21 @@ def _compare(features: Features, schema: Schema, offline: Context, online: Conte
         found.append(Difference(entity, origin, name, _plain(there[step, c]), _plain(here[step, c])))
     texts = zip(schema.static, offline.static[j], online.static[j], strict=True)
     return found + [Difference(entity, origin, name, one, other) for name, one, other in texts if one != other]
+
+
+def _compare_known(schema: Schema, offline: Context, online: Context, j: int) -> list[Difference]:
+    """The steps ahead of a window that is answered without them."""
+    entity = dict(zip(schema.entity_keys, map(str, offline.static[j]), strict=False))
+    origin, there, here = str(offline.origins[j]), offline.known[j], online.known[j]
+    if online.status[j] != OK:
+        if np.isnan(there).any():
+            return []
+        return [Difference(entity, origin, "steps ahead", OK, f"{online.status[j]} ({online.detail[j]})")]
+    differs = (there.view(np.int64) != here.view(np.int64)) & ~(np.isnan(there) & np.isnan(here))
+    return [
+        Difference(entity, origin, f"{schema.known[k]} {int(h) + 1} steps ahead", _plain(there[h, k]), _plain(here[h, k]))
+        for h, k in zip(*np.nonzero(differs), strict=True)
+    ]
 
 
 def _null_where_stale(features: Features, schema: Schema, offline: Context, online: Context, j: int) -> bool:

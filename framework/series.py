@@ -74,7 +74,8 @@ class Series:
         )
 
     def as_dict(self, result: BacktestResult) -> dict[str, Any]:
-        """For a run's result. ``no_forecast``: windows whose history was too short at their origin; ``not_judged``: series without any
+        """For a run's result. ``no_forecast``: windows without a forecast: too short a history, a stale view, a missing feature, as
+        production would say at their origin; ``not_judged``: series without any
         window, for they begin after the last origin or end before the first. At most :data:`LISTED` series are named.
         """
         windows = [tuple(entity) for entity in result.entities]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from framework.conformal import calibrate
+from framework.errors import DataError
 from framework.evaluate import evaluate
 from framework.fingerprint import panel_fingerprint
 from framework.fit import fit_pair
@@ -25,6 +26,8 @@ from framework.run import Run
 #: Windows that travel with a pair as its golden batch, and how far their forecasts may differ elsewhere (relative).
 GOLDEN_WINDOWS = 8
 GOLDEN_TOLERANCE = 1e-5
+#: How many origins, a horizon apart, are tried for them.
+GOLDEN_ORIGINS = 8
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -58,9 +61,28 @@ def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, d
 
 
 def golden_batch(pair: Pair, panel: Panel) -> Golden:
-    """The newest window of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and its forecast."""
+    """Choose windows of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and forecast them.
+
+    They are the newest ones. Where none of these is answered, such as before the plan of the steps ahead is stored, they lie a horizon
+    earlier, and so on.
+
+    Raises:
+        DataError: No window is answered: nothing could prove the pair when it is loaded.
+    """
     spread = np.unique(np.linspace(0, len(panel.entities) - 1, GOLDEN_WINDOWS).astype(np.int64))
-    context = pair.admitted(panel.context(pair.schema, panel.entities[spread], None))
-    usable = np.array([i for i, status in enumerate(context.status) if status == OK], dtype=np.int64)
-    context = context.take(usable)
-    return Golden(context, pair.forecast(context).values, GOLDEN_TOLERANCE)
+    first, last = panel.offsets[:-1][spread], panel.offsets[1:][spread] - 1
+    contexts = []
+    for back in range(GOLDEN_ORIGINS):
+        at = panel.times[np.maximum(last - back * pair.schema.horizon, first)]
+        contexts.append(pair.admitted(panel.context(pair.schema, panel.entities[spread], at)))
+    for whole in (True, False):  # rather an earlier window than one whose steps ahead are not known
+        for context in contexts:
+            unknown = np.isnan(context.known).any(axis=(1, 2)) & whole
+            usable = np.flatnonzero((np.array(context.status) == OK) & ~unknown)
+            if len(usable):
+                context = context.take(usable)
+                return Golden(context, pair.forecast(context).values, GOLDEN_TOLERANCE)
+    raise DataError(
+        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is answered, so that nothing could prove the pair: "
+        f"{contexts[0].status[0]}, {contexts[0].detail[0]}."
+    )
