@@ -122,7 +122,10 @@ class Panel:
         at: np.datetime64 | Times | None,
         series: Rows | None = None,
     ) -> Context:
-        """One window per entity that ends at ``at``, one time or ``[n]`` (None: each series' own last step). ``series``: from :meth:`series_of`."""
+        """One window per entity that ends at ``at``, one time or ``[n]`` (None: at each series' own last step).
+
+        ``series``: what :meth:`series_of` said of the entities, None to ask.
+        """
         n, length, horizon = len(entities), schema.context_length, schema.horizon
         origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
         past = np.full((n, length, len(schema.past)), np.nan)

@@ -230,7 +230,7 @@ def test_context_ends_at_the_origin_and_says_why_not() -> None:
     assert context.detail == [None, "2 steps of history, 3 needed", "no rows for {'shop': 'zzz'}"]
     gone = _panel(FULL).context(_schema(1), [("a",)], np.datetime64("2024-02-01"))
     assert gone.status == [MISSING_FEATURE]
-    assert gone.detail == ["no row at 2024-02-01; the series has 2024-01-01T00:00:00.000000 to 2024-01-05T00:00:00.000000"]
+    assert gone.detail == ["no row at 2024-02-01T00:00:00.000000; the series has 2024-01-01T00:00:00.000000 to 2024-01-05T00:00:00.000000"]
 
 
 def test_context_without_an_origin_takes_each_series_last_step() -> None:

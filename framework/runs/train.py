@@ -80,8 +80,8 @@ def golden_batch(pair: Pair, panel: Panel) -> Golden:
             unknown = np.isnan(context.known).any(axis=(1, 2)) & whole
             usable = np.flatnonzero((np.array(context.status) == OK) & ~unknown)
             if len(usable):
-                context = context.take(usable)
-                return Golden(context, pair.forecast(context).values, GOLDEN_TOLERANCE)
+                chosen = context.take(usable)
+                return Golden(chosen, pair.forecast(chosen).values, GOLDEN_TOLERANCE)
     raise DataError(
         f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is answered, so that nothing could prove the pair: "
         f"{contexts[0].status[0]}, {contexts[0].detail[0]}."
