@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from framework.frequency import Frequency
 from framework.interfaces.operations import Join
-from framework.interfaces.source import Batch, Source
+from framework.interfaces.source import Batch, Roles, Source
 from framework.interfaces.values import TIME
 from framework.merging import Merged, check_whole, merge, normal, off_grid
 from framework.positions import Positions
@@ -117,8 +117,13 @@ class Ingestion:
         wanted = [op.table for op in view.engineer if isinstance(op, Join)]
         for table in wanted:
             if table not in self._tables:
-                self._tables[table] = self.source.read(table)
+                self._tables[table] = self.source.read_as(table, self._roles(table))
         return {table: self._tables[table] for table in wanted}
+
+    def _roles(self, table: str) -> Roles:
+        """Of the columns of a joined table, for all views that join it."""
+        views = self.run.config.features.views.values()
+        return Roles.of_joins((view, op) for view in views for op in view.engineer if isinstance(op, Join) and op.table == table)
 
     def _position(self, name: str, view: View, made: str) -> str | None:
         """Where to go on; the beginning when the store has nothing of this view."""

@@ -10,6 +10,7 @@ from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError, suggest
 from framework.interfaces.operations import Join
 from framework.interfaces.values import TIME
+from framework.utc import utc_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    needed = [*op.by, *op.columns, *([op.time] if op.time else [])]
+    needed = list(dict.fromkeys((*op.by, *op.columns, *([op.time] if op.time else []))))
     missing = [c for c in needed if c not in table.columns]
     if missing:
         raise DataError(f"join of '{op.table}': no column {missing[0]!r};{suggest(missing[0], map(str, table.columns))}")
@@ -40,7 +41,7 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
             raise DataError(f"join of '{op.table}': two rows for {twice.iloc[0][keys].to_dict()}; a table with several needs time: COLUMN.")
         return left.merge(right, how="left", on=keys)[list(op.columns)]
     times = _times(op, right)
-    right = right.drop(columns=op.time).assign(**{TIME: times}).sort_values(TIME, kind="stable")
+    right = right.drop(columns=[c for c in (op.time,) if c not in op.columns]).assign(**{TIME: times}).sort_values(TIME, kind="stable")
     left[TIME] = pd.DatetimeIndex(pd.to_datetime(left[TIME], utc=True)).as_unit("us")
     tolerance = None if op.ttl is None else pd.Timedelta(op.ttl)
     found = pd.merge_asof(left.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance)
@@ -48,12 +49,7 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _times(op: Join, right: pd.DataFrame) -> pd.DatetimeIndex:
-    import pandas as pd
-
-    try:
-        times = pd.DatetimeIndex(pd.to_datetime(right[op.time], utc=True)).as_unit("us")
-    except (TypeError, ValueError) as error:
-        raise DataError(f"join of '{op.table}': column '{op.time}' is not a time; cast it in the source.") from error
+    times = utc_times(right[op.time], f"join of '{op.table}': column '{op.time}'")
     if times.hasnans:
         raise DataError(f"join of '{op.table}': column '{op.time}' is null in {np.count_nonzero(times.isna())} rows; remove or date them.")
     return times

@@ -12,6 +12,7 @@ from framework.frequency import Frequency
 from framework.interfaces.operations import Join, Python
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
+from framework.utc import utc_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ def _absurd_table(view: View, name: str, table: pd.DataFrame, origin: np.datetim
 
     for op in view.engineer:
         if isinstance(op, Join) and op.table == name and op.time is not None:
-            after = pd.to_datetime(table[op.time], utc=True) > pd.Timestamp(origin, tz="UTC")
+            after = utc_times(table[op.time], f"join of '{op.table}': column '{op.time}'") > pd.Timestamp(origin, tz="UTC")
             made = {c: table[c].mask(after, absurd) for c, n in zip(op.columns, op.names(), strict=True) if n not in view.categories}
             table = table.assign(**made)
     return table

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from framework.canonical_text import category_texts, key_texts
 from framework.corrections import differs, versions
 from framework.engineering import Tables, engineer
-from framework.errors import DataError
+from framework.errors import DataError, suggest
 from framework.frequency import Frequency
 from framework.interfaces.values import TIME
 from framework.interfaces.views import GapPolicy, View
 from framework.leaks import refuse_leaking_functions
 from framework.panel import panel_from_rows
+from framework.utc import utc_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,12 @@ def check_whole(view: View, rows: pd.DataFrame, frequency: Frequency, gaps: GapP
 
 def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
     """The view's raw columns with canonical texts and times in UTC, as they are stored. Raises :class:`DataError` for what is missing."""
-    import pandas as pd
-
     wanted = [*view.identity(), *view.columns]
     missing = [c for c in wanted if c not in rows.columns]
     if missing:
-        raise DataError(f"view '{name}': missing columns {missing}; the source gives {list(rows.columns)}: select or rename them there.")
+        have = list(map(str, rows.columns))
+        hint = suggest(missing[0], have)
+        raise DataError(f"view '{name}': missing columns {missing};{hint} The source gives {have}: select or rename them there.")
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
@@ -61,16 +62,18 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
         except DataError as error:
             raise DataError(f"view '{name}': {error}.") from None
     for column in view.identity()[len(view.entity) :]:
-        try:
-            made[column] = pd.DatetimeIndex(pd.to_datetime(rows[column], utc=True)).as_unit("us")
-        except (TypeError, ValueError) as error:
-            reason = str(error).partition(". You")[0]
-            raise DataError(f"view '{name}': column '{column}' is not a time ({reason}); give ISO 8601, UTC.") from error
+        made[column] = utc_times(rows[column], f"view '{name}': column '{column}'")
     for column in view.numbers:
         try:
             made[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise DataError(f"view '{name}': column '{column}' is not numeric ({error}); mend it or list it under categories.") from error
+        infinite = np.isinf(made[column].to_numpy())
+        if infinite.any():
+            row = made.loc[infinite, [*view.entity, TIME]].iloc[0].to_dict()
+            raise DataError(
+                f"view '{name}': column '{column}' is infinite in {infinite.sum():,} rows, first at {row}; mend it, or make it null."
+            )
     return made
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from framework.interfaces.views import View
+from framework.interfaces.operations import Join
+from framework.interfaces.views import TIME, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,37 @@ class Batch:
     reject: Callable[[int, str], None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """How the columns of a table are used.
+
+    ``texts``: keys and categories, wanted as they are written. ``numbers`` and ``times``: wanted as such.
+    """
+
+    texts: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+
+    @classmethod
+    def of_view(cls, view: View) -> Roles:
+        """Return the roles of the columns that the source gives for ``view``."""
+        times = (TIME,) if view.created is None else (TIME, view.created)
+        return cls((*view.entity, *view.texts), view.numbers, times)
+
+    @classmethod
+    def of_joins(cls, joins: Iterable[tuple[View, Join]]) -> Roles:
+        """Return the roles of the columns of one table that these views join; a text to one of them is a text."""
+        texts: dict[str, None] = {}
+        numbers: dict[str, None] = {}
+        times: dict[str, None] = {}
+        for view, op in joins:
+            texts |= dict.fromkeys(op.by)
+            for column, name in zip(op.columns, op.names(), strict=True):
+                (texts if name in view.categories else numbers)[column] = None
+            times |= {} if op.time is None else {op.time: None}
+        return cls(tuple(texts), tuple(c for c in numbers if c not in texts), tuple(times))
+
+
 class Source(ABC):
     """Reads raw data. The constructor stores its options and does nothing else."""
 
@@ -42,17 +74,25 @@ class Source(ABC):
         Raises :class:`~framework.errors.DataError` naming the file, table or column that is missing.
         """
 
+    def read_as(self, table: str, roles: Roles) -> pd.DataFrame:
+        """Read as :meth:`read` does. A source whose data has no types of its own reads columns as ``roles`` says."""
+        return self.read(table)
+
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
         """What is to be stored for ``view``, one batch after another; the next one is asked for when the last is stored.
 
         ``position``: the newest one that was stored, None to begin at the beginning. Rows that were given before may be given again:
         storing them twice changes nothing. By default the whole table each time.
         """
-        yield Batch(self.read(table), whole=True)
+        yield Batch(self.read_as(table, Roles.of_view(view)), whole=True)
 
     @abstractmethod
     def fingerprint(self) -> dict[str, str]:
         """What was read: ``{file or query: sha256}``; equal data gives an equal fingerprint."""
+
+    def warnings(self) -> list[str]:
+        """Return what was doubtful in what was read, one line each."""
+        return []
 
     @property
     def poll(self) -> float | None:

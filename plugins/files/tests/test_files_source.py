@@ -99,7 +99,7 @@ def test_the_fingerprint_follows_the_bytes_and_the_sql(tmp_path: Path) -> None:
     places = write_all(tmp_path)
     options = {"files": {"t": places["csv"], "p": places["directory"]}, "tables": {"v": {"query": "SELECT * FROM t"}}}
     first = source(**options).fingerprint()
-    assert set(first) == {"t/t.csv", "p/deep/p0.parquet", "p/deep/p1.parquet", "v (table)"}
+    assert set(first) == {"t/t.csv", "p/deep/p0.parquet", "p/deep/p1.parquet", "v (table)", "null_values"}
     assert source(**options).fingerprint() == first
     options["tables"] = {"v": {"query": "SELECT * FROM t LIMIT 1"}}
     assert source(**options).fingerprint()["v (table)"] != first["v (table)"]
@@ -114,12 +114,20 @@ def test_the_fingerprint_follows_the_bytes_and_the_sql(tmp_path: Path) -> None:
         ({"files": {"t": "package://no_such_package/x.csv"}}, "t", ["'no_such_package'", "pip install"]),
         ({"files": {"t": "{root}/t.csv"}}, "tt", ["table 'tt'", "Did you mean 't'"]),
         ({"files": {"t": "{root}/t.csv"}, "tables": {"v": {"query": "SELECT z FROM t"}}}, "v", ["table 'v'", '"z"']),
-        ({"files": {"t": "{root}/t.csv"}, "tables": {"v": {"query": "SELECT y AS event_timestamp FROM t"}}}, "v", ["float64", "cast"]),
-        ({"files": {"t": "{root}/t.csv"}, "tables": {"t": {"rename": {"q": "z"}}}}, "t", ["rename", "['q']"]),
+        (
+            {"files": {"t": "{root}/t.csv"}, "tables": {"v": {"query": "SELECT y AS event_timestamp FROM t"}}},
+            "v",
+            ["DOUBLE", "1.5", "cast"],
+        ),
+        ({"files": {"t": "{root}/t.csv"}, "tables": {"t": {"rename": {"q": "z"}}}}, "t", ["rename", "no column 'q'"]),
         ({"files": {"t": "{root}/broken.zip"}}, "t", ["file 't'", "cannot be unpacked"]),
         ({"files": {"t": "{root}/broken.parquet"}}, "t", ["file 't'", "cannot be read"]),
         ({"files": {"t": "{root}/t.*"}}, "t", ["file 't'", "both CSV and Parquet"]),
-        ({"files": {"t": "{root}/late.csv"}, "sample_size": 1}, "t", ["file 't'", "source.sample_size=-1"]),
+        (
+            {"files": {"t": "{root}/late.csv"}, "tables": {"v": {"query": "SELECT sum(y) AS y FROM t"}}},
+            "v",
+            ["'many'", "tables.t.null_values"],
+        ),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, options: dict, table: str, words: list[str]) -> None:

@@ -17,6 +17,7 @@ from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.source import Batch, Source
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
+from framework.utc import utc_times
 from framework_sql import SqlTable
 from framework_sql.watermark import earlier, from_text, to_text
 
@@ -160,8 +161,4 @@ def _bare(query: str) -> str:
 def _timed(rows: pd.DataFrame, table: str) -> pd.DataFrame:
     if TIME not in rows.columns:  # a table that a view joins needs none
         return rows
-    try:
-        return rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True, format=None if len(rows) == 0 else "ISO8601")})
-    except (TypeError, ValueError) as error:
-        reason = str(error).partition(". You")[0]
-        raise DataError(f"source=sql: table '{table}': column '{TIME}' is not a time ({reason}); cast it in the query.") from error
+    return rows.assign(**{TIME: utc_times(rows[TIME], f"source=sql: table '{table}': column '{TIME}'")})
