@@ -1,0 +1,195 @@
+"""Every door that a forecast is asked through, in one process, so that a test can ask all of them one question.
+
+Doors that look a series up (:meth:`Doors.looked_up`) are a fold of a backtest, ``run=predict``,
+``POST /predict/feast`` and ``/predict/feast/batch``. Doors that are handed rows (:meth:`Doors.handed`) are
+``predict.rows``, ``POST /predict``, ``/invocations`` and both halves through ``mlflow.pyfunc.load_model``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framework.backtest import Fitted, Fold, judge, make_setting
+from framework.components import Components
+from framework.errors import DataError
+from framework.features import Features
+from framework.interfaces.compute import Compute
+from framework.interfaces.values import OK, TIME, Float64
+from framework.loading import load_pair
+from framework.pairing import HALVES
+from framework.rows_file import RowsFile
+from framework.run import Run
+from framework.scoring import PanelWindows, Windows, score
+
+#: The outcome of a question that a door does not answer because of what was sent: a 422 or an error, not a status.
+REFUSED = "refused"
+#: The outcome of a fold for a window without a forecast: a backtest keeps no status.
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The status of one window and the bytes of its forecast ``[H, T, 1 + Q]``, empty unless it is ``ok``. ``detail`` is not compared."""
+
+    status: str
+    values: bytes = b""
+    detail: str = ""
+
+    def same(self, other: Outcome) -> bool:
+        """Whether both are the same forecast, or none for the same reason."""
+        return (self.status, self.values) == (other.status, other.values)
+
+
+class Client(Protocol):
+    """What answers HTTP; ``httpx.Client`` and Starlette's test client are some."""
+
+    def post(self, url: str, *, json: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One window as a client has it: rows of history, oldest first, and the known columns of the steps ahead; with keys and times."""
+
+    history: list[dict[str, Any]]
+    future: list[dict[str, Any]]
+
+
+class Doors:
+    """The doors of the pair that ``alias`` means in the project of a composed run, whose registry is MLflow's."""
+
+    def __init__(self, run: Run, alias: str, client: Client) -> None:
+        self.run, self.alias, self.client = run, alias, client
+        self.pair = load_pair(run.make("registry"), run.plugins, run.config.name, alias).pair
+        self.schema = self.pair.schema
+        self.panel = Features(run.config, run.make("retrieval")).panel(horizon=self.schema.horizon)
+        self._fold = cache(self._judged)
+
+    # Doors that look the series up.
+
+    def looked_up(self, entity: Mapping[str, str], at: str | None) -> dict[str, Outcome]:
+        """The outcome of one series at the origin ``at`` (None: its newest) by the name of each door."""
+        body = {"at": at} if at is not None else {}
+        outcomes = {
+            "run=predict": self._from_table(self._windows([entity], at)),
+            "/predict/feast": self._posted("/predict/feast", {"entity": entity, **body}),
+            "/predict/feast/batch": self._posted("/predict/feast/batch", {"entities": [entity], **body}),
+        }
+        if at is not None:
+            outcomes["backtest"] = self._fold(at).get(tuple(entity.values()), Outcome(NONE))
+        return outcomes
+
+    def _windows(self, entities: Iterable[Mapping[str, str]], at: str | None) -> PanelWindows:
+        keys = [tuple(entity.values()) for entity in entities]
+        origin = None if at is None else np.datetime64(at.rstrip("Z"), "us")
+        return PanelWindows(self.panel, self.run.config.features, self.schema, keys, origin, None)
+
+    def _judged(self, at: str) -> dict[tuple[str, ...], Outcome]:
+        """One fold of a backtest whose fit gave the pair itself."""
+        config, origin = self.run.config, np.datetime64(at.rstrip("Z"), "us")
+        setting = make_setting(Components(config, self.run.plugins), self.panel, self.schema)
+        result = judge(setting, Fold(0, self.panel.times.min(), origin, origin), Fitted(self.pair, self.pair, {}))
+        return {tuple(entity): _outcome(values) for entity, values in zip(result.entities, result.forecast, strict=True)}
+
+    # Doors that are handed rows.
+
+    def handed(self, rows: Rows) -> dict[str, Outcome]:
+        """The outcome of one window by the name of each door."""
+        future: dict[str, Any] = {"future": rows.future} if self.schema.known else {}
+        outcomes = {
+            "/predict": self._posted("/predict", {"rows": rows.history, **future}),
+            "/invocations": self._posted("/invocations", {"dataframe_records": rows.history, "params": future}),
+            "pyfunc": self._from_functions(rows),
+        }
+        if not self.schema.known:
+            outcomes["predict.rows"] = self._from_file(rows)
+        return outcomes
+
+    def _from_functions(self, rows: Rows) -> Outcome:
+        from mlflow.exceptions import MlflowException
+
+        preprocessor, model = self._functions()
+        future = rows.future if self.schema.known else []
+        ahead = [{**rows.history[-1], **dict.fromkeys(self.schema.past), **row} for row in future]
+        records = [{**dict.fromkeys(self.schema.known), **row} for row in rows.history] + ahead
+        frame = pd.DataFrame({name: pd.Series([row[name] for row in records], dtype=object) for name in records[0]})
+        for column in (*self.schema.past, *self.schema.known):
+            frame[column] = frame[column].astype(float)
+        try:
+            answer = model(preprocessor(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]]))
+        except (DataError, MlflowException) as error:
+            return Outcome(REFUSED, detail=str(error))
+        return _outcome(answer.to_numpy(dtype=np.float64)[-1])
+
+    @cache  # noqa: B019  a test keeps few of these objects
+    def _functions(self) -> tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[[pd.DataFrame], pd.DataFrame]]:
+        import mlflow
+
+        mlflow.set_tracking_uri(self.run.make("registry").store.uri)
+        preprocessor, model = (mlflow.pyfunc.load_model(f"models:/{self.schema.name}_{half}@{self.alias}") for half in HALVES)
+        return preprocessor.predict, model.predict
+
+    def _from_file(self, rows: Rows) -> Outcome:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            frame = pd.DataFrame(rows.history)
+            frame[TIME] = pd.to_datetime(frame[TIME], utc=True)
+            numbers = {column: frame[column].astype(float) for column in self.schema.past}
+            texts = {column: pa.array(frame[column].tolist(), pa.string()) for column in self.schema.static}
+            pq.write_table(pa.table({**texts, TIME: pa.array(frame[TIME]), **{c: pa.array(v) for c, v in numbers.items()}}), path)
+            try:
+                return self._from_table(RowsFile(path, self.schema))
+            except DataError as error:
+                return Outcome(REFUSED, detail=str(error))
+
+    # What they answer.
+
+    def _from_table(self, windows: Windows) -> Outcome:
+        """The last window of those that are scored to a file, as ``run=predict`` does it."""
+        compute: Compute = self.run.make("compute")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "forecast.parquet"
+            score(self.pair, windows, 100, path, {}, compute, lambda _: None)
+            table = pd.read_parquet(path)
+        kinds = ["mean", *(f"q{q:g}" for q in self.schema.quantiles)]
+        last = table[table["origin"].isna()] if table["origin"].isna().all() else table[table["origin"] == table["origin"].max()]
+        if last["status"].iloc[0] != OK:
+            return Outcome(last["status"].iloc[0])
+        per_target = [last[last["target"] == target].sort_values("step")[kinds].to_numpy() for target in self.schema.targets]
+        return _outcome(np.stack(per_target, axis=1))
+
+    def _posted(self, path: str, body: Any) -> Outcome:
+        answer = self.client.post(path, json=body)
+        if answer.status_code == 422:
+            return Outcome(REFUSED, detail=answer.text)
+        if answer.status_code != 200:
+            return Outcome(f"HTTP {answer.status_code}", detail=answer.text)
+        content = answer.json()
+        return self._of_record(content["predictions"][-1]) if "predictions" in content else self._of_entry(content["forecasts"][-1])
+
+    def _of_entry(self, entry: dict[str, Any]) -> Outcome:
+        if entry["status"] != OK:
+            return Outcome(entry["status"], detail=str(entry.get("detail")))
+        lines = [[target["mean"], *target["quantiles"].values()] for target in entry["targets"].values()]
+        return _outcome(np.array(lines, dtype=np.float64).transpose(2, 0, 1), str(entry.get("detail", "")))
+
+    def _of_record(self, record: dict[str, Any]) -> Outcome:
+        if record["status"] != OK:
+            return Outcome(record["status"], detail=str(record.get("detail")))
+        kinds = ["mean", *(f"q{q:g}" for q in self.schema.quantiles)]
+        names = [f"{t}__{kind}__{h}" for h in range(1, self.schema.horizon + 1) for t in self.schema.targets for kind in kinds]
+        return _outcome(np.array([record[name] for name in names], dtype=np.float64))
+
+
+def _outcome(values: Float64, detail: str = "") -> Outcome:
+    """``[H, T, 1 + Q]``, in whatever shape; without a forecast all of it is NaN."""
+    return Outcome(NONE) if np.isnan(values).all() else Outcome(OK, np.ascontiguousarray(values, dtype=np.float64).tobytes(), detail)
