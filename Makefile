@@ -42,8 +42,9 @@ test: .venv/dev
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 	$(BIN)/python -m pytest plugins/ray_serve
 
-# Ten thousand requests over the whole OpenAPI document; the tests send some hundreds of them.
+# Ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
+	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_doors.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_serving_fuzz.py
 
 check: .venv/dev
