@@ -120,13 +120,14 @@ class GateConfig(Options):
 class PredictConfig(Options):
     """``run=predict``: which pair, which entities (null: all), from which origin (null: the newest), to which file.
 
-    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training reads. ``piece``: how many rows or entities
-    are in memory at once.
+    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training reads. ``future``: beside it, a file of the
+    columns known in advance at the steps after those rows. ``piece``: how many rows or entities are in memory at once.
     """
 
     pair: str = "latest"
     entities: tuple[dict[str, str | int | bool], ...] | None = None
     rows: Path | None = None
+    future: Path | None = None
     piece: PositiveInt = 20_000
     output: Path | None = None
 

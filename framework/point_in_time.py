@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from framework.errors import DataError, suggest
-from framework.interfaces.values import TIME, Times
+from framework.interfaces.values import TIME, Objects, Times
 from framework.interfaces.views import FeatureSet, View
 from framework.interfaces.windows import Rows
 from framework.offline import RowStore
@@ -97,6 +97,14 @@ class Keys:
         return cls(
             offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()}
         )
+
+    @classmethod
+    def of_entities(cls, entities: Objects, keys: Sequence[str]) -> Keys:
+        """The runs of equal rows of ``entities[n, E]``."""
+        import pyarrow as pa
+
+        columns = {key: pa.array(entities[:, i].tolist(), pa.string()) for i, key in enumerate(keys)}
+        return cls.of(pa.table({**columns, "": pa.nulls(len(entities))}), keys)  # without keys it still has its rows
 
     def places_in(self, other: Keys) -> Rows:
         """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for none."""

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.frequency import Frequency
-from framework.interfaces.values import ERROR, MISSING_FEATURE, OK, TIME, Context, Float64, Objects, Schema
+from framework.future_file import FutureFile
+from framework.interfaces.values import ERROR, MISSING_FEATURE, OK, TIME, Context, Schema
+from framework.parquet_columns import keys, numbers, texts, times
 from framework.serving.history import cut_windows
 from framework.serving.refusal import Refusal
 
@@ -36,12 +35,17 @@ class RowsFile:
 
     path: Path
     schema: Schema
+    future: Path | None = None  # of the steps ahead, where the pair has known-in-advance columns
     _rest: pa.Table | None = field(default=None, repr=False)
     _next: int = 0
     _batches: Iterator[pa.RecordBatch] | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RowsFile, (self.path, self.schema)
+        return RowsFile, (self.path, self.schema, self.future)
+
+    @cached_property
+    def _ahead(self) -> FutureFile | None:
+        return None if self.future is None else FutureFile(self.future, self.schema)
 
     @cached_property
     def _file(self) -> pq.ParquetFile:
@@ -52,8 +56,13 @@ class RowsFile:
         wrong = self.schema.column_error(tuple(file.schema_arrow.names))
         if wrong is not None:
             raise DataError(f"predict.rows: {self.path}: {wrong}.")
-        if self.schema.known:
-            raise DataError(f"predict.rows: the pair needs {list(self.schema.known)} of the steps ahead; leave predict.rows out.")
+        if self.schema.known and self.future is None:
+            raise DataError(
+                f"predict.rows: the pair needs {list(self.schema.known)} of the {self.schema.horizon} steps ahead; give them with "
+                f"predict.future, a Parquet file of {[*self.schema.entity_keys, TIME, *self.schema.known]}."
+            )
+        if self.future is not None and not self.schema.known:
+            raise DataError("predict.future: the pair has no column that is known in advance; leave it out.")
         if not file.metadata.num_rows:
             raise DataError(f"predict.rows: {self.path} has no rows.")
         return file
@@ -71,18 +80,18 @@ class RowsFile:
         return list(zip(cuts, [*cuts[1:], total], strict=True))
 
     def _entity_starts(self) -> list[int]:
-        keys = list(self.schema.entity_keys)
+        names = list(self.schema.entity_keys)
         starts, at, before = [], 0, None
         seen: set[tuple[Any, ...]] = set()
-        for batch in self._file.iter_batches(_BATCH, columns=keys):
-            columns = [batch.column(k).to_pylist() for k in keys]
-            entities = list(zip(*columns, strict=True)) if keys else [()] * len(batch)
+        for batch in self._file.iter_batches(_BATCH, columns=names):
+            columns = [batch.column(k).to_pylist() for k in names]
+            entities = list(zip(*columns, strict=True)) if names else [()] * len(batch)
             for i, entity in enumerate(entities):
                 if entity == before:
                     continue
                 if entity in seen:
                     raise DataError(
-                        f"predict.rows: {self.path}: the rows of {list(entity)} do not follow each other; sort by {[*keys, TIME]}."
+                        f"predict.rows: {self.path}: the rows of {list(entity)} do not follow each other; sort by {[*names, TIME]}."
                     )
                 seen.add(entity)
                 starts.append(at + i)
@@ -93,21 +102,21 @@ class RowsFile:
     def context(self, piece: Range) -> Context:
         """The windows of a range of rows."""
         start, stop = piece
-        table, schema = self._read(start, stop), self.schema
+        table, schema, file = self._read(start, stop), self.schema, f"predict.rows: {self.path}"
         static = np.empty((len(table), len(schema.static)), dtype=object)
         for i, name in enumerate(schema.static):
-            static[:, i] = self._keys(table, name, start) if i < len(schema.entity_keys) else self._texts(table, name)
-        past = np.stack([self._numbers(table, name) for name in schema.past], axis=1)
+            static[:, i] = keys(table, name, file, start) if i < len(schema.entity_keys) else texts(table, name, file)
+        past = np.stack([numbers(table, name, file) for name in schema.past], axis=1)
 
         def where(name: str, row: int) -> str:
             return f"row {start + row}, column {name}"
 
         try:
-            context = cut_windows(schema, Frequency.parse(schema.frequency), static, self._times(table, start), past, where)
+            context = cut_windows(schema, Frequency.parse(schema.frequency), static, times(table, file, start), past, where)
         except Refusal as refusal:
             raise DataError(f"predict.rows: {self.path}: {refusal.path}: {refusal.message}.") from None
         self._mark(context)
-        return context
+        return context if self._ahead is None else self._ahead.fill(context)
 
     def _mark(self, context: Context) -> None:
         required = [i for i, name in enumerate(self.schema.past) if name not in self.schema.nullable]
@@ -142,38 +151,3 @@ class RowsFile:
         found = rest.slice(start - self._next, stop - start)
         self._rest, self._next = rest.slice(stop - self._next), stop
         return found
-
-    def _keys(self, table: pa.Table, name: str, start: int) -> Objects:
-        column = table[name]
-        if column.null_count:
-            row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
-            raise DataError(f"predict.rows: {self.path}: row {start + row}, column {name}: null; a key is needed.")
-        return key_texts(self._column(table, name), f"predict.rows: {self.path}")
-
-    def _texts(self, table: pa.Table, name: str) -> Objects:
-        try:
-            return category_texts(self._column(table, name))
-        except DataError as error:
-            raise DataError(f"predict.rows: {self.path}: {error}.") from None
-
-    @staticmethod
-    def _column(table: pa.Table, name: str) -> pd.Series[Any]:
-        """As it is in the file: integers stay integers where there are nulls."""
-        return pd.Series(pd.arrays.ArrowExtensionArray(table[name]), name=name)
-
-    def _numbers(self, table: pa.Table, name: str) -> Float64:
-        try:
-            return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"predict.rows: {self.path}: column {name} is not numeric: {error}.") from error
-
-    def _times(self, table: pa.Table, start: int) -> Any:
-        column = table[TIME]
-        try:
-            zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
-            times = column.cast(pa.timestamp("us", tz="UTC" if zoned else None)).to_numpy()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"predict.rows: {self.path}: column {TIME} is not a time: {error}.") from error
-        if np.isnat(times).any():
-            raise DataError(f"predict.rows: {self.path}: row {start + int(np.isnat(times).argmax())}, column {TIME}: null.")
-        return times.astype("M8[us]")

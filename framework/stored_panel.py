@@ -119,16 +119,13 @@ class _Described:
         history: Panel,
         known_at: datetime | None,
     ) -> _Described:
-        import pyarrow as pa
-
-        keys = pa.table({key: pa.array(history.entities[:, i].tolist()) for i, key in enumerate(history.entity_keys)})
         shape = len(history.entities), columns.horizon, len(columns.known)
         flag = features.stale == "flag"
         described = cls(
             features,
             columns,
             history,
-            Keys.of(keys, history.entity_keys),
+            Keys.of_entities(history.entities, history.entity_keys),
             np.full((len(history), len(columns.known)), np.nan),
             np.full(shape, np.nan),
             {},

@@ -167,3 +167,31 @@ def test_a_target_is_not_known_in_advance(tmp_path: Path) -> None:
     refused = run(root)
     assert refused["code"] == 2
     assert "panel.known: 'y' is a target" in refused["error"]
+
+
+def test_rows_and_their_future_from_files_give_what_the_store_gives(tmp_path: Path) -> None:
+    root = two_series(tmp_path, DAYS + H)
+    run(root)
+    stored = forecasts(root)
+    rows = pd.read_csv(root / "sales.csv", parse_dates=[TIME])
+    rows["y_lag_1"] = rows.groupby("item")["y"].shift(1)
+    rows.groupby("item").tail(1).to_parquet(root / "rows.parquet", index=False)
+    plan = pd.read_csv(root / "plan.csv", parse_dates=[TIME])
+    future = pd.concat([plan.assign(item=item) for item in "yx"])
+    future.sample(frac=1, random_state=1).to_parquet(root / "future.parquet", index=False)
+    given = (f"predict.rows={root / 'rows.parquet'}", f"predict.future={root / 'future.parquet'}")
+    pd.testing.assert_frame_equal(forecasts(root, *given), stored, check_exact=True)
+
+    short = future[(future["item"] == "y") | (future[TIME] < FIRST + pd.Timedelta(days=DAYS + 1))]
+    short.to_parquet(root / "future.parquet", index=False)
+    table = forecasts(root, *given)
+    assert table.groupby("item")["status"].unique().map(list).to_dict() == {"x": ["missing_feature"], "y": ["ok"]}
+    assert table[table["item"] == "y"]["mean"].tolist() == stored[stored["item"] == "y"]["mean"].tolist()
+
+    pd.concat([short, short.tail(1)]).to_parquet(root / "future.parquet", index=False)
+    twice = run(root, "run=predict", *given)
+    assert "two rows for ['a'," in twice["error"]
+    without = run(root, "run=predict", given[0])
+    assert "predict.future, a Parquet file of ['shop', 'item', 'event_timestamp', 'promo']" in without["error"]
+    alone = run(root, "run=predict", given[1])
+    assert (alone["code"], alone["error"][:15]) == (2, "predict.future:")

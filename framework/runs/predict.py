@@ -46,6 +46,8 @@ def predict(run: Run) -> dict[str, Any]:
 
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     config, schema = run.config, loaded.pair.schema
+    if config.predict.future is not None:
+        raise ConfigError("predict.future: it goes with predict.rows; the steps ahead of stored rows are read from the store.")
     panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
     given = panel.past_names + panel.known_names
     if given != schema.past + schema.known or panel.static_names != schema.static:
@@ -69,10 +71,18 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
 
 
 def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
-    path = Path(run.config.predict.rows or "").resolve()
+    chosen = run.config.predict
+    path = Path(chosen.rows or "").resolve()
+    future = None if chosen.future is None else Path(chosen.future).resolve()
     if run.config.predict.entities is not None or run.config.at is not None:
         raise ConfigError("predict.rows: the file says which entities and origins; leave predict.entities and at out.")
+    identity = {"rows": _stamp("rows", path), "future": future and _stamp("future", future)}
+    return RowsFile(path, loaded.pair.schema, future), identity
+
+
+def _stamp(option: str, path: Path) -> list[Any]:
+    """Changes with the file."""
     if not path.is_file():
-        raise DataError(f"predict.rows: there is no file {path}.")
-    found = path.stat()
-    return RowsFile(path, loaded.pair.schema), {"rows": str(path.resolve()), "size": found.st_size, "changed": found.st_mtime_ns}
+        raise DataError(f"predict.{option}: there is no file {path}.")
+    stat = path.stat()
+    return [str(path), stat.st_size, stat.st_mtime_ns]
