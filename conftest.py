@@ -1,8 +1,16 @@
 """For all tests: what the runs they call find imported."""
 
 import gc
+import os
+
+from hypothesis import settings
 
 from framework.testing.command import preload
+
+#: Examples are the same in every run of the gate, so that none fails or passes by luck. `make fuzz` tries new ones, and more.
+settings.register_profile("gate", derandomize=True, max_examples=50, deadline=None)
+settings.register_profile("fuzz", derandomize=False, max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 preload(
     "framework.serving.metrics",  # before Feast, as in pyproject.toml

@@ -222,6 +222,16 @@ class Config(Options):
     components: dict[str, Selected]
     text: str  # the composed config as YAML, as it is recorded
 
+    @field_validator("features")
+    @classmethod
+    def _known_frequencies(cls, features: FeatureSet) -> FeatureSet:
+        from framework.frequency import Frequency  # brings numpy
+
+        for name, view in features.views.items():
+            if view.frequency is not None:
+                Frequency.parse(view.frequency, f"features.views.{name}.frequency")
+        return features
+
     @field_validator("quantiles")
     @classmethod
     def _quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.interfaces.values import TIME
-from framework.interfaces.views import View
+from framework.interfaces.views import INSERTED, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def versions(view: View, created: str, given: pd.DataFrame, finish: Callable[[pd
         changed = finished if before is None else finished[differs(finished, before, row)]
         made.append(changed.assign(**{created: _created(view, created, changed, newest) if moment is None else moment}))
         before = finished
-    columns = [*view.identity(), *view.feature_names()]
+    columns = [*view.identity(), *view.feature_names(), INSERTED]
     return pd.concat(made, ignore_index=True)[columns].sort_values(list(view.identity()), kind="stable", ignore_index=True)
 
 

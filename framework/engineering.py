@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 Tables = Mapping[str, "pd.DataFrame"]
 
 
-def engineer(view: View, rows: pd.DataFrame, frequency: Frequency, tables: Tables | None = None) -> pd.DataFrame:
+def engineer(view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables | None = None) -> pd.DataFrame:
     """Apply ``view.engineer`` in order and return entity keys, ``event_timestamp`` (UTC) and ``view.feature_names()``.
 
     ``rows``: a checked long table, sorted by entity and time, without gaps inside a series. Row ``i`` of the result is row
     ``i`` of ``rows``; nothing after a row's own step is looked at. ``tables``: those that the view joins. A lag or a difference is null in
     the first steps of a series; a rolling statistic is null until its window lies inside the series, and where the window
     holds no value. ``std`` is the sample standard deviation, null below two values. A series' numbers are bit for bit the same alone or
-    among thousands. Raises :class:`ConfigError` for an unknown or non-numeric column, :class:`DataError` for rows with a gap.
+    among thousands. Joins alone need no ``frequency``, and rows of any time. Raises :class:`ConfigError` for an unknown or
+    non-numeric column, :class:`DataError` for rows with a gap.
     """
     import pandas as pd
 
@@ -51,7 +52,7 @@ def engineer(view: View, rows: pd.DataFrame, frequency: Frequency, tables: Table
 class _Table:
     """The columns that are there so far; each operation adds its own."""
 
-    def __init__(self, view: View, rows: pd.DataFrame, frequency: Frequency, tables: Tables) -> None:
+    def __init__(self, view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables) -> None:
         import pandas as pd
 
         self.view, self.rows, self.frequency, self.tables = view, rows, frequency, tables
@@ -64,6 +65,7 @@ class _Table:
     def position(self) -> Rows:
         """``[rows]``: each row's step inside its series, checked when a first operation counts steps."""
         if self._position is None:
+            assert self.frequency is not None  # see View.counts_steps
             self._position = _positions(self.view, self.rows, self.times, self.frequency)
         return self._position
 
@@ -75,6 +77,7 @@ class _Table:
 
     def _made(self, op: Lag | Rolling | Expanding | Difference | Calendar | Python) -> list[Float64]:
         if isinstance(op, Calendar):
+            assert self.frequency is not None  # see View.counts_steps
             check_fields(op.fields, op.country, op.time_zone, self.frequency)
             check_labels(self.times, op.time_zone, self.frequency)
             return list(calendar_columns(self.times, op.fields, op.country, op.time_zone, self.frequency).T)

@@ -65,7 +65,8 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
     for line in doubts:
         run.say(line)
     warnings += doubts
-    run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": warnings}
+    told = run.record.facts.get("warnings", [])  # by ingestion
+    run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": [*told, *warnings]}
     if compare is not None:
         run.record.comparison = compare(run, panel, result)
     return Evaluation(panel, schema, result, _record(run, panel, result))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,17 +41,17 @@ class Frequency:
     seconds: int
     months: int
     ends: bool = False
+    path: str = field(default="panel.frequency", compare=False)  # where it stands, for messages
 
     @classmethod
-    def parse(cls, alias: str) -> Frequency:
+    def parse(cls, alias: str, path: str = "panel.frequency") -> Frequency:
+        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration it stands."""
         match = re.fullmatch(r"(\d*)(s|min|h|D|W|[MQY][SE])", alias)
         if match is None or match[1].strip("0") == "" != match[1]:
-            raise ConfigError(
-                f"panel.frequency '{alias}' is not known;{_hint(alias)} use one of s min h D W MS QS YS ME QE YE, such as 15min or D."
-            )
+            raise ConfigError(f"{path} '{alias}' is not known;{_hint(alias)} use one of s min h D W MS QS YS ME QE YE, such as 15min or D.")
         count, unit = int(match[1] or 1), match[2]
         seconds, months = count * _SECONDS.get(unit, 0), count * _MONTHS.get(unit, 0)
-        return cls(alias, seconds, months, unit.endswith("E"))
+        return cls(alias, seconds, months, unit.endswith("E"), path)
 
     @property
     def whole_days(self) -> bool:
@@ -109,7 +109,7 @@ class Frequency:
         ends = self.alias[:-1] + "E"
         return (
             f"the first day of a month at midnight, as {self.alias} labels a {period}; "
-            f"for last days set panel.frequency={ends}, for other days truncate them in a query"
+            f"for last days set {self.path}={ends}, for other days truncate them in a query"
         )
 
     def _month(self, times: Times) -> npt.NDArray[np.datetime64]:

@@ -76,7 +76,7 @@ def places(
         row = int(np.flatnonzero(off)[0])
         raise DataError(
             f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not on the "
-            f"{frequency.alias} grid that begins {origin[row]}; mend it or set panel.frequency."
+            f"{frequency.alias} grid that begins {origin[row]}; mend it or set {frequency.path}."
         )
     missing = np.maximum(np.diff(place, prepend=place[0]) - 1, 0)
     if gaps == "refuse":
@@ -104,7 +104,7 @@ def _refuse_endless(keys: Objects, times: Times, missing: Rows, entity_keys: Seq
         raise DataError(
             f"panel: {total:,} rows would be inserted beside {len(times):,} given ones, more than "
             f"{most:,}, the longest gap in {_gap(keys, times, row, entity_keys)}; "
-            "choose a longer panel.frequency, or give the steps in the source."
+            "choose longer steps, or give the steps in the source."
         )
 
 

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from framework.frequency import Frequency
 from framework.interfaces.operations import Join
 from framework.interfaces.source import Batch, Roles, Source
 from framework.interfaces.values import TIME
-from framework.merging import Merged, check_whole, merge, normal, off_grid
+from framework.merging import Grid, Merged, check_whole, grid_of, merge, normal, off_grid
 from framework.positions import Positions
 
 if TYPE_CHECKING:
@@ -34,12 +33,14 @@ class Count:
 
 @dataclass(slots=True)
 class Ingestion:
-    """One ``run=ingest``. ``counts``: of each view, so far."""
+    """One ``run=ingest``. ``counts``: of each view, so far. ``warnings``: what was doubtful, a line each."""
 
     run: Run
     source: Source
     strategy: RetrievalStrategy
     counts: dict[str, Count] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _doubted: set[str] = field(default_factory=set)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def once(self, stop: Event) -> None:
@@ -81,17 +82,26 @@ class Ingestion:
                 batch.stored()
 
     def _merged(self, name: str, view: View, batch: Batch) -> Merged:
-        config = self.run.config
+        config, grid = self.run.config, self._grid(name)
         rows = normal(name, view, batch.rows.reset_index(drop=True))
         if batch.whole:
-            check_whole(view, rows, self._frequency, config.panel.gaps)
+            check_whole(view, rows, grid)
         stored = self.strategy.stored_rows(config.features, name, rows[list(view.entity)].drop_duplicates())
         if batch.reject is not None:
-            off = off_grid(view, stored, rows, self._frequency)
+            off = off_grid(view, stored, rows, grid)
             for row in off.nonzero()[0]:
-                batch.reject(int(row), f"field '{TIME}': {rows[TIME].iloc[row]} is not on the {self._frequency.alias} grid of its series")
+                batch.reject(int(row), f"field '{TIME}': {rows[TIME].iloc[row]} is not on the {_alias(grid)} grid of its series")
             rows = rows[~off]
-        return merge(view, stored, rows, self._frequency, config.panel.gaps, self._joins(view))
+        return self._told(name, merge(view, stored, rows, grid, self._joins(view)))
+
+    def _told(self, name: str, merged: Merged) -> Merged:
+        """With its doubt among the warnings, once for each view."""
+        line = f"ingest: {name}: {merged.doubt}"
+        if merged.doubt is not None and name not in self._doubted:
+            self._doubted.add(name)
+            self.warnings.append(line)
+            self.run.say(line)
+        return merged
 
     def _store(self, name: str, merged: Merged) -> int:
         features = self.run.config.features
@@ -106,7 +116,7 @@ class Ingestion:
         if not any(isinstance(op, Join) for op in view.engineer):
             return
         stored = self.strategy.stored_rows(self.run.config.features, name)
-        again = merge(view, stored, stored.iloc[:0], self._frequency, self.run.config.panel.gaps, self._joins(view))
+        again = merge(view, stored, stored.iloc[:0], self._grid(name), self._joins(view))
         changed = self._store(name, again)
         if changed:
             self.counts[name].stored += changed
@@ -135,12 +145,17 @@ class Ingestion:
         """What a position was reached with: the view's definition, the source, the store."""
         config = self.run.config
         parts = [config.component(group).model_dump_json() for group in ("source", "retrieval")]
-        return "\n".join([name, view.table or name, view.definition(), config.panel.gaps, self._frequency.alias, *parts])
+        grid = self._grid(name)
+        gaps = config.panel.gaps if grid is None else grid.gaps
+        return "\n".join([name, view.table or name, view.definition(), gaps, _alias(grid), *parts])
 
-    @property
-    def _frequency(self) -> Frequency:
-        return Frequency.parse(self.run.config.panel.frequency)
+    def _grid(self, name: str) -> Grid | None:
+        return grid_of(self.run.config.features, self.run.config.panel, name)
 
     @property
     def _positions(self) -> Positions:
         return Positions(self.run.config.paths.state / "ingest")
+
+
+def _alias(grid: Grid | None) -> str:
+    return "" if grid is None else grid.frequency.alias

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ from framework.corrections import differs, versions
 from framework.engineering import Tables, engineer
 from framework.errors import DataError, suggest
 from framework.frequency import Frequency
+from framework.grid import LONGEST_GAP, check_order
 from framework.interfaces.values import TIME
-from framework.interfaces.views import GapPolicy, View
+from framework.interfaces.views import INSERTED, FeatureSet, GapPolicy, View
 from framework.leaks import refuse_leaking_functions
 from framework.panel import panel_from_rows
 from framework.utc import utc_times
@@ -22,26 +23,63 @@ from framework.utc import utc_times
 if TYPE_CHECKING:
     import pandas as pd
 
+    from framework.config import PanelConfig
+
 #: 1 in the rows that the source gave, null in those inserted for the steps in between. No column of a view has this name.
 _GIVEN = "\x00given"
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """``changed``: the finished rows that are new or differ from what is stored. ``affected``: those that new rows could have changed."""
+    """``changed``: the finished rows that are new or differ from what is stored. ``affected``: those that new rows could have changed.
+
+    ``doubt``: what a person should know of the gaps that were filled.
+    """
 
     changed: pd.DataFrame
     affected: pd.DataFrame
+    doubt: str | None = None
 
 
-def check_whole(view: View, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy) -> None:
-    """Raise :class:`DataError` unless a whole table is sorted, unique, on the grid and, by the policy, without gaps.
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The steps of a view's rows. ``gaps``: what a missing one becomes.
+
+    ``refuse`` and ``insert`` are of the primary view. Of another, whose rows stay as they are given, a step between two rows
+    is null while features are computed (``null``), or there is none: ``full``, when nothing says how far apart the rows are.
+    """
+
+    frequency: Frequency
+    gaps: GapPolicy | Literal["null", "full"]
+
+
+def grid_of(features: FeatureSet, panel: PanelConfig, name: str) -> Grid | None:
+    """None: rows of any time, none of which looks at another."""
+    view = features.views[name]
+    if name == features.primary:
+        return Grid(Frequency.parse(panel.frequency), panel.gaps)
+    path = f"features.views.{name}.frequency"
+    if view.frequency is not None:
+        return Grid(Frequency.parse(view.frequency, path), "null")
+    return Grid(Frequency.parse(panel.frequency, path), "full") if view.counts_steps else None
+
+
+def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
+    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on the grid and, by the policy, without gaps.
 
     ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are checked, in whatever order they come.
     """
     if view.created is not None:
         rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates([*view.entity, TIME], keep="last")
-    panel_from_rows(rows, entity_keys=view.entity, past=view.numbers, known=(), categories=view.texts, frequency=frequency, gaps=gaps)
+    if grid is None or grid.gaps in ("null", "full"):
+        if len(rows):
+            times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
+            check_order(rows[list(view.entity)].to_numpy(dtype=object), times, view.entity)
+        return
+    policy: GapPolicy = "insert" if grid.gaps == "insert" else "refuse"
+    panel_from_rows(
+        rows, entity_keys=view.entity, past=view.numbers, known=(), categories=view.texts, frequency=grid.frequency, gaps=policy
+    )
 
 
 def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
@@ -77,65 +115,105 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency, gaps: GapPolicy, tables: Tables) -> Merged:
+def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None, tables: Tables) -> Merged:
     """Finished rows of the series that ``rows`` and ``stored`` hold.
 
     ``rows``: as :func:`normal` gives them; of equal identity the last counts, and replaces a stored one. ``stored``: every stored row
-    of those series. Missing steps are filled with nulls while features are computed; they stay with ``gaps="insert"``.
+    of those series. A row that was inserted is no given one: it is made anew from those that were given.
     """
     import pandas as pd
 
     raw = [*view.identity(), *view.columns]
-    held = stored[raw][~_inserted(view, stored)] if gaps == "insert" and view.created is None else stored[raw]
+    inserts = grid is not None and grid.gaps == "insert"
+    held = stored[raw][~_inserted(view, stored)] if inserts else stored[raw]
     parts = [part for part in (held, rows[raw]) if len(part)]
     if not parts:
         return Merged(stored, stored)
     given = pd.concat(parts, ignore_index=True).drop_duplicates(list(view.identity()), keep="last")
 
     def finish(state: pd.DataFrame) -> pd.DataFrame:
-        return _finished(view, state, frequency, gaps, tables)
+        return _finished(view, state, grid, tables)
 
     finished = finish(given) if view.created is None else versions(view, view.created, given, finish)
     first = rows.groupby(list(view.entity), sort=False)[TIME].min().rename("\x00first").reset_index()
     newest = finished.drop_duplicates([*view.entity, TIME], keep="last")
     since = newest[list(view.entity)].merge(first, how="left", on=list(view.entity))["\x00first"].to_numpy()
-    return Merged(finished[differs(finished, stored, view.identity())], newest[newest[TIME].to_numpy() >= since])
+    unmarked = INSERTED not in stored.columns or stored[INSERTED].isna().all()
+    told = finished.drop(columns=INSERTED) if unmarked else finished
+    new = differs(told, stored, view.identity())
+    return Merged(finished[new], newest[newest[TIME].to_numpy() >= since], _doubt(view, newest) if inserts else None)
 
 
-def _finished(view: View, given: pd.DataFrame, frequency: Frequency, gaps: GapPolicy, tables: Tables) -> pd.DataFrame:
-    """The view's columns for raw rows of which no key and time comes twice."""
+def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables) -> pd.DataFrame:
+    """The view's columns, and whether a row was inserted, for raw rows of which no key and time comes twice."""
+    rows = given.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
+    if grid is None:
+        return engineer(view, rows, None, tables).assign(**{INSERTED: 0.0})
     panel = panel_from_rows(
-        given.sort_values([*view.entity, TIME], kind="stable").assign(**{_GIVEN: 1.0}),
+        rows.assign(**{_GIVEN: 1.0}),
         entity_keys=view.entity,
         past=[*view.numbers, _GIVEN],
         known=(),
         categories=view.texts,
-        frequency=frequency,
+        frequency=grid.frequency,
         gaps="insert",
     )
-    grid = panel.to_rows()
-    refuse_leaking_functions(view, grid, frequency, tables)
-    finished = engineer(view, grid, frequency, tables)
-    return finished[panel.past[:, -1] == 1.0].reset_index(drop=True) if gaps == "refuse" else finished
+    inserted = panel.past[:, -1] != 1.0
+    if grid.gaps == "full" and inserted.any():
+        raise DataError(
+            f"{grid.frequency.path}: a column of the view looks at other rows or at the calendar, and its rows are not "
+            f"{grid.frequency.alias} apart as those of the primary view; say here how far apart they are, such as W."
+        )
+    full = panel.to_rows()
+    refuse_leaking_functions(view, full, grid.frequency, tables)
+    finished = engineer(view, full, grid.frequency, tables).assign(**{INSERTED: inserted.astype(np.float64)})
+    return finished if grid.gaps == "insert" else finished[~inserted].reset_index(drop=True)
 
 
 def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The rows that look as if a gap had been filled with them: no number, the texts of the row before, and a row after. Made anew."""
-    if not len(stored) or not view.numbers:
-        return np.zeros(len(stored), dtype=bool)
+    """Which stored rows fill a gap: those that say so, and of an earlier version, which did not say, those that look so.
+
+    Such a row has no number, the texts of the row before, and a row after.
+    """
+    marks = stored[INSERTED].to_numpy(dtype=np.float64) if INSERTED in stored.columns else np.full(len(stored), np.nan)
+    unsaid = np.isnan(marks)
+    if not unsaid.any() or not view.numbers or view.created is not None:
+        return np.asarray(marks == 1.0)
     keys = stored[list(view.entity)].to_numpy(dtype=object)
     texts = stored[[*view.entity, *view.texts]].to_numpy(dtype=object)
     followed = np.concatenate([(keys[1:] == keys[:-1]).all(axis=1), [False]])
     alike = np.concatenate([[False], (texts[1:] == texts[:-1]).all(axis=1)])
-    inserted: npt.NDArray[np.bool_] = stored[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
-    return inserted
+    guess = stored[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
+    return np.asarray(np.where(unsaid, guess, marks == 1.0), dtype=np.bool_)
 
 
-def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, frequency: Frequency) -> npt.NDArray[np.bool_]:
+def _doubt(view: View, newest: pd.DataFrame) -> str | None:
+    """What to say of the gaps that were filled, if they are more than pauses. ``newest``: one row for each key and step."""
+    given = newest[INSERTED].to_numpy() == 0.0
+    if given.all():
+        return None
+    keys = newest[list(view.entity)].to_numpy(dtype=object)
+    places = np.flatnonzero(given)  # a gap lies between two given rows of a series
+    gaps = np.diff(places) - 1
+    row = int(gaps.argmax())
+    before, after = (newest[TIME].iloc[places[i]].isoformat()[:19] for i in (row, row + 1))
+    series = dict(zip(view.entity, keys[places[row]], strict=True))
+    longest = f"the longest gap has {gaps[row]:,} steps, between {before} and {after} in series {series}"
+    beside = int((keys[given] == keys[places[row]]).all(axis=1).sum())
+    if len(given) > 2 * len(places):
+        return f"panel.gaps=insert made {len(given) - len(places):,} rows beside {len(places):,} given ones: {longest}"
+    if gaps[row] > max(LONGEST_GAP, beside):
+        return f"panel.gaps=insert: {longest}, which has {beside:,} rows of its own"
+    return None
+
+
+def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None) -> npt.NDArray[np.bool_]:
     """``[rows]``: which cannot be a step of their series; its grid begins with its first stored row, or the first of ``rows``."""
     import pandas as pd
 
-    keys = list(view.entity)
+    if grid is None:
+        return np.zeros(len(rows), dtype=bool)
+    frequency, keys = grid.frequency, list(view.entity)
     both = pd.concat([stored[[*keys, TIME]], rows[[*keys, TIME]]], ignore_index=True) if len(stored) else rows[[*keys, TIME]]
     anchors = both.groupby(keys, sort=False)[TIME].first().rename("\x00anchor").reset_index()
     anchor = rows[keys].merge(anchors, how="left", on=keys)["\x00anchor"].dt.tz_localize(None).to_numpy().astype("M8[us]")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from framework.canonical_text import category_texts, key_texts
 from framework.errors import DataError
 from framework.interfaces.values import Objects
-from framework.interfaces.views import View
+from framework.interfaces.views import INSERTED, View
 from framework.locks import LONG_PATIENCE, exclusive
 from framework.versions import last_of_runs, newest_versions
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class RowStore(ABC):
     """Rows of views: entity keys (text), ``event_timestamp`` (UTC), the created column of a view that has one, numbers, categories (text).
+
+    Beside them stands ``INSERTED``: 1 in a row that fills a gap, 0 in a given one, null in rows of a version that did not say.
 
     No ``View.identity`` twice. Rows belong to a definition: those that an earlier one made are neither mixed in nor lost.
     """
@@ -40,7 +42,7 @@ class RowStore(ABC):
 
     @abstractmethod
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        """Every stored row, sorted by identity: its columns, then ``features``. Times are microseconds, UTC.
+        """Every stored row, sorted by identity: its columns, then ``features``, or ``INSERTED``. Times are microseconds, UTC.
 
         Raises :class:`DataError` when there are none or they cannot be read.
         """
@@ -54,18 +56,24 @@ class RowStore(ABC):
         """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity, or nothing."""
         import pandas as pd
 
-        features, keys = view.feature_names(), list(view.entity)
+        kept, keys = self.kept(view), list(view.entity)
         if not self.rows(name, view):
-            return pd.DataFrame(columns=[*view.identity(), *features])
-        table = self.table(name, view, features) if series is None else self.narrowed(name, view, series)
+            return pd.DataFrame(columns=[*view.identity(), *kept])
+        table = self.table(name, view, kept) if series is None else self.narrowed(name, view, series)
         rows: pd.DataFrame = _plain(table).to_pandas()
+        if INSERTED in rows and rows[INSERTED].isna().all():
+            rows = rows.drop(columns=INSERTED)
         return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
+
+    def kept(self, view: View) -> tuple[str, ...]:
+        """The columns of a stored row beside its identity."""
+        return (*view.feature_names(), INSERTED)
 
     def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
         """The rows of some series, and few others; here after all have been read."""
         import pyarrow.compute as pc
 
-        table, key = self.table(name, view, view.feature_names()), view.entity[0]
+        table, key = self.table(name, view, self.kept(view)), view.entity[0]
         return table.filter(pc.is_in(_plain(table.select([key]))[0], _texts(series[key].drop_duplicates().to_numpy(dtype=object))))
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
@@ -117,7 +125,7 @@ class OfflineStore(RowStore):
             raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
         texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
         with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
-            return file.read(columns=[*view.identity(), *features])
+            return _marked(file.read(columns=[*view.identity(), *features]), features)
 
     def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
         """Read row group by row group, so that what is in memory is what is wanted."""
@@ -126,7 +134,9 @@ class OfflineStore(RowStore):
         path = self.path(name, view)
         wanted = [(key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity]
         with _readable(name, path):
-            return pq.read_table(path, columns=[*view.identity(), *view.feature_names()], filters=wanted)
+            names = {*pq.read_schema(path).names}
+            columns = [c for c in (*view.identity(), *self.kept(view)) if c in names or c != INSERTED]
+            return _marked(pq.read_table(path, columns=columns, filters=wanted), self.kept(view))
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns."""
@@ -136,7 +146,7 @@ class OfflineStore(RowStore):
         path = self.path(name, view)
         self.root.mkdir(parents=True, exist_ok=True)
         with self._alone(path):
-            held = [self.table(name, view, view.feature_names()).cast(new.schema)] if path.is_file() else []
+            held = [self.table(name, view, self.kept(view)).cast(new.schema)] if path.is_file() else []
             self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
         return int(new.num_rows)
 
@@ -189,7 +199,18 @@ def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
     for feature in features:
         values = rows[feature]
         columns[feature] = _texts(category_texts(values)) if feature in view.categories else _numbers(name, values)
+    unsaid = pa.nulls(len(rows), pa.float64())
+    columns[INSERTED] = _numbers(name, rows[INSERTED]) if INSERTED in rows.columns else unsaid
     return pa.table(columns)
+
+
+def _marked(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """With nulls for the mark where a file of an earlier version has none."""
+    import pyarrow as pa
+
+    if INSERTED not in columns or INSERTED in rows.column_names:
+        return rows
+    return rows.append_column(INSERTED, pa.nulls(rows.num_rows, pa.float64()))
 
 
 def _moments(values: pd.Series[Any]) -> pa.Array:

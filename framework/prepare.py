@@ -37,7 +37,12 @@ def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> di
         source.close()
     stored = {name: count.stored for name, count in ingestion.counts.items()}
     run.record.facts["ingested_rows"] = stored
-    return {"rows": stored, "read": {name: count.read for name, count in ingestion.counts.items()}}
+    run.record.facts["warnings"] = [*run.record.facts.get("warnings", []), *ingestion.warnings]
+    return {
+        "rows": stored,
+        "read": {name: count.read for name, count in ingestion.counts.items()},
+        "warnings": ingestion.warnings,
+    }
 
 
 @contextmanager

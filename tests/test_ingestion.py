@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -22,7 +22,7 @@ from framework.ingestion import Ingestion
 from framework.interfaces.options import Options
 from framework.interfaces.source import Batch, Source
 from framework.interfaces.values import TIME
-from framework.interfaces.views import View
+from framework.interfaces.views import INSERTED, View
 from framework.plugins import Plugins, load_plugins
 from framework.positions import Positions
 from framework.run import Run
@@ -116,13 +116,12 @@ VALUES = st.one_of(st.just(float("nan")), st.integers(-100, 100).map(float))
 ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 14), VALUES), min_size=1, max_size=40)
 
 
-@settings(max_examples=25, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["insert", "refuse"]))
 def test_pieces_in_any_order_are_stored_as_the_whole(rows: list[tuple[str, str, int, float]], random: Any, gaps: str) -> None:
     """Every key and day once, shuffled and cut: late rows fill gaps, come before a series' first row and behind its last."""
     distinct = list({row[:3]: row for row in rows}.values())
     random.shuffle(distinct)
-    cuts = sorted(random.randrange(len(distinct) + 1) for _ in range(9))
+    cuts = sorted(random.randrange(len(distinct) + 1) for _ in range(4))
     pieces = [table(distinct[a:b]) for a, b in zip([0, *cuts], [*cuts, len(distinct)], strict=True)]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         together, apart = make_run(Path(one), gaps), make_run(Path(two), gaps)
@@ -221,8 +220,7 @@ def known(run: Run, moment: pd.Timestamp) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-@settings(max_examples=5, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.just("x"), st.integers(0, 6), VALUES), min_size=2, max_size=9), st.integers(1, 3))
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.just("x"), st.integers(0, 6), VALUES), min_size=2, max_size=6), st.integers(1, 3))
 def test_what_was_known_at_a_moment_is_what_an_ingestion_then_would_have_stored(rows: list[Any], step: int) -> None:
     """Rows become known one after another, late ones and corrections among them; ``step`` of them at a time."""
     frame = table(rows)
@@ -237,5 +235,63 @@ def test_what_was_known_at_a_moment_is_what_an_ingestion_then_would_have_stored(
             with tempfile.TemporaryDirectory() as then:
                 plain = make_run(Path(then))
                 ingest(plain, [frame[frame["seen"] <= moment].drop(columns="seen")])
-                expected = stored(plain).reset_index(drop=True)
+                expected = stored(plain).reset_index(drop=True).drop(columns=INSERTED)
                 pd.testing.assert_frame_equal(known(together, moment), expected, check_exact=True, check_dtype=False)
+
+
+def versions_at(rows: list[tuple[int, int, str, float]]) -> pd.DataFrame:
+    """Day, hour at which it became known, kind and value, of one series."""
+    frame = pd.DataFrame(rows, columns=["day", "hour", "kind", "y"]).assign(s="a", t="x")
+    frame[TIME] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame["day"], unit="D")
+    frame["seen"] = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame["hour"], unit="h")
+    return frame.drop(columns=["day", "hour"])
+
+
+def assert_pieces_are_the_whole(state: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    together, apart = versioned(state / "together"), versioned(state / "apart")
+    ingest(together, [frame])
+    ingest(apart, [part for _, part in frame.groupby("seen")])
+    pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
+    return stored(apart)
+
+
+def test_a_row_that_only_filled_a_gap_is_no_given_row(tmp_path: Path) -> None:
+    nan = float("nan")
+    rows = assert_pieces_are_the_whole(tmp_path, versions_at([(2, 0, "k0", nan), (6, 1, "k1", nan), (4, 2, "k1", nan)]))
+    newest = rows.drop_duplicates(TIME, keep="last")
+    assert newest["kind"].tolist() == ["k0", "k0", "k1", "k1", "k1"]
+    assert newest[INSERTED].tolist() == [0, 1, 0, 1, 0]
+    assert rows["seen"].dt.hour.tolist() == [0, 1, 1, 2, 1, 2, 1]
+
+
+def test_a_given_row_that_looks_inserted_stays_what_was_given(tmp_path: Path) -> None:
+    """The row of day 3 has no number and the kind of the day before it, which is then corrected."""
+    nan = float("nan")
+    given_rows = [(2, 0, "k0", 1.0), (3, 0, "k0", nan), (5, 0, "k0", 2.0), (2, 1, "k1", 1.0)]
+    rows = assert_pieces_are_the_whole(tmp_path, versions_at(given_rows))
+    newest = rows.drop_duplicates(TIME, keep="last")
+    assert newest[["kind", INSERTED]].values.tolist() == [["k1", 0], ["k0", 0], ["k0", 1], ["k0", 0]]
+    plain = make_run(tmp_path / "plain")
+    for piece in (given_rows[:3], given_rows[3:]):
+        ingest(make_run(tmp_path / "plain", extra=str(len(piece))), [versions_at(piece).drop(columns="seen")])
+    assert stored(plain)["kind"].tolist() == ["k1", "k0", "k0", "k0"]
+
+
+def test_a_given_row_in_the_place_of_an_inserted_one_is_a_version_though_it_says_the_same(tmp_path: Path) -> None:
+    nan = float("nan")
+    rows = [(1, 0, "k0", 1.0), (3, 0, "k0", 2.0), (2, 1, "k0", nan), (1, 2, "k1", 1.0)]
+    newest = assert_pieces_are_the_whole(tmp_path, versions_at(rows)).drop_duplicates(TIME, keep="last")
+    assert newest[["kind", INSERTED]].values.tolist() == [["k1", 0], ["k0", 0], ["k0", 0]]
+
+
+def test_rows_of_a_store_that_did_not_say_which_were_inserted_are_what_they_look_like(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    ingest(make_run(tmp_path), [table([("a", "x", 0, 1.0), ("a", "x", 3, 2.0)])])
+    (file,) = (tmp_path / "offline").glob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns([INSERTED]), file)
+    assert INSERTED not in stored(make_run(tmp_path))
+    ingest(make_run(tmp_path, extra="b"), [table([("a", "x", 1, 5.0)])])
+    whole = make_run(tmp_path / "whole")
+    ingest(whole, [table([("a", "x", 0, 1.0), ("a", "x", 1, 5.0), ("a", "x", 3, 2.0)])])
+    pd.testing.assert_frame_equal(stored(make_run(tmp_path)).drop(columns=INSERTED), stored(whole).drop(columns=INSERTED), check_exact=True)

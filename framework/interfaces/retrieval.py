@@ -40,6 +40,9 @@ class RetrievalStrategy(ABC):
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         """What ``ingest`` has stored of a view, every version: ``View.identity`` and features, sorted by it; empty when there is none.
 
+        Also ``INSERTED`` (:mod:`framework.interfaces.views`), when rows had it. A strategy that does not keep it has rows that fill
+        gaps known by their looks alone.
+
         ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges new rows with them.
         """
 

@@ -13,6 +13,8 @@ from framework.interfaces.options import Duration, Options
 
 #: The column of every table that says which step a row is.
 TIME = "event_timestamp"
+#: A column of every store beside the view's own: 1 in a row that fills a gap, 0 in one that the source gave.
+INSERTED = "__inserted"
 #: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
 GapPolicy = Literal["refuse", "insert"]
 #: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says so.
@@ -29,6 +31,8 @@ class View(Options):
     column that says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one read.
     ``valid_for``: how long a row holds for columns known in advance (``panel.known``): the newest row of
     ``row time <= step < row time + valid_for`` gives the value of a step; null: a row holds for the step of its own label alone.
+    ``frequency``: how far apart the rows of a view are that is not the primary one, whose steps are ``panel.frequency``. Operations
+    that look at other rows or at the calendar need it, unless there is a row at every step of the panel.
     """
 
     entity: tuple[str, ...]
@@ -39,6 +43,7 @@ class View(Options):
     engineer: tuple[Operation, ...] = ()
     created: str | None = None
     valid_for: Duration | None = None
+    frequency: str | None = None
 
     @field_validator("ttl")
     @classmethod
@@ -81,7 +86,8 @@ class View(Options):
         """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
         sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
         meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
-        return self.model_dump_json(exclude={"ttl", "table", "valid_for"}) + sources + meanings
+        unsaid = {"frequency"} if self.frequency is None else set()  # as before there was one
+        return self.model_dump_json(exclude={"ttl", "table", "valid_for", *unsaid}) + sources + meanings
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -92,6 +98,11 @@ class View(Options):
     def texts(self) -> tuple[str, ...]:
         """The categories that the source gives."""
         return tuple(c for c in self.columns if c in self.categories)
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether an engineered column hangs on more than the row's own values and the tables they join."""
+        return any(not isinstance(op, Join) for op in self.engineer)
 
     def identity(self) -> tuple[str, ...]:
         """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created column of a view that has one."""
@@ -118,6 +129,8 @@ class FeatureSet(Options):
     def _consistent(self) -> FeatureSet:
         if self.primary not in self.views:
             raise ValueError(f"primary '{self.primary}' is not one of the views {sorted(self.views)}")
+        if self.views[self.primary].frequency is not None:
+            raise ValueError(f"views.{self.primary}.frequency: the steps of the primary view are panel.frequency; leave it out here")
         keys = set(self.views[self.primary].entity)
         owner: dict[str, str] = {}
         for name, view in self.views.items():

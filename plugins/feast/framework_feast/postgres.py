@@ -14,7 +14,7 @@ from psycopg import sql
 from pyarrow import csv
 
 from framework.errors import DataError
-from framework.interfaces.views import View
+from framework.interfaces.views import INSERTED, View
 from framework.offline import digest_of, distinct, typed
 from framework_feast.offline import FeastRows, source_settings
 
@@ -44,10 +44,11 @@ class PostgresStore(FeastRows):
         csv.write_csv(new, content, csv.WriteOptions(include_header=False))
         table, staged = self._table(name, view), sql.Identifier("staged")
         columns, identity = _names(new.column_names), _names(view.identity())
-        features = view.feature_names()
+        features = self.kept(view)
         changes = sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(f)) for f in features)
         with self._connected(f"write '{name}'") as connection:
             connection.execute(self._definition(table, view))
+            connection.execute(self._marking(table))
             connection.execute(sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP").format(staged, table))
             with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT CSV)").format(staged, columns)) as copy:
                 copy.write(content.getbuffer())
@@ -57,7 +58,7 @@ class PostgresStore(FeastRows):
                     columns=columns,
                     staged=staged,
                     identity=identity,
-                    action=sql.SQL("UPDATE SET {}").format(changes) if features else sql.SQL("NOTHING"),
+                    action=sql.SQL("UPDATE SET {}").format(changes),
                 )
             )
         return int(new.num_rows)
@@ -78,6 +79,8 @@ class PostgresStore(FeastRows):
         with self._connected(f"read '{name}'") as connection:
             if not self._exists(connection, name, view):
                 raise DataError(f"offline store: view '{name}' has no rows in PostgreSQL; run=ingest first.")
+            if INSERTED in features:
+                connection.execute(self._marking(self._table(name, view)))
             with connection.cursor().copy(query) as copy:
                 for part in copy:
                     content.write(part)
@@ -109,11 +112,15 @@ class PostgresStore(FeastRows):
         kinds = {pa.float64(): "double precision", pa.dictionary(pa.int32(), pa.string()): 'text COLLATE "C"'}
         columns = [
             sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(kinds.get(_type(view, c), "timestamptz")))
-            for c in (*view.identity(), *view.feature_names())
+            for c in (*view.identity(), *self.kept(view))
         ]
         return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
             table, sql.SQL(", ").join(columns), _names(view.identity())
         )
+
+    def _marking(self, table: sql.Identifier) -> sql.Composed:
+        """For a table of an earlier version, which did not say which rows fill a gap."""
+        return sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} double precision").format(table, sql.Identifier(INSERTED))
 
     @contextmanager
     def _connected(self, what: str) -> Iterator[psycopg.Connection]:

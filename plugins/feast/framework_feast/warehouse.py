@@ -48,6 +48,10 @@ class WarehouseStore(FeastRows):
             f"{[*view.identity(), *view.feature_names()]}), not ingested; run=materialize or run=train reads them."
         )
 
+    def kept(self, view: View) -> tuple[str, ...]:
+        """Tables that are made in the warehouse say of no row that it fills a gap."""
+        return view.feature_names()
+
     def rows(self, name: str, view: View) -> int:
         return int(self.table(name, view, []).num_rows)
 
