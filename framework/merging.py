@@ -65,7 +65,7 @@ def grid_of(features: FeatureSet, panel: PanelConfig, name: str) -> Grid | None:
 
 
 def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
-    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on the grid and, by the policy, without gaps.
+    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on its grid and by policy without gaps.
 
     ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are checked, in whatever order they come.
     """
