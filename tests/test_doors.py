@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +22,10 @@ from starlette.testclient import TestClient
 from framework import compose as offers
 from framework.components import Components
 from framework.config import build_config
+from framework.errors import DataError
 from framework.interfaces.values import OK, TIME
 from framework.lifecycle import execute
+from framework.pairing import HALVES
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
 from framework.serving.deployment import Deployment
@@ -186,6 +189,20 @@ def compose_run(home: Path, plugins: Plugins, kind: Kind, *overrides: str) -> Ru
     return Run(config, plugins, directory, lambda _: None)
 
 
+def load_functions(run: Run) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Both halves through ``mlflow.pyfunc.load_model``, as somebody without this product would load them."""
+    mlflow.set_tracking_uri(run.make("registry").store.uri)
+    preprocessor, model = (mlflow.pyfunc.load_model(f"models:/{run.config.name}_{half}@production") for half in HALVES)
+
+    def answer(rows: pd.DataFrame) -> pd.DataFrame:
+        try:
+            return pd.DataFrame(model.predict(preprocessor.predict(rows)))
+        except mlflow.MlflowException as error:
+            raise DataError(str(error)) from error
+
+    return answer
+
+
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> Iterator[dict[str, Project]]:
     """Each kind trained and promoted once, with its server's application in this process."""
@@ -201,7 +218,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> Iter
             parts = Components(config, plugins)
             deployment = Deployment(parts, config.name, "production", config.features, "file", config.paths.state)
             client = stack.enter_context(TestClient(create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False))
-            projects[kind.name] = Project(kind, tables, Doors(run, "production", client))
+            projects[kind.name] = Project(kind, tables, Doors(run, "production", client, load_functions(run)))
         yield projects
 
 

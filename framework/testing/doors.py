@@ -26,7 +26,6 @@ from framework.features import Features
 from framework.interfaces.compute import Compute
 from framework.interfaces.values import OK, TIME, Float64
 from framework.loading import load_pair
-from framework.pairing import HALVES
 from framework.rows_file import RowsFile
 from framework.run import Run
 from framework.scoring import PanelWindows, Windows, score
@@ -65,10 +64,17 @@ class Rows:
 
 
 class Doors:
-    """The doors of the pair that ``alias`` means in the project of a composed run, whose registry is MLflow's."""
+    """The doors of the pair that ``alias`` means in the project of a composed run.
 
-    def __init__(self, run: Run, alias: str, client: Client) -> None:
-        self.run, self.alias, self.client = run, alias, client
+    Args:
+        run: Where the components and the views are.
+        alias: Which pair.
+        client: Reaches the server.
+        functions: Both halves as MLflow loads them, one after the other, on a data frame; raises :class:`DataError`.
+    """
+
+    def __init__(self, run: Run, alias: str, client: Client, functions: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        self.run, self.client, self.functions = run, client, functions
         self.pair = load_pair(run.make("registry"), run.plugins, run.config.name, alias).pair
         self.schema = self.pair.schema
         self.panel = Features(run.config, run.make("retrieval")).panel(horizon=self.schema.horizon)
@@ -115,9 +121,6 @@ class Doors:
         return outcomes
 
     def _from_functions(self, rows: Rows) -> Outcome:
-        from mlflow.exceptions import MlflowException
-
-        preprocessor, model = self._functions()
         future = rows.future if self.schema.known else []
         ahead = [{**rows.history[-1], **dict.fromkeys(self.schema.past), **row} for row in future]
         records = [{**dict.fromkeys(self.schema.known), **row} for row in rows.history] + ahead
@@ -125,18 +128,10 @@ class Doors:
         for column in (*self.schema.past, *self.schema.known):
             frame[column] = frame[column].astype(float)
         try:
-            answer = model(preprocessor(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]]))
-        except (DataError, MlflowException) as error:
+            answer = self.functions(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]])
+        except DataError as error:
             return Outcome(REFUSED, detail=str(error))
         return _outcome(answer.to_numpy(dtype=np.float64)[-1])
-
-    @cache  # noqa: B019  a test keeps few of these objects
-    def _functions(self) -> tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[[pd.DataFrame], pd.DataFrame]]:
-        import mlflow
-
-        mlflow.set_tracking_uri(self.run.make("registry").store.uri)
-        preprocessor, model = (mlflow.pyfunc.load_model(f"models:/{self.schema.name}_{half}@{self.alias}") for half in HALVES)
-        return preprocessor.predict, model.predict
 
     def _from_file(self, rows: Rows) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
