@@ -82,7 +82,9 @@ def stored_panel(
         frequency=columns.frequency,
         gaps=gaps,
     )
-    return _Described.of(strategy, features, columns, _history(panel, columns.targets), known_at).panel()
+    described = _Described.of(features, columns, _history(panel, columns.targets))
+    described.read(strategy, known_at, whole=len(rows) == len(panel))
+    return described.panel()
 
 
 def _history(panel: Panel, targets: Sequence[str]) -> Panel:
@@ -113,15 +115,13 @@ class _Described:
     @classmethod
     def of(
         cls,
-        strategy: RetrievalStrategy,
         features: FeatureSet,
         columns: Columns,
         history: Panel,
-        known_at: datetime | None,
     ) -> _Described:
         shape = len(history.entities), columns.horizon, len(columns.known)
         flag = features.stale == "flag"
-        described = cls(
+        return cls(
             features,
             columns,
             history,
@@ -132,15 +132,21 @@ class _Described:
             history.past.copy() if flag else history.past,
             history.static.copy() if flag else history.static,
         )
+
+    def read(self, strategy: RetrievalStrategy, known_at: datetime | None, whole: bool) -> None:
+        """Describe every step by the rows of every view. ``whole``: each step has a row of the primary view."""
+        features, columns = self.features, self.columns
         for name, view in features.views.items():
             owned = set(view.feature_names())
             if owned.isdisjoint((*columns.past, *columns.known, *columns.categories)):
                 continue
             wanted = [c for c in columns.known if c in owned]
-            if flag and name != features.primary:
+            if name == features.primary and whole and not wanted:
+                self.held[name] = self.history.times
+                continue
+            if features.stale == "flag" and name != features.primary:
                 wanted += [c for c in (*columns.past, *columns.categories) if c in owned]
-            described.add(name, view, strategy.view_rows(features, name, wanted, known_at))
-        return described
+            self.add(name, view, strategy.view_rows(features, name, wanted, known_at))
 
     def add(self, name: str, view: View, rows: pa.Table) -> None:
         """Describe every step by the rows of one view."""

@@ -14,6 +14,7 @@ import pytest
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import MISSING_FEATURE, OK, STALE, TIME, UNKNOWN_ENTITY, Context, Schema
 from framework.interfaces.views import FeatureSet
+from framework.stored_panel import columns_of, stored_context, stored_panel
 from framework.testing.known_ahead import KnownAheadContract
 
 _DAY = timedelta(days=1)
@@ -238,6 +239,37 @@ class RetrievalContract(KnownAheadContract):
         context = self.ask(strategy, ("a", "y"), nullable=("gap", "temp", "wind"))
         assert context.status == [STALE]
         assert "'weather'" in str(context.detail[0])
+
+    @pytest.mark.parametrize("length", [1, 3])
+    def test_a_stale_row_that_is_flagged_describes_the_origin(self, strategy: RetrievalStrategy, length: int) -> None:
+        views = FEATURES.model_dump(mode="json")["views"]
+        views["weather"] |= {"columns": ["temp", "wind", "sky"], "categories": ["sky"]}
+        flagged = FeatureSet.model_validate({"primary": "sales", "views": views, "stale": "flag"})
+        strategy.ingest(flagged, "sales", sales())
+        old = weather(until=5)
+        strategy.ingest(flagged, "weather", old.assign(sky=[f"sky {i}" for i in range(len(old))]))
+        strategy.materialize(flagged, None, None, lambda _: None)
+        schema = self.schema(
+            nullable=("gap", "temp", "wind"),
+            static=("shop", "item", "kind", "sky"),
+            context_length=min(length, strategy.max_context_length or length),
+        )
+
+        async def once() -> Context:
+            context = await strategy.context(flagged, schema, [{"shop": "a", "item": "y"}], None)
+            await strategy.close()
+            return context
+
+        context = asyncio.run(once())
+        assert context.status == [OK], context.detail
+        assert context.freshness is not None
+        assert context.freshness.stale["weather"].tolist() == [True]
+        assert context.past[0, :, 2].tolist() == [13.0] * schema.context_length  # that row is of all three steps
+        assert context.static[0].tolist() == ["a", "y", "k1", "sky 3"]
+        panel = stored_panel(strategy, flagged, columns_of(schema), "refuse")
+        offline = stored_context(panel, flagged, schema, [("a", "y")], None, None)
+        assert offline.past.tobytes() == context.past.tobytes()
+        assert offline.static.tolist() == context.static.tolist()
 
     def test_a_row_exactly_as_old_as_the_ttl_is_fresh(self, strategy: RetrievalStrategy) -> None:
         strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= _FIRST + 4 * _DAY])

@@ -17,9 +17,11 @@ from framework_files.file import FileRetrieval
 from framework_files.payload import PayloadRetrieval
 
 from framework.errors import ConfigError, DataError
+from framework.frequency import Frequency
 from framework.interfaces.options import Options
-from framework.interfaces.values import MISSING_FEATURE, OK, SHORT_HISTORY, Schema
+from framework.interfaces.values import MISSING_FEATURE, OK, SHORT_HISTORY, TIME, Schema
 from framework.interfaces.views import FeatureSet
+from framework.stored_panel import Columns, stored_panel
 
 FEATURES = FeatureSet.model_validate({"primary": "v", "views": {"v": {"entity": ["s"], "columns": ["y", "x"], "ttl": "1d"}}})
 
@@ -164,3 +166,30 @@ def test_payload_keeps_nothing() -> None:
         strategy.training_rows(FEATURES, ["y"])
     with pytest.raises(DataError, match="POST /predict"):
         asyncio.run(strategy.context(FEATURES, schema(1), [{"s": "a"}], None))
+
+
+def test_a_panel_of_an_earlier_moment_has_the_plan_and_the_actuals_that_were_known_then(tmp_path: Path) -> None:
+    features = FeatureSet.model_validate(
+        {
+            "primary": "sales",
+            "views": {
+                "sales": {"entity": ["shop"], "columns": ["y"], "ttl": "1d", "created": "seen"},
+                "plan": {"entity": ["shop"], "columns": ["promo"], "ttl": "1d", "created": "seen"},
+            },
+        }
+    )
+    day = [pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(days=d) for d in range(12)]
+    sales = [("a", day[d], None, day[0]) for d in range(10)] + [("a", day[d], d, day[d + 1]) for d in range(10)]
+    plan = [("a", day[d], 1.0, day[0]) for d in range(12)] + [("a", day[6], 7.0, day[8])]  # day 6 is changed on day 8
+    strategy = FileRetrieval(FileOptions(state=tmp_path))
+    for name, rows, column in (("sales", sales, "y"), ("plan", plan, "promo")):
+        strategy.ingest(features, name, pd.DataFrame(rows, columns=["shop", TIME, column, "seen"]))
+    columns = Columns(("y",), ("y",), ("promo",), (), Frequency.parse("D"), 2)
+
+    then = stored_panel(strategy, features, columns, "refuse", day[6].to_pydatetime())
+    assert then.times[-1] == np.datetime64("2024-01-06")  # the actual of day 5 was seen at the start of day 6
+    assert then.ahead is not None
+    assert then.ahead[0, :, 0].tolist() == [1.0, 1.0]
+    now = stored_panel(strategy, features, columns, "refuse")
+    assert now.times[-1] == np.datetime64("2024-01-10")
+    assert now.known[6, 0] == 7.0
