@@ -130,9 +130,9 @@ def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Cal
             return None
         other[t] = float(mine["difficulty"].median())
         floor[t] = max(FLOOR * other[t], 1e-9)
-        newest = mine.sort_values("origin", kind="stable").groupby(list(schema.entity_keys), sort=False)["difficulty"].last()
-        for key, width in newest.items():
-            series[tuple(map(str, key if isinstance(key, tuple) else (key,)))][t] = width
+        newest = mine.sort_values("origin", kind="stable").drop_duplicates(list(schema.entity_keys) or ["target"], keep="last")
+        for key, width in zip(newest[list(schema.entity_keys)].to_numpy(), newest["difficulty"], strict=True):
+            series[tuple(map(str, key))][t] = width
         scores = _scores(mine, floor[t])
         factors = _pooling(scores, horizon)
         if factors is not None:

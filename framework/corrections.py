@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from framework.grouping import series_numbers
 from framework.interfaces.values import TIME
 from framework.interfaces.views import INSERTED, View
 
@@ -45,7 +46,7 @@ def versions(view: View, created: str, given: pd.DataFrame, finish: Callable[[pd
 
 def _states(view: View, created: str, given: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.Timestamp | None]]:
     """What was known just before and at each moment that changed the past, with that moment; and at the end."""
-    top = given.groupby(list(view.entity), sort=False)[TIME].transform(lambda times: times.cummax().shift())
+    top = given.groupby(series_numbers(view.entity, given)[0])[TIME].transform(lambda times: times.cummax().shift())
     for moment in sorted(given[created][given[TIME] <= top].unique()):
         earlier = given[given[created] < moment]
         if len(earlier):
@@ -69,7 +70,7 @@ def _created(view: View, created: str, rows: pd.DataFrame, newest: pd.DataFrame)
     """Of rows that came in order: when their raw row was; of one that fills a gap, when the next one of its series was."""
     row = [*view.entity, TIME]
     found = rows[row].merge(newest[[*row, created]], how="left", on=row)
-    return found.groupby(list(view.entity), sort=False)[created].bfill().array  # type: ignore[no-any-return]
+    return found.groupby(series_numbers(view.entity, found)[0])[created].bfill().array  # type: ignore[no-any-return]
 
 
 def differs(finished: pd.DataFrame, stored: pd.DataFrame, identity: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -112,7 +112,8 @@ def _coverage(target: str, rows: pd.DataFrame, tolerance: float) -> list[Check]:
 def _worst_series(name: str, new: pd.DataFrame, old: pd.DataFrame, keys: tuple[str, ...], config: GateConfig) -> Check:
     """The largest ratio of a series' mean absolute error to the incumbent's on that series."""
     assert config.worst_series is not None
-    errors = [(table["mean"] - table["actual"]).abs().groupby([table[k] for k in keys]).mean() for table in (new, old)]
+    by = list(keys) or ["target"]  # one series without a key
+    errors = [(table["mean"] - table["actual"]).abs().groupby([table[k] for k in by]).mean() for table in (new, old)]
     ratio = (errors[0] / errors[1].replace(0.0, np.nan)).dropna()
     if ratio.empty:
         return Check(name, True, None, config.worst_series, "the incumbent has no error in any series")

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from framework.grouping import entities_of
 from framework.interfaces.operations import Join
 from framework.interfaces.source import Batch, Roles, Source
 from framework.interfaces.values import TIME
@@ -86,7 +87,7 @@ class Ingestion:
         rows = normal(name, view, batch.rows.reset_index(drop=True))
         if batch.whole:
             check_whole(view, rows, grid)
-        stored = self.strategy.stored_rows(config.features, name, rows[list(view.entity)].drop_duplicates())
+        stored = self.strategy.stored_rows(config.features, name, entities_of(view.entity, rows))
         if batch.reject is not None:
             off = off_grid(view, stored, rows, grid)
             for row in off.nonzero()[0]:

@@ -46,7 +46,7 @@ def refuse_leaking_functions(view: View, rows: pd.DataFrame, frequency: Frequenc
     if not functions:
         return
     keys = list(view.entity)
-    tried = rows.merge(rows[keys].drop_duplicates().head(_TRIED), on=keys)
+    tried = rows.merge(rows[keys].drop_duplicates().head(_TRIED), on=keys) if keys else rows
     times = np.unique(tried[TIME].dt.tz_localize(None).to_numpy())
     if len(times) < 2:
         return

@@ -14,6 +14,7 @@ from framework.engineering import Tables, engineer
 from framework.errors import DataError, suggest
 from framework.frequency import Frequency
 from framework.grid import LONGEST_GAP, check_order
+from framework.grouping import series_numbers
 from framework.interfaces.values import TIME
 from framework.interfaces.views import INSERTED, FeatureSet, GapPolicy, View
 from framework.leaks import refuse_leaking_functions
@@ -135,9 +136,9 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | Non
         return _finished(view, state, grid, tables)
 
     finished = finish(given) if view.created is None else versions(view, view.created, given, finish)
-    first = rows.groupby(list(view.entity), sort=False)[TIME].min().rename("\x00first").reset_index()
     newest = finished.drop_duplicates([*view.entity, TIME], keep="last")
-    since = newest[list(view.entity)].merge(first, how="left", on=list(view.entity))["\x00first"].to_numpy()
+    series, changed = series_numbers(view.entity, newest, rows)
+    since = rows[TIME].groupby(changed).min().reindex(series).to_numpy()
     unmarked = INSERTED not in stored.columns or stored[INSERTED].isna().all()
     told = finished.drop(columns=INSERTED) if unmarked else finished
     new = differs(told, stored, view.identity())
@@ -213,10 +214,11 @@ def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | 
 
     if grid is None:
         return np.zeros(len(rows), dtype=bool)
-    frequency, keys = grid.frequency, list(view.entity)
-    both = pd.concat([stored[[*keys, TIME]], rows[[*keys, TIME]]], ignore_index=True) if len(stored) else rows[[*keys, TIME]]
-    anchors = both.groupby(keys, sort=False)[TIME].first().rename("\x00anchor").reset_index()
-    anchor = rows[keys].merge(anchors, how="left", on=keys)["\x00anchor"].dt.tz_localize(None).to_numpy().astype("M8[us]")
+    frequency = grid.frequency
+    held, given = series_numbers(view.entity, stored, rows)
+    times = pd.concat([stored[TIME], rows[TIME]], ignore_index=True) if len(stored) else rows[TIME].reset_index(drop=True)
+    anchors = times.groupby(np.concatenate([held, given])).first()
+    anchor = anchors.reindex(given).dt.tz_localize(None).to_numpy().astype("M8[us]")
     times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
     off: npt.NDArray[np.bool_] = frequency.shift(anchor, frequency.steps_between(anchor, times)) != times
     return off

@@ -59,6 +59,8 @@ class RowStore(ABC):
         kept, keys = self.kept(view), list(view.entity)
         if not self.rows(name, view):
             return pd.DataFrame(columns=[*view.identity(), *kept])
+        if not keys:
+            series = None
         table = self.table(name, view, kept) if series is None else self.narrowed(name, view, series)
         rows: pd.DataFrame = _plain(table).to_pandas()
         if INSERTED in rows and rows[INSERTED].isna().all():
@@ -81,8 +83,9 @@ class RowStore(ABC):
         import pandas as pd
 
         keys = list(view.entity)
-        if not self.rows(name, view):
-            return pd.DataFrame(columns=keys)
+        stored = self.rows(name, view)
+        if not stored or not keys:
+            return pd.DataFrame(columns=keys, index=range(min(stored, 1)))
         table = _plain(self.table(name, view, ()).select(keys)).group_by(keys).aggregate([])
         found: pd.DataFrame = table.select(keys).sort_by([(key, "ascending") for key in keys]).to_pandas()
         return found

@@ -81,11 +81,12 @@ class RowsFile:
 
     def _entity_starts(self) -> list[int]:
         names = list(self.schema.entity_keys)
+        if not names:
+            return [0]
         starts, at, before = [], 0, None
         seen: set[tuple[Any, ...]] = set()
         for batch in self._file.iter_batches(_BATCH, columns=names):
-            columns = [batch.column(k).to_pylist() for k in names]
-            entities = list(zip(*columns, strict=True)) if names else [()] * len(batch)
+            entities = list(zip(*(batch.column(k).to_pylist() for k in names), strict=True))
             for i, entity in enumerate(entities):
                 if entity == before:
                     continue

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from framework.grouping import entities_of
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 
@@ -51,8 +52,7 @@ class RetrievalStrategy(ABC):
 
         A strategy that can read the keys alone does so; here they come from ``stored_rows``.
         """
-        keys = list(features.entity_keys)
-        return self.stored_rows(features, features.primary)[keys].drop_duplicates(ignore_index=True)
+        return entities_of(features.entity_keys, self.stored_rows(features, features.primary))
 
     @abstractmethod
     def has_rows(self, features: FeatureSet) -> bool:

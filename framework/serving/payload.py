@@ -152,7 +152,10 @@ class Payload:
             if len(values) != size:
                 raise Refusal(422, f"{len(values)} values, but {size} in columns.{names[0]}", f"columns.{name}")
         past = np.array(columns[split + 1 :], dtype=np.float64)
-        return np.array(columns[:split], dtype=object).T, columns[split], np.ascontiguousarray(past.T)
+        static = np.empty((size, split), dtype=object)
+        for i in range(split):
+            static[:, i] = columns[i]
+        return static, columns[split], np.ascontiguousarray(past.T)
 
     def _check_size(self, size: int, path: str) -> None:
         if size > self._max_rows:

@@ -84,7 +84,7 @@ class Records:
         table = forecast_table(forecast, keys)
         if self._limit < PLACES:  # by entity, so that every arm and shadow keeps the same ones
             kept = {tuple(e) for e in forecast.entities.tolist() if place_of(f"records of {arm.version.name}", e) < self._limit}
-            table = table[[entity in kept for entity in zip(*(table[key] for key in keys), strict=True)]]
+            table = table[[tuple(entity) in kept for entity in table[list(keys)].to_numpy(dtype=object)]]
         head: dict[str, Any] = {
             "at": at,
             "request_id": request.decode(),

@@ -70,7 +70,7 @@ def _read(model: Path, columns: Sequence[str], filters: list[tuple[str, str, str
     if not path.is_file():
         raise FrameworkError("there is no backtest with this pair.")
     try:
-        return pq.read_table(path, columns=list(columns), filters=filters)
+        return pq.read_table(path, columns=list(columns), filters=filters or None)
     except (OSError, pa.ArrowException) as error:
         raise FrameworkError(f"the backtest of this pair cannot be read: {' '.join(str(error).split())}") from error
 

@@ -73,10 +73,10 @@ def store_of(deployment: Deployment) -> RetrievalStrategy:
 def all_entities(deployment: Deployment) -> pa.Table:
     """The keys of every entity with stored rows, sorted, and ``text``, which a search looks into; arrays, for there may be a million."""
     keys = list(deployment.features.entity_keys)
-    table = pa.Table.from_pandas(store_of(deployment).entities(deployment.features)[keys].astype(str), preserve_index=False)
-    table = table.cast(pa.schema([(key, pa.string()) for key in keys]))
-    text = pc.utf8_lower(pc.binary_join_element_wise(*(table[key] for key in keys), " "))
-    return table.append_column(_SEARCHED, text)
+    entities = store_of(deployment).entities(deployment.features)
+    columns = {key: pa.array(entities[key].astype(str), pa.string()) for key in keys}
+    texts = pc.utf8_lower(pc.binary_join_element_wise(*columns.values(), " ")) if keys else pa.array([""] * len(entities), pa.string())
+    return pa.table({**columns, _SEARCHED: texts})
 
 
 def matching(entities: pa.Table, words: str, limit: int) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def matching(entities: pa.Table, words: str, limit: int) -> dict[str, Any]:
     found = entities
     for word in words.lower().split():
         found = found.filter(pc.match_substring(found[_SEARCHED], word))
-    shown = found.drop_columns([_SEARCHED]).slice(0, limit).to_pylist()
+    shown = [{key: row[key] for key in row if key != _SEARCHED} for row in found.slice(0, limit).to_pylist()]
     return {"total": len(entities), "matching": len(found), "entities": shown}
 
 

@@ -65,7 +65,7 @@ def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list
 
 def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
     """The values of the view's keys of each entity."""
-    return list(zip(*[[canonical_text(entity.get(key)) or "" for entity in entities] for key in view.entity], strict=True))
+    return [tuple(canonical_text(entity.get(key)) or "" for key in view.entity) for entity in entities]
 
 
 def moment(at: datetime | None) -> np.datetime64 | None:
