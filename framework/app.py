@@ -28,6 +28,7 @@ from framework.help import help_text
 from framework.lifecycle import execute
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
+from framework.secrets import looks_secret, masked, masked_tree, remember, secrets_in
 from framework.sweep import Sweeps, figures, keep_result, summary
 from framework.validated import known_keys
 
@@ -48,12 +49,14 @@ def main() -> int:
     os.environ[TRACEBACK] = "1"  # Hydra then raises instead of printing and exiting with 1
     _exit_codes.clear()
     try:
+        _mask_arguments(sys.argv[1:])
         plugins = _plugins()
         directory = Path.cwd() / "conf"
         if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries
             print(help_text(plugins, directory))
             return 0
         _one_of_each(sys.argv[1:])
+        compose.check_compositions(plugins, resolved="--resolve" in sys.argv)
         start = hydra.main(
             version_base="1.3",
             config_path=str(directory) if directory.is_dir() else "pkg://framework.conf",
@@ -73,6 +76,14 @@ def main() -> int:
     return max(_exit_codes, default=0)
 
 
+def _mask_arguments(arguments: Sequence[str]) -> None:
+    """A secret on the command line will be refused; not even an error about its spelling repeats it."""
+    for key, value in (argument.split("=", 1) for argument in arguments if "=" in argument):
+        for each in [value.strip("'\"")] * looks_secret(key) + secrets_in(value):
+            if "${" not in each:
+                remember(each)
+
+
 def _one_of_each(arguments: Sequence[str]) -> None:
     """Raises :class:`ConfigError` for ``model=[a,b]``: Hydra would merge the options of both into one component."""
     for group, names in (argument.split("=", 1) for argument in arguments if "=" in argument):
@@ -90,7 +101,7 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
     stdout = sys.stdout
 
     def emit(result: dict[str, Any]) -> None:
-        print(json.dumps(result, default=str), file=stdout, flush=True)
+        print(json.dumps(masked_tree(result), default=str), file=stdout, flush=True)
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -131,11 +142,12 @@ def _fail(error: BaseException, stdout: TextIO, run: str | None = None) -> dict[
     _exit_codes.append(code)
     if run is None:
         run = next((a.removeprefix("run=") for a in reversed(sys.argv[1:]) if a.startswith("run=")), "train")
+    text = masked(text)
     result: dict[str, Any] = {"run": run, "status": "refused" if isinstance(error, RefusedError) else "failed", "error": text}
     if isinstance(error, RefusedError) and error.verdict:
         result["verdict"] = error.verdict
     print(f"error: {text}", file=sys.stderr, flush=True)
-    print(json.dumps(result, default=str), file=stdout, flush=True)
+    print(json.dumps(masked_tree(result), default=str), file=stdout, flush=True)
     return result
 
 
@@ -144,7 +156,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted."
-    text = " ".join(str(error).split())
+    text = masked(" ".join(str(error).split()))
     if isinstance(error, MissingConfigException):
         return ConfigError.exit_code, _missing(error, text)
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -166,6 +178,8 @@ def _missing(error: MissingConfigException, text: str) -> str:
 
 
 def _override(text: str) -> str:
+    if unset := re.search(r"Environment variable '(.+?)' not found(?:.*full_key: (\S+))?", text):
+        return f"{unset[2] + ': ' if unset[2] else ''}the environment variable {unset[1]} is not set."
     match = re.search(r"Could not override '([^']+)'", text)
     if match is None:
         return text

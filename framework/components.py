@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from framework.config import GROUPS, Config
+from omegaconf import DictConfig, OmegaConf
+
+from framework.config import GROUPS, Config, build_config
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.plugins import Plugins, load_plugins
@@ -15,13 +17,13 @@ installed = cache(load_plugins)
 
 
 class Components:
-    """New instances of what ``config`` selects. Pickled as the config alone: another process uses the plugins installed there."""
+    """New instances of what ``config`` selects. Pickled as the recorded text alone: another process has its own plugins and secrets."""
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config, self.plugins = config, plugins
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _elsewhere, (self.config,)
+        return _elsewhere, (self.config.text,)
 
     def make(self, group: str) -> Any:
         selected = self.config.component(group)
@@ -35,5 +37,7 @@ class Components:
         return model
 
 
-def _elsewhere(config: Config) -> Components:
-    return Components(config, installed())
+def _elsewhere(text: str) -> Components:
+    composed = OmegaConf.create(text)
+    assert isinstance(composed, DictConfig)
+    return Components(build_config(composed, installed(), recorded=True), installed())

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, SerializeAsAny, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
 from framework.errors import ConfigError, NotInstalledError
 from framework.hookspecs import Kind
 from framework.interfaces.options import Duration, Options
 from framework.interfaces.views import FeatureSet, GapPolicy
+from framework.literals import check_leaves, declared, free
 from framework.names import check_names
 from framework.plugins import Plugins
 from framework.validated import validate
+from framework.written import write
 
 #: Config groups that select a component; ``baseline`` selects a model too.
 GROUPS: dict[str, Kind] = {
@@ -220,7 +225,7 @@ class Config(Options):
     tune: TuneConfig = TuneConfig()
     ray: RayConfig = RayConfig()
     components: dict[str, Selected]
-    text: str  # the composed config as YAML, as it is recorded
+    text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
 
     @field_validator("features")
     @classmethod
@@ -257,8 +262,19 @@ class Config(Options):
         return self.components[group]
 
 
-def build_config(composed: DictConfig, plugins: Plugins) -> Config:
-    """Check a composed config. Raises :class:`ConfigError` with the path of every wrong key."""
+def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = False) -> Config:
+    """Check a composed config.
+
+    Args:
+        composed: As Hydra gives it, or a recorded text.
+        plugins: Whose options the selected components have.
+        recorded: A text that an earlier version may have recorded, with secrets written out: they are not refused.
+
+    Raises:
+        ConfigError: With the path of every wrong key; for a secret that is written out, and a variable that is not set.
+    """
+    written = write(composed)
+    check_leaves(written.leaves, partial(is_secret, written.tree, plugins), refuse=not recorded)
     try:
         tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -273,10 +289,21 @@ def build_config(composed: DictConfig, plugins: Plugins) -> Config:
     if tree.get("features") is None:
         raise ConfigError("features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.")
     plugins.find("run", tree["run"])
-    text = OmegaConf.to_yaml(composed, resolve=True)
-    config = validate(Config, {**tree, "components": components, "text": text}, "")
+    config = validate(Config, {**tree, "components": components, "text": written.text()}, "")
     check_names(config)
     return config
+
+
+def is_secret(tree: Mapping[str, Any], plugins: Plugins, path: tuple[str, ...]) -> bool:
+    """Whether the value at ``path`` of a composed config is a secret: the options of what ``tree`` selects say so, or its name."""
+    section, *rest = path
+    if section in GROUPS:
+        node = tree.get(section)
+        name = node.get("name") if isinstance(node, Mapping) else None
+        component = next((c for c in plugins.components() if (c.kind, c.name) == (GROUPS[section], name)), None)
+        return free(rest) if component is None else declared(component.options, rest)
+    field = Config.model_fields.get(section)
+    return free(path) if field is None else declared(field.annotation, rest, section)
 
 
 def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> Selected:
@@ -294,12 +321,15 @@ def default_node(name: str, options: type[Options]) -> dict[str, Any]:
     """The node that ``group=name`` selects: every option with its default, ``???`` where one must be given."""
     node: dict[str, Any] = {"name": name}
     for key, field in options.model_fields.items():
-        node[key] = "???" if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
+        default = "???" if field.is_required() else field.get_default(call_default_factory=True)
+        node[key] = default.get_secret_value() if isinstance(default, SecretStr) else to_jsonable_python(default)
     return node
 
 
 def _unresolved(error: OmegaConfBaseException) -> str:
     where = str(error.full_key or error.key)
+    if unset := re.search(r"Environment variable '(.+?)' not found", str(error)):
+        return f"{where}: the environment variable {unset[1]} is not set."
     if isinstance(error, MissingMandatoryValue):
         return f"{where}: missing; give it a value, such as {where}=… on the command line."
     return f"{where}: {' '.join(str(error).partition('full_key:')[0].split())}"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
+
+from framework.secrets import masked
 
 
 class FrameworkError(Exception):
     """A failure with a one-line message. ``exit_code`` follows the command-line contract."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Whatever a library said of a secret is masked."""
+        return masked(super().__str__())
 
 
 class DataError(FrameworkError):
@@ -42,9 +47,9 @@ class RefusedError(FrameworkError):
         self.verdict = verdict
 
 
-def masked(text: str) -> str:
-    """``text`` with the passwords of the URLs in it as ``***``."""
-    return re.sub(r"(://[^:/@\s'\"]*):[^@\s'\"]+@", r"\1:***@", text)
+def one_line(error: object, limit: int = 400) -> str:
+    """What an error of a library says, in one line, masked before it is cut: half a secret is one too."""
+    return masked(" ".join(str(error).split()))[:limit]
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

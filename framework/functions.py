@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from framework.errors import ConfigError, DataError, suggest
+from framework.errors import ConfigError, DataError, one_line, suggest
 from framework.interfaces.operations import Python
 from framework.interfaces.values import Float64
 
@@ -38,7 +38,7 @@ def call(op: Python, rows: pd.DataFrame) -> list[Float64]:
     try:
         answer = function(rows.copy(), **op.options)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise DataError(f"features: op python: '{op.function}' failed: {type(error).__name__}: {reason}") from error
     if not isinstance(answer, Mapping) and not hasattr(answer, "columns"):
         raise DataError(f"features: op python: '{op.function}' gave a {type(answer).__name__}; give a data frame or {{output: array}}.")

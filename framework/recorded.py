@@ -10,8 +10,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from framework.config import Config, build_config
+from framework.config import Config, build_config, is_secret
 from framework.plugins import Plugins
+from framework.secrets import secrets_in
+from framework.written import write
 
 #: Sections and groups that decide what is learned and forecast.
 DECISIVE = (
@@ -32,10 +34,29 @@ DECISIVE = (
 
 
 def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
-    """``text``: the YAML that travels with a pair. Raises :class:`ConfigError` for a decisive key that is not known today."""
+    """The recorded ``text`` of a pair, where it decides, within ``current``.
+
+    A secret that an earlier version wrote out is replaced by the one of the run at hand: it has been changed since, one hopes.
+
+    Raises:
+        ConfigError: For a decisive key that is not known today, and a variable of the environment that is not set.
+    """
     then: Any = OmegaConf.create(text)
     now: Any = OmegaConf.create(current.text)
+    today = write(now)
+    known = {leaf.path: leaf for leaf in today.leaves}
     for key in DECISIVE:
         if key in then:
             now[key] = then[key]
-    return build_config(now, plugins)
+    merged = write(now)
+    for leaf in merged.leaves:
+        path, secret = leaf.path, is_secret(merged.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal())))
+        if secret and not leaf.parts and path in known and known[path].parts:
+            OmegaConf.update(now, ".".join(path), _raw(today.tree, path))
+    return build_config(now, plugins, recorded=True)
+
+
+def _raw(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[int(key)] if isinstance(tree, list) else tree[key]
+    return tree

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.config import GROUPS, Config
 from framework.plugins import Plugins
+from framework.secrets import masked
 
 if TYPE_CHECKING:
     from framework.backtest import BacktestResult
@@ -52,4 +53,4 @@ class Run:
 
     def say(self, text: str) -> None:
         """Progress, to stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(masked(text), file=sys.stderr, flush=True)

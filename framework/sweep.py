@@ -11,6 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from framework.secrets import masked_tree
+
 RESULT = "result.json"
 
 
@@ -28,7 +30,7 @@ def keep_result(result: dict[str, Any], code: int) -> None:
     job = HydraConfig.get()
     path = Path(job.runtime.output_dir) / RESULT
     number = OmegaConf.select(cast(DictConfig, job), "job.num", default=0)  # a single run has none
-    body = {"job": number, "overrides": list(job.overrides.task), "exit_code": code, "result": result}
+    body = {"job": number, "overrides": list(job.overrides.task), "exit_code": code, "result": masked_tree(result)}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(body, default=str))
     temporary.replace(path)

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from framework.errors import ConfigError, masked, suggest
+from framework.errors import ConfigError, suggest
 from framework.interfaces.options import Options
+from framework.secrets import masked
 
 T = TypeVar("T", bound=Options)
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from typing import Self
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import PositiveFloat, field_validator, model_validator
+from pydantic import PositiveFloat, model_validator
 
 from framework.errors import ConfigError
-from framework.interfaces.options import Options
+from framework.interfaces.options import Options, SecretUrl
+from framework.secrets import remember, secrets_in
 
 
 class Connection(Options):
-    """``url``: of the server, without a password, for it is recorded with every run. ``url_env``: the environment variable that holds the
+    """``url``: of the server; a password in it comes from the environment, ``${oc.env:NAME}``. ``url_env``: the variable that holds the
     whole URL, instead. ``password_env``: the one that holds the password alone. ``follow``: look again every so many seconds until told
     to stop; null: read what there is and end.
     """
 
-    url: str | None = None
+    url: SecretUrl | None = None
     url_env: str | None = None
     password_env: str | None = None
     follow: PositiveFloat | None = None
@@ -28,14 +28,6 @@ class Connection(Options):
         if (self.url is None) == (self.url_env is None):
             raise ValueError("give url or url_env, the environment variable that holds it")
         return self
-
-    @field_validator("url")
-    @classmethod
-    def _no_password(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "")
-        if parts.password is not None or any("password" in key.lower() for key, _ in parse_qsl(parts.query)):
-            raise ValueError("a password would be recorded with every run; keep it in the environment: url_env or password_env")
-        return value
 
     def address(self) -> str:
         """The URL, from wherever it is; raises :class:`ConfigError` when its environment variable is not set."""
@@ -50,4 +42,6 @@ def _environment(option: str, name: str | None) -> str:
     value = os.environ.get(name or "")
     if not value:
         raise ConfigError(f"source.{option}: the environment variable {name} is not set.")
+    for each in [value] if option == "password_env" else secrets_in(value):
+        remember(each)
     return value

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from framework.secrets import masked, masked_tree
 
 
 class Options(BaseModel):
@@ -17,6 +28,22 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, protected_namespaces=())
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """With secrets masked."""
+        return [(name, masked_tree(value)) for name, value in super().__repr_args__()]
+
+
+#: An option that is a secret: an API key, a password. It must come from the environment, and is masked wherever it is shown;
+#: the component asks for it with ``options.api_key.get_secret_value()``.
+Secret = SecretStr
+
+#: A URL or connection string that may have a password in it, for the component a text as any other. A password must come from the
+#: environment: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
+SecretUrl = Annotated[str, PlainSerializer(masked)]
+
+#: Options of another library, free-form; values whose names are those of secrets are held to be secrets.
+FreeForm = Annotated[dict[str, Any], PlainSerializer(masked_tree)]
 
 
 #: Microseconds of each unit, by every way to write it.

@@ -7,14 +7,14 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from framework.backtest import BacktestResult, Fold, make_setting
 from framework.backtest import backtest as run_backtest
 from framework.comparison import Ranked, compare
 from framework.components import Components
-from framework.config import Config, Selected, default_node
-from framework.errors import DataError
+from framework.config import Config, build_config, default_node
+from framework.errors import ConfigError, DataError
 from framework.evaluate import evaluate
 from framework.interfaces.values import Schema
 from framework.panel import Panel
@@ -22,7 +22,6 @@ from framework.plugins import Plugins
 from framework.run import Run
 from framework.series import check_covariates
 from framework.tables import comparison_table
-from framework.validated import validate
 
 
 def backtest(run: Run) -> dict[str, Any]:
@@ -78,8 +77,10 @@ def _other(config: Config, run: Run, panel: Panel, schema: Schema) -> BacktestRe
 def with_model(config: Config, name: str, plugins: Plugins) -> Config:
     """The same run with another model and its default options."""
     component = plugins.find("model", name)
-    composed: Any = OmegaConf.to_container(OmegaConf.create(config.text))
-    resolved: Any = OmegaConf.to_container(OmegaConf.create({**composed, "model": default_node(name, component.options)}), resolve=True)
-    options = {key: value for key, value in resolved["model"].items() if key != "name"}
-    selected = Selected(name=name, options=validate(component.options, options, f"backtest.compare: model={name}"))
-    return config.model_copy(update={"components": {**config.components, "model": selected}})
+    composed = OmegaConf.create(config.text)
+    assert isinstance(composed, DictConfig)
+    composed["model"] = default_node(name, component.options)
+    try:
+        return build_config(composed, plugins)
+    except ConfigError as error:
+        raise ConfigError(f"backtest.compare: model={name}: {error}") from error

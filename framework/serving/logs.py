@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from framework.secrets import masked_tree
 from framework.serving.asgi import Answer, Call, request_id
 from framework.serving.options import LogOptions
 
@@ -33,7 +34,7 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _OWN}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return orjson.dumps(masked_tree(line), default=str).decode()
 
 
 def configure(options: LogOptions) -> None:

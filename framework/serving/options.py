@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from framework.interfaces.options import Options
+from framework.interfaces.options import Options, SecretUrl
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -97,7 +97,7 @@ class TracingOptions(Options):
     the requests that are traced where the client does not say.
     """
 
-    endpoint: str | None = None
+    endpoint: SecretUrl | None = None
     share: Percent = 100.0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from framework.secrets import masked
+
 
 class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request that cannot be served
     """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that says why.
@@ -20,6 +22,7 @@ class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request t
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        message = masked(message)
         super().__init__(message)
         self.status = status
         self.message = " ".join(message.split())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.options import FreeForm, Options
 
 
 class FeastOptions(Options):
@@ -22,7 +22,7 @@ class FeastOptions(Options):
     to the online store.
     """
 
-    store: dict[str, Any] = "${feature_store}"  # type: ignore[assignment]  # resolved before it is validated
+    store: FreeForm = "${feature_store}"  # type: ignore[assignment]  # resolved before it is validated
     state: Path = Path("${paths.state}/offline")
     join: Literal["arrays", "feast"] = "arrays"
     window: PositiveInt = 1

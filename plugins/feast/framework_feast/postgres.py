@@ -13,7 +13,7 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
-from framework.errors import DataError
+from framework.errors import DataError, one_line
 from framework.interfaces.views import INSERTED, View
 from framework.offline import digest_of, distinct, typed
 from framework_feast.offline import FeastRows, source_settings
@@ -142,7 +142,7 @@ class PostgresStore(FeastRows):
             ) as connection:
                 yield connection
         except psycopg.Error as error:
-            text = " ".join(str(error).split())[:300]
+            text = one_line(error, 300)
             raise DataError(f"offline store: {what} in PostgreSQL at {s['host']}:{s.get('port', 5432)}/{s['database']}: {text}") from error
 
 

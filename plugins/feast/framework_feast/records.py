@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any, Literal, TypeVar
 
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, one_line
 
 #: Records of the newest row, and of the window that ends with it.
 Kind = Literal["newest", "window"]
@@ -101,7 +101,7 @@ async def answering(place: str, seconds: float) -> AsyncIterator[None]:
     except TimeoutError as error:
         raise DataError(f"retrieval=feast: {place} did not answer within {seconds:g} s (retrieval.timeout).") from error
     except Exception as error:  # each client has its own
-        raise DataError(f"retrieval=feast: {place}: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        raise DataError(f"retrieval=feast: {place}: {type(error).__name__}: {one_line(error, 300)}") from error
 
 
 def key_range(definition: str) -> tuple[bytes, bytes]:

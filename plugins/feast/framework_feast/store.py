@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from framework.errors import ConfigError, DataError, FrameworkError
+from framework.errors import ConfigError, DataError, FrameworkError, one_line
 from framework.locks import exclusive
 from framework_feast.light import Entity, FeatureStore, FeatureView, RepoConfig
 from framework_feast.offline import offline_type
@@ -87,4 +87,4 @@ def failing(what: str) -> Iterator[None]:
 
 
 def line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+    return one_line(error)

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from framework.errors import DataError, suggest
+from framework.errors import DataError, one_line, suggest
 from framework.interfaces.source import Roles, Source
 from framework.interfaces.values import TIME
 from framework_files import Table
@@ -275,4 +275,4 @@ def _path(table: str) -> str:
 def _line(error: BaseException) -> str:
     """One line of an error of DuckDB: without the query, which the configuration has, and without lists of functions."""
     text = str(error).partition("\n\nLINE ")[0].partition("Candidate functions")[0]
-    return " ".join(text.split())[:400]
+    return one_line(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.options import Options, SecretUrl
 
 if TYPE_CHECKING:
     from framework.interfaces.tuner import Trial
@@ -38,9 +38,9 @@ class MlflowOptions(Options):
     version of numpy or of the model's library, is not that of its training.
     """
 
-    tracking_uri: str = "sqlite:///${paths.state}/mlflow.db"
+    tracking_uri: SecretUrl = "sqlite:///${paths.state}/mlflow.db"
     artifact_location: str = "${paths.state}/artifacts"
-    ledger: str = "sqlite:///${paths.state}/ledger.db"
+    ledger: SecretUrl = "sqlite:///${paths.state}/ledger.db"
     experiment: str = "${name}"
     cache: str = "${paths.state}/cache"
     environment: Literal["refuse", "warn"] = "refuse"

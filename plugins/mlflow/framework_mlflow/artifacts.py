@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from framework.errors import RefusedError, RegistryError
+from framework.errors import RefusedError, RegistryError, one_line
 from framework.interfaces.registry import PairDraft
 from framework.interfaces.values import TIME, PairVersion
 from framework.pairing import HALVES
@@ -112,7 +112,7 @@ def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
         try:
             got = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=work, tracking_uri=tracking_uri)
         except Exception as error:  # the client of an artifact store raises its own library's errors
-            raise RegistryError(f"{half} half: {source} cannot be fetched: {' '.join(str(error).split())[:300]}") from error
+            raise RegistryError(f"{half} half: {source} cannot be fetched: {one_line(error, 300)}") from error
         try:
             os.rename(got, place)
         except OSError:
@@ -133,7 +133,7 @@ def remove(source: str, tracking_uri: str) -> None:
         repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
         repository.delete_artifacts()
     except Exception as error:  # the client of an artifact store raises its own library's errors
-        raise RegistryError(f"{source} cannot be deleted: {' '.join(str(error).split())[:300]}; run=verify tries again.") from error
+        raise RegistryError(f"{source} cannot be deleted: {one_line(error, 300)}; run=verify tries again.") from error
 
 
 def _remove_folder(place: Path) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.schema import CreateTable
 
-from framework.errors import RegistryError
+from framework.errors import RegistryError, one_line
 from framework.interfaces.values import PairVersion
 from framework.locks import PATIENCE, LockedError, exclusive, holder, this_process
 from framework.pairing import HALVES
@@ -101,7 +101,7 @@ class Ledger:
         try:
             yield
         except DBAPIError as error:
-            reason = " ".join(str(error.orig).split())
+            reason = one_line(error.orig)
             place = sqlite_file(self._uri) or sa.make_url(self._uri).render_as_string(hide_password=True)
             if "database is locked" in reason:
                 owner = holder(_queue_file(self._uri))

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from framework.errors import ConfigError
+from framework.secrets import secrets_in
 from framework_mlflow import MlflowOptions
 
 _SQLITE = "sqlite:///"
@@ -53,6 +54,11 @@ def local_path(uri: str) -> Path | None:
 
 def check(options: MlflowOptions) -> MlflowOptions:
     """Options with absolute places. Raises ConfigError when MLflow and the ledger would lock each other out."""
+    if secrets_in(options.artifact_location):
+        raise ConfigError(
+            "registry.artifact_location: a password in it would be recorded with every pair; give the store's credentials by its own "
+            "environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
     tracking, ledger = database(options.tracking_uri), database(options.ledger)
     if tracking == ledger and tracking.startswith(_SQLITE):
         raise ConfigError(f"registry.ledger: '{options.ledger}' is MLflow's own SQLite file; name another one, such as …/ledger.db.")

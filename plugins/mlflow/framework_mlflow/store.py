@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from framework.errors import RegistryError
+from framework.errors import RegistryError, one_line
 from framework.locks import PATIENCE
 from framework.pairing import HALVES
+from framework.secrets import masked
 from framework_mlflow.ledger import Ledger
 from framework_mlflow.quiet import import_mlflow
 from framework_mlflow.setup import is_there, open_client, set_up
@@ -53,13 +54,13 @@ class Store:
                 raise RegistryError(_line("open the store", error)) from error
 
         with self._ledger.reading() as view:
-            known = view.store_is_set_up(self.uri)
+            known = view.store_is_set_up(masked(self.uri))
         if known and is_there(self.uri):
             return opened(self.uri)
         with self._ledger.locked("stores") as pen:
             client = set_up(self.uri, opened)
-            if not pen.store_is_set_up(self.uri):
-                pen.store_was_set_up(self.uri, mlflow.__version__)
+            if not pen.store_is_set_up(masked(self.uri)):
+                pen.store_was_set_up(masked(self.uri), mlflow.__version__)
         return client
 
     def open(self) -> None:
@@ -205,4 +206,4 @@ def _folder(pair_id: str, half: str) -> str:
 
 
 def _line(what: str, error: Exception) -> str:
-    return f"MLflow could not {what}: {' '.join(str(error).split())[:400]}"
+    return f"MLflow could not {what}: {one_line(error)}"

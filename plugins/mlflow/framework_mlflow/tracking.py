@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from framework.errors import RefusedError
 from framework.provenance import git_state, versions
+from framework.secrets import masked
 
 if TYPE_CHECKING:
     from framework.run import Run
@@ -38,7 +41,7 @@ def start(run: Run) -> str:
         tags |= {"mlflow.source.git.commit": commit["commit"], "framework.git.dirty": str(commit["dirty"]).lower()}
     identity = store.start_run(tags)
     store.client.log_text(identity, run.config.text, "config.yaml")
-    run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}"
+    run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {shlex.quote(masked(store.uri))}"
     return identity
 
 
@@ -59,7 +62,7 @@ def fail(run: Run, error: BaseException) -> None:
     """Log what the run had recorded until then, and the error in one line."""
     store = store_of(run)
     if store.has_run(run.id):
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = masked(" ".join(str(error).split())) or type(error).__name__
         status = "refused" if isinstance(error, RefusedError) else "failed"
         store.log_batch(run.id, tags={"framework.status": status, "framework.error": text[:5000]})
         try:
@@ -90,11 +93,9 @@ def _log(store: Store, run: Run) -> None:
 
 
 def _parameters(run: Run) -> Iterator[tuple[str, str]]:
-    tree = run.config.model_dump(mode="json", include=set(_PARAMETERS))
-    for group, selected in run.config.components.items():
-        if group in _PARAMETERS:
-            tree[group] = {"name": selected.name, **(selected.options.model_dump(mode="json") if selected.options else {})}
-    return _flat("", tree)
+    """As config.yaml has them: what comes from the environment is named, not copied."""
+    tree: Any = OmegaConf.to_container(OmegaConf.create(run.config.text))
+    return _flat("", {group: tree[group] for group in _PARAMETERS if group in tree})
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:

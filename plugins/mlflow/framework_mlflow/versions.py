@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from framework.errors import RegistryError
+from framework.errors import RegistryError, one_line
 from framework.pairing import HALVES
 from framework_mlflow.ledger import connect
 from framework_mlflow.places import sqlite_file
@@ -65,7 +65,7 @@ def _from_database(uri: str, name: str, version: int) -> dict[str, VersionState]
     try:
         states = rows(_engine(uri), _STATES, {**{half: half_name(name, half) for half in HALVES}, "number": version})
     except SQLAlchemyError as error:
-        reason = " ".join(str(getattr(error, "orig", error)).split())
+        reason = one_line(getattr(error, "orig", error))
         raise RegistryError(f"registry.tracking_uri: MLflow's database cannot be read: {reason}") from error
     halves = {half_name(name, half): half for half in HALVES}
     found: dict[str, VersionState] = {}
@@ -86,7 +86,7 @@ def _from_server(client: Any, name: str, version: int) -> dict[str, VersionState
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 continue
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise RegistryError(f"MLflow could not read version {version} of {half_name(name, half)}: {reason}") from error
         found[half] = VersionState(state.source, dict(state.tags))
     return found

@@ -17,6 +17,8 @@ from framework.plugins import load_plugins
 from framework.run import Run
 from framework.testing.registry import make_draft
 
+TEXT = "name: fake\nquantiles: [0.1]\npanel:\n  horizon: 3\nretrieval:\n  store:\n    password: ${oc.env:PGPASSWORD}\n"
+
 
 def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of this name that does ``body``; the rest of its config is the smallest that is valid."""
@@ -39,7 +41,7 @@ def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypa
             "gate": {},
             "predict": {},
             "components": {"registry": {"name": "mlflow", "options": options}},
-            "text": "name: fake\n",
+            "text": TEXT,
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +70,12 @@ def test_a_finished_run_keeps_config_figures_facts_and_files(
     assert tracked.data.tags["framework.digest"] == result["pair"]["digest"]
     assert tracked.data.params["panel.horizon"] == "3"
     assert tracked.data.params["quantiles"] == "[0.1]"
+    assert tracked.data.params["retrieval.store.password"] == "${oc.env:PGPASSWORD}"
     assert tracked.data.metrics["departures.model.M899"] == 899.0
     assert [(m.step, m.value) for m in client.get_metric_history(run.id, "fold.departures.model.MAE")] == [(0, 1.0), (1, 2.0)]
     assert {f.path for f in client.list_artifacts(run.id)} == {"config.yaml", "facts.json", "pairs", "report.html", "result.json"}
     folder = Path(tracked.info.artifact_uri)
-    assert (folder / "config.yaml").read_text() == "name: fake\n"
+    assert (folder / "config.yaml").read_text() == TEXT
     assert '"rows": 12' in (folder / "facts.json").read_text()
     assert "framework-mlflow" in (folder / "facts.json").read_text()
     assert client.get_model_version("fake_model", "1").run_id == run.id

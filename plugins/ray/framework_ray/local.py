@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from framework.errors import FrameworkError
+from framework.errors import FrameworkError, one_line
 from framework_ray.imports import uncollected
 
 with uncollected():
@@ -81,4 +81,4 @@ def _reaching(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Ray raises a plain one when its start takes too long
-        raise FrameworkError(f"ray.address: {where} cannot be reached: {' '.join(str(error).split())[:300]}") from error
+        raise FrameworkError(f"ray.address: {where} cannot be reached: {one_line(error, 300)}") from error

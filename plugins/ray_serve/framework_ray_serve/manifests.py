@@ -12,6 +12,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from framework.errors import ConfigError
 from framework.serving.deployment import Deployment
+from framework.written import variables
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.arms import keys_of, options_of, service_of
 from framework_ray_serve.cluster import environment
@@ -21,7 +22,7 @@ _GIGABYTES_OF_A_CPU = 4
 
 
 def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict[str, Path]:
-    """``serve_config`` and ``ray_service`` below ``paths.state``; only their owner may read them: a configuration may hold a password."""
+    """``serve_config`` and ``ray_service`` below ``paths.state``; only their owner may read them. Secrets are named, not copied."""
     folder = deployment.state / "serving" / deployment.name
     folder.mkdir(parents=True, exist_ok=True)
     described = serve_config(deployment, config, options)
@@ -61,6 +62,8 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
 def ray_service(described: dict[str, Any], reference: str, options: RayServeOptions) -> dict[str, Any]:
     """A RayService for KubeRay: a head without replicas, workers that hold what the services may grow to.
 
+    What the configuration takes from the environment, the pods take from the Kubernetes secret of the service's name.
+
     Its proxies listen to the whole cluster, as Kubernetes' Service and probes need: what may ask is said by ``access``.
     """
     described = {**described, "http_options": {**described["http_options"], "host": "0.0.0.0"}}  # noqa: S104
@@ -68,6 +71,11 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
     cpus = max(1, round(max(its.num_cpus or 0 for its in chosen) + 0.5))
     gpus = max(its.num_gpus or 0 for its in chosen)
     needed = [sum((its.num_cpus or 0) * (count or 1) for its, count in counts) for counts in _counts(chosen)]
+    name, config = _label(described["applications"][0]["name"]), described["applications"][0]["args"]["config"]
+    secret = [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": variable, "optional": True}}}
+        for variable in variables(config)
+    ]
     limits: dict[str, Any] = {"cpu": str(cpus), "memory": f"{cpus * _GIGABYTES_OF_A_CPU}Gi"}
     if gpus:
         limits["nvidia.com/gpu"] = str(max(1, round(gpus)))
@@ -76,7 +84,7 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
-        "metadata": {"name": _label(described["applications"][0]["name"])},
+        "metadata": {"name": name},
         "spec": {
             "serveConfigV2": _Dumper.text(described),
             "rayClusterConfig": {
@@ -84,7 +92,7 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
                 "enableInTreeAutoscaling": low != high,
                 "headGroupSpec": {
                     "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  KubeRay asks the dashboard
-                    "template": _pod("ray-head", options, {"cpu": "1", "memory": "4Gi"}, ports),
+                    "template": _pod("ray-head", options, {"cpu": "1", "memory": "4Gi"}, ports, secret),
                 },
                 "workerGroupSpecs": [
                     {
@@ -93,7 +101,7 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
                         "minReplicas": low,
                         "maxReplicas": high,
                         "rayStartParams": {},
-                        "template": _pod("ray-worker", options, limits, []),
+                        "template": _pod("ray-worker", options, limits, [], secret),
                     }
                 ],
             },
@@ -110,12 +118,12 @@ def _counts(chosen: list[Any]) -> tuple[list[tuple[Any, int | None]], list[tuple
     return [(its, its.min_replicas) for its in chosen], [(its, its.max_replicas) for its in chosen]
 
 
-def _pod(name: str, options: RayServeOptions, limits: dict[str, Any], ports: list[int]) -> dict[str, Any]:
-    variables = [{"name": name, "value": value} for name, value in environment(options).items()]
+def _pod(name: str, options: RayServeOptions, limits: dict[str, Any], ports: list[int], secret: list[dict[str, Any]]) -> dict[str, Any]:
+    plain = [{"name": variable, "value": value} for variable, value in environment(options).items()]
     container: dict[str, Any] = {
         "name": name,
         "image": options.image,
-        "env": variables,
+        "env": [*plain, *secret],
         "resources": {"limits": limits, "requests": limits},
     }
     if ports:

@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from framework.errors import FrameworkError
+from framework.errors import FrameworkError, one_line
 from framework.interfaces.values import Context, Forecast, PairVersion
 from framework.pair import KnownTerms
 from framework.serving.metrics import ArmMetrics
@@ -84,7 +84,7 @@ class Stages:
                 raise error.cause from None
             raise
         except (RayActorError, RayServeException) as error:
-            raise FrameworkError(f"{name_of(key)} died while it opened the pair: {' '.join(str(error).split())[:200]}") from error
+            raise FrameworkError(f"{name_of(key)} died while it opened the pair: {one_line(error, 200)}") from error
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> tuple[Context, float]:
         """Raises :class:`Refusal`."""

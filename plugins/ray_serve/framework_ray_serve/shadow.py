@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
-from framework.errors import FrameworkError
+from framework.errors import FrameworkError, one_line
 from framework.serving.asgi import Call
 from framework.serving.metrics import Metrics
 from framework.serving.options import ShadowOptions
@@ -64,7 +64,7 @@ class RemoteShadow(Shadowing):
             except Exception as error:
                 if not isinstance(error, FrameworkError):
                     log.exception("shadow '%s' could not be opened", self.alias)
-                self.say(" ".join(str(error).split()))
+                self.say(one_line(error))
                 await asyncio.sleep(_PAUSE)
 
     async def _ask(self, service: Service, path: str, body: bytes) -> tuple[str, str | None]:

@@ -12,6 +12,7 @@ from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution import tune_controller
 
+from framework.errors import one_line
 from framework_ray_tune.cluster import ray
 
 
@@ -36,7 +37,7 @@ def managed_actors(tell: Callable[[str | None], None], same_environment: bool) -
         def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
             if isinstance(exception, OutOfMemoryError):
                 exception = RayActorError(error_msg=f"out of memory: {str(exception).partition('Object store')[0]}")
-            tell(" ".join(str(exception).split()))
+            tell(one_line(exception))
             super()._actor_task_failed(tracked_actor_task, exception)
             tell(None)
 

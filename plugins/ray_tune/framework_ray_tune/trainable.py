@@ -9,6 +9,7 @@ from typing import Any
 
 from ray import tune
 
+from framework.errors import one_line
 from framework.interfaces.tuner import Evaluation, Objective
 from framework_ray_tune.cluster import ray
 from framework_ray_tune.deadline import deadline
@@ -50,7 +51,7 @@ class FoldTrainable(tune.Trainable):
         except TimeoutError:
             return self._failed(f"time-out: more than {self._limit:g} s, in fold {self._fold + 1}")
         except Exception as error:  # noqa: BLE001  whatever a fit raises is this trial's result
-            return self._failed(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+            return self._failed(f"{type(error).__name__}: {one_line(error)}")
         self._fold += 1
         self._spent += time.monotonic() - started
         return {VALUE: value, FOLD: self._fold, NODE: self._node, "done": self._fold == self._objective.folds}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.tuner import Search, Tuner
+from framework.secrets import masked
 from framework_ray_tune import RayTuneOptions
 from framework_ray_tune.cluster import connected
 
@@ -91,7 +92,7 @@ class RayTuner(Tuner):
             with managed_actors(driver.worker_lost, same_environment=ours):
                 tuner.fit()
         except tune.TuneError as error:
-            raise FrameworkError(f"tune: Ray Tune ended: {' '.join(str(error).split())[-400:]}; resume=true goes on.") from error
+            raise FrameworkError(f"tune: Ray Tune ended: {masked(' '.join(str(error).split()))[-400:]}; resume=true goes on.") from error
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 import redis
 
-from framework.errors import DataError, masked
+from framework.errors import DataError
 from framework.interfaces.source import Batch, Source
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
+from framework.secrets import masked
 from framework_redis_stream import Stream
 from framework_redis_stream.entries import BadEntryError, row_of
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from framework.errors import ConfigError, DataError, suggest
+from framework.errors import ConfigError, DataError, one_line, suggest
 from framework.interfaces.source import Batch, Source
 from framework.interfaces.values import TIME
 from framework.interfaces.views import View
@@ -129,10 +129,7 @@ class SqlSource(Source):
             yield
         except (SQLAlchemyError, ModuleNotFoundError) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-            said = " ".join(str(cause).split())[:400]
-            if self._url.password:
-                said = said.replace(str(self._url.password), "***")
-            raise DataError(f"source=sql: table '{table}': {self._url.render_as_string()}: {said}") from None
+            raise DataError(f"source=sql: table '{table}': {self._url.render_as_string()}: {one_line(cause)}") from None
 
 
 def _last(part: Sequence[Sequence[Any]], names: list[str], mark: str, table: str) -> Any:
