@@ -141,11 +141,11 @@ class Setting:
     new: Literal["forecast", "refuse"] = "forecast"
     features: FeatureSet | None = None  # what a stored panel's windows are judged by; None for a panel of no store
 
-    def context(self, panel: Panel, entities: Objects, origin: np.datetime64) -> Context:
+    def context(self, panel: Panel, entities: Objects, origins: Times) -> Context:
         """One window per entity, each with the status that production would give it."""
         if self.features is None:
-            return panel.context(self.schema, entities, origin)
-        return stored_context(panel, self.features, self.schema, entities, origin, None)
+            return panel.context(self.schema, entities, origins)
+        return stored_context(panel, self.features, self.schema, entities, origins, None)
 
 
 def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
@@ -194,8 +194,8 @@ def backtest(
 def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
     """Raise :class:`DataError` when no fold has any actual to be judged on."""
     for fold in folds:
-        entities = setting.panel.known_at(fold.origin).entities_at(fold.origin)
-        if np.isfinite(_actuals(setting.panel, setting.schema, entities, fold.origin)).any():
+        entities, origins = setting.panel.known_at(fold.origin).origins_at(fold.origin)
+        if np.isfinite(_actuals(setting.panel, setting.schema, entities, origins)).any():
             return
     times = setting.panel.times
     raise DataError(
@@ -248,12 +248,12 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
 
 
 def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
-    """Forecast from the origin of ``fold`` with what was fitted."""
+    """Forecast from the origin of ``fold`` with what was fitted: each series from its own step there."""
     started = perf_counter()
     panel, schema = setting.panel.known_at(fold.origin), setting.schema
-    entities = panel.entities_at(fold.origin)
-    forecast = fitted.model.forecast(setting.context(panel, entities, fold.origin))
-    baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, fold.origin))
+    entities, origins = panel.origins_at(fold.origin)
+    forecast = fitted.model.forecast(setting.context(panel, entities, origins))
+    baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, origins))
     unknown = np.full((2, len(schema.targets)), np.nan)
     scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(-1, 2, len(schema.targets))
     return BacktestResult(
@@ -262,7 +262,7 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
         entities=entities,
         origins=forecast.origins,
         times=forecast.times,
-        actual=_actuals(setting.panel, schema, entities, fold.origin),
+        actual=_actuals(setting.panel, schema, entities, origins),
         forecast=forecast.values,
         baseline=baseline.values[..., 0],
         scale=scales[:, 0],
@@ -271,8 +271,8 @@ def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
     )
 
 
-def _actuals(panel: Panel, schema: Schema, entities: Objects, origin: np.datetime64) -> Float64:
-    """``[n, H, T]``: what came after the origin, NaN where the panel does not say."""
-    steps = panel.frequency.after(np.array([origin]), schema.horizon)
+def _actuals(panel: Panel, schema: Schema, entities: Objects, origins: Times) -> Float64:
+    """``[n, H, T]``: what came after each origin, NaN where the panel does not say."""
+    steps = panel.frequency.after(origins, schema.horizon)
     rows = panel.rows_at(panel.series_of(entities)[:, None], steps)
     return np.where((rows >= 0)[..., None], panel.past[:, : len(schema.targets)].take(rows, axis=0, mode="clip"), np.nan)

@@ -11,7 +11,8 @@ import numpy as np
 
 from framework.backtest import BacktestResult
 from framework.errors import DataError
-from framework.interfaces.values import Float64, Times
+from framework.interfaces.values import Float64
+from framework.interfaces.windows import Rows
 
 #: With fewer series than this the normal approximation of the test says nothing; with fewer origins no variance is known.
 FEWEST, FEWEST_ORIGINS = 10, 5
@@ -66,7 +67,7 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     means = table.mean(axis=1) if table.size else np.array([error[known].mean() for error in errors.values()])
     order = np.argsort(means, kind="stable")
     best = table[order[0]]
-    over_time = [_by_origin(errors[name] / scale, known, first.origins) for name in names]
+    over_time = [_by_fold(errors[name] / scale, known, first.fold) for name in names]
     ranked = []
     for place, i in enumerate(order):
         found = [None, None] if place == 0 else [wilcoxon(table[i] - best), _p_over_time(over_time[i] - over_time[order[0]], first)]
@@ -77,14 +78,15 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     return ranked
 
 
-def _by_origin(error: Float64, known: np.ndarray, origins: Times) -> Float64:
-    """Mean error of each origin over its known elements, oldest first."""
-    return _by_series(error, known, np.unique(origins, return_inverse=True)[1].reshape(-1))
+def _by_fold(error: Float64, known: np.ndarray, folds: Rows) -> Float64:
+    """Mean error of each fold over its known elements, oldest first. Series of one fold may have origins of their own."""
+    return _by_series(error, known, np.unique(folds, return_inverse=True)[1].reshape(-1))
 
 
 def _p_over_time(differences: Float64, result: BacktestResult) -> float | None:
-    origins, first = np.unique(result.origins, return_index=True)
-    ends = result.times[first, -1]
+    windows = [result.fold == fold for fold in np.unique(result.fold)]
+    origins = np.array([result.origins[here].max() for here in windows])
+    ends = np.array([result.times[here, -1].max() for here in windows])
     overlap = max(int(np.sum((origins > origin) & (origins < end))) for origin, end in zip(origins, ends, strict=True))
     return diebold_mariano(differences[np.isfinite(differences)], overlap)
 

@@ -100,10 +100,16 @@ class Panel:
         vintages = {origin: panel.without(entities) for origin, panel in self.vintages.items()}
         return replace(kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone])
 
-    def entities_at(self, time: np.datetime64) -> Objects:
-        """``[n, E]``: the series that have a row at ``time``."""
-        first, last = self.times[self.offsets[:-1]], self.times[self.offsets[1:] - 1]
-        return self.entities[(first <= time) & (time <= last)]
+    def origins_at(self, time: np.datetime64) -> tuple[Objects, Times]:
+        """``[n, E]`` and ``[n]``: the series that have a step at ``time``, and each one's own.
+
+        Series may count their steps from other anchors, weeks from Monday and from Sunday: then the own
+        step is the newest one that is not later, less than a step before ``time``.
+        """
+        start, stop = self.offsets[:-1], self.offsets[1:]
+        row = start + self.frequency.steps_between(self.times[start], np.asarray(time))
+        there = (row >= start) & (row < stop)
+        return self.entities[there], self.times[row[there]]
 
     def to_rows(self) -> pd.DataFrame:
         """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known columns."""

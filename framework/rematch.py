@@ -39,7 +39,8 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
     config = recorded_config(incumbent.config, run.config, run.plugins)
     components = Components(config, run.plugins)
     schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())
-    origins: Times = np.sort(pd.DatetimeIndex(candidate["origin"].unique()).tz_localize(None).to_numpy().astype("M8[us]"))
+    newest = candidate.groupby("fold")["origin"].max()  # series may have steps of their own within one of each other
+    origins: Times = np.sort(pd.DatetimeIndex(newest).tz_localize(None).to_numpy().astype("M8[us]"))
     panel = backtest_panel(Features(config, components.make("retrieval")), origins)
     panel, _ = take_part(panel, schema, config.panel.short, config.validation.steps)
 

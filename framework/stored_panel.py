@@ -195,7 +195,7 @@ def stored_context(
     features: FeatureSet,
     schema: Schema,
     entities: Sequence[Sequence[str]] | Objects,
-    at: np.datetime64 | None,
+    at: np.datetime64 | Times | None,
     now: np.datetime64 | None,
 ) -> Context:
     """Cut one window per entity from a panel of stored rows, as every server does: each with the status that its rows deserve.
@@ -205,7 +205,7 @@ def stored_context(
         features: The views, whose ttl and policies count.
         schema: What the windows have.
         entities: Whose windows.
-        at: The origin of all; None: of each series its newest actual.
+        at: The origin of all, or of each; None: of each series its newest actual.
         now: The clock, where the origins are the newest ones (``features.max_age``).
 
     Returns:
@@ -218,8 +218,9 @@ def stored_context(
     if at is not None:
         for j in (j for j, status in enumerate(context.status) if status == MISSING_FEATURE):
             times = panel.times[panel.offsets[series[j]] : panel.offsets[series[j] + 1]]
-            nearest = times[max(int(np.searchsorted(times, at, side="right")) - 1, 0)]
-            context.status[j], context.detail[j] = absent_origin(features.primary, features.views[features.primary], at, nearest)
+            asked = np.broadcast_to(at, len(entities))[j]
+            nearest = times[max(int(np.searchsorted(times, asked, side="right")) - 1, 0)]
+            context.status[j], context.detail[j] = absent_origin(features.primary, features.views[features.primary], asked, nearest)
     if panel.ageless is not None:
         context = _with_old_rows(panel, panel.ageless, features, schema, context, rows)
     return check_context(features, schema, context, held, now)

@@ -278,3 +278,35 @@ def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
     assert result.forecast[first].tobytes() == refitted.forecast[first].tobytes()
     assert not np.array_equal(result.forecast[~first], refitted.forecast[~first])
     assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, "scales are those of the one fit"
+
+
+def _half_past() -> pd.DataFrame:
+    """The rows of one series lie six hours after those of the others."""
+    rows = _rows()
+    rows["event_timestamp"] += pd.to_timedelta(np.where(rows["shop"] == "ss", 6, 0), unit="h")
+    return rows
+
+
+def test_a_series_of_another_anchor_is_judged_at_its_own_steps() -> None:
+    rows = _half_past()
+    result = _backtest(_panel(rows), folds=2)
+    assert sorted(result.entities.ravel()) == ["s", "s", "ss", "ss", "sss", "sss"]
+    assert np.isfinite(result.forecast).all()
+    truth = rows.set_index(["shop", "event_timestamp"])["y"]
+    table = result.table()
+    assert table["actual"].tolist() == [truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)]
+    assert table["baseline"].tolist() == [truth[key] for key in zip(table["shop"], table["origin"], strict=True)]
+    origins = table.groupby(["shop", "fold"])["origin"].first().unstack("shop")
+    last = rows["event_timestamp"].max()  # of the series six hours later
+    assert origins["ss"].tolist() == [last - pd.Timedelta(8, "D"), last - pd.Timedelta(4, "D")]
+    assert (origins["s"] == origins["ss"] - pd.Timedelta(6, "h")).all()
+
+
+def test_what_comes_after_the_origins_of_two_anchors_changes_no_forecast() -> None:
+    rows = _half_past()
+    panel = _panel(rows)
+    clean = _backtest(panel, folds=2)
+    (first, _) = plan_folds(panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=2))
+    later = rows["event_timestamp"] > pd.Timestamp(first.origin, tz="UTC")
+    absurd = _backtest(_panel(rows.assign(y=rows["y"].where(~later, 1e12))), folds=2)
+    assert absurd.forecast[clean.fold == 0].tobytes() == clean.forecast[clean.fold == 0].tobytes()

@@ -137,3 +137,15 @@ def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> No
     assert table["origin"].tolist() == own["origin"].tolist()
     (xgboost,) = (line for line in lines if line["model"] == "xgboost")
     assert xgboost["mae"] == pytest.approx((table["mean"] - table["actual"]).abs().mean(), rel=1e-6)
+
+
+def test_series_with_origins_of_their_own_count_as_one_fold() -> None:
+    """Half of the series begin their weeks a day before the others: the tests over time see as many origins as folds."""
+
+    def shifted(one: BacktestResult) -> BacktestResult:
+        day = np.where(np.arange(len(one.origins)) % 2 == 0, np.timedelta64(1, "D"), np.timedelta64(0, "D"))
+        return replace(one, origins=one.origins - day, times=one.times - day[:, None])
+
+    plain = {"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2)}
+    two = compare({name: shifted(one) for name, one in plain.items()}, 0)
+    assert [line.as_dict() for line in two] == [line.as_dict() for line in compare(plain, 0)]

@@ -210,11 +210,25 @@ def test_rows_at_times_are_minus_one_where_there_are_none() -> None:
     assert panel.until(np.datetime64("2023-01-01")).rows_at(np.array([-1]), days).tolist() == [-1, -1, -1, -1]
 
 
-def test_entities_at_a_time() -> None:
+def test_origins_at_a_time() -> None:
     panel = _panel(FULL)
-    assert panel.entities_at(np.datetime64("2024-01-02")).tolist() == [["a"]]
-    assert panel.entities_at(np.datetime64("2024-01-03")).tolist() == [["a"], ["b"]]
-    assert panel.entities_at(np.datetime64("2024-01-06")).tolist() == [["b"]]
+    for day, expected in (("02", ["a"]), ("03", ["a", "b"]), ("06", ["b"])):
+        entities, origins = panel.origins_at(np.datetime64(f"2024-01-{day}"))
+        assert entities.ravel().tolist() == expected
+        assert (origins == np.datetime64(f"2024-01-{day}")).all()
+
+
+def test_series_of_other_anchors_have_origins_of_their_own() -> None:
+    mondays, sundays = ["2024-01-01", "2024-01-08", "2024-01-15"], ["2024-01-07", "2024-01-14", "2024-01-21"]
+    panel = _panel(_rows({"a": mondays, "b": sundays}), "W")
+    for time, expected in (
+        ("2024-01-14", {"a": "2024-01-08", "b": "2024-01-14"}),
+        ("2024-01-21", {"a": "2024-01-15", "b": "2024-01-21"}),
+        ("2024-01-06", {"a": "2024-01-01"}),
+        ("2024-01-22", {"b": "2024-01-21"}),
+    ):
+        entities, origins = panel.origins_at(np.datetime64(time))
+        assert dict(zip(entities.ravel(), origins.astype("M8[D]").astype(str), strict=True)) == expected
 
 
 def _schema(length: int) -> Schema:

@@ -75,7 +75,7 @@ def assert_pair_does_not_leak(
         for half, component in (("preprocessor", pair.preprocessor), ("model", pair.model)):
             state |= {f"{half}/{file}": data for file, data in saved(component, directory / name / half).items()}
         states.append(state)
-        forecasts.append(pair.forecast(given.context(schema, given.entities_at(origin), origin)).values.tobytes())
+        forecasts.append(pair.forecast(given.context(schema, *given.origins_at(origin))).values.tobytes())
     for file in sorted({*states[0], *states[1]}):
         if states[0].get(file) != states[1].get(file):
             raise LeakError(f"{file} of the fitted state changes with values after {origin}: something is fitted on rows it must not see.")

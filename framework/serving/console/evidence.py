@@ -27,12 +27,12 @@ def summary(model: Path) -> dict[str, Any]:
     """
     schema = Schema.model_validate_json((model / "schema.json").read_text())
     quantiles = [f"q{q:g}" for q in schema.quantiles]
-    table = _read(model, ["origin", "target", "actual", "baseline", "scale", "mean", *quantiles])
+    table = _read(model, ["fold", "origin", "target", "actual", "baseline", "scale", "mean", *quantiles])
     origins = np.unique(moments(table["origin"]))
     places, names = coded(table["target"])
     first, last = format_times(origins[[0, -1]])
     targets = {name: _judged(table.filter(places == i), quantiles, schema.quantiles) for i, name in enumerate(names.to_pylist())}
-    return {"origins": len(origins), "first": first, "last": last, "horizon": schema.horizon, "targets": targets}
+    return {"origins": len(pc.unique(table["fold"])), "first": first, "last": last, "horizon": schema.horizon, "targets": targets}
 
 
 def _judged(table: pa.Table, columns: Sequence[str], quantiles: tuple[float, ...]) -> dict[str, dict[str, float | None]]:

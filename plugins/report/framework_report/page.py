@@ -93,7 +93,9 @@ def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
         done = "left out" if short["policy"] == "drop" else "kept"
         lines.append(f"{short['count']} too short to learn from ({short['needed']} steps are needed) and {done}: {_named(short)}")
     if without["windows"]:
-        lines.append(f"{without['windows']} windows have no forecast, their history is too short, of {_named(without)}")
+        lines.append(
+            f"{without['windows']} windows have no forecast (a short history, a stale view or a missing feature), of {_named(without)}"
+        )
     if taken["not_judged"]:
         lines.append(f"{taken['not_judged']} have no row at any origin and are not judged")
     return lines

@@ -143,7 +143,7 @@ def test_what_was_left_out_is_said() -> None:
     }
     assert taken_lines(taken) == [
         "2 too short to learn from (8 steps are needed) and left out: a · x, b · y",
-        "3 windows have no forecast, their history is too short, of a · x, b · y and 23 more",
+        "3 windows have no forecast (a short history, a stale view or a missing feature), of a · x, b · y and 23 more",
         "1 have no row at any origin and are not judged",
     ]
     assert taken_lines(None) == []
