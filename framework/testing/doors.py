@@ -8,7 +8,7 @@ Doors that look a series up (:meth:`Doors.looked_up`) are a fold of a backtest, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,9 +71,10 @@ class Doors:
         alias: Which pair.
         client: Reaches the server.
         functions: Both halves as MLflow loads them, one after the other, on a data frame; raises :class:`DataError`.
+            None: that door is not asked.
     """
 
-    def __init__(self, run: Run, alias: str, client: Client, functions: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    def __init__(self, run: Run, alias: str, client: Client, functions: Callable[[pd.DataFrame], pd.DataFrame] | None) -> None:
         self.run, self.client, self.functions = run, client, functions
         self.pair = load_pair(run.make("registry"), run.plugins, run.config.name, alias).pair
         self.schema = self.pair.schema
@@ -114,13 +115,11 @@ class Doors:
         outcomes = {
             "/predict": self._posted("/predict", {"rows": rows.history, **future}),
             "/invocations": self._posted("/invocations", {"dataframe_records": rows.history, "params": future}),
-            "pyfunc": self._from_functions(rows),
+            "predict.rows": self._from_file(rows),
         }
-        if not self.schema.known:
-            outcomes["predict.rows"] = self._from_file(rows)
-        return outcomes
+        return outcomes if self.functions is None else {**outcomes, "pyfunc": self._from_functions(rows, self.functions)}
 
-    def _from_functions(self, rows: Rows) -> Outcome:
+    def _from_functions(self, rows: Rows, functions: Callable[[pd.DataFrame], pd.DataFrame]) -> Outcome:
         future = rows.future if self.schema.known else []
         ahead = [{**rows.history[-1], **dict.fromkeys(self.schema.past), **row} for row in future]
         records = [{**dict.fromkeys(self.schema.known), **row} for row in rows.history] + ahead
@@ -128,21 +127,20 @@ class Doors:
         for column in (*self.schema.past, *self.schema.known):
             frame[column] = frame[column].astype(float)
         try:
-            answer = self.functions(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]])
+            answer = functions(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]])
         except DataError as error:
             return Outcome(REFUSED, detail=str(error))
         return _outcome(answer.to_numpy(dtype=np.float64)[-1])
 
     def _from_file(self, rows: Rows) -> Outcome:
+        schema = self.schema
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            frame = pd.DataFrame(rows.history)
-            frame[TIME] = pd.to_datetime(frame[TIME], utc=True)
-            numbers = {column: frame[column].astype(float) for column in self.schema.past}
-            texts = {column: pa.array(frame[column].tolist(), pa.string()) for column in self.schema.static}
-            pq.write_table(pa.table({**texts, TIME: pa.array(frame[TIME]), **{c: pa.array(v) for c, v in numbers.items()}}), path)
+            history, future = Path(folder) / "rows.parquet", Path(folder) / "future.parquet"
+            _write(history, rows.history, schema.static, schema.past)
+            if schema.known:
+                _write(future, rows.future, schema.entity_keys, schema.known)
             try:
-                return self._from_table(RowsFile(path, self.schema))
+                return self._from_table(RowsFile(history, schema, future if schema.known else None))
             except DataError as error:
                 return Outcome(REFUSED, detail=str(error))
 
@@ -188,3 +186,11 @@ class Doors:
 def _outcome(values: Float64, detail: str = "") -> Outcome:
     """``[H, T, 1 + Q]``, in whatever shape; without a forecast all of it is NaN."""
     return Outcome(NONE) if np.isnan(values).all() else Outcome(OK, np.ascontiguousarray(values, dtype=np.float64).tobytes(), detail)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], numbers: Sequence[str]) -> None:
+    """A Parquet file of rows as ``predict.rows`` takes them."""
+    columns: dict[str, pa.Array] = {name: pa.array([row[name] for row in rows], pa.string()) for name in texts}
+    times = [pd.Timestamp(row[TIME]).to_pydatetime() for row in rows]
+    columns[TIME] = pa.array(times, pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({**columns, **{name: pa.array([row[name] for row in rows], pa.float64()) for name in numbers}}), path)
