@@ -15,6 +15,7 @@ from framework.doubts import not_answered, thin_folds, without_actuals
 from framework.features import Features
 from framework.interfaces.model import Model
 from framework.interfaces.values import Schema
+from framework.matches import sparse_views
 from framework.panel import Panel
 from framework.prepare import fill_store
 from framework.provenance import git_state, versions
@@ -58,6 +59,7 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
     doubts = [
+        *sparse_views(panel_of_all, config.features, features.strategy),
         *without_actuals(panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
