@@ -195,3 +195,10 @@ def test_rows_and_their_future_from_files_give_what_the_store_gives(tmp_path: Pa
     assert "predict.future, a Parquet file of ['shop', 'item', 'event_timestamp', 'promo']" in without["error"]
     alone = run(root, "run=predict", given[1])
     assert (alone["code"], alone["error"][:15]) == (2, "predict.future:")
+
+
+def test_rows_that_hold_for_longer_say_so(tmp_path: Path) -> None:
+    root = two_series(tmp_path, DAYS + H, valid_for="7d")
+    pd.read_csv(root / "plan.csv").iloc[::7].to_csv(root / "plan.csv", index=False)  # the last row, of day 63, holds to day 69
+    assert run(root)["warnings"] == []
+    assert forecasts(root)["status"].unique().tolist() == ["ok"]
