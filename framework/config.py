@@ -137,6 +137,15 @@ class PredictConfig(Options):
     output: Path | None = None
 
 
+class IngestConfig(Options):
+    """``removed``: what is done about stored rows that a source which gives all of its rows, such as a file, no longer has.
+
+    ``warn`` (default) names them in the result and keeps them; ``keep`` says nothing; ``remove`` takes them out of the store.
+    """
+
+    removed: Literal["warn", "keep", "remove"] = "warn"
+
+
 class MaterializeConfig(Options):
     """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for rows that came late,
     instead of everything from ``start``.
@@ -218,6 +227,7 @@ class Config(Options):
     predict: PredictConfig
     what: Literal["pairs", "features"] = "pairs"
     verify: VerifyConfig = VerifyConfig()
+    ingest: IngestConfig = IngestConfig()
     materialize: MaterializeConfig = MaterializeConfig()
     schedule: str | None = None
     resume: bool = False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from framework.grouping import entities_of
+from framework.ingested import keep, tables_of
 from framework.interfaces.operations import Join
 from framework.interfaces.source import Batch, Roles, Source
 from framework.interfaces.values import TIME
-from framework.merging import Grid, Merged, check_whole, grid_of, merge, normal, off_grid
+from framework.merging import Grid, Merged, absent, check_whole, grid_of, left_out, merge, no_longer_there, normal, off_grid
 from framework.positions import Positions
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ class Count:
 
 @dataclass(slots=True)
 class Ingestion:
-    """One ``run=ingest``. ``counts``: of each view, so far. ``warnings``: what was doubtful, a line each."""
+    """One ``run=ingest``. ``counts``: of each view, so far. ``warnings``: what was doubtful, a line each.
+
+    ``removed``: how many rows were removed because the source no longer had them, by view.
+    """
 
     run: Run
     source: Source
@@ -42,6 +46,7 @@ class Ingestion:
     counts: dict[str, Count] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     _doubted: set[str] = field(default_factory=set)
+    removed: dict[str, int] = field(default_factory=dict)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def once(self, stop: Event) -> None:
@@ -54,6 +59,7 @@ class Ingestion:
             views = self.run.config.features.views
             for name in sorted(views):  # in one order, whatever an experiment lists: else two could wait for each other
                 locks.enter_context(self._positions.alone(name, self.run.say))
+            prints = {name: self.source.fingerprint_of(tables_of(name, view)) for name, view in views.items()}
             pieces = {name: self._pieces(name) for name in views}
             for piece in pieces.values():
                 next(piece, None)
@@ -62,6 +68,9 @@ class Ingestion:
                     if stop.is_set():
                         return
                 self._join_again(name)
+                keep(self.run.config, name, prints[name])
+        for line in self.source.warnings():
+            self._warn(f"ingest: {line}")
 
     def _pieces(self, name: str) -> Iterator[None]:
         """Computes a batch before each step, stores it after."""
@@ -74,6 +83,7 @@ class Ingestion:
             if merged is not None:
                 count.read += len(batch.rows)
                 changed = self._store(name, merged)
+                self._remove(name, merged)
                 count.stored += changed
                 if changed or self.source.poll is None:  # looking again every second is no news
                     self.run.say(f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed")
@@ -87,6 +97,8 @@ class Ingestion:
         rows = normal(name, view, batch.rows.reset_index(drop=True))
         if batch.whole:
             check_whole(view, rows, grid)
+            if config.ingest.removed != "keep":
+                return self._told(name, self._whole(name, view, rows, grid))
         stored = self.strategy.stored_rows(config.features, name, entities_of(view.entity, rows))
         if batch.reject is not None:
             off = off_grid(view, stored, rows, grid)
@@ -103,6 +115,35 @@ class Ingestion:
             self.warnings.append(line)
             self.run.say(line)
         return merged
+
+    def _whole(self, name: str, view: View, rows: pd.DataFrame, grid: Grid | None) -> Merged:
+        """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows no longer has."""
+        config = self.run.config
+        stored = self.strategy.stored_rows(config.features, name)
+        gone = no_longer_there(view, stored, rows)
+        if gone.any() and config.ingest.removed == "warn":
+            first = stored.loc[gone, [*view.entity, TIME]].iloc[0]
+            series = ", ".join(f"{key}: {first[key]}" for key in view.entity)
+            self._warn(
+                f"ingest: {name}: {gone.sum():,} stored rows are no longer in the source, the first of series {{{series}}} at "
+                f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes them, keep says nothing)"
+            )
+        remove = gone.any() and config.ingest.removed == "remove"
+        kept = stored[~absent(stored, rows, [*view.entity, TIME])] if remove else stored
+        merged = merge(view, kept, rows, grid, self._joins(view))
+        return replace(merged, gone=left_out(view, stored, merged.finished)) if remove else merged
+
+    def _remove(self, name: str, merged: Merged) -> None:
+        if merged.gone is None or not len(merged.gone):
+            return
+        count = self.strategy.remove(self.run.config.features, name, merged.gone)
+        self.removed[name] = self.removed.get(name, 0) + count
+        self.run.say(f"ingest: {name}: {count:,} rows removed that the source no longer has")
+
+    def _warn(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
+            self.run.say(line)
 
     def _store(self, name: str, merged: Merged) -> int:
         features = self.run.config.features

@@ -34,12 +34,15 @@ _GIVEN = "\x00given"
 class Merged:
     """``changed``: the finished rows that are new or differ from what is stored. ``affected``: those that new rows could have changed.
 
-    ``doubt``: what a person should know of the gaps that were filled.
+    ``doubt``: what a person should know of the gaps that were filled. ``finished``: every row of their series.
+    ``gone``: the stored rows that are to be removed, None when none are.
     """
 
     changed: pd.DataFrame
     affected: pd.DataFrame
+    finished: pd.DataFrame
     doubt: str | None = None
+    gone: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | Non
     held = stored[raw][~_inserted(view, stored)] if inserts else stored[raw]
     parts = [part for part in (held, rows[raw]) if len(part)]
     if not parts:
-        return Merged(stored, stored)
+        return Merged(stored, stored, stored)
     given = pd.concat(parts, ignore_index=True).drop_duplicates(list(view.identity()), keep="last")
 
     def finish(state: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +145,8 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | Non
     unmarked = INSERTED not in stored.columns or stored[INSERTED].isna().all()
     told = finished.drop(columns=INSERTED) if unmarked else finished
     new = differs(told, stored, view.identity())
-    return Merged(finished[new], newest[newest[TIME].to_numpy() >= since], _doubt(view, newest) if inserts else None)
+    doubt = _doubt(view, newest) if inserts else None
+    return Merged(finished[new], newest[newest[TIME].to_numpy() >= since], finished, doubt)
 
 
 def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables) -> pd.DataFrame:
@@ -206,6 +210,24 @@ def _doubt(view: View, newest: pd.DataFrame) -> str | None:
     if gaps[row] > max(LONGEST_GAP, beside):
         return f"panel.gaps=insert: {longest}, which has {beside:,} rows of its own"
     return None
+
+
+def no_longer_there(view: View, stored: pd.DataFrame, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """``[stored]``: whose key and time are not among ``rows``, all that the source has. Rows that were inserted for a gap never were."""
+    return absent(stored, rows, [*view.entity, TIME]) & ~_inserted(view, stored)
+
+
+def left_out(view: View, stored: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
+    """The identities of ``stored`` that ``finished`` has not."""
+    identity = list(view.identity())
+    return stored.loc[absent(stored, finished, identity), identity]
+
+
+def absent(stored: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.bool_]:
+    """``[stored]``: whose values of ``columns`` are not among those of ``rows``."""
+    there = rows[columns].drop_duplicates().assign(**{_GIVEN: True})
+    mask: npt.NDArray[np.bool_] = stored[columns].merge(there, how="left", on=columns)[_GIVEN].isna().to_numpy()
+    return mask
 
 
 def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None) -> npt.NDArray[np.bool_]:

@@ -153,6 +153,21 @@ class OfflineStore(RowStore):
             self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
         return int(new.num_rows)
 
+    def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
+        """Take out the rows whose identity is in ``rows``, in one step; return how many there were."""
+        import pyarrow as pa
+
+        path, keys = self.path(name, view), list(view.identity())
+        gone = {k: pa.array(rows[k], pa.string()) if k in view.entity else _moments(rows[k]) for k in keys}
+        with self._alone(path):
+            stored = _plain(self.table(name, view, self.kept(view)))
+            kept = stored.join(pa.table(gone), keys=keys, join_type="left anti").select(stored.column_names)
+            if kept.num_rows:
+                self._replace(path, distinct(view, kept))
+            else:
+                path.unlink()
+        return int(stored.num_rows - kept.num_rows)
+
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
         """One writer of ``path`` at a time; what a killed one left is removed."""

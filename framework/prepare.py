@@ -10,6 +10,7 @@ from threading import Event
 from typing import Any
 
 from framework.features import Features, parse_time
+from framework.ingested import source_changes
 from framework.ingestion import Ingestion
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.source import Source
@@ -38,11 +39,10 @@ def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> di
     stored = {name: count.stored for name, count in ingestion.counts.items()}
     run.record.facts["ingested_rows"] = stored
     run.record.facts["warnings"] = [*run.record.facts.get("warnings", []), *ingestion.warnings]
-    return {
-        "rows": stored,
-        "read": {name: count.read for name, count in ingestion.counts.items()},
-        "warnings": ingestion.warnings,
-    }
+    body: dict[str, Any] = {"rows": stored, "read": {name: count.read for name, count in ingestion.counts.items()}}
+    if ingestion.removed:
+        body["removed"] = ingestion.removed
+    return {**body, "warnings": ingestion.warnings}
 
 
 @contextmanager
@@ -83,10 +83,16 @@ def materialize(run: Run) -> dict[str, Any]:
 
 
 def fill_store(run: Run, features: Features) -> None:
-    """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it."""
+    """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it.
+
+    What was doubtful is among the facts of the run: in what was ingested now, or that the source has changed since it was ingested.
+    """
     lock = run.config.paths.state / "ingest.lock"
     with exclusive(lock, "the first filling of the store", limit=LONG_PATIENCE):
         if not features.strategy.has_rows(run.config.features):
             run.say("the store has no rows of these views yet: ingest and materialize first")
             _ingest(run, run.make("source"), Event(), follow=False)
             materialize(run)
+            return
+    told = run.record.facts.get("warnings", [])
+    run.record.facts["warnings"] = [*told, *(line for line in source_changes(run) if line not in told)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from framework.errors import ConfigError
 from framework.grouping import entities_of
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
@@ -102,6 +103,16 @@ class RetrievalStrategy(ABC):
         late. No row replaces a newer one of its key, in whatever order calls come; one that was killed is made good by the next.
         Returns the keys written of each view; a strategy that serves what training reads returns {}.
         """
+
+    def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        """Remove the stored rows whose ``View.identity`` is in ``rows``; returns how many there were. Complete or not at all.
+
+        Raises :class:`~framework.errors.ConfigError`: a strategy that cannot.
+        """
+        raise ConfigError(
+            "ingest.removed=remove: the selected retrieval strategy cannot remove rows; take warn or keep, "
+            "or delete the store and run=ingest."
+        )
 
     def push(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Make finished rows of a view available to ``context`` at once, as a stream brings them; the columns are those of ``ingest``.

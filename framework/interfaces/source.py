@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,13 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> dict[str, str]:
         """What was read: ``{file or query: sha256}``; equal data gives an equal fingerprint."""
+
+    def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
+        """Return what these tables can be told by without reading them, as :meth:`fingerprint` does; empty: nothing.
+
+        ``train`` compares it with that of the last ingestion, so it differs only when reading again would matter.
+        """
+        return {}
 
     def warnings(self) -> list[str]:
         """Return what was doubtful in what was read, one line each."""

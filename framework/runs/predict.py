@@ -13,6 +13,7 @@ from framework.errors import ConfigError, DataError
 from framework.features import Features, parse_time, to_numpy
 from framework.fingerprint import ahead_fingerprint, panel_fingerprint
 from framework.freshness import utc_now
+from framework.ingested import source_changes
 from framework.interfaces.registry import Registry
 from framework.known_values import unseen_lines, without_list
 from framework.loading import LoadedPair, load_pair
@@ -34,6 +35,8 @@ def predict(run: Run) -> dict[str, Any]:
     warnings = [*without_list(schema), *unseen_lines(scored.unseen, scored.windows)]
     for line in warnings:
         run.say(f"predict: {line}")
+    if not config.predict.rows:
+        warnings += source_changes(run)
     if scored.failed:
         run.say(f"predict: {scored.failed} of {scored.windows} windows have no forecast; column status says why")
     return {

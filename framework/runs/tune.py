@@ -107,6 +107,7 @@ def _conclude(run: Run, study: Study, goal: Goal, finished: bool, registry: Regi
         "experiment": str(output),
         "interrupted": not finished,
         "pair": None,
+        "warnings": run.record.facts.get("warnings", []),
     }
     if not finished:
         run.say("tune: interrupted; resume=true goes on, nothing was registered")

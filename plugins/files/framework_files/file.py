@@ -37,6 +37,9 @@ class FileRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.write(view, features.views[view], rows)
 
+    def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+        return self._store.remove(view, features.views[view], rows)
+
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         return self._store.series(view, features.views[view], series)
 

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -81,8 +82,26 @@ class FilesSource(Source):
 
     def fingerprint(self) -> dict[str, str]:
         """``{"alias/file": sha256}`` of every file, and of every table's SQL and options under ``table``."""
+        return self._prints(self.options.files)
+
+    def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
+        """As :meth:`fingerprint`, of the files that these tables are made of alone."""
+        aliases = {alias for table in tables for alias in self._aliases(table)}
+        prints = self._prints([alias for alias in self.options.files if alias in aliases])
+        others = {f"{name} (table)" for name in self.options.tables if name not in {*tables, *aliases}}
+        return {key: value for key, value in prints.items() if key not in others}
+
+    def _aliases(self, table: str) -> list[str]:
+        """The files that a table names in its query, all where that cannot be told."""
+        query = self.options.tables.get(table, Table()).query
+        if query is None:
+            return [table] if table in self.options.files else []
+        return [a for a in self.options.files if re.search(rf"(?i)\b{re.escape(a)}\b", query)] or list(self.options.files)
+
+    def _prints(self, aliases: Iterable[str]) -> dict[str, str]:
         prints = {}
-        for alias, place in self.options.files.items():
+        for alias in aliases:
+            place = self.options.files[alias]
             files = find_files(alias, place)
             for path in files:
                 with path.open("rb") as stream:

@@ -77,6 +77,11 @@ class SqlSource(Source):
         }
         return {**prints, **{f"{name} (rows)": digest.hexdigest() for name, digest in self._digests.items()}}
 
+    def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
+        """The queries alone: whether a database has other rows cannot be told without reading them."""
+        queries = {name: spec.query for name, spec in self.options.tables.items() if name in tables}
+        return {f"{name} (query)": hashlib.sha256(query.encode()).hexdigest() for name, query in queries.items()}
+
     def close(self) -> None:
         if "_engine" in vars(self):
             self._engine.dispose()
