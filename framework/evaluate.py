@@ -15,6 +15,7 @@ from framework.doubts import not_answered, thin_folds, without_actuals
 from framework.features import Features
 from framework.interfaces.model import Model
 from framework.interfaces.values import Schema
+from framework.known_values import unseen_in_folds
 from framework.matches import sparse_views
 from framework.panel import Panel
 from framework.prepare import fill_store
@@ -58,8 +59,12 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
         run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
 
     result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
+    cutoffs = panel.frequency.shift(result.origins, -config.backtest.gap)
+    if not config.backtest.refit:
+        cutoffs = np.full_like(cutoffs, cutoffs.min())
     doubts = [
         *sparse_views(panel_of_all, config.features, features.strategy),
+        *unseen_in_folds(panel, result.entities, result.origins, cutoffs),
         *without_actuals(panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),

@@ -14,7 +14,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from framework.interfaces.values import OK, Context, Schema
+import numpy as np
+
+from framework.interfaces.values import OK, Context, Objects, Schema, Times
 
 if TYPE_CHECKING:
     from framework.panel import Panel
@@ -85,6 +87,33 @@ def unseen_lines(unseen: Mapping[str, int], windows: int) -> list[str]:
         f"category '{column}': {count:,} of {windows:,} windows have a value that was not seen in training"
         for column, count in sorted(unseen.items())
     ]
+
+
+def unseen_in_folds(panel: Panel, entities: Objects, origins: Times, cutoffs: Times) -> list[str]:
+    """Return a warning for each column of which backtest windows have values that no earlier row had.
+
+    Args:
+        panel: What was backtested.
+        entities: ``[N, E]``: the series of each window.
+        origins: ``[N]``: its origin.
+        cutoffs: ``[N]``: the last step that its fold was fitted on.
+    """
+    import pandas as pd
+
+    rows = panel.rows_at(panel.series_of(entities), origins)
+    cutoffs, rows = cutoffs[rows >= 0], rows[rows >= 0]
+    lines = []
+    for i in range(len(panel.entity_keys), len(panel.static_names)):
+        codes, distinct = pd.factorize(panel.static[:, i], use_na_sentinel=False)
+        first = np.full(len(distinct), panel.times.max())
+        np.minimum.at(first, codes, panel.times)
+        unseen = int((first[codes[rows]] > cutoffs).sum())
+        if unseen:
+            lines.append(
+                f"category '{panel.static_names[i]}': {unseen:,} of {len(rows):,} windows of the backtest "
+                "have a value that the fit of their fold had not seen"
+            )
+    return lines
 
 
 class _Column:

@@ -14,7 +14,7 @@ from framework.errors import DataError
 from framework.fit import fit_pair
 from framework.frequency import Frequency
 from framework.interfaces.values import MISSING_FEATURE, OK, TIME, Context, Schema
-from framework.known_values import MOST_VALUES, KnownValues, known_values, without_list
+from framework.known_values import MOST_VALUES, KnownValues, known_values, unseen_in_folds, without_list
 from framework.panel import Panel, panel_from_rows
 from framework.rows_file import RowsFile
 from framework.serving.payload import Entities, EntityPeek, Payload
@@ -75,6 +75,15 @@ def test_a_fitted_pair_knows_its_values_and_grids() -> None:
     pair = fit_pair(panel, _schema({}), FakePreprocessor(None), FakeModel(None), 0, 1)
     assert pair.schema.categories == {"kind": ("a", "b")}
     assert pair.schema.anchors == ("2024-03-01T00:00:00Z",)
+
+
+def test_windows_whose_value_no_earlier_row_had_are_counted() -> None:
+    panel = _panel(["a", None, "a", "b", "b", None])
+    entities = np.array([["a"]] * 4, dtype=object)
+    origins = np.datetime64("2024-03-01", "us") + np.array([1, 3, 4, 9]) * np.timedelta64(1, "D")
+    assert unseen_in_folds(panel, entities, origins, origins) == []
+    (line,) = unseen_in_folds(panel, entities, origins, origins - np.timedelta64(1, "D"))
+    assert line.startswith("category 'kind': 2 of 3 windows")
 
 
 def test_a_request_says_a_category_in_any_type() -> None:

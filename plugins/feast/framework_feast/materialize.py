@@ -23,7 +23,7 @@ from framework_feast import FeastOptions
 from framework_feast.light import FeatureStore
 from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_keys
 from framework_feast.records import Pair, RecordStore, online_store
-from framework_feast.sdk import read_newest
+from framework_feast.sdk import NO_KEY, read_newest
 from framework_feast.store import failing, quiet
 
 #: Entities of one write; each is whole or not at all, and a killed materialize has done some of them.
@@ -122,7 +122,8 @@ class Materializer:
         if not newer:
             return
         numbers, categories = columns(view)
-        frame = pd.DataFrame([series.key for series in newer], columns=list(view.entity), dtype=object)
+        keys = [dict(zip(view.entity, series.key, strict=True)) or NO_KEY for series in newer]
+        frame = pd.DataFrame(keys, dtype=object)
         if view.created is not None:
             frame[view.created] = [series.created for series in newer]
         frame[TIME] = pd.DatetimeIndex(np.array([s.rows.times[-1] for s in newer]).astype("M8[us]")).tz_localize("UTC")

@@ -14,6 +14,8 @@ from framework_feast.store import failing, quiet
 
 #: The store has a row for the key, whatever the value in it.
 _FOUND = (FieldStatus.PRESENT, FieldStatus.NULL_VALUE, FieldStatus.OUTSIDE_MAX_AGE)
+#: Feast's entity of a view without keys: the row and its only value.
+NO_KEY = {"__dummy_id": ""}
 #: The time that some stores, such as Redis, give to a row that is not there.
 _NO_TIME = np.datetime64(0, "us")
 
@@ -30,7 +32,9 @@ def read_newest(
     if not entities:
         return rows
     with quiet(), failing("get_online_features (run=ingest and run=materialize come first)"):
-        answer = store.get_online_features([f"{n}:{f}" for n, names in asked.items() for f in names], [dict(e) for e in entities]).proto
+        answer = store.get_online_features(
+            [f"{n}:{f}" for n, names in asked.items() for f in names], [dict(e) or NO_KEY for e in entities]
+        ).proto
     vectors = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
     for name, names in asked.items():
         numbers, categories = columns(features.views[name])
