@@ -12,6 +12,7 @@ from framework.ingested import keep, tables_of
 from framework.interfaces.operations import Join
 from framework.interfaces.source import Batch, Roles, Source
 from framework.interfaces.values import TIME
+from framework.matches import JoinMatches
 from framework.merging import Grid, Merged, absent, check_whole, grid_of, left_out, merge, no_longer_there, normal, off_grid
 from framework.positions import Positions
 
@@ -47,6 +48,7 @@ class Ingestion:
     warnings: list[str] = field(default_factory=list)
     _doubted: set[str] = field(default_factory=set)
     removed: dict[str, int] = field(default_factory=dict)
+    _matches: dict[tuple[str, str], JoinMatches] = field(default_factory=dict)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def once(self, stop: Event) -> None:
@@ -71,6 +73,7 @@ class Ingestion:
                 keep(self.run.config, name, prints[name])
         for line in self.source.warnings():
             self._warn(f"ingest: {line}")
+        self._tell_matches()
 
     def _pieces(self, name: str) -> Iterator[None]:
         """Computes a batch before each step, stores it after."""
@@ -108,7 +111,10 @@ class Ingestion:
         return self._told(name, merge(view, stored, rows, grid, self._joins(view)))
 
     def _told(self, name: str, merged: Merged) -> Merged:
-        """With its doubt among the warnings, once for each view."""
+        """With its doubt among the warnings, once for each view, and what its joins described counted."""
+        for op in self.run.config.features.views[name].engineer:
+            if isinstance(op, Join):
+                self._matches.setdefault((name, op.table), JoinMatches(op)).count(merged.affected, self._tables[op.table])
         line = f"ingest: {name}: {merged.doubt}"
         if merged.doubt is not None and name not in self._doubted:
             self._doubted.add(name)
@@ -144,6 +150,14 @@ class Ingestion:
         if line not in self.warnings:
             self.warnings.append(line)
             self.run.say(line)
+
+    def _tell_matches(self) -> None:
+        """Joins that describe nothing, or have keys that match nothing on both sides, once each."""
+        for (name, table), matches in self._matches.items():
+            doubt = matches.doubt()
+            if doubt is not None and (mark := f"{name} {table}") not in self._doubted:
+                self._doubted.add(mark)
+                self._warn(f"ingest: {name}: join of '{table}' {doubt}")
 
     def _store(self, name: str, merged: Merged) -> int:
         features = self.run.config.features

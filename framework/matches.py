@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.canonical_text import key_texts
+from framework.interfaces.operations import Join
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.interfaces.values import TIME, Flags
 from framework.interfaces.views import FeatureSet, View
@@ -73,3 +76,37 @@ def _first(view: View, keys: Collection[Key]) -> str:
     """How many, and the first of them."""
     shown = ", ".join(str(dict(zip(view.entity, key, strict=True))) for key in sorted(keys)[:3])
     return f"{len(keys)} keys ({shown})"
+
+
+@dataclass(slots=True)
+class JoinMatches:
+    """What a join at ingestion described so far, batch by batch."""
+
+    join: Join
+    described: int = 0
+    rows: int = 0
+    mine: set[Key] = field(default_factory=set)
+    theirs: set[Key] = field(default_factory=set)
+
+    def count(self, rows: pd.DataFrame, table: pd.DataFrame) -> None:
+        """Add finished rows and the table that they were joined with."""
+        if not len(rows):
+            return
+        by = list(self.join.by)
+        self.rows += len(rows)
+        self.described += int(rows[list(self.join.names())].notna().any(axis=1).sum())
+        texts = {key: key_texts(table[key], f"join of '{self.join.table}'", whole=False) for key in by}
+        self.mine |= set(rows[by].drop_duplicates().itertuples(index=False, name=None))
+        self.theirs |= set(zip(*texts.values(), strict=True))
+
+    def doubt(self) -> str | None:
+        """What goes on after the table's name; None where there is nothing to say."""
+        here, there = (sorted(keys, key=str) for keys in (self.mine - self.theirs, self.theirs - self.mine))
+        if not self.rows or (self.described and not (here and there)):
+            return None
+        counts = f"describes {self.described:,} of {self.rows:,} rows"
+        if not here:
+            return f"{counts}: the keys match, its times or its ttl do not, or its columns are null"
+        by = self.join.by
+        mine, theirs = (", ".join(str(dict(zip(by, key, strict=True))) for key in keys[:3]) for keys in (here, there))
+        return f"{counts}: it has no row for {mine}" + (f", and its own {theirs} match none" if theirs else "")

@@ -295,3 +295,25 @@ def test_rows_of_a_store_that_did_not_say_which_were_inserted_are_what_they_look
     whole = make_run(tmp_path / "whole")
     ingest(whole, [table([("a", "x", 0, 1.0), ("a", "x", 1, 5.0), ("a", "x", 3, 2.0)])])
     pd.testing.assert_frame_equal(stored(make_run(tmp_path)).drop(columns=INSERTED), stored(whole).drop(columns=INSERTED), check_exact=True)
+
+
+@pytest.mark.parametrize("time", [None, "since"])
+def test_a_join_that_describes_nothing_is_said_with_the_keys_of_both_sides(tmp_path: Path, time: str | None) -> None:
+    join = [{"op": "join", "table": "prices", "by": ["s"], "columns": ["price"], "time": time}]
+    rows = table([(s, "x", day, 1.0) for s in "ab" for day in range(3)])
+
+    def warnings(folder: str, keys: list[str], since: str = "2024-01-01") -> list[str]:
+        prices = pd.DataFrame({"s": keys, "since": since, "price": 5.0})
+        return ingest(make_run(tmp_path / folder, engineer=join), [rows], {"prices": prices}).warnings
+
+    assert warnings("other", ["A", "B"]) == [
+        "ingest: v: join of 'prices' describes 0 of 6 rows: it has no row for {'s': 'a'}, {'s': 'b'}, "
+        "and its own {'s': 'A'}, {'s': 'B'} match none"
+    ]
+    assert warnings("one", ["a", "B"]) == [
+        "ingest: v: join of 'prices' describes 3 of 6 rows: it has no row for {'s': 'b'}, and its own {'s': 'B'} match none"
+    ]
+    assert warnings("fewer", ["a"]) == warnings("more", ["a", "b", "c"]) == []
+    if time is not None:
+        (line,) = warnings("later", ["a", "b"], "2034-01-01")
+        assert line.endswith("describes 0 of 6 rows: the keys match, its times or its ttl do not, or its columns are null")
