@@ -16,7 +16,7 @@ from framework.config import Config
 from framework.errors import ConfigError, DataError, suggest
 from framework.frequency import Frequency
 from framework.interfaces.model import Model
-from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.panel import Panel
 from framework.stored_panel import Columns, stored_panel
@@ -89,7 +89,7 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         raise ConfigError(
             f"model={config.component('model').name} needs {context_length} steps of history, "
             f"retrieval={config.component('retrieval').name} gives {limit}; "
-            "raise retrieval.window where there is that option, or choose retrieval=file or another model."
+            "choose retrieval=file, retrieval.read=packed where there is that option, or another model."
         )
     names = (*panel.past_names, *panel.static_names)
     null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]
@@ -107,6 +107,12 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         context_length=context_length,
         quantiles=config.quantiles if model.supports_quantiles else (),
     )
+
+
+def make_needs(config: Config, model: Model) -> Needs:
+    """What contexts of a pair of ``model`` need of the rows that are made available to them."""
+    panel = config.panel
+    return Needs(panel.targets, model.context_length(panel.season_length), panel.frequency)
 
 
 def parse_time(text: str, where: str) -> datetime:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from framework.features import make_needs
 from framework.grouping import entities_of
 from framework.ingested import keep, tables_of
 from framework.interfaces.operations import Join
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from framework.interfaces.retrieval import RetrievalStrategy
+    from framework.interfaces.retrieval import Needs, RetrievalStrategy
     from framework.interfaces.views import View
     from framework.run import Run
 
@@ -50,6 +51,13 @@ class Ingestion:
     removed: dict[str, int] = field(default_factory=dict)
     _matches: dict[tuple[str, str], JoinMatches] = field(default_factory=dict)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _made_needs: Needs | None = None
+
+    def _needs(self) -> Needs:
+        """Made once, and only where something is pushed: it imports the model's libraries."""
+        if self._made_needs is None:
+            self._made_needs = make_needs(self.run.config, self.run.make("model"))
+        return self._made_needs
 
     def once(self, stop: Event) -> None:
         """Everything that the source has now, unless ``stop`` is set in between: then what was begun is finished.
@@ -163,7 +171,9 @@ class Ingestion:
         features = self.run.config.features
         stored = self.strategy.ingest(features, name, merged.changed) if len(merged.changed) else 0
         if self.source.poll is not None and len(merged.affected):
-            self.strategy.push(features, name, merged.affected)  # also what was stored before: a killed run may not have come to this
+            self.strategy.push(
+                features, name, merged.affected, self._needs()
+            )  # also what was stored before: a killed run may not have come to this
         return stored
 
     def _join_again(self, name: str) -> None:

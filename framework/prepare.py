@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from framework.features import Features, parse_time
+from framework.errors import DataError
+from framework.features import Features, make_needs, parse_time
 from framework.ingested import source_changes
 from framework.ingestion import Ingestion
 from framework.interfaces.retrieval import RetrievalStrategy
@@ -76,10 +77,25 @@ def materialize(run: Run) -> dict[str, Any]:
     start = parse_time(config.start, "start") if config.start else None
     end = parse_time(config.at, "at") if config.at else None
     overlap = chosen.overlap if chosen.incremental else None
-    rows = strategy.materialize(config.features, start, end, run.say, views=chosen.views, overlap=overlap)
+    needs = make_needs(config, run.make("model"))
+    rows = strategy.materialize(config.features, start, end, run.say, views=chosen.views, overlap=overlap, needs=needs)
     for name, count in rows.items():
         run.say(f"materialize: {name}: {count:,} entities")
     return {"rows": rows}
+
+
+def lengthen_store(run: Run, strategy: RetrievalStrategy) -> None:
+    """Make what is online long enough for the model of ``run``; where the store does not answer, a warning says what to do later."""
+    config = run.config
+    try:
+        rows = strategy.lengthen(config.features, make_needs(config, run.make("model")), run.say)
+    except DataError as error:
+        warning = f"what is online may be too short for this pair: {error} run=materialize before it is served"
+        run.say(warning)
+        run.record.facts.setdefault("warnings", []).append(warning)
+        return
+    if rows:
+        run.say(f"materialize: {', '.join(rows)}: with the history that this model needs")
 
 
 def fill_store(run: Run, features: Features) -> None:

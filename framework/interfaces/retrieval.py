@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What contexts will need of rows that are made available.
+
+    ``targets``: a row of the primary view that has none of them is a step to come. ``steps``: of history, that a context holds;
+    ``frequency``: their alias.
+    """
+
+    targets: tuple[str, ...]
+    steps: int
+    frequency: str
+
+
 class RetrievalStrategy(ABC):
     """Where features come from. The constructor stores its options and does nothing else."""
 
     #: Steps of history that ``context`` can give; None for any number, 0 when it looks nothing up (a request must bring its rows).
-    #: A strategy that is told how many to keep takes them as its option ``window``.
     max_context_length: int | None = None
+    #: Whether ``context`` gives the values of columns known in advance; else it says ``missing_feature`` of each pair that has some.
+    gives_known: bool = True
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -96,12 +111,14 @@ class RetrievalStrategy(ABC):
         *,
         views: Sequence[str] | None = None,
         overlap: timedelta | None = None,
+        needs: Needs | None = None,
     ) -> dict[str, int]:
         """Make the stored rows from ``start`` (None: the first) to ``end`` (None: the last), inclusive, available to ``context``.
 
         ``views``: these only. ``overlap``: begin so long before what earlier calls have made available instead, for the rows that came
-        late. No row replaces a newer one of its key, in whatever order calls come; one that was killed is made good by the next.
-        Returns the keys written of each view; a strategy that serves what training reads returns {}.
+        late. ``needs``: so much of the rows before the newest actual, and all that are stored of the steps after it; what earlier calls
+        have kept for longer contexts stays. No row replaces a newer one of its key, in whatever order calls come; one that was killed
+        is made good by the next. Returns the keys written of each view; a strategy that serves what training reads returns {}.
         """
 
     def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
@@ -114,10 +131,18 @@ class RetrievalStrategy(ABC):
             "or delete the store and run=ingest."
         )
 
-    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
+    def lengthen(self, features: FeatureSet, needs: Needs, progress: Progress) -> dict[str, int]:
+        """Make as much history available as ``needs`` says, of the views of which ``materialize`` has made less available.
+
+        Training calls it for the pair's model. Returns the keys written of each view; {} of a strategy that serves what training reads.
+        """
+        return {}
+
+    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame, needs: Needs | None = None) -> int:
         """Make finished rows of a view available to ``context`` at once, as a stream brings them; the columns are those of ``ingest``.
 
-        Returns the keys written, 0 of a strategy that serves what training reads. Training sees rows by ``ingest`` only.
+        ``needs``: as of ``materialize``. Returns the keys written, 0 of a strategy that serves what training reads. Training sees rows
+        by ``ingest`` only.
         """
         return 0
 

@@ -20,6 +20,7 @@ from framework.interfaces.values import OK, Schema
 from framework.pair import Pair
 from framework.pairing import HALVES, Evidence, write_pair
 from framework.panel import Panel
+from framework.prepare import lengthen_store
 from framework.provenance import requirements
 from framework.run import Run
 
@@ -38,6 +39,7 @@ def train(run: Run) -> dict[str, Any]:
 def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
     """Backtest ``run.config``, fit it on everything, register; the body of the result."""
     evaluation = evaluate(run)
+    lengthen_store(run, run.make("retrieval"))
     run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
     draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
     version = registry.register(draft, run.id)

@@ -88,7 +88,12 @@ class Deployment:
         if limit is not None and limit < schema.context_length:
             raise ConfigError(
                 f"retrieval={self.retrieval} gives {limit} steps of history, the pair '{schema.name}' needs {schema.context_length}; "
-                "raise retrieval.window where there is that option, and materialize, or choose another, such as retrieval=payload."
+                "read packed records where there is that option, or choose another, such as retrieval=payload."
+            )
+        if schema.known and not self.strategy.gives_known:
+            raise ConfigError(
+                f"retrieval={self.retrieval} reads one row of each entity, the pair '{schema.name}' needs {list(schema.known)} of the "
+                "steps ahead; read packed records where there is that option, or choose another, such as retrieval=payload."
             )
         keys = self.features.entity_keys
         lacking = sorted({*schema.past, *schema.known, *schema.static} - {*self.features.feature_names(), *keys})

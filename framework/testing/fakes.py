@@ -26,7 +26,7 @@ from framework.hookspecs import Component, hookimpl
 from framework.interfaces.model import Model
 from framework.interfaces.options import Options
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.retrieval import Progress, RetrievalStrategy
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
 from framework.interfaces.values import (
     MISSING_FEATURE,
     OK,
@@ -177,6 +177,7 @@ class FakeRetrieval(RetrievalStrategy):
         *,
         views: Sequence[str] | None = None,
         overlap: timedelta | None = None,
+        needs: Needs | None = None,
     ) -> dict[str, int]:
         return {}
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.interfaces.values import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY, Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.stored_panel import columns_of, stored_context, stored_panel
@@ -93,11 +93,14 @@ class KnownAheadContract:
         *entities: tuple[str, str],
         at: datetime | None = None,
     ) -> Context:
-        """The windows of a filled store; those of the offline panel are the same, bit for bit."""
+        """The windows of a filled store; those of the offline panel are the same, bit for bit.
+
+        A strategy that gives no known columns says so of each window, and those of the offline panel are given.
+        """
         strategy = self.make(tmp_path)
         for name in AHEAD.views:
             strategy.ingest(AHEAD, name, rows[name])
-        strategy.materialize(AHEAD, None, None, lambda _: None)
+        strategy.materialize(AHEAD, None, None, lambda _: None, needs=Needs(("y", "z"), length, "D"))
         schema = Schema(
             name="ahead",
             entity_keys=("shop", "item"),
@@ -122,6 +125,9 @@ class KnownAheadContract:
         panel = stored_panel(strategy, AHEAD, columns_of(schema), "refuse")
         origin = None if at is None else np.datetime64(at.replace(tzinfo=None), "us")
         offline = stored_context(panel, AHEAD, schema, entities, origin, None)
+        if not strategy.gives_known:
+            assert OK not in context.status
+            return offline
         assert context.status == offline.status
         ok = [j for j, status in enumerate(offline.status) if status == OK]
         for part in ("origins", "past", "known"):

@@ -16,7 +16,8 @@ class FeastOptions(Options):
 
     ``join``: who joins the rows of training, ``arrays`` (this project's own join) or ``feast`` (``get_historical_features``, slower,
     and for the newest versions only).
-    ``window``: how many rows of each entity are kept online, hence the longest context that can be served; ``windows``: of single views.
+    ``window``: how many rows of each entity are kept online at least, ``windows``: of single views; where the selected model needs more,
+    so many. ``ahead``: how many rows of steps to come, at most.
     ``read``: ``packed`` records, written beside what Feast keeps and read without importing Feast (sqlite, redis, postgres); ``sdk``;
     ``auto`` is packed where there are any. ``timeout``: seconds until a store that does not answer is given up. ``connections`` at most
     to the online store.
@@ -27,6 +28,7 @@ class FeastOptions(Options):
     join: Literal["arrays", "feast"] = "arrays"
     window: PositiveInt = 1
     windows: dict[str, PositiveInt] = Field(default_factory=dict)
+    ahead: PositiveInt = 1000
     read: Literal["auto", "packed", "sdk"] = "auto"
     timeout: PositiveFloat = 2.0
     connections: PositiveInt = 8

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,16 +11,27 @@ import numpy as np
 import pandas as pd
 
 from framework.errors import ConfigError, suggest
-from framework.interfaces.retrieval import Progress
-from framework.interfaces.values import TIME, Objects
+from framework.interfaces.retrieval import Needs, Progress
+from framework.interfaces.values import TIME
 from framework.interfaces.views import FeatureSet, View
 from framework.locks import LONG_PATIENCE, exclusive
 from framework.offline import RowStore
 from framework_feast import FeastOptions
 from framework_feast.light import FeatureStore
-from framework_feast.packed import Moments, Rows, columns, decode, definition, merge, record_keys
-from framework_feast.records import Pair, RecordStore, online_store
+from framework_feast.marks import (
+    Mark,
+    newest_actual,
+    notes_of,
+    raise_newest_actual,
+    read_mark,
+    window_length,
+    write_mark,
+)
+from framework_feast.packed import columns, decode, definition, merge, record_keys
+from framework_feast.records import Pair, RecordStore
+from framework_feast.retention import Actuals, AllPast, Origins, OwnActuals, Retention, streamed
 from framework_feast.sdk import NO_KEY, read_newest
+from framework_feast.sorted_rows import Series, SortedRows
 from framework_feast.store import failing, quiet
 
 #: Entities of one write; each is whole or not at all, and a killed materialize has done some of them.
@@ -32,15 +40,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Materializer:
-    """Writes of one view by processes of this machine take turns. Across machines the packed records stay right by themselves."""
+    """Writes of one view by processes of this machine take turns. Across machines the packed records stay right by themselves.
 
-    def __init__(self, options: FeastOptions, offline: RowStore, store: FeatureStore, records: RecordStore | None) -> None:
+    ``needs``: what contexts will need; None: the newest rows, whatever is in them.
+    """
+
+    def __init__(
+        self,
+        options: FeastOptions,
+        offline: RowStore,
+        store: FeatureStore,
+        records: RecordStore | None,
+        features: FeatureSet,
+        needs: Needs | None,
+    ) -> None:
         self._options, self._offline, self._store, self._records = options, offline, store, records
-        self._marks = _FileMarks(options) if records is None else records
+        self._features, self._needs = features, needs
+        self._notes = notes_of(options, records)
 
     def run(
         self,
-        features: FeatureSet,
         start: datetime | None,
         end: datetime | None,
         progress: Progress,
@@ -48,87 +67,136 @@ class Materializer:
         overlap: timedelta | None,
     ) -> dict[str, int]:
         """See :meth:`RetrievalStrategy.materialize`. How far a view has come is noted when all of it is written."""
-        unknown = [name for name in views or () if name not in features.views]
+        known = self._features.views
+        unknown = [name for name in views or () if name not in known]
         if unknown:
-            raise ConfigError(
-                f"materialize.views: {unknown} are no views;{suggest(unknown[0], features.views)} Known: {list(features.views)}."
-            )
+            raise ConfigError(f"materialize.views: {unknown} are no views;{suggest(unknown[0], known)} Known: {list(known)}.")
+        needs, last = self._needs, None if end is None else _microseconds(end)
+        actuals = None if needs is None else Actuals.stored(self._features, self._offline, needs, last)
         written = {}
-        for name in views or features.views:
+        for name in views or known:
             with self._alone(name):
-                written[name] = self._view(features, name, start, end, progress, overlap)
+                written[name] = self._view(name, start, last, progress, overlap, actuals)
         return written
 
     def _view(
-        self, features: FeatureSet, name: str, start: datetime | None, end: datetime | None, progress: Progress, overlap: timedelta | None
+        self,
+        name: str,
+        start: datetime | None,
+        end: int | None,
+        progress: Progress,
+        overlap: timedelta | None,
+        actuals: Actuals | None,
     ) -> int:
-        view, window = features.views[name], self._options.window_of(name)
-        rows = _Sorted(view, self._offline.read(name, view))
-        noted = self._noted(definition(name, view), window)
+        view, newest = self._features.views[name], None if actuals is None else actuals.newest
+        mark, length = self._mark(name), window_length(self._options, name, self._needs)
+        rows, retention = SortedRows(view, self._offline.read(name, view)), self._retention(name, actuals, mark)
+        if mark is not None and mark.window < length:
+            mark = None  # online, and not with so long a window
+        noted = None if mark is None else mark.through if newest is None else min(mark.through, newest)
         first = None if start is None else _microseconds(start)
         if overlap is not None and start is None and noted is not None:
             first = noted - round(overlap.total_seconds() * 1e6)
-        last = int(rows.times.max()) if end is None else _microseconds(end)
-        count = self._write(features, name, rows.between(first, last), progress)
+        last = int(rows.times.max()) if end is None else end
+        count = self._write(name, rows.between(first, last), retention, progress)
+        if name == self._features.primary and newest is not None:
+            self._raise_newest_actual(newest)
         if count and (first is None or (noted is not None and first <= noted)):  # what lies before is online, without a hole
-            reached = min(last, int(rows.times.max()))
-            self._note(definition(name, view), window, reached if noted is None else max(noted, reached))
+            reached = min(last, int(rows.times.max()), *(() if newest is None else (newest,)))  # steps to come are not behind us
+            through = reached if noted is None else max(noted, reached)
+            window = retention.length if mark is None else mark.window
+            with failing("materialize"):
+                write_mark(self._notes, definition(name, view), Mark(through, window))
         return count
 
-    def push(self, features: FeatureSet, name: str, frame: pd.DataFrame) -> int:
+    def push(self, name: str, frame: pd.DataFrame) -> int:
         """Finished rows as a stream brings them."""
         with self._alone(name):
-            rows = _Sorted(features.views[name], frame)
-            return self._write(features, name, rows.between(None, None, cut=True), lambda _: None)
+            series = SortedRows(self._features.views[name], frame).between(None, None, cut=True)
+            retention = self._retention(name, None, self._mark(name))
+            if name == self._features.primary and isinstance(retention.origins, OwnActuals):
+                pasts = [retention.origins.past(s.key, s.rows) for s in series]
+                newest = [int(s.rows.times[past - 1]) for s, past in zip(series, pasts, strict=True) if past]
+                if newest:
+                    self._raise_newest_actual(max(newest))
+            return self._write(name, series, retention, lambda _: None)
 
-    def _write(self, features: FeatureSet, name: str, series: list[_Series], progress: Progress) -> int:
-        view = features.views[name]
+    def _retention(self, name: str, actuals: Actuals | None, mark: Mark | None) -> Retention:
+        """``mark``: of the view; a window that was once kept is kept for the entities that come later, too."""
+        needs, length = self._needs, window_length(self._options, name, self._needs)
+        length = length if mark is None else max(length, mark.window)
+        return Retention(self._origins(name, actuals), length, 1 if needs is None else needs.steps, self._options.ahead)
+
+    def _origins(self, name: str, actuals: Actuals | None) -> Origins:
+        view, needs = self._features.views[name], self._needs
+        if needs is None:
+            return AllPast()
+        if name == self._features.primary:
+            return OwnActuals(view, needs.targets)
+        if actuals is not None:
+            return actuals.of(view, needs.frequency)
+        newest = newest_actual(self._notes, self._features)
+        return AllPast() if newest is None else streamed(view, needs.frequency, newest)
+
+    def _raise_newest_actual(self, newest: int) -> None:
+        with failing("materialize"):
+            raise_newest_actual(self._notes, self._features, newest)
+
+    def _write(self, name: str, series: list[Series], retention: Retention, progress: Progress) -> int:
+        view = self._features.views[name]
         for done in range(0, len(series), _BATCH):
             batch = series[done : done + _BATCH]
             if self._records is not None:
-                self._pack(self._records, name, view, batch)
-            self._mirror(features, name, batch)
+                self._pack(self._records, name, view, batch, retention)
+            self._mirror(name, batch, retention.origins)
             times = np.concatenate([s.rows.times[[0, -1]] for s in batch])
             first, last = (str(t) for t in np.array([times.min(), times.max()]).astype("M8[us]"))
             progress(f"materialize: {name}: {done + len(batch):,} of {len(series):,} entities, {first} to {last}")
         return len(series)
 
-    def _pack(self, records: RecordStore, name: str, view: View, batch: Sequence[_Series]) -> None:
-        shape, window = [len(part) for part in columns(view)], self._options.window_of(name)
+    def _pack(self, records: RecordStore, name: str, view: View, batch: Sequence[Series], retention: Retention) -> None:
+        shape = [len(part) for part in columns(view)]
 
         def merged(held: list[Pair]) -> list[Pair]:
-            made: list[Pair] = []
-            for series, (newest, kept) in zip(batch, held, strict=True):
-                old = None if newest is None else decode(newest, *shape)
-                before = None if kept is None else decode(kept, *shape)
-                if before is not None:
-                    old = before if old is None else merge(before, old)
-                rows = merge(old, series.rows)
-                length = max(window, 0 if before is None else len(before))  # an experiment that keeps fewer shortens nobody's
-                made.append((rows.last(1).encode(), rows.last(length).encode() if length > 1 or before is not None else None))
-            return made
+            pairs: list[Pair] = []
+            for series, pair in zip(batch, held, strict=True):
+                newest, window = (None if record is None else decode(record, *shape) for record in pair)
+                before = window if newest is None else newest if window is None else merge(window, newest)
+                rows = merge(before, series.rows)
+                kept = retention.window(series.key, rows, window)
+                pairs.append((retention.newest(series.key, rows, newest).encode(), None if kept is None else kept.encode()))
+            return pairs
 
         with failing(f"materialize '{name}'"):
             records.update(record_keys(definition(name, view), [series.key for series in batch]), merged)
 
-    def _mirror(self, features: FeatureSet, name: str, batch: Sequence[_Series]) -> None:
-        """The newest rows into Feast's own layout, where they are not older than what is there: not every store looks."""
-        view = features.views[name]
-        entities = [dict(zip(view.entity, series.key, strict=True)) for series in batch]
+    def _mirror(self, name: str, batch: Sequence[Series], origins: Origins) -> None:
+        """The newest rows into Feast's own layout, where they are not older than what is there: not every store looks.
+
+        It has one row for each key, which is what describes the origin: never that of a step to come.
+        """
+        view = self._features.views[name]
+        places = [origins.past(series.key, series.rows) - 1 for series in batch]
+        past = [(series, place) for series, place in zip(batch, places, strict=True) if place >= 0]
+        entities = [dict(zip(view.entity, series.key, strict=True)) for series, _ in past]
         alone = FeatureSet(primary=name, views={name: view})
         held = read_newest(self._store, alone, entities, frozenset(view.feature_names()[:1]))[name].times.view(np.int64)
         absent = np.iinfo(np.int64).min  # what NaT is
-        newer = [series for series, time in zip(batch, held.tolist(), strict=True) if time == absent or series.rows.times[-1] >= time]
+        newer = [
+            (series, place)
+            for (series, place), time in zip(past, held.tolist(), strict=True)
+            if time == absent or series.rows.times[place] >= time
+        ]
         if not newer:
             return
         numbers, categories = columns(view)
-        keys = [dict(zip(view.entity, series.key, strict=True)) or NO_KEY for series in newer]
+        keys = [dict(zip(view.entity, series.key, strict=True)) or NO_KEY for series, _ in newer]
         frame = pd.DataFrame(keys, dtype=object)
         if view.created is not None:
-            frame[view.created] = [series.created for series in newer]
-        frame[TIME] = pd.DatetimeIndex(np.array([s.rows.times[-1] for s in newer]).astype("M8[us]")).tz_localize("UTC")
-        values = {n: np.array([s.rows.numbers[-1, i] for s in newer]) for i, n in enumerate(numbers)}
-        values |= {n: np.array([s.rows.categories[-1, i] for s in newer], dtype=object) for i, n in enumerate(categories)}
+            frame[view.created] = [series.created[place] if series.created else None for series, place in newer]
+        frame[TIME] = pd.DatetimeIndex(np.array([s.rows.times[place] for s, place in newer]).astype("M8[us]")).tz_localize("UTC")
+        values = {n: np.array([s.rows.numbers[place, i] for s, place in newer]) for i, n in enumerate(numbers)}
+        values |= {n: np.array([s.rows.categories[place, i] for s, place in newer], dtype=object) for i, n in enumerate(categories)}
         with quiet(), failing(f"materialize '{name}'"):
             feast_view = self._store.get_feature_view(name)
             self._store.provider.ingest_df(feast_view, pd.concat([frame, pd.DataFrame(values)], axis=1))
@@ -139,78 +207,9 @@ class Materializer:
         with exclusive(lock, f"the materialization of view '{name}'", limit=LONG_PATIENCE):
             yield
 
-    def _noted(self, made: str, window: int) -> int | None:
-        """How far the view is online without a hole, None when it is not with so long a window."""
+    def _mark(self, name: str) -> Mark | None:
         with failing("materialize"):
-            text = self._marks.mark(made)
-        if text is None:
-            return None
-        mark = json.loads(text)
-        return int(mark["through"]) if mark["window"] >= window else None
-
-    def _note(self, made: str, window: int, through: int) -> None:
-        with failing("materialize"):
-            self._marks.set_mark(made, json.dumps({"through": through, "window": window}))
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The rows of one entity, rising in time; when the last of them became known, in a view that says so."""
-
-    key: tuple[str, ...]
-    rows: Rows
-    created: pd.Timestamp | None
-
-
-class _Sorted:
-    """A view's rows as arrays, sorted by key and time."""
-
-    def __init__(self, view: View, frame: pd.DataFrame) -> None:
-        frame = frame.sort_values([*view.identity()], kind="stable").drop_duplicates([*view.entity, TIME], keep="last")
-        numbers, categories = columns(view)
-        self.keys: Objects = frame[list(view.entity)].astype(str).to_numpy(dtype=object)
-        self.times: Moments = pd.DatetimeIndex(frame[TIME]).tz_convert("UTC").tz_localize(None).to_numpy().astype("M8[us]").view(np.int64)
-        self.numbers = frame[list(numbers)].to_numpy(dtype=np.float64, na_value=np.nan)
-        self.created = None if view.created is None else frame[view.created].tolist()
-        texts = frame[list(categories)].astype(object)
-        self.categories: Objects = texts.where(texts.notna(), None).to_numpy(dtype=object)
-
-    def between(self, first: int | None, last: int | None, cut: bool = False) -> list[_Series]:
-        """The entities that have rows in the range, with these rows."""
-        if not len(self.times):
-            return []
-        starts = np.append(0, np.flatnonzero((self.keys[1:] != self.keys[:-1]).any(axis=1)) + 1)
-        series = []
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(self.times)], strict=True):
-            times = self.times[start:stop]
-            low = 0 if first is None else int(np.searchsorted(times, first))
-            high = len(times) if last is None else int(np.searchsorted(times, last, side="right"))
-            if low < high:
-                part = slice(start + low, start + high)
-                rows = Rows(self.times[part], self.numbers[part], self.categories[part], cut or low > 0)
-                created = None if self.created is None else self.created[start + high - 1]
-                series.append(_Series(tuple(self.keys[start]), rows, created))
-        return series
-
-
-class _FileMarks:
-    """Marks for an online store without packed records: one small file for each store and view."""
-
-    def __init__(self, options: FeastOptions) -> None:
-        made = json.dumps([options.store.get("project"), online_store(options.store)], sort_keys=True, default=str)
-        self._folder, self._store = Path(options.state), hashlib.sha256(made.encode()).hexdigest()[:8]
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.{self._store}.mark"
-
-    def mark(self, name: str) -> str | None:
-        path = self._path(name)
-        return path.read_text() if path.is_file() else None
-
-    def set_mark(self, name: str, text: str) -> None:
-        temporary = self._path(name).with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.replace(self._path(name))
+            return read_mark(self._notes, definition(name, self._features.views[name]))
 
 
 def _microseconds(time: datetime) -> int:

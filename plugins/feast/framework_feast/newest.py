@@ -17,7 +17,10 @@ from framework_feast.packed import NewestRows, columns
 def newest_context(
     features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None, rows: Mapping[str, NewestRows]
 ) -> Context:
-    """One window of one step per entity, in order. A window whose row has another time than ``at`` says what the store holds."""
+    """One window of one step per entity, in order. A window whose row has another time than ``at`` says what the store holds.
+
+    A row of the primary view without any target is of a step to come, and no origin.
+    """
     n, wanted = len(entities), moment(at)
     static = static_values(schema, entities)
     past = np.full((n, 1, len(schema.past)), np.nan)
@@ -28,7 +31,9 @@ def newest_context(
         source, target = places(categories, schema.static)
         static[:, target] = rows[name].categories[:, source]
     held = {name: found.times for name, found in rows.items()}
-    origins = held[features.primary]
+    targets = [columns(features.views[features.primary])[0].index(target) for target in schema.targets]
+    to_come = np.isnan(rows[features.primary].numbers[:, targets]).all(axis=1)
+    origins = np.where(to_come, np.datetime64("NaT", "us"), held[features.primary])
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
     absent = np.isnat(origins)
     other = absent if wanted is None else absent | (origins != wanted)
@@ -36,7 +41,7 @@ def newest_context(
         status[j], detail[j] = explain_absent(features, entities[j], wanted, origins[j])
     if wanted is not None:
         origins = np.where(absent, wanted, origins)
-    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # the newest row says nothing of later steps
+    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # one row says nothing of later steps
     context = Context(origins, past, known, static, status, detail)
     return check_context(features, schema, context, held, utc_now() if at is None else None)
 

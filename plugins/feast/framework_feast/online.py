@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from framework.errors import ConfigError, DataError
+from framework.interfaces.retrieval import Needs
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
+from framework_feast.marks import notes_of, read_mark, window_length
 from framework_feast.newest import newest_context, view_keys
-from framework_feast.packed import NewestRows, columns, decode, decode_newest, definition, record_keys
-from framework_feast.records import Kind, RecordStore, answering, online_store, open_records
+from framework_feast.packed import NewestRows, columns, decode, decode_newest, definition, record_keys, single
+from framework_feast.records import RecordStore, answering, online_store, open_records
 from framework_feast.window import window_context
 
 if TYPE_CHECKING:
@@ -57,20 +59,31 @@ class OnlineFeatures:
         records = None if self._options.read == "sdk" else self.records
         if records is None:
             return await self._by_sdk(features, schema, entities, at)
-        windows = schema.context_length > 1 or (at is not None and self._options.longest_window() > 1)
-        kind: Kind = "window" if windows else "newest"
         keys = [key for name, view in features.views.items() for key in record_keys(definition(name, view), view_keys(view, entities))]
         async with answering(records.place, self._options.timeout):
-            found = await records.read(kind, keys)
+            found = await _read(records, keys, windows=schema.context_length > 1 or at is not None)
             by_view = {name: found[i * len(entities) : (i + 1) * len(entities)] for i, name in enumerate(features.views)}
             if entities and not any(by_view[features.primary]) and not await records.holds(primary_records(features)):
                 raise DataError(f"retrieval=feast: {records.place} has no entity of view '{features.primary}'; run=materialize.")
         shape = {name: [len(part) for part in columns(view)] for name, view in features.views.items()}
-        if windows:
-            rows = {name: [None if r is None else decode(r, *shape[name]) for r in got] for name, got in by_view.items()}
-            return window_context(features, schema, entities, at, rows)
-        newest = {name: decode_newest(got, *shape[name]) for name, got in by_view.items()}
-        return newest_context(features, schema, entities, at, newest)
+        if schema.context_length == 1 and not schema.known and single(found):
+            newest = {name: decode_newest(got, *shape[name]) for name, got in by_view.items()}
+            return newest_context(features, schema, entities, at, newest)
+        rows = {name: [None if r is None else decode(r, *shape[name]) for r in got] for name, got in by_view.items()}
+        return window_context(features, schema, entities, at, rows)
+
+    def short_views(self, features: FeatureSet, needs: Needs) -> list[str]:
+        """The views that are online without a hole, and with fewer rows of each entity than a context needs."""
+        records = None if self._options.read == "sdk" else self.records
+        if records is None:
+            return []
+        notes = notes_of(self._options, records)
+        try:
+            marks = {name: read_mark(notes, definition(name, view)) for name, view in features.views.items()}
+        except Exception as error:  # each client has its own
+            raise DataError(f"retrieval=feast: {records.place}: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        lengths = {name: window_length(self._options, name, needs) for name in features.views}
+        return [name for name, mark in marks.items() if mark is not None and mark.window < lengths[name]]
 
     async def has_entities(self, features: FeatureSet) -> bool:
         """See :meth:`RetrievalStrategy.has_entities`. By the SDK: whether it finds any of a few entities of the offline store."""
@@ -123,3 +136,15 @@ class OnlineFeatures:
 def primary_records(features: FeatureSet) -> str:
     """What the keys of the primary view's records begin with."""
     return definition(features.primary, features.views[features.primary])
+
+
+async def _read(records: RecordStore, keys: Sequence[bytes], windows: bool) -> list[bytes | None]:
+    """The windows of ``keys``, where wanted and kept, else the newest rows."""
+    if not windows:
+        return await records.read("newest", keys)
+    found = await records.read("window", keys)
+    places = [i for i, record in enumerate(found) if record is None]
+    newest = await records.read("newest", [keys[i] for i in places]) if places else []
+    for place, record in zip(places, newest, strict=True):
+        found[place] = record
+    return found

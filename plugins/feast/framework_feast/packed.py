@@ -1,7 +1,8 @@
 """The packed record: the newest rows of one view for one entity in one value, read without Feast and decoded as arrays.
 
-Layout, little endian: version (u1), flags (u1; 1: older rows were dropped), numbers F (u2), categories C (u2), rows N (u4); N times (i8,
-microseconds since 1970 UTC), rising; N x F numbers (f8, NaN for null); where C is not 0, JSON with N lists of C texts or nulls.
+Layout, little endian: version (u1), flags (u1; 1: older rows were dropped), numbers F (u2), categories C (u2), rows N (u4); since version
+2 how many of the rows are later than the newest actual (u4); N times (i8, microseconds since 1970 UTC), rising; N x F numbers (f8, NaN
+for null); where C is not 0, JSON with N lists of C texts or nulls.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from framework.errors import DataError
 from framework.interfaces.values import Float64, Objects, Times
 from framework.interfaces.views import View
 
-_VERSION, _CUT = 1, 1
-_HEAD = Struct("<BBHHI")
+_VERSION, _CUT = 2, 1
+_HEAD, _AHEAD = Struct("<BBHHI"), Struct("<I")
+#: Where the number of rows is, and what it is in a record of one.
+_COUNT, _ONE = slice(6, 10), b"\1\0\0\0"
 
 Moments = npt.NDArray[np.int64]
 
@@ -43,26 +46,33 @@ def record_keys(definition: str, entities: Iterable[Sequence[str]]) -> list[byte
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one entity, rising in time. ``cut``: the store knew older ones that are not here."""
+    """Rows of one entity, rising in time. ``cut``: the store knew older ones that are not here.
+
+    ``ahead``: how many of them, the last ones, were later than the newest actual when they were written.
+    """
 
     times: Moments  # [N] microseconds
     numbers: Float64  # [N, F]
     categories: Objects  # [N, C] str or None
     cut: bool
+    ahead: int = 0
 
     def __len__(self) -> int:
         return len(self.times)
 
+    def part(self, start: int, stop: int, ahead: int) -> Rows:
+        """The rows ``start:stop``, of which the last ``ahead`` are steps to come."""
+        rows = slice(start, stop)
+        return Rows(self.times[rows], self.numbers[rows], self.categories[rows], self.cut or start > 0, ahead)
+
     def last(self, count: int) -> Rows:
-        """The newest ``count`` rows."""
-        if len(self) <= count:
-            return self
-        return Rows(self.times[-count:], self.numbers[-count:], self.categories[-count:], True)
+        """The newest ``count`` rows, none of them ahead."""
+        return self.part(max(len(self) - count, 0), len(self), 0)
 
     def encode(self) -> bytes:
         n, f = self.numbers.shape
         c = self.categories.shape[1]
-        head = _HEAD.pack(_VERSION, _CUT if self.cut else 0, f, c, n)
+        head = _HEAD.pack(_VERSION, _CUT if self.cut else 0, f, c, n) + _AHEAD.pack(self.ahead)
         texts = json.dumps(self.categories.tolist(), ensure_ascii=False).encode() if c else b""
         return b"".join((head, self.times.astype("<i8").tobytes(), np.ascontiguousarray(self.numbers, "<f8").tobytes(), texts))
 
@@ -70,15 +80,24 @@ class Rows:
 def decode(record: bytes, numbers: int, categories: int) -> Rows:
     """Raises :class:`DataError` for a record that is not one of so many numbers and categories."""
     version, flags, f, c, n = _HEAD.unpack_from(record)
-    if (version, f, c) != (_VERSION, numbers, categories):
+    if version not in (1, _VERSION) or (f, c) != (numbers, categories):
         raise _foreign()
-    times = np.frombuffer(record, "<i8", n, _HEAD.size)
-    start = _HEAD.size + 8 * n
+    ahead, start = (0, _HEAD.size) if version == 1 else (_AHEAD.unpack_from(record, _HEAD.size)[0], _HEAD.size + _AHEAD.size)
+    times = np.frombuffer(record, "<i8", n, start)
+    start += 8 * n
     values = np.frombuffer(record, "<f8", n * f, start).reshape(n, f)
     texts = np.empty((n, c), dtype=object)
     if c:
         texts[:] = json.loads(record[start + 8 * n * f :])
-    return Rows(times, values, texts, bool(flags & _CUT))
+    return Rows(times, values, texts, bool(flags & _CUT), ahead)
+
+
+def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
+    """The place of the newest row in which any of the columns ``targets`` is not null, -1 for none."""
+    if len(rows) and not np.isnan(rows.numbers[-1, targets]).all():
+        return len(rows) - 1  # as a rule
+    places = np.flatnonzero(~np.isnan(rows.numbers[:, targets]).all(axis=1))
+    return int(places[-1]) if len(places) else -1
 
 
 def merge(held: Rows | None, new: Rows) -> Rows:
@@ -91,6 +110,11 @@ def merge(held: Rows | None, new: Rows) -> Rows:
     order = order[np.append(times[order][1:] != times[order][:-1], True)]
     numbers, categories = np.concatenate([held.numbers, new.numbers]), np.concatenate([held.categories, new.categories])
     return Rows(times[order], numbers[order], categories[order], cut)
+
+
+def single(records: Iterable[bytes | None]) -> bool:
+    """Whether each record that there is has one row, in this version's layout."""
+    return all(record is None or (record[0] == _VERSION and record[_COUNT] == _ONE) for record in records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +133,8 @@ class NewestRows:
 
 def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int) -> NewestRows:
     """Records of one row each, all at once."""
-    kind = np.dtype(
-        [("version", "u1"), ("flags", "u1"), ("f", "<u2"), ("c", "<u2"), ("n", "<u4"), ("time", "<i8"), ("values", "<f8", (numbers,))]
-    )
+    head = [("version", "u1"), ("flags", "u1"), ("f", "<u2"), ("c", "<u2"), ("n", "<u4"), ("ahead", "<u4")]
+    kind = np.dtype([*head, ("time", "<i8"), ("values", "<f8", (numbers,))])
     size = kind.itemsize
     found = [i for i, record in enumerate(records) if record is not None]
     present = [record for record in records if record is not None]

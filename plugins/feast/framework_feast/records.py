@@ -71,9 +71,9 @@ class RecordStore(ABC):
 
 def open_records(content: Mapping[str, Any], timeout: float, connections: int) -> RecordStore | None:
     """For the content of a feature_store.yaml; None for an online store that has none."""
-    online = online_store(content)
-    if online["type"] not in _STORES or online.get("redis_type", "redis") != "redis":
+    if not has_records(content):
         return None
+    online = online_store(content)
     module, _, name = _STORES[online["type"]].partition(":")
     try:
         made = getattr(import_module(module), name)
@@ -82,6 +82,12 @@ def open_records(content: Mapping[str, Any], timeout: float, connections: int) -
         raise ConfigError(f"feature_store.online_store.type={extra}: {error}; pip install 'framework-feast[{extra}]'.") from error
     store: RecordStore = made(str(content["project"]), online, timeout, connections)
     return store
+
+
+def has_records(content: Mapping[str, Any]) -> bool:
+    """Whether the online store of a feature_store.yaml's content is one that is read without Feast."""
+    online = online_store(content)
+    return online["type"] in _STORES and online.get("redis_type", "redis") == "redis"
 
 
 def online_store(content: Mapping[str, Any]) -> Mapping[str, Any]:

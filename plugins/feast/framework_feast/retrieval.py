@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from framework.interfaces.retrieval import Progress, RetrievalStrategy
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.offline import RowStore
 from framework.point_in_time import joined_rows, view_rows
 from framework_feast.offline import row_store
 from framework_feast.online import OnlineFeatures
+from framework_feast.records import has_records
 
 if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
     import pyarrow as pa
@@ -34,7 +35,8 @@ class FeastRetrieval(RetrievalStrategy):
         self._opened: FeatureStore | None = None
         self._files: list[tuple[int, int] | None] = []
         self._online = OnlineFeatures(options, lambda: self._store, self._forget, self._some_entities)
-        self.max_context_length = 1 if options.read == "sdk" else options.window
+        packed = options.read != "sdk" and has_records(options.store)
+        self.max_context_length, self.gives_known = None if packed else 1, packed
 
     @cached_property
     def _offline(self) -> RowStore:
@@ -99,18 +101,23 @@ class FeastRetrieval(RetrievalStrategy):
         *,
         views: Sequence[str] | None = None,
         overlap: timedelta | None = None,
+        needs: Needs | None = None,
     ) -> dict[str, int]:
         """What is online with a longer window by another experiment keeps its length."""
-        return self._materializer(features).run(features, start, end, progress, views, overlap)
+        return self._materializer(features, needs).run(start, end, progress, views, overlap)
 
-    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
-        return self._materializer(features).push(features, view, rows)
+    def lengthen(self, features: FeatureSet, needs: Needs, progress: Progress) -> dict[str, int]:
+        short = self._online.short_views(features, needs)
+        return self._materializer(features, needs).run(None, None, progress, short, None) if short else {}
 
-    def _materializer(self, features: FeatureSet) -> Materializer:
+    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame, needs: Needs | None = None) -> int:
+        return self._materializer(features, needs).push(view, rows)
+
+    def _materializer(self, features: FeatureSet, needs: Needs | None) -> Materializer:
         from framework_feast.materialize import Materializer
 
         self._apply(self._store, features)
-        return Materializer(self.options, self._offline, self._store, self._online.records)
+        return Materializer(self.options, self._offline, self._store, self._online.records, features, needs)
 
     async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
         return await self._online.context(features, schema, entities, at)

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.frequency import Frequency
-from framework.freshness import check_context, utc_now
+from framework.freshness import check_context, in_force, utc_now
 from framework.interfaces.values import OK, SHORT_HISTORY, Context, Float64, Objects, Schema, Times
 from framework.interfaces.views import FeatureSet, View
 from framework_feast.newest import explain_absent, moment, places, static_values
-from framework_feast.packed import Moments, Rows, columns
+from framework_feast.packed import Moments, Rows, columns, newest_actual_of
 
 _NAT = np.datetime64("NaT", "us")
 Windows = Mapping[str, Sequence[Rows | None]]
@@ -26,23 +26,30 @@ def window_context(
 ) -> Context:
     """One window per entity that ends at ``at`` (None: its newest row), in order. ``windows[view]``: what the store has of each entity.
 
-    A step without a row of the primary view is null. Of another view each step has the newest row that is not later and within the
-    view's ttl. ``short_history``: the series begins later, or the store no longer has the rows of the first steps.
+    Its newest row is the newest with an actual; what is stored of the steps after it gives the columns known in advance. A step without
+    a row of the primary view is null. Of another view each step has the newest row that is not later and within the view's ttl.
+    ``short_history``: the series begins later, or the store no longer has the rows of the first steps.
     """
     n, wanted = len(entities), moment(at)
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
     origins = np.full(n, _NAT if wanted is None else wanted)
+    targets = [columns(features.views[features.primary])[0].index(target) for target in schema.targets]
     for j, rows in enumerate(windows[features.primary]):
-        newest, held = _origin(rows, wanted)
+        newest, held = _origin(rows, wanted, targets)
         if np.isnat(newest):
             status[j], detail[j] = explain_absent(features, entities[j], wanted, held)
         else:
             origins[j] = newest
-    steps = Frequency.parse(schema.frequency).shift(origins[:, None], np.arange(1 - schema.context_length, 1)[None, :])
+    frequency = Frequency.parse(schema.frequency)
+    steps = frequency.shift(origins[:, None], np.arange(1 - schema.context_length, 1)[None, :])
     past = np.full((n, schema.context_length, len(schema.past)), np.nan)
     static = static_values(schema, entities)
     held_times = {name: np.full(n, _NAT) for name in features.views}
-    fills = [_Fill(features, name, view, schema, past, static, held_times[name]) for name, view in features.views.items()]
+    fills = [
+        _Fill(features, name, view, schema, past, static, held_times[name])
+        for name, view in features.views.items()
+        if name == features.primary or not {*schema.past, *schema.static}.isdisjoint(view.feature_names())
+    ]
     fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
     for j in (j for j in range(n) if status[j] == OK):
         there = np.ones(schema.context_length, dtype=np.bool_)
@@ -51,20 +58,36 @@ def window_context(
             if problem is not None:
                 status[j], detail[j] = SHORT_HISTORY, problem
                 break
-    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # the store has no row after the newest one
+    known = _known_ahead(features, schema, frequency.after(origins, schema.horizon), windows)
     context = Context(origins, past, known, static, status, detail)
     return check_context(features, schema, context, held_times, utc_now() if at is None else None)
 
 
-def _origin(rows: Rows | None, wanted: np.datetime64 | None) -> tuple[np.datetime64, np.datetime64]:
-    """The origin, NaT when the store has none as asked; and the row next to it that there is."""
-    if rows is None:
+def _origin(rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[int]) -> tuple[np.datetime64, np.datetime64]:
+    """The origin, NaT when the store has none as asked; and the row next to it that there is, NaT without any actual."""
+    place = -1 if rows is None else newest_actual_of(rows, targets)
+    if rows is None or place < 0:
         return _NAT, _NAT
-    times: Times = rows.times.view("M8[us]")
+    times: Times = rows.times.view("M8[us]")[: place + 1]
     if wanted is None:
         return times[-1], times[-1]
     place = max(int(np.searchsorted(times, wanted, side="right")) - 1, 0)
     return (wanted if times[place] == wanted else _NAT), times[place]
+
+
+def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Windows) -> Float64:
+    """``[n, H, K]`` for ``steps[n, H]``: of the view that owns a column the row that holds for the step, null without one."""
+    known = np.full((*steps.shape, len(schema.known)), np.nan)
+    for name, view in features.views.items():
+        source, target = places(columns(view)[0], schema.known)
+        for j, rows in enumerate(windows[name] if source else ()):
+            if rows is None or np.isnat(steps[j, 0]):
+                continue
+            used = np.searchsorted(rows.times, steps[j].astype(np.int64), side="right") - 1
+            held = np.where(used >= 0, rows.times[used].view("M8[us]"), _NAT)
+            there = np.flatnonzero(in_force(view, held, steps[j]))
+            known[j][np.ix_(there, target)] = rows.numbers[np.ix_(used[there], source)]
+    return known
 
 
 @dataclass
@@ -122,7 +145,8 @@ class _Fill:
         if rows.cut and there[used < 0].any():
             return (
                 f"view '{self.name}': the online window begins at {first}, the first of {len(steps)} steps is {steps[0].astype('M8[us]')}; "
-                f"raise retrieval.windows.{self.name} or retrieval.window, and run=materialize"
+                "run=materialize with this pair's model keeps as many as it needs, "
+                f"retrieval.windows.{self.name} and retrieval.window others"
             )
         if self.primary:
             return f"{int((used >= 0).sum())} steps of history, {len(steps)} needed"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, options, rows, same, schema
 from framework_feast import FeastOptions
-from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_keys
+from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_keys, single
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
@@ -255,7 +256,14 @@ def test_records_read_back_bit_for_bit() -> None:
     assert np.isnat(newest.times).tolist() == [True, False]
     assert newest.numbers[1].tobytes() == numbers[1].tobytes()
     assert newest.categories.tolist() == [[None, None], ["", "b"]]
-    for record in (b"\2" + held.last(1).encode()[1:], held.encode()):
+    assert single([None, held.last(1).encode()])
+    assert not single([held.last(1).encode(), held.encode()])
+    ahead = replace(held, ahead=1)
+    assert decode(ahead.encode(), 2, 2).ahead == 1
+    earlier = b"\1" + held.encode()[1:10] + held.encode()[14:]  # the first version did not say what is ahead
+    assert decode(earlier, 2, 2).numbers.tobytes() == numbers.tobytes()
+    assert not single([b"\1" + held.last(1).encode()[1:]])
+    for record in (b"\3" + held.last(1).encode()[1:], held.encode()):
         with pytest.raises(DataError, match="another layout"):
             decode_newest([record], 2, 2)
     with pytest.raises(DataError, match="another layout"):

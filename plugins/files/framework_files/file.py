@@ -13,7 +13,7 @@ import pandas as pd
 from framework.canonical_text import canonical_text
 from framework.features import to_numpy
 from framework.freshness import utc_now
-from framework.interfaces.retrieval import Progress, RetrievalStrategy
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 from framework.offline import OfflineStore
@@ -64,6 +64,7 @@ class FileRetrieval(RetrievalStrategy):
         *,
         views: Sequence[str] | None = None,
         overlap: timedelta | None = None,
+        needs: Needs | None = None,
     ) -> dict[str, int]:
         """Nothing to do: serving reads the rows that training reads."""
         return {}

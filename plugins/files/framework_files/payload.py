@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from framework.errors import ConfigError, DataError
-from framework.interfaces.retrieval import Progress, RetrievalStrategy
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
 from framework.interfaces.values import Context, Schema
 from framework.interfaces.views import FeatureSet
 
@@ -51,6 +51,7 @@ class PayloadRetrieval(RetrievalStrategy):
         *,
         views: Sequence[str] | None = None,
         overlap: timedelta | None = None,
+        needs: Needs | None = None,
     ) -> dict[str, int]:
         """Nothing to make available."""
         return {}
