@@ -43,6 +43,20 @@ def window_length(options: FeastOptions, name: str, needs: Needs | None) -> int:
     return max(options.window_of(name), 1 if needs is None else needs.steps)
 
 
+def longest_window(options: FeastOptions, definition: str) -> int:
+    """How many rows of each entity of a view were ever wanted online, from this machine; 1 where nothing is known.
+
+    It is kept beside the offline rows: a store that was lost is filled again for every model that it was filled for.
+    """
+    text = _Files(options).mark(f"{definition}.window")
+    return 1 if text is None else int(text)
+
+
+def raise_longest_window(options: FeastOptions, definition: str, length: int) -> None:
+    if length > longest_window(options, definition):
+        _Files(options).set_mark(f"{definition}.window", str(length))
+
+
 def read_mark(notes: Notes, definition: str) -> Mark | None:
     """None where the view was never online without a hole."""
     text = notes.mark(definition)
@@ -85,6 +99,7 @@ class _Files:
         return path.read_text() if path.is_file() else None
 
     def set_mark(self, name: str, text: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._path(name).with_suffix(".tmp")
         temporary.write_text(text)
         temporary.replace(self._path(name))

@@ -20,8 +20,10 @@ from framework_feast import FeastOptions
 from framework_feast.light import FeatureStore
 from framework_feast.marks import (
     Mark,
+    longest_window,
     newest_actual,
     notes_of,
+    raise_longest_window,
     raise_newest_actual,
     read_mark,
     window_length,
@@ -89,9 +91,11 @@ class Materializer:
         actuals: Actuals | None,
     ) -> int:
         view, newest = self._features.views[name], None if actuals is None else actuals.newest
-        mark, length = self._mark(name), window_length(self._options, name, self._needs)
-        rows, retention = SortedRows(view, self._offline.read(name, view)), self._retention(name, actuals, mark)
-        if mark is not None and mark.window < length:
+        rows, retention = SortedRows(view, self._offline.read(name, view)), self._retention(name, actuals)
+        raise_longest_window(self._options, definition(name, view), retention.length)
+        with failing("materialize"):
+            mark = read_mark(self._notes, definition(name, view))
+        if mark is not None and mark.window < retention.length:
             mark = None  # online, and not with so long a window
         noted = None if mark is None else mark.through if newest is None else min(mark.through, newest)
         first = None if start is None else _microseconds(start)
@@ -104,16 +108,15 @@ class Materializer:
         if count and (first is None or (noted is not None and first <= noted)):  # what lies before is online, without a hole
             reached = min(last, int(rows.times.max()), *(() if newest is None else (newest,)))  # steps to come are not behind us
             through = reached if noted is None else max(noted, reached)
-            window = retention.length if mark is None else mark.window
             with failing("materialize"):
-                write_mark(self._notes, definition(name, view), Mark(through, window))
+                write_mark(self._notes, definition(name, view), Mark(through, retention.length))
         return count
 
     def push(self, name: str, frame: pd.DataFrame) -> int:
         """Finished rows as a stream brings them."""
         with self._alone(name):
             series = SortedRows(self._features.views[name], frame).between(None, None, cut=True)
-            retention = self._retention(name, None, self._mark(name))
+            retention = self._retention(name, None)
             if name == self._features.primary and isinstance(retention.origins, OwnActuals):
                 pasts = [retention.origins.past(s.key, s.rows) for s in series]
                 newest = [int(s.rows.times[past - 1]) for s, past in zip(series, pasts, strict=True) if past]
@@ -121,11 +124,12 @@ class Materializer:
                     self._raise_newest_actual(max(newest))
             return self._write(name, series, retention, lambda _: None)
 
-    def _retention(self, name: str, actuals: Actuals | None, mark: Mark | None) -> Retention:
-        """``mark``: of the view; a window that was once kept is kept for the entities that come later, too."""
-        needs, length = self._needs, window_length(self._options, name, self._needs)
-        length = length if mark is None else max(length, mark.window)
-        return Retention(self._origins(name, actuals), length, 1 if needs is None else needs.steps, self._options.ahead)
+    def _retention(self, name: str, actuals: Actuals | None) -> Retention:
+        """A window that was once wanted is kept, for the entities that come later and in a store that was lost, too."""
+        options, needs = self._options, self._needs
+        wanted = longest_window(options, definition(name, self._features.views[name]))
+        length = max(window_length(options, name, needs), wanted)
+        return Retention(self._origins(name, actuals), length, 1 if needs is None else needs.steps, options.ahead)
 
     def _origins(self, name: str, actuals: Actuals | None) -> Origins:
         view, needs = self._features.views[name], self._needs
@@ -206,10 +210,6 @@ class Materializer:
         lock = Path(self._options.state) / f"{name}.online.lock"
         with exclusive(lock, f"the materialization of view '{name}'", limit=LONG_PATIENCE):
             yield
-
-    def _mark(self, name: str) -> Mark | None:
-        with failing("materialize"):
-            return read_mark(self._notes, definition(name, self._features.views[name]))
 
 
 def _microseconds(time: datetime) -> int:

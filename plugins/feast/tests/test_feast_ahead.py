@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,13 @@ def test_entities_that_come_later_have_the_longest_window_too(tmp_path: Path) ->
     strategy = filled(tmp_path, 5, tables(9, shops="b"))
     for name, table in tables(9, shops="a").items():
         strategy.ingest(FEATURES, name, table)
+    strategy.materialize(FEATURES, None, None, lambda _: None, needs=needs(1))
+    holds(strategy, 5, 9)
+
+
+def test_a_store_that_was_lost_is_filled_for_every_model_it_was_filled_for(tmp_path: Path) -> None:
+    strategy = filled(tmp_path, 5, tables(9))
+    shutil.rmtree(tmp_path / "feast")
     strategy.materialize(FEATURES, None, None, lambda _: None, needs=needs(1))
     holds(strategy, 5, 9)
 

@@ -1,0 +1,84 @@
+"""``model=NAME`` alone: the shipped experiments train and serve every bundled model with Feast's online store, in whatever order."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from feast_cases import FIRST, options
+from framework_feast.retrieval import FeastRetrieval
+from hydra import compose, initialize_config_dir
+
+from framework import compose as framework_compose
+from framework.components import Components
+from framework.config import Config, build_config
+from framework.features import Features, make_needs
+from framework.frequency import Frequency
+from framework.interfaces.values import OK, TIME
+from framework.plugins import load_plugins
+from framework.serving.deployment import Deployment
+
+CONF = Path(__file__).parents[3] / "conf"
+MODELS = sorted(component.name for component in load_plugins().components() if component.kind == "model")
+
+
+def composed(experiment: str, model: str | None) -> Config:
+    plugins = load_plugins()
+    framework_compose.register(plugins)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        given = [] if model is None else [f"model={model}"]
+        return build_config(compose("config", [f"+experiment={experiment}", *given]), plugins)
+
+
+def stored(config: Config, strategy: FeastRetrieval, steps: int) -> dict[str, str]:
+    """One entity with random rows in every view."""
+    rng, frequency = np.random.default_rng(5), Frequency.parse(config.panel.frequency)
+    start = FIRST.tz_localize(None).to_datetime64().astype("M8[us]")
+    times = pd.DatetimeIndex(frequency.shift(np.full(steps, start), np.arange(steps))).tz_localize("UTC")
+    entity = dict.fromkeys(config.features.entity_keys, "x")
+    for name, view in config.features.views.items():
+        columns = {column: rng.normal(size=steps) for column in view.feature_names()}
+        keys = {key: entity[key] for key in view.entity}
+        strategy.ingest(config.features, name, pd.DataFrame({**keys, TIME: times, **columns}))
+    return entity
+
+
+@pytest.fixture(scope="module", params=["xgb_daily", "xgb_hourly"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, dict[str, str]]:
+    """Materialized for the model of the experiment."""
+    root, config = tmp_path_factory.mktemp("store"), composed(request.param, None)
+    strategy = FeastRetrieval(options(root))
+    entity = stored(config, strategy, 70 if request.param == "xgb_daily" else 1680)
+    needs = make_needs(config, Components(config, load_plugins()).make("model"))
+    strategy.materialize(config.features, None, None, lambda _: None, needs=needs)
+    return request.param, root, entity
+
+
+def test_every_bundled_model_is_meant() -> None:
+    assert {"xgboost", "lightgbm", "nlinear", "tft", "seasonal_naive", "auto_theta"} <= set(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_one_word(store: tuple[str, Path, dict[str, str]], model: str) -> None:
+    experiment, root, entity = store
+    config = composed(experiment, model)
+    strategy, trained = FeastRetrieval(options(root)), Components(config, load_plugins()).make("model")
+    features = Features(config, strategy)
+    schema = features.schema(features.panel(), trained)  # which training begins with
+    strategy.lengthen(config.features, make_needs(config, trained), lambda _: None)  # as training does
+
+    deployment = Deployment(Components(config, load_plugins()), config.name, "production", config.features, "feast", root)
+    deployment.__dict__["strategy"] = strategy
+    deployment.check(schema)
+
+    async def ask() -> tuple[str, str | None, int]:
+        context = await features.context(schema, [entity], None)
+        await strategy.close()
+        return context.status[0], context.detail[0], context.past.shape[1]
+
+    status, detail, length = asyncio.run(ask())
+    assert status == OK, detail
+    assert length == trained.context_length(config.panel.season_length)
