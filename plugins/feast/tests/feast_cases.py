@@ -32,7 +32,7 @@ STORES = ("sqlite", "redis", "postgres")
 def schema(context_length: int = 1, **changes: Any) -> Schema:
     given: dict[str, Any] = {
         "name": "cases", "entity_keys": ("shop", "item"), "frequency": "D", "targets": ("y",), "past": ("y", "price", "temp", "wind"),
-        "nullable": ("y", "price", "temp", "wind"), "known": (), "static": ("shop", "item", "kind", "sky"), "horizon": 2,
+        "nullable": ("y", "price", "temp", "wind", "kind", "sky"), "known": (), "static": ("shop", "item", "kind", "sky"), "horizon": 2,
         "context_length": context_length, "quantiles": (),
     }  # fmt: skip
     return Schema(**{**given, **changes})

@@ -45,7 +45,8 @@ def tables(draw: st.DrawFn) -> dict[str, pd.DataFrame]:
         for item in draw(st.lists(TEXTS, min_size=1, max_size=2, unique=True)):
             for day in range(days):
                 time = FIRST + pd.Timedelta(days=day)
-                sales.append({"shop": shop, "item": item, TIME: time, "y": draw(NUMBERS), "price": draw(NUMBERS), "kind": draw(KINDS)})
+                y = draw(NUMBERS if day < days - 1 else NUMBERS.filter(lambda value: value is not None))  # the origin has an actual
+                sales.append({"shop": shop, "item": item, TIME: time, "y": y, "price": draw(NUMBERS), "kind": draw(KINDS)})
         for hours in {draw(st.integers(24 * (days - 1) - 40, 24 * (days - 1))), *draw(st.sets(st.integers(-60, 24 * days), max_size=4))}:
             time = FIRST + pd.Timedelta(hours=hours)
             weather.append({"shop": shop, TIME: time, "temp": draw(NUMBERS), "wind": draw(NUMBERS), "sky": draw(KINDS)})
