@@ -111,8 +111,8 @@ async def answering(place: str, seconds: float) -> AsyncIterator[None]:
 
 
 def key_range(definition: str) -> tuple[bytes, bytes]:
-    """The first possible key of a definition's records, and the first key after all of them."""
-    return f"{definition}/".encode(), f"{definition}0".encode()  # 0 follows the slash
+    """The first possible key of a definition's records, which is that of a view without keys, and the first key after all of them."""
+    return definition.encode(), f"{definition}0".encode()  # 0 follows the slash
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -49,7 +49,7 @@ class RedisRecords(RecordStore):
         client = self._reader()
         if await client.exists(self._note(definition)):
             return True
-        pattern = self._keys("newest", [_escaped(f"{definition}/").encode() + b"*"])[0]
+        pattern = self._keys("newest", [_escaped(definition).encode() + b"*"])[0]
         async for _ in client.scan_iter(match=pattern, count=10_000):
             return True
         return False

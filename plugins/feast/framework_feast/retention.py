@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from framework.frequency import Frequency
+from framework.grouping import series_numbers
 from framework.interfaces.retrieval import Needs
 from framework.interfaces.values import TIME
 from framework.interfaces.views import FeatureSet, View
@@ -80,6 +81,8 @@ class Actuals:
         if last is not None:
             rows = rows[rows[TIME] <= last]
         keys = list(features.entity_keys)
+        if not keys:  # one series
+            return cls(rows[[TIME]].nlargest(1, TIME).reset_index(drop=True))
         return cls(rows.astype(dict.fromkeys(keys, str)).groupby(keys, sort=False)[TIME].max().reset_index())
 
     @property
@@ -90,13 +93,15 @@ class Actuals:
         """Those that a view describes. A series that lags behind the newest of its key by more than the view's ttl counts for nothing."""
         if not len(self.frame):
             return AllPast()
-        keys = list(view.entity)
-        newest = self.frame.groupby(keys, sort=False)[TIME].transform("max")
-        live = self.frame[self.frame[TIME] >= newest - _microseconds(view.ttl)]
-        spans = live.groupby(keys, sort=False)[TIME].agg(["min", "max"])
-        names = [name if isinstance(name, tuple) else (name,) for name in spans.index]
-        by_key = dict(zip(names, zip(spans["min"].tolist(), spans["max"].tolist(), strict=True), strict=True))
         overall = int(self.frame[TIME].max())
+        number = series_numbers(view.entity, self.frame)[0]
+        newest = self.frame[TIME].groupby(number).transform("max")
+        live = self.frame[self.frame[TIME] >= newest - _microseconds(view.ttl)]
+        spans = live[TIME].groupby(number[live.index]).agg(["min", "max"])
+        first = live.groupby(number[live.index]).head(1)
+        names = map(tuple, first[list(view.entity)].to_numpy(dtype=object))
+        places = number[first.index]
+        by_key = dict(zip(names, zip(spans["min"][places].tolist(), spans["max"][places].tolist(), strict=True), strict=True))
         return OthersActuals(Frequency.parse(frequency), by_key, (overall, overall))
 
 

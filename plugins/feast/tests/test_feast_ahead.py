@@ -240,3 +240,25 @@ def test_a_view_of_another_cadence_spans_the_same_time(tmp_path: Path) -> None:
     context = ask(strategy, 3)
     assert context.status == [OK], context.detail
     assert context.past[0].tolist() == [[4.0, 16.0], [5.0, 20.0], [6.0, 24.0]]
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_one_series_without_a_key(tmp_path: Path, length: int) -> None:
+    body = FEATURES.model_dump()
+    for view in body["views"].values():
+        view["entity"] = []
+    features, strategy = FeatureSet.model_validate(body), FeastRetrieval(options(tmp_path))
+    for name, table in tables(6, shops="a").items():
+        strategy.ingest(features, name, table.drop(columns="shop"))
+    strategy.materialize(features, None, None, lambda _: None, needs=needs(length))
+
+    async def once() -> Context:
+        assert await strategy.has_entities(features)
+        context = await strategy.context(features, schema(length, entity_keys=(), static=()), [{}], None)
+        await strategy.close()
+        return context
+
+    context = asyncio.run(once())
+    assert context.status == [OK], context.detail
+    assert context.past[0, -1].tolist() == [6.0, 6.75]
+    assert context.known[0].tolist() == [[7.25, 7.5], [8.25, 8.5]]
