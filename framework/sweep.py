@@ -30,7 +30,8 @@ def keep_result(result: dict[str, Any], code: int) -> None:
     job = HydraConfig.get()
     path = Path(job.runtime.output_dir) / RESULT
     number = OmegaConf.select(cast(DictConfig, job), "job.num", default=0)  # a single run has none
-    body = {"job": number, "overrides": list(job.overrides.task), "exit_code": code, "result": masked_tree(result)}
+    overrides = OmegaConf.to_container(job.overrides.task, resolve=False)  # as they were written: one may name a secret
+    body = {"job": number, "overrides": overrides, "exit_code": code, "result": masked_tree(result)}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(body, default=str))
     temporary.replace(path)

@@ -197,3 +197,13 @@ def test_a_server_says_nothing_of_a_secret(project: Project, tmp_path: Path) -> 
     assert all(TRACE not in answer.content for answer in answers)
     assert TRACE not in (tmp_path / "log").read_bytes()
     assert project.traces() == []
+
+
+def test_an_override_that_names_a_variable_is_kept_as_it_was_written(project: Project) -> None:
+    override = 'source.url="postgresql://tests:${oc.env:IN_A_URL}@h/x"'
+    assert project.run("run=history", override).returncode == 0
+    newest = max(project.folder.rglob("result.json"), key=lambda path: path.stat().st_mtime_ns)
+    assert override in json.loads(newest.read_text())["overrides"]
+    assert project.traces() == []
+    done = project.run("run=history", "registry.cache=${oc.env:NOT_SET}")
+    assert done.stderr == "error: registry.cache: the environment variable NOT_SET is not set.\n"

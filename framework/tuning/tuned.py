@@ -35,7 +35,8 @@ def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
     if not HydraConfig.initialized():
         return {}, []
     hydra = HydraConfig.get()
-    parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    written: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # one may name a secret
+    parsed = OverridesParser.create().parse_overrides(written)
     return dict(hydra.runtime.choices), [o for o in parsed if o.key_or_group.split(".")[0] not in _OF_THE_SEARCH and not o.is_delete()]
 
 
