@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,17 +18,18 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from framework import compose
-from framework.config import GROUPS, Config, build_config
-from framework.errors import ConfigError, FrameworkError, RefusedError, suggest
+from framework.config import build_config
+from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system
 from framework.help import help_text
 from framework.lifecycle import execute
+from framework.overrides import check_arguments, check_taken, explain_files, explain_missing, explain_override, explain_yaml, no_experiment
 from framework.plugins import Plugins, load_plugins
 from framework.run import Run
 from framework.secrets import looks_secret, masked, masked_tree, remember, secrets_in
 from framework.sweep import Sweeps, figures, keep_result, summary
-from framework.validated import known_keys
 
 TRACEBACK = "HYDRA_FULL_ERROR"
 _exit_codes: list[int] = []
@@ -55,7 +54,7 @@ def main() -> int:
         if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries
             print(help_text(plugins, directory))
             return 0
-        _one_of_each(sys.argv[1:])
+        check_arguments(sys.argv[1:])
         compose.check_compositions(plugins, resolved="--resolve" in sys.argv)
         start = hydra.main(
             version_base="1.3",
@@ -67,7 +66,7 @@ def main() -> int:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        _fail(error, sys.stdout)
+        _fail(error, sys.stdout, composing=True)
     finally:
         for sweep in Sweeps.directories:
             _conclude(sweep)
@@ -84,15 +83,6 @@ def _mask_arguments(arguments: Sequence[str]) -> None:
                 remember(each)
 
 
-def _one_of_each(arguments: Sequence[str]) -> None:
-    """Raises :class:`ConfigError` for ``model=[a,b]``: Hydra would merge the options of both into one component."""
-    for group, names in (argument.split("=", 1) for argument in arguments if "=" in argument):
-        if group in GROUPS and names.startswith("["):
-            listed = names.strip("[]").replace(" ", "")
-            several = f"backtest.compare=[{listed}] compares models on the same windows, " if group == "model" else ""
-            raise ConfigError(f"{group}={names}: takes one name; {several}-m {group}={listed} makes a run of each.")
-
-
 def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
     """One Hydra job. What libraries print goes to stderr: stdout belongs to the result.
 
@@ -105,10 +95,12 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            if composed.get("source") is None:
-                options = GlobalHydra.instance().config_loader().get_group_options("experiment")
-                raise ConfigError(f"no experiment is chosen: +experiment=NAME, one of: {', '.join(options) or 'none in conf/experiment'}.")
             plugins = _plugins()
+            name = str(composed.get("run"))
+            plugins.find("run", name)
+            check_taken(HydraConfig.get().overrides.task, name, plugins)
+            if composed.get("source") is None:
+                raise ConfigError(no_experiment(HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()))
             run = Run(build_config(composed, plugins), plugins, Path(HydraConfig.get().runtime.output_dir), emit)
             result = execute(run)
     except (Exception, KeyboardInterrupt) as error:
@@ -137,8 +129,9 @@ def _conclude(directory: Path) -> None:
         print(json.dumps(result, default=str), flush=True)
 
 
-def _fail(error: BaseException, stdout: TextIO, run: str | None = None) -> dict[str, Any]:
-    code, text = _explain(error)
+def _fail(error: BaseException, stdout: TextIO, run: str | None = None, *, composing: bool = False) -> dict[str, Any]:
+    """Say why a run has failed, or why none was composed."""
+    code, text = _explain(error, composing)
     _exit_codes.append(code)
     if run is None:
         run = next((a.removeprefix("run=") for a in reversed(sys.argv[1:]) if a.startswith("run=")), "train")
@@ -151,46 +144,23 @@ def _fail(error: BaseException, stdout: TextIO, run: str | None = None) -> dict[
     return result
 
 
-def _explain(error: BaseException) -> tuple[int, str]:
+def _explain(error: BaseException, composing: bool) -> tuple[int, str]:
     if isinstance(error, FrameworkError):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted."
     text = masked(" ".join(str(error).split()))
+    # An OSError too, but Hydra's.
     if isinstance(error, MissingConfigException):
-        return ConfigError.exit_code, _missing(error, text)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return ConfigError.exit_code, _override(text)
-    return 1, f"{type(error).__name__}: {text}; this is a defect or a broken installation, {TRACEBACK}=1 shows where."
-
-
-def _missing(error: MissingConfigException, text: str) -> str:
-    group, _, name = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
-    if not group:
-        return text
-    if group in GROUPS:
-        try:
-            _plugins().find(GROUPS[group], name)
-        except ConfigError as known:
-            return str(known)
-    options = list(error.options or ())
-    return f"{group}={name} is not known;{suggest(name, options)} Known: {', '.join(options) or 'none'}."
-
-
-def _override(text: str) -> str:
-    if unset := re.search(r"Environment variable '(.+?)' not found(?:.*full_key: (\S+))?", text):
-        return f"{unset[2] + ': ' if unset[2] else ''}the environment variable {unset[1]} is not set."
-    match = re.search(r"Could not override '([^']+)'", text)
-    if match is None:
-        return text
-    *path, key = match[1].split(".")
-    known = known_keys(Config, path)
-    if len(path) == 1 and path[0] in GROUPS:
-        offered = {c.name: c.options.model_fields for c in _plugins().components() if c.kind == GROUPS[path[0]]}
-        having = sorted(name for name, fields in offered.items() if key in fields)
-        if having:
-            return f"{match[1]}: an option of {path[0]}={', '.join(having)}, not of the one selected; --cfg job shows what that one has."
-        return f"{match[1]}: unknown key.{suggest(key, sorted({*chain(*offered.values())}))} --cfg job shows the known ones."
-    if not known:
-        return f"{match[1]}: unknown key; --cfg job shows the known ones, +{match[1]}=… adds one."
-    return f"{match[1]}: unknown key.{suggest(key, known)} Known: {', '.join(known)}."
+        text = explain_missing(error, text, _plugins())
+    elif isinstance(error, HydraException | OmegaConfBaseException):
+        text = explain_override(text, sys.argv[1:], _plugins())
+    elif isinstance(error, YAMLError):
+        text = explain_yaml(error)
+    elif composing and isinstance(error, ValueError | TypeError):
+        text = explain_files(error, Path.cwd() / "conf")
+    elif isinstance(error, OSError):
+        return FrameworkError.exit_code, explain_system(error)
+    else:
+        return 1, f"{type(error).__name__}: {text}; this is a defect or a broken installation, {TRACEBACK}=1 shows where."
+    return ConfigError.exit_code, text

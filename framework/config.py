@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,14 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, SerializeAsAny, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
-from framework.errors import ConfigError, NotInstalledError
+from framework.errors import ConfigError, NotInstalledError, suggest
 from framework.hookspecs import Kind
 from framework.interfaces.options import Duration, Options
 from framework.interfaces.views import FeatureSet, GapPolicy
 from framework.literals import check_leaves, declared, free
 from framework.names import check_names
 from framework.plugins import Plugins
+from framework.secrets import masked
 from framework.validated import validate
 from framework.written import write
 
@@ -285,17 +286,20 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
     """
     written = write(composed)
     check_leaves(written.leaves, partial(is_secret, written.tree, plugins), refuse=not recorded)
+    raw: Any = OmegaConf.to_container(composed, resolve=False)
+    _check_sections(raw)
     try:
         tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_unresolved(error)) from error
+        raise ConfigError(_unresolved(error, raw)) from error
     tree.pop("feature_store", None)
+    source_of = _interpolations(raw)
     components: dict[str, Any] = {}
     for group, kind in GROUPS.items():
         node = tree.pop(group, None)
         if node is None:
             raise ConfigError(f"{group}: nothing is selected; {group}=NAME. Installed: {', '.join(plugins.names(kind)) or 'none'}.")
-        components[group] = _select(group, kind, dict(node), plugins)
+        components[group] = _select(group, kind, dict(node), plugins, source_of)
     if tree.get("features") is None:
         raise ConfigError("features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.")
     plugins.find("run", tree["run"])
@@ -316,12 +320,50 @@ def is_secret(tree: Mapping[str, Any], plugins: Plugins, path: tuple[str, ...]) 
     return free(path) if field is None else declared(field.annotation, rest, section)
 
 
-def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins) -> Selected:
+def sections() -> tuple[str, ...]:
+    """The top-level keys that a configuration may have."""
+    made = {"components", "text"}
+    return tuple(sorted({*Config.model_fields, *GROUPS, "feature_store"} - made))
+
+
+def _check_sections(tree: dict[str, Any]) -> None:
+    """Raise ConfigError for a key of the top level that is unknown, and for a section that is a single value."""
+    for key, value in tree.items():
+        if key not in sections():
+            raise ConfigError(f"{key}: unknown key.{suggest(str(key), sections())} Known: {', '.join(sections())}.")
+        field = Config.model_fields.get(key)
+        options = field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Options)
+        if (key in GROUPS or options) and value is not None and not isinstance(value, dict):
+            raise ConfigError(f"{key}: keys with values are needed there, such as {key}.KEY=VALUE; got {masked(repr(value))[:80]}.")
+
+
+def _places(node: Any, path: str, text: str) -> list[str]:
+    """The keys at which a value holds ``text``."""
+    if isinstance(node, str):
+        return [path] if text in node else []
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [place for key, value in items for place in _places(value, f"{path}.{key}" if path else str(key), text)]
+
+
+def _interpolations(raw: Any) -> Callable[[str], str]:
+    """Name the key that a value was written at: ``panel.season_length`` where a model's own is an interpolation of it."""
+
+    def source_of(path: str) -> str:
+        node = raw
+        for part in path.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        reference = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
+        return path if reference is None else reference[1]
+
+    return source_of
+
+
+def _select(group: str, kind: Kind, node: dict[str, Any], plugins: Plugins, source_of: Callable[[str], str]) -> Selected:
     name = node.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"{group}.name: missing; say which {kind} it is. Installed: {', '.join(plugins.names(kind))}.")
     try:
-        options = validate(plugins.find(kind, name).options, node, group)
+        options = validate(plugins.find(kind, name).options, node, group, source_of)
     except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
         return Selected(name=name, options=None)
     return Selected(name=name, options=options)
@@ -336,8 +378,11 @@ def default_node(name: str, options: type[Options]) -> dict[str, Any]:
     return node
 
 
-def _unresolved(error: OmegaConfBaseException) -> str:
-    where = str(error.full_key or error.key)
+def _unresolved(error: OmegaConfBaseException, raw: Any) -> str:
+    """What cannot be resolved, by the key that it is written at: others may refer to that one."""
+    missing = re.search(r"'([^']+)'", str(error))
+    written = _places(raw, "", f"{missing[1]}}}") + _places(raw, "", f"{missing[1]},") if missing else []
+    where = written[0] if written else str(error.full_key or error.key)
     if unset := re.search(r"Environment variable '(.+?)' not found", str(error)):
         return f"{where}: the environment variable {unset[1]} is not set."
     if isinstance(error, MissingMandatoryValue):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -54,5 +55,52 @@ def one_line(error: object, limit: int = 400) -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the closest known word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    close = _closest(word, list(known))
+    return f" Did you mean '{close}'?" if close else ""
+
+
+def _closest(word: str, known: list[str]) -> str | None:
+    """An abbreviation comes before a slip: ``lgbm`` is lightgbm, ``ets`` is auto_ets."""
+    if len(word) >= _SHORTEST:
+        short = word.lower()
+        for fits in (str.startswith, str.__contains__, _abbreviates):
+            long = [name for name in known if fits(name.lower(), short)]
+            if long:
+                return min(long, key=len)
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
+
+
+#: Letters from which on a word may be a short form of another.
+_SHORTEST = 3
+
+
+def _abbreviates(name: str, short: str) -> bool:
+    """Whether ``short`` has letters of ``name`` in their order, the first and the last among them, and a third of all."""
+    rest = iter(name)
+    ordered = all(letter in rest for letter in short)
+    return ordered and name[0] == short[0] and name[-1] == short[-1] and 3 * len(short) >= len(name)
+
+
+#: What to do about an error of the operating system, by its number.
+_NEXT = {
+    errno.EACCES: "give this user the right to it, or choose another place",
+    errno.EPERM: "give this user the right to it, or choose another place",
+    errno.EROFS: "its disk cannot be written; choose another place, paths.state for what a project makes",
+    errno.ENOSPC: "the disk is full; free some space, or choose another place, paths.state for what a project makes",
+    errno.EDQUOT: "the quota is used up; free some space, or choose another place, paths.state for what a project makes",
+    errno.EISDIR: "a file is needed there; name one, or move the folder away",
+    errno.ENOTDIR: "a folder is needed there; name one, or move the file away",
+    errno.EEXIST: "something else has that name; move it away, or choose another place",
+    errno.ENOENT: "it is not there, or went away meanwhile; look for it, and try again",
+    errno.EMFILE: "this process may not open more files; raise its limit (ulimit -n)",
+}
+
+
+def explain_system(error: OSError) -> str:
+    """An error of the operating system in one line: the path, what is wrong with it, what to do."""
+    paths = " to ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    text = " ".join((error.strerror or str(error)).split())
+    if not paths:
+        text = " ".join(str(error).split()) or type(error).__name__
+    following = _NEXT.get(error.errno or 0, "try again when that is mended")
+    return f"{f'{paths}: ' if paths else ''}{text}; {following}."

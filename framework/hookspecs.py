@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
 
@@ -30,6 +30,7 @@ hookspec = pluggy.HookspecMarker("framework")
 hookimpl = pluggy.HookimplMarker("framework")
 
 Kind = Literal["source", "retrieval", "preprocessor", "model", "registry", "serving", "tuner", "compute", "run"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Component:
     """One offer: ``kind=name`` in a composition selects ``load`` ("package.module:Class") with ``options``.
 
     The class implements the interface of its kind; a ``run`` is a function ``(Run) -> dict`` instead and has no options.
+    ``takes``: the keys of the configuration that a run uses and most others do not, ``predict`` for all of ``predict.*``.
+    A key that some run takes is refused on the command line of a run that does not; null takes whatever is given.
     """
 
     kind: Kind
@@ -44,6 +47,7 @@ class Component:
     load: str
     options: type[Options] = Options
     summary: str = ""
+    takes: tuple[str, ...] | None = None
 
 
 @hookspec

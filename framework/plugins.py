@@ -11,7 +11,7 @@ import pluggy
 
 from framework import hookspecs
 from framework.errors import ConfigError, FrameworkError, NotInstalledError, suggest
-from framework.hookspecs import Component
+from framework.hookspecs import KINDS, Component
 
 ENTRY_POINTS = "framework"
 
@@ -51,6 +51,7 @@ class Plugins:
                 name = implementation.plugin_name
                 raise FrameworkError(f"plugin {name}: components(): {type(error).__name__}: {error}; reinstall or uninstall it.") from error
             for component in offered:
+                _check_offer(component, implementation.plugin_name)
                 key = (component.kind, component.name)
                 if key in owners:
                     both = f"{owners[key]} and {implementation.plugin_name}"
@@ -103,5 +104,30 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
             raise FrameworkError(f"plugin {name}: {type(error).__name__}: {error}; reinstall or uninstall it.") from error
     for plugin in extra:
         manager.register(plugin)
-    manager.check_pending()
+    _check_hooks(manager)
     return Plugins(manager)
+
+
+def _check_offer(component: Component, plugin: str) -> None:
+    """Raise FrameworkError for an offer that nothing would ever select."""
+    if not isinstance(component, Component):
+        raise FrameworkError(f"plugin {plugin}: components() returns {component!r}, not a Component; mend or uninstall it.")
+    if component.kind not in KINDS:
+        near, known = suggest(component.kind, KINDS), ", ".join(KINDS)
+        raise FrameworkError(
+            f"plugin {plugin}: Component('{component.kind}', '{component.name}'): there is no such kind;{near} Kinds: {known}. "
+            "Mend or uninstall it."
+        )
+
+
+def _check_hooks(manager: pluggy.PluginManager) -> None:
+    """Raise FrameworkError for an implementation of a hook that is never called."""
+    hooks = {name: caller for name, caller in vars(manager.hook).items() if isinstance(caller, pluggy.HookCaller)}
+    known = sorted(name for name, caller in hooks.items() if caller.has_spec())
+    for name, caller in hooks.items():
+        for implementation in caller.get_hookimpls():
+            if not caller.has_spec() and not implementation.optionalhook:
+                raise FrameworkError(
+                    f"plugin {implementation.plugin_name}: there is no hook '{name}';{suggest(name, known)} Hooks: {', '.join(known)}. "
+                    "Mend or uninstall it."
+                )

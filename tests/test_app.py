@@ -144,6 +144,19 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
         2,
         "backtest: fold 1 of 2 would learn from rows up to ",
     ),
+    "unknown run and no experiment": (["run=trian"], 2, "run=trian is not known; Did you mean 'train'? Installed: "),
+    "a key of another run": (["+experiment=shops", "schedule=0 * * * *"], 2, "schedule: run=train does not use it; leave schedule=0 "),
+    "two runs": (["+experiment=shops", "run=pairs", "run=history"], 2, "run: given twice, as run=pairs and run=history; give it once."),
+    "a value that others refer to": (["+experiment=shops", "panel.season_length=null"], 2, "panel.season_length: Input should be a valid"),
+    "a section that is a value": (["+experiment=shops", "panel=3"], 2, "panel: keys with values are needed there, such as panel.KEY=VALUE"),
+    "an unknown section": (["+experiment=shops", "drift.window=3"], 2, "drift.window: unknown key; there is no section 'drift'. Known: "),
+    "an unknown section, added": (["+experiment=shops", "+drift.window=3"], 2, "drift: unknown key. Known: alias, "),
+    "a state folder that is a file": (["+experiment=shops", "run=pairs", "paths.state=shops.csv"], 1, "shops.csv/runs/"),
+    "an output that is a folder": (
+        ["+experiment=shops", "run=predict", "predict.output=conf"],
+        1,
+        "the registry has no pair of 'shops': it is empty",
+    ),
     "missing file": (["+experiment=shops", "run=ingest", "source.files.daily=nowhere.csv"], 1, ""),
 }
 
@@ -160,6 +173,36 @@ def test_an_error_is_one_line_and_a_result(project: Path, case: str) -> None:
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["status"], "error: " + result["error"]) == ("failed", lines[0])
     assert result["run"] == next((a[4:] for a in arguments if a.startswith("run=")), "train")
+
+
+FILES: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "experiment=bad: it selects no source; its file begins with '# @package _global_'"),
+    "a list": (b"- a\n", "experiment=bad: it selects no source; "),
+    "tabs": (b"# @package _global_\npanel:\n\thorizon: 3\n", "bad.yaml: line 3, column 1: not YAML: found character '\\t'"),
+    "no end of a list": (b"# @package _global_\nname: [a\npanel: {}\n", "bad.yaml: line 3, column 6: not YAML: expected ',' or ']'"),
+    "another encoding": ("# größe\nname: a\n".encode("latin-1"), "bad.yaml: cannot be read as UTF-8 text ("),
+    "no package": (b"defaults:\n  - override /source: files\nname: a\n", "the first line of an experiment's file is '# @package _global_'"),
+    "defaults that are no list": (b"# @package _global_\ndefaults: files\n", "Invalid defaults list in 'experiment/bad'"),
+    "a name instead of options": (b"# @package _global_\nsource: files\n", "source: keys with values are needed there"),
+    "a number as a key": (b"# @package _global_\n3: x\nsource: {name: files}\n", "3: unknown key. Known: alias, "),
+    "a reference to nothing": (
+        b"# @package _global_\ndefaults:\n  - shops\n  - _self_\nname: ${nope.x}\n",
+        "name: Interpolation key 'nope.x' not found",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_what_is_wrong_with_a_file_is_no_defect(project: Path, case: str) -> None:
+    content, message = FILES[case]
+    (project / "conf" / "experiment" / "bad.yaml").write_bytes(content)
+    done = _run(project, "+experiment=bad", "run=pairs")
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "defect" not in lines[0]
+    assert json.loads(done.stdout.splitlines()[-1])["status"] == "failed"
 
 
 def test_a_traceback_only_on_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

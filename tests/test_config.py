@@ -188,5 +188,6 @@ def test_the_default_node_of_a_component_is_its_options() -> None:
 
 def test_known_keys_follow_the_path_and_stop_where_keys_are_free() -> None:
     assert {"folds", "step", "gap"} < set(known_keys(Config, ["backtest"]))
-    assert known_keys(Config, ["features", "views", "daily"]) == ()
+    assert known_keys(Config, ["features", "views"]) == ()
+    assert "ttl" in known_keys(Config, ["features", "views", "daily"])
     assert known_keys(Config, ["nothing"]) == ()

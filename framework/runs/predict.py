@@ -26,9 +26,13 @@ def predict(run: Run) -> dict[str, Any]:
     """One origin (``at``, default: each series' newest step), all series or ``predict.entities``; or the windows of ``predict.rows``."""
     config = run.config
     registry: Registry = run.make("registry")
+    if config.alias is not None and config.predict.pair != "latest":
+        raise ConfigError(f"predict.pair: '{config.predict.pair}' and alias '{config.alias}' both name a pair; give one of them.")
     loaded = load_pair(registry, run.plugins, config.name, config.alias or config.predict.pair)
     windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
     output = (config.predict.output or run.directory / "forecast.parquet").resolve()  # workers may be in another folder
+    if output.is_dir():
+        raise ConfigError(f"predict.output: {output} is a folder; name a file, such as predict.output={output / 'forecast.parquet'}.")
     size = config.predict.piece
     pair, schema = loaded.version, loaded.pair.schema
     scored = score(loaded.pair, windows, size, output, {"pair": pair.digest, **identity}, run.make("compute"), run.say)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from framework.errors import RefusedError
+from framework.errors import ConfigError, RefusedError
 from framework.features import Features
 from framework.fingerprint import first_difference, panel_fingerprint
 from framework.interfaces.registry import Registry
@@ -24,6 +24,8 @@ def reproduce(run: Run) -> dict[str, Any]:
     """The pair is ``alias``, or ``version=N``, or the newest. Same source, same panel, same config and seed must give the same bytes."""
     config = run.config
     registry: Registry = run.make("registry")
+    if config.alias is not None and config.version is not None:
+        raise ConfigError(f"version: {config.version} and alias '{config.alias}' both name a pair; give one of them.")
     reference = config.alias or str(config.version or "latest")
     proven = registry.fetch(registry.resolve(config.name, reference))
     again = replace(run, config=recorded_config(proven.config, config, run.plugins))
