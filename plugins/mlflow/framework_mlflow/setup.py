@@ -7,10 +7,11 @@ leaves a database that no later one can use. So they are made beside, and the fi
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: Tables of MLflow in which something was kept; it fills others itself when it sets them up.
 _KEPT = ("runs", "registered_models", "model_versions")
+
+#: Of MLflow's server: the artifacts of an experiment without a place of its own.
+_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 
 def is_there(uri: str) -> bool:
@@ -51,12 +55,25 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     beside = folder / file.name
-    opened(sqlite_uri(beside))
+    with _default_artifacts(Path("mlruns").absolute().as_uri()):
+        opened(sqlite_uri(beside))
     if file.is_file() and file.stat().st_size == 0:
         file.unlink()  # SQLite makes an empty file of a database that is only looked at
     with suppress(FileExistsError):
         file.hardlink_to(beside)
     shutil.rmtree(folder)
+
+
+@contextmanager
+def _default_artifacts(uri: str) -> Iterator[None]:
+    """Where MLflow's default experiment, which nobody uses, keeps its files: its SQL breaks at a quote in a plain path."""
+    before = os.environ.get(_ARTIFACT_ROOT)
+    os.environ.setdefault(_ARTIFACT_ROOT, uri)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ARTIFACT_ROOT]
 
 
 def _is_whole(file: Path) -> bool:
@@ -90,15 +107,14 @@ def open_client(mlflow: Any, uri: str) -> Any:
 
     MLflow takes a quoted path for a plain one and makes its folders: those that are new are removed again.
     """
-    client = mlflow.MlflowClient(uri, uri)
     file, misread = sqlite_file(uri), Path(uri.removeprefix("sqlite:///")).parent
-    if file is None or file.parent == misread:
-        client.get_experiment("0")
-        return client
-    strays = [folder for folder in (misread, *misread.parents) if not folder.exists()]
+    quoted = file is not None and file.parent != misread
+    strays = [folder for folder in (misread, *misread.parents) if not folder.exists()] if quoted else []
     try:
+        client = mlflow.MlflowClient(uri, uri)
         client.get_experiment("0")
-        client.search_registered_models(max_results=1)  # the registry's part makes them anew when it is first used
+        if quoted:
+            client.search_registered_models(max_results=1)  # the registry's part makes them anew when it is first used
     finally:
         with suppress(OSError):
             for folder in strays:
