@@ -172,7 +172,7 @@ def test_an_error_is_one_line_and_a_result(project: Path, case: str) -> None:
     assert "Traceback" not in done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["status"], "error: " + result["error"]) == ("failed", lines[0])
-    assert result["run"] == next((a[4:] for a in arguments if a.startswith("run=")), "train")
+    assert result["run"] == next((a[4:] for a in reversed(arguments) if a.startswith("run=")), "train")
 
 
 FILES: dict[str, tuple[bytes, str]] = {

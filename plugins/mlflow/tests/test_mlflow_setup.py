@@ -132,3 +132,29 @@ def test_beside_another_writer_it_ends_and_says_who_that_is(
                 write()
         assert [pair.version for pair in registry.pairs("fake")] == [1]
     assert registry.verify("fake") == []
+
+
+@pytest.mark.parametrize("name", ["50%20 off", "a?b#c", 'it\'s "q" ü', "[a]{b};x=1&y", "e%zz"])
+def test_a_folder_may_be_called_anything(tmp_path: Path, empty_database: Path, name: str) -> None:
+    """What is written lies below it, and no folder of a misread name beside it."""
+    state = tmp_path / name / "state"
+    state.mkdir(parents=True)
+    shutil.copy(empty_database, state / "mlflow.db")
+    registry = MlflowRegistry(options_in(state))
+    assert registry.register(make_draft(tmp_path / "draft"), "r").version == 1
+    registry.move("fake", "production", 1, expected=None)
+    fetched = registry.fetch(registry.resolve("fake", "production"))
+    assert state in fetched.model.parents
+    assert MlflowRegistry(options_in(state)).verify("fake") == []
+    assert {path.name for path in tmp_path.iterdir()} == {name, "draft"}
+    assert {path.name for path in state.iterdir()} >= {"ledger.db", "mlflow.db", "artifacts"}
+
+
+def test_a_database_is_set_up_below_a_folder_with_a_quote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes the working folder into its own SQL."""
+    project = tmp_path / "it's 50%20 off?"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    assert MlflowRegistry(options_in(Path("state"))).register(make_draft(tmp_path / "draft"), "r").version == 1
+    assert {path.name for path in tmp_path.iterdir()} == {project.name, "draft"}
+    assert {path.name for path in project.iterdir()} == {"state"}
