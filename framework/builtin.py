@@ -14,7 +14,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("backtest, fit, register the pair", ("materialize",)),
     "backtest": ("rolling-origin backtest and report, nothing registered", ("backtest.compare", "materialize")),
     "tune": ("search the space of options, register the best pair, write its experiment", ("space", "tune", "resume", "materialize")),
-    "promote": ("move an alias to a pair that passes its gates", ("alias", "version", "reason", "force", "gate")),
+    "promote": ("move an alias to a pair that passes its gates", ("alias", "version", "reason", "force")),
     "rollback": ("move an alias back to the pair before", ("alias", "version", "reason")),
     "alias": ("point any alias at a proven pair, without a gate", ("alias", "version", "reason")),
     "reproduce": ("rebuild a pair from what it recorded and compare every byte", ("alias", "version")),

@@ -218,7 +218,7 @@ def test_a_run_ends_with_its_result_as_one_json_line_on_stdout(project: Path) ->
     done = _run(project, "+experiment=shops", "run=ingest")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in project.iterdir()} - before == {"state"}
-    assert json.loads(done.stdout) == {"run": "ingest", "status": "done", "rows": {"daily": 56}, "read": {"daily": 56}}
+    assert json.loads(done.stdout) == {"run": "ingest", "status": "done", "rows": {"daily": 56}, "read": {"daily": 56}, "warnings": []}
     assert "ingest: daily: 56 rows" in done.stderr
 
 
