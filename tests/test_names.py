@@ -52,12 +52,13 @@ def write_project(home: Path, key: str, target: str) -> None:
     [("Filiale Nr. 1/2", '../Umsatz (€) "netto" 50 %'), ("order", "mean")],
 )
 def test_names_of_any_kind_keep_their_values(tmp_path: Path, key: str, target: str) -> None:
-    write_project(tmp_path, key, target)
-    train = command.run("+experiment=e", cwd=tmp_path)
+    home = tmp_path / "50%20 off? #1"  # a folder has a name of any kind, too
+    write_project(home, key, target)
+    train = command.run("+experiment=e", cwd=home)
     assert train.returncode == 0, train.stderr
-    predict = command.run("+experiment=e", "run=predict", "predict.output=out.parquet", cwd=tmp_path)
+    predict = command.run("+experiment=e", "run=predict", "predict.output=out.parquet", cwd=home)
     assert predict.returncode == 0, predict.stderr
-    table = pq.read_table(tmp_path / "out.parquet").to_pandas()
+    table = pq.read_table(home / "out.parquet").to_pandas()
     assert table[key].tolist() == ["a"] * 3 + ["b"] * 3
     assert table["target"].unique().tolist() == [target]
     assert table["mean"].tolist() == [33.0, 34.0, 35.0, 133.0, 134.0, 135.0]
