@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts lightgbm ray ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test fuzz check install clean
+.PHONY: demo test fuzz stress check install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -46,6 +46,10 @@ test: .venv/dev
 fuzz: .venv/dev
 	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_doors.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_serving_fuzz.py
+
+# kill -9 of a first command at many moments: minutes, so not among the tests.
+stress: .venv/dev
+	$(BIN)/python benchmarks/kills.py
 
 check: .venv/dev
 	$(BIN)/ruff check .
