@@ -44,8 +44,8 @@ test: .venv/dev
 
 # Ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
-	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_doors.py
-	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_serving_fuzz.py
+	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/testing/test_doors.py
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/serving/test_fuzz.py
 
 # kill -9 of a first command at many moments: minutes, so not among the tests.
 stress: .venv/dev

@@ -5,7 +5,7 @@ import os
 
 from hypothesis import settings
 
-from framework.testing.command import preload
+from framework.testing.servers.command import preload
 
 #: Examples are the same in every run of the gate, so that none fails or passes by luck. `make fuzz` tries new ones, and more.
 settings.register_profile("gate", derandomize=True, max_examples=50, deadline=None)
@@ -13,7 +13,7 @@ settings.register_profile("fuzz", derandomize=False, max_examples=2000, deadline
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 preload(
-    "framework.serving.metrics",  # before Feast, as in pyproject.toml
+    "framework.serving.http.metrics",  # before Feast, as in pyproject.toml
     "framework.runs.train",
     "framework.runs.promote",
     "framework_feast.historical",

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from framework.interfaces.registry import ProvenPair
-from framework.interfaces.values import TIME, PairVersion
-from framework.loading import open_proven
-from framework.plugins import load_plugins
+from framework.data.vocabulary import TIME
+from framework.interfaces.registry import PairVersion, ProvenPair
+from framework.pairs.loading import open_proven
+from framework.plugins.discovery import load_plugins
 
 VERSION = PairVersion("benchmark", 1, "0" * 32, "0" * 64, "0" * 32, "2013-12-31T00:00:00Z")
 TARGETS = ("departures", "mean_delay")

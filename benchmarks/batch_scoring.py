@@ -1,6 +1,6 @@
 """Rows per second of batch scoring beside the bare booster, on the same Parquet of rows and the same pair, alternating.
 
-ours      framework.scoring: reads, checks, transforms, forecasts, notes each piece, joins them to one file
+ours      framework.pairs.batch_scoring: reads, checks, transforms, forecasts, notes each piece, joins them to one file
 bare      reads the same file by chunks, numpy transform, inplace_predict of every booster, writes the same columns; nothing is checked
 
     python benchmarks/batch_scoring.py [--rows 1000000] [--rounds 3]
@@ -28,14 +28,14 @@ import pyarrow.parquet as pq
 from bare import PAST, TARGETS, VERSION
 from serving_pair import train
 
+from framework.data.vocabulary import TIME
 from framework.interfaces.registry import ProvenPair
-from framework.interfaces.values import TIME
-from framework.loading import open_proven
-from framework.local import LocalCompute
-from framework.pair import Pair
-from framework.plugins import load_plugins
-from framework.rows_file import RowsFile
-from framework.scoring import score
+from framework.pairs.batch_scoring import score
+from framework.pairs.loading import open_proven
+from framework.pairs.pair import Pair
+from framework.plugins.compute import LocalCompute
+from framework.plugins.discovery import load_plugins
+from framework.retrieval.rows_file import RowsFile
 
 CHUNK = 20_000
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from framework.fit import fit_pair
-from framework.pair import Pair
-from framework.plugins import load_plugins
+from framework.pairs.fit import fit_pair
+from framework.pairs.pair import Pair
+from framework.plugins.discovery import load_plugins
 from framework.testing.panels import make_panel, panel_schema
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from framework.engineering import engineer
-from framework.frequency import Frequency
-from framework.interfaces.values import TIME
-from framework.interfaces.views import View
+from framework.data.frequency import Frequency
+from framework.data.vocabulary import TIME
+from framework.features.engineering import engineer
+from framework.features.views import View
 
 SERIES, STEPS, ROUNDS = 5_000, 365, 3
 OPERATIONS = {

@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_module
 
-from framework import compose as offers
-from framework.backtest import backtest, make_setting
-from framework.components import Components
-from framework.config import Config, build_config
-from framework.features import Features
-from framework.plugins import Plugins, load_plugins
-from framework.prepare import fill_store
-from framework.run import Run
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config
+from framework.evaluation.backtest import backtest
+from framework.plugins import composition as offers
+from framework.plugins.components import Components, make_setting
+from framework.plugins.discovery import load_plugins
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.prepare_data import fill_store
 
 #: Horizon: MSE and MAE of NLinear in the paper.
 PAPER = {96: (0.374, 0.394), 192: (0.408, 0.415), 336: (0.429, 0.427), 720: (0.440, 0.453)}

@@ -24,17 +24,19 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
-from framework import compose as offers
-from framework.adaptation import PACE
-from framework.backtest import BacktestResult, backtest, join_folds, make_setting, plan_folds
-from framework.components import Components
-from framework.config import Config, build_config
-from framework.coverage import forward_coverage
-from framework.features import Features
-from framework.interfaces.values import Schema
-from framework.plugins import Plugins, load_plugins
-from framework.prepare import fill_store
-from framework.run import Run
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config
+from framework.data.schema import Schema
+from framework.evaluation.backtest import backtest, plan_folds
+from framework.evaluation.coverage import forward_coverage
+from framework.evaluation.result import BacktestResult, join_folds
+from framework.pairs.adaptive_levels import PACE
+from framework.plugins import composition as offers
+from framework.plugins.components import Components, make_setting
+from framework.plugins.discovery import load_plugins
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.prepare_data import fill_store
 
 LEVELS = (80, 95)
 CONF = Path(__file__).parents[1] / "conf"

@@ -78,16 +78,16 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list
     import xgboost
     from hydra import compose, initialize_config_module
 
-    from framework import compose as offers
-    from framework.backtest import backtest, make_setting
-    from framework.components import Components
-    from framework.config import build_config
-    from framework.engineering import engineer
-    from framework.features import make_schema, past_columns
-    from framework.frequency import Frequency
-    from framework.interfaces.values import TIME
-    from framework.panel import panel_from_rows
-    from framework.plugins import load_plugins
+    from framework.config.config import build_config
+    from framework.data.frequency import Frequency
+    from framework.data.panel import panel_from_rows
+    from framework.data.vocabulary import TIME
+    from framework.evaluation.backtest import backtest
+    from framework.features.engineering import engineer
+    from framework.plugins import composition as offers
+    from framework.plugins.components import Components, make_setting
+    from framework.plugins.discovery import load_plugins
+    from framework.retrieval.schema import make_schema, past_columns
 
     xgboost.train = counted(xgboost.train, work)
     plugins = load_plugins()

@@ -30,9 +30,10 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from framework.interfaces.values import TIME, Schema
-from framework.interfaces.views import FeatureSet
-from framework.testing import redis
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet
+from framework.testing.servers import redis
 
 ENTITIES, FEATURES, ROUNDS, CALLS = 100, 50, 15, 10
 COLUMNS = tuple(f"f{i}" for i in range(FEATURES))

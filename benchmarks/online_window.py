@@ -27,8 +27,9 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from framework.interfaces.values import TIME, Schema
-from framework.interfaces.views import FeatureSet
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet
 
 ENTITIES, STEPS, FEATURES = 100, 336, 7
 COLUMNS = tuple(f"f{i}" for i in range(FEATURES))

@@ -25,9 +25,9 @@ from framework_mlflow.registry import MlflowRegistry
 from rich.console import Console
 from rich.table import Table
 
-from framework.loading import open_proven
-from framework.pairing import HALVES
-from framework.plugins import load_plugins
+from framework.pairs.loading import open_proven
+from framework.pairs.manifest import HALVES
+from framework.plugins.discovery import load_plugins
 
 
 def options_of(state: Path) -> MlflowOptions:

@@ -28,9 +28,9 @@ from framework_mlflow import MlflowOptions, Retention
 from framework_mlflow.registry import MlflowRegistry
 
 from framework.errors import FrameworkError
-from framework.pairing import HALVES, MANIFEST
-from framework.testing.postgresql import server
-from framework.testing.registry import make_draft
+from framework.pairs.manifest import HALVES, MANIFEST
+from framework.testing.contracts.registry import make_draft
+from framework.testing.servers.postgresql import server
 
 CHILDREN = multiprocessing.get_context("forkserver")
 NAME = "fake"

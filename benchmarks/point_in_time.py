@@ -25,8 +25,8 @@ import pandas as pd
 from framework_feast import FeastOptions
 from framework_feast.retrieval import FeastRetrieval
 
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet
 
 SERIES, STATIONS = 1000, 50
 SALES = [f"s{i}" for i in range(6)]

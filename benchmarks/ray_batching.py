@@ -1,7 +1,7 @@
 """What it costs to answer requests together, without servers: 16 clients ask for work that takes 1 ms a call, however many it is for.
 
 alone         each request is a call
-ours          framework.serving.batching, two calls at once at most, as in ModelService
+ours          framework.serving.pipeline.batching, two calls at once at most, as in ModelService
 serve.batch   Ray Serve's decorator, that waits for nothing, and that waits 2 ms
 
     python benchmarks/ray_batching.py [--requests 5000]
@@ -20,7 +20,7 @@ from typing import Any
 from ray import serve
 from ray.serve import batching as theirs
 
-from framework.serving.batching import Batches
+from framework.serving.pipeline.batching import Batches
 
 CLIENTS, SIZE, THREADS = 16, 64, ThreadPoolExecutor(2)
 

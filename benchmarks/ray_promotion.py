@@ -25,8 +25,8 @@ import numpy as np
 import psutil
 
 from framework.testing import fakes
-from framework.testing.pairs import FolderRegistry, make_version
-from framework.testing.serving import Client, make_deployment, server_process
+from framework.testing.folder_registry import FolderRegistry, make_version
+from framework.testing.servers.fake_server import Client, make_deployment, server_process
 
 VERSIONS = (3, 4, 5)
 SERVICES = ("ModelService", "PreprocessingService", "FeastService", "ForecastAPI")

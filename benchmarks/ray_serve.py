@@ -33,11 +33,13 @@ from bare import PAST, TARGETS, VERSION
 from load import Target, interleaved, medians, ratio, table
 from serving_pair import FEATURES, OnePair, payload, train
 
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import OK
+from framework.features.views import FeatureSet
 from framework.interfaces.registry import ProvenPair
-from framework.interfaces.values import OK, Context, Schema
-from framework.interfaces.views import FeatureSet
-from framework.loading import open_proven
-from framework.plugins import load_plugins
+from framework.pairs.loading import open_proven
+from framework.plugins.discovery import load_plugins
 from framework.serving.deployment import Deployment
 
 ENTITY = {"airport": "A0", "carrier": "C0"}

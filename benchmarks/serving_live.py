@@ -26,11 +26,12 @@ from typing import Any
 
 from serving_pair import FEATURES, train
 
+from framework.config.catalog import Plugins
 from framework.interfaces.registry import PairDraft, Registry
-from framework.plugins import Plugins, load_plugins
-from framework.provenance import requirements
+from framework.pairs.provenance import requirements
+from framework.plugins.discovery import load_plugins
+from framework.serving.app.openapi import example_payload
 from framework.serving.deployment import Deployment
-from framework.serving.openapi import example_payload
 
 RATE = 50
 LOOKS = 1.0

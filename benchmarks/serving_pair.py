@@ -18,18 +18,19 @@ import numpy as np
 import pandas as pd
 from bare import PAST, STATIC, STEPS, TARGETS, VERSION
 
-from framework.fit import fit_pair
-from framework.frequency import Frequency
-from framework.golden import Golden
-from framework.interfaces.registry import ProvenPair
-from framework.interfaces.values import TIME, PairVersion, Schema
-from framework.interfaces.views import FeatureSet, View
-from framework.pair import Pair
-from framework.pairing import Evidence, write_pair
-from framework.panel import Panel, panel_from_rows
-from framework.plugins import load_plugins
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet, View
+from framework.interfaces.registry import PairVersion, ProvenPair
+from framework.pairs.artifacts import Evidence, write_pair
+from framework.pairs.fit import fit_pair
+from framework.pairs.golden import Golden
+from framework.pairs.pair import Pair
+from framework.plugins.discovery import load_plugins
+from framework.serving.app.openapi import example_payload
 from framework.serving.deployment import Deployment
-from framework.serving.openapi import example_payload
 
 CALENDAR = ("day_of_week", "day_of_month", "month", "is_holiday", "days_to_holiday", "days_since_holiday")
 FEATURES = FeatureSet(primary="daily", views={"daily": View(entity=STATIC, columns=PAST, ttl=timedelta(days=1))})

@@ -24,12 +24,12 @@ import pandas as pd
 from bare import PAST, STATIC
 from load import free_port
 
-from framework.golden import Golden
+from framework.data.vocabulary import TIME
 from framework.interfaces.registry import PairDraft
-from framework.interfaces.values import TIME
-from framework.pair import Pair
-from framework.plugins import load_plugins
-from framework.provenance import requirements
+from framework.pairs.golden import Golden
+from framework.pairs.pair import Pair
+from framework.pairs.provenance import requirements
+from framework.plugins.discovery import load_plugins
 
 HERE = Path(__file__).parent
 _OURS = [str(HERE.parent), str(HERE.parent / "plugins" / "preprocessing"), str(HERE.parent / "plugins" / "xgboost")]

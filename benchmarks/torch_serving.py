@@ -31,8 +31,8 @@ from framework_darts.adapter import DartsModel
 from framework_darts.models import TFT, NLinear
 from framework_darts.modules import build
 
-from framework.interfaces.values import Schema, Windows
-from framework.interfaces.windows import PanelArrays, WindowSet
+from framework.data.schema import Schema
+from framework.data.windows import PanelArrays, Windows, WindowSet
 
 SERIES, STEPS, LENGTH, HORIZON, PAST, FUTURE, STATIC = 100, 120, 56, 7, 8, 6, 2
 QUANTILES = (0.1, 0.9)

@@ -22,7 +22,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from framework.interfaces.values import Schema
+from framework.data.schema import Schema
 
 COLUMNS = tuple(f"x{i}" for i in range(20))
 TEXTS = ("shop", "town")

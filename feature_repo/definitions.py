@@ -10,8 +10,8 @@ from pathlib import Path
 from framework_feast.definitions import feast_objects
 from omegaconf import OmegaConf
 
-from framework.interfaces.views import FeatureSet
-from framework.offline import OfflineStore
+from framework.features.views import FeatureSet
+from framework.retrieval.parquet_store import OfflineStore
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _STATE = Path(os.environ.get("FRAMEWORK_STATE", _PROJECT / "state"))

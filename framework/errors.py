@@ -24,6 +24,20 @@ class DataError(FrameworkError):
     """The data is not what its declaration says: a missing column, a gap, a duplicate, too short a history."""
 
 
+class FieldError(DataError):
+    """One value of a table is wrong.
+
+    ``path``: where it is, such as ``rows[3].temp``; ``message``: what is wrong with it.
+    """
+
+    def __init__(self, message: str, path: str | None) -> None:
+        super().__init__(message if path is None else f"{path}: {message}")
+        self.message, self.path = message, path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.path)
+
+
 class RegistryError(FrameworkError):
     """The registry has no such pair, version or alias."""
 

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import TracebackType
 from typing import Any
@@ -128,3 +128,11 @@ def _shield() -> None:
 
     logging.setLogRecordFactory(record)
     sys.excepthook = excepthook
+
+
+_NAMED = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
+
+
+def variables(text: str) -> Iterator[str]:
+    """The environment variables that a recorded text names."""
+    yield from dict.fromkeys(match[1] for match in _NAMED.finditer(text))

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+Piece = tuple[int, int]
+
 S = TypeVar("S")
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")

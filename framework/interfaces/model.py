@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from framework.interfaces.values import Float64, Schema, Windows
-from framework.interfaces.windows import WindowSet
+from framework.data.arrays import Float64
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
 
 #: Observed up to the origin, known in advance, of the series itself.
 Covariates = Literal["past", "future", "static"]

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.schema import Schema
 
 
 class Preprocessor(ABC):

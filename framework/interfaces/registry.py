@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from framework.interfaces.values import HistoryEntry, PairVersion, Schema
+from framework.data.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class PairVersion:
+    """One registered pair. ``digest`` covers every byte of both artifacts, the schema, the config and the run id."""
+
+    name: str
+    version: int
+    pair_id: str
+    digest: str
+    run_id: str
+    created: str  # ISO 8601, UTC
+    aliases: tuple[str, ...] = ()
+
+    def stamp(self, alias: str | None = None) -> dict[str, Any]:
+        """What a response carries: ``{name, version, alias, digest}``."""
+        return {"name": self.name, "version": self.version, "alias": alias, "digest": self.digest}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of a registry's history: what was done to which pair, by whom, when (UTC), why, on what figures."""
+
+    at: str
+    who: str
+    action: str  # "register", "move", "refuse", "void", "repair"
+    name: str
+    alias: str | None
+    before: int | None
+    after: int | None
+    reason: str | None
+    verdict: dict[str, Any] | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a verdict. ``value`` must not exceed ``limit``."""
+
+    check: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    detail: str
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class PairDraft:
-    """A pair on local disk, not yet registered: one data directory per half, as :mod:`framework.pairing` writes them."""
+    """A pair on local disk, not yet registered: one data directory per half, as :mod:`framework.pairs.artifacts` writes them."""
 
     preprocessor: Path
     model: Path

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from framework.data.context import Context
+from framework.data.grouping import entities_of
+from framework.data.schema import Schema
 from framework.errors import ConfigError
-from framework.grouping import entities_of
-from framework.interfaces.values import Context, Schema
-from framework.interfaces.views import FeatureSet
+from framework.features.views import FeatureSet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +58,7 @@ class RetrievalStrategy(ABC):
     def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
         """What ``ingest`` has stored of a view, every version: ``View.identity`` and features, sorted by it; empty when there is none.
 
-        Also ``INSERTED`` (:mod:`framework.interfaces.views`), when rows had it. A strategy that does not keep it has rows that fill
+        Also ``INSERTED`` (:mod:`framework.features.views`), when rows had it. A strategy that does not keep it has rows that fill
         gaps known by their looks alone.
 
         ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges new rows with them.
@@ -151,7 +152,7 @@ class RetrievalStrategy(ABC):
         """One window per entity, in order, as known at ``at`` (UTC; None: the newest step of each entity with an actual).
 
         An actual is a target that is not null; rows of the primary view after the newest one are steps to come, never an origin.
-        ``Context.known`` holds the value of each step ahead by :func:`framework.freshness.in_force`, from any view.
+        ``Context.known`` holds the value of each step ahead by :func:`framework.retrieval.freshness.in_force`, from any view.
 
         Never raises for an entity: an unknown one, a missing or stale feature, a short history is that window's status. Raises
         :class:`~framework.errors.DataError` when the store cannot be reached.

@@ -6,9 +6,9 @@ from typing import Any
 
 from framework.errors import ConfigError
 from framework.interfaces.registry import Registry
-from framework.loading import load_pair
-from framework.run import Run
-from framework.runs.promote import current, move, required_alias
+from framework.pairs.loading import load_pair
+from framework.plugins.run import Run
+from framework.runs.steps.aliases import current, move, required_alias
 
 
 def alias(run: Run) -> dict[str, Any]:

@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from framework.backtest import BacktestResult, Fold, make_setting
-from framework.backtest import backtest as run_backtest
-from framework.comparison import Ranked, compare
-from framework.components import Components
-from framework.config import Config, build_config, default_node
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config
+from framework.config.groups import default_node
+from framework.data.panel import Panel
+from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError
-from framework.evaluate import evaluate
-from framework.interfaces.values import Schema
-from framework.panel import Panel
-from framework.plugins import Plugins
-from framework.run import Run
-from framework.series import check_covariates
-from framework.tables import comparison_table
+from framework.evaluation.backtest import Fold
+from framework.evaluation.backtest import backtest as run_backtest
+from framework.evaluation.comparison import Ranked, compare
+from framework.evaluation.eligibility import check_covariates
+from framework.evaluation.result import BacktestResult
+from framework.plugins.components import Components, make_setting
+from framework.plugins.run import Run
+from framework.runs.steps.evaluate import evaluate
+from framework.runs.steps.tables import comparison_table
 
 
 def backtest(run: Run) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from framework.features import parse_time
-from framework.interfaces.values import HistoryEntry
-from framework.run import Run
+from framework.data.time import parse_time
+from framework.interfaces.registry import HistoryEntry
+from framework.plugins.run import Run
 
 
 def history(run: Run) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from framework.errors import DataError
-from framework.prepare import materialize as once
-from framework.run import Run
+from framework.plugins.run import Run
+from framework.runs.steps.prepare_data import materialize as once
 
 #: At most so many seconds are slept at once, so that a clock that is set is followed.
 _NAP = 30.0

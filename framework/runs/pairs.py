@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from framework.run import Run
+from framework.plugins.run import Run
 
 
 def pairs(run: Run) -> dict[str, Any]:

@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from framework.anchors import explain_off_grid, off_grid
-from framework.canonical_text import canonical_text
+from framework.data.anchors import explain_off_grid, off_grid
+from framework.data.canonical_text import canonical_text
+from framework.data.fingerprint import ahead_fingerprint, panel_fingerprint
+from framework.data.known_values import unseen_lines, without_list
+from framework.data.time import parse_time, to_numpy
 from framework.errors import ConfigError, DataError
-from framework.features import Features, parse_time, to_numpy
-from framework.fingerprint import ahead_fingerprint, panel_fingerprint
-from framework.freshness import utc_now
-from framework.ingested import source_changes
+from framework.ingestion.source_changes import source_changes
 from framework.interfaces.registry import Registry
-from framework.known_values import unseen_lines, without_list
-from framework.loading import LoadedPair, load_pair
-from framework.rows_file import RowsFile
-from framework.run import Run
-from framework.scoring import PanelWindows, Windows, score
+from framework.pairs.batch_scoring import Windows, score
+from framework.pairs.loading import LoadedPair, load_pair
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.retrieval.freshness import utc_now
+from framework.retrieval.rows_file import RowsFile
+from framework.retrieval.stored_panel import PanelWindows
 
 
 def predict(run: Run) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def predict(run: Run) -> dict[str, Any]:
     for line in warnings:
         run.say(f"predict: {line}")
     if not config.predict.rows:
-        warnings += source_changes(run)
+        warnings += source_changes(config, lambda: run.make("source"), run.say)
     if scored.failed:
         run.say(f"predict: {scored.failed} of {scored.windows} windows have no forecast; column status says why")
     return {

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from framework.errors import ConfigError, FrameworkError, RefusedError
-from framework.gate import Check, judge
-from framework.interfaces.registry import ProvenPair, Registry
-from framework.interfaces.values import PairVersion
-from framework.loading import open_proven
-from framework.pairing import BACKTEST
-from framework.rematch import incumbent_backtest
-from framework.run import Run
+from framework.evaluation.gate import judge
+from framework.interfaces.registry import Check, PairVersion, ProvenPair, Registry
+from framework.pairs.artifacts import BACKTEST
+from framework.pairs.loading import open_proven
+from framework.plugins.run import Run
+from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.incumbent import incumbent_backtest
 
 
 def promote(run: Run) -> dict[str, Any]:
@@ -72,36 +72,3 @@ def _checks(run: Run, registry: Registry, candidate: PairVersion, incumbent: Pai
     for more in run.plugins.hook.gate(run=run, candidate=proven, incumbent=before):
         checks += more
     return checks
-
-
-def required_alias(run: Run) -> str:
-    if run.config.alias is None:
-        raise ConfigError(f"alias: missing; say which one run={run.config.run} moves, such as alias=production.")
-    return run.config.alias
-
-
-def current(registry: Registry, name: str, alias: str) -> PairVersion | None:
-    """The pair that the alias points at now, None when there is no such alias."""
-    return next((p for p in registry.pairs(name) if alias in p.aliases), None)
-
-
-def move(
-    run: Run,
-    registry: Registry,
-    alias: str,
-    to: PairVersion,
-    incumbent: PairVersion | None,
-    reason: str | None,
-    verdict: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Move, tell the plugins, and say what happened."""
-    expected = incumbent.version if incumbent else None
-    entry = registry.move(to.name, alias, to.version, expected=expected, reason=reason, verdict=verdict)
-    run.plugins.hook.alias_moved(run=run, entry=entry)
-    run.say(f"{to.name}@{alias}: version {expected or 'none'} -> {to.version}")
-    return {
-        "pair": {"name": to.name, "version": to.version, "digest": to.digest},
-        "alias": alias,
-        "previous": expected,
-        "verdict": verdict,
-    }

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from framework.interfaces.registry import Registry
-from framework.run import Run
+from framework.plugins.run import Run
 
 
 def prune(run: Run) -> dict[str, Any]:

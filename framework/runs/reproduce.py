@@ -8,16 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from framework.config.recorded import recorded_config
+from framework.data.fingerprint import first_difference, panel_fingerprint
+from framework.data.schema import Schema
 from framework.errors import ConfigError, RefusedError
-from framework.features import Features
-from framework.fingerprint import first_difference, panel_fingerprint
+from framework.evaluation.eligibility import take_part
 from framework.interfaces.registry import Registry
-from framework.interfaces.values import Schema
-from framework.pairing import BACKTEST, DATA, HALVES, hash_files
-from framework.recorded import recorded_config
-from framework.run import Run
-from framework.runs.train import draft_pair
-from framework.series import take_part
+from framework.pairs.artifacts import BACKTEST, DATA
+from framework.pairs.manifest import HALVES, hash_files
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.register import draft_pair
 
 
 def reproduce(run: Run) -> dict[str, Any]:

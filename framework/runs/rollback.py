@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from framework.errors import RegistryError
-from framework.interfaces.registry import Registry
-from framework.interfaces.values import HistoryEntry
-from framework.loading import load_pair
-from framework.run import Run
-from framework.runs.promote import current, move, required_alias
+from framework.interfaces.registry import HistoryEntry, Registry
+from framework.pairs.loading import load_pair
+from framework.plugins.run import Run
+from framework.runs.steps.aliases import current, move, required_alias
 
 
 def rollback(run: Run) -> dict[str, Any]:

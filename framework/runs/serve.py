@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.components import Components
 from framework.errors import ConfigError
-from framework.interfaces.serving import ServingBackend
-from framework.interfaces.values import PairVersion
-from framework.run import Run
-from framework.serving.arms import alias_of
-from framework.serving.deployment import Deployment
+from framework.interfaces.registry import PairVersion
+from framework.plugins.components import Components
+from framework.plugins.run import Run
+from framework.serving.backend import ServingBackend
+from framework.serving.deployment import Deployment, alias_of
 
 
 def serve(run: Run) -> dict[str, Any]:

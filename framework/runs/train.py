@@ -2,89 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from framework.conformal import calibrate
-from framework.errors import DataError
-from framework.evaluate import evaluate
-from framework.fingerprint import panel_fingerprint
-from framework.fit import fit_pair
-from framework.golden import Golden
-from framework.interfaces.registry import PairDraft, Registry
-from framework.interfaces.values import OK, Schema
-from framework.pair import Pair
-from framework.pairing import HALVES, Evidence, write_pair
-from framework.panel import Panel
-from framework.prepare import lengthen_store
-from framework.provenance import requirements
-from framework.run import Run
-
-#: Windows that travel with a pair as its golden batch, and how far their forecasts may differ elsewhere (relative).
-GOLDEN_WINDOWS = 8
-GOLDEN_TOLERANCE = 1e-5
-#: How many origins, a horizon apart, are tried for them.
-GOLDEN_ORIGINS = 8
+from framework.interfaces.registry import Registry
+from framework.plugins.run import Run
+from framework.runs.steps.register import train_pair
 
 
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     return train_pair(run, registry)
-
-
-def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
-    """Backtest ``run.config``, fit it on everything, register; the body of the result."""
-    evaluation = evaluate(run)
-    lengthen_store(run, run.make("retrieval"))
-    run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
-    draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
-    version = registry.register(draft, run.id)
-    run.plugins.hook.pair_registered(run=run, pair=version)
-    run.say(f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}")
-    pair = {"name": version.name, "version": version.version, "digest": version.digest}
-    return {"pair": pair, **evaluation.body, "tracking": run.record.facts.get("tracking")}
-
-
-def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, directory: Path) -> PairDraft:
-    """Fit on all of ``panel`` and write both halves below ``directory``."""
-    config = run.config
-    pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
-    trained = frozenset(map(tuple, panel.entities)) if config.panel.new == "refuse" else None
-    pair = replace(pair, calibration=calibrate(backtest, schema), trained=trained)
-    names = {half: config.component(half).name for half in HALVES}
-    data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
-    write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))
-    pinned = requirements(pair.preprocessor, pair.model)
-    return PairDraft(directory / "preprocessor", directory / "model", pair.schema, config.text, pinned)
-
-
-def golden_batch(pair: Pair, panel: Panel) -> Golden:
-    """Choose windows of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and forecast them.
-
-    They are the newest ones. Where none of these is answered, such as before the plan of the steps ahead is stored, they lie a horizon
-    earlier, and so on.
-
-    Raises:
-        DataError: No window is answered: nothing could prove the pair when it is loaded.
-    """
-    spread = np.unique(np.linspace(0, len(panel.entities) - 1, GOLDEN_WINDOWS).astype(np.int64))
-    first, last = panel.offsets[:-1][spread], panel.offsets[1:][spread] - 1
-    contexts = []
-    for back in range(GOLDEN_ORIGINS):
-        at = panel.times[np.maximum(last - back * pair.schema.horizon, first)]
-        contexts.append(pair.admitted(panel.context(pair.schema, panel.entities[spread], at)))
-    for whole in (True, False):  # rather an earlier window than one whose steps ahead are not known
-        for context in contexts:
-            unknown = np.isnan(context.known).any(axis=(1, 2)) & whole
-            usable = np.flatnonzero((np.array(context.status) == OK) & ~unknown)
-            if len(usable):
-                chosen = context.take(usable)
-                return Golden(chosen, pair.forecast(chosen).values, GOLDEN_TOLERANCE)
-    raise DataError(
-        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is answered, so that nothing could prove the pair: "
-        f"{contexts[0].status[0]}, {contexts[0].detail[0]}."
-    )

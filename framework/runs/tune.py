@@ -9,20 +9,20 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from framework.backtest import plan_folds
-from framework.config import Config
-from framework.features import Features
+from framework.config.config import Config
+from framework.evaluation.as_known import backtest_panel
+from framework.evaluation.backtest import plan_folds
 from framework.interfaces.registry import Registry
 from framework.interfaces.tuner import DONE, Budget, Dimension, Search, Trial, Tuner
-from framework.prepare import fill_store
-from framework.run import Run
-from framework.runs.train import train_pair
-from framework.tables import trials_table
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.prepare_data import fill_store
+from framework.runs.steps.register import train_pair
+from framework.runs.steps.tables import trials_table
+from framework.tuning.experiment import experiment_text, write_experiment
 from framework.tuning.objective import BacktestObjective, Goal
 from framework.tuning.space import check_space, parse_space, substitute, substituted
 from framework.tuning.study import Study, open_study
-from framework.tuning.tuned import experiment_text, write_experiment
-from framework.vintages import backtest_panel
 
 #: Parts of a config that decide what a trial's figure means; a search goes on only where they are as they were.
 _COMPARED = ("space", "seed", "quantiles", "panel", "features", "backtest", "validation")
@@ -97,7 +97,8 @@ def _conclude(run: Run, study: Study, goal: Goal, finished: bool, registry: Regi
         output, experiment_text(best.values, f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.")
     )
     run.record.artifacts += [table, output]
-    run.record.artifacts += [path for paths in run.plugins.hook.search_finished(run=run, trials=study.trials) for path in paths or ()]
+    plots = run.plugins.hook.search_finished(run=run, trials=study.trials, dimensions=parse_space(config.space))
+    run.record.artifacts += [path for paths in plots for path in paths or ()]
     run.record.metrics["best.value"] = float(best.value or 0.0)
     run.record.facts |= {"best": {"trial": best.number, "values": best.values}, "trials": dict(counts), "search": str(study.directory)}
     run.say(trials_table(config.name, what, study.trials, best))

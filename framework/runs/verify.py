@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from framework.errors import RefusedError
-from framework.features import Features
 from framework.interfaces.registry import Finding, Registry
-from framework.parity import audit
-from framework.run import Run
+from framework.monitoring.feature_parity import audit
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
 
 #: Differences that the one line of the error names; the result has all.
 _SHOWN = 3

@@ -10,13 +10,15 @@ from urllib.parse import parse_qs
 import numpy as np
 import numpy.typing as npt
 
-from framework.interfaces.values import ERROR, Context, Forecast
-from framework.serving.arms import Arm, Arms, Table
-from framework.serving.asgi import JSON_TYPE, Answer, Call, Handler, Headers
-from framework.serving.payload import EntityPeek, Lookup
-from framework.serving.pipeline import INLINE_WINDOWS
-from framework.serving.refusal import Refusal
-from framework.serving.render import render_mixed
+from framework.data.context import Context
+from framework.data.forecast import Forecast
+from framework.data.vocabulary import ERROR
+from framework.serving.arms.arms import Arm, Arms, Table
+from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler, Headers
+from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.pipeline import INLINE_WINDOWS
+from framework.serving.pipeline.rendering import render_mixed
+from framework.serving.pipeline.validation import EntityPeek, Lookup
 
 #: The name under which a request counts whose entities are several arms'.
 MIXED = "mixed"

@@ -7,17 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from framework.config.catalog import Plugins
+from framework.data.schema import Schema
 from framework.errors import ConfigError
-from framework.interfaces.registry import ProvenPair, Registry
+from framework.features.views import FeatureSet
+from framework.interfaces.registry import HistoryEntry, PairVersion, ProvenPair, Registry
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import HistoryEntry, PairVersion, Schema
-from framework.interfaces.views import FeatureSet
-from framework.loading import LoadedPair, open_proven
-from framework.plugins import Plugins
+from framework.pairs.loading import LoadedPair, open_proven
+
+
+def alias_of(reference: str) -> str | None:
+    """The reference when it is an alias, None when it is a number."""
+    return None if reference.isdecimal() else reference
 
 
 class Parts(Protocol):
-    """Makes the components that a config selects; :class:`framework.components.Components` is one. Can be pickled."""
+    """Makes the components that a config selects; :class:`framework.plugins.components.Components` is one. Can be pickled."""
 
     plugins: Plugins
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from framework.interfaces.options import Options, SecretUrl
-
-Percent = Annotated[float, Field(ge=0, le=100)]
+from framework.monitoring.options import Percent, RecordOptions
+from framework.options import Options, SecretUrl
 
 
 class ReloadOptions(Options):
@@ -67,20 +66,6 @@ class LogOptions(Options):
     format: Literal["json", "text"] = "json"
     level: Literal["critical", "error", "warning", "info", "debug"] = "warning"
     access: Percent = 0.0
-
-
-class RecordOptions(Options):
-    """``share``: per cent of the entities whose forecasts are kept, the same entities in every arm; 0 for none.
-
-    A file is written every ``seconds``, or when ``rows`` have come together. ``queue``: answers that wait for it at most; ``megabytes``:
-    what all files may take; the oldest go.
-    """
-
-    share: Percent = 0.0
-    seconds: PositiveFloat = 10.0
-    rows: PositiveInt = 100_000
-    queue: PositiveInt = 1000
-    megabytes: PositiveInt = 1000
 
 
 class BatchOptions(Options):

@@ -7,23 +7,25 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from framework.interfaces.values import PairVersion
-from framework.serving.access import Access
+from framework.data.forecast import Forecast
+from framework.interfaces.registry import PairVersion
+from framework.monitoring.forecast_log import Answered, ForecastLog, records_of
 from framework.serving.answers import Answers
-from framework.serving.arms import Arm, Arms, alias_of
-from framework.serving.canary import Canary
-from framework.serving.deployment import Deployment
-from framework.serving.follow import Follower
-from framework.serving.metrics import Metrics
+from framework.serving.arms.arms import Arm, Arms
+from framework.serving.arms.canary import Canary
+from framework.serving.arms.follower import Follower
+from framework.serving.deployment import Deployment, alias_of
+from framework.serving.http.access import Access
+from framework.serving.http.asgi import request_id
+from framework.serving.http.metrics import Metrics
 from framework.serving.options import ServingOptions
-from framework.serving.payload import Entities
-from framework.serving.pipeline import Pipeline, call_size
-from framework.serving.records import Records, records_of
-from framework.serving.render import Renderer
-from framework.serving.store_watch import store_trouble
+from framework.serving.pipeline.pipeline import Pipeline, call_size
+from framework.serving.pipeline.rendering import Renderer
+from framework.serving.pipeline.store_watch import store_trouble
+from framework.serving.pipeline.validation import Entities
 
 if TYPE_CHECKING:
-    from framework.serving.tracing import Tracing
+    from framework.serving.http.tracing import Tracing
 
 
 class Service:
@@ -41,13 +43,13 @@ class Service:
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
-        self.records = Records(options.records, records_of(deployment.state, deployment.name), self.metrics)
+        self.records = ForecastLog(options.records, records_of(deployment.state, deployment.name), self.metrics.count_records)
         self.canary = Canary(options.canary, self.arms, deployment.state / "serving" / f"{deployment.name}.canary.json")
         followed = [name for name in (deployment.reference, *options.variants()) if alias_of(name) is not None]
         self.follower = Follower(self.arms, followed, deployment.resolve, self.open, self.canary.tick, self.metrics, options.reload)
         if options.variants():
             self.follower.look()  # one that cannot be had is no reason not to serve the others: the readiness says so
-        self.answers = Answers(self.arms, self.canary.observe, self.records.offer)
+        self.answers = Answers(self.arms, self.canary.observe, self._keep)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""
@@ -61,6 +63,9 @@ class Service:
             batch = batch.model_copy(update={"size": call_size(loaded.pair, loaded.golden.context)})
         pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads, batch)
         return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
+
+    def _keep(self, arm: Arm, forecast: Forecast) -> None:
+        self.records.offer(Answered(arm.name, arm.version, arm.schema.entity_keys, request_id.get().decode(), forecast))
 
     async def figures(self) -> bytes:
         """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides it."""
@@ -92,6 +97,6 @@ def _tracing(options: ServingOptions, name: str) -> Tracing | None:
     """OpenTelemetry is imported where it is used: it is an extra."""
     if options.tracing.endpoint is None:
         return None
-    from framework.serving.tracing import Tracing
+    from framework.serving.http.tracing import Tracing
 
     return Tracing(options.tracing, name)

@@ -22,11 +22,11 @@ from time import perf_counter
 from typing import Any
 
 from framework.errors import FrameworkError
-from framework.serving.asgi import Call
 from framework.serving.deployment import Deployment
-from framework.serving.metrics import Metrics
+from framework.serving.http.asgi import Call
+from framework.serving.http.metrics import Metrics
+from framework.serving.http.refusal import Refusal
 from framework.serving.options import ServingOptions, ShadowOptions
-from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
-from framework.components import Components
-from framework.config import build_config
-from framework.interfaces.values import OK, TIME
-from framework.lifecycle import execute
-from framework.plugins import Plugins
-from framework.run import Run
+from framework.config.catalog import Plugins
+from framework.config.config import build_config
+from framework.data.vocabulary import OK, TIME
+from framework.plugins.components import Components
+from framework.plugins.execute import execute
+from framework.plugins.run import Run
 from framework.serving.deployment import Deployment
 from framework.testing.doors import NONE, REFUSED, Client, Doors, Outcome, Rows
 
@@ -196,7 +196,7 @@ def trained(
 
     Args:
         home: The folder.
-        plugins: As :func:`framework.compose.register` knows them.
+        plugins: As :func:`framework.plugins.composition.register` knows them.
         kind: What the project is like.
         serve: Makes a context manager that gives a :class:`framework.testing.doors.Client` of the deployment's server.
         functions: Opens both halves of the pair of a run as MLflow does; without it that door is not asked.

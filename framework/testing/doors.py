@@ -19,16 +19,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.backtest import Fitted, Fold, judge, make_setting
-from framework.components import Components
+from framework.data.arrays import Float64
+from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
-from framework.features import Features
+from framework.evaluation.backtest import Fitted, Fold, judge
 from framework.interfaces.compute import Compute
-from framework.interfaces.values import OK, TIME, Float64
-from framework.loading import load_pair
-from framework.rows_file import RowsFile
-from framework.run import Run
-from framework.scoring import PanelWindows, Windows, score
+from framework.pairs.batch_scoring import Windows, score
+from framework.pairs.loading import load_pair
+from framework.plugins.components import Components, make_setting
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.retrieval.rows_file import RowsFile
+from framework.retrieval.stored_panel import PanelWindows
 
 #: The outcome of a question that a door does not answer because of what was sent: a 422 or an error, not a status.
 REFUSED = "refused"

@@ -20,31 +20,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
+from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
-from framework.golden import Golden
-from framework.hookspecs import Component, hookimpl
+from framework.features.views import FeatureSet
 from framework.interfaces.model import Model
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
-from framework.interfaces.values import (
-    MISSING_FEATURE,
-    OK,
-    SHORT_HISTORY,
-    STALE,
-    TIME,
-    UNKNOWN_ENTITY,
-    Context,
-    Float32,
-    Float64,
-    Objects,
-    Schema,
-    Times,
-    Windows,
-)
-from framework.interfaces.views import FeatureSet
-from framework.interfaces.windows import WindowSet
-from framework.pair import Pair
+from framework.options import Options
+from framework.pairs.golden import Golden
+from framework.pairs.pair import Pair
 
 #: A static value that makes :class:`FakeModel` take half a second, one that :class:`FakePreprocessor` cannot transform, and one that
 #: ends the process of :class:`FakeModel`, or of :class:`FakeRetrieval` where it is the first key.

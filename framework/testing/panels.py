@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from framework.frequency import Frequency
-from framework.interfaces.values import TIME, Schema
-from framework.interfaces.windows import PanelArrays, WindowSet
-from framework.panel import Panel, panel_from_rows
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.data.windows import PanelArrays, WindowSet
 
 SEASON = 7
 PAST = ("sales", "visits", "temperature")

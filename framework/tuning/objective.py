@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from framework.backtest import BacktestResult, Fold, Setting, make_setting, run_fold
-from framework.components import Components, installed
-from framework.config import Config, TuneConfig
+from framework.config.catalog import Plugins
+from framework.config.config import Config
+from framework.config.sections import TuneConfig
+from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, suggest
-from framework.features import make_schema, past_columns
+from framework.evaluation.backtest import Fold, Setting, run_fold
+from framework.evaluation.eligibility import take_part
+from framework.evaluation.metrics import POINT_METRICS
+from framework.evaluation.result import BacktestResult
 from framework.interfaces.tuner import Evaluation, Objective
-from framework.metrics import POINT_METRICS
-from framework.panel import Panel
-from framework.plugins import Plugins
-from framework.series import take_part
+from framework.plugins.components import Components, installed, make_setting
+from framework.retrieval.schema import make_schema, past_columns
 from framework.tuning.space import substituted
 
 

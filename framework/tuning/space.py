@@ -16,12 +16,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, PositiveInt, model_validator
 
-from framework.config import Config, build_config
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config
 from framework.errors import ConfigError, suggest
-from framework.interfaces.options import Options
 from framework.interfaces.tuner import Dimension
-from framework.plugins import Plugins
-from framework.validated import validate
+from framework.options import Options, validate
 
 KINDS = ("uniform", "loguniform", "int", "logint", "choice")
 #: What a trial may change. The rest is what trials are compared on (targets, folds, metric) or what lies in the store already.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, DataError, FrameworkError
+from framework.files import exclusive
 from framework.interfaces.tuner import DONE, Trial
-from framework.locks import exclusive
 
 if TYPE_CHECKING:
     import pandas as pd

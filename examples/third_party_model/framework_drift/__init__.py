@@ -1,5 +1,5 @@
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 
 class DriftOptions(Options):

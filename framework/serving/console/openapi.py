@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.interfaces.values import Schema
+from framework.data.schema import Schema
 from framework.serving.console.series import MAX_STEPS
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from framework.data.buckets import PLACES
 from framework.errors import FrameworkError
-from framework.interfaces.values import HistoryEntry, PairVersion
-from framework.serving.arms import PLACES, Arm, Table, alias_of
-from framework.serving.console.evidence import summary
+from framework.evaluation.recorded_backtest import summary
+from framework.interfaces.registry import HistoryEntry, PairVersion
+from framework.serving.arms.arms import Arm, Table
+from framework.serving.deployment import alias_of
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)

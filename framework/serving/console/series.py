@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta, Struct
 
+from framework.data.arrays import Times
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.time import format_times
+from framework.data.vocabulary import TIME
 from framework.errors import FrameworkError
-from framework.frequency import Frequency
 from framework.interfaces.retrieval import RetrievalStrategy
-from framework.interfaces.values import TIME, Schema, Times
 from framework.serving.deployment import Deployment
-from framework.serving.payload import Decoder, Value, read_keys, read_origin
-from framework.serving.refusal import Refusal
-from framework.serving.times import format_times
+from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.validation import Decoder, Value, read_keys, read_origin
 
 #: Steps of history in one answer at most.
 MAX_STEPS = 2000

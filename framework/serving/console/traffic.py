@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from framework.interfaces.values import Float64
-from framework.serving.metrics import STAGES, Metrics
+from framework.data.arrays import Float64
+from framework.serving.http.metrics import STAGES, Metrics
 
 #: Seconds between two looks, and how many intervals are kept: a quarter of an hour.
 EVERY, KEPT = 10, 90

@@ -11,10 +11,11 @@ from typing import Self
 
 import numpy as np
 
+from framework.data.arrays import Float64
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
-from framework.interfaces.values import Float64, Schema, Windows
-from framework.interfaces.windows import WindowSet
 from framework_baselines import SeasonalNaiveOptions
 
 _BATCH = 8192

@@ -9,9 +9,9 @@ import pytest
 from framework_baselines import SeasonalNaiveOptions
 from framework_baselines.seasonal_naive import SeasonalNaive
 
+from framework.data.windows import Windows
 from framework.errors import DataError
-from framework.fit import fit_model
-from framework.interfaces.values import Windows
+from framework.pairs.fit import fit_model
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 

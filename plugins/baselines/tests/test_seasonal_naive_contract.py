@@ -1,6 +1,6 @@
 """The seasonal naive under the public contract suite."""
 
-from framework.testing.model import ModelContract
+from framework.testing.contracts.model import ModelContract
 
 
 class TestSeasonalNaive(ModelContract):

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 
 class DartsOptions(Options):

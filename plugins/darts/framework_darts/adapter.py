@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
+from framework.data.arrays import Float64
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
 from framework.interfaces.model import COVARIATES, Covariates, Model
-from framework.interfaces.values import Float64, Schema, Windows
-from framework.interfaces.windows import WindowSet
 from framework_darts import DartsOptions, MixedOptions
 from framework_darts.modules import Sizes, build, inputs, supports
 from framework_darts.scaling import FeatureScaler, TargetScaler

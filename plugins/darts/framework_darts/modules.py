@@ -13,7 +13,8 @@ import torch
 from darts.utils.data.torch_datasets.utils import PLModuleInput, TorchTrainingSample
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from framework.interfaces.values import Float32, Float64, Windows
+from framework.data.arrays import Float32, Float64
+from framework.data.windows import Windows
 from framework_darts.scaling import FeatureScaler
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from framework.interfaces.values import Flags, Float32, Float64
+from framework.data.arrays import Flags, Float32, Float64
 
 #: A window's own deviation counts for at least this share of the training rows': a nearly constant window is not blown up.
 FLOOR = 0.01

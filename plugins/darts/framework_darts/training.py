@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from framework.data.arrays import Rows
+from framework.data.windows import WindowSet
 from framework.errors import ConfigError, DataError
-from framework.interfaces.windows import Rows, WindowSet
 from framework_darts import DartsOptions
 from framework_darts.modules import Sizes, inputs
 from framework_darts.scaling import FeatureScaler, TargetScaler

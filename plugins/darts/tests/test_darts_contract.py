@@ -10,7 +10,7 @@ import torch
 from framework_darts.scaling import TargetScaler
 
 from framework.errors import ConfigError
-from framework.testing.model import ModelContract, take
+from framework.testing.contracts.model import ModelContract, take
 from framework.testing.panels import make_panel, plain_arrays
 
 QUICK: dict[str, Any] = {"input_chunk_length": 14, "n_epochs": 2, "batch_size": 64, "lr": 0.01}

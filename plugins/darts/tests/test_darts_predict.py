@@ -12,8 +12,9 @@ from framework_darts import NLinearOptions, TFTOptions
 from framework_darts.adapter import DartsModel
 from framework_darts.models import TFT, NLinear
 
-from framework.interfaces.values import Float64, Windows
-from framework.testing.model import windows_between
+from framework.data.arrays import Float64
+from framework.data.windows import Windows
+from framework.testing.contracts.model import windows_between
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 LENGTH, HORIZON = 14, 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
+from framework.interfaces.plugin import Component, hookimpl
 from framework.serving.options import ServingOptions
 
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import uvicorn
 
 from framework.errors import ConfigError, FrameworkError
-from framework.interfaces.serving import ServingBackend
-from framework.interfaces.values import PairVersion
-from framework.serving import logs
-from framework.serving.access import Access, check_address
-from framework.serving.address import bind
+from framework.interfaces.registry import PairVersion
+from framework.serving.app.app import create_app
+from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment
-from framework.serving.http import create_app
+from framework.serving.http import logs
+from framework.serving.http.access import Access, check_address
+from framework.serving.http.address import bind
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
 from framework_fastapi.settings import configure

@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 
-from framework.serving.address import BACKLOG
+from framework.serving.http.address import BACKLOG
 from framework_fastapi import FastapiOptions
 from framework_fastapi.protocol import BoundedHead
 

@@ -23,13 +23,13 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
 
 from framework.errors import FrameworkError
-from framework.serving import logs
-from framework.serving.asgi import App
+from framework.serving.app.app import create_app
+from framework.serving.arms.follower import least_fortunate
 from framework.serving.deployment import Deployment
-from framework.serving.follow import least_fortunate
-from framework.serving.http import create_app
-from framework.serving.metrics import MULTIPROCESS
-from framework.serving.refusal import Refusal
+from framework.serving.http import logs
+from framework.serving.http.asgi import App
+from framework.serving.http.metrics import MULTIPROCESS
+from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
 from framework_fastapi.peers import Peers

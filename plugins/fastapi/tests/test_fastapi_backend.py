@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from framework.errors import FrameworkError
-from framework.plugins import load_plugins
-from framework.serving.address import bind
-from framework.testing.backend import ServingContract
-from framework.testing.live import LiveServingContract
+from framework.plugins.discovery import load_plugins
+from framework.serving.http.address import bind
+from framework.testing.contracts.serving import ServingContract
+from framework.testing.contracts.serving_live import LiveServingContract
 
 
 class TestFastapi(ServingContract):
@@ -34,7 +34,15 @@ def test_a_port_in_use_is_one_line_that_says_what_next(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(FrameworkError, match=rf"^port {port} on 127.0.0.1 is in use; set serving.port="):
             bind("127.0.0.1", port)
-        command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps({"port": port}), str(tmp_path), "none"]
+        command = [
+            sys.executable,
+            "-m",
+            "framework.testing.servers.fake_server",
+            "fastapi",
+            json.dumps({"port": port}),
+            str(tmp_path),
+            "none",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

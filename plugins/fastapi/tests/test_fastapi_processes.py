@@ -22,9 +22,9 @@ import trustme
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from framework.testing import fakes
-from framework.testing.live import wait_for
-from framework.testing.pairs import FolderRegistry
-from framework.testing.serving import make_deployment, make_row, server_process, slow_request
+from framework.testing.contracts.serving_live import wait_for
+from framework.testing.folder_registry import FolderRegistry
+from framework.testing.servers.fake_server import make_deployment, make_row, server_process, slow_request
 
 
 def ask(url: str, **more: Any) -> httpx.Response:
@@ -105,7 +105,15 @@ def test_workers_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
 def test_a_pair_that_is_refused_starts_no_worker(tmp_path: Path) -> None:
     make_deployment(tmp_path)
     FolderRegistry(tmp_path).change_byte(3)
-    command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps({"port": 0, "workers": 2}), str(tmp_path), "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "framework.testing.servers.fake_server",
+        "fastapi",
+        json.dumps({"port": 0, "workers": 2}),
+        str(tmp_path),
+        "none",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "its files were changed" in done.stderr.splitlines()[-1]
@@ -128,7 +136,7 @@ def test_https(tmp_path: Path) -> None:
 
 def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
     options = {"port": 0, "host": "0.0.0.0"}
-    command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps(options), str(tmp_path), "none"]
+    command = [sys.executable, "-m", "framework.testing.servers.fake_server", "fastapi", json.dumps(options), str(tmp_path), "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "serving.host=0.0.0.0 is reached by others and there are no keys" in done.stderr.splitlines()[-1]
@@ -154,7 +162,7 @@ def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_pa
     ]
     assert (access[0]["arm"], access[0]["pair"]) == ("production", 3)
     assert access[0]["milliseconds"] > 0
-    assert [line["request_id"] for line in lines if line["logger"] == "framework.serving.pipeline"] == ["request-8"]
+    assert [line["request_id"] for line in lines if line["logger"] == "framework.serving.pipeline.pipeline"] == ["request-8"]
     assert "secret" not in text
     assert "PRIVATE" not in text
 
@@ -224,7 +232,7 @@ def test_a_port_taken_by_workers_is_said_in_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         options = {"port": taken.getsockname()[1], "workers": 2}
-        command = [sys.executable, "-m", "framework.testing.serving", "fastapi", json.dumps(options), str(tmp_path), "none"]
+        command = [sys.executable, "-m", "framework.testing.servers.fake_server", "fastapi", json.dumps(options), str(tmp_path), "none"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "is in use; set serving.port=" in done.stderr.splitlines()[-1]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import FreeForm, Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import FreeForm, Options
 
 
 class FeastOptions(Options):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from framework.errors import ConfigError
-from framework.interfaces.views import FeatureSet, View
-from framework.offline import OfflineStore, RowStore
+from framework.features.views import FeatureSet, View
+from framework.retrieval.parquet_store import OfflineStore
+from framework.retrieval.row_store import RowStore
 from framework_feast.light import DataSource, Entity, FeatureView, Field, FileSource, Float64, String, ValueType
 from framework_feast.offline import FeastRows, source_settings
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 import pandas as pd
 
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, suggest
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet
-from framework.offline import RowStore
+from framework.features.views import FeatureSet
+from framework.retrieval.row_store import RowStore
 from framework_feast.definitions import check_ttls
 from framework_feast.light import FeatureStore
 from framework_feast.store import failing, quiet

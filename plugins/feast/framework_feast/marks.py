@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs
-from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
 from framework_feast.packed import definition
 from framework_feast.records import RecordStore, online_store

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, suggest
+from framework.features.views import FeatureSet, View
+from framework.files import LONG_PATIENCE, exclusive
 from framework.interfaces.retrieval import Needs, Progress
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet, View
-from framework.locks import LONG_PATIENCE, exclusive
-from framework.offline import RowStore
+from framework.retrieval.row_store import RowStore
 from framework_feast import FeastOptions
 from framework_feast.light import FeatureStore
 from framework_feast.marks import (

@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from framework.canonical_text import canonical_text
-from framework.freshness import absent_origin, check_context, utc_now
-from framework.interfaces.values import OK, UNKNOWN_ENTITY, Context, Objects, Schema
-from framework.interfaces.views import FeatureSet, View
+from framework.data.arrays import Objects
+from framework.data.canonical_text import canonical_text
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import OK, UNKNOWN_ENTITY
+from framework.features.views import FeatureSet, View
+from framework.retrieval.freshness import absent_origin, check_context, utc_now
 from framework_feast.packed import NewestRows, columns
 
 

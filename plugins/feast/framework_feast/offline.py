@@ -6,10 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError
-from framework.interfaces.values import TIME
-from framework.interfaces.views import View
-from framework.offline import OfflineStore, RowStore
+from framework.features.views import View
+from framework.retrieval.parquet_store import OfflineStore
+from framework.retrieval.row_store import RowStore
 
 if TYPE_CHECKING:
     from framework_feast.light import DataSource

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.data.context import Context
+from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs
-from framework.interfaces.values import Context, Schema
-from framework.interfaces.views import FeatureSet
 from framework_feast import FeastOptions
 from framework_feast.marks import notes_of, read_mark, window_length
 from framework_feast.newest import newest_context, view_keys

@@ -16,9 +16,9 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
+from framework.data.arrays import Float64, Objects, Times
 from framework.errors import DataError
-from framework.interfaces.values import Float64, Objects, Times
-from framework.interfaces.views import View
+from framework.features.views import View
 
 _VERSION, _CUT = 2, 1
 _HEAD, _AHEAD = Struct("<BBHHI"), Struct("<I")

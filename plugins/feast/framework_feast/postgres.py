@@ -14,8 +14,8 @@ from psycopg import sql
 from pyarrow import csv
 
 from framework.errors import DataError, one_line
-from framework.interfaces.views import INSERTED, View
-from framework.offline import digest_of, distinct, typed
+from framework.features.views import INSERTED, View
+from framework.retrieval.row_store import digest_of, distinct, typed
 from framework_feast.offline import FeastRows, source_settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from framework.errors import DataError
-from framework.locks import PATIENCE, LockedError, this_process
+from framework.files import PATIENCE, LockedError, this_process
 from framework_feast.records import Kind, Merge, RecordStore, key_range
 
 #: Sessions that hold what writers of a project wait for: the lock of its name, or one on the table.

@@ -17,7 +17,7 @@ from threading import Lock, local
 from typing import Any, TypeVar
 
 from framework.errors import DataError
-from framework.locks import exclusive
+from framework.files import exclusive
 from framework_feast.records import Kind, Merge, RecordStore, chunks, key_range
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from framework.frequency import Frequency
-from framework.grouping import series_numbers
+from framework.data.frequency import Frequency
+from framework.data.grouping import series_numbers
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet, View
 from framework.interfaces.retrieval import Needs
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet, View
-from framework.offline import RowStore
-from framework.point_in_time import view_rows
+from framework.retrieval.point_in_time import view_rows
+from framework.retrieval.row_store import RowStore
 from framework_feast.packed import Rows, columns, newest_actual_of
 
 

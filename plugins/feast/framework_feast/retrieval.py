@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
-from framework.interfaces.values import Context, Schema
-from framework.interfaces.views import FeatureSet
-from framework.offline import RowStore
-from framework.point_in_time import joined_rows, view_rows
+from framework.retrieval.point_in_time import joined_rows, view_rows
+from framework.retrieval.row_store import RowStore
 from framework_feast.offline import row_store
 from framework_feast.online import OnlineFeatures
 from framework_feast.records import has_records

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.interfaces.views import FeatureSet
+from framework.features.views import FeatureSet
 from framework_feast.light import FeatureStore, FieldStatus
 from framework_feast.packed import NewestRows, columns
 from framework_feast.store import failing, quiet

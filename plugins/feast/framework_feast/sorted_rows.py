@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from framework.interfaces.values import TIME, Objects
-from framework.interfaces.views import View
+from framework.data.arrays import Objects
+from framework.data.vocabulary import TIME
+from framework.features.views import View
 from framework_feast.packed import Moments, Rows, columns
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import ConfigError, DataError, FrameworkError, one_line
-from framework.locks import exclusive
+from framework.files import exclusive
 from framework_feast.light import Entity, FeatureStore, FeatureView, RepoConfig
 from framework_feast.offline import offline_type
 from framework_feast.records import online_store

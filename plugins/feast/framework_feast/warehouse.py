@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError
-from framework.interfaces.values import TIME
-from framework.interfaces.views import View
-from framework.offline import distinct, typed
+from framework.features.views import View
+from framework.retrieval.row_store import distinct, typed
 from framework_feast.light import DataSource
 from framework_feast.offline import FeastRows, source_settings
 from framework_feast.store import failing, open_store, quiet

@@ -9,10 +9,13 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from framework.frequency import Frequency
-from framework.freshness import check_context, in_force, utc_now
-from framework.interfaces.values import OK, SHORT_HISTORY, Context, Float64, Objects, Schema, Times
-from framework.interfaces.views import FeatureSet, View
+from framework.data.arrays import Float64, Objects, Times
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import OK, SHORT_HISTORY
+from framework.features.views import FeatureSet, View
+from framework.retrieval.freshness import check_context, in_force, utc_now
 from framework_feast.newest import explain_absent, moment, places, static_values
 from framework_feast.packed import Moments, Rows, columns, newest_actual_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.testing import postgresql, redis
+from framework.testing.servers import postgresql, redis
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests and their child processes import feast_cases
 

@@ -13,8 +13,10 @@ import pandas as pd
 from framework_feast import FeastOptions
 from framework_feast.retrieval import FeastRetrieval
 
-from framework.interfaces.values import TIME, Context, Schema
-from framework.interfaces.views import FeatureSet
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet
 
 FEATURES = FeatureSet.model_validate(
     {

@@ -16,12 +16,14 @@ from framework_feast import packed
 from framework_feast.packed import decode, definition, record_keys
 from framework_feast.retrieval import FeastRetrieval
 
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, TIME
 from framework.errors import ConfigError, DataError
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs
-from framework.interfaces.values import MISSING_FEATURE, OK, SHORT_HISTORY, TIME, Context, Schema
-from framework.interfaces.views import FeatureSet
 from framework.serving.deployment import Deployment
-from framework.testing.serving import FakeParts
+from framework.testing.servers.fake_server import FakeParts
 
 FEATURES = FeatureSet.model_validate(
     {

@@ -11,7 +11,7 @@ from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from moto.server import ThreadedMotoServer
 
-from framework.testing.retrieval import RetrievalContract
+from framework.testing.contracts.retrieval import RetrievalContract
 
 
 class TestSqlite(RetrievalContract):

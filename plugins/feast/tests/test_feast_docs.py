@@ -12,9 +12,9 @@ from framework_feast import FeastOptions
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from framework.compose import register
-from framework.config import build_config
-from framework.plugins import load_plugins
+from framework.config.config import build_config
+from framework.plugins.composition import register
+from framework.plugins.discovery import load_plugins
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "how-to" / "online-features.md").read_text()

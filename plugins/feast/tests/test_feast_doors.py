@@ -6,10 +6,10 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from framework import compose as offers
-from framework.plugins import load_plugins
+from framework.plugins import composition as offers
+from framework.plugins.discovery import load_plugins
+from framework.serving.app.app import create_app
 from framework.serving.deployment import Deployment
-from framework.serving.http import create_app
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.door_projects import KEYS, SERIES, Kind, ask, trained

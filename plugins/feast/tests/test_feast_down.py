@@ -15,10 +15,11 @@ import pandas as pd
 from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 
-from framework.interfaces.values import TIME
-from framework.serving.openapi import example_payload
-from framework.testing import fakes, redis
-from framework.testing.serving import make_features
+from framework.data.vocabulary import TIME
+from framework.serving.app.openapi import example_payload
+from framework.testing import fakes
+from framework.testing.servers import redis
+from framework.testing.servers.fake_server import make_features
 
 ENTITY = {"airport": "JFK", "carrier": "DL"}
 _SERVER = """
@@ -27,7 +28,7 @@ from pathlib import Path
 from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from framework.serving.deployment import Deployment
-from framework.testing import serving
+from framework.testing.servers import serving
 
 class Parts(serving.FakeParts):
     def make(self, group):
@@ -134,7 +135,7 @@ from pathlib import Path
 from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from framework.errors import DataError
-from framework.testing import fakes, serving
+from framework.testing import fakes; from framework.testing.servers import serving
 
 strategy = FeastRetrieval(options(Path(sys.argv[1]), "redis", sys.argv[2], timeout=0.2))
 try:

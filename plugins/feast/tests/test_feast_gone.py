@@ -13,8 +13,8 @@ from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, opt
 from framework_feast.retrieval import FeastRetrieval
 from redis import Redis
 
+from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
-from framework.interfaces.values import OK, TIME
 
 TABLES = rows(2, 12, gaps=False)
 ENTITY = everyone(TABLES)[:1]

@@ -21,9 +21,9 @@ from framework_feast.packed import NewestRows, Rows, columns, decode, decode_new
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
+from framework.data.vocabulary import OK, TIME, UNKNOWN_ENTITY
 from framework.errors import ConfigError, DataError
-from framework.interfaces.values import OK, TIME, UNKNOWN_ENTITY
-from framework.interfaces.views import FeatureSet
+from framework.features.views import FeatureSet
 
 
 def quiet(_: str) -> None:

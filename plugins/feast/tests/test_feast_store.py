@@ -17,9 +17,10 @@ from feast import FeatureStore
 from framework_feast import FeastOptions, store
 from framework_feast.retrieval import FeastRetrieval
 
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY
 from framework.errors import ConfigError, DataError
-from framework.interfaces.values import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY, Schema
-from framework.interfaces.views import FeatureSet
+from framework.features.views import FeatureSet
 
 FEATURES = FeatureSet.model_validate(
     {

@@ -13,8 +13,8 @@ from framework_feast.retrieval import FeastRetrieval
 from framework_files import FileOptions
 from framework_files.file import FileRetrieval
 
-from framework.interfaces.values import OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
-from framework.interfaces.views import FeatureSet
+from framework.data.vocabulary import OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
+from framework.features.views import FeatureSet
 
 
 def filled(tmp_path: Path, tables: dict[str, pd.DataFrame], kind: str = "sqlite", place: str = "", **changes: object) -> FeastRetrieval:

@@ -19,8 +19,8 @@ from feast.cli.cli import cli
 from framework_feast.definitions import feast_objects
 from omegaconf import OmegaConf
 
-from framework.interfaces.views import FeatureSet
-from framework.offline import OfflineStore
+from framework.features.views import FeatureSet
+from framework.retrieval.parquet_store import OfflineStore
 
 PROJECT = Path(__file__).parents[3]
 

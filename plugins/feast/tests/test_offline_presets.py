@@ -14,7 +14,7 @@ from framework_feast.offline import row_store
 from omegaconf import OmegaConf
 
 from framework.errors import ConfigError
-from framework.interfaces.views import FeatureSet
+from framework.features.views import FeatureSet
 
 PRESETS = Path(__file__).parents[3] / "conf" / "feature_store"
 FEATURES = FeatureSet.model_validate(

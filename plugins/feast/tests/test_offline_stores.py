@@ -17,11 +17,11 @@ from framework_feast.warehouse import WarehouseStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet, View
-from framework.point_in_time import joined_rows
-from framework.testing import postgresql
+from framework.features.views import FeatureSet, View
+from framework.retrieval.point_in_time import joined_rows
+from framework.testing.servers import postgresql
 
 FIRST = datetime(2024, 3, 9, tzinfo=UTC)
 COLUMNS = ["y", "kind", "temp", "sky", "price"]

@@ -12,13 +12,14 @@ from feast_cases import FIRST, options
 from framework_feast.retrieval import FeastRetrieval
 from hydra import compose, initialize_config_dir
 
-from framework import compose as framework_compose
-from framework.components import Components
-from framework.config import Config, build_config
-from framework.features import Features, make_needs
-from framework.frequency import Frequency
-from framework.interfaces.values import OK, TIME
-from framework.plugins import load_plugins
+from framework.config.config import Config, build_config
+from framework.data.frequency import Frequency
+from framework.data.vocabulary import OK, TIME
+from framework.plugins import composition as framework_compose
+from framework.plugins.components import Components
+from framework.plugins.discovery import load_plugins
+from framework.retrieval.features import Features
+from framework.retrieval.schema import make_needs
 from framework.serving.deployment import Deployment
 
 CONF = Path(__file__).parents[3] / "conf"

@@ -14,14 +14,14 @@ from framework_feast import FeastOptions
 from framework_feast.retrieval import FeastRetrieval
 from hydra import compose, initialize_config_dir
 
-from framework.compose import register
-from framework.config import build_config
-from framework.features import Features
-from framework.interfaces.values import TIME
-from framework.interfaces.views import FeatureSet
-from framework.plugins import load_plugins
-from framework.run import Run
-from framework.testing import command
+from framework.config.config import build_config
+from framework.data.vocabulary import TIME
+from framework.features.views import FeatureSet
+from framework.plugins.composition import register
+from framework.plugins.discovery import load_plugins
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.testing.servers import command
 
 STORE = """
 project: shops

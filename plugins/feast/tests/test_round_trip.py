@@ -17,17 +17,18 @@ from framework_feast.retrieval import FeastRetrieval
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from framework.fit import fit_pair
-from framework.frequency import Frequency
-from framework.interfaces.values import OK, TIME, Forecast
-from framework.pair import Pair
-from framework.panel import Panel, panel_from_rows
-from framework.plugins import load_plugins
-from framework.serving.metrics import Metrics
+from framework.data.forecast import Forecast
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.data.vocabulary import OK, TIME
+from framework.pairs.fit import fit_pair
+from framework.pairs.pair import Pair
+from framework.plugins.discovery import load_plugins
+from framework.serving.http.metrics import Metrics
 from framework.serving.options import BatchOptions
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import Pipeline
-from framework.testing.pairs import make_version
+from framework.serving.pipeline.pipeline import Pipeline
+from framework.serving.pipeline.validation import Lookup
+from framework.testing.folder_registry import make_version
 
 LENGTH = 3
 NUMBERS = st.none() | st.floats(-1e6, 1e6) | st.integers(-5, 5).map(float)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 
 class Table(Options):

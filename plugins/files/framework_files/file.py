@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from framework.canonical_text import canonical_text
-from framework.features import to_numpy
-from framework.freshness import utc_now
+from framework.data.canonical_text import canonical_text
+from framework.data.context import Context
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.data.time import to_numpy
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
-from framework.interfaces.values import Context, Schema
-from framework.interfaces.views import FeatureSet
-from framework.offline import OfflineStore
-from framework.panel import Panel
-from framework.point_in_time import joined_rows, view_rows
-from framework.stored_panel import columns_of, stored_context, stored_panel
+from framework.retrieval.freshness import utc_now
+from framework.retrieval.parquet_store import OfflineStore
+from framework.retrieval.point_in_time import joined_rows, view_rows
+from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 
 if TYPE_CHECKING:
     import pyarrow as pa

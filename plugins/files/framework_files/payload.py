@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from framework.data.context import Context
+from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError
+from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
-from framework.interfaces.values import Context, Schema
-from framework.interfaces.views import FeatureSet
 
 if TYPE_CHECKING:
     import pyarrow as pa

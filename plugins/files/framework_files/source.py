@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from framework.data.vocabulary import TIME
 from framework.errors import DataError, one_line, suggest
 from framework.interfaces.source import Roles, Source
-from framework.interfaces.values import TIME
 from framework_files import Table
 from framework_files.columns import Columns, Reading, Want
 from framework_files.csv_files import CsvFiles, literal, partition, quoted

@@ -5,7 +5,7 @@ from pathlib import Path
 from framework_files import FileOptions
 from framework_files.file import FileRetrieval
 
-from framework.testing.retrieval import RetrievalContract
+from framework.testing.contracts.retrieval import RetrievalContract
 
 
 class TestFile(RetrievalContract):

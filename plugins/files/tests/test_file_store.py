@@ -16,12 +16,13 @@ from framework_files import FileOptions
 from framework_files.file import FileRetrieval
 from framework_files.payload import PayloadRetrieval
 
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, TIME
 from framework.errors import ConfigError, DataError
-from framework.frequency import Frequency
-from framework.interfaces.options import Options
-from framework.interfaces.values import MISSING_FEATURE, OK, SHORT_HISTORY, TIME, Schema
-from framework.interfaces.views import FeatureSet
-from framework.stored_panel import Columns, stored_panel
+from framework.features.views import FeatureSet
+from framework.options import Options
+from framework.retrieval.stored_panel import Columns, stored_panel
 
 FEATURES = FeatureSet.model_validate({"primary": "v", "views": {"v": {"entity": ["s"], "columns": ["y", "x"], "ttl": "1d"}}})
 

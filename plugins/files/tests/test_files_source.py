@@ -13,10 +13,10 @@ from framework_files import FilesOptions
 from framework_files.source import FilesSource
 from omegaconf import OmegaConf
 
+from framework.data.frequency import Frequency
+from framework.data.panel import panel_from_rows
 from framework.errors import DataError
-from framework.frequency import Frequency
-from framework.interfaces.views import FeatureSet
-from framework.panel import panel_from_rows
+from framework.features.views import FeatureSet
 
 CSV = "shop,event_timestamp,y\na,2024-01-01T00:00:00Z,1.5\na,2024-01-02T00:00:00Z,\nb,2024-01-01T00:00:00Z,NA\n"
 CONF = Path(__file__).parents[3] / "conf"

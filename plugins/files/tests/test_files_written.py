@@ -13,11 +13,11 @@ import pytest
 from framework_files import FilesOptions
 from framework_files.source import FilesSource
 
-from framework.canonical_text import key_texts
+from framework.data.canonical_text import key_texts
 from framework.errors import DataError
-from framework.interfaces.operations import Join
+from framework.features.operations import Join
+from framework.features.views import View
 from framework.interfaces.source import Roles
-from framework.interfaces.views import View
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"})
 ROLES = Roles(("shop",), ("y",), ("event_timestamp",))

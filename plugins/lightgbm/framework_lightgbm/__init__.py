@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.boosting import BoostingOptions
+from framework.interfaces.plugin import Component, hookimpl
+from framework.models.options import BoostingOptions
 
 Share = Annotated[float, Field(gt=0, le=1)]
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import lightgbm
 import numpy as np
 
-from framework.boosting import MANY_ROWS, BoostedModel, Output
-from framework.interfaces.boosting import BoostingOptions
-from framework.interfaces.values import Float32, Float64
-from framework.interfaces.windows import WindowSet
-from framework.tabular import Tabular
+from framework.data.arrays import Float32, Float64
+from framework.data.windows import WindowSet
+from framework.models.boosting import MANY_ROWS, BoostedModel, Output
+from framework.models.options import BoostingOptions
+from framework.models.window_table import Tabular
 from framework_lightgbm import LightGBMOptions
 
 _NOT_BOOSTED = {*BoostingOptions.model_fields, "objective"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from framework.errors import DataError
-from framework.testing.model import ModelContract
+from framework.testing.contracts.model import ModelContract
 from framework.testing.panels import make_panel, plain_arrays
 
 

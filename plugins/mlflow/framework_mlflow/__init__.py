@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options, SecretUrl
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options, SecretUrl
 
 if TYPE_CHECKING:
     from framework.interfaces.tuner import Trial
-    from framework.run import Run
+    from framework.plugins.run import Run
 
 #: Runs that make or change something; looking and serving leave no MLflow run behind.
 _TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "rollback", "alias", "reproduce")

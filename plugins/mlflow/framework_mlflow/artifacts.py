@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from framework.data.vocabulary import TIME
 from framework.errors import RefusedError, RegistryError, one_line
-from framework.interfaces.registry import PairDraft
-from framework.interfaces.values import TIME, PairVersion
-from framework.pairing import HALVES
+from framework.interfaces.registry import PairDraft, PairVersion
+from framework.pairs.manifest import HALVES
 from framework_mlflow.places import local_path
 from framework_mlflow.quiet import import_mlflow
 

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.anchors import explain_off_grid, off_grid
-from framework.canonical_text import category_texts, key_texts
+from framework.data.anchors import explain_off_grid, off_grid
+from framework.data.arrays import Float64, Objects, Rows, Times
+from framework.data.canonical_text import category_texts, key_texts
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import OK, TIME
+from framework.data.windows import Windows
 from framework.errors import DataError
-from framework.frequency import Frequency
-from framework.interfaces.values import OK, TIME, Context, Float64, Objects, Schema, Times, Windows
-from framework.interfaces.windows import Rows
-from framework.pairing import FEATURES
+from framework.pairs.artifacts import FEATURES
 
 Flags = npt.NDArray[np.bool_]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from framework.interfaces.values import HistoryEntry
-from framework.pairing import canonical
+from framework.interfaces.registry import HistoryEntry
+from framework.pairs.manifest import canonical
 
 #: What the first entry of a name follows.
 GENESIS = ""

@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.schema import CreateTable
 
 from framework.errors import RegistryError, one_line
-from framework.interfaces.values import PairVersion
-from framework.locks import PATIENCE, LockedError, exclusive, holder, this_process
-from framework.pairing import HALVES
+from framework.files import PATIENCE, LockedError, exclusive, holder, this_process
+from framework.interfaces.registry import PairVersion
+from framework.pairs.manifest import HALVES
 from framework_mlflow import queries, tables
 from framework_mlflow.pen import Pen, View, version_of
 from framework_mlflow.places import sqlite_file

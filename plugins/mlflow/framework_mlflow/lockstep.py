@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from framework.pairing import HALVES
+from framework.pairs.manifest import HALVES
 from framework_mlflow.store import PENDING, STATE, VOID, Store
 
 Voided = list[tuple[str, int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from framework.pairing import HALVES
+from framework.pairs.manifest import HALVES
 from framework_mlflow import artifacts
 from framework_mlflow.pen import Pen, Upload
 from framework_mlflow.store import COMPLETE, STATE, Store

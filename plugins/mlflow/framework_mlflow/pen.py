@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from framework.interfaces.values import HistoryEntry, PairVersion
-from framework.pairing import HALVES, canonical
+from framework.interfaces.registry import HistoryEntry, PairVersion
+from framework.pairs.manifest import HALVES, canonical
 from framework_mlflow import tables
 from framework_mlflow.history import GENESIS, Link, follow, now, who
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import pandas as pd
 
+from framework.data.frequency import Frequency
+from framework.data.known_values import KnownValues, unseen_lines
 from framework.errors import DataError
-from framework.frequency import Frequency
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.known_values import KnownValues, unseen_lines
-from framework.pair import make_values, make_windows, own_columns, without_history
-from framework.pairing import open_half, prove_half
-from framework.plugins import load_plugins
+from framework.pairs.artifacts import open_half
+from framework.pairs.manifest import prove_half
+from framework.pairs.pair import make_values, make_windows, own_columns, without_history
+from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
 
@@ -56,5 +57,5 @@ def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
     directory = Path(data_path)
     kind = directory.name
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
-    component, layout = open_half(directory, kind, load_plugins()), Layout.read(directory)
+    component, layout = open_half(directory, kind, installed()), Layout.read(directory)
     return PreprocessorFunction(layout, component) if kind == "preprocessor" else ModelFunction(layout, component)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
-from framework.interfaces.registry import Finding, PairDraft, ProvenPair, Registry
-from framework.interfaces.values import HistoryEntry, PairVersion
-from framework.pairing import HALVES, make_manifest, prove, write_manifest
+from framework.interfaces.registry import Finding, HistoryEntry, PairDraft, PairVersion, ProvenPair, Registry
+from framework.pairs.manifest import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
 from framework_mlflow.history import breaks, now
 from framework_mlflow.ledger import Ledger

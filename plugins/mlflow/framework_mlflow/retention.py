@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from framework.interfaces.values import HistoryEntry, PairVersion
+from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework_mlflow import Retention
 from framework_mlflow.pen import Pen, Upload
 

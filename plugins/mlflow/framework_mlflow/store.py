@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from framework.errors import RegistryError, one_line
-from framework.locks import PATIENCE
-from framework.pairing import HALVES
+from framework.files import PATIENCE
+from framework.pairs.manifest import HALVES
 from framework.secrets import masked
 from framework_mlflow.ledger import Ledger
 from framework_mlflow.quiet import import_mlflow

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from framework.errors import RefusedError
-from framework.provenance import git_state, versions
+from framework.pairs.provenance import git_state, versions
 from framework.secrets import masked
 
 if TYPE_CHECKING:
-    from framework.run import Run
+    from framework.plugins.run import Run
     from framework_mlflow.store import Store
 
 #: What MLflow does not take in a name, and how much of a value is worth a column.

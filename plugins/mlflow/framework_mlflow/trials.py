@@ -10,7 +10,7 @@ from framework.interfaces.tuner import DONE, FAILED, Trial
 from framework_mlflow.tracking import store_of
 
 if TYPE_CHECKING:
-    from framework.run import Run
+    from framework.plugins.run import Run
 
 
 def log_trial(run: Run, trial: Trial, config: str) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from framework.errors import FrameworkError
-from framework.interfaces.registry import Finding, ProvenPair
-from framework.interfaces.values import PairVersion
-from framework.pairing import HALVES
+from framework.interfaces.registry import Finding, PairVersion, ProvenPair
+from framework.pairs.manifest import HALVES
 from framework_mlflow import Retention
 from framework_mlflow.history import Link, breaks
 from framework_mlflow.ledger import Ledger

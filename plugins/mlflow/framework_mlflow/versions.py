@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from framework.errors import RegistryError, one_line
-from framework.pairing import HALVES
+from framework.pairs.manifest import HALVES
 from framework_mlflow.ledger import connect
 from framework_mlflow.places import sqlite_file
 from framework_mlflow.prepared import rows

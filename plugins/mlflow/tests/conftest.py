@@ -10,7 +10,7 @@ import pytest
 from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 
-from framework.testing.registry import install_fakes
+from framework.testing.contracts.registry import install_fakes
 
 sys.path.insert(0, str(Path(__file__).parent))  # child processes import mlflow_cases too
 from mlflow_cases import options_in

@@ -14,8 +14,8 @@ from framework_mlflow.registry import MlflowRegistry
 from framework_mlflow.store import STATE, VOID
 
 from framework.errors import RefusedError
-from framework.pairing import HALVES
-from framework.testing.registry import make_draft
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(

@@ -8,7 +8,7 @@ from pathlib import Path
 from framework_mlflow.history import now
 from framework_mlflow.ledger import Ledger
 
-from framework.interfaces.values import PairVersion
+from framework.interfaces.registry import PairVersion
 
 SOURCES = {"preprocessor": "file:///p", "model": "file:///m"}
 

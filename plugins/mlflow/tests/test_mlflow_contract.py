@@ -14,7 +14,7 @@ from framework_mlflow.registry import MlflowRegistry
 
 from framework.errors import ConfigError, RefusedError, RegistryError
 from framework.interfaces.registry import Registry
-from framework.testing.registry import RegistryContract, make_draft
+from framework.testing.contracts.registry import RegistryContract, make_draft
 
 
 class TestMlflowRegistry(RegistryContract):

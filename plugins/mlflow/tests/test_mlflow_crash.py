@@ -10,8 +10,8 @@ from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
 from framework.errors import RegistryError
-from framework.pairing import HALVES
-from framework.testing.registry import make_draft
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from framework.interfaces.values import Schema
-from framework.pairing import golden_of, open_pair
-from framework.plugins import load_plugins
+from framework.data.schema import Schema
+from framework.pairs.artifacts import open_pair
+from framework.pairs.golden import golden_of
+from framework.plugins.discovery import load_plugins
 
 #: Trained by commit 46a98f3 on examples/project with model=xgboost, five trees.
 OLD = Path(__file__).parent / "pair_of_46a98f3"

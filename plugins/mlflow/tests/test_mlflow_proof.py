@@ -11,9 +11,9 @@ from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import options_in
 
 from framework.errors import RefusedError
-from framework.interfaces.values import PairVersion
-from framework.pairing import HALVES, MANIFEST
-from framework.testing.registry import make_draft
+from framework.interfaces.registry import PairVersion
+from framework.pairs.manifest import HALVES, MANIFEST
+from framework.testing.contracts.registry import make_draft
 
 
 class Damage:

@@ -15,13 +15,16 @@ from framework_mlflow.frames import context_from_rows
 from framework_mlflow.pyfunc import _load_pyfunc
 from framework_mlflow.registry import MlflowRegistry
 
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
 from framework.errors import DataError, RefusedError
-from framework.frequency import Frequency
 from framework.interfaces.registry import PairDraft
-from framework.interfaces.values import TIME, Context, Schema
-from framework.pairing import HALVES, Evidence, write_pair
+from framework.pairs.artifacts import Evidence, write_pair
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 from framework.testing.fakes import make_pair, make_schema
-from framework.testing.registry import make_draft
 
 
 def rows_of(context: Context, schema: Schema) -> pd.DataFrame:

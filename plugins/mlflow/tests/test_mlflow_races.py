@@ -10,7 +10,7 @@ from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
-from framework.testing.postgresql import server
+from framework.testing.servers.postgresql import server
 
 
 @pytest.fixture(scope="session")

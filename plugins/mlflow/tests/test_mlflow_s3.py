@@ -13,9 +13,9 @@ from framework_mlflow.registry import MlflowRegistry
 from moto.server import ThreadedMotoServer
 
 from framework.errors import RefusedError, RegistryError
-from framework.loading import load_pair
-from framework.plugins import load_plugins
-from framework.testing.registry import make_draft
+from framework.pairs.loading import load_pair
+from framework.plugins.discovery import load_plugins
+from framework.testing.contracts.registry import make_draft
 
 BUCKET = "pairs"
 

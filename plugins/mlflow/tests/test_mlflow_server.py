@@ -20,8 +20,8 @@ from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, options_in
 
 from framework.errors import RefusedError, RegistryError
-from framework.pairing import HALVES
-from framework.testing.registry import make_draft
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, options_in, outcome, set_up
 
-import framework.locks
+import framework.files
 from framework.errors import RegistryError
-from framework.locks import LockedError
-from framework.pairing import HALVES
-from framework.testing.registry import make_draft
+from framework.files import LockedError
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 
 HOLD = """
 import sys
 from pathlib import Path
-from framework.locks import exclusive
+from framework.files import exclusive
 sys.argv[1:1] = ['run=train']
 with exclusive(Path(sys.argv[2]), 'the ledger'):
     print('held', flush=True)
@@ -121,7 +121,7 @@ def test_beside_another_writer_it_ends_and_says_who_that_is(
 ) -> None:
     registry = MlflowRegistry(options)
     registry.register(make_draft(tmp_path / "draft"), "r")
-    monkeypatch.setattr(framework.locks, "PATIENCE", 0.5)
+    monkeypatch.setattr(framework.files, "PATIENCE", 0.5)
     with somebody_at(tmp_path / "state" / "ledger.db.lock") as process:
         for write in (
             lambda: registry.verify("fake"),

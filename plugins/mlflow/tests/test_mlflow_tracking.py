@@ -9,13 +9,13 @@ import pytest
 from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 
-from framework.config import Config
+from framework.config.config import Config
 from framework.errors import RefusedError
 from framework.interfaces.tuner import Trial
-from framework.lifecycle import execute
-from framework.plugins import load_plugins
-from framework.run import Run
-from framework.testing.registry import make_draft
+from framework.plugins.discovery import load_plugins
+from framework.plugins.execute import execute
+from framework.plugins.run import Run
+from framework.testing.contracts.registry import make_draft
 
 TEXT = "name: fake\nquantiles: [0.1]\npanel:\n  horizon: 3\nretrieval:\n  store:\n    password: ${oc.env:PGPASSWORD}\n"
 

@@ -10,7 +10,7 @@ from framework_mlflow.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, outcome, prune, register
 
 from framework.errors import RegistryError
-from framework.testing.registry import make_draft
+from framework.testing.contracts.registry import make_draft
 
 #: As if a day had passed: whatever is not complete is too old to be under way.
 AT_ONCE = Retention(upload_hours=0)

@@ -14,9 +14,9 @@ from framework_mlflow.retention import superfluous
 from mlflow_cases import check_halves, child, move, outcome, prune, register
 
 from framework.errors import RefusedError, RegistryError
-from framework.interfaces.values import HistoryEntry, PairVersion
-from framework.pairing import HALVES
-from framework.testing.registry import make_draft
+from framework.interfaces.registry import HistoryEntry, PairVersion
+from framework.pairs.manifest import HALVES
+from framework.testing.contracts.registry import make_draft
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -61,7 +61,7 @@ class Log(Options):
 
 
 class Calendar(Options):
-    """Adds ``calendar_{field}`` of each row's own step, see :func:`framework.calendar.calendar_columns`."""
+    """Adds ``calendar_{field}`` of each row's own step, see :func:`framework.features.calendar.calendar_columns`."""
 
     step: Literal["calendar"]
     fields: tuple[str, ...] = Field(min_length=1)

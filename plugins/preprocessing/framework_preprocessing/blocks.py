@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.frequency import Frequency
 from framework.errors import DataError
-from framework.frequency import Frequency
-from framework.interfaces.values import Float32, Float64, Objects, Times
 from framework_preprocessing.steps import Arrays, compile_step, learn, places
 
 

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
-from framework.frequency import Frequency
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
 from framework_preprocessing import NativeOptions
 from framework_preprocessing.blocks import NumericBlock, TextBlock
 from framework_preprocessing.steps import Arrays

@@ -13,9 +13,10 @@ from typing import Any, Self
 import numpy as np
 import skops.io
 
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import Float32, Float64, Objects, Schema, Times
 from framework_preprocessing import Encode, SklearnOptions, Transformer
 from framework_preprocessing.blocks import NumericBlock, TextBlock, to_float32
 

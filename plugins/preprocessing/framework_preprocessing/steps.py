@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from framework.calendar import calendar_columns, check_fields, check_labels
+from framework.data.arrays import Float64, Times
+from framework.data.frequency import Frequency
 from framework.errors import ConfigError, DataError, suggest
-from framework.frequency import Frequency
-from framework.interfaces.values import Float64, Times
+from framework.features.calendar import calendar_columns, check_fields, check_labels
 
 Arrays = dict[str, npt.NDArray[Any]]
 #: Works on ``values[r, width]`` in place; ``times[r]`` label the rows.

@@ -13,10 +13,10 @@ from framework_preprocessing.sklearn import SklearnPreprocessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.calendar import calendar_columns
 from framework.errors import ConfigError, DataError
+from framework.features.calendar import calendar_columns
+from framework.options import validate
 from framework.testing.panels import make_panel, panel_schema
-from framework.validated import validate
 
 PANEL = make_panel()
 

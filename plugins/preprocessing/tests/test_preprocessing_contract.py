@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from framework.testing.preprocessor import PreprocessorContract
+from framework.testing.contracts.preprocessor import PreprocessorContract
 
 
 class TestNativeDefaults(PreprocessorContract):

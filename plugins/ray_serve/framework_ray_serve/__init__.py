@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 from framework.serving.options import ServingOptions
 
 

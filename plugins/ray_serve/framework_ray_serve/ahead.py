@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.interfaces.values import Context, Freshness
+from framework.data.context import Context, Freshness
 from framework_ray_serve.services import Predicted
 
 

@@ -15,16 +15,16 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from framework.errors import FrameworkError, RefusedError
-from framework.interfaces.values import PairVersion
-from framework.serving import logs
-from framework.serving.arms import Arm, alias_of
-from framework.serving.asgi import App, Receive, Scope, Send
-from framework.serving.deployment import Deployment
-from framework.serving.http import create_app
+from framework.interfaces.registry import PairVersion
+from framework.serving.app.app import create_app
+from framework.serving.arms.arms import Arm
+from framework.serving.deployment import Deployment, alias_of
+from framework.serving.http import logs
+from framework.serving.http.asgi import App, Receive, Scope, Send
+from framework.serving.http.refusal import Refusal
 from framework.serving.options import CanaryOptions, ShadowOptions
-from framework.serving.payload import Entities
-from framework.serving.refusal import Refusal
-from framework.serving.render import Renderer
+from framework.serving.pipeline.rendering import Renderer
+from framework.serving.pipeline.validation import Entities
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
 from framework_ray_serve import RayServeOptions

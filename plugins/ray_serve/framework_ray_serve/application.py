@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import OmegaConf
 from ray import serve
 from ray.serve import Application
 
-from framework.components import Components, installed
-from framework.config import build_config
+from framework.plugins.components import rebuild
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.api import ForecastAPI
@@ -36,9 +34,9 @@ def make(deployment: Deployment, options: RayServeOptions) -> Application:
 
 def build(args: dict[str, Any]) -> Application:
     """``config``: a composed configuration as text. ``reference``: the alias or number of the pair that is served."""
-    config = build_config(OmegaConf.create(args["config"]), installed())
+    parts = rebuild(args["config"])
+    config = parts.config
     options = config.component("serving").options
     assert isinstance(options, RayServeOptions)
     retrieval = config.component("retrieval").name
-    parts = Components(config, installed())
     return make(Deployment(parts, config.name, args["reference"], config.features, retrieval, config.paths.state), options)

@@ -10,13 +10,13 @@ from contextlib import contextmanager, redirect_stdout
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from framework.components import Components
 from framework.errors import ConfigError, FrameworkError
-from framework.interfaces.serving import ServingBackend
-from framework.interfaces.values import PairVersion
-from framework.serving import logs
-from framework.serving.access import Access, check_address
+from framework.interfaces.registry import PairVersion
+from framework.plugins.components import Components
+from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment
+from framework.serving.http import logs
+from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import prepare, serving
 from framework_ray_serve.presets import idle_gpus

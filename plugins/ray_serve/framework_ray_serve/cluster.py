@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from framework_ray import ENVIRONMENT, set_unset
 from framework_ray.imports import meanwhile
 
-from framework.serving.address import bind
+from framework.serving.http.address import bind
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.proxy import CALLBACK, VARIABLE
 

@@ -13,9 +13,9 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
-from framework.serving.follow import least_fortunate
-from framework.serving.metrics import Metrics, added_up
-from framework.serving.refusal import Refusal
+from framework.serving.arms.follower import least_fortunate
+from framework.serving.http.metrics import Metrics, added_up
+from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)

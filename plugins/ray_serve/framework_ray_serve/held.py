@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from framework.interfaces.values import PairVersion
+from framework.interfaces.registry import PairVersion
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from framework.errors import ConfigError
+from framework.secrets import variables
 from framework.serving.deployment import Deployment
-from framework.written import variables
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.arms import keys_of, options_of, service_of
 from framework_ray_serve.cluster import environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.serving.pipeline import TOGETHER
+from framework.serving.pipeline.pipeline import TOGETHER
 from framework_ray_serve import RayServeOptions, ServiceOptions
 
 #: The services as they are called in Ray Serve, by the key of their options.

@@ -13,15 +13,16 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from framework.data.context import Context
 from framework.errors import FrameworkError
-from framework.interfaces.values import Context, PairVersion
-from framework.loading import LoadedPair
-from framework.serving import logs
+from framework.interfaces.registry import PairVersion
+from framework.pairs.loading import LoadedPair
 from framework.serving.deployment import Deployment
+from framework.serving.http import logs
+from framework.serving.http.refusal import Refusal
 from framework.serving.options import LogOptions
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import attempt, look_up
-from framework.serving.refusal import Refusal
+from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.held import Held
 from framework_ray_serve.services import Predicted

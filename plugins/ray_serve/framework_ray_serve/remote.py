@@ -14,13 +14,15 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from framework.data.context import Context
+from framework.data.forecast import Forecast
 from framework.errors import FrameworkError, one_line
-from framework.interfaces.values import Context, Forecast, PairVersion
-from framework.pair import KnownTerms
-from framework.serving.metrics import ArmMetrics
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends, ok_windows, shape_of
-from framework.serving.refusal import Refusal
+from framework.interfaces.registry import PairVersion
+from framework.pairs.pair import KnownTerms
+from framework.serving.http.metrics import ArmMetrics
+from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends, ok_windows, shape_of
+from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.ahead import Ahead, ahead, put_together
 from framework_ray_serve.arms import key_of, name_of, timeout_of

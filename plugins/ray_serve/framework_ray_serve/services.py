@@ -15,20 +15,24 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import psutil
 
-from framework.conformal import Calibration
+from framework.data.arrays import Float64
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.windows import Windows
 from framework.errors import FrameworkError
-from framework.golden import Golden
 from framework.interfaces.preprocessor import Preprocessor
-from framework.interfaces.values import Context, Float64, PairVersion, Schema, Windows
-from framework.pair import KnownTerms, Pair, make_windows
-from framework.pairing import open_half
-from framework.serving import logs
-from framework.serving.batching import Batches
+from framework.interfaces.registry import PairVersion
+from framework.pairs.artifacts import open_half
+from framework.pairs.golden import Golden
+from framework.pairs.intervals import Calibration
+from framework.pairs.pair import KnownTerms, Pair, make_windows
 from framework.serving.deployment import Deployment
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import attempt, look_up
-from framework.serving.refusal import Refusal
-from framework.serving.store_watch import store_trouble
+from framework.serving.http import logs
+from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.batching import Batches
+from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.store_watch import store_trouble
+from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.held import Held
 from framework_ray_serve.presets import METRICS, batch, service

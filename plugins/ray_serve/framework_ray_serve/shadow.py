@@ -8,10 +8,10 @@ from collections.abc import Callable
 from time import perf_counter
 
 from framework.errors import FrameworkError, one_line
-from framework.serving.asgi import Call
-from framework.serving.metrics import Metrics
+from framework.serving.http.asgi import Call
+from framework.serving.http.metrics import Metrics
+from framework.serving.http.refusal import Refusal
 from framework.serving.options import ShadowOptions
-from framework.serving.refusal import Refusal
 from framework.serving.service import Service
 from framework.serving.shadow import Shadowing
 from framework_ray_serve.remote import Lost

@@ -13,7 +13,7 @@ import pytest
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import FIRST, prepare
 
-from framework.serving.address import bind
+from framework.serving.http.address import bind
 
 #: Read by every module of the tests, whichever way it imported this one.
 _ADDRESS = "FRAMEWORK_TEST_RAY"

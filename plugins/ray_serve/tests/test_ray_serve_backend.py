@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import psutil
 
-from framework.testing.backend import ServingContract
-from framework.testing.live import LiveServingContract
+from framework.testing.contracts.serving import ServingContract
+from framework.testing.contracts.serving_live import LiveServingContract
 
 from .conftest import Fresh, replicas
 

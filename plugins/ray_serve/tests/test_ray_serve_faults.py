@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from framework.testing import fakes
-from framework.testing.live import asking, wait_for
-from framework.testing.pairs import FolderRegistry, make_version
-from framework.testing.serving import ENTITY, Client, make_deployment, make_row, server_process
+from framework.testing.contracts.serving_live import asking, wait_for
+from framework.testing.folder_registry import FolderRegistry, make_version
+from framework.testing.servers.fake_server import ENTITY, Client, make_deployment, make_row, server_process
 
 from .conftest import fresh_options, replicas
 

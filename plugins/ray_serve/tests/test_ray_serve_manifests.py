@@ -13,7 +13,7 @@ from framework_ray_serve.manifests import write
 from ray.serve.schema import ServeDeploySchema
 
 from framework.errors import ConfigError
-from framework.testing.serving import make_deployment
+from framework.testing.servers.fake_server import make_deployment
 
 SERVICES = ["ForecastAPI", "FeastService", "PreprocessingService", "ModelService"]
 

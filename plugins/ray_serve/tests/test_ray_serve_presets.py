@@ -11,10 +11,10 @@ from framework_ray_serve import RayServeOptions
 from framework_ray_serve.presets import NAMES, deployment_options, idle_gpus, service
 from hydra import compose, initialize_config_dir
 
-from framework import compose as framework_compose
-from framework.config import build_config
+from framework.config.config import build_config
 from framework.errors import ConfigError
-from framework.plugins import load_plugins
+from framework.plugins import composition as framework_compose
+from framework.plugins.discovery import load_plugins
 
 CONF = Path(__file__).parents[3] / "conf"
 

@@ -14,13 +14,14 @@ from framework_ray_serve.proxy import middlewares
 from framework_ray_serve.remote import RemotePipeline, Stages
 from framework_ray_serve.services import Facts, Predicted, contiguous
 
-from framework.interfaces.values import Context, PairVersion
-from framework.serving.metrics import Metrics
-from framework.serving.payload import Lookup
-from framework.serving.pipeline import attempt, look_up
-from framework.serving.refusal import Refusal
+from framework.data.context import Context
+from framework.interfaces.registry import PairVersion
+from framework.serving.http.metrics import Metrics
+from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.validation import Lookup
 from framework.testing import fakes
-from framework.testing.serving import VERSION, make_features, make_pipeline
+from framework.testing.servers.fake_server import VERSION, make_features, make_pipeline
 
 PAIR, GOLDEN = fakes.make_pair()
 NAMES = ["JFK", "nowhere", "old", "EWR", "holed", "LGA", "young", "BOS"]

@@ -19,8 +19,8 @@ from framework_ray_serve.policies import Holding
 from ray import serve
 
 from framework.testing import fakes
-from framework.testing.live import wait_for
-from framework.testing.serving import ENTITY, VERSION, make_row, server_process
+from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.fake_server import ENTITY, VERSION, make_row, server_process
 
 from .conftest import fresh_options
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 if TYPE_CHECKING:
-    from framework.interfaces.tuner import Trial
-    from framework.run import Run
+    from framework.interfaces.tuner import Dimension, Trial
+    from framework.plugins.run import Run
 
 
 def _shared(key: str) -> Any:
@@ -70,9 +70,9 @@ def components() -> list[Component]:
 
 
 @hookimpl
-def search_finished(run: Run, trials: list[Trial]) -> list[Path]:
+def search_finished(run: Run, trials: list[Trial], dimensions: tuple[Dimension, ...]) -> list[Path]:
     if run.config.component("tuner").name != "ray":
         return []
     from framework_ray_tune.plots import write_plots
 
-    return write_plots(run, trials)
+    return write_plots(run, trials, dimensions)

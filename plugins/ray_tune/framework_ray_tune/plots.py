@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 
-from framework.interfaces.tuner import DONE, Trial
-from framework.tuning.space import parse_space
+from framework.interfaces.tuner import DONE, Dimension, Trial
 from framework_ray_tune.sampling import importance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from framework.run import Run
+    from framework.plugins.run import Run
 
 mpl.use("Agg")
 
 
-def write_plots(run: Run, trials: list[Trial]) -> list[Path]:
+def write_plots(run: Run, trials: list[Trial], dimensions: Sequence[Dimension]) -> list[Path]:
     """``search_history.png`` and, when enough trials finished, ``search_importance.png``, in the run's folder."""
     paths = [
         _save(_history(trials, f"{run.config.tune.metric} of {run.config.tune.target or run.config.panel.targets[0]}"), run, "history")
     ]
-    shares = importance(trials, parse_space(run.config.space))
+    shares = importance(trials, dimensions)
     if shares:
         paths.append(_save(_bars(shares), run, "importance"))
     return paths

@@ -17,11 +17,11 @@ from framework_ray_tune import RayComputeOptions
 from framework_ray_tune.cluster import connected, ray
 from framework_ray_tune.compute import RayCompute
 
+from framework.data.forecast_table import forecast_table
 from framework.errors import DataError
-from framework.forecasts import forecast_table
-from framework.local import LocalCompute
-from framework.rows_file import RowsFile
-from framework.scoring import score
+from framework.pairs.batch_scoring import score
+from framework.plugins.compute import LocalCompute
+from framework.retrieval.rows_file import RowsFile
 from framework.testing import fakes
 from framework.testing.panels import write_rows
 
@@ -30,8 +30,8 @@ LONG = fakes.make_schema(context_length=3)
 DRIVER = """
 import sys
 from pathlib import Path
-from framework.rows_file import RowsFile
-from framework.scoring import score
+from framework.retrieval.rows_file import RowsFile
+from framework.pairs.batch_scoring import score
 from framework.testing import fakes
 from framework_ray_tune import RayComputeOptions
 from framework_ray_tune.compute import RayCompute

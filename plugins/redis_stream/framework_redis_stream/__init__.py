@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.connection import Connection
-from framework.interfaces.options import Duration, Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.source import Connection
+from framework.options import Duration, Options
 
 
 class Stream(Options):

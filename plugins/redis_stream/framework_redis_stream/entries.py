@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from framework.interfaces.views import View
+from framework.features.views import View
 
 Fields = Mapping[str, str]
 

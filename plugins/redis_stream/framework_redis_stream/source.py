@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 import redis
 
+from framework.data.vocabulary import TIME
 from framework.errors import DataError
+from framework.features.views import View
 from framework.interfaces.source import Batch, Source
-from framework.interfaces.values import TIME
-from framework.interfaces.views import View
 from framework.secrets import masked
 from framework_redis_stream import Stream
 from framework_redis_stream.entries import BadEntryError, row_of

@@ -20,10 +20,10 @@ from framework_redis_stream import RedisStreamOptions
 from framework_redis_stream.source import RedisStreamSource
 
 from framework.errors import ConfigError, DataError
+from framework.features.views import View
 from framework.interfaces.source import Batch
-from framework.interfaces.views import View
-from framework.testing import command
-from framework.testing.redis import RedisServer, server
+from framework.testing.servers import command
+from framework.testing.servers.redis import RedisServer, server
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"})
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -212,7 +212,7 @@ panel: {targets: [y], frequency: D, horizon: 7, season_length: 7, gaps: insert}
 #: Ends as by kill -9 when the rows of the second batch are stored, and neither its position kept nor its entries acknowledged.
 KILLED = """
 import os, signal
-from framework.positions import Positions
+from framework.ingestion.checkpoints import Positions
 keep, done = Positions.keep, []
 def killed(self, *arguments):
     done.append(1)
@@ -220,7 +220,7 @@ def killed(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     keep(self, *arguments)
 Positions.keep = killed
-from framework.app import main
+from framework.cli.main import main
 main()
 """
 

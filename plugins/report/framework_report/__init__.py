@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framework.hookspecs import hookimpl
+from framework.interfaces.plugin import hookimpl
 
 if TYPE_CHECKING:
-    from framework.run import Run
+    from framework.plugins.run import Run
 
 
 @hookimpl

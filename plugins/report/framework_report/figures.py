@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from framework.backtest import BacktestResult
-from framework.coverage import forward_coverage
-from framework.interfaces.values import Float64, Times
-from framework.interfaces.windows import Rows
+from framework.data.arrays import Float64, Rows, Times
+from framework.evaluation.coverage import forward_coverage
+from framework.evaluation.result import BacktestResult
 
 #: Series drawn for each target: the worst, and as many spread evenly over the ranks of the others.
 WORST, SPREAD = 12, 6

@@ -10,8 +10,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from framework.backtest import BacktestResult
-from framework.run import Run
+from framework.evaluation.result import BacktestResult
+from framework.plugins.run import Run
 from framework_report.figures import SeriesErrors, calibration, choose_series, intervals, metric_groups, series_errors, step_errors
 from framework_report.plots import coverage_by_origin, error_by_step, series_grid
 from framework_report.svg import inline_svg

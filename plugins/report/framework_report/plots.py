@@ -9,9 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from framework.backtest import BacktestResult
-from framework.interfaces.values import Float64, Times
-from framework.interfaces.windows import Rows
+from framework.data.arrays import Float64, Rows, Times
+from framework.evaluation.result import BacktestResult
 from framework_report.figures import Intervals, SeriesErrors
 
 #: Colours by what they mean; :mod:`framework_report.svg` turns them into the page's own, light or dark.

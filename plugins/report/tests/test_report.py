@@ -16,12 +16,13 @@ import pytest
 from framework_report.figures import SPREAD, WORST, calibration, choose_series, intervals, metric_groups, series_errors
 from framework_report.page import change, number, taken_lines, when
 
-from framework.backtest import BacktestResult, Setting, join_folds, plan_folds, run_fold
-from framework.config import BacktestConfig
-from framework.frequency import Frequency
-from framework.interfaces.options import Options
-from framework.panel import Panel, panel_from_rows
-from framework.run import Record
+from framework.config.sections import BacktestConfig
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.evaluation.backtest import Setting, plan_folds, run_fold
+from framework.evaluation.result import BacktestResult, join_folds
+from framework.options import Options
+from framework.plugins.run import Record
 from framework.testing.fakes import FakeModel, FakePreprocessor, make_schema
 
 SCHEMA = make_schema(

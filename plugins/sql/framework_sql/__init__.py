@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import PositiveInt, field_validator, model_validator
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.connection import Connection
-from framework.interfaces.options import Options, parse_duration
+from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.source import Connection
+from framework.options import Options, parse_duration
 
 
 class SqlTable(Options):

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from framework.data.source_times import utc_times
+from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, one_line, suggest
+from framework.features.views import View
 from framework.interfaces.source import Batch, Source
-from framework.interfaces.values import TIME
-from framework.interfaces.views import View
-from framework.utc import utc_times
 from framework_sql import SqlTable
 from framework_sql.watermark import earlier, from_text, to_text
 

@@ -20,9 +20,9 @@ from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
 
 from framework.errors import ConfigError, DataError
-from framework.interfaces.views import View
-from framework.testing import command, postgresql
-from framework.validated import validate
+from framework.features.views import View
+from framework.options import validate
+from framework.testing.servers import command, postgresql
 
 VIEW = View.model_validate({"entity": ["shop"], "columns": ["sales"], "ttl": "1d"})
 QUERY = "SELECT shop, day AS event_timestamp, sales, changed FROM sales"
@@ -221,7 +221,7 @@ def run(project: Path, *overrides: str, **environment: str) -> subprocess.Comple
 
 KILLED = """
 import os, signal
-from framework.positions import Positions
+from framework.ingestion.checkpoints import Positions
 keep, done = Positions.keep, []
 def killed(self, *arguments):
     done.append(1)
@@ -229,7 +229,7 @@ def killed(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     keep(self, *arguments)
 Positions.keep = killed
-from framework.app import main
+from framework.cli.main import main
 main()
 """
 

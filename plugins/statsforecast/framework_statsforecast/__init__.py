@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from framework.hookspecs import Component, hookimpl
-from framework.interfaces.options import Options
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 
 
 class LocalOptions(Options):

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from statsforecast import models as library
 
+from framework.data.arrays import Float64
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
-from framework.interfaces.values import Float64, Schema, Windows
-from framework.interfaces.windows import WindowSet
 from framework_statsforecast import AutoARIMAOptions, AutoETSOptions, AutoThetaOptions, LocalOptions
 
 #: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a series is asked with the same window.

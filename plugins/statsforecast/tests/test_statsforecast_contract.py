@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from framework_statsforecast import model as local
 
-from framework.interfaces.values import Windows
-from framework.testing.model import ModelContract
+from framework.data.windows import Windows
+from framework.testing.contracts.model import ModelContract
 from framework.testing.panels import make_panel, plain_arrays
 
 

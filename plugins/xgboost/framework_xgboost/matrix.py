@@ -1,4 +1,4 @@
-"""XGBoost's matrices of the rows that :mod:`framework.tabular` makes."""
+"""XGBoost's matrices of the rows that :mod:`framework.models.window_table` makes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import xgboost
 
-from framework.interfaces.values import Float32, Float64
-from framework.interfaces.windows import WindowSet
-from framework.tabular import Tabular, pieces_of
+from framework.data.arrays import Float32, Float64
+from framework.data.windows import WindowSet
+from framework.models.window_table import Tabular, pieces_of
 
 #: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for each of XGBoost's passes.
 KEPT = 32 * 2**20

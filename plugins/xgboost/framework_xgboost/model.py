@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import xgboost
 
-from framework.boosting import MANY_ROWS, BoostedModel, Output
+from framework.data.arrays import Float32, Float64
+from framework.data.schema import Schema
+from framework.data.windows import WindowSet
 from framework.errors import ConfigError
-from framework.interfaces.values import Float32, Float64, Schema
-from framework.interfaces.windows import WindowSet
-from framework.tabular import Tabular
+from framework.models.boosting import MANY_ROWS, BoostedModel, Output
+from framework.models.window_table import Tabular
 from framework_xgboost import XGBoostOptions
 from framework_xgboost.matrix import plain_matrix, train_matrix
 

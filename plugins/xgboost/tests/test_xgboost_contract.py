@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from framework.testing.model import ModelContract
+from framework.testing.contracts.model import ModelContract
 
 
 class TestXGBoost(ModelContract):

@@ -12,12 +12,11 @@ import xgboost
 from framework_xgboost import XGBoostOptions
 from framework_xgboost.model import XGBoost
 
+from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
-from framework.fit import fit_model
-from framework.interfaces.values import Windows
-from framework.interfaces.windows import WindowSet
+from framework.options import validate
+from framework.pairs.fit import fit_model
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
-from framework.validated import validate
 
 PANEL = make_panel(series=3, days=90)
 

@@ -11,8 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from framework.interfaces.model import Model
-from framework.interfaces.registry import Registry
-from framework.interfaces.values import PairVersion
+from framework.interfaces.registry import PairVersion, Registry
 
 
 class ToyModel(Model):

@@ -1,0 +1,33 @@
+"""The config groups that select a component, and the node that each selection gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_core import to_jsonable_python
+
+from framework.interfaces.plugin import Kind
+from framework.options import Options
+
+#: Config groups that select a component; ``baseline`` selects a model too.
+GROUPS: dict[str, Kind] = {
+    "source": "source",
+    "retrieval": "retrieval",
+    "preprocessor": "preprocessor",
+    "model": "model",
+    "baseline": "model",
+    "registry": "registry",
+    "serving": "serving",
+    "tuner": "tuner",
+    "compute": "compute",
+}
+
+
+def default_node(name: str, options: type[Options]) -> dict[str, Any]:
+    """The node that ``group=name`` selects: every option with its default, ``???`` where one must be given."""
+    node: dict[str, Any] = {"name": name}
+    for key, field in options.model_fields.items():
+        default = "???" if field.is_required() else field.get_default(call_default_factory=True)
+        node[key] = default.get_secret_value() if isinstance(default, SecretStr) else to_jsonable_python(default)
+    return node

@@ -1,0 +1,75 @@
+"""Names of columns: which ones the product writes itself, and which of an experiment's would overwrite them or each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from framework.config.sections import PanelConfig
+from framework.data.vocabulary import TIME
+from framework.errors import ConfigError
+from framework.features.views import FeatureSet, View
+
+#: Columns that stand beside the entity keys in the tables that the product writes.
+#: :func:`framework.data.forecast_table.forecast_arrow` writes the first line,
+#: :meth:`framework.evaluation.result.BacktestResult.table` the second beside it,
+#: :class:`framework.monitoring.forecast_log.ForecastLog` the third beside the first.
+RESERVED = frozenset(
+    {
+        *("origin", TIME, "step", "target", "mean", "status"),
+        *("fold", "actual", "baseline", "scale", "difficulty"),
+        *("at", "request_id", "arm", "version", "digest"),
+    }
+)
+_QUANTILE = re.compile(r"q\d.*")
+
+
+def check_names(features: FeatureSet, panel: PanelConfig) -> None:
+    """Refuse names that a table of the product cannot hold beside its own.
+
+    Raises:
+        ConfigError: A name is taken; the message has the path of its key.
+    """
+    problem = next(_problems(features, panel), None)
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def _problems(features: FeatureSet, panel: PanelConfig) -> Iterator[str]:
+    for name, view in features.views.items():
+        path = f"features.views.{name}"
+        for key in view.entity:
+            if key in RESERVED or _QUANTILE.fullmatch(key):
+                yield (
+                    f"{path}.entity: '{key}' is a column of the tables of forecasts, which have one"
+                    f" column for each key; {_rename(name, view, key)}"
+                )
+        keys = {*view.entity, TIME}
+        taken = [feature for feature in view.feature_names() if feature in keys]
+        if taken:
+            yield (
+                f"{path}.columns: '{taken[0]}' is an entity key or the time of a row, which every"
+                f" row has already; leave it out, or {_rename(name, view, taken[0])}"
+            )
+    yield from _alike([*features.entity_keys, TIME, *features.feature_names()])
+    for path, names in (("panel.targets", panel.targets), ("panel.columns", panel.columns or ()), ("panel.known", panel.known)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield f"{path}: '{twice[0]}' stands there twice; leave one out."
+    both = [name for name in panel.known if name in panel.targets]
+    if both:
+        yield f"panel.known: '{both[0]}' is a target, which nobody knows in advance; leave it out."
+
+
+def _alike(names: Sequence[str]) -> Iterator[str]:
+    """Names that differ by case alone are one column to the stores and to SQL."""
+    spellings: dict[str, str] = {}
+    for name in names:
+        other = spellings.setdefault(name.casefold(), name)
+        if other != name:
+            yield (f"features.views: the columns '{other}' and '{name}' differ by case alone, which stores do not tell apart; rename one.")
+
+
+def _rename(name: str, view: View, column: str) -> str:
+    table = view.table or name
+    return f"give it another name, such as source.tables.{table}.rename: {{{column}: {column}_key}}."

@@ -1,0 +1,62 @@
+"""A pair's recorded configuration, once more: what decides its forecasts as it was, everything else as the run at hand has it.
+
+A pair outlives versions of the framework: an option of the server or the tuner that has come or gone since must not keep it from being
+rebuilt or judged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config, is_secret
+from framework.config.written import write
+from framework.secrets import secrets_in
+
+#: Sections and groups that decide what is learned and forecast.
+DECISIVE = (
+    "name",
+    "seed",
+    "quantiles",
+    "panel",
+    "features",
+    "source",
+    "retrieval",
+    "feature_store",
+    "preprocessor",
+    "model",
+    "baseline",
+    "backtest",
+    "validation",
+)
+
+
+def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
+    """The recorded ``text`` of a pair, where it decides, within ``current``.
+
+    A secret that an earlier version wrote out is replaced by the one of the run at hand: it has been changed since, one hopes.
+
+    Raises:
+        ConfigError: For a decisive key that is not known today, and a variable of the environment that is not set.
+    """
+    then: Any = OmegaConf.create(text)
+    now: Any = OmegaConf.create(current.text)
+    today = write(now)
+    known = {leaf.path: leaf for leaf in today.leaves}
+    for key in DECISIVE:
+        if key in then:
+            now[key] = then[key]
+    merged = write(now)
+    for leaf in merged.leaves:
+        path, secret = leaf.path, is_secret(merged.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal())))
+        if secret and not leaf.parts and path in known and known[path].parts:
+            OmegaConf.update(now, ".".join(path), _raw(today.tree, path))
+    return build_config(now, plugins, recorded=True)
+
+
+def _raw(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[int(key)] if isinstance(tree, list) else tree[key]
+    return tree

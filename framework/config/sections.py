@@ -1,0 +1,164 @@
+"""The sections of a configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from framework.data.vocabulary import GapPolicy
+from framework.options import Duration, Options
+
+
+class Paths(Options):
+    """``state``: the folder that holds everything a project makes; deleting it starts afresh."""
+
+    state: Path
+
+
+ShortPolicy = Literal["refuse", "drop", "keep"]
+
+
+class PanelConfig(Options):
+    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use, null for all.
+
+    ``short``: what is done with a series from which nothing can be learned, see
+    :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it
+    from the run, or ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair was not trained on gets a
+    ``forecast`` like any other, or none (``refuse``: ``unknown_entity``). ``unused``: what is done about covariates that the model cannot
+    use: ``warn`` in the result, or ``refuse``.
+    """
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    frequency: str
+    horizon: PositiveInt
+    season_length: PositiveInt
+    columns: tuple[str, ...] | None = None
+    known: tuple[str, ...] = ()
+    gaps: GapPolicy = "refuse"
+    short: ShortPolicy = "refuse"
+    new: Literal["forecast", "refuse"] = "forecast"
+    unused: Literal["warn", "refuse"] = "warn"
+
+    @field_validator("frequency")
+    @classmethod
+    def _known_frequency(cls, alias: str) -> str:
+        from framework.data.frequency import Frequency  # brings numpy
+
+        return Frequency.parse(alias).alias
+
+
+class BacktestConfig(Options):
+    """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.
+
+    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all. ``refit: false`` fits once, on what the
+    first origin knows, and forecasts from every origin with that. ``compare``: further models, with their default options, that
+    ``run=backtest`` judges on the same windows. ``as_known``: a fold learns and forecasts from the versions of rows that were created by
+    the end of its origin; the actuals are the newest ones.
+    """
+
+    folds: PositiveInt = 4
+    step: PositiveInt | None = None
+    gap: int = Field(default=0, ge=0)
+    window: Literal["expanding", "sliding"] = "expanding"
+    window_length: PositiveInt | None = None
+    refit: bool = True
+    as_known: bool = False
+    compare: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _length_of_a_sliding_window(self) -> BacktestConfig:
+        if (self.window == "sliding") != (self.window_length is not None):
+            raise ValueError("window: sliding and window_length go together")
+        return self
+
+
+class ValidationConfig(Options):
+    """``steps``: the tail of every fit's rows that early stopping watches; 0 for none."""
+
+    steps: int = Field(default=0, ge=0)
+
+
+class GateConfig(Options):
+    """What a pair must reach to be promoted; null leaves a check out. Every limit holds for each target.
+
+    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal naive's, at most ``1 + baseline_margin``
+    times. ``worst_series``: the largest ratio of a series' mean absolute error to the incumbent's. ``bias``: the largest size of
+    the bias relative to the mean actual. ``coverage``: the largest distance of a quantile's empirical share from its level.
+    """
+
+    metric: str = "MAE"
+    margin: float = 0.0
+    baseline_margin: float = 0.0
+    worst_series: float | None = Field(default=None, gt=0)
+    bias: float | None = Field(default=None, gt=0)
+    coverage: float | None = Field(default=None, gt=0)
+
+
+class PredictConfig(Options):
+    """``run=predict``: which pair, which entities (null: all), from which origin (null: the newest), to which file.
+
+    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training reads. ``future``: beside it, a file of the
+    columns known in advance at the steps after those rows. ``piece``: how many rows or entities are in memory at once.
+    """
+
+    pair: str = "latest"
+    entities: tuple[dict[str, str | int | bool], ...] | None = None
+    rows: Path | None = None
+    future: Path | None = None
+    piece: PositiveInt = 20_000
+    output: Path | None = None
+
+
+class MaterializeConfig(Options):
+    """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for rows that came late,
+    instead of everything from ``start``.
+    """
+
+    views: tuple[str, ...] | None = None
+    incremental: bool = False
+    overlap: Duration = timedelta(days=1)
+
+
+class VerifyConfig(Options):
+    """``run=verify what=features``: how many entities, drawn by ``seed``, are compared."""
+
+    sample: PositiveInt = 100
+
+
+class TuneConfig(Options):
+    """``run=tune``: what is minimised and when to stop; null is no limit.
+
+    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of them. ``trials``, ``seconds``,
+    ``patience`` (trials in a row that do not improve the best): the first limit that is met ends the search. ``output``: the
+    experiment file of the best configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it
+    and register the pair.
+    """
+
+    metric: str = "MAE"
+    target: str | None = None
+    over: Literal["mean", "worst"] = "mean"
+    trials: PositiveInt | None = 20
+    seconds: PositiveFloat | None = None
+    patience: PositiveInt | None = None
+    output: Path | None = None
+    register_best: bool = True
+
+    @model_validator(mode="after")
+    def _limited(self) -> TuneConfig:
+        if self.trials is None and self.seconds is None and self.patience is None:
+            raise ValueError("give a limit: trials, seconds or patience")
+        return self
+
+
+class RayConfig(Options):
+    """For every component that uses Ray. ``address``: an existing cluster (``auto``, ``HOST:PORT``), null to start one for the run alone.
+
+    ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it too.
+    """
+
+    address: str | None = None
+    num_cpus: PositiveInt | None = None
+    dashboard: bool = False

@@ -1,0 +1,1 @@
+"""The values that cross the seams: arrays, schema, context, windows, forecast, panel."""

@@ -1,0 +1,40 @@
+"""Fingerprints of data: short texts that are equal for equal data and say where data differ."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from framework.data.panel import Panel
+
+
+def panel_fingerprint(panel: Panel) -> dict[str, str]:
+    """``{"2013-02": sha256}``: one for each calendar month (UTC), over keys, times and every value of its rows."""
+    months = panel.times.astype("M8[M]")
+    prints = {}
+    for month in np.unique(months):
+        rows = months == month
+        digest = hashlib.sha256()
+        texts = np.where(np.equal(panel.static[rows], None), "\x00", panel.static[rows])  # type: ignore[call-overload]
+        digest.update("\x1f".join(map("\x1e".join, texts.tolist())).encode())
+        for values in (panel.times[rows].astype(np.int64), panel.past[rows], panel.known[rows]):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        prints[str(month)] = digest.hexdigest()
+    return prints
+
+
+def ahead_fingerprint(panel: Panel) -> str:
+    """Of what is stored of the steps after the panel's rows, and of which row of each view describes which step."""
+    digest = hashlib.sha256()
+    for values in (panel.ahead, *(panel.held[view] for view in sorted(panel.held))):
+        digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | None:
+    """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two fingerprints differ."""
+    for key in sorted({*recorded, *found}):
+        if recorded.get(key) != found.get(key):
+            return f"{key} {'is missing' if key not in found else 'is new' if key not in recorded else 'was changed'}"
+    return None

@@ -1,0 +1,43 @@
+"""Rows of tables by series, also where a series has no key: then all rows are its."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.data.arrays import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def series_numbers(keys: Sequence[str], *tables: pd.DataFrame) -> list[Rows]:
+    """Return the number of each row's series, the same number for the same keys in every table.
+
+    Args:
+        keys: The key columns, which each table has; none for one series without a key.
+        tables: Long tables.
+
+    Returns:
+        One array ``[rows]`` for each table.
+    """
+    import pandas as pd
+
+    ends = list(accumulate((len(table) for table in tables), initial=0))
+    numbers: Rows = np.zeros(ends[-1], dtype=np.int64)
+    if keys and len(numbers):
+        together = pd.concat([table[list(keys)] for table in tables], ignore_index=True)
+        numbers = np.asarray(together.groupby(list(keys), sort=False).ngroup(), dtype=np.int64)
+    return [numbers[start:stop] for start, stop in pairwise(ends)]
+
+
+def entities_of(keys: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the keys of every series in a table, each once; one row without a column for a series without a key."""
+    import pandas as pd
+
+    if keys:
+        return rows[list(keys)].drop_duplicates(ignore_index=True)
+    return pd.DataFrame(index=range(min(len(rows), 1)))

@@ -1,0 +1,253 @@
+"""The panel: many series on one time grid, checked once at the door, arrays from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.data.arrays import Flags, Float64, Objects, Rows, Times
+from framework.data.canonical_text import category_texts, key_texts
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.grid import check_order, places, spread
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, TIME, UNKNOWN_ENTITY, GapPolicy
+from framework.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The history: rows sorted by series, then time; inside a series one row per step. Series ``i`` is ``offsets[i]:offsets[i + 1]``.
+
+    A panel of stored rows (:mod:`framework.retrieval.stored_panel`) ends for each series with its newest
+    actual, a target that is not null. What
+    is stored of later steps is ``ahead`` and nothing else: no row of theirs is fitted, judged or an origin.
+    """
+
+    entity_keys: tuple[str, ...]
+    frequency: Frequency
+    offsets: Rows  # [series + 1]
+    entities: Objects  # [series, E] str
+    times: Times  # [rows] datetime64[us], UTC
+    past: Float64  # [rows, P], NaN where null
+    known: Float64  # [rows, K]
+    static: Objects  # [rows, S] str, entity keys first; None for a null category
+    past_names: tuple[str, ...]
+    known_names: tuple[str, ...]
+    static_names: tuple[str, ...]
+    vintages: Mapping[np.datetime64, Panel] = field(default_factory=dict)  # by origin: the panel as it was known at the origin's end
+    ahead: Float64 | None = None  # [series, steps, K] known columns of the steps after each series' last row, NaN where not stored
+    held: Mapping[str, Times] = field(default_factory=dict)  # by view [rows]: the row that describes a step, however old; NaT for none
+    ageless: Panel | None = None  # the same rows described without regard to any ttl, where features.stale is flag
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def until(self, last: np.datetime64) -> Panel:
+        """The rows up to and including ``last``. Series that begin later are gone."""
+        return self.select(self.times <= last)
+
+    def between(self, first: np.datetime64, last: np.datetime64) -> Panel:
+        """The rows from ``first`` to ``last``, both included. Series that have none are gone."""
+        return self.select((self.times >= first) & (self.times <= last))
+
+    def known_at(self, origin: np.datetime64) -> Panel:
+        """This panel as it was known at ``origin``; itself when it holds no vintages."""
+        return self.vintages[origin] if self.vintages else self
+
+    def select(self, keep: Flags) -> Panel:
+        """The rows that ``keep[rows]`` marks. Series that have none are gone."""
+        if not self.vintages and keep.all():
+            return self
+        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
+        alive, rows = counts > 0, np.flatnonzero(keep)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
+            entities=self.entities[alive],
+            times=self.times.take(rows),
+            past=self.past.take(rows, axis=0),
+            known=self.known.take(rows, axis=0),
+            static=self.static.take(rows, axis=0),
+            vintages={},
+            ahead=None,  # of other steps than those after the rows that are left
+            held={view: times.take(rows) for view, times in self.held.items()},
+            ageless=None if self.ageless is None else self.ageless.select(keep),
+        )
+
+    def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
+        """The other series; in the vintages too."""
+        gone = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
+        if not gone.any() and not self.vintages:
+            return self
+        kept = self.select(~np.repeat(gone, np.diff(self.offsets)))
+        vintages = {origin: panel.without(entities) for origin, panel in self.vintages.items()}
+        return replace(kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone])
+
+    def origins_at(self, time: np.datetime64) -> tuple[Objects, Times]:
+        """``[n, E]`` and ``[n]``: the series that have a step at ``time``, and each one's own.
+
+        Series may count their steps from other anchors, weeks from Monday and from Sunday: then the own
+        step is the newest one that is not later, less than a step before ``time``.
+        """
+        start, stop = self.offsets[:-1], self.offsets[1:]
+        row = start + self.frequency.steps_between(self.times[start], np.asarray(time))
+        there = (row >= start) & (row < stop)
+        return self.entities[there], self.times[row[there]]
+
+    def to_rows(self) -> pd.DataFrame:
+        """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known columns."""
+        import pandas as pd
+
+        columns: dict[str, object] = {name: self.static[:, i] for i, name in enumerate(self.static_names)}
+        columns[TIME] = pd.DatetimeIndex(self.times).tz_localize("UTC")
+        columns |= {name: self.past[:, i] for i, name in enumerate(self.past_names)}
+        columns |= {name: self.known[:, i] for i, name in enumerate(self.known_names)}
+        return pd.DataFrame(columns)
+
+    def context(
+        self,
+        schema: Schema,
+        entities: Sequence[Sequence[str]] | Objects,
+        at: np.datetime64 | Times | None,
+        series: Rows | None = None,
+    ) -> Context:
+        """One window per entity that ends at ``at``, one time or ``[n]`` (None: at each series' own last step).
+
+        ``series``: what :meth:`series_of` said of the entities, None to ask.
+        """
+        n, length, horizon = len(entities), schema.context_length, schema.horizon
+        origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
+        past = np.full((n, length, len(schema.past)), np.nan)
+        known = np.full((n, horizon, len(schema.known)), np.nan)
+        static = np.full((n, len(schema.static)), None, dtype=object)
+        status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
+        series = self.series_of(entities) if series is None else series
+        start, stop = self.offsets[series], self.offsets[series + 1]  # of no use where there is no series
+        row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
+        there = np.flatnonzero(row >= 0)
+        origins[there] = self.times[row[there]]
+        ready = there[row[there] - start[there] + 1 >= length]
+        origin, end = row[ready, None], stop[ready, None]
+        past[ready] = self.past.take(origin + np.arange(1 - length, 1), axis=0)
+        known[ready] = self._known_ahead(series[ready], origin + np.arange(1, horizon + 1), end)
+        for j, entity in enumerate(entities):
+            static[j, : len(entity)] = list(entity)
+        static[ready] = self.static[row[ready]]
+        for j in np.setdiff1d(np.arange(n), ready).tolist():
+            if series[j] < 0:
+                status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entities[j], strict=True))}"
+            elif row[j] < 0:
+                first, last = self.times[start[j]], self.times[stop[j] - 1]
+                status[j], detail[j] = MISSING_FEATURE, f"no row at {origins[j]}; the series has {first} to {last}"
+            else:
+                status[j], detail[j] = SHORT_HISTORY, f"{row[j] - start[j] + 1} steps of history, {length} needed"
+        return Context(origins, past, known, static, status, detail)
+
+    def _known_ahead(self, series: Rows, rows: Rows, end: Rows) -> Float64:
+        """``[n, H, K]``: the known columns of ``rows[n, H]``, which go on behind the last row of each series."""
+        known: Float64 = np.where((rows < end)[..., None], self.known.take(np.minimum(rows, end - 1), axis=0), np.nan)
+        if self.ahead is None:
+            return known
+        step = rows - end
+        there = (step >= 0) & (step < self.ahead.shape[1])
+        n, h = np.nonzero(there)
+        known[n, h] = self.ahead[series[n], step[n, h]]
+        return known
+
+    def series_of(self, entities: Sequence[Sequence[str]] | Objects) -> Rows:
+        """``[n]``: the number of each entity's series, -1 where there is none."""
+        numbers = {tuple(entity): i for i, entity in enumerate(self.entities)}
+        return np.array([numbers.get(tuple(entity), -1) for entity in entities], dtype=np.int64)
+
+    def rows_at(self, series: Rows, times: Times | np.datetime64) -> Rows:
+        """The row of each of ``series`` at ``times`` (broadcast), -1 where there is none. Series -1 has none."""
+        if not len(self):
+            return np.full(np.broadcast_shapes(series.shape, np.shape(times)), -1, dtype=np.int64)
+        start = np.where(series >= 0, self.offsets[series], 0)
+        stop = np.where(series >= 0, self.offsets[series + 1], 0)
+        row = start + self.frequency.steps_between(self.times[start], np.asarray(times))
+        inside = (row >= start) & (row < stop)
+        return np.where(inside & (self.times[np.where(inside, row, 0)] == times), row, -1)
+
+
+def panel_from_rows(
+    rows: pd.DataFrame,
+    *,
+    entity_keys: Sequence[str],
+    past: Sequence[str],
+    known: Sequence[str],
+    categories: Sequence[str],
+    frequency: Frequency,
+    gaps: GapPolicy = "refuse",
+) -> Panel:
+    """Check a long table and turn it into a panel.
+
+    ``rows``: entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and time, no key twice, one row a
+    step. Raises :class:`DataError` naming the first series and step that breaks this. ``gaps="insert"`` puts null
+    rows where steps are missing instead.
+    """
+    import pandas as pd
+
+    wanted = [*entity_keys, TIME, *past, *known, *categories]
+    missing = [c for c in wanted if c not in rows.columns]
+    if missing:
+        raise DataError(f"panel: missing columns {missing}; the rows have {list(rows.columns)}.")
+    if not len(rows):
+        raise DataError("panel: no rows; ingest a source that has some, or look at its filters.")
+    try:
+        stamps = pd.to_datetime(rows[TIME], utc=True, format="ISO8601")
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition(". You might")[0]
+        raise DataError(f"panel: {TIME} is not a time ({reason}); give ISO 8601, UTC.") from error
+    if bool(stamps.isna().any()):
+        raise DataError(f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them.")
+    times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
+    keys = _columns([key_texts(rows[key], "panel") for key in entity_keys], len(rows))
+    if any(value is None for value in keys.ravel()):
+        raise DataError(f"panel: null in {list(entity_keys)}; every row needs its keys.")
+    numbers = _numbers(rows, [*past, *known])
+    texts = _columns([category_texts(rows[c]) for c in categories], len(rows))
+    offsets = check_order(keys, times, entity_keys)
+    place, size = places(keys, times, offsets, frequency, gaps, entity_keys)
+    if place is not None:
+        offsets, times, keys, numbers, texts = spread(place, size, offsets, times, keys, numbers, texts, frequency)
+    starts = offsets[:-1]
+    split = len(past)
+    return Panel(
+        tuple(entity_keys),
+        frequency,
+        offsets,
+        keys[starts],
+        times,
+        np.ascontiguousarray(numbers[:, :split]),
+        np.ascontiguousarray(numbers[:, split:]),
+        np.concatenate([keys, texts], axis=1),
+        tuple(past),
+        tuple(known),
+        (*entity_keys, *categories),
+    )
+
+
+def _columns(columns: Sequence[Objects], rows: int) -> Objects:
+    """``[rows, columns]``, also of no column."""
+    out = np.empty((rows, len(columns)), dtype=object)
+    for i, column in enumerate(columns):
+        out[:, i] = column
+    return out
+
+
+def _numbers(rows: pd.DataFrame, columns: list[str]) -> Float64:
+    out = np.empty((len(rows), len(columns)))
+    for i, column in enumerate(columns):
+        try:
+            out[:, i] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"panel: column '{column}' is not numeric ({error}); declare it under categories or mend it.") from error
+    return out

@@ -1,0 +1,31 @@
+"""Times as text and as arrays, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from framework.data.arrays import Times
+from framework.errors import ConfigError, DataError
+
+
+def parse_time(text: str, where: str) -> datetime:
+    """An ISO 8601 time; without an offset it is UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: '{text}' is not an ISO 8601 time, such as 2013-12-24 or 2013-12-24T06:00Z.") from error
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def to_numpy(time: datetime) -> np.datetime64:
+    """UTC ``datetime64[us]`` of an aware time."""
+    if time.tzinfo is None:
+        raise DataError(f"{time} has no time zone.")
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def format_times(times: Times) -> list[str | None]:
+    """``[n]`` to texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where there is one; NaT is None."""
+    return [None if time is None else time.isoformat() + "Z" for time in times.tolist()]

@@ -1,0 +1,126 @@
+"""Windows over a transformed panel: what a model is fitted on. Rows are stored once; windows are gathered from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.data.arrays import Flags, Float32, Float64, Objects, Rows, Times
+
+
+@dataclass(frozen=True, slots=True)
+class PanelArrays:
+    """A panel after preprocessing; rows sorted by series, then time, without gaps inside a series.
+
+    Series ``i`` has the rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    offsets: Rows  # [series + 1]
+    entities: Objects  # [series, E] str
+    times: Times  # [rows]
+    target: Float64  # [rows, T], natural units, NaN where unknown
+    past: Float32  # [rows, F]
+    future: Float32  # [rows, K'] known-in-advance features of the row's own step
+    static: Float32  # [rows, S']
+    past_names: tuple[str, ...]  # [F]
+
+    def series_ends(self) -> Rows:
+        """``[rows]``: one past the last row of each row's series."""
+        return np.repeat(self.offsets[1:], np.diff(self.offsets))
+
+    def series_starts(self) -> Rows:
+        """``[rows]``: the first row of each row's series."""
+        return np.repeat(self.offsets[:-1], np.diff(self.offsets))
+
+    def until(self, last: np.datetime64) -> PanelArrays:
+        """The rows up to and including ``last``."""
+        keep = self.times <= last
+        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
+        alive = counts > 0
+        offsets = np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64)
+        return PanelArrays(
+            offsets,
+            self.entities[alive],
+            self.times[keep],
+            self.target[keep],
+            self.past[keep],
+            self.future[keep],
+            self.static[keep],
+            self.past_names,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSet:
+    """Windows by the rows of their origins. Target steps after a series' last row are NaN, as are their future features."""
+
+    arrays: PanelArrays
+    origins: Rows  # [n], each with at least context_length - 1 rows of its series before it
+    context_length: int
+    horizon: int
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def gather(self, start: int = 0, stop: int | None = None) -> Windows:
+        """The windows ``start:stop`` with their targets, as arrays."""
+        origins = self.origins[start:stop]
+        a = self.arrays
+        back = origins[:, None] + np.arange(1 - self.context_length, 1)[None, :]
+        ahead = origins[:, None] + np.arange(1, self.horizon + 1)[None, :]
+        beyond = ahead >= self._ends(origins)[:, None]
+        some_beyond = bool(beyond.any())
+        if some_beyond:
+            ahead[beyond] = 0
+        target, future = a.target.take(ahead, axis=0), a.future.take(ahead, axis=0)
+        if some_beyond:
+            target[beyond], future[beyond] = np.nan, np.nan
+        return Windows(a.target.take(back, axis=0), a.past.take(back, axis=0), future, a.static.take(origins, axis=0), target)
+
+    def _ends(self, origins: Rows) -> Rows:
+        """One past the last row of each origin's series; a piece costs what it holds, not what the whole panel does."""
+        offsets = self.arrays.offsets
+        return offsets[np.searchsorted(offsets, origins, side="right")]
+
+    def reached(self, first: int, last: int) -> Flags:
+        """``[rows]``: which rows lie from ``first`` to ``last`` steps after an origin, inside its series."""
+        edges = np.zeros(len(self.arrays.times) + 1, dtype=np.int64)
+        np.add.at(edges, self.origins + first, 1)
+        np.add.at(edges, np.minimum(self.origins + last + 1, self._ends(self.origins)), -1)
+        return np.cumsum(edges[:-1]) > 0
+
+    def batches(self, size: int) -> Iterator[Windows]:
+        """The windows in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.gather(start, start + size)
+
+    def joined(self, later: WindowSet) -> WindowSet:
+        """These windows and the ``later`` ones over the rows of ``later``, whose series go on where the rows of these end.
+
+        Target steps that were beyond the rows of these windows are known where ``later`` has them: what a refit on everything learns from.
+        """
+        series = {tuple(entity): i for i, entity in enumerate(later.arrays.entities)}
+        shift = np.array([later.arrays.offsets[series[tuple(e)]] for e in self.arrays.entities], dtype=np.int64) - self.arrays.offsets[:-1]
+        own = np.searchsorted(self.arrays.offsets, self.origins, side="right") - 1
+        origins = np.union1d(self.origins + shift[own], later.origins)
+        return WindowSet(later.arrays, origins, self.context_length, self.horizon)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A model's input, after preprocessing. ``target_past`` is in the targets' natural unit, untouched."""
+
+    target_past: Float64  # [n, L, T]
+    past: Float32  # [n, L, F]
+    future: Float32  # [n, H, K']
+    static: Float32  # [n, S']
+    target: Float64 | None = None  # [n, H, T] in training; NaN where unknown
+
+    def __len__(self) -> int:
+        return len(self.past)
+
+    def part(self, start: int, stop: int) -> Windows:
+        """The windows ``start:stop``, without their targets."""
+        return Windows(self.target_past[start:stop], self.past[start:stop], self.future[start:stop], self.static[start:stop])

@@ -1,0 +1,1 @@
+"""Rolling-origin backtests, metrics, and the checks that a promotion asks for."""

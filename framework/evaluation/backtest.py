@@ -1,0 +1,191 @@
+"""Rolling-origin backtest: refit at each origin on what was known there, forecast, compare with what came.
+
+Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), section 5.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from framework.config.sections import BacktestConfig
+from framework.data.arrays import Float64, Objects, Times
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.errors import ConfigError, DataError
+from framework.evaluation.metrics import naive_scale
+from framework.evaluation.result import BacktestResult, join_folds
+from framework.features.views import FeatureSet
+from framework.interfaces.compute import Compute
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.pairs.fit import fit_model, fit_preprocessor
+from framework.pairs.pair import Pair
+from framework.retrieval.stored_panel import stored_context
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Fit on the rows from ``first`` to ``cutoff``; forecast from ``origin``. All inclusive."""
+
+    number: int
+    first: np.datetime64
+    cutoff: np.datetime64
+    origin: np.datetime64
+
+
+def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig, origins: Times | None = None) -> list[Fold]:
+    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step, unless the ``origins`` are given.
+
+    Raises :class:`ConfigError` when a fold would have nothing to learn from.
+    """
+    step, start = config.step or horizon, times.min()
+    if origins is None:
+        back = horizon + np.arange(config.folds - 1, -1, -1) * step
+        origins = frequency.shift(np.full(config.folds, times.max()), -back)
+    folds = []
+    for number, origin in enumerate(origins):
+        cutoff = frequency.shift(np.array([origin]), -config.gap)[0]
+        first = start
+        if config.window == "sliding" and config.window_length is not None:
+            first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
+        if cutoff <= start:
+            raise ConfigError(
+                f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to {cutoff}, the data begin {start}: "
+                f"horizon {horizon}, step {step} and gap {config.gap} are longer than the data; lower backtest.folds or panel.horizon."
+            )
+        folds.append(Fold(number, first, cutoff, origin))
+    return folds
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the folds of one backtest share. Can be pickled when ``make`` and ``make_baseline`` can."""
+
+    panel: Panel
+    schema: Schema
+    make: Callable[[], tuple[Preprocessor, Model]]
+    make_baseline: Callable[[], Model]
+    season_length: int
+    validation_steps: int
+    seed: int
+    new: Literal["forecast", "refuse"] = "forecast"
+    features: FeatureSet | None = None  # what a stored panel's windows are judged by; None for a panel of no store
+
+    def context(self, panel: Panel, entities: Objects, origins: Times) -> Context:
+        """One window per entity, each with the status that production would give it."""
+        if self.features is None:
+            return panel.context(self.schema, entities, origins)
+        return stored_context(panel, self.features, self.schema, entities, origins, None)
+
+
+def backtest(
+    setting: Setting,
+    config: BacktestConfig,
+    compute: Compute,
+    progress: Callable[[Fold, int], None],
+    origins: Times | None = None,
+) -> BacktestResult:
+    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows.
+
+    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here. ``origins``: instead of those that
+    ``config`` plans.
+    """
+    folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins)
+    check_actuals(setting, folds)
+    if not config.refit:
+        progress(folds[0], len(folds))
+        fitted = fit_fold(setting, folds[0])
+        return join_folds([judge(setting, fold, fitted) for fold in folds])
+    results = compute.map(run_fold, setting, folds)
+    parts = []
+    for fold in folds:
+        progress(fold, len(folds))
+        parts.append(next(results))
+    return join_folds(parts)
+
+
+def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
+    """Raise :class:`DataError` when no fold has any actual to be judged on."""
+    for fold in folds:
+        entities, origins = setting.panel.known_at(fold.origin).origins_at(fold.origin)
+        if np.isfinite(_actuals(setting.panel, setting.schema, entities, origins)).any():
+            return
+    times = setting.panel.times
+    raise DataError(
+        f"backtest: nothing to judge: no series has a row at an origin from {folds[0].origin} to {folds[-1].origin} and an actual in the "
+        f"{setting.schema.horizon} steps after it; the actuals lie from {times.min()} to {times.max()}: lower panel.horizon, or change "
+        "backtest.folds and backtest.step."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What one fit gave: model and baseline, and the denominators of MASE and RMSSE by series, ``[2, T]`` each."""
+
+    model: Pair
+    baseline: Pair
+    scales: dict[tuple[str, ...], Float64]
+
+
+def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
+    """Fit on the rows of one fold and forecast from its origin."""
+    started = perf_counter()
+    result = judge(setting, fold, fit_fold(setting, fold))
+    return replace(result, seconds=(perf_counter() - started,))
+
+
+def fit_fold(setting: Setting, fold: Fold) -> Fitted:
+    """Fit model and baseline on the rows of one fold."""
+    panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
+    train = panel.between(fold.first, fold.cutoff)
+    preprocessor, model = setting.make()
+    arrays = fit_preprocessor(train, schema, preprocessor)
+    fit_model(arrays, schema, model, setting.validation_steps, seed)
+    naive = setting.make_baseline()
+    naive_schema = schema.model_copy(update={"context_length": naive.context_length(setting.season_length), "quantiles": ()})
+    fit_model(arrays, naive_schema, naive, 0, seed)
+    both = np.stack([naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)], axis=1)
+    scales = dict(zip(map(tuple, train.entities), both, strict=True))
+    trained = frozenset(scales) if setting.new == "refuse" else None
+    return Fitted(Pair(schema, preprocessor, model, trained=trained), Pair(naive_schema, preprocessor, naive), scales)
+
+
+def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
+    """Forecast from the origin of ``fold`` with what was fitted: each series from its own step there."""
+    started = perf_counter()
+    panel, schema = setting.panel.known_at(fold.origin), setting.schema
+    entities, origins = panel.origins_at(fold.origin)
+    forecast = fitted.model.forecast(setting.context(panel, entities, origins))
+    baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, origins))
+    unknown = np.full((2, len(schema.targets)), np.nan)
+    scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(-1, 2, len(schema.targets))
+    return BacktestResult(
+        schema=schema,
+        fold=np.full(len(entities), fold.number),
+        entities=entities,
+        origins=forecast.origins,
+        times=forecast.times,
+        actual=_actuals(setting.panel, schema, entities, origins),
+        forecast=forecast.values,
+        baseline=baseline.values[..., 0],
+        scale=scales[:, 0],
+        square=scales[:, 1],
+        seconds=(perf_counter() - started,),
+    )
+
+
+def _actuals(panel: Panel, schema: Schema, entities: Objects, origins: Times) -> Float64:
+    """``[n, H, T]``: what came after each origin, NaN where the panel does not say."""
+    steps = panel.frequency.after(origins, schema.horizon)
+    rows = panel.rows_at(panel.series_of(entities)[:, None], steps)
+    return np.where((rows >= 0)[..., None], panel.past[:, : len(schema.targets)].take(rows, axis=0, mode="clip"), np.nan)

@@ -1,0 +1,1 @@
+"""Feature views and the columns that are computed for them."""

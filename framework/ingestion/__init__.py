@@ -1,0 +1,1 @@
+"""From a source to finished rows in the store."""

@@ -1,0 +1,55 @@
+"""How far each view has been read from its source. A position is kept once the rows up to it are stored, never before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from framework.errors import DataError
+from framework.files import LONG_PATIENCE, exclusive
+
+
+class Positions:
+    """One small file for each view below ``root``. A position counts only for what it was reached with: ``made`` tells that apart."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def alone(self, view: str, say: Callable[[str], None]) -> Iterator[None]:
+        """One ingestion of a view at a time: it reads stored rows, computes with them and stores. A second one says that it waits."""
+        what = f"ingest: the ingestion of view '{view}'"
+        with exclusive(self.root / f"{view}.lock", what, limit=LONG_PATIENCE, say=say):
+            yield
+
+    def read(self, view: str, made: str) -> str | None:
+        """The position of ``view``, None when there is none or it was reached with something else."""
+        path = self._path(view)
+        try:
+            kept = json.loads(path.read_text())
+            return str(kept["position"]) if kept["made"] == _digest(made) else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"ingest: {path} is damaged ({error}); delete it: everything is then read again.") from error
+
+    def keep(self, view: str, made: str, position: str) -> None:
+        """Replaced in one step and on the disk when this returns."""
+        path = self._path(view)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("w") as stream:
+            json.dump({"made": _digest(made), "position": position}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+
+    def _path(self, view: str) -> Path:
+        return self.root / f"{view}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The toolkit of models: windows as a table, boosters, target transforms."""

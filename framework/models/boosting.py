@@ -1,0 +1,181 @@
+"""Direct multi-step forecasts by gradient boosting: boosters for each target learn all steps, the step being a feature.
+
+What the libraries share is here; a plugin says how its library holds rows, trains, stores and answers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+
+from framework.data.arrays import Float32, Float64
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
+from framework.errors import ConfigError, DataError
+from framework.interfaces.model import Model
+from framework.models.options import BoostingOptions
+from framework.models.window_table import Tabular, has_label, lowest_label, pieces_of, strided
+
+log = logging.getLogger(__name__)
+
+Data = TypeVar("Data")
+Booster = TypeVar("Booster")
+
+#: Above so many rows a prediction is shared among threads; below, starting them costs more than it saves.
+MANY_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One booster of a target: the stem of its file's name, and the library's parameters of its loss."""
+
+    name: str
+    params: dict[str, Any]
+
+
+class BoostedModel(Model, Generic[Data, Booster]):
+    """The mean by an objective, quantiles by the pinball loss; quantiles are sorted, so they never cross.
+
+    Saved as ``{output}_{t}.{suffix}`` for each target ``t``, and ``model.json``. One process with one number of threads gives the same
+    boosters for the same seed.
+    """
+
+    options_type: ClassVar[type[BoostingOptions]]
+    suffix: ClassVar[str]
+    #: Objectives with labels from 0 on; the bool says whether 0 itself is allowed.
+    bounded: ClassVar[Mapping[str, bool]]
+    options: BoostingOptions
+
+    @abstractmethod
+    def objective(self, target: str) -> str:
+        """The objective of a target's mean."""
+
+    @abstractmethod
+    def outputs(self, target: str, quantiles: tuple[float, ...]) -> list[Output]:
+        """The boosters of a target: the mean's, then those of the quantiles."""
+
+    @abstractmethod
+    def rows(self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: Data | None) -> Data:
+        """The rows of one target; ``reference`` are the training rows when these validate."""
+
+    @abstractmethod
+    def boost(self, params: dict[str, Any], rows: Data, rounds: int, watched: Data | None, seed: int) -> tuple[bytes, int]:
+        """A booster's bytes and its rounds; with ``watched`` those of the best round, found by early stopping."""
+
+    @abstractmethod
+    def read(self, raw: bytes) -> Booster:
+        """A booster from its bytes, ready to answer."""
+
+    @abstractmethod
+    def answer(self, booster: Booster, rows: Float32) -> Float64:
+        """``[rows]`` or ``[rows, outputs]``, by one thread up to :data:`MANY_ROWS` rows."""
+
+    @property
+    def supports_quantiles(self) -> bool:
+        return True
+
+    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        self._horizon, self._quantiles, self._targets = schema.horizon, schema.quantiles, schema.targets
+        self._table = Tabular.plan(train.arrays, schema, self.options)
+        raw: list[list[bytes]] = []
+        for t in range(len(schema.targets)):
+            self._check_labels(train, t)
+            raw.append(self._fit_target(train, validation, t, seed))
+        self._open(raw)
+
+    def _check_labels(self, train: WindowSet, target: int) -> None:
+        name, who = self._targets[target], type(self).__name__.lower()
+        objective, lowest = self.objective(name), lowest_label(train, target, who, name)
+        if objective not in self.bounded:
+            return
+        if name in self.options.difference:
+            raise ConfigError(
+                f"model.difference: '{name}' has differences below 0, objective {objective} cannot learn them; choose another."
+            )
+        if lowest < 0 or (lowest == 0 and not self.bounded[objective]):
+            needed = "0 or more" if self.bounded[objective] else "more than 0"
+            raise DataError(
+                f"{who}: objective {objective} needs labels of {needed}, target '{name}' goes down to {lowest:g}; choose another objective."
+            )
+
+    def _fit_target(self, train: WindowSet, validation: WindowSet | None, target: int, seed: int) -> list[bytes]:
+        """Rows are made once and shared by the mean and the quantiles."""
+        options, table = self.options, self._table
+        learned = strided(train, options.origin_stride)
+        later = validation if validation is not None and has_label(validation, target) else None
+        stopped, again = later is not None and options.early_stopping_rounds is not None, later is not None and options.refit
+        if later is not None and again and not stopped and not table.targets[target].log:
+            learned, again = strided(train.joined(later), options.origin_stride), False  # nothing is to be found out before the refit
+        rows = self.rows(table, learned, target, seed, None)
+        watched = self.rows(table, later, target, seed, rows) if later is not None and stopped else None
+        everything = None
+        if later is not None and again:
+            everything = self.rows(table, strided(train.joined(later), options.origin_stride), target, seed, None)
+        found: list[bytes] = []
+        for output in self.outputs(self._targets[target], self._quantiles):
+            raw, rounds = self.boost(output.params, rows, options.n_estimators, watched, seed)
+            if not found and table.targets[target].log:
+                judged = learned if later is None else later
+                transform = table.targets[target].with_errors(self._errors(raw, judged, target))
+                self._table = self._table.with_transform(target, transform)
+            if watched is not None:
+                log.info("target %s, %s: %d of %d rounds", self._targets[target], output.name, rounds, options.n_estimators)
+            if everything is not None:
+                raw, _ = self.boost(output.params, everything, rounds, None, seed)
+            found.append(raw)
+        return found
+
+    def _errors(self, raw: bytes, windows: WindowSet, target: int) -> Float64:
+        """Actual less forecast as learned, of one target's mean. Validation windows give those of unseen labels."""
+        booster, parts = self.read(raw), []
+        for piece in windows.batches(pieces_of(windows)):
+            rows, labels = self._table.known_rows(piece, target)
+            parts.append(labels - self.answer(booster, rows).reshape(len(rows)))
+        return np.concatenate(parts)
+
+    def _open(self, raw: list[list[bytes]]) -> None:
+        """Boosters from the bytes that are saved, so that saving changes no forecast."""
+        self._raw = raw
+        self._boosters = [[self.read(one) for one in row] for row in raw]
+
+    def predict(self, windows: Windows) -> Float64:
+        rows, n = self._table.features(windows), len(windows)
+        out = np.empty((n, self._horizon, len(self._boosters), 1 + len(self._quantiles)))
+        for t, (boosters, transform) in enumerate(zip(self._boosters, self._table.targets, strict=True)):
+            found = [np.asarray(self.answer(booster, rows)).reshape(n, self._horizon, -1) for booster in boosters]
+            learned = np.concatenate(found, axis=2, dtype=np.float64)
+            learned[..., 1:].sort(axis=-1)
+            out[:, :, t] = transform.back(learned, windows)
+        return out
+
+    def save(self, directory: Path) -> None:
+        body = {
+            "options": self.options.model_dump(mode="json"),
+            "horizon": self._horizon,
+            "quantiles": self._quantiles,
+            "targets": self._targets,
+            "table": self._table.to_json(),
+        }
+        (directory / "model.json").write_text(json.dumps(body, indent=1))
+        for t, (name, raws) in enumerate(zip(self._targets, self._raw, strict=True)):
+            for path, raw in zip(self._files(directory, t, name), raws, strict=True):
+                path.write_bytes(raw)
+
+    def _files(self, directory: Path, target: int, name: str) -> Sequence[Path]:
+        return [directory / f"{output.name}_{target}.{self.suffix}" for output in self.outputs(name, self._quantiles)]
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        body = json.loads((directory / "model.json").read_text())
+        made = cls(cls.options_type.model_validate(body["options"]))
+        made._horizon, made._quantiles, made._targets = body["horizon"], tuple(body["quantiles"]), tuple(body["targets"])
+        made._table = Tabular.from_json(body["table"])
+        made._open([[path.read_bytes() for path in made._files(directory, t, name)] for t, name in enumerate(made._targets)])
+        return made

@@ -1,0 +1,1 @@
+"""What a server answered, and how good it turned out."""

@@ -1,0 +1,188 @@
+"""Options of a component: a frozen pydantic model beside the component; an unknown key is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from framework.errors import ConfigError, suggest
+from framework.secrets import masked, masked_tree
+
+
+class Options(BaseModel):
+    """Subclass it, one field per option, with the names of the library behind the component.
+
+    A default may be an interpolation of the composed config, such as ``"${paths.state}/mlflow.db"``: the
+    defaults become the YAML node that ``group=name`` selects, and are validated after they are resolved.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, protected_namespaces=())
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """With secrets masked."""
+        return [(name, masked_tree(value)) for name, value in super().__repr_args__()]
+
+
+#: An option that is a secret: an API key, a password. It must come from the environment, and is masked wherever it is shown;
+#: the component asks for it with ``options.api_key.get_secret_value()``.
+Secret = SecretStr
+
+#: A URL or connection string that may have a password in it, for the component a text as any other. A password must come from the
+#: environment: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
+SecretUrl = Annotated[str, PlainSerializer(masked)]
+
+#: Options of another library, free-form; values whose names are those of secrets are held to be secrets.
+FreeForm = Annotated[dict[str, Any], PlainSerializer(masked_tree)]
+
+
+#: Microseconds of each unit, by every way to write it.
+_MICROSECONDS = {
+    name: size
+    for size, names in (
+        (1, "us"),
+        (1_000, "ms"),
+        (1_000_000, "s sec second seconds"),
+        (60_000_000, "min mins minute minutes"),
+        (3_600_000_000, "h hr hour hours"),
+        (86_400_000_000, "d day days"),
+        (604_800_000_000, "w week weeks"),
+    )
+    for name in names.split()
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*,?")
+_ISO = re.compile(r"P(?!$)[\dYMWD.]*(T[\dHMS.]+)?", re.IGNORECASE)
+_WAYS = "write it with its unit, such as 30s, 15min, 1h, 7d, 1w or P1D"
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Read a duration that is written with its units: ``15min``, ``1d 12h``, ``1 day``, ``P1DT12H``.
+
+    Args:
+        value: The text. A ``timedelta`` is returned as it is.
+
+    Returns:
+        The duration, zero or longer.
+
+    Raises:
+        ValueError: For a number without a unit, a unit without a fixed length, or any other text.
+    """
+    if isinstance(value, timedelta):
+        duration = value
+    elif not isinstance(value, str) or re.fullmatch(r"\s*[-+]?[\d.]+\s*", value):
+        raise ValueError(f"a duration without a unit; {_with_units(value)}")
+    elif _ISO.fullmatch(value.strip()):
+        duration = _iso(value.strip().upper())
+    else:
+        duration = _parts(value)
+    if duration < timedelta(0):
+        raise ValueError(f"a duration is not negative; {_WAYS}")
+    return duration
+
+
+def _with_units(value: Any) -> str:
+    number = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", number):
+        return _WAYS
+    return f"write {number}d, {number}h, {number}min or {number}s"
+
+
+def _iso(text: str) -> timedelta:
+    if re.search("[YM]", text.partition("T")[0]):
+        raise ValueError("months and years have no fixed length; write days, such as P30D")
+    try:
+        return _PLAIN.validate_python(text)
+    except ValidationError as error:
+        raise ValueError(f"not a duration; {_WAYS}") from error
+
+
+def _parts(text: str) -> timedelta:
+    """The sum of numbers with units; the units follow each other without anything in between."""
+    end, total = 0, 0.0
+    while end < len(text) or not end:
+        part = _PART.match(text, end)
+        if part is None:
+            raise ValueError(f"not a duration; {_WAYS}")
+        size = _MICROSECONDS.get(part[2].lower())
+        if size is None:
+            what = "a minute or a month" if part[2].lower() == "m" else "no unit of a fixed length"
+            raise ValueError(f"'{part[2]}' is {what}; {_WAYS}")
+        total += float(part[1]) * size
+        end = part.end()
+    try:
+        return timedelta(microseconds=total)
+    except OverflowError as error:
+        raise ValueError("longer than any calendar") from error
+
+
+_PLAIN: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+
+#: A length of time, written with its unit. It is kept, and written to JSON, as ISO 8601: ``P1D``.
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+T = TypeVar("T", bound=Options)
+#: What pydantic says in the words of Python.
+_PLAIN_WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type"), "a list is needed, such as [a, b]"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "keys with values are needed"),
+}
+
+
+def validate(model: type[T], values: dict[str, Any], path: str, source_of: Callable[[str], str] = str) -> T:
+    """``model`` from plain values; errors carry the config path of the wrong key, or what ``source_of`` makes of it."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(model, problem, path, source_of) for problem in error.errors())) from error
+
+
+def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys below ``path`` in ``model``, none where they are not fixed."""
+    kind = _kind(model, path)
+    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Options) else ()
+
+
+def takes_any_key(model: type[Options], path: Sequence[str | int]) -> bool:
+    """Whether the keys below ``path`` in ``model`` are names of the user's."""
+    kind = _kind(model, path)
+    return kind is Any or get_origin(kind) in (dict, Mapping)
+
+
+def _kind(model: type[Options], path: Sequence[str | int]) -> Any:
+    """The type of the value at ``path``, None where there is none."""
+    kind: Any = model
+    for part in path:
+        if get_origin(kind) in (dict, Mapping):
+            kind = get_args(kind)[1]
+        elif isinstance(kind, type) and issubclass(kind, Options) and str(part) in kind.model_fields:
+            kind = kind.model_fields[str(part)].annotation
+        elif kind is not Any:
+            return None
+        if get_origin(kind) in (Union, UnionType):
+            others = [each for each in get_args(kind) if each is not type(None)]
+            kind = others[0] if len(others) == 1 else kind
+    return kind
+
+
+def _explain(model: type[Options], problem: Any, path: str, source_of: Callable[[str], str]) -> str:
+    where = source_of(".".join(str(p) for p in ((path,) if path else ()) + problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        known = known_keys(model, problem["loc"][:-1])
+        listed = f" Known: {', '.join(known)}." if known else ""
+        return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
+    got = "" if problem["type"] == "missing" else f", got {masked(repr(problem['input']))}"
+    text = _PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {text}{got[:120]}"

@@ -1,0 +1,1 @@
+"""The pair: how it is fitted, written, proven, loaded and used."""

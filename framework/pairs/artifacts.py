@@ -1,0 +1,103 @@
+"""Pairs on disk: the data directory of each half, the manifest that binds them, and the proof that nothing differs.
+
+A registry keeps two artifact directories, one per half, each with the file ``pair.json``: the manifest. It lists the
+SHA-256 of every other file of both artifacts beside schema, config and run id; its own digest covers all of that. Both
+halves carry the same manifest, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.config.catalog import Plugins
+from framework.data.schema import Schema
+from framework.errors import RefusedError
+from framework.pairs.golden import Golden
+from framework.pairs.intervals import INTERVALS, Calibration
+from framework.pairs.manifest import HALVES, canonical
+from framework.pairs.pair import Pair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BACKTEST = "backtest.parquet"
+DATA = "data.json"
+TRAINED = "series.json"
+FEATURES = "features.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a pair is trusted by later: the golden batch before it answers, the backtest (its long table) before it is promoted, the
+    fingerprints of source and panel (:mod:`framework.data.fingerprint`) when it is rebuilt.
+    """
+
+    golden: Golden
+    backtest: pd.DataFrame
+    data: dict[str, dict[str, str]]
+
+
+def write_half(directory: Path, kind: str, name: str, component: Any, schema: Schema) -> None:
+    """Write the data directory of one half: ``component.json``, ``schema.json`` and the component's own files in ``state/``."""
+    state = directory / "state"
+    state.mkdir(parents=True)
+    component.save(state)
+    (directory / "schema.json").write_text(schema.model_dump_json(indent=1))
+    (directory / "component.json").write_text(canonical({"kind": kind, "name": name}))
+
+
+def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: Evidence) -> None:
+    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names.
+
+    Both halves name the arrays between them (``features.json``), so that each can be asked on its own. The evidence goes with the model.
+    """
+    write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
+    write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
+    names_between = {part: list(getattr(pair.preprocessor, f"{part}_names")) for part in ("past", "future", "static")}
+    for half in HALVES:
+        (directory / half / FEATURES).write_text(canonical(names_between))
+    (directory / "model" / "golden.json").write_text(evidence.golden.to_json())
+    evidence.backtest.to_parquet(directory / "model" / BACKTEST, index=False)
+    (directory / "model" / DATA).write_text(canonical(evidence.data))
+    if pair.calibration is not None:
+        pair.calibration.save(directory / "model" / INTERVALS)
+    if pair.trained is not None:
+        (directory / "model" / TRAINED).write_text(canonical(sorted(pair.trained)))
+
+
+def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
+    """The fitted component of one data directory."""
+    written = json.loads((directory / "component.json").read_text())
+    if written["kind"] != kind:
+        raise RefusedError(f"{directory}: holds a {written['kind']}, a {kind} was expected.")
+    with _opening(directory):
+        return plugins.load(kind, written["name"]).load(directory / "state")
+
+
+@contextmanager
+def _opening(directory: Path) -> Iterator[None]:
+    """Every byte is proven by now: what cannot be read was written in another form, by an earlier version of the framework or a plugin."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise RefusedError(f"{directory}: written by another version, this one cannot read it ({said}); train again.") from error
+
+
+def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
+    """Open proven data directories. The schemas of both halves must be equal."""
+    texts = [(d / "schema.json").read_text() for d in (preprocessor, model)]
+    if texts[0] != texts[1]:
+        raise RefusedError(f"the schemas of {preprocessor} and {model} differ: they are not a pair.")
+    with _opening(preprocessor):
+        schema = Schema.model_validate_json(texts[0])
+    with _opening(model / INTERVALS):
+        calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
+    listed = model / TRAINED
+    trained = frozenset(map(tuple, json.loads(listed.read_text()))) if listed.is_file() else None
+    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration, trained)

@@ -1,0 +1,156 @@
+"""Batch scoring: piece by piece to Parquet, in bounded memory; a run that was killed goes on where it was.
+
+Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end they become one file that appears in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framework.data.context import Context
+from framework.data.forecast_table import forecast_arrow, plain
+from framework.data.vocabulary import OK
+from framework.files import exclusive
+from framework.interfaces.compute import Compute, Piece
+from framework.pairs.pair import Pair
+
+#: Seconds between two lines of progress.
+_EVERY = 5.0
+
+
+class Windows(Protocol):
+    """What is forecast, a range at a time. Can be pickled."""
+
+    def pieces(self, size: int) -> list[Piece]:
+        """Ranges ``(start, stop)``, in order."""
+
+    def context(self, piece: Piece) -> Context:
+        """Their windows."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What every piece needs. Can be pickled."""
+
+    pair: Pair
+    windows: Windows
+    folder: Path
+
+    def file(self, piece: Piece) -> Path:
+        return self.folder / f"{piece[0]:012}.parquet"
+
+
+class ScoredPiece(NamedTuple):
+    """``failed``: windows without a forecast. ``unseen``: by category, windows with a value that training did not see."""
+
+    rows: int
+    windows: int
+    failed: int
+    unseen: dict[str, int]
+
+
+def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
+    """The forecasts are in the piece's file."""
+    context = scorer.windows.context(piece)
+    forecast = scorer.pair.forecast(context)
+    failed = sum(status != OK for status in forecast.status)
+    table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
+    scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
+    noted = table.replace_schema_metadata({"scored": json.dumps(scored)})
+    path = scorer.file(piece)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(noted, temporary)
+    temporary.replace(path)
+    return scored
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of all pieces, as :class:`ScoredPiece` has it; ``rows``: of the output."""
+
+    rows: int
+    windows: int
+    failed: int
+    unseen: dict[str, int]
+
+
+def score(
+    pair: Pair, windows: Windows, size: int, output: Path, identity: dict[str, Any], compute: Compute, say: Callable[[str], None]
+) -> Scored:
+    """All pieces to ``output``. ``identity``: what makes earlier pieces these; those of anything else are thrown away."""
+    pieces = windows.pieces(size)
+    folder = output.with_name(f"{output.name}.parts")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(output):
+        _begin(folder, {**identity, "pieces": [size, len(pieces), pieces[-1][1]]})
+        scorer = Scorer(pair, windows, folder)
+        done = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
+        left = [piece for piece in pieces if not scorer.file(piece).is_file()]
+        total, read = pieces[-1][1], sum(part.rows for part in done)
+        if done:
+            say(f"predict: goes on after {len(done)} of {len(pieces)} pieces that an earlier run scored")
+        begun, told, before = monotonic(), monotonic(), read
+        for result in compute.stream(score_piece, scorer, left):
+            done.append(result)
+            read += result.rows
+            if monotonic() - told >= _EVERY:
+                told = monotonic()
+                say(f"predict: {read:,} of {total:,} ({100 * read // total} %), {(read - before) / (told - begun):,.0f}/s")
+        rows = _join([scorer.file(piece) for piece in pieces], output)
+        shutil.rmtree(folder)
+    unseen = sum((Counter(part.unseen) for part in done), Counter[str]())
+    return Scored(rows, sum(part.windows for part in done), sum(part.failed for part in done), dict(unseen))
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """One run at a time writes a file."""
+    lock = output.with_name(f".{output.name}.lock")
+    what = f"predict.output: the writing of {output}"
+    with exclusive(lock, what, limit=0, remove=True):
+        yield
+
+
+def _begin(folder: Path, identity: dict[str, Any]) -> None:
+    """Keep the pieces of an earlier run that scored the same, and nothing else."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    note = folder / "identity"
+    if folder.is_dir() and (not note.is_file() or note.read_text() != digest):
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    for left in folder.glob("*.tmp"):
+        left.unlink()
+    note.write_text(digest)
+
+
+def _scored(path: Path) -> ScoredPiece:
+    return ScoredPiece(*json.loads(pq.read_schema(path).metadata[b"scored"]))
+
+
+def _join(parts: Sequence[Path], output: Path) -> int:
+    """The pieces as one file: a row group each. It is on the disk before it gets its name."""
+    temporary = output.with_name(f".{output.name}.tmp")
+    schema = plain(pq.read_schema(parts[0])).remove_metadata()
+    rows = 0
+    with pq.ParquetWriter(temporary, schema) as writer:
+        for part in parts:
+            table: pa.Table = pq.read_table(part).cast(schema)
+            writer.write_table(table)
+            rows += len(table)
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(output)
+    return rows

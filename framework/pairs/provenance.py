@@ -1,0 +1,60 @@
+"""What a run must record to be repeated: versions of packages, state of the code, the machine's Python."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Any
+
+from framework.interfaces.plugin import ENTRY_POINTS
+
+_RECORDED = ("framework-core", "numpy", "pandas", "pyarrow", "hydra-core", "pydantic", "feast", "mlflow", "duckdb", "scikit-learn")
+
+
+def versions(*more: str) -> dict[str, str]:
+    """Installed versions of the core, of all plugins, of what numbers may depend on, and of ``more``; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in sorted({*_plugins().values(), *_RECORDED, *more}):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """``{"commit", "dirty"}`` of the working folder, empty outside a repository or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return {}
+    answers = []
+    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        done = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  fixed arguments
+        if done.returncode:
+            return {}
+        answers.append(done.stdout.strip())
+    return {"commit": answers[0], "dirty": bool(answers[1])}
+
+
+def requirements(*components: Any) -> tuple[str, ...]:
+    """Pinned distributions that loading these fitted components needs: their own and what their classes name."""
+    owners = {"framework": "framework-core", **_plugins()}
+    names = {"framework-core", "numpy"}
+    for component in components:
+        package = type(component).__module__.split(".")[0]
+        names.update([owners[package]] if package in owners else _distributions(package))
+        names.update(type(component).requirements)
+    return tuple(f"{name}=={metadata.version(name)}" for name in sorted(names))
+
+
+def _plugins() -> dict[str, str]:
+    """Distributions of the plugins that are installed, by their top-level package."""
+    entries = metadata.entry_points(group=ENTRY_POINTS)
+    return {entry.module.split(".")[0]: entry.dist.name for entry in entries if entry.dist is not None}
+
+
+def _distributions(package: str) -> list[str]:
+    """The one that a package which is no plugin's comes from, none for one that is not installed. Looks through all: half a second."""
+    return metadata.packages_distributions().get(package, [])[:1]

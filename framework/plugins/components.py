@@ -1,0 +1,73 @@
+"""Makes the components that a config selects, in this process or in another one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from framework.config.catalog import Plugins
+from framework.config.config import Config, build_config
+from framework.config.groups import GROUPS
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.evaluation.backtest import Setting
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.plugins.discovery import load_plugins
+
+#: The plugins of a worker process, found once.
+installed = cache(load_plugins)
+
+
+class Components:
+    """New instances of what ``config`` selects. Pickled as the recorded text alone: another process has its own plugins and secrets."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.config, self.plugins = config, plugins
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (self.config.text,)
+
+    def make(self, group: str) -> Any:
+        selected = self.config.component(group)
+        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
+
+    def pair(self) -> tuple[Preprocessor, Model]:
+        return self.make("preprocessor"), self.make("model")
+
+    def baseline(self) -> Model:
+        model: Model = self.make("baseline")
+        return model
+
+
+def rebuild(text: str) -> Components:
+    """Make the components of a composed configuration with the plugins and secrets of this process.
+
+    Args:
+        text: The configuration as a run records it, YAML.
+
+    Raises:
+        ConfigError: A key is wrong, or a variable of the environment is not set.
+    """
+    composed = OmegaConf.create(text)
+    assert isinstance(composed, DictConfig)  # a recorded configuration is a mapping
+    return Components(build_config(composed, installed(), recorded=True), installed())
+
+
+def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
+    """What every fold of this config's backtest is fitted and judged with."""
+    config = components.config
+    season, steps = config.panel.season_length, config.validation.steps
+    return Setting(
+        panel,
+        schema,
+        components.pair,
+        components.baseline,
+        season,
+        steps,
+        config.seed,
+        config.panel.new,
+        config.features,
+    )

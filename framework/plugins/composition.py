@@ -1,0 +1,99 @@
+"""Makes Hydra know what plugins offer: every component is an option of its config group, its defaults are the YAML node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+from hydra._internal import hydra as hydra_program
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins as HydraPlugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from framework.config.catalog import Plugins
+from framework.config.config import is_secret
+from framework.config.groups import GROUPS, default_node
+from framework.config.literals import check_leaves
+from framework.config.written import Leaf, write
+from framework.plugins.discovery import load_plugins
+from framework.secrets import MASK, masked
+
+
+class FrameworkSearchPath(SearchPathPlugin):
+    """The core's compositions come after the project's own, so that the project's win."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="framework", path="pkg://framework.conf")
+
+
+def register(plugins: Plugins) -> None:
+    """Offer every component to Hydra. Call before composing."""
+    HydraPlugins.instance().register(FrameworkSearchPath)
+    store = ConfigStore.instance()
+    for group, kind in GROUPS.items():
+        for component in plugins.components():
+            if component.kind == kind:
+                store.store(group=group, name=component.name, node=default_node(component.name, component.options), provider="framework")
+        for name in plugins.missing(kind):  # composes without it; Run.make says what to install
+            store.store(group=group, name=name, node={"name": name}, provider="framework")
+
+
+#: What Hydra itself is told, and writes down.
+_TOLD = ("job.env_set", "launcher", "sweeper")
+
+
+class CheckedLoader(ConfigLoaderImpl):
+    """Composes each configuration: of a run, of every job of a sweep, of ``--cfg``. A secret that is written out is refused here,
+    before Hydra writes or shows anything.
+
+    ``resolved``: this process shows resolved values; those that are secret are masked.
+    """
+
+    plugins: ClassVar[Plugins | None] = None
+    resolved: ClassVar[bool] = False
+
+    def load_configuration(self, config_name: str | None, overrides: list[str], run_mode: RunMode, *given: Any, **more: Any) -> DictConfig:
+        composed = super().load_configuration(config_name, overrides, run_mode, *given, **more)
+        written = write(composed)
+        leaves = [*written.leaves, *_told(composed), *(_swept(overrides) if run_mode is RunMode.MULTIRUN else ())]
+        secret = partial(is_secret, written.tree, self.plugins or load_plugins())
+        check_leaves(leaves, secret)
+        if self.resolved:
+            _mask(composed, [(leaf, MASK if secret(leaf.path) else masked(str(leaf.value()))) for leaf in leaves if leaf.parts])
+        return composed
+
+
+def _told(composed: DictConfig) -> Iterator[Leaf]:
+    for part in _TOLD:
+        node = OmegaConf.select(composed.hydra, part)
+        if isinstance(node, DictConfig):
+            yield from write(node, ("hydra", *part.split("."))).leaves
+
+
+def _swept(overrides: list[str]) -> Iterator[Leaf]:
+    """The values of a sweep, which the configuration of a multirun does not have yet."""
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if override.is_choice_sweep():
+            *path, key = override.get_key_element().lstrip("+~").split(".")
+            for value in override.sweep_string_iterator():
+                yield from write(OmegaConf.create({key: value.strip("'\"")}), tuple(path)).leaves
+
+
+def _mask(composed: DictConfig, values: list[tuple[Leaf, str]]) -> None:
+    """Put ``***`` where a secret is; every other value stays as it is written."""
+    with flag_override(composed, ["struct", "readonly"], [False, False]):
+        for leaf, value in values:
+            if MASK in value:
+                leaf.node[leaf.key] = value
+
+
+def check_compositions(plugins: Plugins, *, resolved: bool) -> None:
+    """Let Hydra compose with :class:`CheckedLoader` from now on."""
+    CheckedLoader.plugins, CheckedLoader.resolved = plugins, resolved
+    hydra_program.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]

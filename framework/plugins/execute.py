@@ -1,0 +1,29 @@
+"""One run from start to end, with the hooks that plugins follow it by."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from framework.plugins.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Run ``run.config.run``; returns ``{"run", "status", …}``. Raises what the run raises, after the plugins have heard of it."""
+    hook = run.plugins.hook
+    identity = hook.run_started(run=run)
+    if identity is not None:
+        run.id = identity
+    try:
+        body = run.plugins.load("run", run.config.run)(run)
+    except BaseException as error:
+        try:
+            hook.run_failed(run=run, error=error)
+        except Exception:
+            log.exception("a plugin failed while it was told of the failure of run=%s", run.config.run)
+        raise
+    result = {"run": run.config.run, "status": "done", **body}
+    hook.run_finished(run=run, result=result)
+    return result

@@ -1,0 +1,79 @@
+"""The hooks a plugin may implement, and when each is called.
+
+A plugin is a distribution with one entry point in the group ``framework``::
+
+    [project.entry-points.framework]
+    mymodel = "my_package"
+
+The module is imported at every start, so it holds only its options and the hooks; what is heavy stays in the modules that
+:class:`Component.load` names, imported when the component is selected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from framework.interfaces.plugin import Component
+
+if TYPE_CHECKING:
+    from framework.interfaces.registry import Check, HistoryEntry, PairVersion, ProvenPair
+    from framework.interfaces.tuner import Dimension, Trial
+    from framework.plugins.run import Run
+
+hookspec = pluggy.HookspecMarker("framework")
+
+
+@hookspec
+def components() -> list[Component]:  # type: ignore[empty-body]
+    """Called once at start, before the configuration is composed. Return what the plugin offers."""
+
+
+@hookspec(firstresult=True)
+def run_started(run: Run) -> str | None:
+    """Called when the configuration is valid, before the run does anything. The first id that is returned becomes the run's."""
+
+
+@hookspec
+def run_finished(run: Run, result: dict[str, Any]) -> None:
+    """Called when the run has ended with ``result``, done or refused. ``run.record`` holds what it measured and made."""
+
+
+@hookspec
+def run_failed(run: Run, error: BaseException) -> None:
+    """Called when the run ends by an error, before the error is shown. Raising here does not hide ``error``."""
+
+
+@hookspec(firstresult=True)
+def report(run: Run) -> Path | None:
+    """Called after a backtest, when ``run.record.backtest`` is set. Write a report below ``run.directory`` and return its file."""
+
+
+@hookspec
+def trial_finished(run: Run, trial: Trial, config: str) -> None:
+    """Called by a search for each trial as it ends, whatever its status, in the order they end. ``config``: its composed config, YAML."""
+
+
+@hookspec
+def search_finished(run: Run, trials: list[Trial], dimensions: tuple[Dimension, ...]) -> list[Path]:  # type: ignore[empty-body]
+    """Called once when a search has ended, with every trial it knows of and the space it searched.
+
+    Write plots below ``run.directory`` and return their files.
+    """
+
+
+@hookspec
+def gate(run: Run, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check] | None:
+    """Called by a promotion after the core's own checks, with both pairs proven. Return further checks; one that failed refuses."""
+
+
+@hookspec
+def pair_registered(run: Run, pair: PairVersion) -> None:
+    """Called when a pair is complete in the registry, before any alias points at it."""
+
+
+@hookspec
+def alias_moved(run: Run, entry: HistoryEntry) -> None:
+    """Called after an alias has been moved, by a promotion or a rollback."""

@@ -1,0 +1,57 @@
+"""A run: what it was asked, what it measured, where it writes. Handed to lifecycle hooks."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.config.catalog import Plugins
+from framework.config.config import Config
+from framework.config.groups import GROUPS
+from framework.secrets import masked
+
+if TYPE_CHECKING:
+    from framework.evaluation.comparison import Ranked
+    from framework.evaluation.result import BacktestResult
+
+
+@dataclass(slots=True)
+class Record:
+    """Filled while a run works; what a tracker logs.
+
+    ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold. ``facts``: data range, rows,
+    versions, git state. ``artifacts``: files or folders to keep. ``comparison``: by target the models that were backtested on the same
+    windows, the best first; empty without ``backtest.compare``.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    fold_metrics: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[Path] = field(default_factory=list)
+    backtest: BacktestResult | None = None
+    comparison: dict[str, list[Ranked]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution. ``directory`` is its own and exists; ``emit`` prints one JSON line on stdout; ``id`` is the tracker's if any."""
+
+    config: Config
+    plugins: Plugins
+    directory: Path
+    emit: Callable[[dict[str, Any]], None]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    record: Record = field(default_factory=Record)
+
+    def make(self, group: str) -> Any:
+        """A new instance of the component selected in ``group``."""
+        selected = self.config.component(group)
+        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
+
+    def say(self, text: str) -> None:
+        """Progress, to stderr."""
+        print(masked(text), file=sys.stderr, flush=True)

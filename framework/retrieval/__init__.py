@@ -1,0 +1,1 @@
+"""The toolkit of retrieval strategies: the row store, the point-in-time join, freshness."""

@@ -1,0 +1,133 @@
+"""Whether what a store holds may describe an origin: ttl, nulls, rows after the origin. One rule for every retrieval strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.arrays import Flags, Rows, Times
+from framework.data.context import Context, Freshness
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, STALE
+from framework.features.views import FeatureSet, View
+
+
+def utc_now() -> np.datetime64:
+    """The clock, ``datetime64[us]``."""
+    return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
+
+
+def check_context(
+    features: FeatureSet, schema: Schema, context: Context, held: Mapping[str, Times], now: np.datetime64 | None = None
+) -> Context:
+    """``context`` with its freshness, and the status of each ``ok`` window that must not be forecast from, and why.
+
+    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none. ``now``: the clock, where the origins are
+    the newest rows and not what a request asked for. ``stale``, unless ``features.stale`` is ``flag``: that row is older than the
+    view's ttl at the origin, or the origin itself older than ``features.max_age`` by the clock. ``missing_feature``: the row is later
+    than the origin, or a value that was never null in training is null.
+    """
+    status, detail = list(context.status), list(context.detail)
+    open_ = np.array([word == OK for word in status], dtype=np.bool_)
+    freshness = Freshness({}, {})
+    for name, view in features.views.items():
+        owned = set(view.feature_names())
+        if owned.isdisjoint((*schema.past, *schema.static)):
+            continue
+        times = held[name]
+        limit = features.max_age if name == features.primary and now is not None else None
+        stale = _older(context.origins, times, view.ttl)
+        if now is not None and limit is not None:
+            stale |= _older(now, context.origins, limit)
+        freshness.times[name], freshness.stale[name] = times, stale
+        categories = sorted(set(view.categories) & set(schema.static))
+        lacking = _null_categories(schema, context, categories)
+        needed = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
+        null: Flags = np.asarray(np.isnan(context.past[:, :, needed]).any(axis=1))  # [n, needed]
+        problem: Flags = np.asarray((times > context.origins) | null.any(axis=1) | (lacking >= 0))
+        if categories:
+            problem |= np.isnat(times)
+        if features.stale == "refuse":
+            problem |= stale
+        for j in np.flatnonzero(problem & open_).tolist():
+            found = _row_problem(name, view, categories, context.origins[j], times[j], bool(stale[j]) and features.stale == "refuse", limit)
+            if found is None and lacking[j] >= 0:
+                found = MISSING_FEATURE, f"view '{name}': category '{schema.static[lacking[j]]}' is null at the origin {context.origins[j]}"
+            status[j], detail[j] = found or _null(name, schema, context, needed[int(null[j].argmax())], j)
+        open_ &= ~problem
+    if schema.known:
+        gone = np.isnan(context.known).sum(axis=1)  # [n, K]
+        for j in np.flatnonzero(open_ & gone.any(axis=1)).tolist():
+            status[j], detail[j] = MISSING_FEATURE, not_known(schema, context.origins[j], gone[j])
+    return replace(context, status=status, detail=detail, freshness=freshness)
+
+
+def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]) -> str:
+    """Say which known-in-advance columns lack how many of the steps ahead, ``gone[K]``."""
+    columns = ", ".join(f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n)
+    return f"known in advance: no value is stored of {columns} of the {schema.horizon} steps after the origin {origin}"
+
+
+def in_force(view: View, held: Times, steps: Times) -> Flags:
+    """Say which steps get their known-in-advance values from the newest row that is not later.
+
+    Args:
+        view: The view that owns the columns.
+        held: The time of the newest row at or before each step, NaT for none.
+        steps: The steps, in a shape that fits.
+
+    Returns:
+        True where that row has the label of the step itself, or holds for it by ``View.valid_for``. Where it does not, and where the row
+        has a null, the value is missing.
+    """
+    if view.valid_for is None:
+        return np.asarray(held == steps)
+    return np.asarray(steps - held < np.timedelta64(view.valid_for, "us"))
+
+
+def _null_categories(schema: Schema, context: Context, categories: list[str]) -> Rows:
+    """``[n]``: the place of a category that is null and never was in training, -1 for none.
+
+    Where training had nulls, null is a value of its own.
+    """
+    lacking = np.full(len(context), -1, dtype=np.int64)
+    for i in (schema.static.index(name) for name in categories):
+        null = np.equal(context.static[:, i], None)  # type: ignore[call-overload]
+        lacking[null.astype(bool) & (schema.static[i] not in schema.nullable)] = i
+    return lacking
+
+
+def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
+    """Status and detail of a window asked for ``at`` when the primary view's nearest row is ``held``."""
+    if at > held and _older(at, held, view.ttl):
+        return STALE, f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}"
+    return MISSING_FEATURE, f"view '{name}': no row with an actual at {at}; the store holds {held}"
+
+
+def _older(origins: Times | np.datetime64, held: Times | np.datetime64, limit: timedelta) -> Flags:
+    """False where there is no row."""
+    return np.asarray((origins - held) > np.timedelta64(limit, "us"))
+
+
+def _row_problem(
+    name: str, view: View, categories: list[str], origin: np.datetime64, held: np.datetime64, stale: bool, limit: timedelta | None
+) -> tuple[str, str] | None:
+    if np.isnat(held):
+        return (MISSING_FEATURE, f"view '{name}': no row up to {origin}, so no {categories}") if categories else None
+    if held > origin:
+        return MISSING_FEATURE, f"view '{name}': the store holds {held}, which is after the origin {origin}"
+    if not stale:
+        return None
+    if _older(origin, held, view.ttl):
+        return STALE, f"view '{name}': the newest row is of {held}, older at the origin {origin} than its ttl of {view.ttl}"
+    return STALE, f"view '{name}': the newest row is of {held}, older by the clock than features.max_age of {limit}"
+
+
+def _null(name: str, schema: Schema, context: Context, column: int, j: int) -> tuple[str, str]:
+    steps = int(np.isnan(context.past[j, :, column]).sum())
+    where = f"{steps} of {schema.context_length} steps" if schema.context_length > 1 else f"the origin {context.origins[j]}"
+    return MISSING_FEATURE, f"view '{name}': feature '{schema.past[column]}' is null at {where}"

@@ -1,0 +1,124 @@
+"""The row store on local disk: one Parquet file for each definition of a view."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framework.errors import DataError
+from framework.features.views import INSERTED, View
+from framework.files import LONG_PATIENCE, exclusive
+from framework.retrieval.row_store import RowStore, _line, _marked, _moments, _plain, digest_of, distinct, typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class OfflineStore(RowStore):
+    """One Parquet file below ``root`` for each definition of a view, sorted by identity; its name carries the definition's digest."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).resolve()
+
+    def path(self, name: str, view: View) -> Path:
+        """The file of this view."""
+        return self.root / f"{name}-{digest_of(view)}.parquet"
+
+    def stamp(self, name: str, view: View) -> tuple[int, int, int, int] | None:
+        """Changes whenever the file is replaced or written over, by whatever copy; None when there is none."""
+        try:
+            stat = self.path(name, view).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size  # a restored copy may bring its old mtime along
+
+    def rows(self, name: str, view: View) -> int:
+        import pyarrow.parquet as pq
+
+        path = self.path(name, view)
+        return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+
+    def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        path = self.path(name, view)
+        if not path.is_file():
+            raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
+        texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
+        with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
+            return _marked(file.read(columns=[*view.identity(), *features]), features)
+
+    def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
+        """Read row group by row group, so that what is in memory is what is wanted."""
+        import pyarrow.parquet as pq
+
+        path = self.path(name, view)
+        wanted = [(key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity]
+        with _readable(name, path):
+            names = {*pq.read_schema(path).names}
+            columns = [c for c in (*view.identity(), *self.kept(view)) if c in names or c != INSERTED]
+            return _marked(pq.read_table(path, columns=columns, filters=wanted), self.kept(view))
+
+    def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
+        """The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns."""
+        import pyarrow as pa
+
+        new = distinct(view, typed(name, view, rows))
+        path = self.path(name, view)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._alone(path):
+            held = [self.table(name, view, self.kept(view)).cast(new.schema)] if path.is_file() else []
+            self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
+        return int(new.num_rows)
+
+    def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
+        """Take out the rows whose identity is in ``rows``, in one step; return how many there were."""
+        import pyarrow as pa
+
+        path, keys = self.path(name, view), list(view.identity())
+        gone = {k: pa.array(rows[k], pa.string()) if k in view.entity else _moments(rows[k]) for k in keys}
+        with self._alone(path):
+            stored = _plain(self.table(name, view, self.kept(view)))
+            kept = stored.join(pa.table(gone), keys=keys, join_type="left anti").select(stored.column_names)
+            if kept.num_rows:
+                self._replace(path, distinct(view, kept))
+            else:
+                path.unlink()
+        return int(stored.num_rows - kept.num_rows)
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """One writer of ``path`` at a time; what a killed one left is removed."""
+        what = f"the writing of {path.name}"
+        with exclusive(path.with_suffix(".lock"), what, limit=LONG_PATIENCE):
+            for left in self.root.glob(f"{path.stem}.*.tmp"):
+                left.unlink()
+            yield
+
+    def _replace(self, path: Path, rows: pa.Table) -> None:
+        import pyarrow.parquet as pq
+
+        temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as stream:
+                pq.write_table(rows, stream, compression="zstd")
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _readable(name: str, path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error

@@ -1,0 +1,69 @@
+"""What a pair of an experiment takes and answers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.config.config import Config
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.errors import ConfigError, suggest
+from framework.interfaces.model import Model
+from framework.interfaces.retrieval import Needs
+
+
+def past_columns(config: Config) -> tuple[str, ...]:
+    """Numeric columns of a context, the targets first. Raises :class:`ConfigError` for a column that no view has."""
+    panel, names = config.panel, config.features.feature_names()
+    for target in panel.targets:
+        if target not in config.features.views[config.features.primary].feature_names():
+            raise ConfigError(
+                f"panel.targets: '{target}' is not in the primary view '{config.features.primary}';"
+                f"{suggest(target, names)} It has {list(names)}."
+            )
+    for column in (*(panel.columns or ()), *panel.known):
+        if column not in names:
+            raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
+    for column in panel.known:
+        if column in panel.targets or column in config.features.categories():
+            what = "a target" if column in panel.targets else "a category"
+            raise ConfigError(f"panel.known: '{column}' is {what}; a number that is known of the steps ahead is needed, such as a plan.")
+    wanted = names if panel.columns is None else panel.columns
+    skip = {*panel.targets, *panel.known, *config.features.categories()}
+    return (*panel.targets, *(name for name in wanted if name not in skip))
+
+
+def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -> Schema:
+    """What a pair of ``model`` trained on ``panel`` takes and answers; without quantiles when the model has none of its own.
+
+    ``limit``: the longest context the retrieval strategy gives, None for any.
+    """
+    context_length = model.context_length(config.panel.season_length)
+    if limit is not None and context_length > limit:
+        raise ConfigError(
+            f"model={config.component('model').name} needs {context_length} steps of history, "
+            f"retrieval={config.component('retrieval').name} gives {limit}; "
+            "choose retrieval=file, retrieval.read=packed where there is that option, or another model."
+        )
+    names = (*panel.past_names, *panel.static_names)
+    null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]
+    nulls = np.flatnonzero(np.concatenate(null))
+    return Schema(
+        name=config.name,
+        entity_keys=panel.entity_keys,
+        frequency=panel.frequency.alias,
+        targets=config.panel.targets,
+        past=panel.past_names,
+        nullable=tuple(names[i] for i in nulls),
+        known=panel.known_names,
+        static=panel.static_names,
+        horizon=config.panel.horizon,
+        context_length=context_length,
+        quantiles=config.quantiles if model.supports_quantiles else (),
+    )
+
+
+def make_needs(config: Config, model: Model) -> Needs:
+    """What contexts of a pair of ``model`` need of the rows that are made available to them."""
+    panel = config.panel
+    return Needs(panel.targets, model.context_length(panel.season_length), panel.frequency)

@@ -1,0 +1,119 @@
+"""What ``train`` and ``backtest`` share: data ready, backtest with progress, figures and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from framework.data.known_values import unseen_in_folds
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.evaluation.as_known import backtest_panel
+from framework.evaluation.backtest import Fold, backtest
+from framework.evaluation.comparison import Ranked
+from framework.evaluation.doubts import not_answered, thin_folds, without_actuals
+from framework.evaluation.eligibility import check_covariates, check_resolution, take_part
+from framework.evaluation.result import BacktestResult
+from framework.ingestion.view_matches import sparse_views
+from framework.interfaces.model import Model
+from framework.pairs.provenance import git_state, versions
+from framework.plugins.components import Components, make_setting
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.prepare_data import fill_store
+from framework.runs.steps.tables import metrics_table
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A backtested experiment. ``body`` is its part of the run's JSON result."""
+
+    panel: Panel
+    schema: Schema
+    result: BacktestResult
+    body: dict[str, Any]
+
+
+def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None) -> Evaluation:
+    """Ingest and materialize when the store is empty, read the panel, backtest, report. ``compare``: backtests other models before that."""
+    config = run.config
+    features = Features(config, run.make("retrieval"))
+    fill_store(run, features)
+    panel = backtest_panel(features)
+    model: Model = run.make("model")
+    schema = features.schema(panel, model)
+    panel_of_all = panel
+    panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
+    warnings = check_covariates(schema, model, config.component("model").name, config.panel.unused)
+    warnings += check_resolution(panel, schema)
+    for line in ([f"panel.short={series.policy}: {series.spoken()}"] if series.short else []) + warnings:
+        run.say(line)
+    if config.quantiles and not schema.quantiles:
+        run.say(f"model={config.component('model').name} has no quantiles of its own: quantiles {list(config.quantiles)} are left out")
+    span = f"{panel.times.min()} to {panel.times.max()}"
+    run.say(f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, {len(schema.past)} columns")
+
+    def progress(fold: Fold, total: int) -> None:
+        run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
+
+    result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
+    cutoffs = panel.frequency.shift(result.origins, -config.backtest.gap)
+    if not config.backtest.refit:
+        cutoffs = np.full_like(cutoffs, cutoffs.min())
+    doubts = [
+        *sparse_views(panel_of_all, config.features, features.strategy),
+        *unseen_in_folds(panel, result.entities, result.origins, cutoffs),
+        *without_actuals(panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)),
+        *thin_folds(result, config.backtest.folds),
+        *not_answered(panel, config.features, schema),
+    ]
+    for line in doubts:
+        run.say(line)
+    warnings += doubts
+    told = run.record.facts.get("warnings", [])  # by ingestion
+    run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": [*told, *warnings]}
+    if compare is not None:
+        run.record.comparison = compare(run, panel, result)
+    return Evaluation(panel, schema, result, _record(run, panel, result))
+
+
+def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
+    record, figures = run.record, result.metrics()
+    record.backtest = result
+    record.facts |= {
+        "rows": len(panel),
+        "first_step": str(panel.times.min()),
+        "last_step": str(panel.times.max()),
+        "versions": versions(*run.make("model").requirements),
+        "git": git_state(),
+    }
+    record.metrics |= flatten(figures)
+    record.fold_metrics = [flatten(result.metrics(result.fold == fold)) for fold in np.unique(result.fold)]
+    table = run.directory / "backtest.parquet"
+    result.table().to_parquet(table, index=False)
+    record.artifacts.append(table)
+    page = run.plugins.hook.report(run=run)
+    if page is not None:
+        record.artifacts.append(page)
+    run.say(metrics_table(result.schema, figures))
+    first = result.schema.targets[0]
+    return {
+        "metrics": {**rounded(figures[first]), "targets": {target: rounded(f) for target, f in figures.items()}},
+        "report": str(page) if page is not None else None,
+        "backtest": str(table),
+        "series": record.facts["taken"],
+        "warnings": record.facts["warnings"],
+    }
+
+
+def flatten(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+    """``{"departures.model.MAE": …}``, without what is unknown."""
+    return {f"{t}.{who}.{m}": v for t, sides in figures.items() for who, ms in sides.items() for m, v in ms.items() if np.isfinite(v)}
+
+
+def rounded(sides: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """For people and JSON: six digits, null for what is unknown."""
+    return {who: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in ms.items()} for who, ms in sides.items()}

@@ -1,0 +1,27 @@
+"""Serving backend: runs the shared request pipeline until it is stopped, then drains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from framework.interfaces.registry import PairVersion
+
+if TYPE_CHECKING:
+    from framework.serving.deployment import Deployment
+
+
+class ServingBackend(ABC):
+    """The constructor stores its options and does nothing else."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> Mapping[str, Any] | None:
+        """Serve until SIGTERM or SIGINT, finish the requests in flight, return what the run's result has more of, if anything.
+
+        Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready`` answers 200. Raises
+        :class:`~framework.errors.FrameworkError` when the address is taken or the pair may not answer.
+        """

@@ -1,0 +1,1 @@
+"""Requests and responses: addresses, access, limits, logs, metrics, tracing."""

@@ -1,0 +1,289 @@
+"""The request pipeline: validate -> retrieve -> preprocess -> predict, written once for every backend.
+
+Each stage is a method of its own, arrays in and arrays out, so that a backend may run them in different processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import timeit
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.arrays import Float64
+from framework.data.context import Context
+from framework.data.forecast import Forecast
+from framework.data.schema import Schema
+from framework.data.vocabulary import ERROR, OK
+from framework.errors import DataError, FrameworkError
+from framework.features.views import FeatureSet
+from framework.interfaces.retrieval import RetrievalStrategy
+from framework.pairs.pair import Pair, Terms
+from framework.serving.http.metrics import ArmMetrics
+from framework.serving.http.refusal import Refusal
+from framework.serving.options import BatchOptions
+from framework.serving.pipeline.batching import Batches
+from framework.serving.pipeline.validation import Lookup, Payload
+
+#: Above either, a request is worked on in a thread. Below, handing it over and taking turns with the event loop costs more than the work.
+INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
+#: Windows that are forecast in one call where that helps and nothing else is said.
+TOGETHER = 64
+#: How often a failed batch is tried again in parts.
+MAX_ATTEMPTS = 128
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Index = npt.NDArray[np.int64]
+
+
+class Ends:
+    """The two ends of the pipeline, in the process that has the request: what comes in, and what goes out. Stateless beside its parts.
+
+    ``threads``: where large requests are worked on.
+    """
+
+    def __init__(self, terms: Terms, metrics: ArmMetrics, max_rows: int, threads: Executor) -> None:
+        self.terms, self.metrics, self._threads = terms, metrics, threads
+        self._payload = Payload(terms.schema, max_rows)
+
+    def validate(self, body: bytes) -> Context:
+        """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
+        start = perf_counter()
+        context = self._payload.context(body)
+        self.check_levels(context.levels)
+        self.metrics.observe["validate"](perf_counter() - start)
+        return context
+
+    def check_levels(self, levels: tuple[float, ...]) -> None:
+        """Raises :class:`Refusal` 422."""
+        try:
+            self.terms.check_levels(levels)
+        except DataError as error:
+            raise Refusal(422, str(error), "levels") from None
+
+    async def read_payload(self, body: bytes) -> Context:
+        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
+        return await self.in_thread(lambda: self.validate(body)) if len(body) > INLINE_BYTES else self.validate(body)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, contextvars.copy_context().run, work)
+
+    def finish(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
+        """What :meth:`assemble` gives, counted."""
+        forecast = self.assemble(context, index, values, failed)
+        self.metrics.count_forecasts(forecast.status)
+        self.metrics.count_unseen(forecast.unseen or {})
+        self.metrics.observe_windows(len(context))
+        return forecast
+
+    def assemble(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
+        """Values ``[n, H, T, 1 + Q]`` of the windows at ``index`` (None: all) to forecasts; those in ``failed`` are ``error``."""
+        terms, schema = self.terms, self.terms.schema
+        status, detail = context.status, context.detail
+        if index is not None:
+            some, values = values, np.full((len(context), *shape_of(schema)), np.nan)
+            values[index] = some
+            failed = {int(index[i]): message for i, message in failed.items()}
+        if failed:
+            log.warning("%d of %d windows failed, the first of them: %s", len(failed), len(context), failed[min(failed)])
+            status = [ERROR if i in failed else word for i, word in enumerate(status)]
+            detail = [failed.get(i, text) for i, text in enumerate(detail)]
+        steps = context.horizon or schema.horizon
+        intervals = terms.intervals(values, context.static, context.levels)
+        return Forecast(
+            context.origins,
+            terms.frequency.after(context.origins, steps),
+            context.static[:, : len(schema.entity_keys)],
+            values[:, :steps],
+            schema.targets,
+            schema.quantiles,
+            status,
+            detail,
+            {level: ends[:, :steps] for level, ends in intervals.items()},
+            context.freshness,
+            context.unseen,
+        )
+
+
+@dataclass(slots=True)
+class Worked:
+    """``values``: ``[n, H, T, 1 + Q]``, NaN where a window failed. ``failed``: why, by window. ``seconds``: by stage, one after the other
+    until ``ended``.
+    """
+
+    values: Float64
+    failed: dict[int, str]
+    seconds: dict[str, float]
+    ended: float
+
+
+class Pipeline(Ends):
+    """All stages in this process; they may be called from several threads.
+
+    Small requests that come at the same time are forecast together: models and preprocessors give a window the same bits alone and among
+    others (their contracts say so, and the suites hold them to it).
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        features: FeatureSet,
+        strategy: RetrievalStrategy | None,
+        metrics: ArmMetrics,
+        max_rows: int,
+        threads: Executor,
+        batch: BatchOptions,
+    ) -> None:
+        super().__init__(pair, metrics, max_rows, threads)
+        self.pair, self.features, self.strategy = pair, features, strategy
+        self._together = min(batch.size or TOGETHER, INLINE_WINDOWS)
+        self._batches = Batches(self._work_together, self._together, batch.wait_s or 0.0)
+
+    async def read_entities(self, lookup: Lookup) -> Context:
+        """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up` raises."""
+        self.check_levels(lookup.levels)
+        start = perf_counter()
+        context = await look_up(self.strategy, self.features, self.pair.schema, lookup)
+        self.metrics.observe["retrieve"](perf_counter() - start)
+        return context
+
+    async def answer(self, context: Context) -> Forecast:
+        """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
+        if len(context) > INLINE_WINDOWS:
+            return await self.in_thread(lambda: self.forecast(context))
+        if len(context) >= self._together:
+            return self.forecast(context)
+        context = self.terms.admitted(context)
+        index = ok_windows(context)
+        part = context if index is None else context.take(index)
+        return self._observed(context, index, await self._batches.ask(part, len(part)) if len(part) else self._work(part))
+
+    def forecast(self, context: Context) -> Forecast:
+        """:meth:`answer`, at once and alone."""
+        context = self.terms.admitted(context)
+        index = ok_windows(context)
+        return self._observed(context, index, self._work(context if index is None else context.take(index)))
+
+    def _observed(self, context: Context, index: Index | None, worked: Worked) -> Forecast:
+        """A request counts the seconds of the stages that it waited for, whoever shared them."""
+        ago = perf_counter() - worked.ended + sum(worked.seconds.values())
+        for stage, seconds in worked.seconds.items():
+            ago -= seconds
+            self.metrics.observe[stage](seconds, ago)
+        return self.finish(context, index, worked.values, worked.failed)
+
+    def _work(self, context: Context) -> Worked:
+        """``context``: windows that are all ``ok``."""
+        seconds: dict[str, float] = {}
+        values, failed = attempt(context, self.pair.schema, lambda part: self._timed(part, seconds))
+        return Worked(values, failed, seconds, perf_counter())
+
+    def _timed(self, context: Context, seconds: dict[str, float]) -> Float64:
+        """Preprocess and predict."""
+        self.metrics.observe_batch(len(context))
+        start = perf_counter()
+        windows = self.pair.windows(context)
+        between = perf_counter()
+        values = self.pair.predict(windows)
+        seconds["preprocess"] = seconds.get("preprocess", 0.0) + between - start
+        seconds["predict"] = seconds.get("predict", 0.0) + perf_counter() - between
+        return values
+
+    async def _work_together(self, contexts: Sequence[Context]) -> list[Worked]:
+        """Raises what the pair raises when there are several; then each is worked on alone, where windows fail one by one."""
+        if len(contexts) == 1:
+            return [self._work(contexts[0])]
+        seconds: dict[str, float] = {}
+        values = self._timed(joined(contexts), seconds)
+        ended, ends = perf_counter(), accumulate(len(context) for context in contexts)
+        return [Worked(values[end - len(context) : end], {}, seconds, ended) for context, end in zip(contexts, ends, strict=True)]
+
+
+async def look_up(strategy: RetrievalStrategy | None, features: FeatureSet, schema: Schema, lookup: Lookup) -> Context:
+    """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
+    if strategy is None:
+        raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
+    try:
+        context = await strategy.context(features, schema, lookup.entities, lookup.at)
+    except DataError as error:
+        raise Refusal(503, f"the feature store did not answer: {error}", retry_after=1) from error
+    if not lookup.levels and lookup.horizon is None:
+        return context
+    return replace(context, levels=lookup.levels, horizon=lookup.horizon)
+
+
+def call_size(pair: Pair, context: Context) -> int:
+    """How many windows a call should have: 1 when eight at once take more than half of the time of eight calls, as with models that
+    are fitted anew for every series; there a request would only wait for the others.
+    """
+    index = ok_windows(context)
+    usable = np.arange(len(context)) if index is None else index
+    if not len(usable):
+        return TOGETHER
+
+    def seconds(count: int) -> float:
+        part = context.take(np.resize(usable, count))
+        return min(timeit.repeat(lambda: pair.predict(pair.windows(part)), number=1, repeat=3))
+
+    return 1 if seconds(8) > 4 * seconds(1) else TOGETHER
+
+
+def ok_windows(context: Context) -> Index | None:
+    """The windows that get a forecast; None for all of them."""
+    if context.status.count(OK) == len(context):
+        return None
+    return np.array([i for i, word in enumerate(context.status) if word == OK], dtype=np.int64)
+
+
+def joined(contexts: Sequence[Context]) -> Context:
+    """The windows of several requests, in order: what the last two stages need of them."""
+
+    def of(name: str) -> Any:
+        return np.concatenate([getattr(context, name) for context in contexts])
+
+    size = sum(len(context) for context in contexts)
+    return Context(of("origins"), of("past"), of("known"), of("static"), [OK] * size, [None] * size)
+
+
+def shape_of(schema: Schema) -> tuple[int, int, int]:
+    """``[H, T, 1 + Q]``."""
+    return schema.horizon, len(schema.targets), 1 + len(schema.quantiles)
+
+
+def attempt(context: Context, schema: Schema, work: Callable[[Context], Float64]) -> tuple[Float64, dict[int, str]]:
+    """``[n, H, T, 1 + Q]`` by ``work``, NaN where it failed, and why, by window.
+
+    What failed is halved until the windows at fault are alone, or until it is plain that they are many.
+    """
+    if not len(context):
+        return np.empty((0, *shape_of(schema))), {}
+    try:
+        return work(context), {}
+    except FrameworkError as first:
+        parts: list[tuple[Index, FrameworkError]] = [(np.arange(len(context)), first)]
+    values = np.full((len(context), *shape_of(schema)), np.nan)
+    failed: dict[int, str] = {}
+    attempts = 0
+    while parts:
+        part, error = parts.pop()
+        if len(part) == 1 or attempts >= MAX_ATTEMPTS:
+            failed |= dict.fromkeys(part.tolist(), str(error))
+            continue
+        for half in np.array_split(part, 2):
+            attempts += 1
+            try:
+                values[half] = work(context.take(half))
+            except FrameworkError as again:
+                parts.append((half, again))
+    return values, failed

@@ -1,0 +1,1 @@
+"""The protocols of other servers, translated to our own routes."""

@@ -1,0 +1,1 @@
+"""Contract suites: subclass one in the tests of a plugin."""

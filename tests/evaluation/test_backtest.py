@@ -1,0 +1,314 @@
+"""Folds are planned as declared, figures are those of the windows, and nothing after an origin reaches its forecast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framework.config.sections import BacktestConfig
+from framework.data.arrays import Float32, Float64, Objects, Times
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.data.schema import Schema
+from framework.data.windows import Windows, WindowSet
+from framework.errors import ConfigError, DataError
+from framework.evaluation.backtest import Setting, backtest, plan_folds, run_fold
+from framework.evaluation.result import BacktestResult, join_folds
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.options import Options
+from framework.plugins.compute import LocalCompute
+from framework.testing.fakes import make_schema
+
+DAY = Frequency.parse("D")
+DAYS = np.datetime64("2024-01-01", "us") + np.arange(100) * np.timedelta64(86_400_000_000, "us")
+SCHEMA = make_schema(
+    entity_keys=("shop",), targets=("y",), past=("y", "x"), nullable=(), known=("promo",), static=("shop",), horizon=4, quantiles=(0.5,)
+)
+
+
+def _plan(**config: Any) -> list[tuple[str, str, str]]:
+    folds = plan_folds(DAYS, DAY, 4, BacktestConfig(**config))
+    assert [fold.number for fold in folds] == list(range(len(folds)))
+    return [(str(f.first)[:10], str(f.cutoff)[:10], str(f.origin)[:10]) for f in folds]
+
+
+def test_expanding_folds_end_one_horizon_before_the_end() -> None:
+    """Day 100 is 2024-04-09; steps are a horizon apart unless said otherwise."""
+    assert _plan(folds=3) == [
+        ("2024-01-01", "2024-03-28", "2024-03-28"),
+        ("2024-01-01", "2024-04-01", "2024-04-01"),
+        ("2024-01-01", "2024-04-05", "2024-04-05"),
+    ]
+
+
+def test_step_and_gap() -> None:
+    assert _plan(folds=2, step=10, gap=3) == [("2024-01-01", "2024-03-23", "2024-03-26"), ("2024-01-01", "2024-04-02", "2024-04-05")]
+
+
+def test_sliding_window_keeps_its_length_and_stays_inside_the_data() -> None:
+    assert _plan(folds=2, window="sliding", window_length=7) == [
+        ("2024-03-26", "2024-04-01", "2024-04-01"),
+        ("2024-03-30", "2024-04-05", "2024-04-05"),
+    ]
+    assert _plan(folds=1, window="sliding", window_length=500)[0][0] == "2024-01-01"
+
+
+def test_month_folds() -> None:
+    months = np.arange("2020-01", "2023-01", dtype="M8[M]").astype("M8[us]")
+    folds = plan_folds(months, Frequency.parse("MS"), 3, BacktestConfig(folds=2, gap=1))
+    assert [(str(f.cutoff)[:7], str(f.origin)[:7]) for f in folds] == [("2022-05", "2022-06"), ("2022-08", "2022-09")]
+
+
+def test_too_short_data_are_refused_with_the_numbers() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_folds(DAYS[:12], DAY, 4, BacktestConfig(folds=3, gap=1))
+    assert str(caught.value) == (
+        "backtest: fold 1 of 3 would learn from rows up to 2023-12-30T00:00:00.000000, the data begin 2024-01-01T00:00:00.000000: "
+        "horizon 4, step 4 and gap 1 are longer than the data; lower backtest.folds or panel.horizon."
+    )
+
+
+@given(horizon=st.integers(1, 9), folds=st.integers(1, 4), step=st.integers(1, 9), gap=st.integers(0, 5))
+def test_every_fold_can_be_judged_in_full_and_learns_only_from_before_its_origin(horizon: int, folds: int, step: int, gap: int) -> None:
+    planned = plan_folds(DAYS, DAY, horizon, BacktestConfig(folds=folds, step=step, gap=gap))
+    for fold in planned:
+        assert fold.cutoff == DAY.shift(np.array([fold.origin]), -gap)[0]
+        assert DAY.shift(np.array([fold.origin]), horizon)[0] <= DAYS[-1]
+    assert DAY.shift(np.array([planned[-1].origin]), horizon)[0] == DAYS[-1]
+    assert (np.diff([fold.origin for fold in planned]) == np.timedelta64(step, "D")).all()
+
+
+class Standardize(Preprocessor):
+    """Learns mean and spread of every column it is shown, so that a single leaked row changes every number."""
+
+    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+        self.mean, self.spread = np.nanmean(past, axis=0), np.nanstd(past, axis=0) + 1
+        self.seen = (times.min(), times.max())
+        self.past_names, self.future_names, self.static_names = schema.past, schema.known, schema.static
+
+    def past(self, values: Float64, times: Times) -> Float32:
+        return ((values - self.mean) / self.spread).astype(np.float32)
+
+    def future(self, values: Float64, times: Times) -> Float32:
+        return values.astype(np.float32)
+
+    def static(self, values: Objects) -> Float32:
+        return np.array([[len(v) for v in row] for row in values], np.float32)
+
+    def save(self, directory: Path) -> None:
+        raise AssertionError("a backtest saves nothing")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        raise AssertionError("a backtest loads nothing")
+
+
+class Learner(Model):
+    """Least squares on the window, plus the mean of all training and validation targets and features: sensitive to all it sees."""
+
+    validated: list[int]
+
+    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+        self.schema = schema
+        gathered = train.gather()
+        assert gathered.target is not None
+        self.level = float(np.nanmean(gathered.target)) + float(np.nanmean(gathered.past)) + float(np.nanmean(gathered.future[:, 0]))
+        if validation is not None:
+            watched = validation.gather().target
+            assert watched is not None
+            self.level += float(np.nanmean(watched)) / 10
+        self.windows = (len(train), len(validation) if validation is not None else 0)
+
+    def predict(self, windows: Windows) -> Float64:
+        pull = windows.past[:, -1].sum(axis=1).astype(np.float64)
+        steps = np.arange(1, self.schema.horizon + 1)
+        mean = (windows.target_past[:, -1, 0] / 2 + self.level + pull)[:, None] + steps + windows.future[:, :, 0]
+        return np.repeat(mean[:, :, None, None], 1 + len(self.schema.quantiles), axis=3)
+
+    def save(self, directory: Path) -> None:
+        raise AssertionError("a backtest saves nothing")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        raise AssertionError("a backtest loads nothing")
+
+
+class Naive(Learner):
+    """The last value: what a baseline must be given by hand here, since a baseline is a plugin."""
+
+    def predict(self, windows: Windows) -> Float64:
+        return np.repeat(windows.target_past[:, -1, None, :, None], self.schema.horizon, axis=1)
+
+
+def _rows(series: int = 3, steps: int = 60) -> pd.DataFrame:
+    generator = np.random.default_rng(5)
+    times = pd.date_range("2024-01-01", periods=steps, tz="UTC")
+    frames = [
+        pd.DataFrame(
+            {
+                "shop": "s" * (i + 1),
+                "event_timestamp": times[5 * i :],
+                "y": generator.normal(50 + 10 * i, 5, steps - 5 * i),
+                "x": generator.normal(0, 1, steps - 5 * i),
+                "promo": generator.integers(0, 2, steps - 5 * i).astype(float),
+            }
+        )
+        for i in range(series)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _panel(rows: pd.DataFrame) -> Panel:
+    return panel_from_rows(rows, entity_keys=("shop",), past=("y", "x"), known=("promo",), categories=(), frequency=DAY)
+
+
+def _backtest(panel: Panel, validation_steps: int = 7, **config: Any) -> BacktestResult:
+    def make() -> tuple[Preprocessor, Model]:
+        return Standardize(Options()), Learner(Options())
+
+    setting = Setting(panel, SCHEMA, make, lambda: Naive(Options()), 7, validation_steps, 1)
+    folds = plan_folds(panel.times, panel.frequency, SCHEMA.horizon, BacktestConfig(**config))
+    return join_folds([run_fold(setting, fold) for fold in folds])
+
+
+def test_windows_actuals_and_figures_are_those_of_the_rows() -> None:
+    rows = _rows()
+    result = _backtest(_panel(rows), folds=2)
+    assert result.actual.shape == (6, 4, 1)
+    assert result.fold.tolist() == [0, 0, 0, 1, 1, 1]
+    truth = rows.set_index(["shop", "event_timestamp"])["y"]
+    table = result.table()
+    assert (table["event_timestamp"] == table["origin"] + pd.to_timedelta(table["step"], "D")).all()
+    assert table["actual"].tolist() == [truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)]
+    assert table["baseline"].tolist() == [truth[key] for key in zip(table["shop"], table["origin"], strict=True)]
+    figures = result.metrics()["y"]
+    assert figures["model"]["MAE"] == pytest.approx((table["mean"] - table["actual"]).abs().mean())
+    assert figures["baseline"]["MASE"] == pytest.approx(((table["baseline"] - table["actual"]).abs() / table["scale"]).mean())
+    second = table[table["step"] == 2]
+    assert result.metrics(step=1)["y"]["model"]["bias"] == pytest.approx((second["mean"] - second["actual"]).mean())
+    here = table[table["fold"] == 1]
+    assert result.metrics(result.fold == 1)["y"]["baseline"]["MAE"] == pytest.approx((here["baseline"] - here["actual"]).abs().mean())
+
+
+def test_model_and_baseline_are_judged_on_the_same_elements() -> None:
+    result = _backtest(_panel(_rows()), folds=2)
+    forecast = result.forecast.copy()
+    forecast[0] = np.nan
+    holed = replace(result, forecast=forecast)
+    assert holed.metrics()["y"]["baseline"] == result.metrics(np.arange(6) > 0)["y"]["baseline"]
+
+
+@pytest.mark.parametrize(
+    "config", [{"folds": 3}, {"folds": 2, "gap": 3, "step": 6}, {"folds": 2, "window": "sliding", "window_length": 20}]
+)
+@pytest.mark.parametrize("validation_steps", [0, 7])
+def test_absurd_values_after_the_origin_change_no_byte_of_a_forecast(config: dict[str, Any], validation_steps: int) -> None:
+    rows = _rows()
+    panel = _panel(rows)
+    clean = _backtest(panel, validation_steps, **config)
+    folds = plan_folds(panel.times, DAY, SCHEMA.horizon, BacktestConfig(**config))
+    for fold in folds:
+        later = rows["event_timestamp"] > pd.Timestamp(fold.origin, tz="UTC")
+        absurd = _backtest(
+            _panel(rows.assign(y=rows["y"].where(~later, 1e12), x=rows["x"].where(~later, -1e15))), validation_steps, **config
+        )
+        up_to = clean.fold <= fold.number
+        for name in ("forecast", "baseline", "scale"):
+            assert getattr(absurd, name)[up_to].tobytes() == getattr(clean, name)[up_to].tobytes(), f"fold {fold.number}: {name}"
+        assert not np.array_equal(absurd.actual[clean.fold == fold.number], clean.actual[clean.fold == fold.number])
+
+
+def test_rows_in_the_gap_are_seen_as_context_but_not_learned_from() -> None:
+    """With a gap the newest rows exist at the origin, but no fit has had the time to learn from them."""
+    rows = _rows()
+    panel = _panel(rows)
+    fold = plan_folds(panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=1, gap=5))[0]
+    inside = (rows["event_timestamp"] > pd.Timestamp(fold.cutoff, tz="UTC")) & (
+        rows["event_timestamp"] < pd.Timestamp(fold.origin, tz="UTC")
+    )
+    changed = _backtest(_panel(rows.assign(y=rows["y"].where(~inside, 1e9))), folds=1, gap=5)
+    assert changed.forecast.tobytes() == _backtest(panel, folds=1, gap=5).forecast.tobytes()
+    at_origin = rows["event_timestamp"] == pd.Timestamp(fold.origin, tz="UTC")
+    moved = _backtest(_panel(rows.assign(y=rows["y"].where(~at_origin, 1e9))), folds=1, gap=5)
+    assert (moved.forecast > 1e8).all()
+
+
+def test_a_series_that_begins_later_is_forecast_only_once_it_is_there() -> None:
+    rows = _rows()
+    late = rows[(rows["shop"] != "sss") | (rows["event_timestamp"] >= pd.Timestamp("2024-02-25", tz="UTC"))]
+    result = _backtest(_panel(late), folds=2)
+    assert [entity[0] for entity in result.entities] == ["s", "ss", "s", "ss", "sss"]
+    assert np.isnan(result.scale[-1]).all()  # shorter than a season in training: MASE leaves it out
+    assert np.isfinite(result.metrics()["y"]["model"]["MASE"])
+    assert (result.actual[-1, :, 0] == late[late["shop"] == "sss"]["y"].tail(4)).all()
+
+
+def test_no_training_window_is_a_refusal() -> None:
+    with pytest.raises(
+        DataError, match=r"^no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01"
+    ):
+        _backtest(_panel(_rows()), validation_steps=90, folds=1)
+
+
+def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
+    """The first fold's fit: the same windows, the first of them with the same bytes, and one fit only."""
+    panel = _panel(_rows())
+    fits = 0
+
+    def make() -> tuple[Preprocessor, Model]:
+        nonlocal fits
+        fits += 1
+        return Standardize(Options()), Learner(Options())
+
+    setting = Setting(panel, SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
+    told: list[int] = []
+    config = BacktestConfig(folds=3, refit=False)
+    result = backtest(setting, config, LocalCompute(Options()), lambda fold, _: told.append(fold.number))
+    refitted = _backtest(panel, folds=3)
+    assert (fits, told) == (1, [0])
+    assert result.origins.tolist() == refitted.origins.tolist()
+    assert np.array_equal(result.actual, refitted.actual)
+    first = result.fold == 0
+    assert result.forecast[first].tobytes() == refitted.forecast[first].tobytes()
+    assert not np.array_equal(result.forecast[~first], refitted.forecast[~first])
+    assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, "scales are those of the one fit"
+
+
+def _half_past() -> pd.DataFrame:
+    """The rows of one series lie six hours after those of the others."""
+    rows = _rows()
+    rows["event_timestamp"] += pd.to_timedelta(np.where(rows["shop"] == "ss", 6, 0), unit="h")
+    return rows
+
+
+def test_a_series_of_another_anchor_is_judged_at_its_own_steps() -> None:
+    rows = _half_past()
+    result = _backtest(_panel(rows), folds=2)
+    assert sorted(result.entities.ravel()) == ["s", "s", "ss", "ss", "sss", "sss"]
+    assert np.isfinite(result.forecast).all()
+    truth = rows.set_index(["shop", "event_timestamp"])["y"]
+    table = result.table()
+    assert table["actual"].tolist() == [truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)]
+    assert table["baseline"].tolist() == [truth[key] for key in zip(table["shop"], table["origin"], strict=True)]
+    origins = table.groupby(["shop", "fold"])["origin"].first().unstack("shop")
+    last = rows["event_timestamp"].max()  # of the series six hours later
+    assert origins["ss"].tolist() == [last - pd.Timedelta(8, "D"), last - pd.Timedelta(4, "D")]
+    assert (origins["s"] == origins["ss"] - pd.Timedelta(6, "h")).all()
+
+
+def test_what_comes_after_the_origins_of_two_anchors_changes_no_forecast() -> None:
+    rows = _half_past()
+    panel = _panel(rows)
+    clean = _backtest(panel, folds=2)
+    (first, _) = plan_folds(panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=2))
+    later = rows["event_timestamp"] > pd.Timestamp(first.origin, tz="UTC")
+    absurd = _backtest(_panel(rows.assign(y=rows["y"].where(~later, 1e12))), folds=2)
+    assert absurd.forecast[clean.fold == 0].tobytes() == clean.forecast[clean.fold == 0].tobytes()

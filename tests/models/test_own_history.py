@@ -1,0 +1,80 @@
+"""A series of which nothing is known gets no forecast, at whatever door it is asked for: the average of others is none of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import orjson
+
+from framework.data.context import Context
+from framework.data.schema import Schema
+from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY
+from framework.evaluation.eligibility import check_resolution
+from framework.pairs.pair import KnownTerms, own_columns
+from framework.serving.pipeline.validation import Payload
+from framework.testing.fakes import make_pair, make_schema
+from framework.testing.panels import make_panel, panel_schema
+
+NAN = float("nan")
+
+
+def answered(schema: Schema, past: list[list[list[float]]], status: list[str] | None = None) -> Context:
+    """What a pair of ``schema`` says of windows ``past[n][L][P]``."""
+    n = len(past)
+    static = np.full((n, len(schema.static)), "a", dtype=object)
+    known = np.zeros((n, schema.horizon, len(schema.known)))
+    context = Context(np.full(n, "2024-03-01", "M8[us]"), np.array(past), known, static, status or [OK] * n, [None] * n)
+    return KnownTerms(schema, None).admitted(context)
+
+
+def test_a_window_without_a_value_of_a_target_is_a_short_history() -> None:
+    schema = make_schema(targets=("y",), past=("y", "temp"), context_length=2)
+    context = answered(schema, [[[NAN, 1], [NAN, 2]], [[NAN, 1], [5, 2]], [[4, NAN], [NAN, NAN]]])
+    assert context.status == [SHORT_HISTORY, OK, OK]
+    assert context.detail == ["no value of 'y' in the last 2 steps", None, None]
+
+
+def test_columns_that_are_made_of_the_target_count_as_its_history() -> None:
+    names = ("y", "yes", "y_lag_7", "y_rolling_28_mean")
+    schema = make_schema(targets=("y",), past=names)
+    assert own_columns(schema)[0].tolist() == [0, 2, 3]
+    context = answered(schema, [[[NAN, 1, NAN, NAN]], [[NAN, 1, 3, NAN]], [[2, 1, NAN, NAN]]])
+    assert context.status == [SHORT_HISTORY, OK, OK]
+    assert context.detail[0] == "no value of 'y' at the origin, nor in the columns that are made of it"
+
+
+def test_each_target_needs_a_value_and_an_earlier_status_stays() -> None:
+    schema = make_schema(targets=("y", "z"), past=("y", "z"))
+    context = answered(schema, [[[1, NAN]], [[1, 2]], [[NAN, NAN]]], [OK, OK, MISSING_FEATURE])
+    assert context.status == [SHORT_HISTORY, OK, MISSING_FEATURE]
+    assert context.detail == ["no value of 'z' at the origin", None, None]
+
+
+def test_a_forecast_leaves_such_a_window_out_and_a_golden_batch_is_replayed_as_it_was() -> None:
+    pair, golden = make_pair(windows=2)
+    context = replace(golden.context, past=golden.context.past.copy())
+    context.past[0, :, 0] = NAN
+    forecast = pair.forecast(context)
+    assert forecast.status == [SHORT_HISTORY, OK]
+    assert np.isnan(forecast.values[0]).all()
+    assert np.isfinite(forecast.values[1]).all()
+    assert pair.answer(context).status == [OK, OK]
+
+
+def test_a_request_without_a_value_of_the_target_is_answered_with_the_reason() -> None:
+    schema = make_schema(targets=("departures",), nullable=("departures", "wind gust"))
+    row = {"airport": "A", "carrier": "B", "season": "winter", "event_timestamp": "2024-03-01", "departures": None, "delay": 1.0}
+    body = orjson.dumps({"rows": [{**row, "temp": 2.0, "wind gust": 3.0}]})
+    context = KnownTerms(schema, None).admitted(Payload(schema, 10).context(body))
+    assert context.status == [SHORT_HISTORY]
+
+
+def test_levels_that_32_bits_cannot_tell_apart_are_named() -> None:
+    panel = make_panel()
+    schema = panel_schema(panel)
+    assert check_resolution(panel, schema) == []
+    panel.past[panel.offsets[2] : panel.offsets[3], 0] += 1e9
+    (line,) = check_resolution(panel, schema)
+    assert line.startswith("panel.targets: 'sales' of {shop: shop-2} changes by about ")
+    assert "64 apart at its level: take a constant from it in the source" in line

@@ -1,0 +1,109 @@
+"""A lock that another process holds: waited for in turn, let go by a kill, left by Ctrl-C whatever library is loaded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from framework.files import LockedError, exclusive, holder
+
+HOLD = """
+import sys
+from pathlib import Path
+from framework.files import exclusive
+with exclusive(Path(sys.argv[1]), 'the lock'):
+    print('held', flush=True)
+    input()
+"""
+WAIT = """
+import sys
+from pathlib import Path
+{first}
+from framework.files import exclusive
+try:
+    with exclusive(Path(sys.argv[1]), 'the lock', say=lambda text: print('waiting', flush=True)):
+        print('held', flush=True)
+except KeyboardInterrupt:
+    print('interrupted', flush=True)
+"""
+
+
+def started(program: str, path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, str(path)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("first", ["", "import polars"])
+def test_ctrl_c_ends_a_wait(tmp_path: Path, first: str) -> None:
+    """polars puts a handler under Python's that lets system calls go on."""
+    path = tmp_path / "new" / "lock"
+    with exclusive(path, "the lock"):
+        waiter = started(WAIT.format(first=first), path)
+        assert said(waiter) == "waiting"
+        waiter.send_signal(signal.SIGINT)
+        assert waiter.communicate(timeout=60)[0] == "interrupted\n"
+
+
+def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = started(HOLD, path)
+    assert said(holder) == "held"
+    waiter = started(WAIT.format(first=""), path)
+    assert said(waiter) == "waiting"
+    holder.kill()
+    assert said(waiter) == "held"
+    holder.communicate()
+    waiter.communicate()
+
+
+def test_a_lock_does_not_wait_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    (tmp_path / "same").symlink_to(path)
+    with exclusive(path, "the lock"):
+        for name in ("lock", "same"):
+            with pytest.raises(RuntimeError, match="would wait for itself"), exclusive(tmp_path / name, "the lock"):
+                pass
+    with exclusive(path, "the lock"):
+        pass
+
+
+@pytest.mark.parametrize("limit", [0, 0.3])
+def test_a_wait_ends_at_its_limit_and_says_who_holds_the_lock(tmp_path: Path, limit: float) -> None:
+    path = tmp_path / "lock"
+    program = HOLD.replace("import sys\n", "import sys\nsys.argv = ['framework', sys.argv[1], 'run=train', 'password=secret']\n", 1)
+    owner = started(program, path)
+    assert said(owner) == "held"
+    named = rf"the ledger is held by process {owner.pid} \(framework run=train\) since 20\d\d-.*"
+    with pytest.raises(LockedError, match=named), exclusive(path, "the ledger", limit=limit):
+        pass
+    owner.communicate("\n")
+    with exclusive(path, "the ledger", limit=0):  # a wait that was given up does not take it
+        assert holder(path).startswith("process")
+    assert path.read_text() == ""
+
+
+def test_threads_of_a_process_take_turns(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    path, inside, most = tmp_path / "lock", [], []
+
+    def work(number: int) -> None:
+        with exclusive(path, "the lock", remove=number % 2 == 0):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert most == [1] * 40

@@ -1,0 +1,37 @@
+"""The figure of a trial: over the folds so far, their mean or the worst of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from framework.config.sections import TuneConfig
+from framework.errors import ConfigError
+from framework.tuning.objective import Goal
+
+
+def part(mae: float, bias: float) -> Any:
+    return SimpleNamespace(metrics=lambda: {"y": {"model": {"MAE": mae, "bias": bias}}})
+
+
+PARTS = [part(1.0, -4.0), part(3.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "worst", "expected"), [("MAE", False, 2.0), ("MAE", True, 3.0), ("bias", False, 2.5), ("bias", True, 4.0)]
+)
+def test_the_objective_over_the_folds(metric: str, worst: bool, expected: float) -> None:
+    assert Goal(metric, "y", worst).value(PARTS) == expected
+
+
+def test_what_is_minimised_is_checked() -> None:
+    config: Any = SimpleNamespace(tune=TuneConfig(metric="MEA"), panel=SimpleNamespace(targets=("y",)))
+    with pytest.raises(ConfigError, match=r"tune\.metric: 'MEA' is not known; Did you mean 'MAE'"):
+        Goal.of(config)
+    config.tune = TuneConfig(target="z")
+    with pytest.raises(ConfigError, match=r"tune\.target: 'z' is not known"):
+        Goal.of(config)
+    config.tune = TuneConfig(over="worst")
+    assert Goal.of(config) == Goal("MAE", "y", True)
