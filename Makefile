@@ -42,8 +42,9 @@ test: .venv/dev
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 	$(BIN)/python -m pytest plugins/ray_serve
 
-# Ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
+# New examples of the properties, ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/ingestion/test_ingestion.py tests/data
 	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/testing/test_doors.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/serving/test_fuzz.py
 
