@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -107,7 +107,8 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
             plugins = _plugins()
             name = str(composed.get("run"))
             plugins.find("run", name)
-            check_taken(HydraConfig.get().overrides.task, name, plugins)
+            overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+            check_taken([str(override) for override in overrides], name, plugins)
             if composed.get("source") is None:
                 raise ConfigError(no_experiment(HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()))
             run = Run(build_config(composed, plugins), plugins, Path(HydraConfig.get().runtime.output_dir), emit)

@@ -52,7 +52,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What one test remembers, the next does not."""
     monkeypatch.setattr(secrets, "_known", {})
     monkeypatch.setattr(secrets, "_pattern", None)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     factory = logging.getLogRecordFactory()
     yield
     logging.setLogRecordFactory(factory)

@@ -15,7 +15,7 @@ from framework.data.context import Context
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, STALE, TIME, UNKNOWN_ENTITY
 from framework.features.views import FeatureSet
-from framework.interfaces.retrieval import RetrievalStrategy
+from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 from framework.testing.contracts.known_ahead import KnownAheadContract
 
@@ -250,12 +250,13 @@ class RetrievalContract(KnownAheadContract):
         strategy.ingest(flagged, "sales", sales())
         old = weather(until=5)
         strategy.ingest(flagged, "weather", old.assign(sky=[f"sky {i}" for i in range(len(old))]))
-        strategy.materialize(flagged, None, None, lambda _: None)
         schema = self.schema(
             nullable=("gap", "temp", "wind"),
             static=("shop", "item", "kind", "sky"),
             context_length=min(length, strategy.max_context_length or length),
         )
+        needs = Needs(schema.targets, schema.context_length, schema.frequency)
+        strategy.materialize(flagged, None, None, lambda _: None, needs=needs)
 
         async def once() -> Context:
             context = await strategy.context(flagged, schema, [{"shop": "a", "item": "y"}], None)

@@ -28,7 +28,7 @@ from pathlib import Path
 from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from framework.serving.deployment import Deployment
-from framework.testing.servers import serving
+from framework.testing.servers import fake_server as serving
 
 class Parts(serving.FakeParts):
     def make(self, group):
@@ -135,7 +135,7 @@ from pathlib import Path
 from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 from framework.errors import DataError
-from framework.testing import fakes; from framework.testing.servers import serving
+from framework.testing import fakes; from framework.testing.servers import fake_server as serving
 
 strategy = FeastRetrieval(options(Path(sys.argv[1]), "redis", sys.argv[2], timeout=0.2))
 try:

@@ -18,7 +18,7 @@ from framework_feast import FeastOptions, store
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.schema import Schema
-from framework.data.vocabulary import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY
+from framework.data.vocabulary import MISSING_FEATURE, OK, TIME
 from framework.errors import ConfigError, DataError
 from framework.features.views import FeatureSet
 
@@ -202,9 +202,8 @@ def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(tmp_path: Path, tt
 def test_a_store_without_the_views_says_what_comes_first(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run=ingest and run=materialize come first.*sales"):
         ask(make_sdk(tmp_path), "a")
-    context = ask(make(tmp_path), "a")
-    assert context.status == [UNKNOWN_ENTITY]
-    assert "run=materialize" in str(context.detail[0])
+    with pytest.raises(DataError, match=r"there is no online store: .* is missing; run=materialize"):
+        ask(make(tmp_path), "a")
     with pytest.raises(DataError, match=r"view 'sales' has no rows .*run=ingest"):
         make(tmp_path).training_rows(FEATURES, ["y"])
 

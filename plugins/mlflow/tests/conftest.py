@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 
+from framework.plugins.components import installed
 from framework.testing.contracts.registry import install_fakes
 
 sys.path.insert(0, str(Path(__file__).parent))  # child processes import mlflow_cases too
@@ -38,8 +40,10 @@ def registry(options: MlflowOptions) -> MlflowRegistry:
 
 
 @pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The fakes as an installed plugin, for this process and its children."""
     place = install_fakes(tmp_path_factory.mktemp("site"))
     monkeypatch.syspath_prepend(place)
-    return place
+    installed.cache_clear()
+    yield place
+    installed.cache_clear()

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from framework import compose as offers
-from framework.interfaces.values import OK, TIME
-from framework.lifecycle import execute
-from framework.plugins import load_plugins
+from framework.data.vocabulary import OK, TIME
+from framework.plugins import composition as offers
+from framework.plugins.discovery import load_plugins
+from framework.plugins.execute import execute
+from framework.serving.app.app import create_app
 from framework.serving.deployment import Deployment
-from framework.serving.http import create_app
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.door_projects import DAYS, FIRST, KEYS, SERIES, Kind, Project, ask, compose_run, origin_of, told, trained

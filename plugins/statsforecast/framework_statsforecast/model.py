@@ -33,7 +33,7 @@ def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tu
         if len(y) < 2 * given["season_length"] + 1:
             given["season_length"] = 1
         try:
-            found = getattr(library, name)(**given).forecast(y=y.copy(), h=horizon, level=levels or None)
+            found = _forecast(getattr(library, name)(**given), y, horizon, levels)
         except (ArithmeticError, IndexError, ValueError, np.linalg.LinAlgError) as error:
             raise DataError(f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask another model.") from error
         columns = [found["mean"]]
@@ -43,6 +43,14 @@ def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tu
         out[:, 1:].sort(axis=1)
     out.setflags(write=False)
     return out
+
+
+def _forecast(model: Any, y: Float64, horizon: int, levels: list[float]) -> Any:
+    """Forecast one series; the library has a model of fewer values for those that it calls tiny: their average."""
+    try:
+        return model.forecast(y=y.copy(), h=horizon, level=levels or None)
+    except NotImplementedError:
+        return library.HistoricAverage().forecast(y=y.copy(), h=horizon, level=levels or None)
 
 
 def _level(quantile: float) -> float:
