@@ -107,8 +107,8 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
             plugins = _plugins()
             name = str(composed.get("run"))
             plugins.find("run", name)
-            overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-            check_taken([str(override) for override in overrides], name, plugins)
+            overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # as they were written
+            check_taken(overrides, name, plugins)
             if composed.get("source") is None:
                 raise ConfigError(no_experiment(HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()))
             run = Run(build_config(composed, plugins), plugins, Path(HydraConfig.get().runtime.output_dir), emit)
