@@ -178,6 +178,14 @@ def test_categories_of_any_type_and_nulls_are_the_same_in_rows(project: Project,
     project.doors.client.post("/invocations", json={"dataframe_records": history, "params": {"future": rows.future}})
 
 
+def test_a_window_without_a_value_of_its_target_has_too_short_a_history(project: Project) -> None:
+    rows = rows_of(project, ("north", "7"), 20)
+    history = [{**row, **dict.fromkeys(("y", "y_lag_1", "y_lag_2"))} for row in rows.history]
+    answer = project.doors.client.post("/predict", json={"rows": history, "future": rows.future}).json()["forecasts"][-1]
+    assert answer["status"] == "short_history"
+    assert answer["detail"]
+
+
 def test_rows_of_several_series_are_worked_on_in_pieces(project: Project) -> None:
     parts = [rows_of(project, entity, NEWEST) for entity in SERIES if entity != ("new", "7")]
     history, future = [row for part in parts for row in part.history], [row for part in parts for row in part.future]
