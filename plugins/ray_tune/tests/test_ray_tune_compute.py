@@ -69,7 +69,7 @@ def test_what_a_piece_refuses_is_refused_as_it_was_said(tmp_path: Path, options:
     rows = pd.read_parquet(path)
     rows.loc[25, "carrier"] = None
     rows.to_parquet(path, index=False)
-    with pytest.raises(DataError, match="row 25, column carrier: null; a text is needed"):
+    with pytest.raises(DataError, match="row 25, column carrier: null; a key is needed"):
         score(pair, RowsFile(path, pair.schema), 10, tmp_path / "forecast.parquet", {"pair": "p"}, RayCompute(options), [].append)
 
 
