@@ -7,9 +7,12 @@ from hypothesis import settings
 
 from framework.testing.servers.command import preload
 
-#: Examples are the same in every run of the gate, so that none fails or passes by luck. `make fuzz` tries new ones, and more.
+#: Examples are the same in every run of the gate, so that none fails or passes by luck. `make
+#: fuzz` tries new ones, and more.
 settings.register_profile("gate", derandomize=True, max_examples=50, deadline=None)
-settings.register_profile("fuzz", derandomize=False, max_examples=2000, deadline=None, print_blob=True)
+settings.register_profile(
+    "fuzz", derandomize=False, max_examples=2000, deadline=None, print_blob=True
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 preload(
@@ -39,6 +42,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What the tests import is not looked through while it is imported, nor by each of them again."""
+    """What the tests import is not looked through while it is imported, nor by each of them
+    again.
+    """
     gc.freeze()
     gc.enable()

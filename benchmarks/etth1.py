@@ -2,12 +2,13 @@
 
     python benchmarks/etth1.py --data ETTh1.csv
 
-Zeng et al., "Are Transformers Effective for Time Series Forecasting?", AAAI 2023, table 2: 12, 4 and 4 months of hourly rows for
-training, validation and test, seven variables at once, 336 past steps, errors in units of each variable's training deviation. The file is
-``ETT-small/ETTh1.csv`` of the ETDataset repository (CC BY-ND 4.0); it is not part of this project.
+Zeng et al., "Are Transformers Effective for Time Series Forecasting?", AAAI 2023, table 2: 12, 4
+and 4 months of hourly rows for training, validation and test, seven variables at once, 336 past
+steps, errors in units of each variable's training deviation. The file is ``ETT-small/ETTh1.csv`` of
+the ETDataset repository (CC BY-ND 4.0); it is not part of this project.
 
-Prints one line per horizon and, last, a JSON summary. The exit code is 1 when a figure differs from the paper by more than
-``--tolerance``.
+Prints one line per horizon and, last, a JSON summary. The exit code is 1 when a figure differs from
+the paper by more than ``--tolerance``.
 """
 
 from __future__ import annotations
@@ -67,10 +68,14 @@ def experiment(data: Path, state: Path, horizon: int, seed: int, plugins: Plugin
         "source=files",
         f"++source.files={{etth1: '{data}'}}",
         f'++source.tables={{etth1: {{query: "{query}"}}}}',
-        f"++features={{primary: etth1, views: {{etth1: {{entity: [transformer], columns: [{columns}], ttl: PT1H}}}}}}",
+        f"++features={{primary: etth1, views: {{etth1: {{entity: [transformer], columns: "
+        f"[{columns}], ttl: PT1H}}}}}}",
         "retrieval=file",
         "model=nlinear",
-        *(f"model.{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in NLINEAR.items()),
+        *(
+            f"model.{key}={str(value).lower() if isinstance(value, bool) else value}"
+            for key, value in NLINEAR.items()
+        ),
         f"panel.targets=[{columns}]",
         "panel.frequency=h",
         f"panel.horizon={horizon}",
@@ -84,7 +89,9 @@ def experiment(data: Path, state: Path, horizon: int, seed: int, plugins: Plugin
         return build_config(compose("framework", overrides), plugins)
 
 
-def measure(data: Path, state: Path, horizon: int, seed: int, plugins: Plugins) -> tuple[float, float, float]:
+def measure(
+    data: Path, state: Path, horizon: int, seed: int, plugins: Plugins
+) -> tuple[float, float, float]:
     """MSE and MAE on the test windows in standard units, and seconds."""
     started = time.perf_counter()
     config = experiment(data, state, horizon, seed, plugins)
@@ -94,7 +101,12 @@ def measure(data: Path, state: Path, horizon: int, seed: int, plugins: Plugins) 
     panel = features.panel()
     schema = features.schema(panel, run.make("model"))
     setting = make_setting(Components(config, plugins), panel, schema)
-    result = backtest(setting, config.backtest, run.make("compute"), lambda fold, _: run.say(f"  fit up to {fold.cutoff}"))
+    result = backtest(
+        setting,
+        config.backtest,
+        run.make("compute"),
+        lambda fold, _: run.say(f"  fit up to {fold.cutoff}"),
+    )
     assert len(result.origins) == TEST - horizon + 1
     error = (result.forecast[..., 0] - result.actual) / panel.past[:TRAIN].std(axis=0)
     assert np.isfinite(error).all()
@@ -106,23 +118,42 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="ETTh1.csv")
     parser.add_argument("--horizons", type=int, nargs="+", default=list(PAPER), choices=list(PAPER))
     parser.add_argument("--seed", type=int, default=2021)
-    parser.add_argument("--tolerance", type=float, default=0.01, help="largest relative difference from the paper")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.01, help="largest relative difference from the paper"
+    )
     arguments = parser.parse_args()
     plugins = load_plugins()
     offers.register(plugins)
     figures, worst = {}, 0.0
-    print(f"{'horizon':>8} {'MSE':>8} {'paper':>8} {'MAE':>8} {'paper':>8} {'largest':>9} {'seconds':>8}")
+    print(
+        f"{'horizon':>8} {'MSE':>8} {'paper':>8} {'MAE':>8} {'paper':>8} {'largest':>9} "
+        f"{'seconds':>8}"
+    )
     for horizon in arguments.horizons:
         with tempfile.TemporaryDirectory() as state:
-            mse, mae, seconds = measure(arguments.data.resolve(), Path(state), horizon, arguments.seed, plugins)
+            mse, mae, seconds = measure(
+                arguments.data.resolve(), Path(state), horizon, arguments.seed, plugins
+            )
         difference = max((abs(mse / PAPER[horizon][0] - 1), abs(mae / PAPER[horizon][1] - 1)))
         worst = max(worst, difference)
-        figures[horizon] = {"MSE": round(mse, 4), "MAE": round(mae, 4), "seconds": round(seconds, 1)}
-        row = f"{horizon:>8} {mse:>8.4f} {PAPER[horizon][0]:>8.3f} {mae:>8.4f} {PAPER[horizon][1]:>8.3f}"
+        figures[horizon] = {
+            "MSE": round(mse, 4),
+            "MAE": round(mae, 4),
+            "seconds": round(seconds, 1),
+        }
+        row = (
+            f"{horizon:>8} {mse:>8.4f} {PAPER[horizon][0]:>8.3f} {mae:>8.4f} "
+            f"{PAPER[horizon][1]:>8.3f}"
+        )
         print(f"{row} {difference:>8.2%} {seconds:>8.1f}", flush=True)
     print(
         json.dumps(
-            {"benchmark": "etth1", "largest_difference": round(worst, 4), "within": worst <= arguments.tolerance, "horizons": figures}
+            {
+                "benchmark": "etth1",
+                "largest_difference": round(worst, 4),
+                "within": worst <= arguments.tolerance,
+                "horizons": figures,
+            }
         )
     )
     return 0 if worst <= arguments.tolerance else 1

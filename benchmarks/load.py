@@ -1,8 +1,11 @@
-"""Load on an HTTP server: keep-alive connections that send one request again and again, each as soon as the one before is answered.
+"""Load on an HTTP server: keep-alive connections that send one request again and again, each as
+soon as the one before is answered.
 
-    python benchmarks/load.py PORT PATH BODY_FILE REQUESTS CLIENTS     prints {"rate", "p50", "p99"}: requests per second, milliseconds
+    python benchmarks/load.py PORT PATH BODY_FILE REQUESTS CLIENTS     prints {"rate", "p50",
+    "p99"}: requests per second, milliseconds
 
-Every answer must have the status 200. A process of its own, so that it takes none of the server's time.
+Every answer must have the status 200. A process of its own, so that it takes none of the server's
+time.
 """
 
 from __future__ import annotations
@@ -29,9 +32,13 @@ CLIENTS = 16
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next of the shared requests as soon as the one before is answered. ``wanted``: whether an answer is as it should be."""
+    """Sends the next of the shared requests as soon as the one before is answered. ``wanted``:
+    whether an answer is as it should be.
+    """
 
-    def __init__(self, requests: Iterator[bytes], seconds: list[float], wanted: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, requests: Iterator[bytes], seconds: list[float], wanted: Callable[[bytes], bool]
+    ) -> None:
         self._requests, self._seconds, self._wanted = requests, seconds, wanted
         self._buffer = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -63,7 +70,9 @@ class Connection(asyncio.Protocol):
         self._seconds.append(time.perf_counter() - self._started)
         self._buffer = b""
         if not self._wanted(head):
-            self.done.set_exception(RuntimeError(f"an answer was not as it should be: {(head + body)[:500]!r}"))
+            self.done.set_exception(
+                RuntimeError(f"an answer was not as it should be: {(head + body)[:500]!r}")
+            )
             self._transport.close()
             return
         self._next()
@@ -74,7 +83,10 @@ class Connection(asyncio.Protocol):
 
 
 def post(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -82,21 +94,35 @@ def _is_ok(head: bytes) -> bool:
     return head.startswith(b"HTTP/1.1 200")
 
 
-async def send(port: int, requests: Iterator[bytes], clients: int = CLIENTS, wanted: Callable[[bytes], bool] = _is_ok) -> list[float]:
+async def send(
+    port: int,
+    requests: Iterator[bytes],
+    clients: int = CLIENTS,
+    wanted: Callable[[bytes], bool] = _is_ok,
+) -> list[float]:
     """Seconds of each answer. Raises RuntimeError when one is not wanted."""
     seconds, loop = list[float](), asyncio.get_running_loop()
-    made = [loop.create_connection(lambda: Connection(requests, seconds, wanted), "127.0.0.1", port) for _ in range(clients)]
+    made = [
+        loop.create_connection(lambda: Connection(requests, seconds, wanted), "127.0.0.1", port)
+        for _ in range(clients)
+    ]
     await asyncio.gather(*[connection.done for _, connection in await asyncio.gather(*made)])
     return seconds
 
 
-async def load(port: int, path: str, body: bytes, requests: int, clients: int = CLIENTS) -> dict[str, float]:
+async def load(
+    port: int, path: str, body: bytes, requests: int, clients: int = CLIENTS
+) -> dict[str, float]:
     started = time.perf_counter()
     seconds = await send(port, repeat(post(path, body), requests), clients)
     if len(seconds) != requests:
         raise RuntimeError(f"{len(seconds)} of {requests} requests were answered")
     rate = requests / (time.perf_counter() - started)
-    return {"rate": rate, "p50": 1e3 * statistics.median(seconds), "p99": 1e3 * sorted(seconds)[int(0.99 * requests)]}
+    return {
+        "rate": rate,
+        "p50": 1e3 * statistics.median(seconds),
+        "p99": 1e3 * sorted(seconds)[int(0.99 * requests)],
+    }
 
 
 @dataclass(frozen=True)
@@ -109,7 +135,15 @@ class Target:
 
     def measure(self, requests: int, clients: int = CLIENTS) -> dict[str, float]:
         """One round, by a process of its own."""
-        command = [sys.executable, __file__, str(self.port), self.path, str(self.body), str(requests), str(clients)]
+        command = [
+            sys.executable,
+            __file__,
+            str(self.port),
+            self.path,
+            str(self.body),
+            str(requests),
+            str(clients),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stderr.strip().rpartition("\n")[2])
@@ -132,7 +166,9 @@ def interleaved(
 
 def ratio(results: dict[str, list[dict[str, float]]], one: str, other: str) -> float:
     """Of the rates; the median over the rounds."""
-    return statistics.median(a["rate"] / b["rate"] for a, b in zip(results[one], results[other], strict=True))
+    return statistics.median(
+        a["rate"] / b["rate"] for a, b in zip(results[one], results[other], strict=True)
+    )
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
@@ -141,10 +177,12 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
     """Medians over the rounds, and the lowest and highest rate."""
-    lines = [f"{'server':<18}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'lowest':>10}{'highest':>10}"]
+    lines = [
+        f"{'server':<18}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'lowest':>10}{'highest':>10}"
+    ]
     for name, rounds in results.items():
         middle, rates = medians(rounds), [r["rate"] for r in rounds]
-        figures = f"{middle['rate']:>10.0f}{middle['p50']:>10.2f}{middle['p99']:>10.2f}{min(rates):>10.0f}{max(rates):>10.0f}"
+        figures = f"{middle['rate']:>10.0f}{middle['p50']:>10.2f}{middle['p99']:>10.2f}{min(rates):>10.0f}{max(rates):>10.0f}"  # noqa: E501
         lines.append(f"{name:<18}{figures}")
     return "\n".join(lines)
 
@@ -160,24 +198,49 @@ class NotStarted(Exception):  # noqa: N818  said in the table, not a defect
 
 
 @contextmanager
-def running(command: list[str], log: Path, target: Target, env: dict[str, str] | None = None, seconds: float = 180) -> Iterator[Target]:
-    """A server process that answers the target; its output goes to ``log``. Raises :class:`NotStarted`."""
+def running(
+    command: list[str],
+    log: Path,
+    target: Target,
+    env: dict[str, str] | None = None,
+    seconds: float = 180,
+) -> Iterator[Target]:
+    """A server process that answers the target; its output goes to ``log``. Raises
+    :class:`NotStarted`.
+    """
     with log.open("w") as out:
-        process = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(env or {})},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     try:
         deadline = time.monotonic() + seconds
         request = urllib.request.Request(
-            f"http://127.0.0.1:{target.port}{target.path}", target.body.read_bytes(), {"content-type": "application/json"}
+            f"http://127.0.0.1:{target.port}{target.path}",
+            target.body.read_bytes(),
+            {"content-type": "application/json"},
         )
         while True:
             try:
                 urllib.request.urlopen(request, timeout=10).read()
                 break
             except OSError as error:
-                answered = isinstance(error, urllib.error.HTTPError) and error.code not in (404, 503)
+                answered = isinstance(error, urllib.error.HTTPError) and error.code not in (
+                    404,
+                    503,
+                )
                 if answered or process.poll() is not None or time.monotonic() > deadline:
-                    said = error.read().decode()[:500] if isinstance(error, urllib.error.HTTPError) else str(error)
-                    raise NotStarted(f"{said}; {' | '.join(log.read_text().strip().splitlines()[-3:])}") from None
+                    said = (
+                        error.read().decode()[:500]
+                        if isinstance(error, urllib.error.HTTPError)
+                        else str(error)
+                    )
+                    raise NotStarted(
+                        f"{said}; {' | '.join(log.read_text().strip().splitlines()[-3:])}"
+                    ) from None
                 time.sleep(0.1)
         yield target
     finally:
@@ -192,4 +255,16 @@ def running(command: list[str], log: Path, target: Target, env: dict[str, str] |
 
 if __name__ == "__main__":
     asked_port, asked_path, body_file, count, connections = sys.argv[1:]
-    print(json.dumps(asyncio.run(load(int(asked_port), asked_path, Path(body_file).read_bytes(), int(count), int(connections)))))
+    print(
+        json.dumps(
+            asyncio.run(
+                load(
+                    int(asked_port),
+                    asked_path,
+                    Path(body_file).read_bytes(),
+                    int(count),
+                    int(connections),
+                )
+            )
+        )
+    )

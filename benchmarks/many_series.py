@@ -1,19 +1,23 @@
-"""Many series: features, three folds and forecasts of XGBoost through the framework, beside mlforecast on the same rows.
+"""Many series: features, three folds and forecasts of XGBoost through the framework, beside
+mlforecast on the same rows.
 
     python benchmarks/many_series.py --series 100 1000 10000
 
-Both sides begin with the same long table of 1,000 days a series and do the same work: the column ``rows`` counts what reaches
-``xgboost.train``, and the script ends with an error where the sides differ. Features: the values 1, 7, 14 and 28 days before a step and
-the means of 7 and 28 days. Rows: of each series the last so many days of each fold, less the first 28, whose lags are null. The booster
-is fitted anew in each of three folds, with the same trees, depth, bins and threads. With ``--horizon 1`` one step is learned and
-forecast, so that direct and recursive are the same, and so are the errors. With a longer horizon both sides are direct: the framework
-learns all steps with one booster (and the step as one more column), mlforecast one booster for each step (``max_horizon``), on as many
-rows together. The framework also fits and judges its baseline, which is in its time.
+Both sides begin with the same long table of 1,000 days a series and do the same work: the column
+``rows`` counts what reaches ``xgboost.train``, and the script ends with an error where the sides
+differ. Features: the values 1, 7, 14 and 28 days before a step and the means of 7 and 28 days.
+Rows: of each series the last so many days of each fold, less the first 28, whose lags are null. The
+booster is fitted anew in each of three folds, with the same trees, depth, bins and threads. With
+``--horizon 1`` one step is learned and forecast, so that direct and recursive are the same, and so
+are the errors. With a longer horizon both sides are direct: the framework learns all steps with one
+booster (and the step as one more column), mlforecast one booster for each step (``max_horizon``),
+on as many rows together. The framework also fits and judges its baseline, which is in its time.
 
-Each measurement is a process of its own, the sides take turns; seconds are without imports and without making the table (``CPU s``: those
-of all threads, which other work on the machine moves less), the peak memory is the process's. OpenMP's waiting threads sleep on both
-sides, as the framework has it. ``--only framework`` measures one side, for sizes where both would take too long. Prints one line per size
-and, last, a JSON summary.
+Each measurement is a process of its own, the sides take turns; seconds are without imports and
+without making the table (``CPU s``: those of all threads, which other work on the machine moves
+less), the peak memory is the process's. OpenMP's waiting threads sleep on both sides, as the
+framework has it. ``--only framework`` measures one side, for sizes where both would take too long.
+Prints one line per size and, last, a JSON summary.
 """
 
 from __future__ import annotations
@@ -74,7 +78,9 @@ def counted(train: Callable[..., Any], rows: list[int]) -> Callable[..., Any]:
     return wrapper
 
 
-def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> dict[str, float]:
+def framework_side(
+    rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]
+) -> dict[str, float]:
     import xgboost
     from hydra import compose, initialize_config_module
 
@@ -110,8 +116,10 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list
         f"backtest.folds={FOLDS}",
         "backtest.window=sliding",
         f"backtest.window_length={days_of_a_fold(arguments.horizon) - WARM_UP + 1}",
-        "++features={primary: y, views: {y: {entity: [unique_id], columns: [y], ttl: 1d, engineer: ["
-        "{op: lag, columns: [y], steps: [6, 13, 27]}, {op: rolling, columns: [y], windows: [7, 28], statistics: [mean]}]}}}",
+        "++features={primary: y, views: {y: {entity: [unique_id], columns: [y], ttl: 1d, "
+        "engineer: ["
+        "{op: lag, columns: [y], steps: [6, 13, 27]}, {op: rolling, columns: [y], windows: "
+        "[7, 28], statistics: [mean]}]}}}",
     ]
     with initialize_config_module("framework.conf", version_base="1.3"):
         config = build_config(compose("framework", overrides), plugins)
@@ -122,15 +130,29 @@ def framework_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list
     started = clocks()
     day = Frequency.parse("D")
     engineered = engineer(config.features.views["y"], rows, day)
-    panel = panel_from_rows(engineered, entity_keys=("unique_id",), past=past_columns(config), known=(), categories=(), frequency=day)
+    panel = panel_from_rows(
+        engineered,
+        entity_keys=("unique_id",),
+        past=past_columns(config),
+        known=(),
+        categories=(),
+        frequency=day,
+    )
     del engineered
     schema = make_schema(config, panel, components.make("model"), None)
-    result = backtest(make_setting(components, panel, schema), config.backtest, components.make("compute"), lambda *_: None)
+    result = backtest(
+        make_setting(components, panel, schema),
+        config.backtest,
+        components.make("compute"),
+        lambda *_: None,
+    )
     mae = result.metrics()["y"]["model"]["MAE"]
     return {**since(started), "MAE": mae}
 
 
-def mlforecast_side(rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]) -> dict[str, float]:
+def mlforecast_side(
+    rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]
+) -> dict[str, float]:
     import xgboost
     import xgboost.sklearn
     from mlforecast import MLForecast
@@ -166,7 +188,9 @@ def measure(side: str, series: int, arguments: argparse.Namespace) -> dict[str, 
         command += [f"--{name}", str(getattr(arguments, name))]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-        done = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -177,13 +201,17 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--horizon", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side; the median counts")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="measurements of each side; the median counts"
+    )
     parser.add_argument("--only", choices=SIDES, help="measure this side alone")
     parser.add_argument("--side", choices=SIDES, help="one measurement, in this process")
     arguments = parser.parse_args()
     if arguments.side:
         rows, work = table(arguments.series[0]), list[int]()
-        found = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](rows, arguments, work)
+        found = {"framework": framework_side, "mlforecast": mlforecast_side}[arguments.side](
+            rows, arguments, work
+        )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({**found, "MB": peak, "rows": sum(work)}))
         return
@@ -191,7 +219,9 @@ def main() -> None:
     summary: dict[int, dict[str, Any]] = {}
     print(
         f"{'series':>7} "
-        + " ".join(f"{side + ' s':>13} {'CPU s':>7} {'MB':>6} {'MAE':>7} {'rows':>11}" for side in sides)
+        + " ".join(
+            f"{side + ' s':>13} {'CPU s':>7} {'MB':>6} {'MAE':>7} {'rows':>11}" for side in sides
+        )
         + f" {'time':>6} {'CPU':>6} {'memory':>7}"
     )
     for series in arguments.series:
@@ -199,22 +229,37 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for side in sides:
                 taken[side].append(measure(side, series, arguments))
-        middle = {side: {k: statistics.median(one[k] for one in taken[side]) for k in taken[side][0]} for side in sides}
+        middle = {
+            side: {k: statistics.median(one[k] for one in taken[side]) for k in taken[side][0]}
+            for side in sides
+        }
         work = {m["rows"] for m in middle.values()}
         if len(work) > 1:
             raise SystemExit(f"many_series: not the same work: {middle}")
         first, last = middle[sides[0]], middle[sides[-1]]
         both = len(sides) > 1
-        summary[series] = {k: round(first[k] / last[k] if both else first[k], 3) for k in ("seconds", "cpu", "MB")}
+        summary[series] = {
+            k: round(first[k] / last[k] if both else first[k], 3) for k in ("seconds", "cpu", "MB")
+        }
         cells = " ".join(
-            f"{m['seconds']:>13.2f} {m['cpu']:>7.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f} {m['rows'] // arguments.trees:>11,.0f}"
+            f"{m['seconds']:>13.2f} {m['cpu']:>7.2f} {m['MB']:>6.0f} {m['MAE']:>7.3f} "
+            f"{m['rows'] // arguments.trees:>11,.0f}"
             for m in middle.values()
         )
-        ratios = f" {summary[series]['seconds']:>6.2f} {summary[series]['cpu']:>6.2f} {summary[series]['MB']:>7.2f}" if both else ""
+        ratios = (
+            f" {summary[series]['seconds']:>6.2f} {summary[series]['cpu']:>6.2f} "
+            f"{summary[series]['MB']:>7.2f}"
+            if both
+            else ""
+        )
         print(f"{series:>7} {cells}{ratios}", flush=True)
     given = {name: getattr(arguments, name) for name in OPTIONS}
     name = "ratios_to_mlforecast" if len(sides) > 1 else sides[0]
-    print(json.dumps({"benchmark": "many_series", "days": DAYS, "folds": FOLDS, **given, name: summary}))
+    print(
+        json.dumps(
+            {"benchmark": "many_series", "days": DAYS, "folds": FOLDS, **given, name: summary}
+        )
+    )
 
 
 if __name__ == "__main__":

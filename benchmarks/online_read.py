@@ -1,8 +1,10 @@
-"""Online features of 100 entities x 50 numbers: the raw read of the store, ours, Feast's SDK; SQLite and a real Redis.
+"""Online features of 100 entities x 50 numbers: the raw read of the store, ours, Feast's SDK;
+SQLite and a real Redis.
 
-Raw is the read alone: from SQLite, a table with a row for each entity and a column for each feature, by ``WHERE key IN``, as an array;
-from Redis, the hashes that Feast wrote, by HMGET in one pipeline, their values not even decoded. Ours and the SDK end with a checked
-context: freshness, nulls, statuses. The sides take turns in short rounds; medians.
+Raw is the read alone: from SQLite, a table with a row for each entity and a column for each
+feature, by ``WHERE key IN``, as an array; from Redis, the hashes that Feast wrote, by HMGET in one
+pipeline, their values not even decoded. Ours and the SDK end with a checked context: freshness,
+nulls, statuses. The sides take turns in short rounds; medians.
 
     python benchmarks/online_read.py
 """
@@ -37,11 +39,22 @@ from framework.testing.servers import redis
 
 ENTITIES, FEATURES, ROUNDS, CALLS = 100, 50, 15, 10
 COLUMNS = tuple(f"f{i}" for i in range(FEATURES))
-VIEWS = FeatureSet.model_validate({"primary": "v", "views": {"v": {"entity": ["shop"], "columns": COLUMNS, "ttl": "1d"}}})
+VIEWS = FeatureSet.model_validate(
+    {"primary": "v", "views": {"v": {"entity": ["shop"], "columns": COLUMNS, "ttl": "1d"}}}
+)
 SCHEMA = Schema(
-    name="benchmark", entity_keys=("shop",), frequency="D", targets=COLUMNS[:1], past=COLUMNS, nullable=(), known=(), static=("shop",),
-    horizon=1, context_length=1, quantiles=(),
-)  # fmt: skip
+    name="benchmark",
+    entity_keys=("shop",),
+    frequency="D",
+    targets=COLUMNS[:1],
+    past=COLUMNS,
+    nullable=(),
+    known=(),
+    static=("shop",),
+    horizon=1,
+    context_length=1,
+    quantiles=(),
+)
 ASKED = [{"shop": f"shop-{i}"} for i in range(ENTITIES)]
 Side = Callable[[], Awaitable[Any]]
 
@@ -72,9 +85,13 @@ def fill(root: Path, online: dict[str, Any]) -> np.ndarray:
 
 def raw_sqlite(root: Path) -> Side:
     """A row for each entity, a column for each feature."""
-    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(10 * ENTITIES, FEATURES)), columns=list(COLUMNS))
+    frame = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(10 * ENTITIES, FEATURES)), columns=list(COLUMNS)
+    )
     connection = sqlite3.connect(root / "raw.db")
-    connection.execute(f"CREATE TABLE raw (shop TEXT PRIMARY KEY, {', '.join(f'{c} REAL' for c in COLUMNS)})")
+    connection.execute(
+        f"CREATE TABLE raw (shop TEXT PRIMARY KEY, {', '.join(f'{c} REAL' for c in COLUMNS)})"
+    )
     rows = [(f"shop-{i}", *row) for i, row in enumerate(frame.to_numpy().tolist())]
     connection.executemany(f"INSERT INTO raw VALUES ({', '.join('?' * (FEATURES + 1))})", rows)
     connection.commit()
@@ -129,7 +146,11 @@ async def measure(root: Path, online: dict[str, Any], values: np.ndarray) -> dic
         assert context.status == ["ok"] * ENTITIES
         assert (context.past[:, 0] == values).all()
     found = await compare(
-        {"raw": raw, "ours": lambda: ours.context(VIEWS, SCHEMA, ASKED, None), "sdk": lambda: sdk.context(VIEWS, SCHEMA, ASKED, None)}
+        {
+            "raw": raw,
+            "ours": lambda: ours.context(VIEWS, SCHEMA, ASKED, None),
+            "sdk": lambda: sdk.context(VIEWS, SCHEMA, ASKED, None),
+        }
     )
     for closing in (ours, sdk):
         await closing.close()
@@ -155,9 +176,15 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 values = fill(Path(name), online)
                 found = asyncio.run(measure(Path(name), online, values))
-            ratio = statistics.median(a / b for a, b in zip(found["ours"], found["raw"], strict=True))
-            faster = statistics.median(a / b for a, b in zip(found["sdk"], found["ours"], strict=True))
-            raw, ours, sdk = (f"{statistics.median(found[side]):.2f}" for side in ("raw", "ours", "sdk"))
+            ratio = statistics.median(
+                a / b for a, b in zip(found["ours"], found["raw"], strict=True)
+            )
+            faster = statistics.median(
+                a / b for a, b in zip(found["sdk"], found["ours"], strict=True)
+            )
+            raw, ours, sdk = (
+                f"{statistics.median(found[side]):.2f}" for side in ("raw", "ours", "sdk")
+            )
             table.add_row(kind, raw, ours, sdk, f"{ratio:.2f}", f"{faster:.0f}")
             summary.append(f"{kind} {ratio:.2f} x the raw read, {faster:.0f} x faster than the SDK")
     Console(file=sys.stdout).print(table)

@@ -1,7 +1,9 @@
-"""The last 336 hourly steps of 7 numbers for 100 entities from the online store; SQLite and a real Redis.
+"""The last 336 hourly steps of 7 numbers for 100 entities from the online store; SQLite and a real
+Redis.
 
-Raw is the barest read there can be: one blob of float64 for each entity, read in one call and turned into an array. Ours ends with a
-checked context: steps matched by their times, gaps, freshness, nulls, statuses. The sides take turns in short rounds; medians.
+Raw is the barest read there can be: one blob of float64 for each entity, read in one call and
+turned into an array. Ours ends with a checked context: steps matched by their times, gaps,
+freshness, nulls, statuses. The sides take turns in short rounds; medians.
 
     python benchmarks/online_window.py
 """
@@ -33,11 +35,22 @@ from framework.features.views import FeatureSet
 
 ENTITIES, STEPS, FEATURES = 100, 336, 7
 COLUMNS = tuple(f"f{i}" for i in range(FEATURES))
-VIEWS = FeatureSet.model_validate({"primary": "v", "views": {"v": {"entity": ["shop"], "columns": COLUMNS, "ttl": "PT1H"}}})
+VIEWS = FeatureSet.model_validate(
+    {"primary": "v", "views": {"v": {"entity": ["shop"], "columns": COLUMNS, "ttl": "PT1H"}}}
+)
 SCHEMA = Schema(
-    name="benchmark", entity_keys=("shop",), frequency="h", targets=COLUMNS[:1], past=COLUMNS, nullable=(), known=(), static=("shop",),
-    horizon=24, context_length=STEPS, quantiles=(),
-)  # fmt: skip
+    name="benchmark",
+    entity_keys=("shop",),
+    frequency="h",
+    targets=COLUMNS[:1],
+    past=COLUMNS,
+    nullable=(),
+    known=(),
+    static=("shop",),
+    horizon=24,
+    context_length=STEPS,
+    quantiles=(),
+)
 ASKED = [{"shop": f"shop-{i}"} for i in range(ENTITIES)]
 
 
@@ -46,7 +59,9 @@ def fill(root: Path, online: dict[str, Any]) -> np.ndarray:
     steps = STEPS + 50
     values = np.random.default_rng(0).normal(size=(ENTITIES, steps, FEATURES))
     rows = pd.DataFrame(values.reshape(-1, FEATURES), columns=list(COLUMNS))
-    rows.insert(0, TIME, np.tile(pd.date_range("2024-01-01", periods=steps, freq="h", tz="UTC"), ENTITIES))
+    rows.insert(
+        0, TIME, np.tile(pd.date_range("2024-01-01", periods=steps, freq="h", tz="UTC"), ENTITIES)
+    )
     rows.insert(0, "shop", np.repeat([e["shop"] for e in ASKED], steps))
     strategy = FeastRetrieval(options(root, online, window=STEPS))
     strategy.ingest(VIEWS, "v", rows)
@@ -55,7 +70,10 @@ def fill(root: Path, online: dict[str, Any]) -> np.ndarray:
 
 
 async def raw(root: Path, online: dict[str, Any], values: np.ndarray) -> tuple[Side, Redis | None]:
-    names, blobs = [f"raw:{i}" for i in range(ENTITIES)], [np.ascontiguousarray(v).tobytes() for v in values]
+    names, blobs = (
+        [f"raw:{i}" for i in range(ENTITIES)],
+        [np.ascontiguousarray(v).tobytes() for v in values],
+    )
 
     def array(found: list[bytes]) -> np.ndarray:
         return np.frombuffer(b"".join(found)).reshape(ENTITIES, STEPS, FEATURES)
@@ -102,7 +120,9 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 values = fill(Path(name), online)
                 found = asyncio.run(measure(Path(name), online, values))
-            ratio = statistics.median(a / b for a, b in zip(found["ours"], found["raw"], strict=True))
+            ratio = statistics.median(
+                a / b for a, b in zip(found["ours"], found["raw"], strict=True)
+            )
             ours = f"{statistics.median(found['ours']):.2f}"
             table.add_row(kind, f"{statistics.median(found['raw']):.2f}", ours, f"{ratio:.2f}")
             summary.append(f"{kind} {ours} ms, {ratio:.2f} x the raw read")

@@ -1,12 +1,14 @@
-"""What proving a pair adds to loading it: the same files read and opened without the registry, in turn with the proven load.
+"""What proving a pair adds to loading it: the same files read and opened without the registry, in
+turn with the proven load.
 
     python -m framework +experiment=xgb_daily            # once, for a pair to load
     python benchmarks/pair_load.py [--state state] [--name xgb_daily] [--rounds 200]
 
-proven    what a server and run=predict do: resolve `latest`, compare ledger and MLflow, hash every byte of both artifacts, then as below
-unproven  read and open both halves from a folder that is already known, and replay the golden batch
-bytes     only `read_bytes` of every file: what no loader can do without
-mlflow    `mlflow.pyfunc.load_model("models:/…")` of both halves, which checks no byte, for comparison (a few rounds)
+proven    what a server and run=predict do: resolve `latest`, compare ledger and MLflow, hash every
+byte of both artifacts, then as below unproven  read and open both halves from a folder that is
+already known, and replay the golden batch bytes     only `read_bytes` of every file: what no loader
+can do without mlflow    `mlflow.pyfunc.load_model("models:/…")` of both halves, which checks no
+byte, for comparison (a few rounds)
 
 All files are in the page cache, and the process is warm. Medians, in milliseconds.
 """
@@ -48,7 +50,12 @@ def milliseconds(work: Callable[[], object]) -> float:
 def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
     registry, plugins = MlflowRegistry(options_of(state)), load_plugins()
     known = registry.fetch(registry.resolve(name, "latest"))
-    files = [path for data in (known.preprocessor, known.model) for path in data.parent.parent.rglob("*") if path.is_file()]
+    files = [
+        path
+        for data in (known.preprocessor, known.model)
+        for path in data.parent.parent.rglob("*")
+        if path.is_file()
+    ]
 
     def proven() -> object:
         return open_proven(registry.fetch(registry.resolve(name, "latest")), plugins)
@@ -56,7 +63,10 @@ def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
     def by_mlflow() -> object:
         mlflow = import_mlflow()
         mlflow.set_tracking_uri(registry.options.tracking_uri)
-        return [mlflow.pyfunc.load_model(f"models:/{name}_{half}/{known.version.version}") for half in HALVES]
+        return [
+            mlflow.pyfunc.load_model(f"models:/{name}_{half}/{known.version.version}")
+            for half in HALVES
+        ]
 
     work: dict[str, tuple[Callable[[], object], int]] = {
         "proven": (proven, rounds),
@@ -75,7 +85,9 @@ def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--state", type=Path, default=Path("state"))
     parser.add_argument("--name", default="xgb_daily")
     parser.add_argument("--rounds", type=int, default=200)
@@ -85,7 +97,10 @@ def main() -> None:
     for label, value in found.items():
         table.add_row(label, f"{value:.2f}", f"{value / found['unproven']:.2f}")
     Console().print(table)
-    print(f"proving adds {found['proven'] / found['unproven'] - 1:.0%} to reading and opening the files of '{arguments.name}'")
+    print(
+        f"proving adds {found['proven'] / found['unproven'] - 1:.0%} to reading and opening "
+        f"the files of '{arguments.name}'"
+    )
 
 
 if __name__ == "__main__":

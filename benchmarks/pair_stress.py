@@ -1,10 +1,13 @@
-"""Tries to break the pair: processes that register at once, and readers that load while others are killed (kill -9) at every step.
+"""Tries to break the pair: processes that register at once, and readers that load while others are
+killed (kill -9) at every step.
 
-    python benchmarks/pair_stress.py [--processes 8] [--registrations 25] [--readers 4] [--loads 10000] [--databases sqlite postgresql]
+    python benchmarks/pair_stress.py [--processes 8] [--registrations 25] [--readers 4] [--loads
+    10000] [--databases sqlite postgresql]
 
-races   every process registers pairs of the same name at once; counted: numbers that are not 1…n, halves of different pairs, lost runs
-kills   readers resolve ``production`` and load it in a loop while registrations, moves and prunings are killed at each of their steps;
-        counted: loads whose halves are not of one pair, and loads that failed. Afterwards ``verify`` must find nothing broken.
+races   every process registers pairs of the same name at once; counted: numbers that are not 1…n,
+halves of different pairs, lost runs kills   readers resolve ``production`` and load it in a loop
+while registrations, moves and prunings are killed at each of their steps; counted: loads whose
+halves are not of one pair, and loads that failed. Afterwards ``verify`` must find nothing broken.
 
 PostgreSQL is a server of its own on a free port. Exit code 1 when anything was counted.
 """
@@ -34,9 +37,24 @@ from framework.testing.servers.postgresql import server
 
 CHILDREN = multiprocessing.get_context("forkserver")
 NAME = "fake"
-REGISTER = ("saved", "uploaded", "locked", "preprocessor created", "model created", "before commit", "committed", "preprocessor shown")
+REGISTER = (
+    "saved",
+    "uploaded",
+    "locked",
+    "preprocessor created",
+    "model created",
+    "before commit",
+    "committed",
+    "preprocessor shown",
+)
 MOVE = ("before commit", "committed", "preprocessor alias shown", "model alias shown")
-PRUNE = ("before commit", "committed", "preprocessor deleted", "preprocessor files deleted", "model deleted")
+PRUNE = (
+    "before commit",
+    "committed",
+    "preprocessor deleted",
+    "preprocessor files deleted",
+    "model deleted",
+)
 
 
 def opened(options: str, die_at: str | None = None) -> MlflowRegistry:
@@ -52,7 +70,9 @@ def opened(options: str, die_at: str | None = None) -> MlflowRegistry:
 
 
 def register(options: str, folder: str, count: int, ready: Any, spent: Any) -> None:
-    """``count`` registrations, after all processes are ready; puts the seconds of each into ``spent``."""
+    """``count`` registrations, after all processes are ready; puts the seconds of each into
+    ``spent``.
+    """
     registry = opened(options)
     registry.store.client.get_experiment("0")
     drafts = [make_draft(Path(folder) / f"{os.getpid()}-{i}") for i in range(count)]
@@ -97,7 +117,9 @@ def read(options: str, loads: Any, results: Any) -> None:
     results.put((done, mismatched, errors))
 
 
-def races(options: MlflowOptions, folder: Path, processes: int, registrations: int) -> tuple[str, int]:
+def races(
+    options: MlflowOptions, folder: Path, processes: int, registrations: int
+) -> tuple[str, int]:
     ready, spent = CHILDREN.Barrier(processes), CHILDREN.Queue()
     arguments = (options.model_dump_json(), str(folder / "drafts"), registrations, ready, spent)
     workers = [CHILDREN.Process(target=register, args=arguments) for _ in range(processes)]
@@ -113,14 +135,24 @@ def races(options: MlflowOptions, folder: Path, processes: int, registrations: i
     lost = total - len({pair.run_id for pair in pairs})
     gaps = int([pair.version for pair in pairs] != list(range(total, 0, -1)))
     broken = [finding.text for finding in registry.verify() if not finding.repaired]
-    text = f"{total} registrations, {crossed} crossed, {lost} lost, {gaps} gaps, {len(broken)} broken; "
-    return text + f"median {seconds[total // 2]:.2f} s, slowest {seconds[-1]:.2f} s", crossed + lost + gaps + len(broken)
+    text = (
+        f"{total} registrations, {crossed} crossed, {lost} lost, {gaps} gaps, {len(broken)} "
+        "broken; "
+    )
+    return (
+        text + f"median {seconds[total // 2]:.2f} s, slowest {seconds[-1]:.2f} s",
+        crossed + lost + gaps + len(broken),
+    )
 
 
 def _is_whole(registry: MlflowRegistry, pair: Any) -> bool:
     """MLflow's two versions of that number are of this pair, and its files prove it."""
     states = registry.read_states(pair)
-    same = {states[half].tags["framework.pair_id"] for half in HALVES} == {pair.pair_id} if len(states) == len(HALVES) else False
+    same = (
+        {states[half].tags["framework.pair_id"] for half in HALVES} == {pair.pair_id}
+        if len(states) == len(HALVES)
+        else False
+    )
     registry.fetch(pair)
     return same
 
@@ -136,10 +168,16 @@ def kills(options: MlflowOptions, folder: Path, readers: int, loads: int) -> tup
     workers = [CHILDREN.Process(target=read, args=(text, left, results)) for _ in range(readers)]
     for worker in workers:
         worker.start()
-    steps = [(operation, step) for operation, all_ in (("register", REGISTER), ("move", MOVE), ("prune", PRUNE)) for step in all_]
+    steps = [
+        (operation, step)
+        for operation, all_ in (("register", REGISTER), ("move", MOVE), ("prune", PRUNE))
+        for step in all_
+    ]
     killed = 0
     while left.value > 0 or killed < len(steps):
-        victim = CHILDREN.Process(target=disturb, args=(text, str(folder / "killed"), *steps[killed % len(steps)]))
+        victim = CHILDREN.Process(
+            target=disturb, args=(text, str(folder / "killed"), *steps[killed % len(steps)])
+        )
         victim.start()
         victim.join()
         killed += 1
@@ -149,11 +187,18 @@ def kills(options: MlflowOptions, folder: Path, readers: int, loads: int) -> tup
     done, mismatched = sum(f[0] for f in found), sum(f[1] for f in found)
     errors = [error for f in found for error in f[2]]
     findings = registry.verify()
-    broken = [finding.text for finding in findings if not finding.repaired] + [f.text for f in registry.verify()]
+    broken = [finding.text for finding in findings if not finding.repaired] + [
+        f.text for f in registry.verify()
+    ]
     for line in (*errors[:3], *broken[:3]):
         print(f"    {line}", file=sys.stderr)
-    told = f"{done} loads by {readers} readers during {killed} kills, {mismatched} mismatched, {len(errors)} failed; "
-    return told + f"verify: {len(findings)} findings, {len(broken)} not repaired", mismatched + len(errors) + len(broken)
+    told = (
+        f"{done} loads by {readers} readers during {killed} kills, {mismatched} mismatched, "
+        f"{len(errors)} failed; "
+    )
+    return told + f"verify: {len(findings)} findings, {len(broken)} not repaired", mismatched + len(
+        errors
+    ) + len(broken)
 
 
 @contextmanager
@@ -167,18 +212,25 @@ def database(kind: str, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--registrations", type=int, default=25)
     parser.add_argument("--readers", type=int, default=4)
     parser.add_argument("--loads", type=int, default=10_000)
-    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
+    parser.add_argument(
+        "--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
+    )
     given = parser.parse_args()
     tables = [f"mlflow.store.{part}.sqlalchemy_store" for part in ("tracking", "model_registry")]
     CHILDREN.set_forkserver_preload(["mlflow.pyfunc", *tables, "framework_mlflow.registry"])
     wrong = 0
     for kind in given.databases:
-        with tempfile.TemporaryDirectory() as temporary, database(kind, Path(temporary)) as (tracking, ledger):
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            database(kind, Path(temporary)) as (tracking, ledger),
+        ):
             folder = Path(temporary)
             options = MlflowOptions(
                 tracking_uri=tracking,
@@ -189,13 +241,19 @@ def main() -> int:
                 retention=Retention(last=5, days=0),
             )
             for what, attempt in (
-                ("races", lambda o=options, f=folder: races(o, f, given.processes, given.registrations)),
+                (
+                    "races",
+                    lambda o=options, f=folder: races(o, f, given.processes, given.registrations),
+                ),
                 ("kills", lambda o=options, f=folder: kills(o, f, given.readers, given.loads)),
             ):
                 text, count = attempt()
                 print(f"{kind:11} {what}  {text}", flush=True)
                 wrong += count
-    print(f"summary: {'nothing was crossed, lost, mismatched or broken' if not wrong else f'{wrong} faults'}")
+    print(
+        "summary: "
+        f"{'nothing was crossed, lost, mismatched or broken' if not wrong else f'{wrong} faults'}"
+    )
     return 1 if wrong else 0
 
 

@@ -1,9 +1,10 @@
-"""Point-in-time rows for training: this project's join beside a polars as-of join, 1,000,000 rows x 10 features over 2 views.
+"""Point-in-time rows for training: this project's join beside a polars as-of join, 1,000,000 rows x
+10 features over 2 views.
 
     python benchmarks/point_in_time.py [--rows 1000000] [--rounds 3]
 
-Both sides read the same Parquet files and end with the same table, each in a process of its own, in turns; start-up and imports are
-not counted.
+Both sides read the same Parquet files and end with the same table, each in a process of its own, in
+turns; start-up and imports are not counted.
 """
 
 from __future__ import annotations
@@ -56,17 +57,25 @@ def make(root: Path) -> FeastRetrieval:
 
 
 def fill(root: Path, rows: int) -> None:
-    """Hourly rows of 1,000 series; the weather of 50 stations is observed at irregular minutes, as many rows again in all."""
+    """Hourly rows of 1,000 series; the weather of 50 stations is observed at irregular minutes, as
+    many rows again in all.
+    """
     rng = np.random.default_rng(7)
     steps = rows // SERIES
     start = np.datetime64("2020-01-01", "us")
     shops = np.repeat(np.arange(SERIES), steps)
-    sales = pd.DataFrame({"station": [f"st{i % STATIONS:02}" for i in shops], "shop": [f"shop{i:04}" for i in shops]})
-    sales[TIME] = pd.DatetimeIndex(start + np.tile(np.arange(steps), SERIES).astype("m8[h]")).tz_localize("UTC")
+    sales = pd.DataFrame(
+        {"station": [f"st{i % STATIONS:02}" for i in shops], "shop": [f"shop{i:04}" for i in shops]}
+    )
+    sales[TIME] = pd.DatetimeIndex(
+        start + np.tile(np.arange(steps), SERIES).astype("m8[h]")
+    ).tz_localize("UTC")
     for name in SALES:
         sales[name] = rng.normal(size=len(sales))
     each = rows // STATIONS
-    minutes = np.concatenate([np.sort(rng.choice(steps * 60, each, replace=each > steps * 60)) for _ in range(STATIONS)])
+    minutes = np.concatenate(
+        [np.sort(rng.choice(steps * 60, each, replace=each > steps * 60)) for _ in range(STATIONS)]
+    )
     weather = pd.DataFrame({"station": np.repeat([f"st{i:02}" for i in range(STATIONS)], each)})
     weather[TIME] = pd.DatetimeIndex(start + minutes.astype("m8[m]")).tz_localize("UTC")
     for name in WEATHER:
@@ -81,12 +90,22 @@ def framework_join(root: Path) -> pd.DataFrame:
 
 
 def polars_join(root: Path) -> Any:
-    """The plain as-of join: both files, each series' newest weather within the ttl, sorted by key and time."""
+    """The plain as-of join: both files, each series' newest weather within the ttl, sorted by key
+    and time.
+    """
     import polars as pl
 
-    sales, weather = (pl.read_parquet(next((root / "offline").glob(f"{name}-*.parquet"))) for name in ("sales", "weather"))
+    sales, weather = (
+        pl.read_parquet(next((root / "offline").glob(f"{name}-*.parquet")))
+        for name in ("sales", "weather")
+    )
     joined = sales.sort(TIME).join_asof(
-        weather.sort(TIME), on=TIME, by="station", strategy="backward", tolerance=timedelta(days=2), check_sortedness=False
+        weather.sort(TIME),
+        on=TIME,
+        by="station",
+        strategy="backward",
+        tolerance=timedelta(days=2),
+        check_sortedness=False,
     )
     return joined.sort(["station", "shop", TIME])
 
@@ -95,8 +114,15 @@ SIDES = {"framework": framework_join, "polars": polars_join}
 
 
 def measure(root: Path, side: str) -> dict[str, float]:
-    """In a new process: seconds of one join after its imports, its highest memory, and the sums that both sides must agree on."""
-    done = subprocess.run([sys.executable, __file__, "--side", side, "--root", str(root)], stdout=subprocess.PIPE, text=True, check=True)
+    """In a new process: seconds of one join after its imports, its highest memory, and the sums
+    that both sides must agree on.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__, "--side", side, "--root", str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 
@@ -111,7 +137,13 @@ def one(root: Path, side: str) -> dict[str, float]:
     seconds, peak = time.perf_counter() - started, _peak()
     frame = rows if isinstance(rows, pd.DataFrame) else rows.to_pandas()
     total = round(float(frame[[*SALES, *WEATHER]].sum().sum()), 3)
-    return {"seconds": seconds, "MiB": peak, "rows": len(frame), "matched": int(frame[WEATHER[0]].notna().sum()), "sum": total}
+    return {
+        "seconds": seconds,
+        "MiB": peak,
+        "rows": len(frame),
+        "matched": int(frame[WEATHER[0]].notna().sum()),
+        "sum": total,
+    }
 
 
 def _peak() -> float:
@@ -122,7 +154,9 @@ def _peak() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -142,7 +176,9 @@ def main() -> None:
     print(f"{'join':<12}{'seconds':>10}{'peak MiB':>10}{'rows':>12}{'matched':>10}")
     for side, rounds in measured.items():
         seconds, memory = (statistics.median(r[key] for r in rounds) for key in ("seconds", "MiB"))
-        print(f"{side:<12}{seconds:>10.2f}{memory:>10.0f}{rounds[0]['rows']:>12,}{rounds[0]['matched']:>10,}")
+        print(
+            f"{side:<12}{seconds:>10.2f}{memory:>10.0f}{rounds[0]['rows']:>12,}{rounds[0]['matched']:>10,}"
+        )
     answers = {(r["rows"], r["matched"], r["sum"]) for rounds in measured.values() for r in rounds}
     ours, theirs = (statistics.median(r["seconds"] for r in measured[side]) for side in sides)
     peak = max(r["MiB"] for r in measured["framework"])

@@ -1,4 +1,5 @@
-"""What it costs to answer requests together, without servers: 16 clients ask for work that takes 1 ms a call, however many it is for.
+"""What it costs to answer requests together, without servers: 16 clients ask for work that takes 1
+ms a call, however many it is for.
 
 alone         each request is a call
 ours          framework.serving.pipeline.batching, two calls at once at most, as in ModelService
@@ -58,7 +59,11 @@ async def measure(ask: Callable[[int], Awaitable[Any]], requests: int) -> dict[s
     started, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     rate = requests / (time.perf_counter() - started)
-    return {"rate": rate, "cpu": 1e3 * (time.process_time() - used) / requests, "p50": 1e3 * statistics.median(seconds)}
+    return {
+        "rate": rate,
+        "cpu": 1e3 * (time.process_time() - used) / requests,
+        "p50": 1e3 * statistics.median(seconds),
+    }
 
 
 async def compare(requests: int) -> None:
@@ -76,12 +81,19 @@ async def compare(requests: int) -> None:
     print(f"{'':<18}{'req/s':>10}{'CPU ms':>10}{'p50 ms':>10}")
     for name, ask in asks.items():
         found[name] = await measure(ask, requests // 10 if name == "alone" else requests)
-        print(f"{name:<18}{found[name]['rate']:>10.0f}{found[name]['cpu']:>10.3f}{found[name]['p50']:>10.2f}")
-    print(f"together: ours takes {found['ours']['cpu'] / found['serve.batch']['cpu']:.2f} x the CPU time of serve.batch")
+        print(
+            f"{name:<18}{found[name]['rate']:>10.0f}{found[name]['cpu']:>10.3f}{found[name]['p50']:>10.2f}"
+        )
+    print(
+        f"together: ours takes {found['ours']['cpu'] / found['serve.batch']['cpu']:.2f} x "
+        "the CPU time of serve.batch"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=5000)
     # the decorator looks at the replica that it is in, to warn
     theirs._BatchQueue._warn_if_max_batch_size_exceeds_max_ongoing_requests = lambda self: None

@@ -1,11 +1,15 @@
-"""Promotions and rollbacks while clients ask, kill -9 of replicas at will: is an answer ever lost, or of two pairs?
+"""Promotions and rollbacks while clients ask, kill -9 of replicas at will: is an answer ever lost,
+or of two pairs?
 
-    python benchmarks/ray_promotion.py [--requests 20000] [--clients 8] [--seconds 1] [--replicas 1] [--kills]
+    python benchmarks/ray_promotion.py [--requests 20000] [--clients 8] [--seconds 1] [--replicas 1]
+    [--kills]
 
-Four services of Ray Serve serve pairs of fakes. Clients ask for the golden batch, over and over; every ``--seconds`` the alias moves to the
-next of three pairs, there and back. An answer is *mixed* when its stamp is not of one pair or its values are not that pair's offline
-forecast, bit for bit; *failed* when its status is not 200. With ``--kills`` every move is followed by kill -9 of a replica, each service in
-turn; a 503 with Retry-After is then asked again, and counted. Exit code 1 when anything failed or was mixed.
+Four services of Ray Serve serve pairs of fakes. Clients ask for the golden batch, over and over;
+every ``--seconds`` the alias moves to the next of three pairs, there and back. An answer is *mixed*
+when its stamp is not of one pair or its values are not that pair's offline forecast, bit for bit;
+*failed* when its status is not 200. With ``--kills`` every move is followed by kill -9 of a
+replica, each service in turn; a 503 with Retry-After is then asked again, and counted. Exit code 1
+when anything failed or was mixed.
 """
 
 from __future__ import annotations
@@ -65,18 +69,30 @@ class Clients:
             return "failed"
         number = answer.json()["pair"]["version"]
         one = answer.json()["pair"] == make_version(number).stamp("production")
-        return number if one and np.array_equal(Client.values(answer), self._goldens[number].values) else "mixed"
+        return (
+            number
+            if one and np.array_equal(Client.values(answer), self._goldens[number].values)
+            else "mixed"
+        )
 
 
-def disturb(registry: FolderRegistry, clients: Clients, seconds: float, kills: bool, server: int) -> tuple[int, int]:
+def disturb(
+    registry: FolderRegistry, clients: Clients, seconds: float, kills: bool, server: int
+) -> tuple[int, int]:
     """Moves and kills until the clients are done; how many of each."""
     killed = 0
-    for moves, (number, service) in enumerate(zip(itertools.cycle((4, 5, 4, 3)), itertools.cycle(SERVICES), strict=True)):
+    for moves, (number, service) in enumerate(
+        zip(itertools.cycle((4, 5, 4, 3)), itertools.cycle(SERVICES), strict=True)
+    ):
         if clients.done.wait(seconds):
             return moves, killed
         registry.point("production", number)
         if kills:
-            found = [p for p in psutil.Process(server).children(recursive=True) if f":{service}" in " ".join(p.cmdline()[:1])]
+            found = [
+                p
+                for p in psutil.Process(server).children(recursive=True)
+                if f":{service}" in " ".join(p.cmdline()[:1])
+            ]
             for process in found[:1]:
                 process.kill()
                 killed += 1
@@ -84,7 +100,9 @@ def disturb(registry: FolderRegistry, clients: Clients, seconds: float, kills: b
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1.0)
@@ -106,10 +124,15 @@ def main() -> int:
         registry = FolderRegistry(folder)
         for number in VERSIONS[1:]:
             registry.add(number)
-        with server_process("ray", options, folder) as (process, url), ThreadPoolExecutor(given.clients + 1) as threads:
+        with (
+            server_process("ray", options, folder) as (process, url),
+            ThreadPoolExecutor(given.clients + 1) as threads,
+        ):
             clients = Clients(url, given.requests)
             started = time.monotonic()
-            disturbing = threads.submit(disturb, registry, clients, given.seconds, given.kills, process.pid)
+            disturbing = threads.submit(
+                disturb, registry, clients, given.seconds, given.kills, process.pid
+            )
             for asking in [threads.submit(clients.ask) for _ in range(given.clients)]:
                 asking.result()
             seconds = time.monotonic() - started
@@ -121,7 +144,8 @@ def main() -> int:
         print(f"{what if isinstance(what, str) else f'version {what}':12} {count:7}")
     failed, mixed = clients.counts["failed"], clients.counts["mixed"]
     print(
-        f"summary: {failed} failed, {mixed} mixed of {given.requests} requests, {given.requests / seconds:.0f}/s, during {moves} moves of "
+        f"summary: {failed} failed, {mixed} mixed of {given.requests} requests, "
+        f"{given.requests / seconds:.0f}/s, during {moves} moves of "
         f"the alias and {killed} kills; {clients.counts['asked again']} were asked again"
     )
     return 1 if failed or mixed else 0

@@ -1,15 +1,19 @@
-"""Requests per second of ``POST /predict/feast`` with one entity and 16 clients on Ray Serve, side by side in one Ray, on the same pair:
+"""Requests per second of ``POST /predict/feast`` with one entity and 16 clients on Ray Serve, side
+by side in one Ray, on the same pair:
 
-bare      the barest application of the same four deployments: it hands numpy arrays on, does the same numeric work, checks nothing
-services  framework's four services (``serving.topology=separate``)
-fused     framework's one (``serving.topology=fused``)
+bare      the barest application of the same four deployments: it hands numpy arrays on, does the
+same numeric work, checks nothing services  framework's four services
+(``serving.topology=separate``) fused     framework's one (``serving.topology=fused``)
 
-and what a hop costs: milliseconds until an answer (p50, one client) of the bare application with 0, 1, 2 and 3 of its stages in
-deployments of their own, and of ours with 0 (fused), 2 (rows in the request) and 3.
+and what a hop costs: milliseconds until an answer (p50, one client) of the bare application with 0,
+1, 2 and 3 of its stages in deployments of their own, and of ours with 0 (fused), 2 (rows in the
+request) and 3.
 
-    python benchmarks/ray_serve.py [--rounds 5] [--requests 1500] [--latency] [--default-mode] [--options JSON]
+    python benchmarks/ray_serve.py [--rounds 5] [--requests 1500] [--latency] [--default-mode]
+    [--options JSON]
 
-The pair is that of serving_pair.py, the feature store a dictionary. One replica of each deployment. Every answer must have the status
+The pair is that of serving_pair.py, the feature store a dictionary. One replica of each deployment.
+Every answer must have the status
 200. Rounds are interleaved, the figures are medians over the rounds.
 """
 
@@ -45,7 +49,11 @@ from framework.serving.deployment import Deployment
 ENTITY = {"airport": "A0", "carrier": "C0"}
 ORIGIN = np.array(["2013-04-30"], dtype="M8[us]")
 ROW = np.random.default_rng(7).normal(20, 5, (1, len(PAST)))
-AHEAD, STEPS, NOTHING = np.arange(1, 8) * np.timedelta64(86_400_000_000, "us"), np.arange(1, 8), np.empty((7, 0))
+AHEAD, STEPS, NOTHING = (
+    np.arange(1, 8) * np.timedelta64(86_400_000_000, "us"),
+    np.arange(1, 8),
+    np.empty((7, 0)),
+)
 
 
 class Store:
@@ -53,10 +61,25 @@ class Store:
 
     max_context_length = None
 
-    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
-        static = np.array([[entity[key] for key in schema.static] for entity in entities], dtype=object)
+    async def context(
+        self,
+        features: FeatureSet,
+        schema: Schema,
+        entities: Sequence[dict[str, str]],
+        at: datetime | None,
+    ) -> Context:
+        static = np.array(
+            [[entity[key] for key in schema.static] for entity in entities], dtype=object
+        )
         n = len(entities)
-        return Context(np.repeat(ORIGIN, n), np.repeat(ROW[None], n, 0), np.empty((n, 7, 0)), static, [OK] * n, [None] * n)
+        return Context(
+            np.repeat(ORIGIN, n),
+            np.repeat(ROW[None], n, 0),
+            np.empty((n, 7, 0)),
+            static,
+            [OK] * n,
+            [None] * n,
+        )
 
     async def close(self) -> None:
         pass
@@ -83,32 +106,47 @@ class BarePreprocessing:
     async def __call__(self, found: tuple[Any, ...]) -> tuple[Any, ...]:
         origin, row, static = found
         times = origin + AHEAD
-        return times, self._transform.past(row, origin), self._transform.static(static), self._transform.future(NOTHING, times)
+        return (
+            times,
+            self._transform.past(row, origin),
+            self._transform.static(static),
+            self._transform.future(NOTHING, times),
+        )
 
 
 class BareModel:
     def __init__(self, directory: Path) -> None:
         import xgboost
 
-        paths = [directory / "model" / "state" / f"{kind}_{t}.ubj" for t in range(len(TARGETS)) for kind in ("mean", "quantiles")]
+        paths = [
+            directory / "model" / "state" / f"{kind}_{t}.ubj"
+            for t in range(len(TARGETS))
+            for kind in ("mean", "quantiles")
+        ]
         self._boosters = [xgboost.Booster({"nthread": 1}, model_file=str(path)) for path in paths]
 
     async def __call__(self, windows: tuple[Any, ...]) -> tuple[Any, Any]:
         times, past, static, future = windows
-        matrix = np.empty((7, past.shape[1] + static.shape[1] + future.shape[1] + 1), dtype=np.float32)
+        matrix = np.empty(
+            (7, past.shape[1] + static.shape[1] + future.shape[1] + 1), dtype=np.float32
+        )
         matrix[:, : past.shape[1]] = past
         matrix[:, past.shape[1] : past.shape[1] + static.shape[1]] = static
         matrix[:, past.shape[1] + static.shape[1] : -1] = future
         matrix[:, -1] = STEPS
         values = np.empty((7, len(TARGETS), 3))
         for t in range(len(TARGETS)):
-            mean, quantiles = (booster.inplace_predict(matrix) for booster in self._boosters[2 * t : 2 * t + 2])
+            mean, quantiles = (
+                booster.inplace_predict(matrix) for booster in self._boosters[2 * t : 2 * t + 2]
+            )
             values[:, t, 0], values[:, t, 1:] = mean, np.sort(quantiles, axis=1)
         return times, values
 
 
 class BareIngress:
-    """``hops``: so many stages, from the last, are deployments of their own; the others are done here."""
+    """``hops``: so many stages, from the last, are deployments of their own; the others are done
+    here.
+    """
 
     def __init__(self, directory: Path, hops: int, *handles: Any) -> None:
         here = [BareStore(), BarePreprocessing(directory), BareModel(directory)][: 3 - hops]
@@ -127,7 +165,10 @@ class BareIngress:
         for t, name in enumerate(TARGETS):
             mean, low, high = values[:, t].T.tolist()
             targets[name] = {"mean": mean, "quantiles": {"0.1": low, "0.9": high}}
-        body = orjson.dumps({"times": times.tolist(), "targets": targets}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+        body = orjson.dumps(
+            {"times": times.tolist(), "targets": targets},
+            option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z,
+        )
         return Response(body, media_type="application/json")
 
 
@@ -136,10 +177,16 @@ def bare(directory: Path, hops: int) -> Any:
 
     def bound(target: type[Any], *arguments: Any) -> Any:
         # as ours: as many at once as the clients ask
-        return serve.deployment(target, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=64).bind(*arguments)
+        return serve.deployment(
+            target, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=64
+        ).bind(*arguments)
 
-    stages = [(BareStore, ()), (BarePreprocessing, (directory,)), (BareModel, (directory,))][3 - hops :]
-    return bound(BareIngress, directory, hops, *(bound(target, *arguments) for target, arguments in stages))
+    stages = [(BareStore, ()), (BarePreprocessing, (directory,)), (BareModel, (directory,))][
+        3 - hops :
+    ]
+    return bound(
+        BareIngress, directory, hops, *(bound(target, *arguments) for target, arguments in stages)
+    )
 
 
 def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict[str, Any]) -> None:
@@ -147,10 +194,19 @@ def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict
     from framework_ray_serve import RayServeOptions
     from framework_ray_serve.cluster import prepare, serving
 
-    given = {"address": None, "num_cpus": 32, "dashboard": False, "port": 0, "throughput_optimized": optimized, **more}
+    given = {
+        "address": None,
+        "num_cpus": 32,
+        "dashboard": False,
+        "port": 0,
+        "throughput_optimized": optimized,
+        **more,
+    }
     options = RayServeOptions.model_validate(given)
     prepare(options)
-    deployment = Deployment(Parts(directory), "benchmark", "production", FEATURES, "memory", directory / "state")
+    deployment = Deployment(
+        Parts(directory), "benchmark", "production", FEATURES, "memory", directory / "state"
+    )
     out = sys.stdout
     with redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
         from framework_ray_serve.application import make
@@ -161,7 +217,12 @@ def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict
             if name.startswith("bare"):
                 application = bare(directory, int(name[-1]))
             else:
-                application = make(deployment, options.model_copy(update={"topology": "fused" if name == "fused" else "separate"}))
+                application = make(
+                    deployment,
+                    options.model_copy(
+                        update={"topology": "fused" if name == "fused" else "separate"}
+                    ),
+                )
             serve.run(application, name=name, route_prefix=f"/{name}", logging_config=quiet)
         print(found.url.rpartition(":")[2], file=out, flush=True)
         signal.sigwait({signal.SIGTERM})
@@ -171,11 +232,27 @@ def compare(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         pair, golden = train(work)
-        for kind, body in (("entity", json.dumps({"entity": ENTITY}).encode()), ("row", payload(pair, golden, 1))):
+        for kind, body in (
+            ("entity", json.dumps({"entity": ENTITY}).encode()),
+            ("row", payload(pair, golden, 1)),
+        ):
             (work / kind).write_bytes(body)
-        names = ["bare3", "services", "fused", *(["bare0", "bare1", "bare2"] if given.latency else [])]
+        names = [
+            "bare3",
+            "services",
+            "fused",
+            *(["bare0", "bare1", "bare2"] if given.latency else []),
+        ]
         mode = "default" if given.default_mode else "optimized"
-        command = [sys.executable, __file__, "--serve", str(work), ",".join(names), mode, given.options]
+        command = [
+            sys.executable,
+            __file__,
+            "--serve",
+            str(work),
+            ",".join(names),
+            mode,
+            given.options,
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -188,13 +265,25 @@ def compare(given: argparse.Namespace) -> None:
             servers = {"bare": asked("/bare3"), "services": services, "fused": fused}
             rates = interleaved(servers, dict.fromkeys(servers, given.requests), given.rounds)
             hops = {f"bare, {n} hops": asked(f"/bare{n}") for n in range(4)}
-            hops |= {"ours, 0 hops": fused, "ours, 2 hops": asked("/services/predict", "row"), "ours, 3 hops": services}
-            alone = interleaved(hops, dict.fromkeys(hops, max(50, given.requests // 5)), given.rounds, clients=1) if given.latency else {}
+            hops |= {
+                "ours, 0 hops": fused,
+                "ours, 2 hops": asked("/services/predict", "row"),
+                "ours, 3 hops": services,
+            }
+            alone = (
+                interleaved(
+                    hops, dict.fromkeys(hops, max(50, given.requests // 5)), given.rounds, clients=1
+                )
+                if given.latency
+                else {}
+            )
         finally:
             process.terminate()
             process.wait()
     print(f"16 clients\n{table(rates)}")
-    summary = ", ".join(f"{server} {ratio(rates, server, 'bare'):.2f} x bare" for server in ("services", "fused"))
+    summary = ", ".join(
+        f"{server} {ratio(rates, server, 'bare'):.2f} x bare" for server in ("services", "fused")
+    )
     if alone:
         print(f"1 client\n{table(alone)}")
         first, last = (medians(alone[f"bare, {n} hops"])["p50"] for n in (0, 3))
@@ -203,11 +292,15 @@ def compare(given: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--latency", action="store_true", help="what a hop costs, too")
-    parser.add_argument("--default-mode", action="store_true", help="without RAY_SERVE_THROUGHPUT_OPTIMIZED")
+    parser.add_argument(
+        "--default-mode", action="store_true", help="without RAY_SERVE_THROUGHPUT_OPTIMIZED"
+    )
     parser.add_argument("--options", default="{}", help="of serving=ray, as JSON")
     parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -215,7 +308,9 @@ def main() -> None:
         directory, names, mode, options = given.serve
         serve_all(Path(directory), names.split(","), mode == "optimized", json.loads(options))
     else:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
+        signal.signal(
+            signal.SIGTERM, lambda *_: sys.exit(1)
+        )  # so that the servers are stopped, too
         compare(given)
 
 

@@ -1,14 +1,16 @@
-"""Requests per second of ``POST /predict`` at 16 clients, one worker each, side by side on the same pair, with 1 row and with 100:
+"""Requests per second of ``POST /predict`` at 16 clients, one worker each, side by side on the same
+pair, with 1 row and with 100:
 
-ours      framework's server: proof, validation, metrics
-alone     the same with serving.batch.size=1: requests that come at the same time are worked on one by one
-bare      the barest server that does the same array work, one by one; nothing is checked
+ours      framework's server: proof, validation, metrics alone     the same with
+serving.batch.size=1: requests that come at the same time are worked on one by one bare      the
+barest server that does the same array work, one by one; nothing is checked
 
     python benchmarks/serving.py [--rounds 5] [--requests 2000] [--rows 1 100] [--peers [FOLDER]]
 
-``--peers``: also ``mlflow models serve``, MLServer (with and without adaptive batching) and BentoML, with the environments of the
-last two in FOLDER, a temporary one by default: see serving_peers.py. Every answer must have the status 200. Rounds are interleaved,
-the figures are medians over the rounds.
+``--peers``: also ``mlflow models serve``, MLServer (with and without adaptive batching) and
+BentoML, with the environments of the last two in FOLDER, a temporary one by default: see
+serving_peers.py. Every answer must have the status 200. Rounds are interleaved, the figures are
+medians over the rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +38,15 @@ def own(pair_folder: Path, body: bytes) -> list[Peer]:
         ("bare", "bare.py"),
     ):
         port = free_port()
-        made.append(Peer(name, [sys.executable, str(HERE / script), str(pair_folder), str(port), *options], port, "/predict", body))
+        made.append(
+            Peer(
+                name,
+                [sys.executable, str(HERE / script), str(pair_folder), str(port), *options],
+                port,
+                "/predict",
+                body,
+            )
+        )
     return made
 
 
@@ -49,7 +59,9 @@ def compare(rows: int, servers: list[Peer], rounds: int, requests: int, work: Pa
             body.write_bytes(server.body)
             target = Target(server.port, server.path, body)
             try:
-                targets[server.name] = stack.enter_context(running(server.command, body.with_suffix(".log"), target, server.env))
+                targets[server.name] = stack.enter_context(
+                    running(server.command, body.with_suffix(".log"), target, server.env)
+                )
             except NotStarted as error:
                 print(f"{server.name} is left out: {error}", file=sys.stderr)
                 continue
@@ -57,14 +69,25 @@ def compare(rows: int, servers: list[Peer], rounds: int, requests: int, work: Pa
         results = interleaved(targets, wanted, rounds)
     print(f"{rows} row{'s' if rows > 1 else ''} a request\n{table(results)}")
     middle = medians(results["ours"])
-    others = ", ".join(f"{ratio(results, 'ours', name):.2f} x {name}" for name in results if name not in ("ours", "alone"))
-    return f"{rows} row{'s' if rows > 1 else ''}: ours is {others}; its p99 is {middle['p99'] / middle['p50']:.1f} x its p50"
+    others = ", ".join(
+        f"{ratio(results, 'ours', name):.2f} x {name}"
+        for name in results
+        if name not in ("ours", "alone")
+    )
+    return (
+        f"{rows} row{'s' if rows > 1 else ''}: ours is {others}; its p99 is "
+        f"{middle['p99'] / middle['p50']:.1f} x its p50"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2000, help="of a round with 1 row; an eighth with more")
+    parser.add_argument(
+        "--requests", type=int, default=2000, help="of a round with 1 row; an eighth with more"
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--peers", nargs="?", const="", metavar="FOLDER")
     given = parser.parse_args()
@@ -72,7 +95,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         pair, golden = train(work)
-        peers = None if given.peers is None else peers_in(Path(given.peers or work / "environments"), work, pair, golden)
+        peers = (
+            None
+            if given.peers is None
+            else peers_in(Path(given.peers or work / "environments"), work, pair, golden)
+        )
         lines = []
         for rows in given.rows:
             body = payload(pair, golden, rows)

@@ -1,7 +1,9 @@
-"""What promotions and a shadow cost the clients of a running server, at 50 requests per second with one row, on a real MLflow registry:
+"""What promotions and a shadow cost the clients of a running server, at 50 requests per second with
+one row, on a real MLflow registry:
 
-swaps     three promotions and a rollback: seconds from the move of the alias to the first answer of the new pair, answers that failed
-shadow    p95 of a server with a shadow of the same pair, beside one without, in alternating rounds
+swaps     three promotions and a rollback: seconds from the move of the alias to the first answer of
+the new pair, answers that failed shadow    p95 of a server with a shadow of the same pair, beside
+one without, in alternating rounds
 
     python benchmarks/serving_live.py [--rounds 5] [--requests 150]
 
@@ -53,9 +55,14 @@ class Parts:
 
 
 def registry_in(directory: Path, plugins: Plugins) -> Registry:
-    places = {"tracking_uri": f"sqlite:///{directory}/mlflow.db", "ledger": f"sqlite:///{directory}/ledger.db"}
+    places = {
+        "tracking_uri": f"sqlite:///{directory}/mlflow.db",
+        "ledger": f"sqlite:///{directory}/ledger.db",
+    }
     folders = {"artifact_location": f"{directory}/artifacts", "cache": f"{directory}/cache"}
-    options = plugins.find("registry", "mlflow").options.model_validate({**places, **folders, "experiment": "benchmark"})
+    options = plugins.find("registry", "mlflow").options.model_validate(
+        {**places, **folders, "experiment": "benchmark"}
+    )
     registry: Registry = plugins.load("registry", "mlflow")(options)
     return registry
 
@@ -63,15 +70,23 @@ def registry_in(directory: Path, plugins: Plugins) -> Registry:
 def serve(directory: Path, options: str) -> None:
     parts = Parts(directory)
     component = parts.plugins.find("serving", "fastapi")
-    backend = parts.plugins.load("serving", "fastapi")(component.options.model_validate_json(options))
-    deployment = Deployment(parts, "benchmark", "production", FEATURES, "payload", directory / "state")
+    backend = parts.plugins.load("serving", "fastapi")(
+        component.options.model_validate_json(options)
+    )
+    deployment = Deployment(
+        parts, "benchmark", "production", FEATURES, "payload", directory / "state"
+    )
     backend.serve(deployment, lambda url, _: print(url, flush=True))
 
 
 @contextmanager
 def server(directory: Path, **options: Any) -> Iterator[int]:
     given = json.dumps({"port": 0, "reload": {"seconds": LOOKS}, **options})
-    process = subprocess.Popen([sys.executable, __file__, "--serve", str(directory), given], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--serve", str(directory), given],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline().rpartition(":")[2])
@@ -81,15 +96,22 @@ def server(directory: Path, **options: Any) -> Iterator[int]:
 
 
 class Load:
-    """``RATE`` requests per second on one connection: seconds, status and version of each answer, and when it came."""
+    """``RATE`` requests per second on one connection: seconds, status and version of each answer,
+    and when it came.
+    """
 
     def __init__(self, port: int, body: bytes) -> None:
-        self._connection, self._body = http.client.HTTPConnection("127.0.0.1", port, timeout=60), body
+        self._connection, self._body = (
+            http.client.HTTPConnection("127.0.0.1", port, timeout=60),
+            body,
+        )
         self.answers: list[tuple[float, int, int, float]] = []
 
     def ask(self) -> None:
         started = time.perf_counter()
-        self._connection.request("POST", "/predict", self._body, {"Content-Type": "application/json"})
+        self._connection.request(
+            "POST", "/predict", self._body, {"Content-Type": "application/json"}
+        )
         answer = self._connection.getresponse()
         body = answer.read()
         now = time.perf_counter()
@@ -135,7 +157,12 @@ def measure(rounds: int, requests: int) -> None:
         pinned = requirements(pair.preprocessor, pair.model)
         registry = registry_in(work, load_plugins())
         for _ in range(4):
-            registry.register(PairDraft(work / "pair" / "preprocessor", work / "pair" / "model", pair.schema, "", pinned), "0" * 32)
+            registry.register(
+                PairDraft(
+                    work / "pair" / "preprocessor", work / "pair" / "model", pair.schema, "", pinned
+                ),
+                "0" * 32,
+            )
         for alias in ("production", "challenger"):
             registry.move("benchmark", alias, 1, expected=None)
         with server(work) as port:
@@ -144,7 +171,10 @@ def measure(rounds: int, requests: int) -> None:
         for number, seconds in enumerate(visible, 1):
             print(f"{number:<10}{seconds:>20.2f}")
         shadow = {"aliases": ["challenger"]}
-        ports = {"alone": stack.enter_context(server(work)), "shadow": stack.enter_context(server(work, shadow=shadow))}
+        ports = {
+            "alone": stack.enter_context(server(work)),
+            "shadow": stack.enter_context(server(work, shadow=shadow)),
+        }
         found: dict[str, list[float]] = {name: [] for name in ports}
         for number in range(rounds + 1):
             for kind, port in ports.items():
@@ -161,7 +191,9 @@ def measure(rounds: int, requests: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=150)
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)

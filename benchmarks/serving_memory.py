@@ -1,10 +1,12 @@
 """Memory of a server over many requests: whether it grows.
 
-    python benchmarks/serving_memory.py [--requests 200000] [--every 10000] [--options '{"workers": 2}']
+    python benchmarks/serving_memory.py [--requests 200000] [--every 10000] [--options '{"workers":
+    2}']
 
-A server of serving_pair.py's pair gets, from 16 clients, single rows as a rule and every 50th time what else there is: many rows, a
-shorter horizon, refusals, other people's protocols, the documents, the metrics. Prints the resident memory of its processes after every
-interval, and the slope over the second half, when caches and pools are full.
+A server of serving_pair.py's pair gets, from 16 clients, single rows as a rule and every 50th time
+what else there is: many rows, a shorter horizon, refusals, other people's protocols, the documents,
+the metrics. Prints the resident memory of its processes after every interval, and the slope over
+the second half, when caches and pools are full.
 """
 
 from __future__ import annotations
@@ -36,7 +38,15 @@ def questions(single: bytes, many: bytes) -> list[bytes]:
     row = orjson.loads(single)["rows"][0]
     columns = {name: [value] for name, value in row.items()}
     split = {"columns": list(row), "data": [list(row.values())]}
-    tensors = [{"name": k, "shape": [1], "datatype": "BYTES" if isinstance(v, str) else "FP64", "data": [v]} for k, v in row.items()]
+    tensors = [
+        {
+            "name": k,
+            "shape": [1],
+            "datatype": "BYTES" if isinstance(v, str) else "FP64",
+            "data": [v],
+        }
+        for k, v in row.items()
+    ]
     bodies = [
         ("/predict", many),
         ("/predict", orjson.dumps({"columns": columns, "horizon": 2})),
@@ -50,12 +60,19 @@ def questions(single: bytes, many: bytes) -> list[bytes]:
         (f"/{random.randbytes(8).hex()}", b"{}"),
     ]
     asked = [post(path, body) for path, body in bodies]
-    return asked + [f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in ("/metrics", "/openapi.json", "/pair", "/health/ready")]
+    return asked + [
+        f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        for path in ("/metrics", "/openapi.json", "/pair", "/health/ready")
+    ]
 
 
 def mixed(single: bytes, many: bytes) -> Iterator[bytes]:
     for number in itertools.count():
-        yield random.choice(questions(single, many)) if number % OTHER == 0 else post("/predict", single)
+        yield (
+            random.choice(questions(single, many))
+            if number % OTHER == 0
+            else post("/predict", single)
+        )
 
 
 def resident(process: psutil.Process) -> float:
@@ -70,24 +87,41 @@ def measure(requests: int, every: int, options: str) -> None:
         single, many = payload(pair, golden, 1), payload(pair, golden, 100)
         body, port = work / "body.json", free_port()
         body.write_bytes(single)
-        command = [sys.executable, str(Path(__file__).parent / "serving_pair.py"), str(work), str(port), options]
+        command = [
+            sys.executable,
+            str(Path(__file__).parent / "serving_pair.py"),
+            str(work),
+            str(port),
+            options,
+        ]
         with running(command, work / "log", Target(port, "/predict", body)):
             (server,) = [p for p in psutil.Process().children() if str(port) in p.cmdline()]
             figures, source, started = [resident(server)], mixed(single, many), time.perf_counter()
             print(f"{'requests':>10}{'MiB':>10}\n{0:>10}{figures[0]:>10.1f}", flush=True)
             for done in range(every, requests + 1, every):
-                asyncio.run(send(port, itertools.islice(source, every), wanted=lambda head: not head.startswith(b"HTTP/1.1 5")))
+                asyncio.run(
+                    send(
+                        port,
+                        itertools.islice(source, every),
+                        wanted=lambda head: not head.startswith(b"HTTP/1.1 5"),
+                    )
+                )
                 figures.append(resident(server))
                 print(f"{done:>10}{figures[-1]:>10.1f}", flush=True)
             seconds = time.perf_counter() - started
     half = len(figures) // 2
     slope = 1024 * np.polyfit(np.arange(half, len(figures)) * every / 1000, figures[half:], 1)[0]
     ratio = figures[-1] / figures[half]
-    print(f"{requests} requests in {seconds:.0f} s: {ratio:.3f} x the memory at half time, {slope:+.2f} KiB per 1,000 requests after it")
+    print(
+        f"{requests} requests in {seconds:.0f} s: {ratio:.3f} x the memory at half time, "
+        f"{slope:+.2f} KiB per 1,000 requests after it"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=200_000)
     parser.add_argument("--every", type=int, default=10_000)
     parser.add_argument("--options", default="{}", help="of serving=fastapi, as JSON")

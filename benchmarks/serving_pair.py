@@ -2,8 +2,8 @@
 
     python benchmarks/serving_pair.py FOLDER PORT [OPTIONS]
 
-OPTIONS of ``serving=fastapi`` as JSON. The shape of xgb_daily: 25 past columns, 2 targets, 7 steps, 2 quantiles, a calendar with
-holidays, 100 rounds, one thread.
+OPTIONS of ``serving=fastapi`` as JSON. The shape of xgb_daily: 25 past columns, 2 targets, 7 steps,
+2 quantiles, a calendar with holidays, 100 rounds, one thread.
 """
 
 from __future__ import annotations
@@ -32,17 +32,36 @@ from framework.plugins.discovery import load_plugins
 from framework.serving.app.openapi import example_payload
 from framework.serving.deployment import Deployment
 
-CALENDAR = ("day_of_week", "day_of_month", "month", "is_holiday", "days_to_holiday", "days_since_holiday")
-FEATURES = FeatureSet(primary="daily", views={"daily": View(entity=STATIC, columns=PAST, ttl=timedelta(days=1))})
+CALENDAR = (
+    "day_of_week",
+    "day_of_month",
+    "month",
+    "is_holiday",
+    "days_to_holiday",
+    "days_since_holiday",
+)
+FEATURES = FeatureSet(
+    primary="daily", views={"daily": View(entity=STATIC, columns=PAST, ttl=timedelta(days=1))}
+)
 
 
 def make_panel(days: int = 120, series: int = 20) -> Panel:
     rng = np.random.default_rng(7)
     rows = pd.DataFrame(rng.normal(20, 5, (days * series, len(PAST))), columns=list(PAST))
-    rows.insert(0, TIME, np.tile(pd.date_range("2013-01-01", periods=days, freq="D", tz="UTC"), series))
+    rows.insert(
+        0, TIME, np.tile(pd.date_range("2013-01-01", periods=days, freq="D", tz="UTC"), series)
+    )
     rows.insert(0, "carrier", np.repeat([f"C{i % 10}" for i in range(series)], days))
     rows.insert(0, "airport", np.repeat([f"A{i // 10}" for i in range(series)], days))
-    return panel_from_rows(rows, entity_keys=STATIC, past=PAST, known=(), categories=(), frequency=Frequency.parse("D"), gaps="refuse")
+    return panel_from_rows(
+        rows,
+        entity_keys=STATIC,
+        past=PAST,
+        known=(),
+        categories=(),
+        frequency=Frequency.parse("D"),
+        gaps="refuse",
+    )
 
 
 def train(directory: Path) -> tuple[Pair, Golden]:
@@ -65,11 +84,27 @@ def train(directory: Path) -> tuple[Pair, Golden]:
     def make(kind: Any, name: str, options: dict[str, Any]) -> Any:
         return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
 
-    preprocessor = make("preprocessor", "native", {"future": [{"step": "calendar", "fields": CALENDAR, "country": "US"}]})
-    pair = fit_pair(panel, schema, preprocessor, make("model", "xgboost", {"n_estimators": 100, "n_jobs": 1}), 0, STEPS)
+    preprocessor = make(
+        "preprocessor",
+        "native",
+        {"future": [{"step": "calendar", "fields": CALENDAR, "country": "US"}]},
+    )
+    pair = fit_pair(
+        panel,
+        schema,
+        preprocessor,
+        make("model", "xgboost", {"n_estimators": 100, "n_jobs": 1}),
+        0,
+        STEPS,
+    )
     context = panel.context(schema, panel.entities[:4], None)
     golden = Golden(context, pair.forecast(context).values, 1e-5)
-    write_pair(directory, pair, {"preprocessor": "native", "model": "xgboost"}, Evidence(golden, pd.DataFrame({"none": [0]}), {}))
+    write_pair(
+        directory,
+        pair,
+        {"preprocessor": "native", "model": "xgboost"},
+        Evidence(golden, pd.DataFrame({"none": [0]}), {}),
+    )
     return pair, golden
 
 
@@ -78,7 +113,10 @@ def payload(pair: Pair, golden: Golden, rows: int) -> bytes:
     rng, example = np.random.default_rng(11), example_payload(pair.schema, golden)["rows"][0]
     made = []
     for i in range(rows):
-        numbers = {name: float(value) for name, value in zip(PAST, rng.normal(20, 5, len(PAST)), strict=True)}
+        numbers = {
+            name: float(value)
+            for name, value in zip(PAST, rng.normal(20, 5, len(PAST)), strict=True)
+        }
         made.append({**example, **numbers, "airport": f"A{i // 10 % 2}", "carrier": f"C{i % 10}"})
     return json.dumps({"rows": made}).encode()
 
@@ -107,10 +145,16 @@ class OnePair:
 
 def serve_ours(directory: Path, port: int, options: dict[str, Any]) -> None:
     parts = OnePair(directory)
-    made = parts.plugins.find("serving", "fastapi").options.model_validate({"port": port, **options})
-    deployment = Deployment(parts, "benchmark", "production", FEATURES, "payload", directory / "state")
+    made = parts.plugins.find("serving", "fastapi").options.model_validate(
+        {"port": port, **options}
+    )
+    deployment = Deployment(
+        parts, "benchmark", "production", FEATURES, "payload", directory / "state"
+    )
     parts.plugins.load("serving", "fastapi")(made).serve(deployment, lambda *_: None)
 
 
 if __name__ == "__main__":
-    serve_ours(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})
+    serve_ours(
+        Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    )

@@ -1,12 +1,14 @@
 """Other products' servers of the pair of serving_pair.py, as Peers:
 
-mlflow              ``mlflow models serve`` on the model half alone: the features are in the request already, so it has less to do
-mlserver            MLServer, a runtime of its own around the barest server's array work, over the Open Inference Protocol
-mlserver batching   the same with adaptive batching: at most 16 requests or 5 ms
-bentoml             BentoML, a service around the barest server's array work
+mlflow              ``mlflow models serve`` on the model half alone: the features are in the request
+already, so it has less to do mlserver            MLServer, a runtime of its own around the barest
+server's array work, over the Open Inference Protocol mlserver batching   the same with adaptive
+batching: at most 16 requests or 5 ms bentoml             BentoML, a service around the barest
+server's array work
 
-MLServer and BentoML pin other versions than framework: each has an environment of its own, made in a folder, with framework's core
-and the two plugins of the pair. What cannot be installed is said on stderr and left out.
+MLServer and BentoML pin other versions than framework: each has an environment of its own, made in
+a folder, with framework's core and the two plugins of the pair. What cannot be installed is said on
+stderr and left out.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ from framework.pairs.provenance import requirements
 from framework.plugins.discovery import load_plugins
 
 HERE = Path(__file__).parent
-_OURS = [str(HERE.parent), str(HERE.parent / "plugins" / "preprocessing"), str(HERE.parent / "plugins" / "xgboost")]
+_OURS = [
+    str(HERE.parent),
+    str(HERE.parent / "plugins" / "preprocessing"),
+    str(HERE.parent / "plugins" / "xgboost"),
+]
 
 _MLSERVER = """
 import sys
@@ -57,7 +63,7 @@ class Runtime(MLModel):
         _, values = self.work(past, np.array([texts[c] for c in STATIC], dtype=object).T, origins)
         output = ResponseOutput(name="values", datatype="FP64", shape=list(values.shape), data=values.ravel().tolist())
         return InferenceResponse(model_name=self.name, outputs=[output])
-"""
+"""  # noqa: E501
 
 _BENTOML = """
 import sys
@@ -79,7 +85,9 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Peer:
-    """A server and a request that it answers. ``share`` of the requests that it gets in a round, beside the fast ones."""
+    """A server and a request that it answers. ``share`` of the requests that it gets in a round,
+    beside the fast ones.
+    """
 
     name: str
     command: list[str]
@@ -94,15 +102,25 @@ Make = Callable[[bytes], Peer]
 
 
 def environment(folder: Path, *packages: str) -> Path | None:
-    """The ``bin`` of an environment that has the packages and framework's core; None, and said, when they do not install."""
+    """The ``bin`` of an environment that has the packages and framework's core; None, and said,
+    when they do not install.
+    """
     bin_folder = folder / "bin"
     uv = [sys.executable, "-m", "uv"]
-    commands = [[*uv, "venv", "--python", sys.executable, str(folder)]] if not bin_folder.exists() else []
-    commands.append([*uv, "pip", "install", "--python", str(bin_folder / "python"), *packages, *_OURS])
+    commands = (
+        [[*uv, "venv", "--python", sys.executable, str(folder)]] if not bin_folder.exists() else []
+    )
+    commands.append(
+        [*uv, "pip", "install", "--python", str(bin_folder / "python"), *packages, *_OURS]
+    )
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"{folder.name} did not install: {' | '.join(done.stderr.strip().splitlines()[-3:])}", file=sys.stderr)
+            print(
+                f"{folder.name} did not install: "
+                f"{' | '.join(done.stderr.strip().splitlines()[-3:])}",
+                file=sys.stderr,
+            )
             return None
     return bin_folder
 
@@ -121,12 +139,20 @@ def peers_in(folder: Path, work: Path, pair: Pair, golden: Golden) -> Callable[[
 
 
 def mlflow(work: Path, pair: Pair) -> Make:
-    """The pair in an MLflow registry of its own; a request of the model half has what the preprocessor half gives."""
+    """The pair in an MLflow registry of its own; a request of the model half has what the
+    preprocessor half gives.
+    """
     import mlflow
 
     plugins, uri = load_plugins(), f"sqlite:///{work}/mlflow.db"
-    given = {"artifact_location": str(work / "artifacts"), "ledger": f"sqlite:///{work}/ledger.db", "cache": str(work / "cache")}
-    options = plugins.find("registry", "mlflow").options.model_validate({"tracking_uri": uri, "experiment": "benchmark", **given})
+    given = {
+        "artifact_location": str(work / "artifacts"),
+        "ledger": f"sqlite:///{work}/ledger.db",
+        "cache": str(work / "cache"),
+    }
+    options = plugins.find("registry", "mlflow").options.model_validate(
+        {"tracking_uri": uri, "experiment": "benchmark", **given}
+    )
     pinned = requirements(pair.preprocessor, pair.model)
     plugins.load("registry", "mlflow")(options).register(
         PairDraft(work / "preprocessor", work / "model", pair.schema, "", pinned), "0" * 32
@@ -137,12 +163,34 @@ def mlflow(work: Path, pair: Pair) -> Make:
     def make(body: bytes) -> Peer:
         rows = pd.DataFrame(orjson.loads(body)["rows"])
         rows[TIME] = pd.to_datetime(rows[TIME])
-        features = json.dumps({"dataframe_split": preprocessor.predict(rows).to_dict(orient="split", index=False)}).encode()
+        features = json.dumps(
+            {"dataframe_split": preprocessor.predict(rows).to_dict(orient="split", index=False)}
+        ).encode()
         port = free_port()
-        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/benchmark_model/1", "--env-manager", "local"]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # it starts uvicorn by its name
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "models",
+            "serve",
+            "-m",
+            "models:/benchmark_model/1",
+            "--env-manager",
+            "local",
+        ]
+        path = (
+            f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # it starts uvicorn by its name
+        )
         env = {"MLFLOW_TRACKING_URI": uri, "PATH": path}
-        return Peer("mlflow", [*command, "-w", "1", "-p", str(port)], port, "/invocations", features, env, 0.1)
+        return Peer(
+            "mlflow",
+            [*command, "-w", "1", "-p", str(port)],
+            port,
+            "/invocations",
+            features,
+            env,
+            0.1,
+        )
 
     return make
 
@@ -160,14 +208,31 @@ def mlserver(bin_folder: Path, work: Path, batching: bool) -> Make:
         rows, ports = orjson.loads(body)["rows"], [free_port() for _ in range(3)]
         settings = dict(zip(("http_port", "grpc_port", "metrics_port"), ports, strict=True))
         # in the server's own process, as the others
-        (folder / "settings.json").write_text(json.dumps({**settings, "host": "127.0.0.1", "parallel_workers": 0, "debug": False}))
+        (folder / "settings.json").write_text(
+            json.dumps({**settings, "host": "127.0.0.1", "parallel_workers": 0, "debug": False})
+        )
         inputs = []
         for column in (*STATIC, TIME, *PAST):
             kind = "FP64" if column in PAST else "BYTES"
-            inputs.append({"name": column, "datatype": kind, "shape": [len(rows), 1], "data": [row[column] for row in rows]})
+            inputs.append(
+                {
+                    "name": column,
+                    "datatype": kind,
+                    "shape": [len(rows), 1],
+                    "data": [row[column] for row in rows],
+                }
+            )
         env = {"PYTHONPATH": str(folder), "MLSERVER_LOGGING_LEVEL": "ERROR"}
         command = [str(bin_folder / "mlserver"), "start", str(folder)]
-        return Peer(name, command, ports[0], "/v2/models/benchmark/infer", json.dumps({"inputs": inputs}).encode(), env, 0.25)
+        return Peer(
+            name,
+            command,
+            ports[0],
+            "/v2/models/benchmark/infer",
+            json.dumps({"inputs": inputs}).encode(),
+            env,
+            0.25,
+        )
 
     return make
 
@@ -179,7 +244,13 @@ def bentoml(bin_folder: Path, work: Path) -> Make:
 
     def make(body: bytes) -> Peer:
         port = free_port()
-        command = [str(bin_folder / "bentoml"), "serve", "service:Forecasts", "--working-dir", str(folder)]
+        command = [
+            str(bin_folder / "bentoml"),
+            "serve",
+            "service:Forecasts",
+            "--working-dir",
+            str(folder),
+        ]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         env = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"}
         return Peer("bentoml", command, port, "/predict", body, env, 0.25)

@@ -1,12 +1,15 @@
-"""Forecasts of NLinear and TFT through the framework, beside the bare torch module with the same weights on the same arrays.
+"""Forecasts of NLinear and TFT through the framework, beside the bare torch module with the same
+weights on the same arrays.
 
     python benchmarks/torch_serving.py
 
-One request and a batch of 100 entities. ``framework`` is the model half of a pair: scaling the target, tensors, the module in float64,
-natural units again. ``module`` is the module that was trained called on the same arrays by hand: tensors from the arrays as they
-are, no scaling, nothing brought back, in float64 and in float32. ``darts`` is Darts' own ``predict`` on ``TimeSeries`` that are there
-already. Float64 costs arithmetic and buys that a window's forecast has the same bits alone and in a batch. The sides take turns in one
-process with one thread; figures are medians. Prints a table and, last, a JSON summary with the ratios to the float64 module.
+One request and a batch of 100 entities. ``framework`` is the model half of a pair: scaling the
+target, tensors, the module in float64, natural units again. ``module`` is the module that was
+trained called on the same arrays by hand: tensors from the arrays as they are, no scaling, nothing
+brought back, in float64 and in float32. ``darts`` is Darts' own ``predict`` on ``TimeSeries`` that
+are there already. Float64 costs arithmetic and buys that a window's forecast has the same bits
+alone and in a batch. The sides take turns in one process with one thread; figures are medians.
+Prints a table and, last, a JSON summary with the ratios to the float64 module.
 """
 
 from __future__ import annotations
@@ -52,10 +55,14 @@ def windows_of(generator: np.random.Generator) -> WindowSet:
     static = np.repeat(generator.normal(size=(SERIES, STATIC)).astype(np.float32), STEPS, axis=0)
     offsets = np.arange(SERIES + 1) * STEPS
     entities = np.array([[f"s{i}"] for i in range(SERIES)], dtype=object)
-    times = np.tile(np.datetime64("2024-01-01", "us") + np.arange(STEPS) * np.timedelta64(1, "D"), SERIES)
+    times = np.tile(
+        np.datetime64("2024-01-01", "us") + np.arange(STEPS) * np.timedelta64(1, "D"), SERIES
+    )
     target = generator.normal(100, 10, (rows, 1))
     names = tuple(f"p{i}" for i in range(PAST))
-    arrays = PanelArrays(offsets, entities, times, target, numbers(PAST), numbers(FUTURE), static, names)
+    arrays = PanelArrays(
+        offsets, entities, times, target, numbers(PAST), numbers(FUTURE), static, names
+    )
     return WindowSet(arrays, offsets[1:] - HORIZON - 1, LENGTH, HORIZON)
 
 
@@ -102,8 +109,15 @@ def bare(model: DartsModel, windows: Windows, dtype: torch.dtype) -> Callable[[]
 
 
 def own(name: str, windows: Windows) -> Callable[[], Any]:
-    """Darts' predict. Its weights are its own: what is compared is time, the numbers are compared in the plugin's tests."""
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "enable_checkpointing": False}
+    """Darts' predict. Its weights are its own: what is compared is time, the numbers are compared
+    in the plugin's tests.
+    """
+    quiet = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     forecaster = MODELS[name][2](
         input_chunk_length=LENGTH,
         output_chunk_length=HORIZON,
@@ -119,9 +133,13 @@ def own(name: str, windows: Windows) -> Callable[[], Any]:
             return made
         import pandas as pd
 
-        return made.with_static_covariates(pd.DataFrame(static[None], columns=[f"s{i}" for i in range(STATIC)]))
+        return made.with_static_covariates(
+            pd.DataFrame(static[None], columns=[f"s{i}" for i in range(STATIC)])
+        )
 
-    future = np.concatenate([np.zeros((len(windows), LENGTH, FUTURE), np.float32), windows.future], axis=1)
+    future = np.concatenate(
+        [np.zeros((len(windows), LENGTH, FUTURE), np.float32), windows.future], axis=1
+    )
     given: dict[str, list[TimeSeries]] = {
         "series": [series(y, s) for y, s in zip(windows.target_past, windows.static, strict=True)],
         "past_covariates": [series(values) for values in windows.past],
@@ -133,7 +151,9 @@ def own(name: str, windows: Windows) -> Callable[[], Any]:
         past_covariates=series(np.concatenate([windows.past[0], windows.past[0][:HORIZON]])),
         future_covariates=given["future_covariates"][0],
     )
-    return lambda: forecaster.predict(HORIZON, **given, predict_likelihood_parameters=True, show_warnings=False, verbose=False)
+    return lambda: forecaster.predict(
+        HORIZON, **given, predict_likelihood_parameters=True, show_warnings=False, verbose=False
+    )
 
 
 def medians(sides: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
@@ -162,7 +182,8 @@ def main() -> None:
     given = windows_of(np.random.default_rng(0))
     summary: dict[str, float] = {}
     print(
-        f"{'model':>8} {'entities':>9} {'framework ms':>13} {'module f64':>11} {'module f32':>11} {'darts':>9} {'ratio f64':>10} {'f32':>6}"
+        f"{'model':>8} {'entities':>9} {'framework ms':>13} {'module f64':>11} "
+        f"{'module f32':>11} {'darts':>9} {'ratio f64':>10} {'f32':>6}"
     )
     for name in arguments.models:
         model = fitted(name, given)
@@ -179,7 +200,10 @@ def main() -> None:
             )
             ratio, single = found["framework"] / found["f64"], found["framework"] / found["f32"]
             summary[f"{name}_{count}"] = round(ratio, 3)
-            cells = f"{found['framework']:>13.3f} {found['f64']:>11.3f} {found['f32']:>11.3f} {found['darts']:>9.2f}"
+            cells = (
+                f"{found['framework']:>13.3f} {found['f64']:>11.3f} {found['f32']:>11.3f} "
+                f"{found['darts']:>9.2f}"
+            )
             print(f"{name:>8} {count:>9} {cells} {ratio:>10.2f} {single:>6.2f}", flush=True)
     print(json.dumps({"benchmark": "torch_serving", "ratios_to_the_bare_module": summary}))
 

@@ -2,10 +2,12 @@
 
     python benchmarks/tune.py
 
-Four ways to do the same work (each trial: 4 folds of 0.25 s of one core, random values of one option): Optuna alone with two processes, a
-naive Ray Tune job (a function, a new worker process for each trial), Ray Tune with reused workers as ``tuner=ray`` drives it, and the ideal
-(20 s of work on 2 cores). Every way runs in a process of its own and is measured from its start to its end, imports and Ray's start
-included. Prints a table and, last, one JSON line; the exit code is 1 when ``tuner=ray`` takes more than ``--limit`` seconds (default 18).
+Four ways to do the same work (each trial: 4 folds of 0.25 s of one core, random values of one
+option): Optuna alone with two processes, a naive Ray Tune job (a function, a new worker process for
+each trial), Ray Tune with reused workers as ``tuner=ray`` drives it, and the ideal (20 s of work on
+2 cores). Every way runs in a process of its own and is measured from its start to its end, imports
+and Ray's start included. Prints a table and, last, one JSON line; the exit code is 1 when
+``tuner=ray`` takes more than ``--limit`` seconds (default 18).
 """
 
 from __future__ import annotations
@@ -58,9 +60,25 @@ def framework_way(directory: Path) -> int:
     from framework_ray_tune.tuner import RayTuner
 
     done: list[Trial] = []
-    options = RayTuneOptions(address=None, num_cpus=CORES, dashboard=False, search="random", scheduler="none", object_store_memory=10**8)
+    options = RayTuneOptions(
+        address=None,
+        num_cpus=CORES,
+        dashboard=False,
+        search="random",
+        scheduler="none",
+        object_store_memory=10**8,
+    )
     dimension = Dimension("x", "uniform", 0.0, 1.0)
-    search = Search((dimension,), WorkObjective(), Budget(TRIALS, None, None), 7, (), directory, done.append, print)
+    search = Search(
+        (dimension,),
+        WorkObjective(),
+        Budget(TRIALS, None, None),
+        7,
+        (),
+        directory,
+        done.append,
+        print,
+    )
     RayTuner(options).search(search)
     return len(done)
 
@@ -78,7 +96,9 @@ def optuna_way(directory: Path) -> int:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(7))
     with ProcessPoolExecutor(CORES) as pool:
         asked = [study.ask() for _ in range(TRIALS)]
-        for trial, value in zip(asked, pool.map(one_trial, [t.suggest_float("x", 0, 1) for t in asked]), strict=True):
+        for trial, value in zip(
+            asked, pool.map(one_trial, [t.suggest_float("x", 0, 1) for t in asked]), strict=True
+        ):
             study.tell(trial, value)
     return len(study.trials)
 
@@ -92,7 +112,13 @@ def naive_way(directory: Path) -> int:
             work()
             tune.report({"objective": (config["x"] - 0.3) ** 2})
 
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=10**8)
+    ray.init(
+        num_cpus=CORES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=10**8,
+    )
     tuner = tune.Tuner(
         objective,
         param_space={"x": tune.uniform(0, 1)},
@@ -114,9 +140,13 @@ def measure(way: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--limit", type=float, default=18.0)
-    parser.add_argument("--rounds", type=int, default=1, help="how often each way is measured; the quickest counts")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often each way is measured; the quickest counts"
+    )
     parser.add_argument("--only", choices=tuple(WAYS), action="append")
     parser.add_argument("--way", choices=tuple(WAYS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -126,14 +156,25 @@ def main() -> int:
         return 0 if ended == TRIALS else 1
     figures = {way: min(measure(way) for _ in range(given.rounds)) for way in given.only or WAYS}
     ideal = TRIALS * FOLDS * SECONDS / CORES
-    print(f"{TRIALS} trials of {FOLDS * SECONDS:g} s on {CORES} cores, load of the machine at the end {os.getloadavg()[0]:.1f}\n")
+    print(
+        f"{TRIALS} trials of {FOLDS * SECONDS:g} s on {CORES} cores, load of the machine at "
+        f"the end {os.getloadavg()[0]:.1f}\n"
+    )
     for way, seconds in figures.items():
         print(f"{WAYS[way]:28s} {seconds:6.1f} s   {seconds / ideal:4.1f} x ideal")
     print(f"{'ideal':28s} {ideal:6.1f} s\n")
     taken = figures.get("framework")
     met = taken is not None and taken <= given.limit
     print(
-        json.dumps({"benchmark": "tune", **{w: round(s, 2) for w, s in figures.items()}, "ideal": ideal, "limit": given.limit, "met": met})
+        json.dumps(
+            {
+                "benchmark": "tune",
+                **{w: round(s, 2) for w, s in figures.items()},
+                "ideal": ideal,
+                "limit": given.limit,
+                "met": met,
+            }
+        )
     )
     return 0 if met else 1
 

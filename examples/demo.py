@@ -1,6 +1,8 @@
-"""The main job end to end, each step the command a person would type: data to a served forecast, and its result on one screen.
+"""The main job end to end, each step the command a person would type: data to a served forecast,
+and its result on one screen.
 
-python examples/demo.py [override …]        # such as paths.state=/tmp/state or model.n_estimators=50
+python examples/demo.py [override …]        # such as paths.state=/tmp/state or
+model.n_estimators=50
 """
 
 from __future__ import annotations
@@ -27,8 +29,12 @@ def command(*overrides: str) -> list[str]:
 
 
 def step(*overrides: str) -> dict[str, Any]:
-    """Run one command to its end; its progress goes to the screen, its last line on stdout is the result."""
-    console.rule(f"[bold]python -m framework +experiment=xgb_daily {' '.join(overrides)}", align="left")
+    """Run one command to its end; its progress goes to the screen, its last line on stdout is the
+    result.
+    """
+    console.rule(
+        f"[bold]python -m framework +experiment=xgb_daily {' '.join(overrides)}", align="left"
+    )
     started = time.perf_counter()
     done = subprocess.run(command(*overrides), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -39,7 +45,9 @@ def step(*overrides: str) -> dict[str, Any]:
 
 
 def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"content-type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
@@ -48,7 +56,9 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
 def serve_and_ask() -> dict[str, Any]:
     """Start the server on a free port, ask it for one forecast, stop it."""
     overrides = ("run=serve", "alias=production", "serving.port=0")
-    console.rule(f"[bold]python -m framework +experiment=xgb_daily {' '.join(overrides)}", align="left")
+    console.rule(
+        f"[bold]python -m framework +experiment=xgb_daily {' '.join(overrides)}", align="left"
+    )
     server = subprocess.Popen(command(*overrides), stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -64,11 +74,25 @@ def serve_and_ask() -> dict[str, Any]:
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    table = Table("target", "", "MAE", "RMSE", "WAPE", "MASE", "bias", box=SIMPLE, title="6 rolling origins, 7 days ahead")
+    table = Table(
+        "target",
+        "",
+        "MAE",
+        "RMSE",
+        "WAPE",
+        "MASE",
+        "bias",
+        box=SIMPLE,
+        title="6 rolling origins, 7 days ahead",
+    )
     for target, sides in metrics["targets"].items():
         for who, values in sides.items():
             label = "xgboost" if who == "model" else "seasonal naive"
-            table.add_row(target, label, *(f"{values[m]:.3f}" for m in ("MAE", "RMSE", "WAPE", "MASE", "bias")))
+            table.add_row(
+                target,
+                label,
+                *(f"{values[m]:.3f}" for m in ("MAE", "RMSE", "WAPE", "MASE", "bias")),
+            )
     console.print(table)
 
 
@@ -76,8 +100,19 @@ def show_forecast(answer: dict[str, Any]) -> None:
     forecast, pair = answer["forecasts"][0], answer["pair"]
     if forecast["status"] != "ok":
         sys.exit(f"no forecast: {forecast['status']}: {forecast['detail']}")
-    title = f"{forecast['entity']}, origin {forecast['origin'][:10]}, pair {pair['name']} version {pair['version']} @{pair['alias']}"
-    table = Table("day", "departures", "80 % interval", "mean delay (min)", "80 % interval", box=SIMPLE, title=title)
+    title = (
+        f"{forecast['entity']}, origin {forecast['origin'][:10]}, pair {pair['name']} version "
+        f"{pair['version']} @{pair['alias']}"
+    )
+    table = Table(
+        "day",
+        "departures",
+        "80 % interval",
+        "mean delay (min)",
+        "80 % interval",
+        box=SIMPLE,
+        title=title,
+    )
     departures, delay = forecast["targets"]["departures"], forecast["targets"]["mean_delay"]
     for i, day in enumerate(forecast["times"]):
         cells = []
@@ -98,7 +133,10 @@ def main() -> None:
     console.rule("[bold]Result")
     show_metrics(trained["metrics"])
     show_forecast(answer)
-    console.print(f"pair      {promoted['pair']['name']} version {promoted['pair']['version']} is @{promoted['alias']}")
+    console.print(
+        f"pair      {promoted['pair']['name']} version {promoted['pair']['version']} is "
+        f"@{promoted['alias']}"
+    )
     console.print(f"report    {Path(trained['report']).resolve().as_uri()}", soft_wrap=True)
     console.print(f"MLflow    {trained['tracking']}", soft_wrap=True)
     console.print(f"[dim]{time.perf_counter() - started:.0f} s in all")

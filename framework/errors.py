@@ -1,4 +1,6 @@
-"""Errors a user can act on: one line that says what, which and what next; the class gives the exit code."""
+"""Errors a user can act on: one line that says what, which and what next; the class gives the exit
+code.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class FrameworkError(Exception):
 
 
 class DataError(FrameworkError):
-    """The data is not what its declaration says: a missing column, a gap, a duplicate, too short a history."""
+    """The data is not what its declaration says: a missing column, a gap, a duplicate, too short a
+    history.
+    """
 
 
 class FieldError(DataError):
@@ -53,7 +57,9 @@ class NotInstalledError(ConfigError):
 
 
 class RefusedError(FrameworkError):
-    """A gate or a proof said no: a mismatched pair, a changed byte, a candidate worse than the incumbent."""
+    """A gate or a proof said no: a mismatched pair, a changed byte, a candidate worse than the
+    incumbent.
+    """
 
     exit_code = 3
 
@@ -63,7 +69,9 @@ class RefusedError(FrameworkError):
 
 
 def one_line(error: object, limit: int = 400) -> str:
-    """What an error of a library says, in one line, masked before it is cut: half a secret is one too."""
+    """What an error of a library says, in one line, masked before it is cut: half a secret is one
+    too.
+    """
     return masked(" ".join(str(error).split()))[:limit]
 
 
@@ -89,7 +97,9 @@ _SHORTEST = 3
 
 
 def _abbreviates(name: str, short: str) -> bool:
-    """Whether ``short`` has letters of ``name`` in their order, the first and the last among them, and a third of all."""
+    """Whether ``short`` has letters of ``name`` in their order, the first and the last among them,
+    and a third of all.
+    """
     rest = iter(name)
     ordered = all(letter in rest for letter in short)
     return ordered and name[0] == short[0] and name[-1] == short[-1] and 3 * len(short) >= len(name)
@@ -99,9 +109,12 @@ def _abbreviates(name: str, short: str) -> bool:
 _NEXT = {
     errno.EACCES: "give this user the right to it, or choose another place",
     errno.EPERM: "give this user the right to it, or choose another place",
-    errno.EROFS: "its disk cannot be written; choose another place, paths.state for what a project makes",
-    errno.ENOSPC: "the disk is full; free some space, or choose another place, paths.state for what a project makes",
-    errno.EDQUOT: "the quota is used up; free some space, or choose another place, paths.state for what a project makes",
+    errno.EROFS: "its disk cannot be written; choose another place, paths.state for what a "
+    "project makes",
+    errno.ENOSPC: "the disk is full; free some space, or choose another place, paths.state "
+    "for what a project makes",
+    errno.EDQUOT: "the quota is used up; free some space, or choose another place, "
+    "paths.state for what a project makes",
     errno.EISDIR: "a file is needed there; name one, or move the folder away",
     errno.ENOTDIR: "a folder is needed there; name one, or move the file away",
     errno.EEXIST: "something else has that name; move it away, or choose another place",

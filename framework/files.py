@@ -1,7 +1,8 @@
-"""One process at a time: a file that the kernel locks, so that a killed holder leaves nothing behind.
+"""One process at a time: a file that the kernel locks, so that a killed holder leaves nothing
+behind.
 
-Every wait for a lock of the product goes through :func:`exclusive`, or has a limit of its own where a
-database keeps the lock. Who holds a lock stands in its file, for those who wait.
+Every wait for a lock of the product goes through :func:`exclusive`, or has a limit of its own where
+a database keeps the lock. Who holds a lock stands in its file, for those who wait.
 """
 
 from __future__ import annotations
@@ -51,12 +52,11 @@ def exclusive(
 ) -> Iterator[None]:
     """Hold the lock ``path``, in the order of asking. Its folder is made.
 
-    Args:
-        path: The lock file. What it holds is who has the lock, or had it last.
-        what: What the lock is for, as the subject of a message: ``the ledger``.
-        limit: Seconds to wait, :data:`PATIENCE` by default; 0 refuses at once.
-        say: Called at once when somebody else holds the lock; a log line after two seconds otherwise.
-        remove: Delete the file afterwards: for a lock beside a file of the user.
+    Args: path: The lock file. What it holds is who has the lock, or had it last. what: What the
+        lock is for, as the subject of a message: ``the ledger``. limit: Seconds to wait,
+        :data:`PATIENCE` by default; 0 refuses at once. say: Called at once when somebody else holds
+        the lock; a log line after two seconds otherwise. remove: Delete the file afterwards: for a
+        lock beside a file of the user.
 
     Raises:
         LockedError: The limit has passed; the message says who holds the lock.
@@ -89,7 +89,9 @@ def holder(path: Path) -> str:
 
 
 def this_process() -> str:
-    """What this process was started for: its run and experiment alone, as other overrides may hold secrets."""
+    """What this process was started for: its run and experiment alone, as other overrides may hold
+    secrets.
+    """
     program, *arguments = sys.argv or [""]
     name = "framework" if Path(program).stem in ("__main__", "framework") else Path(program).name
     shown = (a for a in arguments if a.startswith(("run=", "+experiment=")))
@@ -98,7 +100,12 @@ def this_process() -> str:
 
 def _self() -> dict[str, object]:
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "command": this_process(), "since": since}
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": this_process(),
+        "since": since,
+    }
 
 
 def _locked(path: Path, what: str, limit: float, say: Callable[[str], None] | None) -> int:
@@ -117,7 +124,9 @@ def _locked(path: Path, what: str, limit: float, say: Callable[[str], None] | No
         os.close(file)  # its holder has removed it: others meet at a new one
 
 
-def _wait(file: int, path: Path, what: str, limit: float, say: Callable[[str], None] | None) -> None:
+def _wait(
+    file: int, path: Path, what: str, limit: float, say: Callable[[str], None] | None
+) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
@@ -125,7 +134,9 @@ def _wait(file: int, path: Path, what: str, limit: float, say: Callable[[str], N
         if limit <= 0:
             raise LockedError(f"{what} is held by {holder(path)}.") from None
         if _owners.get(_key(file)) == _thread():
-            raise RuntimeError(f"{path}: this thread holds the lock already; it would wait for itself") from None
+            raise RuntimeError(
+                f"{path}: this thread holds the lock already; it would wait for itself"
+            ) from None
     if say is not None:
         say(f"{what} is held by {holder(path)}; waiting for it to end")
     turn, quiet = _Turn(file), min(_QUIET, limit)
@@ -135,15 +146,16 @@ def _wait(file: int, path: Path, what: str, limit: float, say: Callable[[str], N
         log.warning("%s is held by %s; waiting for up to %g s", what, holder(path), limit)
     if not turn.came(limit - quiet):
         raise LockedError(
-            f"{what} is held by {holder(path)}; it was not free within {limit:g} s. Let that process end, or end it, and try again."
+            f"{what} is held by {holder(path)}; it was not free within {limit:g} s. Let "
+            "that process end, or end it, and try again."
         )
 
 
 class _Turn:
     """A place in the kernel's queue for a lock, which alone is in the order of asking.
 
-    A thread takes it: nothing else ends a wait in that queue after a time. Closing the file gives the
-    place up: the lock is let go as soon as it comes.
+    A thread takes it: nothing else ends a wait in that queue after a time. Closing the file gives
+    the place up: the lock is let go as soon as it comes.
     """
 
     def __init__(self, file: int) -> None:
@@ -162,8 +174,8 @@ class _Turn:
     def came(self, seconds: float) -> bool:
         """Whether the lock is there within ``seconds``. Raises OSError when it cannot be had.
 
-        The wait is cut into pieces: a library may have put a handler under Python's that lets system
-        calls go on after Ctrl-C (polars does).
+        The wait is cut into pieces: a library may have put a handler under Python's that lets
+        system calls go on after Ctrl-C (polars does).
         """
         end = monotonic() + seconds
         while not self._answer.done():

@@ -1,4 +1,6 @@
-"""Options of a component: a frozen pydantic model beside the component; an unknown key is an error."""
+"""Options of a component: a frozen pydantic model beside the component; an unknown key is an
+error.
+"""
 
 from __future__ import annotations
 
@@ -25,26 +27,32 @@ from framework.secrets import masked, masked_tree
 class Options(BaseModel):
     """Subclass it, one field per option, with the names of the library behind the component.
 
-    A default may be an interpolation of the composed config, such as ``"${paths.state}/mlflow.db"``: the
-    defaults become the YAML node that ``group=name`` selects, and are validated after they are resolved.
+    A default may be an interpolation of the composed config, such as
+    ``"${paths.state}/mlflow.db"``: the defaults become the YAML node that ``group=name`` selects,
+    and are validated after they are resolved.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=False, protected_namespaces=()
+    )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """With secrets masked."""
         return [(name, masked_tree(value)) for name, value in super().__repr_args__()]
 
 
-#: An option that is a secret: an API key, a password. It must come from the environment, and is masked wherever it is shown;
-#: the component asks for it with ``options.api_key.get_secret_value()``.
+#: An option that is a secret: an API key, a password. It must come from the environment, and is
+#: masked wherever it is shown; : the component asks for it with
+#: ``options.api_key.get_secret_value()``.
 Secret = SecretStr
 
-#: A URL or connection string that may have a password in it, for the component a text as any other. A password must come from the
-#: environment: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
+#: A URL or connection string that may have a password in it, for the component a text as any
+#: other. A password must come from the : environment:
+#: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
 SecretUrl = Annotated[str, PlainSerializer(masked)]
 
-#: Options of another library, free-form; values whose names are those of secrets are held to be secrets.
+#: Options of another library, free-form; values whose names are those of secrets are held to be
+#: secrets.
 FreeForm = Annotated[dict[str, Any], PlainSerializer(masked_tree)]
 
 
@@ -68,7 +76,8 @@ _WAYS = "write it with its unit, such as 30s, 15min, 1h, 7d, 1w or P1D"
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Read a duration that is written with its units: ``15min``, ``1d 12h``, ``1 day``, ``P1DT12H``.
+    """Read a duration that is written with its units: ``15min``, ``1d 12h``, ``1 day``,
+    ``P1DT12H``.
 
     Args:
         value: The text. A ``timedelta`` is returned as it is.
@@ -137,16 +146,24 @@ T = TypeVar("T", bound=Options)
 #: What pydantic says in the words of Python.
 _PLAIN_WORDS = {
     **dict.fromkeys(("tuple_type", "list_type", "set_type"), "a list is needed, such as [a, b]"),
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "keys with values are needed"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type"), "keys with values are needed"
+    ),
 }
 
 
-def validate(model: type[T], values: dict[str, Any], path: str, source_of: Callable[[str], str] = str) -> T:
-    """``model`` from plain values; errors carry the config path of the wrong key, or what ``source_of`` makes of it."""
+def validate(
+    model: type[T], values: dict[str, Any], path: str, source_of: Callable[[str], str] = str
+) -> T:
+    """``model`` from plain values; errors carry the config path of the wrong key, or what
+    ``source_of`` makes of it.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(model, problem, path, source_of) for problem in error.errors())) from error
+        raise ConfigError(
+            "; ".join(_explain(model, problem, path, source_of) for problem in error.errors())
+        ) from error
 
 
 def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
@@ -167,7 +184,9 @@ def _kind(model: type[Options], path: Sequence[str | int]) -> Any:
     for part in path:
         if get_origin(kind) in (dict, Mapping):
             kind = get_args(kind)[1]
-        elif isinstance(kind, type) and issubclass(kind, Options) and str(part) in kind.model_fields:
+        elif (
+            isinstance(kind, type) and issubclass(kind, Options) and str(part) in kind.model_fields
+        ):
             kind = kind.model_fields[str(part)].annotation
         elif kind is not Any:
             return None

@@ -1,7 +1,8 @@
-"""What counts as a secret in a configuration, and how secrets are kept out of everything that is written or said.
+"""What counts as a secret in a configuration, and how secrets are kept out of everything that is
+written or said.
 
-The values of this process's secrets are remembered when its configuration is checked. From then on they are ``***`` in errors, log
-lines, tracebacks and results, whichever library names them.
+The values of this process's secrets are remembered when its configuration is checked. From then on
+they are ``***`` in errors, log lines, tracebacks and results, whichever library names them.
 """
 
 from __future__ import annotations
@@ -19,16 +20,48 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 
-#: Words of which one makes a name that of a secret, the kinds of key that are one, and last words that make it a name of something else.
-_WORDS = frozenset(["password", "passwd", "passphrase", "pwd", "secret", "secrets", "credential", "credentials", "apikey"])
+#: Words of which one makes a name that of a secret, the kinds of key that are one, and last words
+#: that make it a name of something else.
+_WORDS = frozenset(
+    [
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "secrets",
+        "credential",
+        "credentials",
+        "apikey",
+    ]
+)
 _LAST_WORDS = frozenset(["pass", "token"])
-_KEYS = frozenset(["api", "access", "account", "auth", "encryption", "master", "private", "secret", "shared", "signing", "storage"])
-_OTHERS = frozenset(["env", "file", "name", "path", "provider", "seconds", "ttl", "type", "variable"])
+_KEYS = frozenset(
+    [
+        "api",
+        "access",
+        "account",
+        "auth",
+        "encryption",
+        "master",
+        "private",
+        "secret",
+        "shared",
+        "signing",
+        "storage",
+    ]
+)
+_OTHERS = frozenset(
+    ["env", "file", "name", "path", "provider", "seconds", "ttl", "type", "variable"]
+)
 
-#: ``//user:password@``. A password with a slash ends at the first ``@``; a port and a path are no password.
+#: ``//user:password@``. A password with a slash ends at the first ``@``; a port and a path are no
+#: password.
 _USERINFO = re.compile(r"(://[^:/?#@\s'\"]*:)(?!\d+/)([^/\s'\"]*|[^@\s'\"]+)@")
 #: ``password=…`` in a query, a connection string or a message.
-_ASSIGNED = re.compile(r"((?:^|[?&;,\s(])([A-Za-z][\w.-]*)\s?=\s?)(?!['\"]?\$\{)('[^']*'|\"[^\"]*\"|[^\s&;,'\")]+)")
+_ASSIGNED = re.compile(
+    r"((?:^|[?&;,\s(])([A-Za-z][\w.-]*)\s?=\s?)(?!['\"]?\$\{)('[^']*'|\"[^\"]*\"|[^\s&;,'\")]+)"
+)
 
 #: Shorter secrets are masked as whole words only.
 _LONG = 6
@@ -38,22 +71,43 @@ _pattern: re.Pattern[str] | None = None
 
 
 def looks_secret(name: str) -> bool:
-    """Whether an option of this name, or path, holds a secret: ``password``, ``secret_access_key``, ``apiKey``; not ``password_env``."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2]).replace("-", "_").lower().split("_")
+    """Whether an option of this name, or path, holds a secret: ``password``, ``secret_access_key``,
+    ``apiKey``; not ``password_env``.
+    """
+    words = (
+        re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2])
+        .replace("-", "_")
+        .lower()
+        .split("_")
+    )
     if words[-1] in _OTHERS:
         return False
     pairs = {*pairwise(words)}
-    return words[-1] in _LAST_WORDS or not _WORDS.isdisjoint(words) or any(kind in _KEYS and key == "key" for kind, key in pairs)
+    return (
+        words[-1] in _LAST_WORDS
+        or not _WORDS.isdisjoint(words)
+        or any(kind in _KEYS and key == "key" for kind, key in pairs)
+    )
 
 
 def secrets_in(text: str) -> list[str]:
-    """Passwords of URLs, and what is assigned to a secret's name in a query or a connection string."""
-    assigned = [match[3].strip("'\"") for match in _ASSIGNED.finditer(text) if looks_secret(match[2])]
-    return [password for password in [*(match[2] for match in _USERINFO.finditer(text)), *assigned] if password]
+    """Passwords of URLs, and what is assigned to a secret's name in a query or a connection
+    string.
+    """
+    assigned = [
+        match[3].strip("'\"") for match in _ASSIGNED.finditer(text) if looks_secret(match[2])
+    ]
+    return [
+        password
+        for password in [*(match[2] for match in _USERINFO.finditer(text)), *assigned]
+        if password
+    ]
 
 
 def remember(value: str) -> None:
-    """Mask ``value``, as it is and as URLs, JSON and Python write it, in all that this process says from now on."""
+    """Mask ``value``, as it is and as URLs, JSON and Python write it, in all that this process says
+    from now on.
+    """
     global _pattern  # noqa: PLW0603  of the process, as its log is
     lines = [line.strip() for line in value.splitlines()]
     forms = {
@@ -73,29 +127,39 @@ def remember(value: str) -> None:
         _shield()
     _known.update(dict.fromkeys(fresh))
     parts = [
-        re.escape(form) if len(form) >= _LONG else rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(_known, key=len, reverse=True)
+        re.escape(form) if len(form) >= _LONG else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in sorted(_known, key=len, reverse=True)
     ]
     _pattern = re.compile("|".join(parts))
 
 
 def masked(text: str) -> str:
-    """``text`` without the secrets that are remembered, and without those that its shape gives away."""
+    """``text`` without the secrets that are remembered, and without those that its shape gives
+    away.
+    """
     if _pattern is not None:
         text = _pattern.sub(MASK, text)
     if "://" in text:
         text = _USERINFO.sub(rf"\g<1>{MASK}@", text)
     if "=" in text:
-        text = _ASSIGNED.sub(lambda match: f"{match[1]}{MASK}" if looks_secret(match[2]) else match[0], text)
+        text = _ASSIGNED.sub(
+            lambda match: f"{match[1]}{MASK}" if looks_secret(match[2]) else match[0], text
+        )
     return text
 
 
 def masked_tree(value: Any) -> Any:
-    """The same for every text in plain containers; a text below the name of a secret is masked whole."""
+    """The same for every text in plain containers; a text below the name of a secret is masked
+    whole.
+    """
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, Mapping):
         return {
-            key: MASK if looks_secret(str(key)) and isinstance(inner, str) and inner else masked_tree(inner) for key, inner in value.items()
+            key: MASK
+            if looks_secret(str(key)) and isinstance(inner, str) and inner
+            else masked_tree(inner)
+            for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [masked_tree(inner) for inner in value]
@@ -120,7 +184,9 @@ def _shield() -> None:
             made.exc_text = masked(formatter.formatException(made.exc_info))
         return made
 
-    def excepthook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    def excepthook(
+        kind: type[BaseException], error: BaseException, where: TracebackType | None
+    ) -> None:
         if show is not sys.__excepthook__:
             show(kind, error, where)
             return

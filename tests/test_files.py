@@ -1,4 +1,6 @@
-"""A lock that another process holds: waited for in turn, let go by a kill, left by Ctrl-C whatever library is loaded."""
+"""A lock that another process holds: waited for in turn, let go by a kill, left by Ctrl-C whatever
+library is loaded.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,10 @@ def test_a_lock_does_not_wait_for_itself(tmp_path: Path) -> None:
     (tmp_path / "same").symlink_to(path)
     with exclusive(path, "the lock"):
         for name in ("lock", "same"):
-            with pytest.raises(RuntimeError, match="would wait for itself"), exclusive(tmp_path / name, "the lock"):
+            with (
+                pytest.raises(RuntimeError, match="would wait for itself"),
+                exclusive(tmp_path / name, "the lock"),
+            ):
                 pass
     with exclusive(path, "the lock"):
         pass
@@ -80,7 +85,11 @@ def test_a_lock_does_not_wait_for_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [0, 0.3])
 def test_a_wait_ends_at_its_limit_and_says_who_holds_the_lock(tmp_path: Path, limit: float) -> None:
     path = tmp_path / "lock"
-    program = HOLD.replace("import sys\n", "import sys\nsys.argv = ['framework', sys.argv[1], 'run=train', 'password=secret']\n", 1)
+    program = HOLD.replace(
+        "import sys\n",
+        "import sys\nsys.argv = ['framework', sys.argv[1], 'run=train', 'password=secret']\n",
+        1,
+    )
     owner = started(program, path)
     assert said(owner) == "held"
     named = rf"the ledger is held by process {owner.pid} \(framework run=train\) since 20\d\d-.*"

@@ -1,4 +1,6 @@
-"""Durations are written with their unit, in every options class of the core and of the plugins; what is stored of them stays as it was."""
+"""Durations are written with their unit, in every options class of the core and of the plugins;
+what is stored of them stays as it was.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_a_duration_has_many_spellings_and_one_length(text: str, length: timedel
         ("99999999999999d", "longer than any calendar"),
     ],
 )
-def test_anything_else_is_refused_with_the_path_and_the_way_to_write_it(value: object, words: str) -> None:
+def test_anything_else_is_refused_with_the_path_and_the_way_to_write_it(
+    value: object, words: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         validate(Job, {"wait": value}, "job")
     assert str(caught.value).startswith("job.wait: ")
@@ -93,7 +97,9 @@ def parts(annotation: object) -> Iterator[object]:
 
 
 def test_no_option_anywhere_takes_a_number_for_a_duration() -> None:
-    """Look at every field of the core and of the installed plugins whose type is a length of time."""
+    """Look at every field of the core and of the installed plugins whose type is a length of
+    time.
+    """
     seen: set[type[BaseModel]] = set()
     components = [c.options for c in load_plugins().components() if c.options is not None]
     durations = []
@@ -103,7 +109,9 @@ def test_no_option_anywhere_takes_a_number_for_a_duration() -> None:
                 if timedelta in set(parts(field.annotation)):
                     durations.append(f"{model.__name__}.{name}")
                     with pytest.raises(ValueError, match="a duration without a unit; write 7d"):
-                        model.__pydantic_validator__.validate_assignment(model.model_construct(), name, "7")
+                        model.__pydantic_validator__.validate_assignment(
+                            model.model_construct(), name, "7"
+                        )
     core = {"View.ttl", "FeatureSet.max_age", "Join.ttl", "MaterializeConfig.overlap"}
     assert core | {"SqlTable.overlap", "RedisStreamOptions.claim_idle"} <= {*durations}
 
@@ -113,13 +121,24 @@ def test_every_wrong_duration_of_the_views_is_named_by_its_path() -> None:
     views = {"v": {"entity": ["s"], "columns": ["y"], "ttl": 7, "engineer": [join]}}
     with pytest.raises(ConfigError) as caught:
         validate(FeatureSet, {"primary": "v", "views": views, "max_age": 2}, "features")
-    for path in ("features.views.v.ttl", "features.views.v.engineer.0.join.ttl", "features.max_age"):
+    for path in (
+        "features.views.v.ttl",
+        "features.views.v.engineer.0.join.ttl",
+        "features.max_age",
+    ):
         assert f"{path}: a duration without a unit" in str(caught.value)
 
 
 def test_the_definition_of_a_view_is_what_it_was() -> None:
     """Its digest names stored files."""
-    join = {"op": "join", "table": "t", "by": ["s"], "columns": ["a"], "time": "since", "ttl": "36h"}
+    join = {
+        "op": "join",
+        "table": "t",
+        "by": ["s"],
+        "columns": ["a"],
+        "time": "since",
+        "ttl": "36h",
+    }
     view = View.model_validate({"entity": ["s"], "columns": ["y"], "ttl": "1d", "engineer": [join]})
     assert view.definition() == (
         '{"entity":["s"],"columns":["y"],"categories":[],"engineer":[{"op":"join","table":"t","by":["s"],'

@@ -1,4 +1,6 @@
-"""What ``--help`` prints: the commands, what is installed, what this project's ``conf/`` composes."""
+"""What ``--help`` prints: the commands, what is installed, what this project's ``conf/``
+composes.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,15 @@ from framework.config.groups import GROUPS
 _HEAD = """\
 framework: from a panel of time series to a served, monitored forecast by configuration alone.
 
-  python -m framework +experiment=NAME                                # train: features, backtest, fit, register the pair
-  python -m framework +experiment=NAME model=OTHER                    # another model: one word
-  python -m framework +experiment=NAME run=promote alias=production   # move an alias to the newest pair
-  python -m framework +experiment=NAME run=serve                      # serve it
-  python -m framework --multirun +experiment=NAME model=A,B           # sweep
+  python -m framework +experiment=NAME                              # train, backtest, register
+  python -m framework +experiment=NAME model=OTHER                  # another model: one word
+  python -m framework +experiment=NAME run=promote alias=production # move an alias
+  python -m framework +experiment=NAME run=serve                    # serve it
+  python -m framework --multirun +experiment=NAME model=A,B         # sweep
 """
 _FOOT = """\
-Any value can be overridden: KEY=VALUE. All of them, composed: python -m framework +experiment=NAME --cfg job
+Any value can be overridden: KEY=VALUE.
+All of them, composed: python -m framework +experiment=NAME --cfg job
 More flags: --hydra-help"""
 
 
@@ -25,10 +28,16 @@ def help_text(plugins: Plugins, project: Path) -> str:
     """``project``: the folder of the project's compositions; it need not exist."""
     sections: dict[str, dict[str, dict[str, str]]] = {"Runs": {"run": _offered(plugins, "run")}}
     sections["Components"] = {
-        group: _offered(plugins, kind) if group == kind else {"NAME": f"any {kind}"} for group, kind in GROUPS.items()
+        group: _offered(plugins, kind) if group == kind else {"NAME": f"any {kind}"}
+        for group, kind in GROUPS.items()
     }
-    composed = {folder.name: {file.stem: "" for file in sorted(folder.glob("*.yaml"))} for folder in sorted(project.glob("*/"))}
-    sections[f"This project ({project.name}/)"] = {f"{'+' * (group == 'experiment')}{group}": names for group, names in composed.items()}
+    composed = {
+        folder.name: {file.stem: "" for file in sorted(folder.glob("*.yaml"))}
+        for folder in sorted(project.glob("*/"))
+    }
+    sections[f"This project ({project.name}/)"] = {
+        f"{'+' * (group == 'experiment')}{group}": names for group, names in composed.items()
+    }
     blocks = [f"{title}\n{body}" for title, groups in sections.items() if (body := _lines(groups))]
     return "\n".join([_HEAD, *blocks, _FOOT])
 
@@ -40,6 +49,10 @@ def _offered(plugins: Plugins, kind: str) -> dict[str, str]:
 
 def _lines(groups: dict[str, dict[str, str]]) -> str:
     """``group=name`` and its summary, one a line."""
-    rows = [(f"{group}={name}", summary) for group, names in groups.items() for name, summary in names.items()]
+    rows = [
+        (f"{group}={name}", summary)
+        for group, names in groups.items()
+        for name, summary in names.items()
+    ]
     width = max((len(choice) for choice, _ in rows), default=0) + 2
     return "".join(f"  {choice:<{width}}{summary}".rstrip() + "\n" for choice, summary in rows)

@@ -1,4 +1,6 @@
-"""The command line: loads plugins, starts Hydra, runs, prints one JSON line on stdout and errors in one line on stderr."""
+"""The command line: loads plugins, starts Hydra, runs, prints one JSON line on stdout and errors in
+one line on stderr.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def main() -> int:
 
 
 def _mask_arguments(arguments: Sequence[str]) -> None:
-    """A secret on the command line will be refused; not even an error about its spelling repeats it."""
+    """A secret on the command line will be refused; not even an error about its spelling repeats
+    it.
+    """
     for key, value in (argument.split("=", 1) for argument in arguments if "=" in argument):
         for each in [value.strip("'\"")] * looks_secret(key) + secrets_in(value):
             if "${" not in each:
@@ -107,11 +111,22 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
             plugins = _plugins()
             name = str(composed.get("run"))
             plugins.find("run", name)
-            overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # as they were written
+            overrides: Any = OmegaConf.to_container(
+                HydraConfig.get().overrides.task, resolve=False
+            )  # as they were written
             check_taken(overrides, name, plugins)
             if composed.get("source") is None:
-                raise ConfigError(no_experiment(HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()))
-            run = Run(build_config(composed, plugins), plugins, Path(HydraConfig.get().runtime.output_dir), emit)
+                raise ConfigError(
+                    no_experiment(
+                        HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()
+                    )
+                )
+            run = Run(
+                build_config(composed, plugins),
+                plugins,
+                Path(HydraConfig.get().runtime.output_dir),
+                emit,
+            )
             result = execute(run)
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
@@ -133,20 +148,31 @@ def _conclude(directory: Path) -> None:
     result, code = summary(directory)
     if result["jobs"]:  # none when the overrides are wrong; that was said already
         _exit_codes.append(code)
-        from framework.runs.steps.tables import sweep_table  # a fifth of a start, and most starts show no table
+        from framework.runs.steps.tables import (
+            sweep_table,
+        )  # a fifth of a start, and most starts show no table
 
         print(sweep_table(figures(result["jobs"])), file=sys.stderr, flush=True)
         print(json.dumps(result, default=str), flush=True)
 
 
-def _fail(error: BaseException, stdout: TextIO, run: str | None = None, *, composing: bool = False) -> dict[str, Any]:
+def _fail(
+    error: BaseException, stdout: TextIO, run: str | None = None, *, composing: bool = False
+) -> dict[str, Any]:
     """Say why a run has failed, or why none was composed."""
     code, text = _explain(error, composing)
     _exit_codes.append(code)
     if run is None:
-        run = next((a.removeprefix("run=") for a in reversed(sys.argv[1:]) if a.startswith("run=")), "train")
+        run = next(
+            (a.removeprefix("run=") for a in reversed(sys.argv[1:]) if a.startswith("run=")),
+            "train",
+        )
     text = masked(text)
-    result: dict[str, Any] = {"run": run, "status": "refused" if isinstance(error, RefusedError) else "failed", "error": text}
+    result: dict[str, Any] = {
+        "run": run,
+        "status": "refused" if isinstance(error, RefusedError) else "failed",
+        "error": text,
+    }
     if isinstance(error, RefusedError) and error.verdict:
         result["verdict"] = error.verdict
     print(f"error: {text}", file=sys.stderr, flush=True)
@@ -172,5 +198,9 @@ def _explain(error: BaseException, composing: bool) -> tuple[int, str]:
     elif isinstance(error, OSError):
         return FrameworkError.exit_code, explain_system(error)
     else:
-        return 1, f"{type(error).__name__}: {text}; this is a defect or a broken installation, {TRACEBACK}=1 shows where."
+        return (
+            1,
+            f"{type(error).__name__}: {text}; this is a defect or a broken installation, "
+            f"{TRACEBACK}=1 shows where.",
+        )
     return ConfigError.exit_code, text

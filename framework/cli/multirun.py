@@ -17,7 +17,9 @@ RESULT = "result.json"
 
 
 class Sweeps(Callback):
-    """Remembers, in the process that was started, the folder of the multirun it began; Hydra makes it from ``hydra.callbacks``."""
+    """Remembers, in the process that was started, the folder of the multirun it began; Hydra makes
+    it from ``hydra.callbacks``.
+    """
 
     directories: list[Path] = []  # noqa: RUF012  of the process: Hydra alone holds the instance
 
@@ -30,7 +32,9 @@ def keep_result(result: dict[str, Any], code: int) -> None:
     job = HydraConfig.get()
     path = Path(job.runtime.output_dir) / RESULT
     number = OmegaConf.select(cast(DictConfig, job), "job.num", default=0)  # a single run has none
-    overrides = OmegaConf.to_container(job.overrides.task, resolve=False)  # as they were written: one may name a secret
+    overrides = OmegaConf.to_container(
+        job.overrides.task, resolve=False
+    )  # as they were written: one may name a secret
     body = {"job": number, "overrides": overrides, "exit_code": code, "result": masked_tree(result)}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(body, default=str))
@@ -38,38 +42,61 @@ def keep_result(result: dict[str, Any], code: int) -> None:
 
 
 def summary(directory: Path) -> tuple[dict[str, Any], int]:
-    """``{"run": "sweep", "status", "jobs": […]}`` of all jobs below ``directory``, and the exit code: the worst of theirs.
+    """``{"run": "sweep", "status", "jobs": […]}`` of all jobs below ``directory``, and the exit
+    code: the worst of theirs.
 
-    A job's entry is its own result, with ``job``, ``overrides`` (those that not all jobs share) and ``directory``. A job that ended
-    without a result, killed for one, has failed.
+    A job's entry is its own result, with ``job``, ``overrides`` (those that not all jobs share) and
+    ``directory``. A job that ended without a result, killed for one, has failed.
     """
-    folders = sorted((p for p in directory.iterdir() if p.name.isdigit() and p.is_dir()), key=lambda p: int(p.name))
+    folders = sorted(
+        (p for p in directory.iterdir() if p.name.isdigit() and p.is_dir()),
+        key=lambda p: int(p.name),
+    )
     kept = [_read(folder) for folder in folders]
-    shared = set.intersection(*(set(body["overrides"]) for body in kept)) if len(kept) > 1 else set()
+    shared = (
+        set.intersection(*(set(body["overrides"]) for body in kept)) if len(kept) > 1 else set()
+    )
     jobs = [
-        {"job": body["job"], "overrides": [o for o in body["overrides"] if o not in shared], "directory": str(folder), **body["result"]}
+        {
+            "job": body["job"],
+            "overrides": [o for o in body["overrides"] if o not in shared],
+            "directory": str(folder),
+            **body["result"],
+        }
         for folder, body in zip(folders, kept, strict=True)
     ]
     states = {job["status"] for job in jobs}
-    status = "failed" if "failed" in states or not jobs else "refused" if "refused" in states else "done"
-    return {"run": "sweep", "status": status, "jobs": jobs}, max((body["exit_code"] for body in kept), default=1)
+    status = (
+        "failed" if "failed" in states or not jobs else "refused" if "refused" in states else "done"
+    )
+    return {"run": "sweep", "status": status, "jobs": jobs}, max(
+        (body["exit_code"] for body in kept), default=1
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     if not path.is_file():
-        result = {"run": None, "status": "failed", "error": "the job ended without a result: its process was killed."}
+        result = {
+            "run": None,
+            "status": "failed",
+            "error": "the job ended without a result: its process was killed.",
+        }
         return {"job": int(folder.name), "overrides": [], "exit_code": 1, "result": result}
     body: dict[str, Any] = json.loads(path.read_text())
     return body
 
 
 def figures(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One flat row a job for the table: job, the swept keys, status, the model's metrics or the best value, the pair."""
+    """One flat row a job for the table: job, the swept keys, status, the model's metrics or the
+    best value, the pair.
+    """
     rows = []
     for job in jobs:
         row: dict[str, Any] = {"job": job["job"]}
-        row |= dict(override.lstrip("+").split("=", 1) for override in job["overrides"] if "=" in override)
+        row |= dict(
+            override.lstrip("+").split("=", 1) for override in job["overrides"] if "=" in override
+        )
         row["status"] = job["status"]
         row |= (job.get("metrics") or {}).get("model") or {}
         if job.get("best"):

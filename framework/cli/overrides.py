@@ -1,7 +1,7 @@
 """What is given on the command line: what says nothing, says it twice, or cannot be composed.
 
-An experiment file serves every run, so it may hold the keys of all. A key on the command line is meant
-for the run that is started: one that this run does not use is refused.
+An experiment file serves every run, so it may hold the keys of all. A key on the command line is
+meant for the run that is started: one that this run does not use is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def check_arguments(arguments: Sequence[str]) -> None:
         value = argument.split("=", 1)[1]
         if key in GROUPS and value.startswith("["):
             listed = value.strip("[]").replace(" ", "")
-            compared = f"backtest.compare=[{listed}] compares models on the same windows, " if key == "model" else ""
+            compared = (
+                f"backtest.compare=[{listed}] compares models on the same windows, "
+                if key == "model"
+                else ""
+            )
             several = f"; {compared}-m {key}={listed} makes a run of each" if listed else ""
             raise ConfigError(f"{argument}: takes one name{several}.")
 
@@ -58,7 +62,10 @@ def check_taken(overrides: Iterable[str], run: str, plugins: Plugins) -> None:
         takers = sorted(name for name, takes in runs.items() if takes and _is_taken(key, takes))
         if takers:
             listed = ", ".join(f"run={name}" for name in takers)
-            raise ConfigError(f"{key}: run={run} does not use it; leave {override} out, or choose a run that does: {listed}.")
+            raise ConfigError(
+                f"{key}: run={run} does not use it; leave {override} out, or choose a run "
+                f"that does: {listed}."
+            )
 
 
 def _key(override: str) -> str | None:
@@ -83,7 +90,10 @@ def explain_missing(error: MissingConfigException, text: str, plugins: Plugins) 
         except ConfigError as known:
             return str(known)
     options = list(error.options or ())
-    return f"{group}={name} is not known;{suggest(name, options)} Known: {', '.join(options) or 'none'}."
+    return (
+        f"{group}={name} is not known;{suggest(name, options)} Known: "
+        f"{', '.join(options) or 'none'}."
+    )
 
 
 def explain_yaml(error: YAMLError) -> str:
@@ -96,13 +106,18 @@ def explain_yaml(error: YAMLError) -> str:
 
 
 def explain_files(error: ValueError | TypeError, folder: Path) -> str:
-    """Why the files of a composition cannot be read: a text that is not UTF-8 is named, Hydra says the rest."""
+    """Why the files of a composition cannot be read: a text that is not UTF-8 is named, Hydra says
+    the rest.
+    """
     if isinstance(error, UnicodeDecodeError):
         for file in sorted(folder.rglob("*.yaml")):
             try:
                 file.read_text(encoding="utf-8")
             except (UnicodeDecodeError, OSError) as unreadable:
-                return f"{file}: cannot be read as UTF-8 text ({unreadable}); save it in that encoding."
+                return (
+                    f"{file}: cannot be read as UTF-8 text ({unreadable}); save it in that "
+                    "encoding."
+                )
     return f"the files below {folder} cannot be composed: {' '.join(str(error).split())}."
 
 
@@ -111,9 +126,13 @@ def no_experiment(choices: Mapping[str, Any], loader: ConfigLoader) -> str:
     chosen = choices.get("experiment")
     if chosen is None:
         options = loader.get_group_options("experiment")
-        return f"no experiment is chosen: +experiment=NAME, one of: {', '.join(options) or 'none in conf/experiment'}."
+        return (
+            "no experiment is chosen: +experiment=NAME, one of: "
+            f"{', '.join(options) or 'none in conf/experiment'}."
+        )
     return (
-        f"experiment={chosen}: it selects no source; its file begins with '# @package _global_' and its defaults "
+        f"experiment={chosen}: it selects no source; its file begins with '# @package "
+        "_global_' and its defaults "
         "have a line such as '- override /source: files'."
     )
 
@@ -121,23 +140,34 @@ def no_experiment(choices: Mapping[str, Any], loader: ConfigLoader) -> str:
 def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> str:
     """Why an override does not fit, from Hydra's own words."""
     if unset := re.search(r"Environment variable '(.+?)' not found(?:.*full_key: (\S+))?", text):
-        return f"{unset[2] + ': ' if unset[2] else ''}the environment variable {unset[1]} is not set."
+        return (
+            f"{unset[2] + ': ' if unset[2] else ''}the environment variable {unset[1]} is not set."
+        )
     match = re.search(r"Could not override '([^']+)'", text)
     if match is not None and "@experiment" in match[1]:
-        return "the first line of an experiment's file is '# @package _global_'; without it nothing in it is found."
+        return (
+            "the first line of an experiment's file is '# @package _global_'; without it "
+            "nothing in it is found."
+        )
     if match is not None:
         *path, key = match[1].split(".")
         return f"{match[1]}: {_no_such_key(match[1], path, key, plugins)}"
     match = re.fullmatch(r"Error merging override (.*)", text)
     if match is not None:
-        return f"{match[1]}: a value of another kind is needed there; --cfg job shows what is there now."
+        return (
+            f"{match[1]}: a value of another kind is needed there; --cfg job shows what is "
+            "there now."
+        )
     for argument in arguments:
         try:
             if not argument.startswith("-"):
                 OverridesParser.create().parse_override(argument)
         except HydraException as error:
             reason = " ".join(str(error).split()).partition(" See https")[0]
-            return f"{argument}: cannot be read ({reason}); it is KEY=VALUE, and a value with , = [ ] {{ }} : or spaces is put in quotes."
+            return (
+                f"{argument}: cannot be read ({reason}); it is KEY=VALUE, and a value with , = "
+                f"[ ] {{ }} : or spaces is put in quotes."
+            )
     return text
 
 
@@ -153,7 +183,10 @@ def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) ->
         return f"unknown key.{suggest(key, known)} Known: {', '.join(known)}."
     if path[0] in sections():
         return f"unknown key; {'.'.join(path)} has no keys of its own."
-    return f"unknown key; there is no section '{path[0]}'.{suggest(path[0], sections())} Known: {', '.join(sections())}."
+    return (
+        f"unknown key; there is no section '{path[0]}'.{suggest(path[0], sections())} Known: "
+        f"{', '.join(sections())}."
+    )
 
 
 def _no_such_option(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:
@@ -165,6 +198,9 @@ def _no_such_option(where: str, path: Sequence[str], key: str, plugins: Plugins)
     if having and len(path) > 1:
         return f"it is not set yet; +{where}=… adds it, where {path[0]} is {', '.join(having)}."
     if having:
-        return f"an option of {path[0]}={', '.join(having)}, not of the one selected; --cfg job shows what that one has."
+        return (
+            f"an option of {path[0]}={', '.join(having)}, not of the one selected; --cfg job "
+            "shows what that one has."
+        )
     near = suggest(key, sorted({*chain(*keys.values())}))
     return f"unknown key.{near} --cfg job shows the known ones."

@@ -21,8 +21,14 @@ FIRST_PARTY = {
     ("preprocessor", "sklearn"): "framework-preprocessing",
     ("model", "xgboost"): "framework-xgboost",
     ("model", "lightgbm"): "framework-lightgbm",
-    **{("model", name): "framework-darts" for name in ("nlinear", "dlinear", "tft", "nbeats", "nhits", "tide", "tsmixer")},
-    **{("model", name): "framework-statsforecast" for name in ("auto_arima", "auto_ets", "auto_theta")},
+    **{
+        ("model", name): "framework-darts"
+        for name in ("nlinear", "dlinear", "tft", "nbeats", "nhits", "tide", "tsmixer")
+    },
+    **{
+        ("model", name): "framework-statsforecast"
+        for name in ("auto_arima", "auto_ets", "auto_theta")
+    },
     ("model", "seasonal_naive"): "framework-baselines",
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",
@@ -45,13 +51,19 @@ class Plugins:
                 offered: list[Component] = implementation.function()  # type: ignore[assignment]
             except Exception as error:
                 name = implementation.plugin_name
-                raise FrameworkError(f"plugin {name}: components(): {type(error).__name__}: {error}; reinstall or uninstall it.") from error
+                raise FrameworkError(
+                    f"plugin {name}: components(): {type(error).__name__}: {error}; "
+                    "reinstall or uninstall it."
+                ) from error
             for component in offered:
                 _check_offer(component, implementation.plugin_name)
                 key = (component.kind, component.name)
                 if key in owners:
                     both = f"{owners[key]} and {implementation.plugin_name}"
-                    raise ConfigError(f"plugins {both} both offer {component.kind}={component.name}; uninstall one.")
+                    raise ConfigError(
+                        f"plugins {both} both offer {component.kind}={component.name}; "
+                        "uninstall one."
+                    )
                 owners[key] = implementation.plugin_name
                 self._components[key] = component
 
@@ -63,7 +75,9 @@ class Plugins:
 
     def missing(self, kind: str) -> list[str]:
         """First-party components of a kind whose distribution is not installed."""
-        return sorted(name for k, name in FIRST_PARTY if k == kind and (k, name) not in self._components)
+        return sorted(
+            name for k, name in FIRST_PARTY if k == kind and (k, name) not in self._components
+        )
 
     def find(self, kind: str, name: str) -> Component:
         """The component, or one line that says what to install or what there is."""
@@ -71,9 +85,14 @@ class Plugins:
         if component is not None:
             return component
         if (kind, name) in FIRST_PARTY:
-            raise NotInstalledError(f"{kind}={name} is not installed: pip install {FIRST_PARTY[kind, name]}")
+            raise NotInstalledError(
+                f"{kind}={name} is not installed: pip install {FIRST_PARTY[kind, name]}"
+            )
         known = self.names(kind)
-        raise ConfigError(f"{kind}={name} is not known;{suggest(name, known)} Installed: {', '.join(known) or 'none'}.")
+        raise ConfigError(
+            f"{kind}={name} is not known;{suggest(name, known)} Installed: "
+            f"{', '.join(known) or 'none'}."
+        )
 
     def load(self, kind: str, name: str) -> Any:
         """Import the component's class (or function)."""
@@ -82,16 +101,22 @@ class Plugins:
         try:
             return getattr(importlib.import_module(module), attribute)
         except ImportError as error:
-            raise FrameworkError(f"{kind}={name} cannot be imported: {error}; reinstall its distribution.") from error
+            raise FrameworkError(
+                f"{kind}={name} cannot be imported: {error}; reinstall its distribution."
+            ) from error
 
 
 def _check_offer(component: Component, plugin: str) -> None:
     """Raise FrameworkError for an offer that nothing would ever select."""
     if not isinstance(component, Component):
-        raise FrameworkError(f"plugin {plugin}: components() returns {component!r}, not a Component; mend or uninstall it.")
+        raise FrameworkError(
+            f"plugin {plugin}: components() returns {component!r}, not a Component; mend or "
+            "uninstall it."
+        )
     if component.kind not in KINDS:
         near, known = suggest(component.kind, KINDS), ", ".join(KINDS)
         raise FrameworkError(
-            f"plugin {plugin}: Component('{component.kind}', '{component.name}'): there is no such kind;{near} Kinds: {known}. "
+            f"plugin {plugin}: Component('{component.kind}', '{component.name}'): there is "
+            f"no such kind;{near} Kinds: {known}. "
             "Mend or uninstall it."
         )

@@ -25,9 +25,15 @@ GROUPS: dict[str, Kind] = {
 
 
 def default_node(name: str, options: type[Options]) -> dict[str, Any]:
-    """The node that ``group=name`` selects: every option with its default, ``???`` where one must be given."""
+    """The node that ``group=name`` selects: every option with its default, ``???`` where one must
+    be given.
+    """
     node: dict[str, Any] = {"name": name}
     for key, field in options.model_fields.items():
         default = "???" if field.is_required() else field.get_default(call_default_factory=True)
-        node[key] = default.get_secret_value() if isinstance(default, SecretStr) else to_jsonable_python(default)
+        node[key] = (
+            default.get_secret_value()
+            if isinstance(default, SecretStr)
+            else to_jsonable_python(default)
+        )
     return node

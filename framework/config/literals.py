@@ -1,4 +1,6 @@
-"""Which values of a configuration are secrets, by type, by name and by shape; a secret that is written out is refused."""
+"""Which values of a configuration are secrets, by type, by name and by shape; a secret that is
+written out is refused.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,16 @@ _UNIONS = (Union, types.UnionType)
 
 
 def declared(annotation: Any, path: Sequence[str], name: str | None = None) -> bool:  # noqa: PLR0911  one for each form of a type
-    """Whether the value at ``path`` below a field is a secret: its type says so, or its name where options are free-form.
+    """Whether the value at ``path`` below a field is a secret: its type says so, or its name where
+    options are free-form.
 
     Args:
         annotation: The field's type.
         path: Keys from the field on.
         name: The field's own name, None for a word of the project's, such as the name of a table.
 
-    Returns:
-        True for a secret. Names that a project chooses, the keys of ``dict[str, Table]``, make none.
+    Returns: True for a secret. Names that a project chooses, the keys of ``dict[str, Table]``, make
+        none.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -36,7 +39,9 @@ def declared(annotation: Any, path: Sequence[str], name: str | None = None) -> b
     if origin in _UNIONS:
         return any(declared(each, path, name) for each in arguments if each is not type(None))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return bool(path) and declared(arguments[1], path[1:], path[0] if arguments[1] is Any else None)
+        return bool(path) and declared(
+            arguments[1], path[1:], path[0] if arguments[1] is Any else None
+        )
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return bool(path) and declared(arguments[0], path[1:], name)
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
@@ -50,11 +55,15 @@ def declared(annotation: Any, path: Sequence[str], name: str | None = None) -> b
 
 
 def free(path: Iterable[str]) -> bool:
-    """The same where nothing is declared: one of the names on the way to the value is that of a secret."""
+    """The same where nothing is declared: one of the names on the way to the value is that of a
+    secret.
+    """
     return any(map(looks_secret, path))
 
 
-def check_leaves(leaves: Iterable[Leaf], secret: Callable[[tuple[str, ...]], bool], *, refuse: bool = True) -> None:
+def check_leaves(
+    leaves: Iterable[Leaf], secret: Callable[[tuple[str, ...]], bool], *, refuse: bool = True
+) -> None:
     """Remember every secret among ``leaves``, so that it is masked from now on.
 
     Args:
@@ -66,13 +75,16 @@ def check_leaves(leaves: Iterable[Leaf], secret: Callable[[tuple[str, ...]], boo
         ConfigError: Names the keys of such secrets, never their values.
     """
     literal = [leaf for leaf in leaves if _written_out(leaf, secret(leaf.path))]
-    places = {(id(leaf.node), leaf.key): ".".join(leaf.path) for leaf in reversed(literal)}  # one that others refer to counts once
+    places = {
+        (id(leaf.node), leaf.key): ".".join(leaf.path) for leaf in reversed(literal)
+    }  # one that others refer to counts once
     if places and refuse:
         where, *others = dict.fromkeys(reversed(places.values()))
         more = f" (and {', '.join(others)})" if others else ""
         raise ConfigError(
             f"{where}{more}: a secret that is written out would be recorded with every run; keep "
-            f"it in an environment variable and write {where}='${{oc.env:NAME}}', in quotes on the command line."
+            f"it in an environment variable and write {where}='${{oc.env:NAME}}', in quotes "
+            "on the command line."
         )
 
 
@@ -86,11 +98,20 @@ def _written_out(leaf: Leaf, secret: bool) -> bool:
         for each in [str(value)] * (secret and value not in (None, "")) + secrets_in(str(value)):
             remember(each)
     defaults = [part.default for part in leaf.parts if part.default]
-    written = [each for text in (str(template), *defaults) if leaf.path[-1] != "query" for each in secrets_in(text)]
+    written = [
+        each
+        for text in (str(template), *defaults)
+        if leaf.path[-1] != "query"
+        for each in secrets_in(text)
+    ]
     if secret:
         written += [str(template), *defaults] if not leaf.parts else defaults
     is_key = "key" in leaf.path[-1].lower()
-    written = [each for each in written if _SIGN not in each and "${" not in each and not (is_key and _is_path(each))]
+    written = [
+        each
+        for each in written
+        if _SIGN not in each and "${" not in each and not (is_key and _is_path(each))
+    ]
     for each in written:
         remember(each)
     return bool(written)
@@ -98,4 +119,6 @@ def _written_out(leaf: Leaf, secret: bool) -> bool:
 
 def _is_path(text: str) -> bool:
     """Where a file of a key is, is no secret."""
-    return text.startswith(("/", "./", "../", "~")) or text.lower().endswith((".pem", ".p8", ".key", ".json"))
+    return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(
+        (".pem", ".p8", ".key", ".json")
+    )

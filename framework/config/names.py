@@ -1,4 +1,6 @@
-"""Names of columns: which ones the product writes itself, and which of an experiment's would overwrite them or each other."""
+"""Names of columns: which ones the product writes itself, and which of an experiment's would
+overwrite them or each other.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,11 @@ def _problems(features: FeatureSet, panel: PanelConfig) -> Iterator[str]:
                 f" row has already; leave it out, or {_rename(name, view, taken[0])}"
             )
     yield from _alike([*features.entity_keys, TIME, *features.feature_names()])
-    for path, names in (("panel.targets", panel.targets), ("panel.columns", panel.columns or ()), ("panel.known", panel.known)):
+    for path, names in (
+        ("panel.targets", panel.targets),
+        ("panel.columns", panel.columns or ()),
+        ("panel.known", panel.known),
+    ):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             yield f"{path}: '{twice[0]}' stands there twice; leave one out."
@@ -67,9 +73,14 @@ def _alike(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         other = spellings.setdefault(name.casefold(), name)
         if other != name:
-            yield (f"features.views: the columns '{other}' and '{name}' differ by case alone, which stores do not tell apart; rename one.")
+            yield (
+                f"features.views: the columns '{other}' and '{name}' differ by case alone, "
+                "which stores do not tell apart; rename one."
+            )
 
 
 def _rename(name: str, view: View, column: str) -> str:
     table = view.table or name
-    return f"give it another name, such as source.tables.{table}.rename: {{{column}: {column}_key}}."
+    return (
+        f"give it another name, such as source.tables.{table}.rename: {{{column}: {column}_key}}."
+    )

@@ -1,7 +1,8 @@
-"""A pair's recorded configuration, once more: what decides its forecasts as it was, everything else as the run at hand has it.
+"""A pair's recorded configuration, once more: what decides its forecasts as it was, everything else
+as the run at hand has it.
 
-A pair outlives versions of the framework: an option of the server or the tuner that has come or gone since must not keep it from being
-rebuilt or judged.
+A pair outlives versions of the framework: an option of the server or the tuner that has come or
+gone since must not keep it from being rebuilt or judged.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ DECISIVE = (
 def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
     """The recorded ``text`` of a pair, where it decides, within ``current``.
 
-    A secret that an earlier version wrote out is replaced by the one of the run at hand: it has been changed since, one hopes.
+    A secret that an earlier version wrote out is replaced by the one of the run at hand: it has
+    been changed since, one hopes.
 
-    Raises:
-        ConfigError: For a decisive key that is not known today, and a variable of the environment that is not set.
+    Raises: ConfigError: For a decisive key that is not known today, and a variable of the
+        environment that is not set.
     """
     then: Any = OmegaConf.create(text)
     now: Any = OmegaConf.create(current.text)
@@ -50,7 +52,10 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
             now[key] = then[key]
     merged = write(now)
     for leaf in merged.leaves:
-        path, secret = leaf.path, is_secret(merged.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal())))
+        path, secret = (
+            leaf.path,
+            is_secret(merged.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal()))),
+        )
         if secret and not leaf.parts and path in known and known[path].parts:
             OmegaConf.update(now, ".".join(path), _raw(today.tree, path))
     return build_config(now, plugins, recorded=True)

@@ -22,13 +22,15 @@ ShortPolicy = Literal["refuse", "drop", "keep"]
 
 
 class PanelConfig(Options):
-    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use, null for all.
+    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use,
+    null for all.
 
     ``short``: what is done with a series from which nothing can be learned, see
-    :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it
-    from the run, or ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair was not trained on gets a
-    ``forecast`` like any other, or none (``refuse``: ``unknown_entity``). ``unused``: what is done about covariates that the model cannot
-    use: ``warn`` in the result, or ``refuse``.
+    :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it from the run, or
+    ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair
+    was not trained on gets a ``forecast`` like any other, or none (``refuse``: ``unknown_entity``).
+    ``unused``: what is done about covariates that the model cannot use: ``warn`` in the result, or
+    ``refuse``.
     """
 
     targets: tuple[str, ...] = Field(min_length=1)
@@ -51,12 +53,14 @@ class PanelConfig(Options):
 
 
 class BacktestConfig(Options):
-    """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap`` steps after each fit's last row.
+    """Rolling origins, counted back from the last step: ``folds`` origins, ``step`` apart, ``gap``
+    steps after each fit's last row.
 
-    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all. ``refit: false`` fits once, on what the
-    first origin knows, and forecasts from every origin with that. ``compare``: further models, with their default options, that
-    ``run=backtest`` judges on the same windows. ``as_known``: a fold learns and forecasts from the versions of rows that were created by
-    the end of its origin; the actuals are the newest ones.
+    ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all.
+    ``refit: false`` fits once, on what the first origin knows, and forecasts from every origin with
+    that. ``compare``: further models, with their default options, that ``run=backtest`` judges on
+    the same windows. ``as_known``: a fold learns and forecasts from the versions of rows that were
+    created by the end of its origin; the actuals are the newest ones.
     """
 
     folds: PositiveInt = 4
@@ -82,11 +86,13 @@ class ValidationConfig(Options):
 
 
 class GateConfig(Options):
-    """What a pair must reach to be promoted; null leaves a check out. Every limit holds for each target.
+    """What a pair must reach to be promoted; null leaves a check out. Every limit holds for each
+    target.
 
-    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal naive's, at most ``1 + baseline_margin``
-    times. ``worst_series``: the largest ratio of a series' mean absolute error to the incumbent's. ``bias``: the largest size of
-    the bias relative to the mean actual. ``coverage``: the largest distance of a quantile's empirical share from its level.
+    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal
+    naive's, at most ``1 + baseline_margin`` times. ``worst_series``: the largest ratio of a series'
+    mean absolute error to the incumbent's. ``bias``: the largest size of the bias relative to the
+    mean actual. ``coverage``: the largest distance of a quantile's empirical share from its level.
     """
 
     metric: str = "MAE"
@@ -98,10 +104,12 @@ class GateConfig(Options):
 
 
 class PredictConfig(Options):
-    """``run=predict``: which pair, which entities (null: all), from which origin (null: the newest), to which file.
+    """``run=predict``: which pair, which entities (null: all), from which origin (null: the
+    newest), to which file.
 
-    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training reads. ``future``: beside it, a file of the
-    columns known in advance at the steps after those rows. ``piece``: how many rows or entities are in memory at once.
+    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
+    reads. ``future``: beside it, a file of the columns known in advance at the steps after those
+    rows. ``piece``: how many rows or entities are in memory at once.
     """
 
     pair: str = "latest"
@@ -113,8 +121,8 @@ class PredictConfig(Options):
 
 
 class MaterializeConfig(Options):
-    """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for rows that came late,
-    instead of everything from ``start``.
+    """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is
+    online already, for rows that came late, instead of everything from ``start``.
     """
 
     views: tuple[str, ...] | None = None
@@ -131,10 +139,11 @@ class VerifyConfig(Options):
 class TuneConfig(Options):
     """``run=tune``: what is minimised and when to stop; null is no limit.
 
-    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of them. ``trials``, ``seconds``,
-    ``patience`` (trials in a row that do not improve the best): the first limit that is met ends the search. ``output``: the
-    experiment file of the best configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it
-    and register the pair.
+    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of
+    them. ``trials``, ``seconds``, ``patience`` (trials in a row that do not improve the best): the
+    first limit that is met ends the search. ``output``: the experiment file of the best
+    configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it and
+    register the pair.
     """
 
     metric: str = "MAE"
@@ -154,9 +163,11 @@ class TuneConfig(Options):
 
 
 class RayConfig(Options):
-    """For every component that uses Ray. ``address``: an existing cluster (``auto``, ``HOST:PORT``), null to start one for the run alone.
+    """For every component that uses Ray. ``address``: an existing cluster (``auto``,
+    ``HOST:PORT``), null to start one for the run alone.
 
-    ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it too.
+    ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it
+    too.
     """
 
     address: str | None = None

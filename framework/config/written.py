@@ -1,6 +1,8 @@
-"""A composed configuration as it is recorded: with what comes from the environment as it was written, everything else resolved.
+"""A composed configuration as it is recorded: with what comes from the environment as it was
+written, everything else resolved.
 
-``${oc.env:NAME}`` stays, so that a recorded text holds no secret and means the environment of whoever reads it.
+``${oc.env:NAME}`` stays, so that a recorded text holds no secret and means the environment of
+whoever reads it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _noted: ContextVar[list[FromEnvironment] | None] = ContextVar("_noted", default=
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value. ``template``: where a text comes from the environment, marks stand for ``parts``; without parts it is literal."""
+    """One value. ``template``: where a text comes from the environment, marks stand for ``parts``;
+    without parts it is literal.
+    """
 
     path: tuple[str, ...]
     template: Any
@@ -54,7 +58,9 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """``tree``: plain containers, as they are recorded. ``leaves``: every value in it that is no container."""
+    """``tree``: plain containers, as they are recorded. ``leaves``: every value in it that is no
+    container.
+    """
 
     tree: Any
     leaves: list[Leaf]
@@ -65,7 +71,8 @@ class Written:
 
 
 def write(composed: Container, path: tuple[str, ...] = ()) -> Written:
-    """What is recorded of a composed configuration, or of its part at ``path``; what cannot be resolved stays as it is written.
+    """What is recorded of a composed configuration, or of its part at ``path``; what cannot be
+    resolved stays as it is written.
 
     Hydra's own node is left out.
     """
@@ -79,7 +86,9 @@ def write(composed: Container, path: tuple[str, ...] = ()) -> Written:
     return Written(tree, leaves)
 
 
-def _tree(node: Container, path: tuple[str, ...], parts: list[FromEnvironment], leaves: list[Leaf]) -> Any:
+def _tree(
+    node: Container, path: tuple[str, ...], parts: list[FromEnvironment], leaves: list[Leaf]
+) -> Any:
     return (
         {key: _entry(node, key, path, parts, leaves) for key in node if path or key != "hydra"}
         if isinstance(node, DictConfig)
@@ -87,7 +96,13 @@ def _tree(node: Container, path: tuple[str, ...], parts: list[FromEnvironment], 
     )
 
 
-def _entry(node: Container, key: Any, path: tuple[str, ...], parts: list[FromEnvironment], leaves: list[Leaf]) -> Any:
+def _entry(
+    node: Container,
+    key: Any,
+    path: tuple[str, ...],
+    parts: list[FromEnvironment],
+    leaves: list[Leaf],
+) -> Any:
     here = (*path, str(key))
     if OmegaConf.is_missing(node, key):
         return "???"
@@ -99,7 +114,11 @@ def _entry(node: Container, key: Any, path: tuple[str, ...], parts: list[FromEnv
         return _as_it_is(here, raw, names, node, key, leaves)
     if isinstance(value, DictConfig | ListConfig):
         return _tree(value, here, parts, leaves)
-    used = tuple(parts[int(match[1])] for match in _MARK.finditer(value)) if isinstance(value, str) else ()
+    used = (
+        tuple(parts[int(match[1])] for match in _MARK.finditer(value))
+        if isinstance(value, str)
+        else ()
+    )
     if names and not used:  # a resolver has made something else of the mark
         return _as_it_is(here, raw, names, node, key, leaves)
     leaves.append(Leaf(here, value, used, node, key))
@@ -108,7 +127,14 @@ def _entry(node: Container, key: Any, path: tuple[str, ...], parts: list[FromEnv
     return _expand(value, parts) if isinstance(value, str) else value
 
 
-def _as_it_is(path: tuple[str, ...], raw: str, names: tuple[FromEnvironment, ...], node: Container, key: Any, leaves: list[Leaf]) -> str:
+def _as_it_is(
+    path: tuple[str, ...],
+    raw: str,
+    names: tuple[FromEnvironment, ...],
+    node: Container,
+    key: Any,
+    leaves: list[Leaf],
+) -> str:
     leaves.append(Leaf(path, "\ue0000\ue001", names, node, key))
     return raw
 
@@ -146,7 +172,13 @@ def _env(key: str, default: Any = _NONE) -> Any:
     name = _expand(str(key), parts)
     nested = isinstance(default, str) and _MARK.search(default)
     more = "" if default is _NONE else f",{_argument(default, parts)}"
-    plain = None if default is _NONE or default is None else _MARK.sub("", str(default)) if nested else str(default)
+    plain = (
+        None
+        if default is _NONE or default is None
+        else _MARK.sub("", str(default))
+        if nested
+        else str(default)
+    )
     return _note(parts, FromEnvironment(f"${{oc.env:{name}{more}}}", name, plain or None))
 
 
@@ -156,7 +188,10 @@ def _decode(expr: str | None, _parent_: Container, _node_: Node) -> Any:
         return oc.decode(expr, _parent_=_parent_, _node_=_node_)
     inner = [parts[int(match[1])] for match in _MARK.finditer(expr)]
     default = next((part.default for part in inner if part.default), None)
-    return _note(parts, FromEnvironment(f"${{oc.decode:{_argument(expr, parts)}}}", inner[0].variable, default))
+    return _note(
+        parts,
+        FromEnvironment(f"${{oc.decode:{_argument(expr, parts)}}}", inner[0].variable, default),
+    )
 
 
 def _note(parts: list[FromEnvironment], part: FromEnvironment) -> str:

@@ -1,6 +1,7 @@
 """The grids of a pair: where the steps of its training series lie, and whether a time is on one.
 
-Series of one frequency may lie on several grids, such as weeks that begin on Mondays and on Sundays.
+Series of one frequency may lie on several grids, such as weeks that begin on Mondays and on
+Sundays.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def find_anchors(frequency: Frequency, firsts: Times) -> tuple[str, ...]:
 
 
 def off_grid(schema: Schema, times: Times) -> Flags:
-    """Return ``[n]``: which times are on no grid of the pair; none for a pair that keeps no grid."""
+    """Return ``[n]``: which times are on no grid of the pair; none for a pair that keeps no
+    grid.
+    """
     if not schema.anchors:
         return np.zeros(len(times), dtype=np.bool_)
     frequency = Frequency.parse(schema.frequency)
@@ -47,11 +50,14 @@ def explain_off_grid(schema: Schema, time: np.datetime64) -> str:
     """Return why ``time`` is no step of the pair, with the nearest steps before it."""
     frequency = Frequency.parse(schema.frequency)
     times = np.array([time], dtype="M8[us]")
-    steps = sorted({_nearest(frequency, anchor, times)[0].item() for anchor in _anchors(schema)}, reverse=True)
+    steps = sorted(
+        {_nearest(frequency, anchor, times)[0].item() for anchor in _anchors(schema)}, reverse=True
+    )
     shown = " or ".join(f"{step.isoformat()}Z" for step in steps[:_SHOWN])
     more = f" (of {len(steps)} grids)" if len(steps) > _SHOWN else ""
     return (
-        f"{times[0].item().isoformat()}Z is not on the grid of the pair, whose steps of {schema.frequency} "
+        f"{times[0].item().isoformat()}Z is not on the grid of the pair, whose steps of "
+        f"{schema.frequency} "
         f"are labelled by their start in UTC; the step before it is {shown}{more}"
     )
 

@@ -21,7 +21,9 @@ def coded(column: pa.ChunkedArray) -> tuple[Rows, pa.Array]:
     merged = pa.table([column], ["c"]).unify_dictionaries()["c"].combine_chunks()
     if isinstance(merged, pa.ChunkedArray):  # no chunk at all
         merged = pa.array([], column.type)
-    return merged.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), merged.dictionary
+    return merged.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
+        np.int64
+    ), merged.dictionary
 
 
 def moments(column: pa.ChunkedArray) -> Times:

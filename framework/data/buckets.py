@@ -10,6 +10,8 @@ PLACES = 10_000
 
 
 def place_of(name: str, entity: Sequence[str]) -> int:
-    """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on every machine, after every restart."""
+    """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on
+    every machine, after every restart.
+    """
     text = "\x1f".join((name, *entity)).encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest()) % PLACES

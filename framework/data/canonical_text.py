@@ -1,7 +1,8 @@
-"""One text for one value: keys and categories as text, whatever reader, batch or dialect they come from.
+"""One text for one value: keys and categories as text, whatever reader, batch or dialect they come
+from.
 
-Null stays null, a text stays as it was written. A whole number is written without a point whether it
-came as an integer, a float or a decimal; a boolean is ``true`` or ``false``; a date has no time.
+Null stays null, a text stays as it was written. A whole number is written without a point whether
+it came as an integer, a float or a decimal; a boolean is ``true`` or ``false``; a date has no time.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def key_texts(values: pd.Series[Any], where: str, *, whole: bool = True) -> Obje
     wrong = (np.abs(numbers) >= EXACT) | ((numbers % 1 != 0) & whole & np.isfinite(numbers))
     if wrong.any():
         raise DataError(
-            f"{where}: key '{values.name}' holds {float(numbers[wrong][0])!r}, a floating-point number, "
+            f"{where}: key '{values.name}' holds {float(numbers[wrong][0])!r}, a "
+            "floating-point number, "
             "which does not keep every digit of an id; cast it to text where it is read, "
             f"as with CAST({values.name} AS VARCHAR)."
         )
@@ -79,7 +81,9 @@ def key_texts(values: pd.Series[Any], where: str, *, whole: bool = True) -> Obje
 
 
 def _floats(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The floating-point numbers of a column, without nulls; empty for a column of anything else."""
+    """The floating-point numbers of a column, without nulls; empty for a column of anything
+    else.
+    """
     import pandas as pd
 
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -116,7 +120,9 @@ def _float(value: float | np.floating[Any]) -> str | None:
     """As few digits as tell the number apart in its own precision, without an exponent."""
     if np.isnan(value):
         return None
-    return _trimmed(np.format_float_positional(value, trim="-")) if np.isfinite(value) else str(value)
+    return (
+        _trimmed(np.format_float_positional(value, trim="-")) if np.isfinite(value) else str(value)
+    )
 
 
 def _trimmed(text: str) -> str:

@@ -12,9 +12,11 @@ from framework.data.arrays import Flags, Float64, Objects, Times
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Which row of each view a looked-up window was described with. ``times[view]``: its ``event_timestamp``, NaT for none.
+    """Which row of each view a looked-up window was described with. ``times[view]``: its
+    ``event_timestamp``, NaT for none.
 
-    ``stale[view]``: it is older than the view's ttl allows; a forecast from it is made only where the policy is to flag it.
+    ``stale[view]``: it is older than the view's ttl allows; a forecast from it is made only where
+    the policy is to flag it.
     """
 
     times: dict[str, Times]  # [n]
@@ -22,22 +24,27 @@ class Freshness:
 
     def take(self, index: npt.NDArray[np.int64]) -> Freshness:
         """The windows at ``index``, in that order."""
-        return Freshness({v: t[index] for v, t in self.times.items()}, {v: s[index] for v, s in self.stale.items()})
+        return Freshness(
+            {v: t[index] for v, t in self.times.items()},
+            {v: s[index] for v, s in self.stale.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a forecast is made from: per window, the last L steps that end at its origin.
 
-    A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``: the prediction intervals that
-    are asked for, in per cent. ``freshness``: None where nothing was looked up. ``horizon``: the steps that are asked for, None for all.
-    ``unseen``: by category, in how many windows its value was not seen in training; None until somebody has looked.
+    A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``:
+    the prediction intervals that are asked for, in per cent. ``freshness``: None where nothing was
+    looked up. ``horizon``: the steps that are asked for, None for all. ``unseen``: by category, in
+    how many windows its value was not seen in training; None until somebody has looked.
     """
 
     origins: Times  # [n]
     past: Float64  # [n, L, P], NaN where null; columns as Schema.past
     known: Float64  # [n, H, K]; columns as Schema.known
-    static: Objects  # [n, S] str; columns as Schema.static, entity keys first; None for a null category
+    # [n, S] str; columns as Schema.static, entity keys first; None for a null category
+    static: Objects
     status: list[str]  # [n], one of the status words above
     detail: list[str | None]  # [n], why a status is not ok
     levels: tuple[float, ...] = ()

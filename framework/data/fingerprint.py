@@ -10,7 +10,9 @@ from framework.data.panel import Panel
 
 
 def panel_fingerprint(panel: Panel) -> dict[str, str]:
-    """``{"2013-02": sha256}``: one for each calendar month (UTC), over keys, times and every value of its rows."""
+    """``{"2013-02": sha256}``: one for each calendar month (UTC), over keys, times and every value
+    of its rows.
+    """
     months = panel.times.astype("M8[M]")
     prints = {}
     for month in np.unique(months):
@@ -25,7 +27,9 @@ def panel_fingerprint(panel: Panel) -> dict[str, str]:
 
 
 def ahead_fingerprint(panel: Panel) -> str:
-    """Of what is stored of the steps after the panel's rows, and of which row of each view describes which step."""
+    """Of what is stored of the steps after the panel's rows, and of which row of each view
+    describes which step.
+    """
     digest = hashlib.sha256()
     for values in (panel.ahead, *(panel.held[view] for view in sorted(panel.held))):
         digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
@@ -33,8 +37,12 @@ def ahead_fingerprint(panel: Panel) -> str:
 
 
 def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | None:
-    """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two fingerprints differ."""
+    """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two
+    fingerprints differ.
+    """
     for key in sorted({*recorded, *found}):
         if recorded.get(key) != found.get(key):
-            return f"{key} {'is missing' if key not in found else 'is new' if key not in recorded else 'was changed'}"
+            if key not in found:
+                return f"{key} is missing"
+            return f"{key} {'was changed' if key in recorded else 'is new'}"
     return None

@@ -10,9 +10,11 @@ from framework.data.context import Freshness
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of ``quantiles``.
+    """``values[n, H, T, 1 + Q]`` in natural units: the mean, then the quantiles in rising order of
+    ``quantiles``.
 
-    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``, ``unseen``: the context's.
+    ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``,
+    ``unseen``: the context's.
     """
 
     origins: Times  # [n]

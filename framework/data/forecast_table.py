@@ -17,9 +17,11 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 
 def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table:
-    """Long: entity keys, origin, event_timestamp, step, target, mean, one column a quantile (q0.1 …), status.
+    """Long: entity keys, origin, event_timestamp, step, target, mean, one column a quantile (q0.1
+    …), status.
 
-    A series without a forecast keeps one row a target, with its status and nulls. Texts are dictionary-encoded.
+    A series without a forecast keeps one row a target, with its status and nulls. Texts are
+    dictionary-encoded.
     """
     n, horizon, targets, _ = forecast.values.shape
     keep = np.ones((n, horizon, targets), dtype=bool)
@@ -37,20 +39,28 @@ def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table
     columns: dict[str, Any] = {}
     for i, key in enumerate(entity_keys):
         columns[key] = texts(forecast.entities[:, i].tolist(), windows)
-    columns["origin"] = pa.array(column(forecast.origins[:, None, None]), pa.timestamp("us")).cast(_TIME)
-    columns["event_timestamp"] = pa.array(column(forecast.times[:, :, None]), pa.timestamp("us")).cast(_TIME)
+    columns["origin"] = pa.array(column(forecast.origins[:, None, None]), pa.timestamp("us")).cast(
+        _TIME
+    )
+    columns["event_timestamp"] = pa.array(
+        column(forecast.times[:, :, None]), pa.timestamp("us")
+    ).cast(_TIME)
     columns["step"] = column(np.arange(1, horizon + 1)[None, :, None])
     columns["target"] = texts(forecast.targets, np.arange(targets, dtype=np.int32)[None, None, :])
     for q, name in enumerate(["mean", *(f"q{q:g}" for q in forecast.quantiles)]):
         columns[name] = pa.array(column(forecast.values[..., q]), from_pandas=True)
     words = sorted(set(forecast.status))
-    columns["status"] = texts(words, np.array([words.index(s) for s in forecast.status], dtype=np.int32)[:, None, None])
+    columns["status"] = texts(
+        words, np.array([words.index(s) for s in forecast.status], dtype=np.int32)[:, None, None]
+    )
     return pa.table(columns)
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
     """The same columns, texts as they are: what is the same for every piece of a file."""
-    return pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in schema])
+    return pa.schema(
+        [(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in schema]
+    )
 
 
 def forecast_table(forecast: Forecast, entity_keys: tuple[str, ...]) -> pd.DataFrame:

@@ -23,18 +23,28 @@ _MEANT = {
     **dict.fromkeys(("H", "hr", "hour", "hours", "hourly"), "h"),
     **dict.fromkeys(("d", "day", "days", "daily"), "D"),
     **dict.fromkeys(("w", "week", "weeks", "weekly"), "W"),
-    **dict.fromkeys(("M", "mo", "month", "months", "monthly"), "MS for month starts or ME for month ends"),
-    **dict.fromkeys(("Q", "quarter", "quarters", "quarterly"), "QS for the starts of quarters or QE for their ends"),
-    **dict.fromkeys(("Y", "A", "year", "years", "yearly", "annual"), "YS for the starts of years or YE for their ends"),
+    **dict.fromkeys(
+        ("M", "mo", "month", "months", "monthly"), "MS for month starts or ME for month ends"
+    ),
+    **dict.fromkeys(
+        ("Q", "quarter", "quarters", "quarterly"),
+        "QS for the starts of quarters or QE for their ends",
+    ),
+    **dict.fromkeys(
+        ("Y", "A", "year", "years", "yearly", "annual"),
+        "YS for the starts of years or YE for their ends",
+    ),
     "AS": "YS",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Frequency:
-    """``D``, ``h``, ``15min``, ``W`` … or months: ``MS QS YS`` label their start, ``ME QE YE`` their last day.
+    """``D``, ``h``, ``15min``, ``W`` … or months: ``MS QS YS`` label their start, ``ME QE YE``
+    their last day.
 
-    Quarters and years may begin in any month, weeks on any day, and so on: each series' first row says where.
+    Quarters and years may begin in any month, weeks on any day, and so on: each series' first row
+    says where.
     """
 
     alias: str
@@ -45,10 +55,15 @@ class Frequency:
 
     @classmethod
     def parse(cls, alias: str, path: str = "panel.frequency") -> Frequency:
-        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration it stands."""
+        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration
+        it stands.
+        """
         match = re.fullmatch(r"(\d*)(s|min|h|D|W|[MQY][SE])", alias)
         if match is None or match[1].strip("0") == "" != match[1]:
-            raise ConfigError(f"{path} '{alias}' is not known;{_hint(alias)} use one of s min h D W MS QS YS ME QE YE, such as 15min or D.")
+            raise ConfigError(
+                f"{path} '{alias}' is not known;{_hint(alias)} use one of s min h D W MS QS "
+                "YS ME QE YE, such as 15min or D."
+            )
         count, unit = int(match[1] or 1), match[2]
         seconds, months = count * _SECONDS.get(unit, 0), count * _MONTHS.get(unit, 0)
         return cls(alias, seconds, months, unit.endswith("E"), path)
@@ -70,7 +85,9 @@ class Frequency:
         return self._label(self._month(times) + steps * self.months)
 
     def steps_between(self, first: Times, last: Times) -> npt.NDArray[np.int64]:
-        """Whole steps from ``first`` to ``last``, rounded down; negative where ``last`` is earlier."""
+        """Whole steps from ``first`` to ``last``, rounded down; negative where ``last`` is
+        earlier.
+        """
         if self.seconds:
             length = np.timedelta64(self.seconds * 1_000_000, "us")
             steps = (np.asarray(last, "M8[us]") - np.asarray(first, "M8[us]")) // length
@@ -91,7 +108,9 @@ class Frequency:
         return np.asarray(np.asarray(times, "M8[us]") + _DAY) if self.ends else self.shift(times, 1)
 
     def days(self, times: Times) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Days since 1970: of the first day of each step of whole days, and of the one after its last."""
+        """Days since 1970: of the first day of each step of whole days, and of the one after its
+        last.
+        """
         if self.ends:
             months = self._month(times)
             first, last = (months + 1 - self.months).astype("M8[D]"), (months + 1).astype("M8[D]")
@@ -128,7 +147,10 @@ class Frequency:
 def _hint(alias: str) -> str:
     """What was meant by another tool's word."""
     if re.fullmatch(r"\d*(C|B|BMS?|BME|BQS?|BQE|BYS?|BYE|bday|business)(-\w+)?", alias):
-        return " business days are not supported, D with panel.gaps=insert has a row of nulls for the days between;"
+        return (
+            " business days are not supported, D with panel.gaps=insert has a row of nulls for "
+            "the days between;"
+        )
     anchored = re.fullmatch(r"(\d*)(W|[MQYA]|[MQYA]S|[QY]E)-[A-Za-z]{3}", alias)
     if anchored:
         unit = anchored[1] + _MEANT.get(anchored[2], anchored[2])

@@ -1,4 +1,6 @@
-"""The grid of a panel: rows in order, one a step, each on a step of its series; gaps refused or filled."""
+"""The grid of a panel: rows in order, one a step, each on a step of its series; gaps refused or
+filled.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def check_order(keys: Objects, times: Times, entity_keys: Sequence[str]) -> Rows
     if len(set(firsts)) < len(firsts):
         again = next(int(s) for i, s in enumerate(starts) if firsts[i] in firsts[:i])
         raise DataError(
-            f"panel: unsorted: series {_name(keys, again, entity_keys)} begins again at row {again}; sort by entity and {TIME}."
+            f"panel: unsorted: series {_name(keys, again, entity_keys)} begins again at row "
+            f"{again}; sort by entity and {TIME}."
         )
     same = np.ones(len(times), dtype=bool)
     same[starts] = False
@@ -68,7 +71,10 @@ def places(
     no_label = ~frequency.labels(times)
     if no_label.any():
         row = int(np.flatnonzero(no_label)[0])
-        raise DataError(f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not {frequency.what_a_label_is()}.")
+        raise DataError(
+            f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not "
+            f"{frequency.what_a_label_is()}."
+        )
     place = frequency.steps_between(origin, times)
     off = frequency.shift(origin, place) != times
     if off.any():
@@ -95,7 +101,8 @@ def _refuse_endless(keys: Objects, times: Times, missing: Rows, entity_keys: Seq
     longest, most = max(LONGEST_GAP, len(times)), max(MOST_INSERTED, 100 * len(times))
     if missing[row] > longest:
         raise DataError(
-            f"panel: {_gap(keys, times, row, entity_keys)}: {missing[row]:,} rows would be inserted "
+            f"panel: {_gap(keys, times, row, entity_keys)}: {missing[row]:,} rows would be "
+            "inserted "
             f"beside {len(times):,} given ones, more than {longest:,} for one gap; "
             "mend or remove the row with the wrong time, or give the steps in the source."
         )

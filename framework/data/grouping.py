@@ -35,7 +35,9 @@ def series_numbers(keys: Sequence[str], *tables: pd.DataFrame) -> list[Rows]:
 
 
 def entities_of(keys: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the keys of every series in a table, each once; one row without a column for a series without a key."""
+    """Return the keys of every series in a table, each once; one row without a column for a series
+    without a key.
+    """
     import pandas as pd
 
     if keys:

@@ -1,4 +1,5 @@
-"""The categories that a pair was trained on, and how a value in another spelling is matched with them.
+"""The categories that a pair was trained on, and how a value in another spelling is matched with
+them.
 
 Exact text comes first. Otherwise it is the one known value that is the same boolean or the same
 number: ``2.0`` is a known ``2``, ``true`` a known ``True`` or ``yes``. Where two known values are
@@ -35,7 +36,9 @@ _Alike = Decimal | bool
 
 
 def known_values(panel: Panel) -> dict[str, tuple[str, ...] | None]:
-    """Return the sorted distinct values of each category column, None where there are more than MOST_VALUES."""
+    """Return the sorted distinct values of each category column, None where there are more than
+    MOST_VALUES.
+    """
     values: dict[str, tuple[str, ...] | None] = {}
     for i in range(len(panel.entity_keys), len(panel.static_names)):
         distinct = set(panel.static[:, i].tolist()) - {None}
@@ -47,7 +50,11 @@ def known_values(panel: Panel) -> dict[str, tuple[str, ...] | None]:
 def without_list(schema: Schema) -> list[str]:
     """Return one line for each category column of a pair that had too many values to be listed."""
     columns = [column for column, values in schema.categories.items() if values is None]
-    return [f"category '{column}' has more than {MOST_VALUES:,} values: those not seen in training are not flagged" for column in columns]
+    return [
+        f"category '{column}' has more than {MOST_VALUES:,} values: those not seen in "
+        "training are not flagged"
+        for column in columns
+    ]
 
 
 class KnownValues:
@@ -79,7 +86,10 @@ class KnownValues:
                     static[j, i] = known
                     continue
                 unseen[name] += 1
-                said = f"{name}: {'null' if text is None else repr(text[:100])} was not seen in training"
+                said = (
+                    f"{name}: {'null' if text is None else repr(text[:100])} was not seen in "
+                    "training"
+                )
                 detail[j] = said if detail[j] is None else f"{detail[j]}; {said}"
         return replace(context, static=static, detail=detail, unseen=dict(unseen))
 
@@ -87,13 +97,15 @@ class KnownValues:
 def unseen_lines(unseen: Mapping[str, int], windows: int) -> list[str]:
     """Return a warning for each column of which values were not seen in training."""
     return [
-        f"category '{column}': {count:,} of {windows:,} windows have a value that was not seen in training"
+        f"category '{column}': {count:,} of {windows:,} windows have a value that was not "
+        "seen in training"
         for column, count in sorted(unseen.items())
     ]
 
 
 def unseen_in_folds(panel: Panel, entities: Objects, origins: Times, cutoffs: Times) -> list[str]:
-    """Return a warning for each column of which backtest windows have values that no earlier row had.
+    """Return a warning for each column of which backtest windows have values that no earlier row
+    had.
 
     Args:
         panel: What was backtested.
@@ -113,7 +125,8 @@ def unseen_in_folds(panel: Panel, entities: Objects, origins: Times, cutoffs: Ti
         unseen = int((first[codes[rows]] > cutoffs).sum())
         if unseen:
             lines.append(
-                f"category '{panel.static_names[i]}': {unseen:,} of {len(rows):,} windows of the backtest "
+                f"category '{panel.static_names[i]}': {unseen:,} of {len(rows):,} windows "
+                "of the backtest "
                 "have a value that the fit of their fold had not seen"
             )
     return lines
@@ -126,7 +139,9 @@ class _Column:
         self._numbers = _unique({value: _number(value) for value in self._values})
         truths = {value: _truth(value) for value in self._values}
         boolean = None not in truths.values() and (
-            not self._numbers or self._values == {"0", "1"} or len(self._numbers) < len(self._values)
+            not self._numbers
+            or self._values == {"0", "1"}
+            or len(self._numbers) < len(self._values)
         )
         self._truths = _unique(truths) if boolean else {}
 

@@ -14,7 +14,14 @@ from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.grid import check_order, places, spread
 from framework.data.schema import Schema
-from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, TIME, UNKNOWN_ENTITY, GapPolicy
+from framework.data.vocabulary import (
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    TIME,
+    UNKNOWN_ENTITY,
+    GapPolicy,
+)
 from framework.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,11 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The history: rows sorted by series, then time; inside a series one row per step. Series ``i`` is ``offsets[i]:offsets[i + 1]``.
+    """The history: rows sorted by series, then time; inside a series one row per step. Series ``i``
+    is ``offsets[i]:offsets[i + 1]``.
 
-    A panel of stored rows (:mod:`framework.retrieval.stored_panel`) ends for each series with its newest
-    actual, a target that is not null. What
-    is stored of later steps is ``ahead`` and nothing else: no row of theirs is fitted, judged or an origin.
+    A panel of stored rows (:mod:`framework.retrieval.stored_panel`) ends for each series with its
+    newest actual, a target that is not null. What is stored of later steps is ``ahead`` and nothing
+    else: no row of theirs is fitted, judged or an origin.
     """
 
     entity_keys: tuple[str, ...]
@@ -41,10 +49,20 @@ class Panel:
     past_names: tuple[str, ...]
     known_names: tuple[str, ...]
     static_names: tuple[str, ...]
-    vintages: Mapping[np.datetime64, Panel] = field(default_factory=dict)  # by origin: the panel as it was known at the origin's end
-    ahead: Float64 | None = None  # [series, steps, K] known columns of the steps after each series' last row, NaN where not stored
-    held: Mapping[str, Times] = field(default_factory=dict)  # by view [rows]: the row that describes a step, however old; NaT for none
-    ageless: Panel | None = None  # the same rows described without regard to any ttl, where features.stale is flag
+    vintages: Mapping[np.datetime64, Panel] = field(
+        default_factory=dict
+    )  # by origin: the panel as it was known at the origin's end
+    ahead: Float64 | None = (
+        # [series, steps, K] known columns of the steps after each series' last row, NaN where not
+        # stored
+        None
+    )
+    held: Mapping[str, Times] = field(
+        default_factory=dict
+    )  # by view [rows]: the row that describes a step, however old; NaT for none
+    ageless: Panel | None = (
+        None  # the same rows described without regard to any ttl, where features.stale is flag
+    )
 
     def __len__(self) -> int:
         return len(self.times)
@@ -65,7 +83,11 @@ class Panel:
         """The rows that ``keep[rows]`` marks. Series that have none are gone."""
         if not self.vintages and keep.all():
             return self
-        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(keep) else np.zeros(0, np.int64)
+        counts = (
+            np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
+            if len(keep)
+            else np.zeros(0, np.int64)
+        )
         alive, rows = counts > 0, np.flatnonzero(keep)
         return replace(
             self,
@@ -88,13 +110,15 @@ class Panel:
             return self
         kept = self.select(~np.repeat(gone, np.diff(self.offsets)))
         vintages = {origin: panel.without(entities) for origin, panel in self.vintages.items()}
-        return replace(kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone])
+        return replace(
+            kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone]
+        )
 
     def origins_at(self, time: np.datetime64) -> tuple[Objects, Times]:
         """``[n, E]`` and ``[n]``: the series that have a step at ``time``, and each one's own.
 
-        Series may count their steps from other anchors, weeks from Monday and from Sunday: then the own
-        step is the newest one that is not later, less than a step before ``time``.
+        Series may count their steps from other anchors, weeks from Monday and from Sunday: then the
+        own step is the newest one that is not later, less than a step before ``time``.
         """
         start, stop = self.offsets[:-1], self.offsets[1:]
         row = start + self.frequency.steps_between(self.times[start], np.asarray(time))
@@ -102,10 +126,14 @@ class Panel:
         return self.entities[there], self.times[row[there]]
 
     def to_rows(self) -> pd.DataFrame:
-        """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known columns."""
+        """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known
+        columns.
+        """
         import pandas as pd
 
-        columns: dict[str, object] = {name: self.static[:, i] for i, name in enumerate(self.static_names)}
+        columns: dict[str, object] = {
+            name: self.static[:, i] for i, name in enumerate(self.static_names)
+        }
         columns[TIME] = pd.DatetimeIndex(self.times).tz_localize("UTC")
         columns |= {name: self.past[:, i] for i, name in enumerate(self.past_names)}
         columns |= {name: self.known[:, i] for i, name in enumerate(self.known_names)}
@@ -118,7 +146,8 @@ class Panel:
         at: np.datetime64 | Times | None,
         series: Rows | None = None,
     ) -> Context:
-        """One window per entity that ends at ``at``, one time or ``[n]`` (None: at each series' own last step).
+        """One window per entity that ends at ``at``, one time or ``[n]`` (None: at each series' own
+        last step).
 
         ``series``: what :meth:`series_of` said of the entities, None to ask.
         """
@@ -129,7 +158,10 @@ class Panel:
         static = np.full((n, len(schema.static)), None, dtype=object)
         status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
         series = self.series_of(entities) if series is None else series
-        start, stop = self.offsets[series], self.offsets[series + 1]  # of no use where there is no series
+        start, stop = (
+            self.offsets[series],
+            self.offsets[series + 1],
+        )  # of no use where there is no series
         row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
         there = np.flatnonzero(row >= 0)
         origins[there] = self.times[row[there]]
@@ -142,17 +174,30 @@ class Panel:
         static[ready] = self.static[row[ready]]
         for j in np.setdiff1d(np.arange(n), ready).tolist():
             if series[j] < 0:
-                status[j], detail[j] = UNKNOWN_ENTITY, f"no rows for {dict(zip(self.entity_keys, entities[j], strict=True))}"
+                status[j], detail[j] = (
+                    UNKNOWN_ENTITY,
+                    f"no rows for {dict(zip(self.entity_keys, entities[j], strict=True))}",
+                )
             elif row[j] < 0:
                 first, last = self.times[start[j]], self.times[stop[j] - 1]
-                status[j], detail[j] = MISSING_FEATURE, f"no row at {origins[j]}; the series has {first} to {last}"
+                status[j], detail[j] = (
+                    MISSING_FEATURE,
+                    f"no row at {origins[j]}; the series has {first} to {last}",
+                )
             else:
-                status[j], detail[j] = SHORT_HISTORY, f"{row[j] - start[j] + 1} steps of history, {length} needed"
+                status[j], detail[j] = (
+                    SHORT_HISTORY,
+                    f"{row[j] - start[j] + 1} steps of history, {length} needed",
+                )
         return Context(origins, past, known, static, status, detail)
 
     def _known_ahead(self, series: Rows, rows: Rows, end: Rows) -> Float64:
-        """``[n, H, K]``: the known columns of ``rows[n, H]``, which go on behind the last row of each series."""
-        known: Float64 = np.where((rows < end)[..., None], self.known.take(np.minimum(rows, end - 1), axis=0), np.nan)
+        """``[n, H, K]``: the known columns of ``rows[n, H]``, which go on behind the last row of
+        each series.
+        """
+        known: Float64 = np.where(
+            (rows < end)[..., None], self.known.take(np.minimum(rows, end - 1), axis=0), np.nan
+        )
         if self.ahead is None:
             return known
         step = rows - end
@@ -167,7 +212,9 @@ class Panel:
         return np.array([numbers.get(tuple(entity), -1) for entity in entities], dtype=np.int64)
 
     def rows_at(self, series: Rows, times: Times | np.datetime64) -> Rows:
-        """The row of each of ``series`` at ``times`` (broadcast), -1 where there is none. Series -1 has none."""
+        """The row of each of ``series`` at ``times`` (broadcast), -1 where there is none. Series -1
+        has none.
+        """
         if not len(self):
             return np.full(np.broadcast_shapes(series.shape, np.shape(times)), -1, dtype=np.int64)
         start = np.where(series >= 0, self.offsets[series], 0)
@@ -189,9 +236,9 @@ def panel_from_rows(
 ) -> Panel:
     """Check a long table and turn it into a panel.
 
-    ``rows``: entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and time, no key twice, one row a
-    step. Raises :class:`DataError` naming the first series and step that breaks this. ``gaps="insert"`` puts null
-    rows where steps are missing instead.
+    ``rows``: entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and
+    time, no key twice, one row a step. Raises :class:`DataError` naming the first series and step
+    that breaks this. ``gaps="insert"`` puts null rows where steps are missing instead.
     """
     import pandas as pd
 
@@ -207,7 +254,9 @@ def panel_from_rows(
         reason = str(error).partition(". You might")[0]
         raise DataError(f"panel: {TIME} is not a time ({reason}); give ISO 8601, UTC.") from error
     if bool(stamps.isna().any()):
-        raise DataError(f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them.")
+        raise DataError(
+            f"panel: {int(stamps.isna().sum())} rows without an {TIME}; remove or date them."
+        )
     times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
     keys = _columns([key_texts(rows[key], "panel") for key in entity_keys], len(rows))
     if any(value is None for value in keys.ravel()):
@@ -217,7 +266,9 @@ def panel_from_rows(
     offsets = check_order(keys, times, entity_keys)
     place, size = places(keys, times, offsets, frequency, gaps, entity_keys)
     if place is not None:
-        offsets, times, keys, numbers, texts = spread(place, size, offsets, times, keys, numbers, texts, frequency)
+        offsets, times, keys, numbers, texts = spread(
+            place, size, offsets, times, keys, numbers, texts, frequency
+        )
     starts = offsets[:-1]
     split = len(past)
     return Panel(
@@ -249,5 +300,8 @@ def _numbers(rows: pd.DataFrame, columns: list[str]) -> Float64:
         try:
             out[:, i] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise DataError(f"panel: column '{column}' is not numeric ({error}); declare it under categories or mend it.") from error
+            raise DataError(
+                f"panel: column '{column}' is not numeric ({error}); declare it under "
+                "categories or mend it."
+            ) from error
     return out

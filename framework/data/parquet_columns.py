@@ -1,4 +1,6 @@
-"""Columns of a Parquet file that a user gives, as arrays; whatever is wrong is said with the file, the row and the column."""
+"""Columns of a Parquet file that a user gives, as arrays; whatever is wrong is said with the file,
+the row and the column.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from framework.errors import DataError
 
 
 def keys(table: pa.Table, name: str, where: str, start: int = 0) -> Objects:
-    """The canonical texts of a key column; a null is refused. ``start``: the number of the table's first row in the file."""
+    """The canonical texts of a key column; a null is refused. ``start``: the number of the table's
+    first row in the file.
+    """
     column = table[name]
     if column.null_count:
         row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
@@ -49,7 +53,9 @@ def times(table: pa.Table, where: str, start: int = 0) -> Times:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"{where}: column {TIME} is not a time: {error}.") from error
     if np.isnat(moments).any():
-        raise DataError(f"{where}: row {start + int(np.isnat(moments).argmax())}, column {TIME}: null.")
+        raise DataError(
+            f"{where}: row {start + int(np.isnat(moments).argmax())}, column {TIME}: null."
+        )
     return np.asarray(moments.astype("M8[us]"))
 
 

@@ -1,4 +1,6 @@
-"""Rows of a request to windows: the history of each entity, and the known columns of the steps ahead."""
+"""Rows of a request to windows: the history of each entity, and the known columns of the steps
+ahead.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ from framework.errors import FieldError
 Where = Callable[[str, int], str]
 
 
-def cut_windows(schema: Schema, frequency: Frequency, static: Objects, times: Times, past: Float64, where: Where) -> Context:
-    """``[r, …]`` rows to one window per row (a context of one step) or per entity (longer; its last steps)."""
+def cut_windows(
+    schema: Schema, frequency: Frequency, static: Objects, times: Times, past: Float64, where: Where
+) -> Context:
+    """``[r, …]`` rows to one window per row (a context of one step) or per entity (longer; its last
+    steps).
+    """
     wrong = off_grid(schema, times)
     if wrong.any():
         row = int(wrong.argmax())
@@ -41,7 +47,9 @@ def cut_windows(schema: Schema, frequency: Frequency, static: Objects, times: Ti
     return Context(times[ends - 1], windows, known, static[ends - 1], status, detail)
 
 
-def _check_order(schema: Schema, frequency: Frequency, static: Objects, times: Times, where: Where) -> Any:
+def _check_order(
+    schema: Schema, frequency: Frequency, static: Objects, times: Times, where: Where
+) -> Any:
     """The first row of each entity. Its rows must be consecutive, one a step, rising."""
     keys = static[:, : len(schema.entity_keys)]
     begins = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
@@ -50,27 +58,50 @@ def _check_order(schema: Schema, frequency: Frequency, static: Objects, times: T
     for start in starts:
         entity = tuple(keys[start])
         if entity in seen:
-            raise FieldError(f"the rows of {list(entity)} are not consecutive", where(schema.entity_keys[0], int(start)))
+            raise FieldError(
+                f"the rows of {list(entity)} are not consecutive",
+                where(schema.entity_keys[0], int(start)),
+            )
         seen.add(entity)
     wrong = np.flatnonzero(~begins[1:] & (times[1:] != frequency.shift(times[:-1], 1))) + 1
     if len(wrong):
         row = int(wrong[0])
-        before, now, expected = times[row - 1], times[row], frequency.shift(times[row - 1 : row], 1)[0]
-        what = "duplicate" if now == before else "unsorted" if now < before else "gap" if now > expected else "off the grid"
-        raise FieldError(f"{what}: {now} follows {before}, expected {expected} (frequency {schema.frequency})", where(TIME, row))
+        before, now, expected = (
+            times[row - 1],
+            times[row],
+            frequency.shift(times[row - 1 : row], 1)[0],
+        )
+        what = (
+            "duplicate"
+            if now == before
+            else "unsorted"
+            if now < before
+            else "gap"
+            if now > expected
+            else "off the grid"
+        )
+        raise FieldError(
+            f"{what}: {now} follows {before}, expected {expected} (frequency {schema.frequency})",
+            where(TIME, row),
+        )
     return starts
 
 
-def future_values(schema: Schema, frequency: Frequency, context: Context, rows: Sequence[Any], steps: Times) -> Float64:
+def future_values(
+    schema: Schema, frequency: Frequency, context: Context, rows: Sequence[Any], steps: Times
+) -> Float64:
     """``[n, H, K]``: for every window the rows of its entity at the steps after its origin.
 
-    ``rows``: tuples of the entity keys, the time (``steps`` has it parsed) and the known columns. Every step must be there, once.
+    ``rows``: tuples of the entity keys, the time (``steps`` has it parsed) and the known columns.
+    Every step must be there, once.
     """
     keys = len(schema.entity_keys)
     place: dict[tuple[Any, ...], int] = {}
     for i, step in enumerate(steps.astype(np.int64).tolist()):
         if place.setdefault((*rows[i][:keys], step), i) != i:
-            raise FieldError(f"duplicate: {list(rows[i][:keys])} has this step already", f"future[{i}].{TIME}")
+            raise FieldError(
+                f"duplicate: {list(rows[i][:keys])} has this step already", f"future[{i}].{TIME}"
+            )
     ahead = frequency.after(context.origins, schema.horizon)
     index = np.empty(ahead.shape, dtype=np.int64)
     for w, window in enumerate(ahead.astype(np.int64).tolist()):
@@ -79,7 +110,9 @@ def future_values(schema: Schema, frequency: Frequency, context: Context, rows: 
             found = place.get((*entity, step))
             if found is None:
                 raise FieldError(
-                    f"no row for {list(entity)} at {ahead[w, h]}, {schema.horizon} steps after each origin are needed", "future"
+                    f"no row for {list(entity)} at {ahead[w, h]}, {schema.horizon} steps "
+                    "after each origin are needed",
+                    "future",
                 )
             index[w, h] = found
     values = np.array([row[keys + 1 :] for row in rows], dtype=np.float64)

@@ -1,8 +1,8 @@
 """The values that cross the seams: schema, context, windows, forecast. Arrays, not data frames.
 
-Letters in shapes: n windows (or series), L context steps, H horizon steps, T targets, P past columns, K
-known-in-advance columns, S static columns, Q quantiles, F features after preprocessing. All times are UTC,
-``datetime64[us]``, and label the start of a step.
+Letters in shapes: n windows (or series), L context steps, H horizon steps, T targets, P past
+columns, K known-in-advance columns, S static columns, Q quantiles, F features after preprocessing.
+All times are UTC, ``datetime64[us]``, and label the start of a step.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from framework.data.vocabulary import TIME
 
 
 class Schema(BaseModel):
-    """What a pair was trained on and answers. Saved with both halves; the door of every request is built from it.
+    """What a pair was trained on and answers. Saved with both halves; the door of every request is
+    built from it.
 
-    ``past``: numeric columns of a context row, the targets first. ``nullable``: the columns of ``past`` and the categories that held
-    nulls in training and may be null in a request. ``known``: numeric columns known in advance, given for future steps.
-    ``static``: text columns; the entity keys first, then category features. ``categories``: the values of each that training saw,
-    sorted, None where there are too many; empty for a pair of an earlier version.
-    ``anchors``: a time of each grid that the training series lie on, none where any time will do.
+    ``past``: numeric columns of a context row, the targets first. ``nullable``: the columns of
+    ``past`` and the categories that held nulls in training and may be null in a request. ``known``:
+    numeric columns known in advance, given for future steps. ``static``: text columns; the entity
+    keys first, then category features. ``categories``: the values of each that training saw,
+    sorted, None where there are too many; empty for a pair of an earlier version. ``anchors``: a
+    time of each grid that the training series lie on, none where any time will do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

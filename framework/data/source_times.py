@@ -1,4 +1,6 @@
-"""Times of a source as moments in UTC. A text is ISO 8601, a number is no time: what can be read in two ways is refused."""
+"""Times of a source as moments in UTC. A text is ISO 8601, a number is no time: what can be read in
+two ways is refused.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ _TIMES = {"datetime64", "datetime", "date", "string", "empty", "mixed"}
 
 
 def utc_times(values: pd.Series[Any], where: str) -> pd.DatetimeIndex:
-    """Return the moments of a column, with microseconds; a time without a zone is UTC, null stays null.
+    """Return the moments of a column, with microseconds; a time without a zone is UTC, null stays
+    null.
 
     Args:
         values: Times, dates or texts in ISO 8601.
@@ -28,7 +31,9 @@ def utc_times(values: pd.Series[Any], where: str) -> pd.DatetimeIndex:
         present = values.dropna()
         kind = pd.api.types.infer_dtype(present, skipna=True)
         if kind not in _TIMES:
-            raise DataError(f"{where} is not a time: {present.iloc[0]!r} is {_article(kind)}; {_WAY}")
+            raise DataError(
+                f"{where} is not a time: {present.iloc[0]!r} is {_article(kind)}; {_WAY}"
+            )
     try:
         return pd.DatetimeIndex(pd.to_datetime(values, utc=True, format="ISO8601")).as_unit("us")
     except (TypeError, ValueError) as error:
@@ -39,7 +44,12 @@ _WAY = "give ISO 8601, such as 2024-01-31, or make it a time where it is read."
 
 
 def _article(kind: str) -> str:
-    return {"integer": "a number", "floating": "a number", "decimal": "a number", "mixed-integer": "a number"}.get(kind, f"of type {kind}")
+    return {
+        "integer": "a number",
+        "floating": "a number",
+        "decimal": "a number",
+        "mixed-integer": "a number",
+    }.get(kind, f"of type {kind}")
 
 
 def _reason(values: pd.Series[Any]) -> str:

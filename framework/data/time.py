@@ -15,7 +15,9 @@ def parse_time(text: str, where: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"{where}: '{text}' is not an ISO 8601 time, such as 2013-12-24 or 2013-12-24T06:00Z.") from error
+        raise ConfigError(
+            f"{where}: '{text}' is not an ISO 8601 time, such as 2013-12-24 or 2013-12-24T06:00Z."
+        ) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -27,5 +29,7 @@ def to_numpy(time: datetime) -> np.datetime64:
 
 
 def format_times(times: Times) -> list[str | None]:
-    """``[n]`` to texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where there is one; NaT is None."""
+    """``[n]`` to texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where
+    there is one; NaT is None.
+    """
     return [None if time is None else time.isoformat() + "Z" for time in times.tolist()]

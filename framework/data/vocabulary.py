@@ -26,9 +26,11 @@ ERROR = "error"
 TIME = "event_timestamp"
 
 
-#: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its place.
+#: What is done about a step that a series lacks: nothing goes on, or a row of nulls takes its
+#: place.
 GapPolicy = Literal["refuse", "insert"]
 
 
-#: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says so.
+#: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says
+#: so.
 StalePolicy = Literal["refuse", "flag"]

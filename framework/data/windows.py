@@ -1,4 +1,6 @@
-"""Windows over a transformed panel: what a model is fitted on. Rows are stored once; windows are gathered from them."""
+"""Windows over a transformed panel: what a model is fitted on. Rows are stored once; windows are
+gathered from them.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class PanelArrays:
 
 @dataclass(frozen=True, slots=True)
 class WindowSet:
-    """Windows by the rows of their origins. Target steps after a series' last row are NaN, as are their future features."""
+    """Windows by the rows of their origins. Target steps after a series' last row are NaN, as are
+    their future features.
+    """
 
     arrays: PanelArrays
     origins: Rows  # [n], each with at least context_length - 1 rows of its series before it
@@ -77,15 +81,25 @@ class WindowSet:
         target, future = a.target.take(ahead, axis=0), a.future.take(ahead, axis=0)
         if some_beyond:
             target[beyond], future[beyond] = np.nan, np.nan
-        return Windows(a.target.take(back, axis=0), a.past.take(back, axis=0), future, a.static.take(origins, axis=0), target)
+        return Windows(
+            a.target.take(back, axis=0),
+            a.past.take(back, axis=0),
+            future,
+            a.static.take(origins, axis=0),
+            target,
+        )
 
     def _ends(self, origins: Rows) -> Rows:
-        """One past the last row of each origin's series; a piece costs what it holds, not what the whole panel does."""
+        """One past the last row of each origin's series; a piece costs what it holds, not what the
+        whole panel does.
+        """
         offsets = self.arrays.offsets
         return offsets[np.searchsorted(offsets, origins, side="right")]
 
     def reached(self, first: int, last: int) -> Flags:
-        """``[rows]``: which rows lie from ``first`` to ``last`` steps after an origin, inside its series."""
+        """``[rows]``: which rows lie from ``first`` to ``last`` steps after an origin, inside its
+        series.
+        """
         edges = np.zeros(len(self.arrays.times) + 1, dtype=np.int64)
         np.add.at(edges, self.origins + first, 1)
         np.add.at(edges, np.minimum(self.origins + last + 1, self._ends(self.origins)), -1)
@@ -97,12 +111,20 @@ class WindowSet:
             yield self.gather(start, start + size)
 
     def joined(self, later: WindowSet) -> WindowSet:
-        """These windows and the ``later`` ones over the rows of ``later``, whose series go on where the rows of these end.
+        """These windows and the ``later`` ones over the rows of ``later``, whose series go on where
+        the rows of these end.
 
-        Target steps that were beyond the rows of these windows are known where ``later`` has them: what a refit on everything learns from.
+        Target steps that were beyond the rows of these windows are known where ``later`` has them:
+        what a refit on everything learns from.
         """
         series = {tuple(entity): i for i, entity in enumerate(later.arrays.entities)}
-        shift = np.array([later.arrays.offsets[series[tuple(e)]] for e in self.arrays.entities], dtype=np.int64) - self.arrays.offsets[:-1]
+        shift = (
+            np.array(
+                [later.arrays.offsets[series[tuple(e)]] for e in self.arrays.entities],
+                dtype=np.int64,
+            )
+            - self.arrays.offsets[:-1]
+        )
         own = np.searchsorted(self.arrays.offsets, self.origins, side="right") - 1
         origins = np.union1d(self.origins + shift[own], later.origins)
         return WindowSet(later.arrays, origins, self.context_length, self.horizon)
@@ -110,7 +132,9 @@ class WindowSet:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A model's input, after preprocessing. ``target_past`` is in the targets' natural unit, untouched."""
+    """A model's input, after preprocessing. ``target_past`` is in the targets' natural unit,
+    untouched.
+    """
 
     target_past: Float64  # [n, L, T]
     past: Float32  # [n, L, F]
@@ -123,4 +147,9 @@ class Windows:
 
     def part(self, start: int, stop: int) -> Windows:
         """The windows ``start:stop``, without their targets."""
-        return Windows(self.target_past[start:stop], self.past[start:stop], self.future[start:stop], self.static[start:stop])
+        return Windows(
+            self.target_past[start:stop],
+            self.past[start:stop],
+            self.future[start:stop],
+            self.static[start:stop],
+        )

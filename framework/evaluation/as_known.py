@@ -1,4 +1,6 @@
-"""What a backtest sees when it asks for what was known then: one panel for each origin, of the versions created by its end."""
+"""What a backtest sees when it asks for what was known then: one panel for each origin, of the
+versions created by its end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from framework.retrieval.features import Features
 
 
 def backtest_panel(features: Features, origins: Times | None = None) -> Panel:
-    """The newest versions of all rows; with ``backtest.as_known`` also, for each origin, what was known at its end (``Panel.vintages``).
+    """The newest versions of all rows; with ``backtest.as_known`` also, for each origin, what was
+    known at its end (``Panel.vintages``).
 
     Raises :class:`ConfigError` when no view says when its rows became known.
     """
@@ -23,10 +26,16 @@ def backtest_panel(features: Features, origins: Times | None = None) -> Panel:
     if not config.backtest.as_known:
         return panel
     if all(view.created is None for view in config.features.views.values()):
-        raise ConfigError("backtest.as_known: no view has a created column (features.views.NAME.created): what was known is unknown.")
+        raise ConfigError(
+            "backtest.as_known: no view has a created column (features.views.NAME.created): "
+            "what was known is unknown."
+        )
     folds = plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest, origins)
     ends = panel.frequency.over(np.array([fold.origin for fold in folds]))
     return replace(
         panel,
-        vintages={fold.origin: features.panel(end.item().replace(tzinfo=UTC)) for fold, end in zip(folds, ends, strict=True)},
+        vintages={
+            fold.origin: features.panel(end.item().replace(tzinfo=UTC))
+            for fold, end in zip(folds, ends, strict=True)
+        },
     )

@@ -1,4 +1,5 @@
-"""Rolling-origin backtest: refit at each origin on what was known there, forecast, compare with what came.
+"""Rolling-origin backtest: refit at each origin on what was known there, forecast, compare with
+what came.
 
 Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), section 5.10.
 """
@@ -43,8 +44,15 @@ class Fold:
     origin: np.datetime64
 
 
-def plan_folds(times: Times, frequency: Frequency, horizon: int, config: BacktestConfig, origins: Times | None = None) -> list[Fold]:
-    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step, unless the ``origins`` are given.
+def plan_folds(
+    times: Times,
+    frequency: Frequency,
+    horizon: int,
+    config: BacktestConfig,
+    origins: Times | None = None,
+) -> list[Fold]:
+    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step,
+    unless the ``origins`` are given.
 
     Raises :class:`ConfigError` when a fold would have nothing to learn from.
     """
@@ -60,8 +68,10 @@ def plan_folds(times: Times, frequency: Frequency, horizon: int, config: Backtes
             first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
         if cutoff <= start:
             raise ConfigError(
-                f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to {cutoff}, the data begin {start}: "
-                f"horizon {horizon}, step {step} and gap {config.gap} are longer than the data; lower backtest.folds or panel.horizon."
+                f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to "
+                f"{cutoff}, the data begin {start}: "
+                f"horizon {horizon}, step {step} and gap {config.gap} are longer than the "
+                "data; lower backtest.folds or panel.horizon."
             )
         folds.append(Fold(number, first, cutoff, origin))
     return folds
@@ -69,7 +79,9 @@ def plan_folds(times: Times, frequency: Frequency, horizon: int, config: Backtes
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the folds of one backtest share. Can be pickled when ``make`` and ``make_baseline`` can."""
+    """What the folds of one backtest share. Can be pickled when ``make`` and ``make_baseline``
+    can.
+    """
 
     panel: Panel
     schema: Schema
@@ -79,7 +91,9 @@ class Setting:
     validation_steps: int
     seed: int
     new: Literal["forecast", "refuse"] = "forecast"
-    features: FeatureSet | None = None  # what a stored panel's windows are judged by; None for a panel of no store
+    features: FeatureSet | None = (
+        None  # what a stored panel's windows are judged by; None for a panel of no store
+    )
 
     def context(self, panel: Panel, entities: Objects, origins: Times) -> Context:
         """One window per entity, each with the status that production would give it."""
@@ -95,12 +109,15 @@ def backtest(
     progress: Callable[[Fold, int], None],
     origins: Times | None = None,
 ) -> BacktestResult:
-    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on the same windows.
+    """Fit anew in every fold, wherever ``compute`` does it; judge the model beside the baseline on
+    the same windows.
 
-    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here. ``origins``: instead of those that
-    ``config`` plans.
+    Without ``config.refit`` one fit, that of the first fold, forecasts from every origin, here.
+    ``origins``: instead of those that ``config`` plans.
     """
-    folds = plan_folds(setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins)
+    folds = plan_folds(
+        setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins
+    )
     check_actuals(setting, folds)
     if not config.refit:
         progress(folds[0], len(folds))
@@ -122,15 +139,19 @@ def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
             return
     times = setting.panel.times
     raise DataError(
-        f"backtest: nothing to judge: no series has a row at an origin from {folds[0].origin} to {folds[-1].origin} and an actual in the "
-        f"{setting.schema.horizon} steps after it; the actuals lie from {times.min()} to {times.max()}: lower panel.horizon, or change "
+        "backtest: nothing to judge: no series has a row at an origin from "
+        f"{folds[0].origin} to {folds[-1].origin} and an actual in the "
+        f"{setting.schema.horizon} steps after it; the actuals lie from {times.min()} to "
+        f"{times.max()}: lower panel.horizon, or change "
         "backtest.folds and backtest.step."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What one fit gave: model and baseline, and the denominators of MASE and RMSSE by series, ``[2, T]`` each."""
+    """What one fit gave: model and baseline, and the denominators of MASE and RMSSE by series,
+    ``[2, T]`` each.
+    """
 
     model: Pair
     baseline: Pair
@@ -152,23 +173,36 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     arrays = fit_preprocessor(train, schema, preprocessor)
     fit_model(arrays, schema, model, setting.validation_steps, seed)
     naive = setting.make_baseline()
-    naive_schema = schema.model_copy(update={"context_length": naive.context_length(setting.season_length), "quantiles": ()})
+    naive_schema = schema.model_copy(
+        update={"context_length": naive.context_length(setting.season_length), "quantiles": ()}
+    )
     fit_model(arrays, naive_schema, naive, 0, seed)
-    both = np.stack([naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)], axis=1)
+    both = np.stack(
+        [naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)],
+        axis=1,
+    )
     scales = dict(zip(map(tuple, train.entities), both, strict=True))
     trained = frozenset(scales) if setting.new == "refuse" else None
-    return Fitted(Pair(schema, preprocessor, model, trained=trained), Pair(naive_schema, preprocessor, naive), scales)
+    return Fitted(
+        Pair(schema, preprocessor, model, trained=trained),
+        Pair(naive_schema, preprocessor, naive),
+        scales,
+    )
 
 
 def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
-    """Forecast from the origin of ``fold`` with what was fitted: each series from its own step there."""
+    """Forecast from the origin of ``fold`` with what was fitted: each series from its own step
+    there.
+    """
     started = perf_counter()
     panel, schema = setting.panel.known_at(fold.origin), setting.schema
     entities, origins = panel.origins_at(fold.origin)
     forecast = fitted.model.forecast(setting.context(panel, entities, origins))
     baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, origins))
     unknown = np.full((2, len(schema.targets)), np.nan)
-    scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(-1, 2, len(schema.targets))
+    scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(
+        -1, 2, len(schema.targets)
+    )
     return BacktestResult(
         schema=schema,
         fold=np.full(len(entities), fold.number),
@@ -188,4 +222,8 @@ def _actuals(panel: Panel, schema: Schema, entities: Objects, origins: Times) ->
     """``[n, H, T]``: what came after each origin, NaN where the panel does not say."""
     steps = panel.frequency.after(origins, schema.horizon)
     rows = panel.rows_at(panel.series_of(entities)[:, None], steps)
-    return np.where((rows >= 0)[..., None], panel.past[:, : len(schema.targets)].take(rows, axis=0, mode="clip"), np.nan)
+    return np.where(
+        (rows >= 0)[..., None],
+        panel.past[:, : len(schema.targets)].take(rows, axis=0, mode="clip"),
+        np.nan,
+    )

@@ -13,18 +13,22 @@ from framework.data.arrays import Float64, Rows
 from framework.errors import DataError
 from framework.evaluation.result import BacktestResult
 
-#: With fewer series than this the normal approximation of the test says nothing; with fewer origins no variance is known.
+#: With fewer series than this the normal approximation of the test says nothing; with fewer
+#: origins no variance is known.
 FEWEST, FEWEST_ORIGINS = 10, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One model: its mean absolute error, that of each series in units of its own scale averaged over series (``loss``), its mean rank.
+    """One model: its mean absolute error, that of each series in units of its own scale averaged
+    over series (``loss``), its mean rank.
 
-    ``p`` and ``p_time``: the two-sided probabilities of a difference from the best model this large when there is none, times the number of
-    comparisons (Bonferroni); None for the best itself and where there is too little to tell. ``p`` is of the signed-rank test over series
-    (Wilcoxon 1945), ``p_time`` of the test over origins (Diebold & Mariano 1995). Series that rise and fall together make the former too
-    sure, few origins the latter too cautious: a difference that holds in both is one. ``judged``: elements that every model has forecast.
+    ``p`` and ``p_time``: the two-sided probabilities of a difference from the best model this large
+    when there is none, times the number of comparisons (Bonferroni); None for the best itself and
+    where there is too little to tell. ``p`` is of the signed-rank test over series (Wilcoxon 1945),
+    ``p_time`` of the test over origins (Diebold & Mariano 1995). Series that rise and fall together
+    make the former too sure, few origins the latter too cautious: a difference that holds in both
+    is one. ``judged``: elements that every model has forecast.
     """
 
     model: str
@@ -41,16 +45,25 @@ class Ranked:
 
 
 def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
-    """Rank by ``loss``, the best first, on the elements that every model has forecast and whose actual is known.
+    """Rank by ``loss``, the best first, on the elements that every model has forecast and whose
+    actual is known.
 
     Raises :class:`DataError` when the results are not about the same windows.
     """
     first_name, first = next(iter(results.items()))
     for name, result in results.items():
-        if result.origins.tolist() != first.origins.tolist() or result.entities.tolist() != first.entities.tolist():
-            raise DataError(f"comparison: the backtests of {first_name} and {name} are not about the same windows.")
+        if (
+            result.origins.tolist() != first.origins.tolist()
+            or result.entities.tolist() != first.entities.tolist()
+        ):
+            raise DataError(
+                f"comparison: the backtests of {first_name} and {name} are not about the "
+                "same windows."
+            )
     actual = first.actual[:, :, target]
-    errors = {name: np.abs(result.forecast[:, :, target, 0] - actual) for name, result in results.items()}
+    errors = {
+        name: np.abs(result.forecast[:, :, target, 0] - actual) for name, result in results.items()
+    }
     known = np.isfinite(np.stack(list(errors.values()))).all(axis=0)
     if not known.any():
         raise DataError("comparison: no element was forecast by every model with a known actual.")
@@ -61,24 +74,47 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     losses = {name: _by_series(error / scale, known, keys) for name, error in errors.items()}
     usable = np.isfinite(np.stack(list(losses.values()))).all(axis=0)
     table = np.stack([loss[usable] for loss in losses.values()])  # [models, series]
-    ranks = np.stack([average_ranks(column) for column in table.T], axis=1) if table.size else np.full(table.shape, np.nan)
+    ranks = (
+        np.stack([average_ranks(column) for column in table.T], axis=1)
+        if table.size
+        else np.full(table.shape, np.nan)
+    )
     names = list(results)
-    means = table.mean(axis=1) if table.size else np.array([error[known].mean() for error in errors.values()])
+    means = (
+        table.mean(axis=1)
+        if table.size
+        else np.array([error[known].mean() for error in errors.values()])
+    )
     order = np.argsort(means, kind="stable")
     best = table[order[0]]
     over_time = [_by_fold(errors[name] / scale, known, first.fold) for name in names]
     ranked = []
     for place, i in enumerate(order):
-        found = [None, None] if place == 0 else [wilcoxon(table[i] - best), _p_over_time(over_time[i] - over_time[order[0]], first)]
-        p, p_time = (None if value is None else min(1.0, value * (len(names) - 1)) for value in found)
+        found = (
+            [None, None]
+            if place == 0
+            else [
+                wilcoxon(table[i] - best),
+                _p_over_time(over_time[i] - over_time[order[0]], first),
+            ]
+        )
+        p, p_time = (
+            None if value is None else min(1.0, value * (len(names) - 1)) for value in found
+        )
         mean_rank = float(ranks[i].mean()) if table.size else float("nan")
         mae = float(errors[names[i]][known].mean())
-        ranked.append(Ranked(names[i], place + 1, float(means[i]), mean_rank, mae, p, p_time, int(known.sum())))
+        ranked.append(
+            Ranked(
+                names[i], place + 1, float(means[i]), mean_rank, mae, p, p_time, int(known.sum())
+            )
+        )
     return ranked
 
 
 def _by_fold(error: Float64, known: np.ndarray, folds: Rows) -> Float64:
-    """Mean error of each fold over its known elements, oldest first. Series of one fold may have origins of their own."""
+    """Mean error of each fold over its known elements, oldest first. Series of one fold may have
+    origins of their own.
+    """
     return _by_series(error, known, np.unique(folds, return_inverse=True)[1].reshape(-1))
 
 
@@ -86,7 +122,10 @@ def _p_over_time(differences: Float64, result: BacktestResult) -> float | None:
     windows = [result.fold == fold for fold in np.unique(result.fold)]
     origins = np.array([result.origins[here].max() for here in windows])
     ends = np.array([result.times[here, -1].max() for here in windows])
-    overlap = max(int(np.sum((origins > origin) & (origins < end))) for origin, end in zip(origins, ends, strict=True))
+    overlap = max(
+        int(np.sum((origins > origin) & (origins < end)))
+        for origin, end in zip(origins, ends, strict=True)
+    )
     return diebold_mariano(differences[np.isfinite(differences)], overlap)
 
 
@@ -106,7 +145,9 @@ def average_ranks(values: Float64) -> Float64:
 
 
 def wilcoxon(differences: Float64) -> float | None:
-    """Two-sided p of the signed-rank test by the normal approximation, with ties and continuity; zeros are left out. None below ten."""
+    """Two-sided p of the signed-rank test by the normal approximation, with ties and continuity;
+    zeros are left out. None below ten.
+    """
     d = differences[differences != 0]
     n = len(d)
     if n < FEWEST:
@@ -120,10 +161,12 @@ def wilcoxon(differences: Float64) -> float | None:
 
 
 def diebold_mariano(differences: Float64, overlap: int) -> float | None:
-    """Two-sided p of differences of loss ``[origins]``, oldest first, of which each shares time with the ``overlap`` next ones.
+    """Two-sided p of differences of loss ``[origins]``, oldest first, of which each shares time
+    with the ``overlap`` next ones.
 
-    Diebold & Mariano (1995) with the correction for few observations of Harvey, Leybourne & Newbold (1997) and Student's t. None below
-    :data:`FEWEST_ORIGINS`, for differences that are all equal, and where windows overlap in all of the time there is.
+    Diebold & Mariano (1995) with the correction for few observations of Harvey, Leybourne & Newbold
+    (1997) and Student's t. None below :data:`FEWEST_ORIGINS`, for differences that are all equal,
+    and where windows overlap in all of the time there is.
     """
     n, horizon = len(differences), overlap + 1
     if n < FEWEST_ORIGINS or n <= 2 * horizon:
@@ -139,9 +182,13 @@ def diebold_mariano(differences: Float64, overlap: int) -> float | None:
 
 
 def student(t: float, freedom: int) -> float:
-    """Two-sided p of Student's t. Its density in the angle arctan(t / sqrt(freedom)) is a power of the cosine, integrated numerically."""
+    """Two-sided p of Student's t. Its density in the angle arctan(t / sqrt(freedom)) is a power of
+    the cosine, integrated numerically.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(64)
     half = math.atan(abs(t) / math.sqrt(freedom)) / 2
-    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(
+        math.pi
+    )
     inside = 2 * constant * half * float(weights @ np.cos(half * (nodes + 1)) ** (freedom - 1))
     return min(1.0, max(0.0, 1 - inside))

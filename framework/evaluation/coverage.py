@@ -1,4 +1,6 @@
-"""Whether intervals hold forward in time: each origin's are made from what was known there, as a pair trained then would answer."""
+"""Whether intervals hold forward in time: each origin's are made from what was known there, as a
+pair trained then would answer.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,29 @@ COLUMNS = ("target", "step", "origin", "level", "inside", "width", "score")
 
 
 def forward_coverage(
-    backtest: pd.DataFrame, schema: Schema, levels: Sequence[float], calibrated_on: int, first: int, pace: float = PACE
+    backtest: pd.DataFrame,
+    schema: Schema,
+    levels: Sequence[float],
+    calibrated_on: int,
+    first: int,
+    pace: float = PACE,
 ) -> pd.DataFrame:
     """One row for each known actual and level: target, step, origin, level, inside, width, score.
 
     ``backtest``: a backtest's long table
-    (:meth:`framework.evaluation.result.BacktestResult.table`). Every origin from the ``first`` (0-based) on is
-    judged by a calibration on the ``calibrated_on`` origins before it, on the steps of theirs that had come by then. ``score``: Winkler's
-    interval score (Gneiting & Raftery 2007, section 6.2), in the target's unit: the width, and 2 / (1 - level) times the distance
-    of an actual outside. A level that the calibration has too few errors for is left out at that origin.
+    (:meth:`framework.evaluation.result.BacktestResult.table`). Every origin from the ``first``
+    (0-based) on is judged by a calibration on the ``calibrated_on`` origins before it, on the steps
+    of theirs that had come by then. ``score``: Winkler's interval score (Gneiting & Raftery 2007,
+    section 6.2), in the target's unit: the width, and 2 / (1 - level) times the distance of an
+    actual outside. A level that the calibration has too few errors for is left out at that origin.
     """
     import pandas as pd
 
-    parts = [part for origin in _origins(backtest)[first:] for part in _of_origin(backtest, schema, levels, origin, calibrated_on, pace)]
+    parts = [
+        part
+        for origin in _origins(backtest)[first:]
+        for part in _of_origin(backtest, schema, levels, origin, calibrated_on, pace)
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -41,7 +53,12 @@ def _origins(backtest: pd.DataFrame) -> list[pd.Timestamp]:
 
 
 def _of_origin(
-    backtest: pd.DataFrame, schema: Schema, levels: Sequence[float], origin: pd.Timestamp, calibrated_on: int, pace: float
+    backtest: pd.DataFrame,
+    schema: Schema,
+    levels: Sequence[float],
+    origin: pd.Timestamp,
+    calibrated_on: int,
+    pace: float,
 ) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
@@ -53,7 +70,9 @@ def _of_origin(
     here = backtest[backtest["origin"] == origin]
     shape = (-1, schema.horizon, len(schema.targets))
     columns = ["mean", *(f"q{q:g}" for q in schema.quantiles)]
-    values: Float64 = np.stack([here[c].to_numpy(dtype=np.float64).reshape(shape) for c in columns], axis=-1)
+    values: Float64 = np.stack(
+        [here[c].to_numpy(dtype=np.float64).reshape(shape) for c in columns], axis=-1
+    )
     entities = here[list(schema.entity_keys)].to_numpy(dtype=object)[:: shape[1] * shape[2]]
     actual = here["actual"].to_numpy(dtype=np.float64)
     judged = np.isfinite(actual) & np.isfinite(here["mean"].to_numpy(dtype=np.float64))
@@ -63,6 +82,9 @@ def _of_origin(
         low, high = calibration.interval(values, entities, level).reshape(-1, 2).T
         outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
         frame = here[["target", "step", "origin"]].assign(
-            level=level, inside=outside == 0, width=high - low, score=high - low + 2 / (1 - level / 100) * outside
+            level=level,
+            inside=outside == 0,
+            width=high - low,
+            score=high - low + 2 / (1 - level / 100) * outside,
         )
         yield pd.DataFrame(frame[judged])

@@ -1,4 +1,6 @@
-"""What is doubtful about a backtested experiment, one line each: for ``warnings`` of a run's result."""
+"""What is doubtful about a backtested experiment, one line each: for ``warnings`` of a run's
+result.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def without_actuals(panel: Panel, stored: Objects) -> list[str]:
         return []
     first = dict(zip(panel.entity_keys, absent[0], strict=True))
     return [
-        f"panel: {len(absent)} of {len(stored)} series have rows but no value of any target, such as {first}: "
+        f"panel: {len(absent)} of {len(stored)} series have rows but no value of any "
+        f"target, such as {first}: "
         "they are neither learned nor forecast"
     ]
 
@@ -40,7 +43,8 @@ def without_actuals(panel: Panel, stored: Objects) -> list[str]:
 def thin_folds(result: BacktestResult, folds: int) -> list[str]:
     """Name the folds that are judged on nothing of a target, or on fewer than half of its steps.
 
-    A step is judged where it has an actual and a forecast: a window that production would refuse has none.
+    A step is judged where it has an actual and a forecast: a window that production would refuse
+    has none.
 
     Args:
         result: The backtest.
@@ -50,23 +54,33 @@ def thin_folds(result: BacktestResult, folds: int) -> list[str]:
     for number in range(folds):
         windows = np.flatnonzero(result.fold == number)
         if not len(windows):
-            lines.append(f"backtest: fold {number + 1} of {folds} has no series with an actual at its origin: it is not judged")
+            lines.append(
+                f"backtest: fold {number + 1} of {folds} has no series with an actual at "
+                "its origin: it is not judged"
+            )
             continue
         where = f"backtest: fold {number + 1} of {folds} (origin {result.origins[windows[0]]})"
         for t, target in enumerate(result.schema.targets):
             actual = np.isfinite(result.actual[windows, :, t])
             judged = actual & np.isfinite(result.forecast[windows, :, t, 0])
             if not judged.any():
-                lines.append(f"{where} has no {'forecast' if actual.any() else 'actual'} of '{target}': it is not judged")
+                lines.append(
+                    f"{where} has no {'forecast' if actual.any() else 'actual'} of "
+                    f"'{target}': it is not judged"
+                )
             elif judged.sum() * 2 < judged.size:
-                lines.append(f"{where} is judged on {judged.sum()} of {judged.size} steps of '{target}'")
+                lines.append(
+                    f"{where} is judged on {judged.sum()} of {judged.size} steps of '{target}'"
+                )
     return lines
 
 
 def not_answered(panel: Panel, features: FeatureSet, schema: Schema) -> list[str]:
-    """Say of how many series the newest window gets no forecast, because of a stale view or a missing feature.
+    """Say of how many series the newest window gets no forecast, because of a stale view or a
+    missing feature.
 
-    A plan that is not stored for the steps ahead is found here, at training, and not by the first request.
+    A plan that is not stored for the steps ahead is found here, at training, and not by the first
+    request.
     """
     words: Counter[str] = Counter()
     details: dict[str, str] = {}
@@ -76,8 +90,13 @@ def not_answered(panel: Panel, features: FeatureSet, schema: Schema) -> list[str
         for j, status in enumerate(context.status):
             if status in (MISSING_FEATURE, STALE):
                 words[status] += 1
-                details.setdefault(status, f"{dict(zip(panel.entity_keys, entities[j], strict=True))}: {context.detail[j]}")
+                details.setdefault(
+                    status,
+                    f"{dict(zip(panel.entity_keys, entities[j], strict=True))}: "
+                    f"{context.detail[j]}",
+                )
     return [
-        f"{count} of {len(panel.entities)} series get no forecast from their newest actual ({status}), such as {details[status]}"
+        f"{count} of {len(panel.entities)} series get no forecast from their newest actual "
+        f"({status}), such as {details[status]}"
         for status, count in words.items()
     ]

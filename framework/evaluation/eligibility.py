@@ -1,6 +1,8 @@
-"""Which series and which columns take part: series too short to learn from, covariates that a model cannot use.
+"""Which series and which columns take part: series too short to learn from, covariates that a model
+cannot use.
 
-Each case has a declared policy (:class:`framework.config.sections.PanelConfig`) and is named in the result; nothing is left out in silence.
+Each case has a declared policy (:class:`framework.config.sections.PanelConfig`) and is named in the
+result; nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -26,34 +28,49 @@ FINEST = 4
 Key = tuple[str, ...]
 
 
-def take_part(panel: Panel, schema: Schema, policy: ShortPolicy, validation_steps: int) -> tuple[Panel, Series]:
-    """The panel that a pair of ``schema`` learns from and is judged on, and what was done with which series, by ``panel.short``.
+def take_part(
+    panel: Panel, schema: Schema, policy: ShortPolicy, validation_steps: int
+) -> tuple[Panel, Series]:
+    """The panel that a pair of ``schema`` learns from and is judged on, and what was done with
+    which series, by ``panel.short``.
 
-    Raises :class:`DataError` naming short series and their lengths when the policy is to refuse them.
+    Raises :class:`DataError` naming short series and their lengths when the policy is to refuse
+    them.
     """
     short = _short(panel, schema, validation_steps)
-    series = Series(panel.entity_keys, len(panel.entities), short, schema.context_length + 1, policy)
+    series = Series(
+        panel.entity_keys, len(panel.entities), short, schema.context_length + 1, policy
+    )
     if series.short and policy == "refuse":
         raise DataError(series.refusal(validation_steps))
     if not series.short or policy == "keep":
         return panel, series
     if len(series.short) == series.count:
-        raise DataError(f"panel.short=drop leaves none of the {series.count} series: {series.spoken()}, {series.needed} steps are needed.")
+        raise DataError(
+            f"panel.short=drop leaves none of the {series.count} series: {series.spoken()}, "
+            f"{series.needed} steps are needed."
+        )
     return panel.without(series.short), series
 
 
 def _short(panel: Panel, schema: Schema, validation_steps: int) -> dict[Key, int]:
-    """Series without a single training window, and the steps that each has to learn from: those before the last ``validation_steps`` of
-    the panel. A training window is ``context_length`` steps and one after them.
+    """Series without a single training window, and the steps that each has to learn from: those
+    before the last ``validation_steps`` of the panel. A training window is ``context_length`` steps
+    and one after them.
     """
     boundary = panel.frequency.shift(np.array([panel.times.max()]), -validation_steps)[0]
     steps = np.add.reduceat(panel.times <= boundary, panel.offsets[:-1], dtype=np.int64)
-    return {tuple(panel.entities[i]): int(steps[i]) for i in np.flatnonzero(steps < schema.context_length + 1)}
+    return {
+        tuple(panel.entities[i]): int(steps[i])
+        for i in np.flatnonzero(steps < schema.context_length + 1)
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What was done with the series of a panel. ``count``: of all, ``short``: steps of those too short to learn from."""
+    """What was done with the series of a panel. ``count``: of all, ``short``: steps of those too
+    short to learn from.
+    """
 
     names: tuple[str, ...]  # the entity keys
     count: int
@@ -63,29 +80,43 @@ class Series:
 
     def spoken(self) -> str:
         """The first of the short series and their lengths."""
-        shown = ", ".join(f"{_name(self.names, key)} has {steps}" for key, steps in sorted(self.short.items())[:SPOKEN])
+        shown = ", ".join(
+            f"{_name(self.names, key)} has {steps}"
+            for key, steps in sorted(self.short.items())[:SPOKEN]
+        )
         return shown + (f" and {len(self.short) - SPOKEN} more" if len(self.short) > SPOKEN else "")
 
     def refusal(self, validation_steps: int) -> str:
         before = f" before the {validation_steps} validation steps" if validation_steps else ""
         return (
-            f"panel.short: {len(self.short)} of {self.count} series have fewer than {self.needed} steps{before}, too few to learn from: "
-            f"{self.spoken()}; panel.short=drop leaves them out, keep has them forecast once they are long enough."
+            f"panel.short: {len(self.short)} of {self.count} series have fewer than "
+            f"{self.needed} steps{before}, too few to learn from: "
+            f"{self.spoken()}; panel.short=drop leaves them out, keep has them forecast "
+            "once they are long enough."
         )
 
     def as_dict(self, result: BacktestResult) -> dict[str, Any]:
-        """For a run's result. ``no_forecast``: windows without a forecast: too short a history, a stale view, a missing feature, as
-        production would say at their origin; ``not_judged``: series without any
-        window, for they begin after the last origin or end before the first. At most :data:`LISTED` series are named.
+        """For a run's result. ``no_forecast``: windows without a forecast: too short a history, a
+        stale view, a missing feature, as production would say at their origin; ``not_judged``:
+        series without any window, for they begin after the last origin or end before the first. At
+        most :data:`LISTED` series are named.
         """
         windows = [tuple(entity) for entity in result.entities]
         without = ~np.isfinite(result.forecast[:, 0, 0, 0])
         dropped = len(self.short) if self.policy == "drop" else 0
         return {
             "count": self.count,
-            "short": {"policy": self.policy, "needed": self.needed, "dropped": dropped, **self._listed(self.short)},
+            "short": {
+                "policy": self.policy,
+                "needed": self.needed,
+                "dropped": dropped,
+                **self._listed(self.short),
+            },
             "windows": len(windows),
-            "no_forecast": {"windows": int(without.sum()), **self._listed({windows[i] for i in np.flatnonzero(without)})},
+            "no_forecast": {
+                "windows": int(without.sum()),
+                **self._listed({windows[i] for i in np.flatnonzero(without)}),
+            },
             "not_judged": self.count - dropped - len(set(windows)),
         }
 
@@ -100,32 +131,50 @@ def _name(names: Sequence[str], key: Key) -> str:
 
 
 def unused_covariates(schema: Schema, model: Model) -> dict[str, list[str]]:
-    """Columns by kind that the model, with its options, does not learn from. The targets and the entity keys are no covariates."""
+    """Columns by kind that the model, with its options, does not learn from. The targets and the
+    entity keys are no covariates.
+    """
     columns = {
         "past": schema.past[len(schema.targets) :],
         "future": schema.known,
         "static": schema.static[len(schema.entity_keys) :],
     }
-    return {kind: list(columns[kind]) for kind in COVARIATES if columns[kind] and kind not in model.covariates}
+    return {
+        kind: list(columns[kind])
+        for kind in COVARIATES
+        if columns[kind] and kind not in model.covariates
+    }
 
 
-def check_covariates(schema: Schema, model: Model, name: str, policy: Literal["warn", "refuse"]) -> list[str]:
-    """A line for each kind of columns that ``model=name`` leaves out. Raises :class:`ConfigError` instead when the policy is to refuse."""
+def check_covariates(
+    schema: Schema, model: Model, name: str, policy: Literal["warn", "refuse"]
+) -> list[str]:
+    """A line for each kind of columns that ``model=name`` leaves out. Raises :class:`ConfigError`
+    instead when the policy is to refuse.
+    """
     lines = []
     for kind, columns in unused_covariates(schema, model).items():
-        shown = ", ".join(columns[:SPOKEN]) + (f" and {len(columns) - SPOKEN} more" if len(columns) > SPOKEN else "")
-        lines.append(f"model={name} does not use {kind} covariates: {len(columns)} columns are left out, {shown}")
+        shown = ", ".join(columns[:SPOKEN]) + (
+            f" and {len(columns) - SPOKEN} more" if len(columns) > SPOKEN else ""
+        )
+        lines.append(
+            f"model={name} does not use {kind} covariates: {len(columns)} columns are left "
+            f"out, {shown}"
+        )
     if lines and policy == "refuse":
-        raise ConfigError(f"panel.unused: {'; '.join(lines)}; choose another model, panel.columns without them, or panel.unused=warn.")
+        raise ConfigError(
+            f"panel.unused: {'; '.join(lines)}; choose another model, panel.columns without "
+            "them, or panel.unused=warn."
+        )
     return lines
 
 
 def check_resolution(panel: Panel, schema: Schema) -> list[str]:
-    """Say for which targets 32-bit numbers, in which features are kept and most models learn, are too coarse.
+    """Say for which targets 32-bit numbers, in which features are kept and most models learn, are
+    too coarse.
 
-    Returns:
-        One line for each target of which some series typically changes from step to step by less than
-        :data:`FINEST` distances between neighbouring 32-bit numbers at its level.
+    Returns: One line for each target of which some series typically changes from step to step by
+        less than :data:`FINEST` distances between neighbouring 32-bit numbers at its level.
     """
     lines = []
     inside = np.ones(len(panel), dtype=bool)
@@ -140,10 +189,16 @@ def check_resolution(panel: Panel, schema: Schema) -> list[str]:
             some = change[rows][change[rows] > 0]
             known = distance[rows][np.isfinite(distance[rows])]
             if len(some) and np.median(some) < FINEST * np.median(known):
-                who, typical, apart = _name(panel.entity_keys, tuple(entity)), np.median(some), np.median(known)
+                who, typical, apart = (
+                    _name(panel.entity_keys, tuple(entity)),
+                    np.median(some),
+                    np.median(known),
+                )
                 lines.append(
-                    f"panel.targets: '{target}' of {who} changes by about {typical:.3g} a step, but 32-bit numbers, which features"
-                    f" and most models have, are {apart:.3g} apart at its level: take a constant from it in the source"
+                    f"panel.targets: '{target}' of {who} changes by about {typical:.3g} a "
+                    "step, but 32-bit numbers, which features"
+                    f" and most models have, are {apart:.3g} apart at its level: take a "
+                    "constant from it in the source"
                 )
                 break
     return lines

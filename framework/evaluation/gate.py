@@ -1,7 +1,9 @@
-"""The gate of a promotion: the candidate beside the incumbent and the seasonal naive, on the same windows and the same rows.
+"""The gate of a promotion: the candidate beside the incumbent and the seasonal naive, on the same
+windows and the same rows.
 
-What is compared are the rolling-origin backtests that travel with the pairs: each forecast there was made by a fit that knew
-nothing after its origin, which is not true of the registered pair itself on any past window.
+What is compared are the rolling-origin backtests that travel with the pairs: each forecast there
+was made by a fit that knew nothing after its origin, which is not true of the registered pair
+itself on any past window.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ def _judged(table: pd.DataFrame) -> pd.DataFrame:
     return table[table[["actual", "mean", "baseline"]].notna().all(axis=1)]
 
 
-def common_windows(candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of both backtests that are about the same series, origin, step and target and are known in both, in one order."""
+def common_windows(
+    candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of both backtests that are about the same series, origin, step and target and are
+    known in both, in one order.
+    """
     on = [*keys, "origin", TIME, "step", "target"]
     known = [_judged(table) for table in (candidate, incumbent)]
     left, right = (table.set_index(on) for table in known)
@@ -35,31 +41,55 @@ def common_windows(candidate: pd.DataFrame, incumbent: pd.DataFrame, keys: tuple
     return left.loc[index].reset_index(), right.loc[index].reset_index()
 
 
-def judge(config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame | None, keys: tuple[str, ...]) -> list[Check]:
+def judge(
+    config: GateConfig,
+    candidate: pd.DataFrame,
+    incumbent: pd.DataFrame | None,
+    keys: tuple[str, ...],
+) -> list[Check]:
     """Every check of the config. ``incumbent`` is None when the alias points at nothing yet."""
     if config.metric not in POINT_METRICS:
-        raise ConfigError(f"gate.metric: '{config.metric}' is not one of {', '.join(POINT_METRICS)}.")
+        raise ConfigError(
+            f"gate.metric: '{config.metric}' is not one of {', '.join(POINT_METRICS)}."
+        )
     checks: list[Check] = []
     known = _judged(candidate)
     for target in dict.fromkeys(candidate["target"]):
         mine = known[known["target"] == target]
         naive = _score(config.metric, mine, "baseline")
-        checks.append(_compare(f"{target}: {config.metric} against seasonal naive", mine, config, naive, config.baseline_margin))
+        checks.append(
+            _compare(
+                f"{target}: {config.metric} against seasonal naive",
+                mine,
+                config,
+                naive,
+                config.baseline_margin,
+            )
+        )
         if config.bias is not None:
             size = float(np.abs(mine["actual"]).mean())
             value = abs(_score("bias", mine, "mean")) / size if size else float("nan")
-            checks.append(_limit(f"{target}: bias relative to the mean actual", value, config.bias, len(mine)))
+            checks.append(
+                _limit(f"{target}: bias relative to the mean actual", value, config.bias, len(mine))
+            )
         if config.coverage is not None:
             checks += _coverage(target, mine, config.coverage)
         if incumbent is None:
             continue
         new, old = common_windows(mine, incumbent[incumbent["target"] == target], keys)
         if not len(new):
-            detail = "the backtests of candidate and incumbent have no known step of a series in common; force=true overrules"
-            checks.append(Check(f"{target}: {config.metric} against the incumbent", False, None, None, detail))
+            detail = (
+                "the backtests of candidate and incumbent have no known step of a series in "
+                "common; force=true overrules"
+            )
+            checks.append(
+                Check(f"{target}: {config.metric} against the incumbent", False, None, None, detail)
+            )
             continue
         name = f"{target}: {config.metric} against the incumbent"
-        checks.append(_compare(name, new, config, _score(config.metric, old, "mean"), config.margin))
+        checks.append(
+            _compare(name, new, config, _score(config.metric, old, "mean"), config.margin)
+        )
         if config.worst_series is not None:
             checks.append(_worst_series(f"{target}: worst series", new, old, keys, config))
     return checks
@@ -72,7 +102,9 @@ def _score(metric: str, rows: pd.DataFrame, column: str) -> float:
     return POINT_METRICS[metric](array("actual"), array(column), array("scale"))
 
 
-def _compare(name: str, rows: pd.DataFrame, config: GateConfig, reference: float, margin: float) -> Check:
+def _compare(
+    name: str, rows: pd.DataFrame, config: GateConfig, reference: float, margin: float
+) -> Check:
     """Lower is better for every metric but bias, which is judged by its size."""
     value = _score(config.metric, rows, "mean")
     if config.metric == "bias":
@@ -83,27 +115,44 @@ def _compare(name: str, rows: pd.DataFrame, config: GateConfig, reference: float
 def _limit(name: str, value: float, limit: float, rows: int) -> Check:
     passed = bool(value <= limit)  # a figure that is unknown (NaN) does not pass
     known = [float(v) if np.isfinite(v) else None for v in (value, limit)]
-    return Check(name, passed, known[0], known[1], f"{value:.4g} {'<=' if passed else '>'} {limit:.4g} on {rows} rows")
+    return Check(
+        name,
+        passed,
+        known[0],
+        known[1],
+        f"{value:.4g} {'<=' if passed else '>'} {limit:.4g} on {rows} rows",
+    )
 
 
 def _coverage(target: str, rows: pd.DataFrame, tolerance: float) -> list[Check]:
     """Share of actuals below each quantile, beside its level."""
     checks = []
-    for column in [c for c in rows.columns if c.startswith("q") and c[1:].replace(".", "", 1).isdigit()]:
+    for column in [
+        c for c in rows.columns if c.startswith("q") and c[1:].replace(".", "", 1).isdigit()
+    ]:
         level = float(column[1:])
         share = float((rows["actual"] <= rows[column]).mean())
-        checks.append(_limit(f"{target}: calibration of {column}", abs(share - level), tolerance, len(rows)))
+        checks.append(
+            _limit(f"{target}: calibration of {column}", abs(share - level), tolerance, len(rows))
+        )
     return checks
 
 
-def _worst_series(name: str, new: pd.DataFrame, old: pd.DataFrame, keys: tuple[str, ...], config: GateConfig) -> Check:
+def _worst_series(
+    name: str, new: pd.DataFrame, old: pd.DataFrame, keys: tuple[str, ...], config: GateConfig
+) -> Check:
     """The largest ratio of a series' mean absolute error to the incumbent's on that series."""
     assert config.worst_series is not None
     by = list(keys) or ["target"]  # one series without a key
-    errors = [(table["mean"] - table["actual"]).abs().groupby([table[k] for k in by]).mean() for table in (new, old)]
+    errors = [
+        (table["mean"] - table["actual"]).abs().groupby([table[k] for k in by]).mean()
+        for table in (new, old)
+    ]
     ratio = (errors[0] / errors[1].replace(0.0, np.nan)).dropna()
     if ratio.empty:
-        return Check(name, True, None, config.worst_series, "the incumbent has no error in any series")
+        return Check(
+            name, True, None, config.worst_series, "the incumbent has no error in any series"
+        )
     check = _limit(name, float(ratio.max()), config.worst_series, len(new))
     worst = ratio.idxmax()
     return Check(name, check.passed, check.value, check.limit, f"{worst}: {check.detail}")

@@ -1,4 +1,6 @@
-"""What a pair's backtest says, read from the table that travels with the pair: every byte of it has been proven."""
+"""What a pair's backtest says, read from the table that travels with the pair: every byte of it has
+been proven.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +24,60 @@ from framework.pairs.artifacts import BACKTEST
 
 
 def summary(model: Path) -> dict[str, Any]:
-    """``{"origins", "first", "last", "horizon", "targets": {target: {"model": {MAE, …}, "baseline": {…}}}}``.
+    """``{"origins", "first", "last", "horizon", "targets": {target: {"model": {MAE, …}, "baseline":
+    {…}}}}``.
 
-    Model and baseline are judged on the steps that both forecast and whose actual is known, as :meth:`BacktestResult.metrics` does it.
-    ``first`` and ``last`` are origins. Figures are six digits, null where they are unknown.
+    Model and baseline are judged on the steps that both forecast and whose actual is known, as
+    :meth:`BacktestResult.metrics` does it. ``first`` and ``last`` are origins. Figures are six
+    digits, null where they are unknown.
     """
     schema = Schema.model_validate_json((model / "schema.json").read_text())
     quantiles = [f"q{q:g}" for q in schema.quantiles]
-    table = _read(model, ["fold", "origin", "target", "actual", "baseline", "scale", "mean", *quantiles])
+    table = _read(
+        model, ["fold", "origin", "target", "actual", "baseline", "scale", "mean", *quantiles]
+    )
     origins = np.unique(moments(table["origin"]))
     places, names = coded(table["target"])
     first, last = format_times(origins[[0, -1]])
-    targets = {name: _judged(table.filter(places == i), quantiles, schema.quantiles) for i, name in enumerate(names.to_pylist())}
-    return {"origins": len(pc.unique(table["fold"])), "first": first, "last": last, "horizon": schema.horizon, "targets": targets}
+    targets = {
+        name: _judged(table.filter(places == i), quantiles, schema.quantiles)
+        for i, name in enumerate(names.to_pylist())
+    }
+    return {
+        "origins": len(pc.unique(table["fold"])),
+        "first": first,
+        "last": last,
+        "horizon": schema.horizon,
+        "targets": targets,
+    }
 
 
-def _judged(table: pa.Table, columns: Sequence[str], quantiles: tuple[float, ...]) -> dict[str, dict[str, float | None]]:
-    actual, model, baseline, scale = (_floats(table, name) for name in ("actual", "mean", "baseline", "scale"))
+def _judged(
+    table: pa.Table, columns: Sequence[str], quantiles: tuple[float, ...]
+) -> dict[str, dict[str, float | None]]:
+    actual, model, baseline, scale = (
+        _floats(table, name) for name in ("actual", "mean", "baseline", "scale")
+    )
     actual = np.where(np.isfinite(model) & np.isfinite(baseline), actual, np.nan)
-    sides = {"model": point_metrics(actual, model, scale), "baseline": point_metrics(actual, baseline, scale)}
+    sides = {
+        "model": point_metrics(actual, model, scale),
+        "baseline": point_metrics(actual, baseline, scale),
+    }
     if columns:
-        sides["model"] |= quantile_metrics(actual, np.stack([_floats(table, name) for name in columns], axis=1), quantiles)
-    return {side: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in found.items()} for side, found in sides.items()}
+        sides["model"] |= quantile_metrics(
+            actual, np.stack([_floats(table, name) for name in columns], axis=1), quantiles
+        )
+    return {
+        side: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in found.items()}
+        for side, found in sides.items()
+    }
 
 
 def earlier_forecasts(model: Path, schema: Schema, entity: dict[str, str]) -> list[dict[str, Any]]:
     """The backtest's forecasts of one entity, oldest origin first, none when it was not backtested.
 
-    ``{"origin", "times", "targets": {target: {"mean", "lower", "upper"}}}``, the ends being the outermost quantiles, if there are any.
+    ``{"origin", "times", "targets": {target: {"mean", "lower", "upper"}}}``, the ends being the
+    outermost quantiles, if there are any.
     """
     quantiles = [f"q{q:g}" for q in schema.quantiles]
     ends = {"lower": quantiles[0], "upper": quantiles[-1]} if quantiles else {}
@@ -61,20 +89,27 @@ def earlier_forecasts(model: Path, schema: Schema, entity: dict[str, str]) -> li
         part = table.filter(pc.equal(table["origin"], origin)).sort_by("step")
         steps = {target: part.filter(pc.equal(part["target"], target)) for target in schema.targets}
         some = steps[schema.targets[0]]
-        shown = {t: {line: _listed(rows, column) for line, column in lines.items()} for t, rows in steps.items()}
+        shown = {
+            t: {line: _listed(rows, column) for line, column in lines.items()}
+            for t, rows in steps.items()
+        }
         (at,) = format_times(np.array([origin.as_py().replace(tzinfo=None)], "M8[us]"))
         found.append({"origin": at, "times": format_times(moments(some[TIME])), "targets": shown})
     return found
 
 
-def _read(model: Path, columns: Sequence[str], filters: list[tuple[str, str, str]] | None = None) -> pa.Table:
+def _read(
+    model: Path, columns: Sequence[str], filters: list[tuple[str, str, str]] | None = None
+) -> pa.Table:
     path = model / BACKTEST
     if not path.is_file():
         raise FrameworkError("there is no backtest with this pair.")
     try:
         return pq.read_table(path, columns=list(columns), filters=filters or None)
     except (OSError, pa.ArrowException) as error:
-        raise FrameworkError(f"the backtest of this pair cannot be read: {' '.join(str(error).split())}") from error
+        raise FrameworkError(
+            f"the backtest of this pair cannot be read: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _floats(table: pa.Table, name: str) -> Float64:

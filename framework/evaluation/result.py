@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """N windows (series x origin) over all folds. NaN where an actual is unknown or a history was too short to forecast."""
+    """N windows (series x origin) over all folds. NaN where an actual is unknown or a history was
+    too short to forecast.
+    """
 
     schema: Schema
     fold: Rows  # [N]
@@ -32,8 +34,11 @@ class BacktestResult:
     square: Float64  # [N, T], denominators of RMSSE
     seconds: tuple[float, ...]  # of each fold
 
-    def metrics(self, where: np.ndarray | None = None, step: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
-        """``{target: {"model": {MAE, …}, "baseline": {…}}}`` over the windows ``where`` and one ``step`` (0-based) or all.
+    def metrics(
+        self, where: np.ndarray | None = None, step: int | None = None
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        """``{target: {"model": {MAE, …}, "baseline": {…}}}`` over the windows ``where`` and one
+        ``step`` (0-based) or all.
 
         Model and baseline are judged on the same elements: those both have forecast.
         """
@@ -42,7 +47,9 @@ class BacktestResult:
         out: dict[str, dict[str, dict[str, float]]] = {}
         for t, target in enumerate(self.schema.targets):
             model, base = self.forecast[rows, steps, t, 0], self.baseline[rows, steps, t]
-            actual = np.where(np.isfinite(model) & np.isfinite(base), self.actual[rows, steps, t], np.nan)
+            actual = np.where(
+                np.isfinite(model) & np.isfinite(base), self.actual[rows, steps, t], np.nan
+            )
             scale = self.scale[rows, None, t]
             square = self.square[rows, None, t]
             out[target] = {
@@ -50,23 +57,30 @@ class BacktestResult:
                 for who, found in (("model", model), ("baseline", base))
             }
             if self.schema.quantiles:
-                out[target]["model"] |= quantile_metrics(actual, self.forecast[rows, steps, t, 1:], self.schema.quantiles)
+                out[target]["model"] |= quantile_metrics(
+                    actual, self.forecast[rows, steps, t, 1:], self.schema.quantiles
+                )
         return out
 
     def table(self) -> pd.DataFrame:
-        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, scale, mean, one column a quantile (q0.1 …)."""
+        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, scale,
+        mean, one column a quantile (q0.1 …).
+        """
         import pandas as pd
 
         n, horizon, targets = self.actual.shape
         shape = (n, horizon, targets)
         columns: dict[str, np.ndarray] = {
-            key: np.broadcast_to(self.entities[:, i, None, None], shape).ravel() for i, key in enumerate(self.schema.entity_keys)
+            key: np.broadcast_to(self.entities[:, i, None, None], shape).ravel()
+            for i, key in enumerate(self.schema.entity_keys)
         }
         columns["fold"] = np.broadcast_to(self.fold[:, None, None], shape).ravel()
         columns["origin"] = np.broadcast_to(self.origins[:, None, None], shape).ravel()
         columns["event_timestamp"] = np.broadcast_to(self.times[:, :, None], shape).ravel()
         columns["step"] = np.broadcast_to(np.arange(1, horizon + 1)[None, :, None], shape).ravel()
-        columns["target"] = np.broadcast_to(np.array(self.schema.targets, dtype=object), shape).ravel()
+        columns["target"] = np.broadcast_to(
+            np.array(self.schema.targets, dtype=object), shape
+        ).ravel()
         columns["actual"], columns["baseline"] = self.actual.ravel(), self.baseline.ravel()
         columns["scale"] = np.broadcast_to(self.scale[:, None, :], shape).ravel()
         for q, name in enumerate(["mean", *(f"q{q:g}" for q in self.schema.quantiles)]):
@@ -84,4 +98,6 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
         for field in fields(BacktestResult)
         if field.name not in ("schema", "seconds")
     }
-    return BacktestResult(schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays)
+    return BacktestResult(
+        schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays
+    )

@@ -1,7 +1,8 @@
-"""Calendar and holiday columns of a step, from its label alone. Used at ingestion and by preprocessors: one definition.
+"""Calendar and holiday columns of a step, from its label alone. Used at ingestion and by
+preprocessors: one definition.
 
-The label of a step of whole days is a date: its fields are those of the date, wherever that is. Any other time is a moment, and
-its fields are those of the clock and calendar of a time zone.
+The label of a step of whole days is a date: its fields are those of the date, wherever that is. Any
+other time is a moment, and its fields are those of the clock and calendar of a time zone.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ def _months(local: Times) -> Ints:
 
 
 def _day_of_month(local: Times) -> Ints:
-    return np.asarray((local.astype("M8[D]") - local.astype("M8[M]").astype("M8[D]")).astype(np.int64) + 1)
+    return np.asarray(
+        (local.astype("M8[D]") - local.astype("M8[M]").astype("M8[D]")).astype(np.int64) + 1
+    )
 
 
 def _day_of_year(local: Times) -> Ints:
-    return np.asarray((local.astype("M8[D]") - local.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1)
+    return np.asarray(
+        (local.astype("M8[D]") - local.astype("M8[Y]").astype("M8[D]")).astype(np.int64) + 1
+    )
 
 
 def _week_from_january_1(local: Times) -> Ints:
@@ -47,7 +52,8 @@ def _week_of_year(local: Times) -> Ints:
     return _week_from_january_1(thursdays.astype("M8[D]").astype("M8[us]"))
 
 
-#: Field -> values of local times. Monday is 0; January, the first of a month and the first of a year are 1.
+#: Field -> values of local times. Monday is 0; January, the first of a month and the first of a
+#: year are 1.
 _FIELDS: dict[str, Callable[[Times], Ints]] = {
     "minute": lambda t: t.astype("M8[m]").astype(np.int64) % 60,
     "hour": lambda t: t.astype("M8[h]").astype(np.int64) % 24,
@@ -69,12 +75,19 @@ _HOLIDAY_FIELDS = (*_ONE_DAY, _COUNT)
 _FAR = 14
 
 
-def check_fields(fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None = None) -> None:
-    """Raise ConfigError for a field, country or time zone that does not exist, and for a field that a step of ``frequency`` lacks."""
+def check_fields(
+    fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None = None
+) -> None:
+    """Raise ConfigError for a field, country or time zone that does not exist, and for a field that
+    a step of ``frequency`` lacks.
+    """
     for field in fields:
         if field not in _FIELDS and field not in _HOLIDAY_FIELDS:
             known = [*_FIELDS, *_HOLIDAY_FIELDS]
-            raise ConfigError(f"calendar field '{field}' is not known;{suggest(field, known)} Known: {', '.join(known)}.")
+            raise ConfigError(
+                f"calendar field '{field}' is not known;{suggest(field, known)} Known: "
+                f"{', '.join(known)}."
+            )
     if country is None and (wanted := [f for f in fields if f in _HOLIDAY_FIELDS]):
         raise ConfigError(f"calendar fields {wanted} need a country, such as country: US.")
     if country is not None:
@@ -84,7 +97,10 @@ def check_fields(fields: tuple[str, ...], country: str | None, time_zone: str, f
     try:
         ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(f"calendar time_zone '{time_zone}' is not known; use an IANA name such as America/New_York.") from error
+        raise ConfigError(
+            f"calendar time_zone '{time_zone}' is not known; use an IANA name such as "
+            "America/New_York."
+        ) from error
 
 
 def _check_holiday_fields(fields: tuple[str, ...], frequency: Frequency) -> None:
@@ -96,12 +112,15 @@ def _check_holiday_fields(fields: tuple[str, ...], frequency: Frequency) -> None
         )
     if _COUNT in fields and not frequency.whole_days:
         raise ConfigError(
-            f"calendar field '{_COUNT}' counts the public holidays of a step of whole days, not of {frequency.alias}; use is_holiday."
+            f"calendar field '{_COUNT}' counts the public holidays of a step of whole days, "
+            f"not of {frequency.alias}; use is_holiday."
         )
 
 
 def check_labels(times: Times, time_zone: str, frequency: Frequency) -> None:
-    """Raise DataError where labels of days are no dates, and nothing says in which time zone they are one."""
+    """Raise DataError where labels of days are no dates, and nothing says in which time zone they
+    are one.
+    """
     if not frequency.whole_days or time_zone != "UTC":
         return
     stamps = np.asarray(times, "M8[us]")
@@ -115,20 +134,34 @@ def check_labels(times: Times, time_zone: str, frequency: Frequency) -> None:
 
 @lru_cache(maxsize=512)
 def _holidays(country: str, year: int) -> Ints:
-    """Days since 1970 of the public holidays of ``year`` and its neighbours, sorted (package ``holidays``)."""
+    """Days since 1970 of the public holidays of ``year`` and its neighbours, sorted (package
+    ``holidays``).
+    """
     import holidays
 
     try:
         found = holidays.country_holidays(country, years=[year - 1, year, year + 1])
     except NotImplementedError as error:
-        raise ConfigError(f"calendar country '{country}' is not known; use an ISO 3166 code such as US.") from error
-    return np.sort(np.array([np.datetime64(d, "D").astype(np.int64) for d in found], dtype=np.int64))
+        raise ConfigError(
+            f"calendar country '{country}' is not known; use an ISO 3166 code such as US."
+        ) from error
+    return np.sort(
+        np.array([np.datetime64(d, "D").astype(np.int64) for d in found], dtype=np.int64)
+    )
 
 
 def _holiday_count(first: Ints, after: Ints, country: str) -> Ints:
     """Public holidays from the day ``first`` to the one before ``after``."""
-    years = np.unique(np.concatenate([first, after]).astype("M8[D]").astype("M8[Y]").astype(np.int64) + 1970)
-    known = np.unique(np.concatenate([_holidays(country, int(y)) for y in range(years[0], years[-1] + 1)])) if len(years) else first[:0]
+    years = np.unique(
+        np.concatenate([first, after]).astype("M8[D]").astype("M8[Y]").astype(np.int64) + 1970
+    )
+    known = (
+        np.unique(
+            np.concatenate([_holidays(country, int(y)) for y in range(years[0], years[-1] + 1)])
+        )
+        if len(years)
+        else first[:0]
+    )
     for days in (first, after):
         _refuse_unknown(known, days, country)
     return np.asarray(np.searchsorted(known, after) - np.searchsorted(known, first))
@@ -136,10 +169,15 @@ def _holiday_count(first: Ints, after: Ints, country: str) -> Ints:
 
 def _refuse_unknown(known: Ints, days: Ints, country: str) -> None:
     """Raise DataError outside of the years that the package's calendars have."""
-    unknown = (days > known[-1]) | (days < known[0]) if len(known) else np.ones(len(days), dtype=bool)
+    unknown = (
+        (days > known[-1]) | (days < known[0]) if len(known) else np.ones(len(days), dtype=bool)
+    )
     if unknown.any():
         year = int(days[unknown][0].astype("M8[D]").astype("M8[Y]").astype(np.int64)) + 1970
-        raise DataError(f"calendar: the public holidays of {country} around {year} are not known; leave the holiday fields out.")
+        raise DataError(
+            f"calendar: the public holidays of {country} around {year} are not known; leave "
+            "the holiday fields out."
+        )
 
 
 def _holiday_distance(days: Ints, years: Ints, country: str) -> tuple[Ints, Ints]:
@@ -159,7 +197,9 @@ def _to_local(times: Times, time_zone: str) -> Times:
     if time_zone == "UTC":
         return times
     unique, inverse = np.unique(times.astype("M8[s]").astype(np.int64), return_inverse=True)
-    offsets = np.array([_offset_seconds(int(second), time_zone) for second in unique], dtype="m8[s]")
+    offsets = np.array(
+        [_offset_seconds(int(second), time_zone) for second in unique], dtype="m8[s]"
+    )
     return np.asarray(times + offsets[inverse])
 
 
@@ -173,12 +213,18 @@ def _offset_seconds(second: int, time_zone: str) -> int:
 
 
 def calendar_columns(
-    times: Times, fields: tuple[str, ...], country: str | None = None, time_zone: str = "UTC", frequency: Frequency | None = None
+    times: Times,
+    fields: tuple[str, ...],
+    country: str | None = None,
+    time_zone: str = "UTC",
+    frequency: Frequency | None = None,
 ) -> Float64:
-    """``[rows] UTC -> [rows, fields]``: of the date that labels a step of whole days of ``frequency``, else in local time of ``time_zone``.
+    """``[rows] UTC -> [rows, fields]``: of the date that labels a step of whole days of
+    ``frequency``, else in local time of ``time_zone``.
 
-    Fields: minute, hour, day_of_week (Monday 0), is_weekend, day_of_month, day_of_year, week_of_year (ISO 8601), week_from_january_1 (the
-    first seven days of a year are 1), month, quarter, year; of the public holidays of ``country``: is_holiday, days_to_holiday and
+    Fields: minute, hour, day_of_week (Monday 0), is_weekend, day_of_month, day_of_year,
+    week_of_year (ISO 8601), week_from_january_1 (the first seven days of a year are 1), month,
+    quarter, year; of the public holidays of ``country``: is_holiday, days_to_holiday and
     days_since_holiday (0 to 14, 14 is 14 or more), and holidays, how many a step of whole days has.
     """
     stamps = np.asarray(times, "M8[us]")
@@ -196,17 +242,28 @@ def calendar_columns(
     return np.frombuffer(b"".join(found)).reshape(len(wanted), len(fields)).copy()
 
 
-#: A server asks for the same few steps again and again: up to so many rows are looked up, and so many are remembered.
+#: A server asks for the same few steps again and again: up to so many rows are looked up, and so
+#: many are remembered.
 _FEW, _REMEMBERED = 64, 65536
 
 
 @lru_cache(maxsize=64)
-def _rows_of(fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None) -> dict[int, bytes]:
-    """Microseconds since 1970 -> the computed row. Values follow from the key, so threads may fill it at once."""
+def _rows_of(
+    fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None
+) -> dict[int, bytes]:
+    """Microseconds since 1970 -> the computed row. Values follow from the key, so threads may fill
+    it at once.
+    """
     return {}
 
 
-def _compute(times: Times, fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None) -> Float64:
+def _compute(
+    times: Times,
+    fields: tuple[str, ...],
+    country: str | None,
+    time_zone: str,
+    frequency: Frequency | None,
+) -> Float64:
     local = _to_local(times, time_zone)
     if frequency is not None and frequency.whole_days:
         local = np.where(times == times.astype("M8[D]"), times, local)
@@ -225,5 +282,9 @@ def _compute(times: Times, fields: tuple[str, ...], country: str | None, time_zo
             years = _months(local) // 12 + 1970
             distance = _holiday_distance(_days(local), years, country)
         ahead, behind = distance
-        out[:, i] = {"is_holiday": ahead == 0, "days_to_holiday": ahead, "days_since_holiday": behind}[field]
+        out[:, i] = {
+            "is_holiday": ahead == 0,
+            "days_to_holiday": ahead,
+            "days_since_holiday": behind,
+        }[field]
     return out

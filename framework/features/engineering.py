@@ -14,7 +14,16 @@ from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, suggest
 from framework.features.calendar import calendar_columns, check_fields, check_labels
 from framework.features.joins import joined
-from framework.features.operations import Calendar, Difference, Expanding, Join, Lag, Operation, Python, Rolling
+from framework.features.operations import (
+    Calendar,
+    Difference,
+    Expanding,
+    Join,
+    Lag,
+    Operation,
+    Python,
+    Rolling,
+)
 from framework.features.rolling_statistics import expanding, rolling
 from framework.features.user_functions import call
 from framework.features.views import View
@@ -26,15 +35,20 @@ if TYPE_CHECKING:
 Tables = Mapping[str, "pd.DataFrame"]
 
 
-def engineer(view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables | None = None) -> pd.DataFrame:
-    """Apply ``view.engineer`` in order and return entity keys, ``event_timestamp`` (UTC) and ``view.feature_names()``.
+def engineer(
+    view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables | None = None
+) -> pd.DataFrame:
+    """Apply ``view.engineer`` in order and return entity keys, ``event_timestamp`` (UTC) and
+    ``view.feature_names()``.
 
-    ``rows``: a checked long table, sorted by entity and time, without gaps inside a series. Row ``i`` of the result is row
-    ``i`` of ``rows``; nothing after a row's own step is looked at. ``tables``: those that the view joins. A lag or a difference is null in
-    the first steps of a series; a rolling statistic is null until its window lies inside the series, and where the window
-    holds no value. ``std`` is the sample standard deviation, null below two values. A series' numbers are bit for bit the same alone or
-    among thousands. Joins alone need no ``frequency``, and rows of any time. Raises :class:`ConfigError` for an unknown or
-    non-numeric column, :class:`DataError` for rows with a gap.
+    ``rows``: a checked long table, sorted by entity and time, without gaps inside a series. Row
+    ``i`` of the result is row ``i`` of ``rows``; nothing after a row's own step is looked at.
+    ``tables``: those that the view joins. A lag or a difference is null in the first steps of a
+    series; a rolling statistic is null until its window lies inside the series, and where the
+    window holds no value. ``std`` is the sample standard deviation, null below two values. A
+    series' numbers are bit for bit the same alone or among thousands. Joins alone need no
+    ``frequency``, and rows of any time. Raises :class:`ConfigError` for an unknown or non-numeric
+    column, :class:`DataError` for rows with a gap.
     """
     import pandas as pd
 
@@ -46,24 +60,38 @@ def engineer(view: View, rows: pd.DataFrame, frequency: Frequency | None, tables
         table.apply(op)
     made = {**table.texts, **table.numbers}
     stamps = pd.DatetimeIndex(table.times).tz_localize("UTC").as_unit("us")
-    return pd.DataFrame({**{k: rows[k].to_numpy() for k in view.entity}, TIME: stamps, **{f: made[f] for f in view.feature_names()}})
+    return pd.DataFrame(
+        {
+            **{k: rows[k].to_numpy() for k in view.entity},
+            TIME: stamps,
+            **{f: made[f] for f in view.feature_names()},
+        }
+    )
 
 
 class _Table:
     """The columns that are there so far; each operation adds its own."""
 
-    def __init__(self, view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables) -> None:
+    def __init__(
+        self, view: View, rows: pd.DataFrame, frequency: Frequency | None, tables: Tables
+    ) -> None:
         import pandas as pd
 
         self.view, self.rows, self.frequency, self.tables = view, rows, frequency, tables
-        self.times: Times = pd.to_datetime(rows[TIME], utc=True).dt.tz_localize(None).to_numpy().astype("M8[us]")
-        self.numbers: dict[str, Float64] = {c: rows[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in view.numbers}
+        self.times: Times = (
+            pd.to_datetime(rows[TIME], utc=True).dt.tz_localize(None).to_numpy().astype("M8[us]")
+        )
+        self.numbers: dict[str, Float64] = {
+            c: rows[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in view.numbers
+        }
         self.texts: dict[str, Objects] = {c: rows[c].to_numpy() for c in view.texts}
         self._position: Rows | None = None
 
     @property
     def position(self) -> Rows:
-        """``[rows]``: each row's step inside its series, checked when a first operation counts steps."""
+        """``[rows]``: each row's step inside its series, checked when a first operation counts
+        steps.
+        """
         if self._position is None:
             assert self.frequency is not None  # see View.counts_steps
             self._position = _positions(self.view, self.rows, self.times, self.frequency)
@@ -75,44 +103,70 @@ class _Table:
         else:
             self.numbers |= dict(zip(op.names(), self._made(op), strict=True))
 
-    def _made(self, op: Lag | Rolling | Expanding | Difference | Calendar | Python) -> list[Float64]:
+    def _made(
+        self, op: Lag | Rolling | Expanding | Difference | Calendar | Python
+    ) -> list[Float64]:
         if isinstance(op, Calendar):
             assert self.frequency is not None  # see View.counts_steps
             check_fields(op.fields, op.country, op.time_zone, self.frequency)
             check_labels(self.times, op.time_zone, self.frequency)
-            return list(calendar_columns(self.times, op.fields, op.country, op.time_zone, self.frequency).T)
+            return list(
+                calendar_columns(self.times, op.fields, op.country, op.time_zone, self.frequency).T
+            )
         if isinstance(op, Python):
             return call(op, self._frame(op))
         inputs = [self._column(column, op.op) for column in op.columns]
         if isinstance(op, Lag):
             return [_back(values, self.position, k) for values in inputs for k in op.steps]
         if isinstance(op, Difference):
-            return [_difference(values, _back(values, self.position, k), op.relative) for values in inputs for k in op.steps]
+            return [
+                _difference(values, _back(values, self.position, k), op.relative)
+                for values in inputs
+                for k in op.steps
+            ]
         if isinstance(op, Rolling):
-            return [made for v in inputs for w in op.windows for made in rolling(v, self.position, w, op.statistics)]
+            return [
+                made
+                for v in inputs
+                for w in op.windows
+                for made in rolling(v, self.position, w, op.statistics)
+            ]
         return [made for v in inputs for made in expanding(v, self.position, op.statistics)]
 
     def _column(self, column: str, op: str) -> Float64:
         if column in self.numbers:
             return self.numbers[column]
         if column in self.view.categories:
-            raise ConfigError(f"features: {op} of '{column}' is not possible: it is a category; use a numeric column.")
+            raise ConfigError(
+                f"features: {op} of '{column}' is not possible: it is a category; use a "
+                "numeric column."
+            )
         known = ", ".join(self.numbers)
-        raise ConfigError(f"features: {op} of '{column}': no such column yet;{suggest(column, self.numbers)} Known here: {known}.")
+        raise ConfigError(
+            f"features: {op} of '{column}': no such column "
+            f"yet;{suggest(column, self.numbers)} Known here: {known}."
+        )
 
     def _frame(self, op: Python) -> pd.DataFrame:
         """What a user's function gets."""
         import pandas as pd
 
         stamps = pd.DatetimeIndex(self.times).tz_localize("UTC")
-        columns = {c: self.texts[c] if c in self.texts else self._column(c, op.op) for c in op.columns}
-        return pd.DataFrame({**{k: self.rows[k].to_numpy() for k in self.view.entity}, TIME: stamps, **columns})
+        columns = {
+            c: self.texts[c] if c in self.texts else self._column(c, op.op) for c in op.columns
+        }
+        return pd.DataFrame(
+            {**{k: self.rows[k].to_numpy() for k in self.view.entity}, TIME: stamps, **columns}
+        )
 
     def _join(self, op: Join) -> None:
         import pandas as pd
 
         if op.table not in self.tables:
-            raise DataError(f"features: join: table '{op.table}' was not read; known here: {sorted(self.tables)}.")
+            raise DataError(
+                f"features: join: table '{op.table}' was not read; known here: "
+                f"{sorted(self.tables)}."
+            )
         on = {c: self.texts[c] if c in self.texts else self.rows[c].to_numpy() for c in op.by}
         found = joined(op, pd.DataFrame({**on, TIME: self.times}), self.tables[op.table])
         for column, name in zip(op.columns, op.names(), strict=True):
@@ -124,12 +178,15 @@ class _Table:
                 self.numbers[name] = values.to_numpy(dtype=np.float64, na_value=np.nan)
             except (TypeError, ValueError) as error:
                 raise DataError(
-                    f"features: join of '{op.table}': column '{column}' is not numeric ({error}); list '{name}' under categories."
+                    f"features: join of '{op.table}': column '{column}' is not numeric "
+                    f"({error}); list '{name}' under categories."
                 ) from error
 
 
 def _positions(view: View, rows: pd.DataFrame, times: Times, frequency: Frequency) -> Rows:
-    """``[rows]``: each row's step inside its series. Raises where the next row of a series is not its next step."""
+    """``[rows]``: each row's step inside its series. Raises where the next row of a series is not
+    its next step.
+    """
     if not len(rows):
         return np.zeros(0, np.int64)
     keys = rows[list(view.entity)].astype(str).to_numpy(dtype=object)
@@ -139,7 +196,8 @@ def _positions(view: View, rows: pd.DataFrame, times: Times, frequency: Frequenc
         row = int(np.flatnonzero(jump)[0])
         name = dict(zip(view.entity, keys[row], strict=True))
         raise DataError(
-            f"engineer: {times[row]} does not follow {times[row - 1]} in series {name} at frequency {frequency.alias}; "
+            f"engineer: {times[row]} does not follow {times[row - 1]} in series {name} at "
+            f"frequency {frequency.alias}; "
             "sort and fill the rows first."
         )
     index = np.arange(len(rows), dtype=np.int64)
@@ -156,4 +214,8 @@ def _back(values: Float64, position: Rows, steps: int) -> Float64:
 
 def _difference(values: Float64, before: Float64, relative: bool) -> Float64:
     change = values - before
-    return np.divide(change, before, out=np.full(len(values), np.nan), where=before != 0) if relative else change
+    return (
+        np.divide(change, before, out=np.full(len(values), np.nan), where=before != 0)
+        if relative
+        else change
+    )

@@ -1,4 +1,6 @@
-"""Columns of another table joined to a view's rows at ingestion: by key alone, or by the newest row that was known at the step."""
+"""Columns of another table joined to a view's rows at ingestion: by key alone, or by the newest row
+that was known at the step.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +22,59 @@ _ROW = "\x00row"
 
 
 def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where nothing matches. A null key matches nothing.
+    """``op.columns`` of ``table``, one row for each of ``rows`` and in their order; null where
+    nothing matches. A null key matches nothing.
 
-    ``rows``: the columns ``op.by`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal keys and times the last counts. Raises
-    :class:`~framework.errors.DataError` naming a missing column, a null time, or a key that a static table has twice.
+    ``rows``: the columns ``op.by`` and ``event_timestamp`` (UTC). Of rows of ``table`` with equal
+    keys and times the last counts. Raises :class:`~framework.errors.DataError` naming a missing
+    column, a null time, or a key that a static table has twice.
     """
     import pandas as pd
 
     needed = list(dict.fromkeys((*op.by, *op.columns, *([op.time] if op.time else []))))
     missing = [c for c in needed if c not in table.columns]
     if missing:
-        raise DataError(f"join of '{op.table}': no column {missing[0]!r};{suggest(missing[0], map(str, table.columns))}")
+        raise DataError(
+            f"join of '{op.table}': no column "
+            f"{missing[0]!r};{suggest(missing[0], map(str, table.columns))}"
+        )
     keys = list(op.by)
     where = f"join of '{op.table}'"
-    right = table[needed].assign(**{k: key_texts(table[k], where, whole=False) for k in keys}).dropna(subset=keys)
-    left = rows[[*keys, TIME]].assign(**{k: category_texts(rows[k]) for k in keys}, **{_ROW: np.arange(len(rows))})
+    right = (
+        table[needed]
+        .assign(**{k: key_texts(table[k], where, whole=False) for k in keys})
+        .dropna(subset=keys)
+    )
+    left = rows[[*keys, TIME]].assign(
+        **{k: category_texts(rows[k]) for k in keys}, **{_ROW: np.arange(len(rows))}
+    )
     if op.time is None:
         twice = right[right.duplicated(keys)]
         if len(twice):
-            raise DataError(f"join of '{op.table}': two rows for {twice.iloc[0][keys].to_dict()}; a table with several needs time: COLUMN.")
+            raise DataError(
+                f"join of '{op.table}': two rows for {twice.iloc[0][keys].to_dict()}; a "
+                "table with several needs time: COLUMN."
+            )
         return left.merge(right, how="left", on=keys)[list(op.columns)]
     times = _times(op, right)
-    right = right.drop(columns=[c for c in (op.time,) if c not in op.columns]).assign(**{TIME: times}).sort_values(TIME, kind="stable")
+    right = (
+        right.drop(columns=[c for c in (op.time,) if c not in op.columns])
+        .assign(**{TIME: times})
+        .sort_values(TIME, kind="stable")
+    )
     left[TIME] = pd.DatetimeIndex(pd.to_datetime(left[TIME], utc=True)).as_unit("us")
     tolerance = None if op.ttl is None else pd.Timedelta(op.ttl)
-    found = pd.merge_asof(left.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance)
+    found = pd.merge_asof(
+        left.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance
+    )
     return found.sort_values(_ROW)[list(op.columns)]
 
 
 def _times(op: Join, right: pd.DataFrame) -> pd.DatetimeIndex:
     times = utc_times(right[op.time], f"join of '{op.table}': column '{op.time}'")
     if times.hasnans:
-        raise DataError(f"join of '{op.table}': column '{op.time}' is null in {np.count_nonzero(times.isna())} rows; remove or date them.")
+        raise DataError(
+            f"join of '{op.table}': column '{op.time}' is null in "
+            f"{np.count_nonzero(times.isna())} rows; remove or date them."
+        )
     return times

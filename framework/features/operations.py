@@ -2,7 +2,8 @@
 
 :mod:`framework.features.engineering` applies them at ingestion.
 
-Every operation looks at a row's own step and earlier ones only, and makes the columns that ``names`` gives.
+Every operation looks at a row's own step and earlier ones only, and makes the columns that
+``names`` gives.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Lag(Options):
 
 
 class Rolling(Options):
-    """``{column}_rolling_{w}_{statistic}`` over the ``w`` steps that end with the row's own step; nulls are left out."""
+    """``{column}_rolling_{w}_{statistic}`` over the ``w`` steps that end with the row's own step;
+    nulls are left out.
+    """
 
     op: Literal["rolling"]
     columns: Names
@@ -42,11 +45,18 @@ class Rolling(Options):
     statistics: tuple[Statistic, ...] = ("mean",)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(f"{c}_rolling_{w}_{s}" for c in self.columns for w in self.windows for s in self.statistics)
+        return tuple(
+            f"{c}_rolling_{w}_{s}"
+            for c in self.columns
+            for w in self.windows
+            for s in self.statistics
+        )
 
 
 class Expanding(Options):
-    """``{column}_expanding_{statistic}`` over the steps from the series' first to the row's own; nulls are left out."""
+    """``{column}_expanding_{statistic}`` over the steps from the series' first to the row's own;
+    nulls are left out.
+    """
 
     op: Literal["expanding"]
     columns: Names
@@ -57,9 +67,11 @@ class Expanding(Options):
 
 
 class Difference(Options):
-    """The change since ``k`` steps before: ``{column}_difference_{k}``, or ``{column}_relative_difference_{k}``, a share of the value then.
+    """The change since ``k`` steps before: ``{column}_difference_{k}``, or
+    ``{column}_relative_difference_{k}``, a share of the value then.
 
-    A seasonal difference has the length of the season among its steps. A relative one is null where the earlier value is 0.
+    A seasonal difference has the length of the season among its steps. A relative one is null where
+    the earlier value is 0.
     """
 
     op: Literal["difference"]
@@ -73,7 +85,9 @@ class Difference(Options):
 
 
 class Calendar(Options):
-    """``calendar_{field}`` of the row's own step, from :func:`framework.features.calendar.calendar_columns`."""
+    """``calendar_{field}`` of the row's own step, from
+    :func:`framework.features.calendar.calendar_columns`.
+    """
 
     op: Literal["calendar"]
     fields: Names
@@ -84,7 +98,8 @@ class Calendar(Options):
         return tuple(f"calendar_{f}" for f in self.fields)
 
     def meaning(self) -> str:
-        """What tells values from those that an earlier version gave for the same options, part of a view's definition.
+        """What tells values from those that an earlier version gave for the same options, part of a
+        view's definition.
 
         It took labels of days for moments, and its weeks of the year were no ISO weeks.
         """
@@ -93,11 +108,13 @@ class Calendar(Options):
 
 
 class Join(Options):
-    """``{prefix}{column}`` of another table of the source, matched by ``by``: entity keys or categories of the view.
+    """``{prefix}{column}`` of another table of the source, matched by ``by``: entity keys or
+    categories of the view.
 
-    ``time`` null: the table is static, one row for each key. Otherwise it is the table's column of times, and a row of the view gets the
-    newest one that is not later than its own step, nor older than ``ttl``. A column that the view lists under ``categories`` is
-    text, every other one a number. Null where nothing matches.
+    ``time`` null: the table is static, one row for each key. Otherwise it is the table's column of
+    times, and a row of the view gets the newest one that is not later than its own step, nor older
+    than ``ttl``. A column that the view lists under ``categories`` is text, every other one a
+    number. Null where nothing matches.
     """
 
     op: Literal["join"]
@@ -115,9 +132,11 @@ class Join(Options):
 class Python(Options):
     """A function of one's own, ``"package.module:function"``, that gives the columns ``outputs``.
 
-    It is called as ``function(rows, **options)`` with a data frame of the entity keys, ``event_timestamp`` (UTC) and ``columns``, sorted by
-    series and time, whole series only; it returns a number for each row and output: a data frame, or ``{output: array}``. What it
-    gives for a row must follow from the row's series up to the row's step; ingestion checks that with the leak canary.
+    It is called as ``function(rows, **options)`` with a data frame of the entity keys,
+    ``event_timestamp`` (UTC) and ``columns``, sorted by series and time, whole series only; it
+    returns a number for each row and output: a data frame, or ``{output: array}``. What it gives
+    for a row must follow from the row's series up to the row's step; ingestion checks that with the
+    leak canary.
     """
 
     op: Literal["python"]
@@ -130,15 +149,22 @@ class Python(Options):
         return self.outputs
 
     def source_digest(self) -> str:
-        """SHA-256 of the module's file: what the function does may hang on anything in it. Raises :class:`ConfigError` without one."""
+        """SHA-256 of the module's file: what the function does may hang on anything in it. Raises
+        :class:`ConfigError` without one.
+        """
         module = self.function.partition(":")[0]
         try:
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError):
             spec = None
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-            raise ConfigError(f"features: op python: module '{module}' of '{self.function}' is not found; install it or run beside it.")
+            raise ConfigError(
+                f"features: op python: module '{module}' of '{self.function}' is not found; "
+                "install it or run beside it."
+            )
         return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-Operation = Annotated[Lag | Rolling | Expanding | Difference | Calendar | Join | Python, Field(discriminator="op")]
+Operation = Annotated[
+    Lag | Rolling | Expanding | Difference | Calendar | Join | Python, Field(discriminator="op")
+]

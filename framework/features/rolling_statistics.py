@@ -1,7 +1,8 @@
 """Rolling and expanding statistics of many series at once.
 
-A number depends on its own series alone, bit for bit: sums run over a row's window, oldest first, or from the series' first step, never
-over neighbouring series. Loops run over the steps of a window or of a series, never over series or rows.
+A number depends on its own series alone, bit for bit: sums run over a row's window, oldest first,
+or from the series' first step, never over neighbouring series. Loops run over the steps of a window
+or of a series, never over series or rows.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from framework.features.operations import Statistic
 _Fold = Callable[[Float64, Float64], Float64]
 
 
-def rolling(values: Float64, position: Rows, window: int, statistics: Sequence[Statistic]) -> list[Float64]:
-    """``[rows]`` for each statistic, over the ``window`` steps that end with the row's own; nulls are left out.
+def rolling(
+    values: Float64, position: Rows, window: int, statistics: Sequence[Statistic]
+) -> list[Float64]:
+    """``[rows]`` for each statistic, over the ``window`` steps that end with the row's own; nulls
+    are left out.
 
-    ``position``: each row's step inside its series. Null until the window lies inside the series and where it holds no value. ``std`` is
-    the sample standard deviation, null below two values.
+    ``position``: each row's step inside its series. Null until the window lies inside the series
+    and where it holds no value. ``std`` is the sample standard deviation, null below two values.
     """
     null = np.isnan(values)
     plain, weight = np.where(null, 0.0, values), (~null).astype(np.float64)
@@ -42,7 +46,9 @@ def rolling(values: Float64, position: Rows, window: int, statistics: Sequence[S
 
 
 def _fold(values: Float64, window: int, combine: _Fold, start: float) -> Float64:
-    """Combine each row with the ``window - 1`` before it, oldest first; rows that reach into another series are masked by the caller."""
+    """Combine each row with the ``window - 1`` before it, oldest first; rows that reach into
+    another series are masked by the caller.
+    """
     out = np.full(len(values), start)
     for k in range(min(window, len(values)) - 1, -1, -1):
         out[k:] = combine(out[k:], values[: len(values) - k])
@@ -64,14 +70,18 @@ def _spread(squares: Float64, counts: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Series of similar length side by side: ``rows[series, steps]`` of the table, those beyond a series' end marked in ``beyond``."""
+    """Series of similar length side by side: ``rows[series, steps]`` of the table, those beyond a
+    series' end marked in ``beyond``.
+    """
 
     rows: Rows
     beyond: npt.NDArray[np.bool_]
 
 
 def expanding(values: Float64, position: Rows, statistics: Sequence[Statistic]) -> list[Float64]:
-    """``[rows]`` for each statistic, from the series' first step to the row's own; nulls are left out, null until there is a value."""
+    """``[rows]`` for each statistic, from the series' first step to the row's own; nulls are left
+    out, null until there is a value.
+    """
     out = [np.full(len(values), np.nan) for _ in statistics]
     for block in _blocks(position):
         inside = ~block.beyond
@@ -82,7 +92,9 @@ def expanding(values: Float64, position: Rows, statistics: Sequence[Statistic]) 
 
 
 def _blocks(position: Rows) -> Iterator[_Block]:
-    """Series whose lengths lie between the same powers of two share a block: at most half of it is empty."""
+    """Series whose lengths lie between the same powers of two share a block: at most half of it is
+    empty.
+    """
     starts = np.flatnonzero(position == 0)
     lengths = np.diff(np.append(starts, len(position)))
     sizes = np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
@@ -102,7 +114,9 @@ def _expanding(values: Float64, statistics: Sequence[Statistic]) -> list[Float64
         if statistic == "std":
             return _spread(_welford(values, null), counts)
         if statistic in {"min", "max"}:
-            return np.asarray((np.fmin if statistic == "min" else np.fmax).accumulate(values, axis=1))
+            return np.asarray(
+                (np.fmin if statistic == "min" else np.fmax).accumulate(values, axis=1)
+            )
         sums = np.cumsum(np.where(null, 0.0, values), axis=1)
         return sums / np.maximum(counts, 1.0) if statistic == "mean" else sums
 
@@ -110,7 +124,9 @@ def _expanding(values: Float64, statistics: Sequence[Statistic]) -> list[Float64
 
 
 def _welford(values: Float64, null: npt.NDArray[np.bool_]) -> Float64:
-    """Running sums of squared distances from the running mean (Welford 1962), one step of all series at a time."""
+    """Running sums of squared distances from the running mean (Welford 1962), one step of all
+    series at a time.
+    """
     count, mean, squares = (np.zeros(len(values)) for _ in range(3))
     out = np.empty_like(values)
     for step in range(values.shape[1]):

@@ -1,4 +1,6 @@
-"""Feature views: what is kept in the feature store and how it is made. Declared once, in the ``features`` config group."""
+"""Feature views: what is kept in the feature store and how it is made. Declared once, in the
+``features`` config group.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,26 @@ from framework.errors import suggest
 from framework.features.operations import Calendar, Join, Operation, Python
 from framework.options import Duration, Options
 
-#: A column of every store beside the view's own: 1 in a row that fills a gap, 0 in one that the source gave.
+#: A column of every store beside the view's own: 1 in a row that fills a gap, 0 in one that the
+#: source gave.
 INSERTED = "__inserted"
 
 
 class View(Options):
     """One feature view.
 
-    ``entity``: its keys. ``columns``: what the source gives, in its table named like the view (``table`` overrides).
-    A text column is a category, every other one a number. ``engineer``: columns computed at ingestion, in order.
-    ``ttl``: how old a row may be to still describe an origin. A row's ``event_timestamp`` is the UTC start of its
-    step; the row is known when the step has ended, hence usable at the origin of the same label. ``created``: the source's
-    column that says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one read.
-    ``valid_for``: how long a row holds for columns known in advance (``panel.known``): the newest row of
-    ``row time <= step < row time + valid_for`` gives the value of a step; null: a row holds for the step of its own label alone.
-    ``frequency``: how far apart the rows of a view are that is not the primary one, whose steps are ``panel.frequency``. Operations
-    that look at other rows or at the calendar need it, unless there is a row at every step of the panel.
+    ``entity``: its keys. ``columns``: what the source gives, in its table named like the view
+    (``table`` overrides). A text column is a category, every other one a number. ``engineer``:
+    columns computed at ingestion, in order. ``ttl``: how old a row may be to still describe an
+    origin. A row's ``event_timestamp`` is the UTC start of its step; the row is known when the step
+    has ended, hence usable at the origin of the same label. ``created``: the source's column that
+    says when (UTC) a row became known; rows of equal key and time are then versions, all kept, the
+    newest one read. ``valid_for``: how long a row holds for columns known in advance
+    (``panel.known``): the newest row of ``row time <= step < row time + valid_for`` gives the value
+    of a step; null: a row holds for the step of its own label alone. ``frequency``: how far apart
+    the rows of a view are that is not the primary one, whose steps are ``panel.frequency``.
+    Operations that look at other rows or at the calendar need it, unless there is a row at every
+    step of the panel.
     """
 
     entity: tuple[str, ...]
@@ -50,14 +56,17 @@ class View(Options):
     @classmethod
     def _holds_for_a_while(cls, value: timedelta | None) -> timedelta | None:
         if value is not None and value <= timedelta(0):
-            raise ValueError("valid_for must be positive, such as 7d; leave it out for rows of one step")
+            raise ValueError(
+                "valid_for must be positive, such as 7d; leave it out for rows of one step"
+            )
         return value
 
     @model_validator(mode="after")
     def _created_is_its_own_column(self) -> View:
         if self.created in {TIME, *self.entity, *self.feature_names()}:
             raise ValueError(
-                f"created: '{self.created}' is a key, a feature or the event time; name the column that says when a row became known"
+                f"created: '{self.created}' is a key, a feature or the event time; name the "
+                "column that says when a row became known"
             )
         return self
 
@@ -65,23 +74,43 @@ class View(Options):
     def _consistent(self) -> View:
         names = self.feature_names()
         for what, given, known in (
-            ("categories", self.categories, (*self.columns, *(n for op in self.engineer if isinstance(op, Join) for n in op.names()))),
-            *(("join by", op.by, (*self.entity, *self.categories)) for op in self.engineer if isinstance(op, Join)),
+            (
+                "categories",
+                self.categories,
+                (
+                    *self.columns,
+                    *(n for op in self.engineer if isinstance(op, Join) for n in op.names()),
+                ),
+            ),
+            *(
+                ("join by", op.by, (*self.entity, *self.categories))
+                for op in self.engineer
+                if isinstance(op, Join)
+            ),
         ):
             wrong = [c for c in given if c not in known]
             if wrong:
-                raise ValueError(f"{what}: {wrong} cannot be used there;{suggest(wrong[0], known)} Known: {list(known)}")
+                raise ValueError(
+                    f"{what}: {wrong} cannot be used there;{suggest(wrong[0], known)} "
+                    f"Known: {list(known)}"
+                )
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"features {twice} are made twice")
         return self
 
     def definition(self) -> str:
-        """How the stored columns are made, as text: what it says changes with every change of it, a named function's source included."""
+        """How the stored columns are made, as text: what it says changes with every change of it, a
+        named function's source included.
+        """
         sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
         meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
         unsaid = {"frequency"} if self.frequency is None else set()  # as before there was one
-        return self.model_dump_json(exclude={"ttl", "table", "valid_for", *unsaid}) + sources + meanings
+        return (
+            self.model_dump_json(exclude={"ttl", "table", "valid_for", *unsaid})
+            + sources
+            + meanings
+        )
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -95,11 +124,15 @@ class View(Options):
 
     @property
     def counts_steps(self) -> bool:
-        """Whether an engineered column hangs on more than the row's own values and the tables they join."""
+        """Whether an engineered column hangs on more than the row's own values and the tables they
+        join.
+        """
         return any(not isinstance(op, Join) for op in self.engineer)
 
     def identity(self) -> tuple[str, ...]:
-        """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created column of a view that has one."""
+        """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created
+        column of a view that has one.
+        """
         return (*self.entity, TIME) if self.created is None else (*self.entity, TIME, self.created)
 
     def feature_names(self) -> tuple[str, ...]:
@@ -108,10 +141,12 @@ class View(Options):
 
 
 class FeatureSet(Options):
-    """The views of an experiment. ``primary`` is the view whose rows are the steps of the series; it holds the targets.
+    """The views of an experiment. ``primary`` is the view whose rows are the steps of the series;
+    it holds the targets.
 
-    A view's ttl is judged at the origin of a forecast. ``max_age``: how far the newest origin may lie behind the clock when a request
-    names none; null for any distance. ``stale``: what is done about a row that is older than either allows.
+    A view's ttl is judged at the origin of a forecast. ``max_age``: how far the newest origin may
+    lie behind the clock when a request names none; null for any distance. ``stale``: what is done
+    about a row that is older than either allows.
     """
 
     primary: str
@@ -122,17 +157,26 @@ class FeatureSet(Options):
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSet:
         if self.primary not in self.views:
-            raise ValueError(f"primary '{self.primary}' is not one of the views {sorted(self.views)}")
+            raise ValueError(
+                f"primary '{self.primary}' is not one of the views {sorted(self.views)}"
+            )
         if self.views[self.primary].frequency is not None:
-            raise ValueError(f"views.{self.primary}.frequency: the steps of the primary view are panel.frequency; leave it out here")
+            raise ValueError(
+                f"views.{self.primary}.frequency: the steps of the primary view are "
+                "panel.frequency; leave it out here"
+            )
         keys = set(self.views[self.primary].entity)
         owner: dict[str, str] = {}
         for name, view in self.views.items():
             if not set(view.entity) <= keys:
-                raise ValueError(f"view '{name}' has entity keys {list(view.entity)} that the primary view lacks")
+                raise ValueError(
+                    f"view '{name}' has entity keys {list(view.entity)} that the primary view lacks"
+                )
             for feature in view.feature_names():
                 if feature in owner:
-                    raise ValueError(f"feature '{feature}' is defined twice, in '{owner[feature]}' and '{name}'")
+                    raise ValueError(
+                        f"feature '{feature}' is defined twice, in '{owner[feature]}' and '{name}'"
+                    )
                 owner[feature] = name
         return self
 

@@ -1,4 +1,6 @@
-"""How far each view has been read from its source. A position is kept once the rows up to it are stored, never before."""
+"""How far each view has been read from its source. A position is kept once the rows up to it are
+stored, never before.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,26 @@ from framework.files import LONG_PATIENCE, exclusive
 
 
 class Positions:
-    """One small file for each view below ``root``. A position counts only for what it was reached with: ``made`` tells that apart."""
+    """One small file for each view below ``root``. A position counts only for what it was reached
+    with: ``made`` tells that apart.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @contextmanager
     def alone(self, view: str, say: Callable[[str], None]) -> Iterator[None]:
-        """One ingestion of a view at a time: it reads stored rows, computes with them and stores. A second one says that it waits."""
+        """One ingestion of a view at a time: it reads stored rows, computes with them and stores. A
+        second one says that it waits.
+        """
         what = f"ingest: the ingestion of view '{view}'"
         with exclusive(self.root / f"{view}.lock", what, limit=LONG_PATIENCE, say=say):
             yield
 
     def read(self, view: str, made: str) -> str | None:
-        """The position of ``view``, None when there is none or it was reached with something else."""
+        """The position of ``view``, None when there is none or it was reached with something
+        else.
+        """
         path = self._path(view)
         try:
             kept = json.loads(path.read_text())
@@ -35,7 +43,9 @@ class Positions:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"ingest: {path} is damaged ({error}); delete it: everything is then read again.") from error
+            raise DataError(
+                f"ingest: {path} is damaged ({error}); delete it: everything is then read again."
+            ) from error
 
     def keep(self, view: str, made: str, position: str) -> None:
         """Replaced in one step and on the disk when this returns."""

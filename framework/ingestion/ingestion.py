@@ -1,4 +1,6 @@
-"""From a source to the store that training reads: batch by batch, merged with what is stored, the position kept behind it."""
+"""From a source to the store that training reads: batch by batch, merged with what is stored, the
+position kept behind it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,18 @@ from framework.data.grouping import entities_of
 from framework.data.vocabulary import TIME
 from framework.features.operations import Join
 from framework.ingestion.checkpoints import Positions
-from framework.ingestion.merging import Grid, Merged, absent, check_whole, grid_of, left_out, merge, no_longer_there, normal, off_grid
+from framework.ingestion.merging import (
+    Grid,
+    Merged,
+    absent,
+    check_whole,
+    grid_of,
+    left_out,
+    merge,
+    no_longer_there,
+    normal,
+    off_grid,
+)
 from framework.ingestion.source_changes import keep, tables_of
 from framework.ingestion.view_matches import JoinMatches
 from framework.interfaces.source import Batch, Roles, Source
@@ -28,7 +41,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Count:
-    """``read``: rows that came from the source. ``stored``: finished rows that were new or had changed."""
+    """``read``: rows that came from the source. ``stored``: finished rows that were new or had
+    changed.
+    """
 
     read: int = 0
     stored: int = 0
@@ -36,7 +51,8 @@ class Count:
 
 @dataclass(slots=True)
 class Ingestion:
-    """One ``run=ingest``. ``counts``: of each view, so far. ``warnings``: what was doubtful, a line each.
+    """One ``run=ingest``. ``counts``: of each view, so far. ``warnings``: what was doubtful, a line
+    each.
 
     ``needs``: asked only where something is pushed, because it imports the libraries of the model.
     ``removed``: how many rows were removed because the source no longer had them, by view.
@@ -55,16 +71,22 @@ class Ingestion:
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def once(self, stop: Event) -> None:
-        """Everything that the source has now, unless ``stop`` is set in between: then what was begun is finished.
+        """Everything that the source has now, unless ``stop`` is set in between: then what was
+        begun is finished.
 
         The first batch of every view is read, checked and computed before anything is stored.
         """
         self._tables = {}
         with ExitStack() as locks:
             views = self.config.features.views
-            for name in sorted(views):  # in one order, whatever an experiment lists: else two could wait for each other
+            for name in sorted(
+                views
+            ):  # in one order, whatever an experiment lists: else two could wait for each other
                 locks.enter_context(self._positions.alone(name, self.say))
-            prints = {name: self.source.fingerprint_of(tables_of(name, view)) for name, view in views.items()}
+            prints = {
+                name: self.source.fingerprint_of(tables_of(name, view))
+                for name, view in views.items()
+            }
             pieces = {name: self._pieces(name) for name in views}
             for piece in pieces.values():
                 next(piece, None)
@@ -83,7 +105,9 @@ class Ingestion:
         view = self.config.features.views[name]
         made = self._made(name, view)
         count = self.counts.setdefault(name, Count())
-        for batch in self.source.batches(view.table or name, view, self._position(name, view, made)):
+        for batch in self.source.batches(
+            view.table or name, view, self._position(name, view, made)
+        ):
             merged = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
             yield
             if merged is not None:
@@ -92,7 +116,9 @@ class Ingestion:
                 self._remove(name, merged)
                 count.stored += changed
                 if changed or self.source.poll is None:  # looking again every second is no news
-                    self.say(f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed")
+                    self.say(
+                        f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed"
+                    )
             if batch.position is not None:
                 self._positions.keep(name, made, batch.position)
             if batch.stored is not None:
@@ -109,15 +135,23 @@ class Ingestion:
         if batch.reject is not None:
             off = off_grid(view, stored, rows, grid)
             for row in off.nonzero()[0]:
-                batch.reject(int(row), f"field '{TIME}': {rows[TIME].iloc[row]} is not on the {_alias(grid)} grid of its series")
+                batch.reject(
+                    int(row),
+                    f"field '{TIME}': {rows[TIME].iloc[row]} is not on the {_alias(grid)} "
+                    "grid of its series",
+                )
             rows = rows[~off]
         return self._told(name, merge(view, stored, rows, grid, self._joins(view)))
 
     def _told(self, name: str, merged: Merged) -> Merged:
-        """With its doubt among the warnings, once for each view, and what its joins described counted."""
+        """With its doubt among the warnings, once for each view, and what its joins described
+        counted.
+        """
         for op in self.config.features.views[name].engineer:
             if isinstance(op, Join):
-                self._matches.setdefault((name, op.table), JoinMatches(op)).count(merged.affected, self._tables[op.table])
+                self._matches.setdefault((name, op.table), JoinMatches(op)).count(
+                    merged.affected, self._tables[op.table]
+                )
         line = f"ingest: {name}: {merged.doubt}"
         if merged.doubt is not None and name not in self._doubted:
             self._doubted.add(name)
@@ -126,7 +160,9 @@ class Ingestion:
         return merged
 
     def _whole(self, name: str, view: View, rows: pd.DataFrame, grid: Grid | None) -> Merged:
-        """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows no longer has."""
+        """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows
+        no longer has.
+        """
         config = self.config
         stored = self.strategy.stored_rows(config.features, name)
         gone = no_longer_there(view, stored, rows)
@@ -134,8 +170,10 @@ class Ingestion:
             first = stored.loc[gone, [*view.entity, TIME]].iloc[0]
             series = ", ".join(f"{key}: {first[key]}" for key in view.entity)
             self._warn(
-                f"ingest: {name}: {gone.sum():,} stored rows are no longer in the source, the first of series {{{series}}} at "
-                f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes them, keep says nothing)"
+                f"ingest: {name}: {gone.sum():,} stored rows are no longer in the source, "
+                f"the first of series {{{series}}} at "
+                f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes "
+                "them, keep says nothing)"
             )
         remove = gone.any() and config.ingest.removed == "remove"
         kept = stored[~absent(stored, rows, [*view.entity, TIME])] if remove else stored
@@ -194,7 +232,12 @@ class Ingestion:
     def _roles(self, table: str) -> Roles:
         """Of the columns of a joined table, for all views that join it."""
         views = self.config.features.views.values()
-        return Roles.of_joins((view, op) for view in views for op in view.engineer if isinstance(op, Join) and op.table == table)
+        return Roles.of_joins(
+            (view, op)
+            for view in views
+            for op in view.engineer
+            if isinstance(op, Join) and op.table == table
+        )
 
     def _position(self, name: str, view: View, made: str) -> str | None:
         """Where to go on; the beginning when the store has nothing of this view."""

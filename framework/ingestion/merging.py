@@ -1,4 +1,6 @@
-"""New raw rows and stored ones to finished rows: the same whether rows came at once or in pieces, in order or late."""
+"""New raw rows and stored ones to finished rows: the same whether rows came at once or in pieces,
+in order or late.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,18 @@ if TYPE_CHECKING:
 
     from framework.config.sections import PanelConfig
 
-#: 1 in the rows that the source gave, null in those inserted for the steps in between. No column of a view has this name.
+#: 1 in the rows that the source gave, null in those inserted for the steps in between. No column
+#: of a view has this name.
 _GIVEN = "\x00given"
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """``changed``: the finished rows that are new or differ from what is stored. ``affected``: those that new rows could have changed.
+    """``changed``: the finished rows that are new or differ from what is stored. ``affected``:
+    those that new rows could have changed.
 
-    ``doubt``: what a person should know of the gaps that were filled. ``finished``: every row of their series.
-    ``gone``: the stored rows that are to be removed, None when none are.
+    ``doubt``: what a person should know of the gaps that were filled. ``finished``: every row of
+    their series. ``gone``: the stored rows that are to be removed, None when none are.
     """
 
     changed: pd.DataFrame
@@ -49,8 +53,9 @@ class Merged:
 class Grid:
     """The steps of a view's rows. ``gaps``: what a missing one becomes.
 
-    ``refuse`` and ``insert`` are of the primary view. Of another, whose rows stay as they are given, a step between two rows
-    is null while features are computed (``null``), or there is none: ``full``, when nothing says how far apart the rows are.
+    ``refuse`` and ``insert`` are of the primary view. Of another, whose rows stay as they are
+    given, a step between two rows is null while features are computed (``null``), or there is none:
+    ``full``, when nothing says how far apart the rows are.
     """
 
     frequency: Frequency
@@ -69,12 +74,16 @@ def grid_of(features: FeatureSet, panel: PanelConfig, name: str) -> Grid | None:
 
 
 def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
-    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on its grid and by policy without gaps.
+    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on
+    its grid and by policy without gaps.
 
-    ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are checked, in whatever order they come.
+    ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are
+    checked, in whatever order they come.
     """
     if view.created is not None:
-        rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates([*view.entity, TIME], keep="last")
+        rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates(
+            [*view.entity, TIME], keep="last"
+        )
     if grid is None or grid.gaps in ("null", "full"):
         if len(rows):
             times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
@@ -82,22 +91,35 @@ def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
         return
     policy: GapPolicy = "insert" if grid.gaps == "insert" else "refuse"
     panel_from_rows(
-        rows, entity_keys=view.entity, past=view.numbers, known=(), categories=view.texts, frequency=grid.frequency, gaps=policy
+        rows,
+        entity_keys=view.entity,
+        past=view.numbers,
+        known=(),
+        categories=view.texts,
+        frequency=grid.frequency,
+        gaps=policy,
     )
 
 
 def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
-    """The view's raw columns with canonical texts and times in UTC, as they are stored. Raises :class:`DataError` for what is missing."""
+    """The view's raw columns with canonical texts and times in UTC, as they are stored. Raises
+    :class:`DataError` for what is missing.
+    """
     wanted = [*view.identity(), *view.columns]
     missing = [c for c in wanted if c not in rows.columns]
     if missing:
         have = list(map(str, rows.columns))
         hint = suggest(missing[0], have)
-        raise DataError(f"view '{name}': missing columns {missing};{hint} The source gives {have}: select or rename them there.")
+        raise DataError(
+            f"view '{name}': missing columns {missing};{hint} The source gives {have}: "
+            "select or rename them there."
+        )
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
-    made = rows[wanted].assign(**{key: key_texts(rows[key], f"view '{name}'") for key in view.entity})
+    made = rows[wanted].assign(
+        **{key: key_texts(rows[key], f"view '{name}'") for key in view.entity}
+    )
     for column in view.texts:
         try:
             made[column] = category_texts(rows[column])
@@ -109,21 +131,28 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
         try:
             made[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise DataError(f"view '{name}': column '{column}' is not numeric ({error}); mend it or list it under categories.") from error
+            raise DataError(
+                f"view '{name}': column '{column}' is not numeric ({error}); mend it or "
+                "list it under categories."
+            ) from error
         infinite = np.isinf(made[column].to_numpy())
         if infinite.any():
             row = made.loc[infinite, [*view.entity, TIME]].iloc[0].to_dict()
             raise DataError(
-                f"view '{name}': column '{column}' is infinite in {infinite.sum():,} rows, first at {row}; mend it, or make it null."
+                f"view '{name}': column '{column}' is infinite in {infinite.sum():,} rows, "
+                f"first at {row}; mend it, or make it null."
             )
     return made
 
 
-def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None, tables: Tables) -> Merged:
+def merge(
+    view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None, tables: Tables
+) -> Merged:
     """Finished rows of the series that ``rows`` and ``stored`` hold.
 
-    ``rows``: as :func:`normal` gives them; of equal identity the last counts, and replaces a stored one. ``stored``: every stored row
-    of those series. A row that was inserted is no given one: it is made anew from those that were given.
+    ``rows``: as :func:`normal` gives them; of equal identity the last counts, and replaces a stored
+    one. ``stored``: every stored row of those series. A row that was inserted is no given one: it
+    is made anew from those that were given.
     """
     import pandas as pd
 
@@ -138,7 +167,9 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | Non
     def finish(state: pd.DataFrame) -> pd.DataFrame:
         return _finished(view, state, grid, tables)
 
-    finished = finish(given) if view.created is None else versions(view, view.created, given, finish)
+    finished = (
+        finish(given) if view.created is None else versions(view, view.created, given, finish)
+    )
     newest = finished.drop_duplicates([*view.entity, TIME], keep="last")
     series, changed = series_numbers(view.entity, newest, rows)
     since = rows[TIME].groupby(changed).min().reindex(series).to_numpy()
@@ -150,7 +181,9 @@ def merge(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | Non
 
 
 def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables) -> pd.DataFrame:
-    """The view's columns, and whether a row was inserted, for raw rows of which no key and time comes twice."""
+    """The view's columns, and whether a row was inserted, for raw rows of which no key and time
+    comes twice.
+    """
     rows = given.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
     if grid is None:
         return engineer(view, rows, None, tables).assign(**{INSERTED: 0.0})
@@ -166,21 +199,30 @@ def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables
     inserted = panel.past[:, -1] != 1.0
     if grid.gaps == "full" and inserted.any():
         raise DataError(
-            f"{grid.frequency.path}: a column of the view looks at other rows or at the calendar, and its rows are not "
-            f"{grid.frequency.alias} apart as those of the primary view; say here how far apart they are, such as W."
+            f"{grid.frequency.path}: a column of the view looks at other rows or at the "
+            "calendar, and its rows are not "
+            f"{grid.frequency.alias} apart as those of the primary view; say here how far "
+            "apart they are, such as W."
         )
     full = panel.to_rows()
     refuse_leaking_functions(view, full, grid.frequency, tables)
-    finished = engineer(view, full, grid.frequency, tables).assign(**{INSERTED: inserted.astype(np.float64)})
+    finished = engineer(view, full, grid.frequency, tables).assign(
+        **{INSERTED: inserted.astype(np.float64)}
+    )
     return finished if grid.gaps == "insert" else finished[~inserted].reset_index(drop=True)
 
 
 def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which stored rows fill a gap: those that say so, and of an earlier version, which did not say, those that look so.
+    """Which stored rows fill a gap: those that say so, and of an earlier version, which did not
+    say, those that look so.
 
     Such a row has no number, the texts of the row before, and a row after.
     """
-    marks = stored[INSERTED].to_numpy(dtype=np.float64) if INSERTED in stored.columns else np.full(len(stored), np.nan)
+    marks = (
+        stored[INSERTED].to_numpy(dtype=np.float64)
+        if INSERTED in stored.columns
+        else np.full(len(stored), np.nan)
+    )
     unsaid = np.isnan(marks)
     if not unsaid.any() or not view.numbers or view.created is not None:
         return np.asarray(marks == 1.0)
@@ -193,7 +235,9 @@ def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _doubt(view: View, newest: pd.DataFrame) -> str | None:
-    """What to say of the gaps that were filled, if they are more than pauses. ``newest``: one row for each key and step."""
+    """What to say of the gaps that were filled, if they are more than pauses. ``newest``: one row
+    for each key and step.
+    """
     given = newest[INSERTED].to_numpy() == 0.0
     if given.all():
         return None
@@ -203,17 +247,24 @@ def _doubt(view: View, newest: pd.DataFrame) -> str | None:
     row = int(gaps.argmax())
     before, after = (newest[TIME].iloc[places[i]].isoformat()[:19] for i in (row, row + 1))
     series = dict(zip(view.entity, keys[places[row]], strict=True))
-    longest = f"the longest gap has {gaps[row]:,} steps, between {before} and {after} in series {series}"
+    longest = (
+        f"the longest gap has {gaps[row]:,} steps, between {before} and {after} in series {series}"
+    )
     beside = int((keys[given] == keys[places[row]]).all(axis=1).sum())
     if len(given) > 2 * len(places):
-        return f"panel.gaps=insert made {len(given) - len(places):,} rows beside {len(places):,} given ones: {longest}"
+        return (
+            f"panel.gaps=insert made {len(given) - len(places):,} rows beside {len(places):,} "
+            f"given ones: {longest}"
+        )
     if gaps[row] > max(LONGEST_GAP, beside):
         return f"panel.gaps=insert: {longest}, which has {beside:,} rows of its own"
     return None
 
 
 def no_longer_there(view: View, stored: pd.DataFrame, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """``[stored]``: whose key and time are not among ``rows``, all that the source has. Rows that were inserted for a gap never were."""
+    """``[stored]``: whose key and time are not among ``rows``, all that the source has. Rows that
+    were inserted for a gap never were.
+    """
     return absent(stored, rows, [*view.entity, TIME]) & ~_inserted(view, stored)
 
 
@@ -226,21 +277,33 @@ def left_out(view: View, stored: pd.DataFrame, finished: pd.DataFrame) -> pd.Dat
 def absent(stored: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.bool_]:
     """``[stored]``: whose values of ``columns`` are not among those of ``rows``."""
     there = rows[columns].drop_duplicates().assign(**{_GIVEN: True})
-    mask: npt.NDArray[np.bool_] = stored[columns].merge(there, how="left", on=columns)[_GIVEN].isna().to_numpy()
+    mask: npt.NDArray[np.bool_] = (
+        stored[columns].merge(there, how="left", on=columns)[_GIVEN].isna().to_numpy()
+    )
     return mask
 
 
-def off_grid(view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None) -> npt.NDArray[np.bool_]:
-    """``[rows]``: which cannot be a step of their series; its grid begins with its first stored row, or the first of ``rows``."""
+def off_grid(
+    view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None
+) -> npt.NDArray[np.bool_]:
+    """``[rows]``: which cannot be a step of their series; its grid begins with its first stored
+    row, or the first of ``rows``.
+    """
     import pandas as pd
 
     if grid is None:
         return np.zeros(len(rows), dtype=bool)
     frequency = grid.frequency
     held, given = series_numbers(view.entity, stored, rows)
-    times = pd.concat([stored[TIME], rows[TIME]], ignore_index=True) if len(stored) else rows[TIME].reset_index(drop=True)
+    times = (
+        pd.concat([stored[TIME], rows[TIME]], ignore_index=True)
+        if len(stored)
+        else rows[TIME].reset_index(drop=True)
+    )
     anchors = times.groupby(np.concatenate([held, given])).first()
     anchor = anchors.reindex(given).dt.tz_localize(None).to_numpy().astype("M8[us]")
     times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
-    off: npt.NDArray[np.bool_] = frequency.shift(anchor, frequency.steps_between(anchor, times)) != times
+    off: npt.NDArray[np.bool_] = (
+        frequency.shift(anchor, frequency.steps_between(anchor, times)) != times
+    )
     return off

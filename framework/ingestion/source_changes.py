@@ -1,4 +1,6 @@
-"""Whether the source still is what the store was filled from: its fingerprint is kept with each ingestion and compared by later runs."""
+"""Whether the source still is what the store was filled from: its fingerprint is kept with each
+ingestion and compared by later runs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 def tables_of(name: str, view: View) -> list[str]:
     """Return the tables of the source that the view is made of: its own and those that it joins."""
-    return list(dict.fromkeys([view.table or name, *(op.table for op in view.engineer if isinstance(op, Join))]))
+    return list(
+        dict.fromkeys(
+            [view.table or name, *(op.table for op in view.engineer if isinstance(op, Join))]
+        )
+    )
 
 
 def keep(config: Config, name: str, prints: dict[str, str]) -> None:
@@ -35,11 +41,13 @@ def keep(config: Config, name: str, prints: dict[str, str]) -> None:
     temporary.replace(path)
 
 
-def source_changes(config: Config, open_source: Callable[[], Source], say: Callable[[str], None]) -> list[str]:
+def source_changes(
+    config: Config, open_source: Callable[[], Source], say: Callable[[str], None]
+) -> list[str]:
     """Say on stderr, and return for the result, that the source differs from what the store holds.
 
-    Nothing is returned where that cannot be told: no ingestion is recorded, the source cannot be read from here, or it has
-    no fingerprint without being read.
+    Nothing is returned where that cannot be told: no ingestion is recorded, the source cannot be
+    read from here, or it has no fingerprint without being read.
     """
     records = {name: _read(_path(config, name)) for name in config.features.views}
     if not any(records.values()):
@@ -47,7 +55,11 @@ def source_changes(config: Config, open_source: Callable[[], Source], say: Calla
     try:
         source = open_source()
         try:
-            lines = [_difference(config, source, name, record) for name, record in records.items() if record is not None]
+            lines = [
+                _difference(config, source, name, record)
+                for name, record in records.items()
+                if record is not None
+            ]
         finally:
             source.close()
     except FrameworkError as error:
@@ -67,14 +79,22 @@ def _difference(config: Config, source: Source, name: str, record: dict[str, Any
     else:
         prints = source.fingerprint_of(tables_of(name, view)) if record["fingerprint"] else {}
         what = first_difference(record["fingerprint"], prints) or ""
-    return f"the source differs from what was ingested on {record['at']} ({what}); run=ingest reads it" if what else ""
+    return (
+        f"the source differs from what was ingested on {record['at']} ({what}); run=ingest reads it"
+        if what
+        else ""
+    )
 
 
 def _path(config: Config, name: str) -> Path:
     """One file for each definition of a view and each kind of store."""
     view = config.features.views[name]
     made = "\n".join([view.table or name, view.definition(), config.component("retrieval").name])
-    return config.paths.state / "ingest" / f"{name}-{hashlib.sha256(made.encode()).hexdigest()[:8]}.source.json"
+    return (
+        config.paths.state
+        / "ingest"
+        / f"{name}-{hashlib.sha256(made.encode()).hexdigest()[:8]}.source.json"
+    )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -83,4 +103,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and {"at", "source", "fingerprint"} <= record.keys() else None
+    return (
+        record
+        if isinstance(record, dict) and {"at", "source", "fingerprint"} <= record.keys()
+        else None
+    )

@@ -26,8 +26,8 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
     """Say which views describe no row of the panel, or few.
 
     Few: keys that match nothing on both sides, such as ``1`` and ``1.0``, or fewer than half of the
-    rows since the view's first one of the same key. A view that has fewer series, or more, or begins
-    later is no doubt.
+    rows since the view's first one of the same key. A view that has fewer series, or more, or
+    begins later is no doubt.
     """
     lines = []
     for name, view in features.views.items():
@@ -43,19 +43,32 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
             continue
         line = _line(view, panel, described, keys, strategy.stored_rows(features, name))
         if line is not None:
-            lines.append(f"view {name} describes {described.sum():,} of {len(described):,} rows{line}")
+            lines.append(
+                f"view {name} describes {described.sum():,} of {len(described):,} rows{line}"
+            )
     return lines
 
 
-def _line(view: View, panel: Panel, described: Flags, keys: list[Key], stored: pd.DataFrame) -> str | None:
+def _line(
+    view: View, panel: Panel, described: Flags, keys: list[Key], stored: pd.DataFrame
+) -> str | None:
     """What goes on after the counts; None where there is nothing to say."""
-    theirs = set(stored[list(view.entity)].itertuples(index=False, name=None)) if len(stored) else set()
+    theirs = (
+        set(stored[list(view.entity)].itertuples(index=False, name=None)) if len(stored) else set()
+    )
     mine = set(keys)
     here, there = mine - theirs, theirs - mine
     if here and there:
-        return f": no row for {_first(view, here)} of the series, {_first(view, there)} of the view are no series"
+        return (
+            f": no row for {_first(view, here)} of the series, {_first(view, there)} of the "
+            "view are no series"
+        )
     first = stored.groupby(list(view.entity))[TIME].min() if view.entity else None
-    starts = {_key(key): np.datetime64(time.tz_localize(None)) for key, time in first.items()} if first is not None else {}
+    starts = (
+        {_key(key): np.datetime64(time.tz_localize(None)) for key, time in first.items()}
+        if first is not None
+        else {}
+    )
     never = np.datetime64("NaT")
     start = np.array([starts.get(key, never) for key in keys], dtype="M8[us]")
     since = panel.times >= start if view.entity else np.ones(len(keys), dtype=bool)
@@ -66,7 +79,10 @@ def _line(view: View, panel: Panel, described: Flags, keys: list[Key], stored: p
         return ": it has no rows"
     span = f"{stored[TIME].min():%Y-%m-%d %H:%M} to {stored[TIME].max():%Y-%m-%d %H:%M}"
     counted = f" ({share:.0%} of those since its first of the same key)" if described.any() else ""
-    return f"{counted}: its rows are of {span} and each holds for its ttl of {view.ttl}; raise the ttl, or mend keys and times"
+    return (
+        f"{counted}: its rows are of {span} and each holds for its ttl of {view.ttl}; raise the "
+        "ttl, or mend keys and times"
+    )
 
 
 def _key(key: object) -> Key:
@@ -96,18 +112,27 @@ class JoinMatches:
         by = list(self.join.by)
         self.rows += len(rows)
         self.described += int(rows[list(self.join.names())].notna().any(axis=1).sum())
-        texts = {key: key_texts(table[key], f"join of '{self.join.table}'", whole=False) for key in by}
+        texts = {
+            key: key_texts(table[key], f"join of '{self.join.table}'", whole=False) for key in by
+        }
         self.mine |= set(rows[by].drop_duplicates().itertuples(index=False, name=None))
         self.theirs |= set(zip(*texts.values(), strict=True))
 
     def doubt(self) -> str | None:
         """What goes on after the table's name; None where there is nothing to say."""
-        here, there = (sorted(keys, key=str) for keys in (self.mine - self.theirs, self.theirs - self.mine))
+        here, there = (
+            sorted(keys, key=str) for keys in (self.mine - self.theirs, self.theirs - self.mine)
+        )
         if not self.rows or (self.described and not (here and there)):
             return None
         counts = f"describes {self.described:,} of {self.rows:,} rows"
         if not here:
             return f"{counts}: the keys match, its times or its ttl do not, or its columns are null"
         by = self.join.by
-        mine, theirs = (", ".join(str(dict(zip(by, key, strict=True))) for key in keys[:3]) for keys in (here, there))
-        return f"{counts}: it has no row for {mine}" + (f", and its own {theirs} match none" if theirs else "")
+        mine, theirs = (
+            ", ".join(str(dict(zip(by, key, strict=True))) for key in keys[:3])
+            for keys in (here, there)
+        )
+        return f"{counts}: it has no row for {mine}" + (
+            f", and its own {theirs} match none" if theirs else ""
+        )

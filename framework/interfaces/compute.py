@@ -23,12 +23,15 @@ class Compute(ABC):
     def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
         """``function(shared, item)`` for each item, in order; raises what the function raises.
 
-        All three can be pickled; ``shared`` is large, and is sent to a worker at most once. What was started ends with the iterator.
+        All three can be pickled; ``shared`` is large, and is sent to a worker at most once. What
+        was started ends with the iterator.
         """
 
     def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
-        """As :meth:`map`, for many small items whose results nobody needs in order: each is given as soon as it is there.
+        """As :meth:`map`, for many small items whose results nobody needs in order: each is given
+        as soon as it is there.
 
-        A worker keeps ``shared`` for all its items. An item may be worked on more than once when a worker dies.
+        A worker keeps ``shared`` for all its items. An item may be worked on more than once when a
+        worker dies.
         """
         return self.map(function, shared, items)

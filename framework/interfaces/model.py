@@ -18,8 +18,9 @@ COVARIATES: tuple[Covariates, ...] = get_args(Covariates)
 class Model(ABC):
     """Forecasts every target over the whole horizon from one window per series.
 
-    The constructor stores its options and does nothing else. The state after ``fit`` depends on the training windows, the
-    options and the seed alone, and ``predict`` answers each window independently of the others in the call.
+    The constructor stores its options and does nothing else. The state after ``fit`` depends on the
+    training windows, the options and the seed alone, and ``predict`` answers each window
+    independently of the others in the call.
     """
 
     #: Distributions that a serving environment needs to load the model, such as ``("xgboost",)``.
@@ -29,23 +30,29 @@ class Model(ABC):
         self.options = options
 
     def context_length(self, schema_hint: int) -> int:
-        """How many past steps a window must hold. ``schema_hint`` is the season length of the panel in steps."""
+        """How many past steps a window must hold. ``schema_hint`` is the season length of the panel
+        in steps.
+        """
         return 1
 
     @abstractmethod
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
-        """Learn from ``train``; ``validation`` holds the later windows for early stopping, None when there are none.
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
+        """Learn from ``train``; ``validation`` holds the later windows for early stopping, None
+        when there are none.
 
-        A target may be NaN in some steps: leave those steps out. Raise :class:`~framework.errors.DataError`
-        when nothing is left to learn from.
+        A target may be NaN in some steps: leave those steps out. Raise
+        :class:`~framework.errors.DataError` when nothing is left to learn from.
         """
 
     @abstractmethod
     def predict(self, windows: Windows) -> Float64:
-        """``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then Schema.quantiles in rising order, monotone.
+        """``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then Schema.quantiles in
+        rising order, monotone.
 
-        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer. A server
-        may call it from several threads at once.
+        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer. A
+        server may call it from several threads at once.
         """
 
     @property
@@ -55,12 +62,16 @@ class Model(ABC):
 
     @property
     def covariates(self) -> frozenset[Covariates]:
-        """The kinds of columns, beside the targets' own history, that these options let it learn from; all of them unless it says so."""
+        """The kinds of columns, beside the targets' own history, that these options let it learn
+        from; all of them unless it says so.
+        """
         return frozenset(COVARIATES)
 
     @abstractmethod
     def save(self, directory: Path) -> None:
-        """Write the fitted state to an existing empty directory in the library's own format, no pickle."""
+        """Write the fitted state to an existing empty directory in the library's own format, no
+        pickle.
+        """
 
     @classmethod
     @abstractmethod

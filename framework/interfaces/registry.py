@@ -1,4 +1,6 @@
-"""Registry: keeps pairs, resolves references, proves what it hands out, moves aliases, remembers."""
+"""Registry: keeps pairs, resolves references, proves what it hands out, moves aliases,
+remembers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from framework.data.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class PairVersion:
-    """One registered pair. ``digest`` covers every byte of both artifacts, the schema, the config and the run id."""
+    """One registered pair. ``digest`` covers every byte of both artifacts, the schema, the config
+    and the run id.
+    """
 
     name: str
     version: int
@@ -29,7 +33,9 @@ class PairVersion:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of a registry's history: what was done to which pair, by whom, when (UTC), why, on what figures."""
+    """One line of a registry's history: what was done to which pair, by whom, when (UTC), why, on
+    what figures.
+    """
 
     at: str
     who: str
@@ -59,7 +65,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class PairDraft:
-    """A pair on local disk, not yet registered: one data directory per half, as :mod:`framework.pairs.artifacts` writes them."""
+    """A pair on local disk, not yet registered: one data directory per half, as
+    :mod:`framework.pairs.artifacts` writes them.
+    """
 
     preprocessor: Path
     model: Path
@@ -70,7 +78,9 @@ class PairDraft:
 
 @dataclass(frozen=True, slots=True)
 class ProvenPair:
-    """Local data directories of both halves whose every byte has been checked against the pair's manifest."""
+    """Local data directories of both halves whose every byte has been checked against the pair's
+    manifest.
+    """
 
     version: PairVersion
     preprocessor: Path
@@ -80,7 +90,9 @@ class ProvenPair:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in the registry that is not as it was left: one line, and whether it has been put right."""
+    """Something in the registry that is not as it was left: one line, and whether it has been put
+    right.
+    """
 
     name: str
     text: str
@@ -97,7 +109,8 @@ class Registry(ABC):
     def register(self, draft: PairDraft, run_id: str) -> PairVersion:
         """Register both halves under one new version number, or neither.
 
-        After a crash at any step no reference resolves to the half that was left; its number is never used again.
+        After a crash at any step no reference resolves to the half that was left; its number is
+        never used again.
         """
 
     @abstractmethod
@@ -111,7 +124,8 @@ class Registry(ABC):
     def fetch(self, version: PairVersion) -> ProvenPair:
         """Bring both halves to local disk and prove them.
 
-        Raises :class:`~framework.errors.RefusedError` naming what differs, before anything of the artifacts is opened.
+        Raises :class:`~framework.errors.RefusedError` naming what differs, before anything of the
+        artifacts is opened.
         """
 
     @abstractmethod
@@ -125,13 +139,16 @@ class Registry(ABC):
         reason: str | None = None,
         verdict: dict[str, Any] | None = None,
     ) -> HistoryEntry:
-        """Point ``alias`` at a complete pair, both halves at once, if it still points at ``expected`` (None: nowhere).
+        """Point ``alias`` at a complete pair, both halves at once, if it still points at
+        ``expected`` (None: nowhere).
 
         Raises :class:`~framework.errors.RefusedError` when somebody moved it first.
         """
 
     @abstractmethod
-    def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
+    def refuse(
+        self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]
+    ) -> HistoryEntry:
         """Remember that a move was refused, and on what figures."""
 
     @abstractmethod
@@ -144,15 +161,18 @@ class Registry(ABC):
 
     @abstractmethod
     def verify(self, name: str | None = None) -> list[Finding]:
-        """Look at every pair, alias and history entry of ``name`` (None: of all) and put right what can be.
+        """Look at every pair, alias and history entry of ``name`` (None: of all) and put right what
+        can be.
 
-        What an interrupted operation left is finished or voided, what somebody changed behind the registry's back is
-        set as the registry decided it. A pair that cannot be proven and a history that was changed are found, not repaired.
+        What an interrupted operation left is finished or voided, what somebody changed behind the
+        registry's back is set as the registry decided it. A pair that cannot be proven and a
+        history that was changed are found, not repaired.
         """
 
     @abstractmethod
     def prune(self, name: str) -> list[PairVersion]:
-        """Remove the pairs that the retention of the options does not keep, both halves with all they have; return them.
+        """Remove the pairs that the retention of the options does not keep, both halves with all
+        they have; return them.
 
         A pair under an alias is always kept, and so is the history.
         """

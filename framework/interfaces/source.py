@@ -26,10 +26,12 @@ from framework.features.views import View
 class Batch:
     """Rows on their way into the store.
 
-    ``rows``: as :meth:`Source.read` gives them; of equal ``View.identity`` the last one counts. ``whole``: they are all there is, so that
-    a gap, a duplicate or a wrong order in them is an error. ``position``: where the source has got to with them, kept when they are stored
-    and handed to the next ``batches``. ``stored``: called when they are stored, as often as they are. ``reject``: takes a row (its number
-    and why it cannot be stored) off the ingestion's hands; None: such a row stops it.
+    ``rows``: as :meth:`Source.read` gives them; of equal ``View.identity`` the last one counts.
+    ``whole``: they are all there is, so that a gap, a duplicate or a wrong order in them is an
+    error. ``position``: where the source has got to with them, kept when they are stored and handed
+    to the next ``batches``. ``stored``: called when they are stored, as often as they are.
+    ``reject``: takes a row (its number and why it cannot be stored) off the ingestion's hands;
+    None: such a row stops it.
     """
 
     rows: pd.DataFrame
@@ -43,7 +45,8 @@ class Batch:
 class Roles:
     """How the columns of a table are used.
 
-    ``texts``: keys and categories, wanted as they are written. ``numbers`` and ``times``: wanted as such.
+    ``texts``: keys and categories, wanted as they are written. ``numbers`` and ``times``: wanted as
+    such.
     """
 
     texts: tuple[str, ...] = ()
@@ -58,7 +61,9 @@ class Roles:
 
     @classmethod
     def of_joins(cls, joins: Iterable[tuple[View, Join]]) -> Roles:
-        """Return the roles of the columns of one table that these views join; a text to one of them is a text."""
+        """Return the roles of the columns of one table that these views join; a text to one of them
+        is a text.
+        """
         texts: dict[str, None] = {}
         numbers: dict[str, None] = {}
         times: dict[str, None] = {}
@@ -78,20 +83,26 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, table: str) -> pd.DataFrame:
-        """Every row of one table, in the source's order: a view's keys, ``event_timestamp`` (UTC) and values, or what views join.
+        """Every row of one table, in the source's order: a view's keys, ``event_timestamp`` (UTC)
+        and values, or what views join.
 
-        Raises :class:`~framework.errors.DataError` naming the file, table or column that is missing.
+        Raises :class:`~framework.errors.DataError` naming the file, table or column that is
+        missing.
         """
 
     def read_as(self, table: str, roles: Roles) -> pd.DataFrame:
-        """Read as :meth:`read` does. A source whose data has no types of its own reads columns as ``roles`` says."""
+        """Read as :meth:`read` does. A source whose data has no types of its own reads columns as
+        ``roles`` says.
+        """
         return self.read(table)
 
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
-        """What is to be stored for ``view``, one batch after another; the next one is asked for when the last is stored.
+        """What is to be stored for ``view``, one batch after another; the next one is asked for
+        when the last is stored.
 
-        ``position``: the newest one that was stored, None to begin at the beginning. Rows that were given before may be given again:
-        storing them twice changes nothing. By default the whole table each time.
+        ``position``: the newest one that was stored, None to begin at the beginning. Rows that were
+        given before may be given again: storing them twice changes nothing. By default the whole
+        table each time.
         """
         yield Batch(self.read_as(table, Roles.of_view(view)), whole=True)
 
@@ -100,9 +111,11 @@ class Source(ABC):
         """What was read: ``{file or query: sha256}``; equal data gives an equal fingerprint."""
 
     def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
-        """Return what these tables can be told by without reading them, as :meth:`fingerprint` does; empty: nothing.
+        """Return what these tables can be told by without reading them, as :meth:`fingerprint`
+        does; empty: nothing.
 
-        ``train`` compares it with that of the last ingestion, so it differs only when reading again would matter.
+        ``train`` compares it with that of the last ingestion, so it differs only when reading again
+        would matter.
         """
         return {}
 
@@ -112,7 +125,9 @@ class Source(ABC):
 
     @property
     def poll(self) -> float | None:
-        """Seconds between two looks for new rows until the run is told to stop; None: ``run=ingest`` takes what there is and ends."""
+        """Seconds between two looks for new rows until the run is told to stop; None:
+        ``run=ingest`` takes what there is and ends.
+        """
         return None
 
     def close(self) -> None:  # noqa: B027  most sources hold nothing
@@ -120,9 +135,10 @@ class Source(ABC):
 
 
 class Connection(Options):
-    """``url``: of the server; a password in it comes from the environment, ``${oc.env:NAME}``. ``url_env``: the variable that holds the
-    whole URL, instead. ``password_env``: the one that holds the password alone. ``follow``: look again every so many seconds until told
-    to stop; null: read what there is and end.
+    """``url``: of the server; a password in it comes from the environment, ``${oc.env:NAME}``.
+    ``url_env``: the variable that holds the whole URL, instead. ``password_env``: the one that
+    holds the password alone. ``follow``: look again every so many seconds until told to stop; null:
+    read what there is and end.
     """
 
     url: SecretUrl | None = None
@@ -137,12 +153,18 @@ class Connection(Options):
         return self
 
     def address(self) -> str:
-        """The URL, from wherever it is; raises :class:`ConfigError` when its environment variable is not set."""
+        """The URL, from wherever it is; raises :class:`ConfigError` when its environment variable
+        is not set.
+        """
         return self.url if self.url is not None else _environment("url_env", self.url_env)
 
     def password(self) -> str | None:
-        """None when ``password_env`` names none; raises :class:`ConfigError` when that variable is not set."""
-        return None if self.password_env is None else _environment("password_env", self.password_env)
+        """None when ``password_env`` names none; raises :class:`ConfigError` when that variable is
+        not set.
+        """
+        return (
+            None if self.password_env is None else _environment("password_env", self.password_env)
+        )
 
 
 def _environment(option: str, name: str | None) -> str:

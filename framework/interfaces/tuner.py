@@ -13,10 +13,12 @@ DONE, STOPPED, FAILED = "done", "stopped", "failed"
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One searched key of the composed config. ``low`` and ``high`` are inclusive; ``step`` belongs to ``int``.
+    """One searched key of the composed config. ``low`` and ``high`` are inclusive; ``step`` belongs
+    to ``int``.
 
-    ``points``: how many values a grid takes of a continuous one. ``when``: ``{path of another dimension: values}``, all of
-    which must hold for this one to be searched; otherwise the config keeps its own value.
+    ``points``: how many values a grid takes of a continuous one. ``when``: ``{path of another
+    dimension: values}``, all of which must hold for this one to be searched; otherwise the config
+    keeps its own value.
     """
 
     path: str
@@ -30,12 +32,16 @@ class Dimension:
 
     def active(self, values: Mapping[str, Any]) -> bool:
         """Whether it is searched, given the values of the dimensions before it."""
-        return all(path in values and values[path] in allowed for path, allowed in self.when.items())
+        return all(
+            path in values and values[path] in allowed for path, allowed in self.when.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A search ends at the first limit it meets; null is no limit. ``patience``: trials in a row that do not improve the best."""
+    """A search ends at the first limit it meets; null is no limit. ``patience``: trials in a row
+    that do not improve the best.
+    """
 
     trials: int | None
     seconds: float | None
@@ -44,9 +50,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An ended trial. ``folds``: the objective after each fold, over the folds so far; ``value``: over all, None unless ``done``.
+    """An ended trial. ``folds``: the objective after each fold, over the folds so far; ``value``:
+    over all, None unless ``done``.
 
-    ``done``: every fold was judged. ``stopped``: hopeless, ended early. ``failed``: ``error`` says why in one line.
+    ``done``: every fold was judged. ``stopped``: hopeless, ended early. ``failed``: ``error`` says
+    why in one line.
     """
 
     number: int
@@ -64,14 +72,18 @@ class Evaluation(ABC):
 
     @abstractmethod
     def fold(self, number: int) -> float:
-        """Fit and judge fold ``number`` (from 0, in order); the objective over the folds so far, lower is better.
+        """Fit and judge fold ``number`` (from 0, in order); the objective over the folds so far,
+        lower is better.
 
-        Raises what the fit raises, and :class:`~framework.errors.DataError` when the figure is not finite.
+        Raises what the fit raises, and :class:`~framework.errors.DataError` when the figure is not
+        finite.
         """
 
 
 class Objective(ABC):
-    """What is minimised. Holds the panel; can be pickled, so that it is sent to a worker process once."""
+    """What is minimised. Holds the panel; can be pickled, so that it is sent to a worker process
+    once.
+    """
 
     @property
     @abstractmethod
@@ -80,14 +92,18 @@ class Objective(ABC):
 
     @abstractmethod
     def evaluation(self, values: Mapping[str, Any]) -> Evaluation:
-        """A configuration with ``values`` in place. Raises :class:`~framework.errors.ConfigError` for one that does not validate."""
+        """A configuration with ``values`` in place. Raises :class:`~framework.errors.ConfigError`
+        for one that does not validate.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a tuner is asked for. ``dimensions``: parents before what depends on them. ``before``: trials of a search that goes on.
+    """What a tuner is asked for. ``dimensions``: parents before what depends on them. ``before``:
+    trials of a search that goes on.
 
-    ``report`` takes each trial as it ends, once, in the process that called the tuner. ``directory`` exists and is the tuner's.
+    ``report`` takes each trial as it ends, once, in the process that called the tuner.
+    ``directory`` exists and is the tuner's.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -108,8 +124,10 @@ class Tuner(ABC):
 
     @abstractmethod
     def search(self, search: Search) -> bool:
-        """Try configurations until the budget (``before`` counts) or the space is used up; whether it was so.
+        """Try configurations until the budget (``before`` counts) or the space is used up; whether
+        it was so.
 
-        False after SIGINT or SIGTERM: what had ended was reported, nothing runs any more. A trial that fails is reported and does not
-        end the search. Raises :class:`~framework.errors.FrameworkError` when the search itself cannot go on.
+        False after SIGINT or SIGTERM: what had ended was reported, nothing runs any more. A trial
+        that fails is reported and does not end the search. Raises
+        :class:`~framework.errors.FrameworkError` when the search itself cannot go on.
         """

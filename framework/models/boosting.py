@@ -1,6 +1,8 @@
-"""Direct multi-step forecasts by gradient boosting: boosters for each target learn all steps, the step being a feature.
+"""Direct multi-step forecasts by gradient boosting: boosters for each target learn all steps, the
+step being a feature.
 
-What the libraries share is here; a plugin says how its library holds rows, trains, stores and answers.
+What the libraries share is here; a plugin says how its library holds rows, trains, stores and
+answers.
 """
 
 from __future__ import annotations
@@ -28,23 +30,27 @@ log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 Booster = TypeVar("Booster")
 
-#: Above so many rows a prediction is shared among threads; below, starting them costs more than it saves.
+#: Above so many rows a prediction is shared among threads; below, starting them costs more than it
+#: saves.
 MANY_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One booster of a target: the stem of its file's name, and the library's parameters of its loss."""
+    """One booster of a target: the stem of its file's name, and the library's parameters of its
+    loss.
+    """
 
     name: str
     params: dict[str, Any]
 
 
 class BoostedModel(Model, Generic[Data, Booster]):
-    """The mean by an objective, quantiles by the pinball loss; quantiles are sorted, so they never cross.
+    """The mean by an objective, quantiles by the pinball loss; quantiles are sorted, so they never
+    cross.
 
-    Saved as ``{output}_{t}.{suffix}`` for each target ``t``, and ``model.json``. One process with one number of threads gives the same
-    boosters for the same seed.
+    Saved as ``{output}_{t}.{suffix}`` for each target ``t``, and ``model.json``. One process with
+    one number of threads gives the same boosters for the same seed.
     """
 
     options_type: ClassVar[type[BoostingOptions]]
@@ -62,12 +68,18 @@ class BoostedModel(Model, Generic[Data, Booster]):
         """The boosters of a target: the mean's, then those of the quantiles."""
 
     @abstractmethod
-    def rows(self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: Data | None) -> Data:
+    def rows(
+        self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: Data | None
+    ) -> Data:
         """The rows of one target; ``reference`` are the training rows when these validate."""
 
     @abstractmethod
-    def boost(self, params: dict[str, Any], rows: Data, rounds: int, watched: Data | None, seed: int) -> tuple[bytes, int]:
-        """A booster's bytes and its rounds; with ``watched`` those of the best round, found by early stopping."""
+    def boost(
+        self, params: dict[str, Any], rows: Data, rounds: int, watched: Data | None, seed: int
+    ) -> tuple[bytes, int]:
+        """A booster's bytes and its rounds; with ``watched`` those of the best round, found by
+        early stopping.
+        """
 
     @abstractmethod
     def read(self, raw: bytes) -> Booster:
@@ -81,8 +93,14 @@ class BoostedModel(Model, Generic[Data, Booster]):
     def supports_quantiles(self) -> bool:
         return True
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
-        self._horizon, self._quantiles, self._targets = schema.horizon, schema.quantiles, schema.targets
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
+        self._horizon, self._quantiles, self._targets = (
+            schema.horizon,
+            schema.quantiles,
+            schema.targets,
+        )
         self._table = Tabular.plan(train.arrays, schema, self.options)
         raw: list[list[bytes]] = []
         for t in range(len(schema.targets)):
@@ -97,27 +115,41 @@ class BoostedModel(Model, Generic[Data, Booster]):
             return
         if name in self.options.difference:
             raise ConfigError(
-                f"model.difference: '{name}' has differences below 0, objective {objective} cannot learn them; choose another."
+                f"model.difference: '{name}' has differences below 0, objective {objective} "
+                "cannot learn them; choose another."
             )
         if lowest < 0 or (lowest == 0 and not self.bounded[objective]):
             needed = "0 or more" if self.bounded[objective] else "more than 0"
             raise DataError(
-                f"{who}: objective {objective} needs labels of {needed}, target '{name}' goes down to {lowest:g}; choose another objective."
+                f"{who}: objective {objective} needs labels of {needed}, target '{name}' "
+                f"goes down to {lowest:g}; choose another objective."
             )
 
-    def _fit_target(self, train: WindowSet, validation: WindowSet | None, target: int, seed: int) -> list[bytes]:
+    def _fit_target(
+        self, train: WindowSet, validation: WindowSet | None, target: int, seed: int
+    ) -> list[bytes]:
         """Rows are made once and shared by the mean and the quantiles."""
         options, table = self.options, self._table
         learned = strided(train, options.origin_stride)
         later = validation if validation is not None and has_label(validation, target) else None
-        stopped, again = later is not None and options.early_stopping_rounds is not None, later is not None and options.refit
+        stopped, again = (
+            later is not None and options.early_stopping_rounds is not None,
+            later is not None and options.refit,
+        )
         if later is not None and again and not stopped and not table.targets[target].log:
-            learned, again = strided(train.joined(later), options.origin_stride), False  # nothing is to be found out before the refit
+            learned, again = (
+                strided(train.joined(later), options.origin_stride),
+                False,
+            )  # nothing is to be found out before the refit
         rows = self.rows(table, learned, target, seed, None)
-        watched = self.rows(table, later, target, seed, rows) if later is not None and stopped else None
+        watched = (
+            self.rows(table, later, target, seed, rows) if later is not None and stopped else None
+        )
         everything = None
         if later is not None and again:
-            everything = self.rows(table, strided(train.joined(later), options.origin_stride), target, seed, None)
+            everything = self.rows(
+                table, strided(train.joined(later), options.origin_stride), target, seed, None
+            )
         found: list[bytes] = []
         for output in self.outputs(self._targets[target], self._quantiles):
             raw, rounds = self.boost(output.params, rows, options.n_estimators, watched, seed)
@@ -126,14 +158,22 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 transform = table.targets[target].with_errors(self._errors(raw, judged, target))
                 self._table = self._table.with_transform(target, transform)
             if watched is not None:
-                log.info("target %s, %s: %d of %d rounds", self._targets[target], output.name, rounds, options.n_estimators)
+                log.info(
+                    "target %s, %s: %d of %d rounds",
+                    self._targets[target],
+                    output.name,
+                    rounds,
+                    options.n_estimators,
+                )
             if everything is not None:
                 raw, _ = self.boost(output.params, everything, rounds, None, seed)
             found.append(raw)
         return found
 
     def _errors(self, raw: bytes, windows: WindowSet, target: int) -> Float64:
-        """Actual less forecast as learned, of one target's mean. Validation windows give those of unseen labels."""
+        """Actual less forecast as learned, of one target's mean. Validation windows give those of
+        unseen labels.
+        """
         booster, parts = self.read(raw), []
         for piece in windows.batches(pieces_of(windows)):
             rows, labels = self._table.known_rows(piece, target)
@@ -148,8 +188,13 @@ class BoostedModel(Model, Generic[Data, Booster]):
     def predict(self, windows: Windows) -> Float64:
         rows, n = self._table.features(windows), len(windows)
         out = np.empty((n, self._horizon, len(self._boosters), 1 + len(self._quantiles)))
-        for t, (boosters, transform) in enumerate(zip(self._boosters, self._table.targets, strict=True)):
-            found = [np.asarray(self.answer(booster, rows)).reshape(n, self._horizon, -1) for booster in boosters]
+        for t, (boosters, transform) in enumerate(
+            zip(self._boosters, self._table.targets, strict=True)
+        ):
+            found = [
+                np.asarray(self.answer(booster, rows)).reshape(n, self._horizon, -1)
+                for booster in boosters
+            ]
             learned = np.concatenate(found, axis=2, dtype=np.float64)
             learned[..., 1:].sort(axis=-1)
             out[:, :, t] = transform.back(learned, windows)
@@ -169,13 +214,25 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 path.write_bytes(raw)
 
     def _files(self, directory: Path, target: int, name: str) -> Sequence[Path]:
-        return [directory / f"{output.name}_{target}.{self.suffix}" for output in self.outputs(name, self._quantiles)]
+        return [
+            directory / f"{output.name}_{target}.{self.suffix}"
+            for output in self.outputs(name, self._quantiles)
+        ]
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "model.json").read_text())
         made = cls(cls.options_type.model_validate(body["options"]))
-        made._horizon, made._quantiles, made._targets = body["horizon"], tuple(body["quantiles"]), tuple(body["targets"])
+        made._horizon, made._quantiles, made._targets = (
+            body["horizon"],
+            tuple(body["quantiles"]),
+            tuple(body["targets"]),
+        )
         made._table = Tabular.from_json(body["table"])
-        made._open([[path.read_bytes() for path in made._files(directory, t, name)] for t, name in enumerate(made._targets)])
+        made._open(
+            [
+                [path.read_bytes() for path in made._files(directory, t, name)]
+                for t, name in enumerate(made._targets)
+            ]
+        )
         return made

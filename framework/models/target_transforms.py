@@ -1,4 +1,6 @@
-"""What a target is learned as: divided by a scale of its series, as a logarithm, as a difference. Forecasts come back in natural units."""
+"""What a target is learned as: divided by a scale of its series, as a logarithm, as a difference.
+Forecasts come back in natural units.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows
 from framework.errors import ConfigError, DataError
 
-#: A window's scale is at least this share of the typical one: a series at rest is not divided by nothing.
+#: A window's scale is at least this share of the typical one: a series at rest is not divided by
+#: nothing.
 FLOOR = 0.01
 #: Where a logarithm begins: a context may hold what the training rows did not.
 _LOWEST = -0.999
@@ -22,13 +25,16 @@ _LOWEST = -0.999
 class TargetTransform:
     """A value ``y`` is learned as ``g(y / s) - g(a / s)``.
 
-    ``s``: the past feature at place ``scale`` at the origin; 1 without one. Where it is null, the mean size of the target's own values
-    in the window, else ``typical``. ``g``: log1p when ``log``, else nothing. ``a``: the past feature at the step's place ``anchor[H]``;
-    nothing is taken away without one. Where it is null, the newest own value in the window, else the first other anchor that is known.
-    ``target``: the target's place; None in pairs that are older than these rules, which go without them.
+    ``s``: the past feature at place ``scale`` at the origin; 1 without one. Where it is null, the
+    mean size of the target's own values in the window, else ``typical``. ``g``: log1p when ``log``,
+    else nothing. ``a``: the past feature at the step's place ``anchor[H]``; nothing is taken away
+    without one. Where it is null, the newest own value in the window, else the first other anchor
+    that is known. ``target``: the target's place; None in pairs that are older than these rules,
+    which go without them.
 
-    ``smear``: what turns the exponential of a mean into the mean of the exponentials, the average of the exponentials of the errors
-    (Duan 1983, "Smearing estimate: a nonparametric retransformation method"). Quantiles need none: they map through any rising function.
+    ``smear``: what turns the exponential of a mean into the mean of the exponentials, the average
+    of the exponentials of the errors (Duan 1983, "Smearing estimate: a nonparametric
+    retransformation method"). Quantiles need none: they map through any rising function.
     """
 
     anchor: Rows | None = None
@@ -49,7 +55,9 @@ class TargetTransform:
         return np.maximum(scales, FLOOR * self.typical)
 
     def _own_sizes(self, history: Float64) -> Float64:
-        """``[n, L, T] -> [n]``: the mean size of each window's own values of the target, ``typical`` where there are none."""
+        """``[n, L, T] -> [n]``: the mean size of each window's own values of the target,
+        ``typical`` where there are none.
+        """
         if self.target is None:
             return np.full(len(history), self.typical)
         sizes = np.abs(history[:, :, self.target])
@@ -79,8 +87,12 @@ class TargetTransform:
     def _level(self, windows: Windows, scales: Float64 | None) -> Float64 | None:
         if self.anchor is None:
             return None
-        anchor = self._filled(windows.past[:, -1][:, self.anchor].astype(np.float64), windows.target_past)
-        return np.nan_to_num(self._rise(anchor if scales is None else anchor / scales[:, None]), nan=0.0)
+        anchor = self._filled(
+            windows.past[:, -1][:, self.anchor].astype(np.float64), windows.target_past
+        )
+        return np.nan_to_num(
+            self._rise(anchor if scales is None else anchor / scales[:, None]), nan=0.0
+        )
 
     def _filled(self, anchor: Float64, history: Float64) -> Float64:
         """``anchor[n, H]`` with an own value of the series where a step has none."""
@@ -97,11 +109,19 @@ class TargetTransform:
 
     def with_errors(self, errors: Float64) -> Self:
         """With the smearing estimate of these errors, actual less forecast as learned."""
-        return replace(self, smear=float(np.exp(errors).mean())) if self.log and len(errors) else self
+        return (
+            replace(self, smear=float(np.exp(errors).mean())) if self.log and len(errors) else self
+        )
 
     def to_json(self) -> dict[str, Any]:
         anchor = None if self.anchor is None else self.anchor.tolist()
-        body = {"anchor": anchor, "log": self.log, "scale": self.scale, "typical": self.typical, "smear": self.smear}
+        body = {
+            "anchor": anchor,
+            "log": self.log,
+            "scale": self.scale,
+            "typical": self.typical,
+            "smear": self.smear,
+        }
         return {**body, "target": self.target}
 
     @classmethod
@@ -111,25 +131,39 @@ class TargetTransform:
 
 
 def plan_transform(
-    arrays: PanelArrays, schema: Schema, target: int, anchor: Rows | None, log: tuple[str, ...], scale: dict[str, str]
+    arrays: PanelArrays,
+    schema: Schema,
+    target: int,
+    anchor: Rows | None,
+    log: tuple[str, ...],
+    scale: dict[str, str],
 ) -> TargetTransform:
-    """The transform of one target. Raises :class:`ConfigError` or :class:`DataError` for what cannot be transformed so."""
+    """The transform of one target. Raises :class:`ConfigError` or :class:`DataError` for what
+    cannot be transformed so.
+    """
     name = schema.targets[target]
     if name in log:
         lowest = float(np.nanmin(arrays.target[:, target], initial=np.inf))
         if lowest <= -1:
-            raise DataError(f"model.log: target '{name}' goes down to {lowest:g}, log(1 + y) needs values above -1; leave it out.")
+            raise DataError(
+                f"model.log: target '{name}' goes down to {lowest:g}, log(1 + y) needs "
+                "values above -1; leave it out."
+            )
     if name not in scale:
         return TargetTransform(anchor, name in log, target=target)
     place = arrays.past_names.index(scale[name]) if scale[name] in arrays.past_names else None
     if place is None:
-        raise ConfigError(f"model.scale.{name}: there is no feature '{scale[name]}'; engineer one, such as {name}_rolling_28_mean.")
+        raise ConfigError(
+            f"model.scale.{name}: there is no feature '{scale[name]}'; engineer one, such "
+            f"as {name}_rolling_28_mean."
+        )
     column: Float32 = arrays.past[:, place]
     known = column[np.isfinite(column)]
     typical = float(np.median(known)) if len(known) else 0.0
     if typical <= 0:
         raise ConfigError(
-            f"model.scale.{name}: feature '{scale[name]}' is not above 0 in most rows, so nothing can be divided by it; "
+            f"model.scale.{name}: feature '{scale[name]}' is not above 0 in most rows, so "
+            "nothing can be divided by it; "
             "leave it out of the preprocessor's steps or choose another feature."
         )
     return TargetTransform(anchor, name in log, place, typical, target=target)

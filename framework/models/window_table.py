@@ -1,6 +1,8 @@
-"""Windows as the rows of a table: what a model that knows nothing of time, such as a booster, is trained on.
+"""Windows as the rows of a table: what a model that knows nothing of time, such as a booster, is
+trained on.
 
-One row for each window and step ahead; the step is a column, so that one model answers the whole horizon directly.
+One row for each window and step ahead; the step is a column, so that one model answers the whole
+horizon directly.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from framework.errors import ConfigError, DataError
 from framework.models.options import TargetOptions
 from framework.models.target_transforms import TargetTransform, plan_transform
 
-#: Rows in one piece while a table is built, and the bytes of narrow rows that a piece may have instead: a library merges fewer pieces.
+#: Rows in one piece while a table is built, and the bytes of narrow rows that a piece may have
+#: instead: a library merges fewer pieces.
 ROWS, BYTES = 65536, 8 * 2**20
 
 
@@ -25,8 +28,9 @@ ROWS, BYTES = 65536, 8 * 2**20
 class Tabular:
     """How windows become rows, decided in ``fit`` and saved with the model.
 
-    ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets one season before the step, target by
-    target, in units of the target's scale where it has one. ``targets[T]``: what each target is learned as.
+    ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets
+    one season before the step, target by target, in units of the target's scale where it has one.
+    ``targets[T]``: what each target is learned as.
     """
 
     seasonal: Rows | None
@@ -34,19 +38,31 @@ class Tabular:
 
     @classmethod
     def plan(cls, arrays: PanelArrays, schema: Schema, options: TargetOptions) -> Self:
-        """Seen from the origin, a value one lag before a step is the lag less the step back: ``{target}_lag_{k}``, or the target.
+        """Seen from the origin, a value one lag before a step is the lag less the step back:
+        ``{target}_lag_{k}``, or the target.
 
-        A lag that is not longer than the step counts as often as it must to reach the past. The difference is taken from the first lag.
-        Raises :class:`ConfigError` for features that are missing or, under a difference, not in the target's unit.
+        A lag that is not longer than the step counts as often as it must to reach the past. The
+        difference is taken from the first lag. Raises :class:`ConfigError` for features that are
+        missing or, under a difference, not in the target's unit.
         """
         lags = options.seasonal_lags
-        for key, names in (("difference", options.difference), ("log", options.log), ("scale", tuple(options.scale))):
+        for key, names in (
+            ("difference", options.difference),
+            ("log", options.log),
+            ("scale", tuple(options.scale)),
+        ):
             for name in names:
                 if name not in schema.targets:
-                    raise ConfigError(f"model.{key}: '{name}' is not one of the targets {list(schema.targets)}.")
+                    raise ConfigError(
+                        f"model.{key}: '{name}' is not one of the targets {list(schema.targets)}."
+                    )
         if options.difference and not lags:
-            raise ConfigError(f"model.difference: '{options.difference[0]}' needs model.seasonal_lags.")
-        steps_back = [[lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)]
+            raise ConfigError(
+                f"model.difference: '{options.difference[0]}' needs model.seasonal_lags."
+            )
+        steps_back = [
+            [lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)
+        ]
         seasonal = cls._seasonal(arrays, schema, lags, steps_back) if lags else None
         targets = []
         for t, name in enumerate(schema.targets):
@@ -59,16 +75,24 @@ class Tabular:
         return cls(seasonal, tuple(targets))
 
     @staticmethod
-    def _seasonal(arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps_back: list[list[int]]) -> Rows:
+    def _seasonal(
+        arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps_back: list[list[int]]
+    ) -> Rows:
         names = [[_lag_name(t, back) for t in schema.targets for back in row] for row in steps_back]
         missing = sorted({name for row in names for name in row} - set(arrays.past_names))
         if missing:
-            raise ConfigError(f"model.seasonal_lags {list(lags)} need the features {missing}; engineer them (op: lag).")
-        return np.array([[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64)
+            raise ConfigError(
+                f"model.seasonal_lags {list(lags)} need the features {missing}; engineer "
+                "them (op: lag)."
+            )
+        return np.array(
+            [[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64
+        )
 
     def features(self, windows: Windows) -> Float32:
-        """``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's future columns, its seasonal columns,
-        the step (1 to H). Where there is one step alone, none says which: a constant costs a booster as much as any other column.
+        """``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's
+        future columns, its seasonal columns, the step (1 to H). Where there is one step alone, none
+        says which: a constant costs a booster as much as any other column.
         """
         n, horizon, known = windows.future.shape
         past = windows.past.shape[1] * windows.past.shape[2]
@@ -102,7 +126,9 @@ class Tabular:
         return (rows, labels) if known.all() else (rows[known], labels[known])
 
     def with_transform(self, target: int, transform: TargetTransform) -> Self:
-        return replace(self, targets=(*self.targets[:target], transform, *self.targets[target + 1 :]))
+        return replace(
+            self, targets=(*self.targets[:target], transform, *self.targets[target + 1 :])
+        )
 
     def table(self, windows: WindowSet, target: int) -> tuple[Float32, Float64]:
         """All of :meth:`known_rows` of a window set, at once in memory."""
@@ -111,12 +137,17 @@ class Tabular:
 
     def to_json(self) -> dict[str, Any]:
         seasonal = None if self.seasonal is None else self.seasonal.tolist()
-        return {"seasonal": seasonal, "targets": [transform.to_json() for transform in self.targets]}
+        return {
+            "seasonal": seasonal,
+            "targets": [transform.to_json() for transform in self.targets],
+        }
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
         seasonal = None if body["seasonal"] is None else np.array(body["seasonal"], dtype=np.int64)
-        return cls(seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"]))
+        return cls(
+            seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"])
+        )
 
 
 def _lag_name(target: str, steps_back: int) -> str:
@@ -124,28 +155,42 @@ def _lag_name(target: str, steps_back: int) -> str:
 
 
 def _check_unit(arrays: PanelArrays, target: int, name: str, steps_back: int) -> None:
-    """A preprocessor may have scaled the feature; target and feature put together would then be in no unit at all."""
+    """A preprocessor may have scaled the feature; target and feature put together would then be in
+    no unit at all.
+    """
     feature = _lag_name(name, steps_back)
     column = arrays.past[:, arrays.past_names.index(feature)]
     rows = np.flatnonzero(np.arange(len(column)) - arrays.series_starts() >= steps_back)
-    if not np.array_equal(column[rows], arrays.target[rows - steps_back, target].astype(np.float32), equal_nan=True):
+    if not np.array_equal(
+        column[rows], arrays.target[rows - steps_back, target].astype(np.float32), equal_nan=True
+    ):
         raise ConfigError(
-            f"model.difference: feature '{feature}' is not '{name}' {steps_back} steps before in its natural unit; "
+            f"model.difference: feature '{feature}' is not '{name}' {steps_back} steps "
+            "before in its natural unit; "
             "leave it out of the preprocessor's steps or the target out of the difference."
         )
 
 
 def pieces_of(windows: WindowSet) -> int:
-    """How many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those are more."""
+    """How many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those are
+    more.
+    """
     arrays = windows.arrays
-    width = windows.context_length * arrays.past.shape[1] + arrays.static.shape[1] + arrays.future.shape[1] + 1
+    width = (
+        windows.context_length * arrays.past.shape[1]
+        + arrays.static.shape[1]
+        + arrays.future.shape[1]
+        + 1
+    )
     rows: int = max(ROWS, BYTES // (4 * width))
     return max(1, rows // windows.horizon)
 
 
 def strided(windows: WindowSet, stride: int) -> WindowSet:
     """Every ``stride``-th origin."""
-    return WindowSet(windows.arrays, windows.origins[::stride], windows.context_length, windows.horizon)
+    return WindowSet(
+        windows.arrays, windows.origins[::stride], windows.context_length, windows.horizon
+    )
 
 
 def has_label(windows: WindowSet, target: int) -> bool:
@@ -154,10 +199,14 @@ def has_label(windows: WindowSet, target: int) -> bool:
 
 
 def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> float:
-    """The lowest label of target number ``target``. Raises :class:`DataError` when ``name`` has none."""
+    """The lowest label of target number ``target``. Raises :class:`DataError` when ``name`` has
+    none.
+    """
     labels = _labels(windows, target)
     if not len(labels):
-        raise DataError(f"{model}: target '{name}' has no value in the training windows; check the source.")
+        raise DataError(
+            f"{model}: target '{name}' has no value in the training windows; check the source."
+        )
     return float(labels.min())
 
 

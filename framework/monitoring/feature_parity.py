@@ -19,7 +19,9 @@ from framework.retrieval.features import Features
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A value that is not the same on both sides, None for null. ``feature``: its name and how many steps before ``origin``, or ``row``."""
+    """A value that is not the same on both sides, None for null. ``feature``: its name and how many
+    steps before ``origin``, or ``row``.
+    """
 
     entity: dict[str, str]
     origin: str
@@ -28,23 +30,34 @@ class Difference:
     online: float | str | None
 
     def __str__(self) -> str:
-        return f"{self.entity} at {self.origin}: {self.feature} is {self.offline} offline, {self.online} online"
+        return (
+            f"{self.entity} at {self.origin}: {self.feature} is {self.offline} offline, "
+            f"{self.online} online"
+        )
 
 
 def audit(features: Features, sample: int, seed: int) -> tuple[int, list[Difference]]:
-    """How many entities were compared, and every difference, for ``sample`` entities drawn by ``seed`` (all when there are fewer).
+    """How many entities were compared, and every difference, for ``sample`` entities drawn by
+    ``seed`` (all when there are fewer).
 
-    Each is asked for at its newest offline step through the strategy's ``context``, as a server does, with as many steps as the
-    strategy gives and all the drawn entities have. Numbers are equal bit for bit or both null; a row differs when no answer is
-    given for that step. A view that is too old for its ttl is null offline and ``stale`` online: that is the same. Columns known in
-    advance are compared at the steps after it; null offline and ``missing_feature`` online is the same.
+    Each is asked for at its newest offline step through the strategy's ``context``, as a server
+    does, with as many steps as the strategy gives and all the drawn entities have. Numbers are
+    equal bit for bit or both null; a row differs when no answer is given for that step. A view that
+    is too old for its ttl is null offline and ``stale`` online: that is the same. Columns known in
+    advance are compared at the steps after it; null offline and ``missing_feature`` online is the
+    same.
     """
     limit = features.strategy.max_context_length
     if limit == 0:
-        raise ConfigError("run=verify what=features: this retrieval looks nothing up online; choose retrieval=feast or retrieval=file.")
+        raise ConfigError(
+            "run=verify what=features: this retrieval looks nothing up online; choose "
+            "retrieval=feast or retrieval=file."
+        )
     panel = features.panel()
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(len(panel.entities), min(sample, len(panel.entities)), replace=False))
+    drawn = np.sort(
+        rng.choice(len(panel.entities), min(sample, len(panel.entities)), replace=False)
+    )
     lengths = np.diff(panel.offsets)[drawn]
     schema = _schema(features, panel, min(limit or 1, int(lengths.min())))
     entities, newest = panel.entities[drawn], panel.times[panel.offsets[1:][drawn] - 1]
@@ -84,21 +97,31 @@ def _schema(features: Features, panel: Panel, length: int) -> Schema:
     )
 
 
-async def _online(features: Features, schema: Schema, entities: Objects, newest: Times) -> list[tuple[np.datetime64, Context]]:
+async def _online(
+    features: Features, schema: Schema, entities: Objects, newest: Times
+) -> list[tuple[np.datetime64, Context]]:
     """One question for each moment, of the entities whose newest step it is, in order."""
     answers = []
     try:
         for moment in np.unique(newest):
             at: datetime = moment.item().replace(tzinfo=UTC)
-            asked = [dict(zip(schema.entity_keys, map(str, entity), strict=True)) for entity in entities[newest == moment]]
+            asked = [
+                dict(zip(schema.entity_keys, map(str, entity), strict=True))
+                for entity in entities[newest == moment]
+            ]
             answers.append((moment, await features.context(schema, asked, at)))
     finally:
         await features.strategy.close()
     return answers
 
 
-def _compare(features: Features, schema: Schema, offline: Context, online: Context, j: int) -> list[Difference]:
-    entity, origin = dict(zip(schema.entity_keys, map(str, offline.static[j]), strict=False)), str(offline.origins[j])
+def _compare(
+    features: Features, schema: Schema, offline: Context, online: Context, j: int
+) -> list[Difference]:
+    entity, origin = (
+        dict(zip(schema.entity_keys, map(str, offline.static[j]), strict=False)),
+        str(offline.origins[j]),
+    )
     if online.status[j] == STALE and _null_where_stale(features, schema, offline, online, j):
         return []
     if online.status[j] != OK:
@@ -109,9 +132,13 @@ def _compare(features: Features, schema: Schema, offline: Context, online: Conte
     for step, c in zip(*np.nonzero(differs), strict=True):
         back = schema.context_length - 1 - int(step)
         name = f"{schema.past[c]} {back} steps before" if back else schema.past[c]
-        found.append(Difference(entity, origin, name, _plain(there[step, c]), _plain(here[step, c])))
+        found.append(
+            Difference(entity, origin, name, _plain(there[step, c]), _plain(here[step, c]))
+        )
     texts = zip(schema.static, offline.static[j], online.static[j], strict=True)
-    return found + [Difference(entity, origin, name, one, other) for name, one, other in texts if one != other]
+    return found + [
+        Difference(entity, origin, name, one, other) for name, one, other in texts if one != other
+    ]
 
 
 def _compare_known(schema: Schema, offline: Context, online: Context, j: int) -> list[Difference]:
@@ -121,18 +148,39 @@ def _compare_known(schema: Schema, offline: Context, online: Context, j: int) ->
     if online.status[j] != OK:
         if np.isnan(there).any():
             return []
-        return [Difference(entity, origin, "steps ahead", OK, f"{online.status[j]} ({online.detail[j]})")]
+        return [
+            Difference(
+                entity, origin, "steps ahead", OK, f"{online.status[j]} ({online.detail[j]})"
+            )
+        ]
     differs = (there.view(np.int64) != here.view(np.int64)) & ~(np.isnan(there) & np.isnan(here))
     return [
-        Difference(entity, origin, f"{schema.known[k]} {int(h) + 1} steps ahead", _plain(there[h, k]), _plain(here[h, k]))
+        Difference(
+            entity,
+            origin,
+            f"{schema.known[k]} {int(h) + 1} steps ahead",
+            _plain(there[h, k]),
+            _plain(here[h, k]),
+        )
         for h, k in zip(*np.nonzero(differs), strict=True)
     ]
 
 
-def _null_where_stale(features: Features, schema: Schema, offline: Context, online: Context, j: int) -> bool:
+def _null_where_stale(
+    features: Features, schema: Schema, offline: Context, online: Context, j: int
+) -> bool:
     views = features.config.features.views
-    stale = [] if online.freshness is None else [name for name, old in online.freshness.stale.items() if old[j]]
-    columns = [schema.past.index(c) for name in stale for c in views[name].feature_names() if c in schema.past]
+    stale = (
+        []
+        if online.freshness is None
+        else [name for name, old in online.freshness.stale.items() if old[j]]
+    )
+    columns = [
+        schema.past.index(c)
+        for name in stale
+        for c in views[name].feature_names()
+        if c in schema.past
+    ]
     return bool(columns) and bool(np.isnan(offline.past[j, -1, columns]).all())
 
 

@@ -1,4 +1,6 @@
-"""The record of what a server answered: forecasts by arm, as Parquet files below ``paths.state``. Written off the path, bounded."""
+"""The record of what a server answered: forecasts by arm, as Parquet files below ``paths.state``.
+Written off the path, bounded.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +47,16 @@ class Answered:
 
 
 class ForecastLog:
-    """A bounded queue and the thread that writes it. ``offer`` never waits: what the queue has no place for is dropped and counted.
+    """A bounded queue and the thread that writes it. ``offer`` never waits: what the queue has no
+    place for is dropped and counted.
 
     Columns: ``at`` (UTC), ``request_id``, ``arm``, ``version``, ``digest``, then those of
     :func:`framework.data.forecast_table.forecast_table`.
     """
 
-    def __init__(self, options: RecordOptions, folder: Path, count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, options: RecordOptions, folder: Path, count: Callable[[str, int], None]
+    ) -> None:
         self._options, self._folder, self._count = options, folder, count
         self._queue: queue.Queue[tuple[datetime, Answered] | None] = queue.Queue(options.queue)
         self._limit = round(options.share * PLACES / 100)
@@ -99,8 +104,14 @@ class ForecastLog:
         keys, forecast, pair = answered.entity_keys, answered.forecast, answered.pair
         table = forecast_table(forecast, keys)
         if self._limit < PLACES:  # by entity, so that every arm and shadow keeps the same ones
-            kept = {tuple(e) for e in forecast.entities.tolist() if place_of(f"records of {pair.name}", e) < self._limit}
-            table = table[[tuple(entity) in kept for entity in table[list(keys)].to_numpy(dtype=object)]]
+            kept = {
+                tuple(e)
+                for e in forecast.entities.tolist()
+                if place_of(f"records of {pair.name}", e) < self._limit
+            }
+            table = table[
+                [tuple(entity) in kept for entity in table[list(keys)].to_numpy(dtype=object)]
+            ]
         head: dict[str, Any] = {
             "at": at,
             "request_id": answered.request_id,

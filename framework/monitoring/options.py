@@ -12,10 +12,11 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class RecordOptions(Options):
-    """``share``: per cent of the entities whose forecasts are kept, the same entities in every arm; 0 for none.
+    """``share``: per cent of the entities whose forecasts are kept, the same entities in every arm;
+    0 for none.
 
-    A file is written every ``seconds``, or when ``rows`` have come together. ``queue``: answers that wait for it at most; ``megabytes``:
-    what all files may take; the oldest go.
+    A file is written every ``seconds``, or when ``rows`` have come together. ``queue``: answers
+    that wait for it at most; ``megabytes``: what all files may take; the oldest go.
     """
 
     share: Percent = 0.0

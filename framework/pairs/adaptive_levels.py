@@ -1,8 +1,9 @@
 """Levels of prediction intervals that follow their own misses, origin by origin.
 
-Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift" (NeurIPS), with an origin's windows as one observation: after
-each origin the level that is used moves by :data:`PACE` times the share of misses in excess of the nominal one. The sum of the moves is
-bounded, hence the mean excess over K origins is at most of the order 1 / (K x PACE), whatever the errors do.
+Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift" (NeurIPS), with an
+origin's windows as one observation: after each origin the level that is used moves by :data:`PACE`
+times the share of misses in excess of the nominal one. The sum of the moves is bounded, hence the
+mean excess over K origins is at most of the order 1 / (K x PACE), whatever the errors do.
 """
 
 from __future__ import annotations
@@ -30,15 +31,18 @@ class Scores:
 
 
 def ranks(count: int | Rows, level: Float64) -> tuple[Rows, Rows]:
-    """Places among ``count`` sorted scores, from 0, of the ends of central intervals of ``level`` per cent; both broadcast.
+    """Places among ``count`` sorted scores, from 0, of the ends of central intervals of ``level``
+    per cent; both broadcast.
 
-    A new score that is exchangeable with these lies inside with at least that probability (Vovk et al. 2005); where the scores are too few
-    for the level, the ends are the outermost ones.
+    A new score that is exchangeable with these lies inside with at least that probability (Vovk et
+    al. 2005); where the scores are too few for the level, the ends are the outermost ones.
     """
     tail = (1 - level / 100) / 2
     low = np.floor((count + 1) * tail + 1e-9)
     high = np.ceil((count + 1) * (1 - tail) - 1e-9)
-    return (np.clip(low, 1, count) - 1).astype(np.int64), (np.clip(high, 1, count) - 1).astype(np.int64)
+    return (np.clip(low, 1, count) - 1).astype(np.int64), (np.clip(high, 1, count) - 1).astype(
+        np.int64
+    )
 
 
 def highest_level(count: int) -> float:
@@ -49,7 +53,8 @@ def highest_level(count: int) -> float:
 def adapted_levels(scores: Scores, pace: float = PACE) -> Float64:
     """The level to use for each of :data:`FOLLOWED` after the last origin, rising.
 
-    At each origin the intervals come from the errors of origins whose windows had ended by then, and so does what is made up for.
+    At each origin the intervals come from the errors of origins whose windows had ended by then,
+    and so does what is made up for.
     """
     used = FOLLOWED.copy()
     origins, which = np.unique(scores.origin, return_inverse=True)
@@ -67,9 +72,11 @@ def adapted_levels(scores: Scores, pace: float = PACE) -> Float64:
 
 
 def _excess(scores: Scores, past: np.ndarray, here: np.ndarray, used: Float64) -> Float64:
-    """The share of the scores ``here`` outside the intervals that the ``past`` ones give, less the nominal share, for each level.
+    """The share of the scores ``here`` outside the intervals that the ``past`` ones give, less the
+    nominal share, for each level.
 
-    0 for a level that a step has too few past scores for: a level that cannot be reached is not to be raised for it.
+    0 for a level that a step has too few past scores for: a level that cannot be reached is not to
+    be raised for it.
     """
     missed, count = np.zeros(len(FOLLOWED)), np.zeros(len(FOLLOWED))
     for step in np.unique(scores.step[here]):

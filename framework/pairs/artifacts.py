@@ -1,8 +1,9 @@
-"""Pairs on disk: the data directory of each half, the manifest that binds them, and the proof that nothing differs.
+"""Pairs on disk: the data directory of each half, the manifest that binds them, and the proof that
+nothing differs.
 
-A registry keeps two artifact directories, one per half, each with the file ``pair.json``: the manifest. It lists the
-SHA-256 of every other file of both artifacts beside schema, config and run id; its own digest covers all of that. Both
-halves carry the same manifest, byte for byte.
+A registry keeps two artifact directories, one per half, each with the file ``pair.json``: the
+manifest. It lists the SHA-256 of every other file of both artifacts beside schema, config and run
+id; its own digest covers all of that. Both halves carry the same manifest, byte for byte.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ FEATURES = "features.json"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a pair is trusted by later: the golden batch before it answers, the backtest (its long table) before it is promoted, the
-    fingerprints of source and panel (:mod:`framework.data.fingerprint`) when it is rebuilt.
+    """What a pair is trusted by later: the golden batch before it answers, the backtest (its long
+    table) before it is promoted, the fingerprints of source and panel
+    (:mod:`framework.data.fingerprint`) when it is rebuilt.
     """
 
     golden: Golden
@@ -43,7 +45,9 @@ class Evidence:
 
 
 def write_half(directory: Path, kind: str, name: str, component: Any, schema: Schema) -> None:
-    """Write the data directory of one half: ``component.json``, ``schema.json`` and the component's own files in ``state/``."""
+    """Write the data directory of one half: ``component.json``, ``schema.json`` and the component's
+    own files in ``state/``.
+    """
     state = directory / "state"
     state.mkdir(parents=True)
     component.save(state)
@@ -52,13 +56,24 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
 
 
 def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: Evidence) -> None:
-    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components' names.
+    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components'
+    names.
 
-    Both halves name the arrays between them (``features.json``), so that each can be asked on its own. The evidence goes with the model.
+    Both halves name the arrays between them (``features.json``), so that each can be asked on its
+    own. The evidence goes with the model.
     """
-    write_half(directory / "preprocessor", "preprocessor", names["preprocessor"], pair.preprocessor, pair.schema)
+    write_half(
+        directory / "preprocessor",
+        "preprocessor",
+        names["preprocessor"],
+        pair.preprocessor,
+        pair.schema,
+    )
     write_half(directory / "model", "model", names["model"], pair.model, pair.schema)
-    names_between = {part: list(getattr(pair.preprocessor, f"{part}_names")) for part in ("past", "future", "static")}
+    names_between = {
+        part: list(getattr(pair.preprocessor, f"{part}_names"))
+        for part in ("past", "future", "static")
+    }
     for half in HALVES:
         (directory / half / FEATURES).write_text(canonical(names_between))
     (directory / "model" / "golden.json").write_text(evidence.golden.to_json())
@@ -81,23 +96,36 @@ def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
 
 @contextmanager
 def _opening(directory: Path) -> Iterator[None]:
-    """Every byte is proven by now: what cannot be read was written in another form, by an earlier version of the framework or a plugin."""
+    """Every byte is proven by now: what cannot be read was written in another form, by an earlier
+    version of the framework or a plugin.
+    """
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{type(error).__name__}: {error}"
-        raise RefusedError(f"{directory}: written by another version, this one cannot read it ({said}); train again.") from error
+        raise RefusedError(
+            f"{directory}: written by another version, this one cannot read it ({said}); "
+            "train again."
+        ) from error
 
 
 def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
     """Open proven data directories. The schemas of both halves must be equal."""
     texts = [(d / "schema.json").read_text() for d in (preprocessor, model)]
     if texts[0] != texts[1]:
-        raise RefusedError(f"the schemas of {preprocessor} and {model} differ: they are not a pair.")
+        raise RefusedError(
+            f"the schemas of {preprocessor} and {model} differ: they are not a pair."
+        )
     with _opening(preprocessor):
         schema = Schema.model_validate_json(texts[0])
     with _opening(model / INTERVALS):
         calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
     listed = model / TRAINED
     trained = frozenset(map(tuple, json.loads(listed.read_text()))) if listed.is_file() else None
-    return Pair(schema, open_half(preprocessor, "preprocessor", plugins), open_half(model, "model", plugins), calibration, trained)
+    return Pair(
+        schema,
+        open_half(preprocessor, "preprocessor", plugins),
+        open_half(model, "model", plugins),
+        calibration,
+        trained,
+    )

@@ -1,6 +1,8 @@
-"""Batch scoring: piece by piece to Parquet, in bounded memory; a run that was killed goes on where it was.
+"""Batch scoring: piece by piece to Parquet, in bounded memory; a run that was killed goes on where
+it was.
 
-Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end they become one file that appears in one step.
+Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end they become one file
+that appears in one step.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Scorer:
 
 
 class ScoredPiece(NamedTuple):
-    """``failed``: windows without a forecast. ``unseen``: by category, windows with a value that training did not see."""
+    """``failed``: windows without a forecast. ``unseen``: by category, windows with a value that
+    training did not see.
+    """
 
     rows: int
     windows: int
@@ -88,9 +92,17 @@ class Scored:
 
 
 def score(
-    pair: Pair, windows: Windows, size: int, output: Path, identity: dict[str, Any], compute: Compute, say: Callable[[str], None]
+    pair: Pair,
+    windows: Windows,
+    size: int,
+    output: Path,
+    identity: dict[str, Any],
+    compute: Compute,
+    say: Callable[[str], None],
 ) -> Scored:
-    """All pieces to ``output``. ``identity``: what makes earlier pieces these; those of anything else are thrown away."""
+    """All pieces to ``output``. ``identity``: what makes earlier pieces these; those of anything
+    else are thrown away.
+    """
     pieces = windows.pieces(size)
     folder = output.with_name(f"{output.name}.parts")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -101,18 +113,26 @@ def score(
         left = [piece for piece in pieces if not scorer.file(piece).is_file()]
         total, read = pieces[-1][1], sum(part.rows for part in done)
         if done:
-            say(f"predict: goes on after {len(done)} of {len(pieces)} pieces that an earlier run scored")
+            say(
+                f"predict: goes on after {len(done)} of {len(pieces)} pieces that an "
+                "earlier run scored"
+            )
         begun, told, before = monotonic(), monotonic(), read
         for result in compute.stream(score_piece, scorer, left):
             done.append(result)
             read += result.rows
             if monotonic() - told >= _EVERY:
                 told = monotonic()
-                say(f"predict: {read:,} of {total:,} ({100 * read // total} %), {(read - before) / (told - begun):,.0f}/s")
+                say(
+                    f"predict: {read:,} of {total:,} ({100 * read // total} %), "
+                    f"{(read - before) / (told - begun):,.0f}/s"
+                )
         rows = _join([scorer.file(piece) for piece in pieces], output)
         shutil.rmtree(folder)
     unseen = sum((Counter(part.unseen) for part in done), Counter[str]())
-    return Scored(rows, sum(part.windows for part in done), sum(part.failed for part in done), dict(unseen))
+    return Scored(
+        rows, sum(part.windows for part in done), sum(part.failed for part in done), dict(unseen)
+    )
 
 
 @contextmanager

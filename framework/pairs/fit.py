@@ -1,4 +1,6 @@
-"""Fits a pair on a panel: one path for every fold of a backtest and for the pair that is registered."""
+"""Fits a pair on a panel: one path for every fold of a backtest and for the pair that is
+registered.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +25,41 @@ def fit_preprocessor(panel: Panel, schema: Schema, preprocessor: Preprocessor) -
     return transform_panel(preprocessor, schema, panel)
 
 
-def fit_model(arrays: PanelArrays, schema: Schema, model: Model, validation_steps: int, seed: int) -> None:
-    """Fit on windows of ``arrays``; the last ``validation_steps`` steps are the targets of the validation windows.
+def fit_model(
+    arrays: PanelArrays, schema: Schema, model: Model, validation_steps: int, seed: int
+) -> None:
+    """Fit on windows of ``arrays``; the last ``validation_steps`` steps are the targets of the
+    validation windows.
 
-    Training windows know no target of theirs. Raises :class:`DataError` when there is no training window.
+    Training windows know no target of theirs. Raises :class:`DataError` when there is no training
+    window.
     """
     last = arrays.times.max()
     boundary = Frequency.parse(schema.frequency).shift(np.array([last]), -validation_steps)[0]
     train = _windows(arrays.until(boundary) if validation_steps else arrays, schema, None)
     if not len(train):
         raise DataError(
-            f"no training window: {schema.context_length} past steps, 1 step ahead and {validation_steps} validation steps "
+            f"no training window: {schema.context_length} past steps, 1 step ahead and "
+            f"{validation_steps} validation steps "
             f"do not fit in {arrays.times.min()} to {last}."
         )
     validation = _windows(arrays, schema, boundary) if validation_steps else None
-    model.fit(train, validation if validation is not None and len(validation) else None, schema, seed)
+    model.fit(
+        train, validation if validation is not None and len(validation) else None, schema, seed
+    )
 
 
-def fit_pair(panel: Panel, schema: Schema, preprocessor: Preprocessor, model: Model, validation_steps: int, seed: int) -> Pair:
-    """Fit both halves on the rows of ``panel`` and nothing else. The schema of the pair says which categories and grids these have."""
+def fit_pair(
+    panel: Panel,
+    schema: Schema,
+    preprocessor: Preprocessor,
+    model: Model,
+    validation_steps: int,
+    seed: int,
+) -> Pair:
+    """Fit both halves on the rows of ``panel`` and nothing else. The schema of the pair says which
+    categories and grids these have.
+    """
     fit_model(fit_preprocessor(panel, schema, preprocessor), schema, model, validation_steps, seed)
     anchors = find_anchors(panel.frequency, panel.times[panel.offsets[:-1]])
     schema = schema.model_copy(update={"categories": known_values(panel), "anchors": anchors})
@@ -49,9 +67,15 @@ def fit_pair(panel: Panel, schema: Schema, preprocessor: Preprocessor, model: Mo
 
 
 def _windows(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None) -> WindowSet:
-    """The windows with enough history and at least one target step; with ``first``, only origins from there on."""
+    """The windows with enough history and at least one target step; with ``first``, only origins
+    from there on.
+    """
     rows: Rows = np.arange(len(arrays.times))
-    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (rows + 1 < arrays.series_ends())
+    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (
+        rows + 1 < arrays.series_ends()
+    )
     if first is not None:
         usable &= arrays.times >= first
-    return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon)
+    return WindowSet(
+        arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon
+    )

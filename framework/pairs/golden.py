@@ -1,4 +1,6 @@
-"""The golden batch: some raw windows and the forecasts they gave at training time; replayed before a pair is trusted."""
+"""The golden batch: some raw windows and the forecasts they gave at training time; replayed before
+a pair is trusted.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def _numbers(values: Float64) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """``context`` has only ``ok`` windows; ``values[n, H, T, 1 + Q]`` are their forecasts; ``tolerance`` is relative."""
+    """``context`` has only ``ok`` windows; ``values[n, H, T, 1 + Q]`` are their forecasts;
+    ``tolerance`` is relative.
+    """
 
     context: Context
     values: Float64
@@ -66,11 +70,14 @@ class Golden:
 
 
 def replay(pair: Pair, golden: Golden) -> None:
-    """Forecast the golden batch again. Raises :class:`RefusedError` when an answer differs beyond the tolerance."""
+    """Forecast the golden batch again. Raises :class:`RefusedError` when an answer differs beyond
+    the tolerance.
+    """
     difference = golden.difference(pair.answer(golden.context))
     if difference > golden.tolerance:
         raise RefusedError(
-            f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} (relative), {golden.tolerance:g} allowed: "
+            f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} "
+            f"(relative), {golden.tolerance:g} allowed: "
             "this environment does not answer as training did."
         )
 

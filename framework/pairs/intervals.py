@@ -1,13 +1,17 @@
 """Prediction intervals for any model, from the errors of its own backtest.
 
-Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; Angelopoulos & Bates 2023, section 2): an error is
-divided by what makes a window hard, and order statistics of the quotients, for each target and step, are multiplied by the difficulty
-of the window that is asked. The difficulty is the width between the model's outermost quantiles when it has some, else the series' own
-seasonal change. Any level that the number of errors supports can be asked; intervals of rising levels contain each other.
+Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; Angelopoulos & Bates
+2023, section 2): an error is divided by what makes a window hard, and order statistics of the
+quotients, for each target and step, are multiplied by the difficulty of the window that is asked.
+The difficulty is the width between the model's outermost quantiles when it has some, else the
+series' own seasonal change. Any level that the number of errors supports can be asked; intervals of
+rising levels contain each other.
 
-Errors of another season are not exchangeable with those to come, so the level itself is adapted (Gibbs & Candes 2021, "Adaptive conformal
-inference under distribution shift"): origin by origin, an interval is made from what was known there, and the share of misses
-in excess of the nominal one raises the level that is used from then on. Long-run coverage tracks the nominal one whatever the errors do.
+Errors of another season are not exchangeable with those to come, so the level itself is adapted
+(Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift"): origin by origin, an
+interval is made from what was known there, and the share of misses in excess of the nominal one
+raises the level that is used from then on. Long-run coverage tracks the nominal one whatever the
+errors do.
 """
 
 from __future__ import annotations
@@ -24,7 +28,14 @@ from framework.data.arrays import Float64, Objects
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
-from framework.pairs.adaptive_levels import FOLLOWED, PACE, Scores, adapted_levels, highest_level, ranks
+from framework.pairs.adaptive_levels import (
+    FOLLOWED,
+    PACE,
+    Scores,
+    adapted_levels,
+    highest_level,
+    ranks,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,26 +44,35 @@ INTERVALS = "intervals.npz"
 
 #: Order statistics that are kept for a target and step.
 KEPT = 4096
-#: Share of the typical difficulty that is added to each one: an easy window is not divided by nothing.
+#: Share of the typical difficulty that is added to each one: an easy window is not divided by
+#: nothing.
 FLOOR = 0.1
-#: Errors that each step must have to be calibrated by itself, and errors of the typical size that each is given when steps are pooled.
+#: Errors that each step must have to be calibrated by itself, and errors of the typical size that
+#: each is given when steps are pooled.
 ENOUGH, SHRINKAGE = 100, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``scores[T, H, M]`` rising, NaN behind the last; ``counts[T, H]`` errors were behind them. Immutable."""
+    """``scores[T, H, M]`` rising, NaN behind the last; ``counts[T, H]`` errors were behind them.
+    Immutable.
+    """
 
     scores: Float64
     counts: npt.NDArray[np.int64]
-    used: Float64  # [T, levels of framework.pairs.adaptive_levels.FOLLOWED], the level that is used for each of them, rising
+    # [T, levels of framework.pairs.adaptive_levels.FOLLOWED], the level that is used for each of
+    # them, rising
+    used: Float64
     floor: Float64  # [T]
-    by_quantiles: bool  # the difficulty is the width of the model's quantiles, else that of the series
+    # the difficulty is the width of the model's quantiles, else that of the series
+    by_quantiles: bool
     series: dict[tuple[str, ...], Float64]  # [T] of each series
     other: Float64  # [T], of a series that the backtest did not have
 
     def highest_level(self) -> float:
-        """The highest level, in per cent, that every target and step has errors enough for; 0 when there are none."""
+        """The highest level, in per cent, that every target and step has errors enough for; 0 when
+        there are none.
+        """
         return highest_level(int(self.counts.min()))
 
     def check(self, levels: Sequence[float]) -> None:
@@ -62,12 +82,15 @@ class Calibration:
                 raise DataError(f"level {level:g} is not between 0 and 100")
             if level > self.highest_level() + 1e-9:
                 raise DataError(
-                    f"level {level:g} needs more errors than the backtest gave ({int(self.counts.min())} for a step), "
+                    f"level {level:g} needs more errors than the backtest gave "
+                    f"({int(self.counts.min())} for a step), "
                     f"at most {self.highest_level():.1f} is possible"
                 )
 
     def interval(self, values: Float64, entities: Objects, level: float) -> Float64:
-        """``[n, H, T, 2]``, lower and upper, around forecasts ``values[n, H, T, 1 + Q]`` of the series ``entities[n, E]``."""
+        """``[n, H, T, 2]``, lower and upper, around forecasts ``values[n, H, T, 1 + Q]`` of the
+        series ``entities[n, E]``.
+        """
         self.check([level])
         difficulty = self._difficulty(values, entities) + self.floor
         low, high = self._ends(level)
@@ -77,18 +100,27 @@ class Calibration:
     def _difficulty(self, values: Float64, entities: Objects) -> Float64:
         if self.by_quantiles:
             return np.asarray(values[..., -1] - values[..., 1])
-        scales = np.array([self.series.get(tuple(map(str, entity)), self.other) for entity in entities])
+        scales = np.array(
+            [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
+        )
         return scales.reshape(len(entities), 1, -1)
 
     def _ends(self, level: float) -> tuple[Float64, Float64]:
-        """``[T, H]`` each: the scores that a new one is between, at the level that is used for this one."""
+        """``[T, H]`` each: the scores that a new one is between, at the level that is used for this
+        one.
+        """
         nominal = np.concatenate([[0.0], FOLLOWED, [100.0]])
-        used = np.array([np.interp(level, nominal, [0.0, *adapted, 100.0]) for adapted in self.used])
+        used = np.array(
+            [np.interp(level, nominal, [0.0, *adapted, 100.0]) for adapted in self.used]
+        )
         kept = np.isfinite(self.scores).sum(axis=-1)
         thinning = (kept - 1) / np.maximum(self.counts - 1, 1)
         low, high = ranks(self.counts, used[:, None])
         places = (np.floor(low * thinning + 1e-9), np.ceil(high * thinning - 1e-9))
-        first, last = (np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0] for place in places)
+        first, last = (
+            np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0]
+            for place in places
+        )
         return first, last
 
     def save(self, path: Path) -> None:
@@ -109,31 +141,55 @@ class Calibration:
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path, allow_pickle=False) as file:
-            series = {tuple(str(k) for k in key): width for key, width in zip(file["series"], file["widths"], strict=True)}
-            return cls(file["scores"], file["counts"], file["used"], file["floor"], bool(file["by_quantiles"]), series, file["other"])
+            series = {
+                tuple(str(k) for k in key): width
+                for key, width in zip(file["series"], file["widths"], strict=True)
+            }
+            return cls(
+                file["scores"],
+                file["counts"],
+                file["used"],
+                file["floor"],
+                bool(file["by_quantiles"]),
+                series,
+                file["other"],
+            )
 
 
 def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Calibration | None:
-    """Calibrate on the long table of a backtest (:meth:`framework.evaluation.result.BacktestResult.table`).
+    """Calibrate on the long table of a backtest
+    (:meth:`framework.evaluation.result.BacktestResult.table`).
 
-    Steps whose actual or forecast is unknown are left out. A target of which some step has few errors is calibrated on those of all steps,
-    each in units of its step's typical error. ``pace`` 0 leaves the levels as they are. None when a target has no error at all.
+    Steps whose actual or forecast is unknown are left out. A target of which some step has few
+    errors is calibrated on those of all steps, each in units of its step's typical error. ``pace``
+    0 leaves the levels as they are. None when a target has no error at all.
     """
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
     by_quantiles = len(schema.quantiles) > 1
-    table = backtest.assign(difficulty=backtest[outer[1]] - backtest[outer[0]] if by_quantiles else backtest["scale"])
-    table = table[np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)]
+    table = backtest.assign(
+        difficulty=backtest[outer[1]] - backtest[outer[0]] if by_quantiles else backtest["scale"]
+    )
+    table = table[
+        np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)
+    ]
     parts, used, floor, other = [], [], np.zeros(targets), np.zeros(targets)
-    series = {tuple(map(str, key)): np.full(targets, np.nan) for key in backtest[list(schema.entity_keys)].drop_duplicates().to_numpy()}
+    series = {
+        tuple(map(str, key)): np.full(targets, np.nan)
+        for key in backtest[list(schema.entity_keys)].drop_duplicates().to_numpy()
+    }
     for t, target in enumerate(schema.targets):
         mine = table[table["target"] == target]
         if not len(mine):
             return None
         other[t] = float(mine["difficulty"].median())
         floor[t] = max(FLOOR * other[t], 1e-9)
-        newest = mine.sort_values("origin", kind="stable").drop_duplicates(list(schema.entity_keys) or ["target"], keep="last")
-        for key, width in zip(newest[list(schema.entity_keys)].to_numpy(), newest["difficulty"], strict=True):
+        newest = mine.sort_values("origin", kind="stable").drop_duplicates(
+            list(schema.entity_keys) or ["target"], keep="last"
+        )
+        for key, width in zip(
+            newest[list(schema.entity_keys)].to_numpy(), newest["difficulty"], strict=True
+        ):
             series[tuple(map(str, key))][t] = width
         scores = _scores(mine, floor[t])
         factors = _pooling(scores, horizon)
@@ -142,26 +198,42 @@ def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Cal
             scores = replace(scores, score=pooled, step=np.ones_like(scores.step))
             parts.append([np.sort(pooled) * factor for factor in factors])
         else:
-            parts.append([np.sort(scores.score[scores.step == step]) for step in range(1, horizon + 1)])
+            parts.append(
+                [np.sort(scores.score[scores.step == step]) for step in range(1, horizon + 1)]
+            )
         used.append(adapted_levels(scores, pace))
     counts = np.array([[len(row) for row in rows] for rows in parts])
     out = np.full((targets, horizon, min(int(counts.max()), KEPT)), np.nan)
     for t, rows in enumerate(parts):
         for h, row in enumerate(rows):
-            kept = row if len(row) <= KEPT else row[np.linspace(0, len(row) - 1, KEPT).round().astype(np.int64)]
+            kept = (
+                row
+                if len(row) <= KEPT
+                else row[np.linspace(0, len(row) - 1, KEPT).round().astype(np.int64)]
+            )
             out[t, h, : len(kept)] = kept
-    known = {} if by_quantiles else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
+    known = (
+        {}
+        if by_quantiles
+        else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
+    )
     return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other)
 
 
 def _scores(rows: pd.DataFrame, floor: float) -> Scores:
     score = (rows["actual"] - rows["mean"]) / (rows["difficulty"] + floor)
-    origin, known = (rows[column].dt.tz_localize(None).to_numpy().astype("M8[us]") for column in ("origin", TIME))
-    return Scores(np.asarray(score, dtype=np.float64), rows["step"].to_numpy(dtype=np.int64), origin, known)
+    origin, known = (
+        rows[column].dt.tz_localize(None).to_numpy().astype("M8[us]") for column in ("origin", TIME)
+    )
+    return Scores(
+        np.asarray(score, dtype=np.float64), rows["step"].to_numpy(dtype=np.int64), origin, known
+    )
 
 
 def _pooling(scores: Scores, horizon: int) -> Float64 | None:
-    """``[H]``: each step's typical error beside that of all, drawn to 1 where few are known; None when every step has errors enough."""
+    """``[H]``: each step's typical error beside that of all, drawn to 1 where few are known; None
+    when every step has errors enough.
+    """
     place, size = scores.step - 1, np.abs(scores.score)
     counts = np.bincount(place, minlength=horizon)
     if counts.min() >= ENOUGH:

@@ -19,12 +19,16 @@ class LoadedPair:
 
 
 def load_pair(registry: Registry, plugins: Plugins, name: str, reference: str) -> LoadedPair:
-    """The pair that ``reference`` (alias, number, ``latest``) means. Raises RegistryError or RefusedError; never returns half of one."""
+    """The pair that ``reference`` (alias, number, ``latest``) means. Raises RegistryError or
+    RefusedError; never returns half of one.
+    """
     return open_proven(registry.fetch(registry.resolve(name, reference)), plugins)
 
 
 def open_proven(proven: ProvenPair, plugins: Plugins) -> LoadedPair:
-    """Open a proven pair and replay its golden batch. Raises RefusedError when it does not answer as in training."""
+    """Open a proven pair and replay its golden batch. Raises RefusedError when it does not answer
+    as in training.
+    """
     pair = open_pair(proven.preprocessor, proven.model, plugins)
     golden = golden_of(proven.model)
     replay(pair, golden)

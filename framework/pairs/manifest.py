@@ -46,7 +46,9 @@ def hash_files(directory: Path) -> dict[str, str]:
 
 
 def _sha256(path: str, block: memoryview) -> str:
-    """Of a file, read through ``block``: new memory for what is read would cost more than the hashing."""
+    """Of a file, read through ``block``: new memory for what is read would cost more than the
+    hashing.
+    """
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as stream:
         while count := stream.readinto(block):
@@ -55,17 +57,28 @@ def _sha256(path: str, block: memoryview) -> str:
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical({k: v for k, v in body.items() if k != "digest"}).encode()).hexdigest()
+    return hashlib.sha256(
+        canonical({k: v for k, v in body.items() if k != "digest"}).encode()
+    ).hexdigest()
 
 
 def environment(requirements: tuple[str, ...]) -> dict[str, str]:
     """Versions that a forecast may depend on."""
     packages = {r.split("==")[0] for r in requirements} | {"numpy"}
-    return {"python": platform.python_version(), **{p: metadata.version(p) for p in sorted(packages)}}
+    return {
+        "python": platform.python_version(),
+        **{p: metadata.version(p) for p in sorted(packages)},
+    }
 
 
 def make_manifest(
-    artifacts: Mapping[str, Path], *, pair_id: str, run_id: str, schema: Schema, config: str, requirements: tuple[str, ...]
+    artifacts: Mapping[str, Path],
+    *,
+    pair_id: str,
+    run_id: str,
+    schema: Schema,
+    config: str,
+    requirements: tuple[str, ...],
 ) -> dict[str, Any]:
     """The manifest of two finished artifact directories, by half."""
     body: dict[str, Any] = {
@@ -85,11 +98,15 @@ def write_manifest(artifacts: Mapping[str, Path], manifest: Mapping[str, Any]) -
         (artifacts[half] / MANIFEST).write_text(text)
 
 
-def prove(artifacts: Mapping[str, Path], digest: str, ignore: Collection[str] = ()) -> dict[str, Any]:
-    """Check every byte of both artifact directories against the manifest and its digest; return the manifest.
+def prove(
+    artifacts: Mapping[str, Path], digest: str, ignore: Collection[str] = ()
+) -> dict[str, Any]:
+    """Check every byte of both artifact directories against the manifest and its digest; return the
+    manifest.
 
-    Nothing of the artifacts but the manifests is parsed. ``ignore``: files that the registry's own tools leave there and nobody opens.
-    Raises :class:`RefusedError` naming the first thing that differs.
+    Nothing of the artifacts but the manifests is parsed. ``ignore``: files that the registry's own
+    tools leave there and nobody opens. Raises :class:`RefusedError` naming the first thing that
+    differs.
     """
     texts: dict[str, str] = {}
     for half in HALVES:
@@ -98,37 +115,55 @@ def prove(artifacts: Mapping[str, Path], digest: str, ignore: Collection[str] = 
             raise RefusedError(f"{half} half: {path} is missing; the pair cannot be proven.")
         texts[half] = path.read_text()
     if texts["preprocessor"] != texts["model"]:
-        raise RefusedError(f"the manifests of {artifacts['preprocessor']} and {artifacts['model']} differ: they are not a pair.")
+        raise RefusedError(
+            f"the manifests of {artifacts['preprocessor']} and {artifacts['model']} differ: "
+            "they are not a pair."
+        )
     try:
         manifest: dict[str, Any] = json.loads(texts["model"])
     except ValueError as error:
         raise RefusedError(f"{artifacts['model'] / MANIFEST} is not JSON ({error}).") from error
     if manifest.get("digest") != digest:
         found = str(manifest.get("digest"))[:12]
-        raise RefusedError(f"the manifest's digest is {found}, the registry recorded {digest[:12]}: a manifest of another pair.")
+        raise RefusedError(
+            f"the manifest's digest is {found}, the registry recorded {digest[:12]}: a "
+            "manifest of another pair."
+        )
     if digest_of(manifest) != digest:
-        raise RefusedError(f"the manifest of pair {manifest.get('pair_id')} was changed: its content does not give {digest[:12]}.")
+        raise RefusedError(
+            f"the manifest of pair {manifest.get('pair_id')} was changed: its content does "
+            f"not give {digest[:12]}."
+        )
     for half in HALVES:
         _compare(half, manifest["files"][half], hash_files(artifacts[half]), ignore)
     return manifest
 
 
 def prove_half(half: str, artifact: Path, ignore: Collection[str] = ()) -> None:
-    """Check one artifact directory against the manifest in it, for a reader that has only this half and no registry."""
+    """Check one artifact directory against the manifest in it, for a reader that has only this half
+    and no registry.
+    """
     path = artifact / MANIFEST
     if not path.is_file():
         raise RefusedError(f"{half} half: {path} is missing; it cannot be proven.")
     manifest = json.loads(path.read_text())
     if digest_of(manifest) != manifest.get("digest"):
-        raise RefusedError(f"the manifest {path} was changed: its content does not give its digest.")
+        raise RefusedError(
+            f"the manifest {path} was changed: its content does not give its digest."
+        )
     _compare(half, manifest["files"][half], hash_files(artifact), ignore)
 
 
-def _compare(half: str, recorded: Mapping[str, str], found: Mapping[str, str], ignore: Collection[str]) -> None:
+def _compare(
+    half: str, recorded: Mapping[str, str], found: Mapping[str, str], ignore: Collection[str]
+) -> None:
     for path in sorted({*recorded, *found} - set(ignore)):
         if path not in found:
             raise RefusedError(f"{half} half: file {path} is missing.")
         if path not in recorded:
             raise RefusedError(f"{half} half: file {path} was added.")
         if recorded[path] != found[path]:
-            raise RefusedError(f"{half} half: file {path} was changed (sha256 {found[path][:12]}, {recorded[path][:12]} recorded).")
+            raise RefusedError(
+                f"{half} half: file {path} was changed (sha256 {found[path][:12]}, "
+                f"{recorded[path][:12]} recorded)."
+            )

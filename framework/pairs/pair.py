@@ -1,4 +1,6 @@
-"""The pair in memory: a preprocessor and a model that were trained together, and the one path from context to forecast."""
+"""The pair in memory: a preprocessor and a model that were trained together, and the one path from
+context to forecast.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,18 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
     )
 
 
-def make_windows(preprocessor: Preprocessor, schema: Schema, frequency: Frequency, context: Context) -> Windows:
+def make_windows(
+    preprocessor: Preprocessor, schema: Schema, frequency: Frequency, context: Context
+) -> Windows:
     """The first half's work: preprocess a context whose windows are all ``ok``."""
     n, length, columns = context.past.shape
     horizon = schema.horizon
     times = frequency.after(context.origins, horizon)
     back = frequency.shift(context.origins[:, None], np.arange(1 - length, 1)[None, :])
     past = preprocessor.past(context.past.reshape(n * length, columns), back.reshape(-1))
-    future = preprocessor.future(context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1))
+    future = preprocessor.future(
+        context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1)
+    )
     return Windows(
         context.past[:, :, : len(schema.targets)],
         past.reshape(n, length, past.shape[1]),
@@ -59,17 +65,23 @@ def make_windows(preprocessor: Preprocessor, schema: Schema, frequency: Frequenc
 
 
 def own_columns(schema: Schema) -> tuple[Rows, ...]:
-    """For each target the places among ``schema.past`` of the target itself and of the columns that are made of it."""
+    """For each target the places among ``schema.past`` of the target itself and of the columns that
+    are made of it.
+    """
 
     def places(target: str) -> Rows:
         made = tuple(f"{target}_{operation}_" for operation in _MADE)
-        return np.array([i for i, name in enumerate(schema.past) if name == target or name.startswith(made)], dtype=np.int64)
+        return np.array(
+            [i for i, name in enumerate(schema.past) if name == target or name.startswith(made)],
+            dtype=np.int64,
+        )
 
     return tuple(places(target) for target in schema.targets)
 
 
 def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context) -> dict[int, str]:
-    """Find the windows that hold no value of a target of their own, neither as it is nor in a column that is made of it.
+    """Find the windows that hold no value of a target of their own, neither as it is nor in a
+    column that is made of it.
 
     A forecast of such a window could only be the average of other series.
 
@@ -86,25 +98,37 @@ def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context)
         empty = np.isnan(context.past[:, :, places]).all(axis=(1, 2))
         for i in np.flatnonzero(empty).tolist() if empty.any() else ():
             if context.status[i] == OK:
-                steps = "at the origin" if schema.context_length == 1 else f"in the last {schema.context_length} steps"
+                steps = (
+                    "at the origin"
+                    if schema.context_length == 1
+                    else f"in the last {schema.context_length} steps"
+                )
                 others = ", nor in the columns that are made of it" if len(places) > 1 else ""
                 reasons.setdefault(i, f"no value of '{target}' {steps}{others}")
     return reasons
 
 
 def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
-    """The second half's work: ``[n, H, T, 1 + Q]``, checked for its shape and for values that are not finite."""
+    """The second half's work: ``[n, H, T, 1 + Q]``, checked for its shape and for values that are
+    not finite.
+    """
     values = np.asarray(model.predict(windows), dtype=np.float64)
     expected = (len(windows), schema.horizon, len(schema.targets), 1 + len(schema.quantiles))
     if values.shape != expected:
-        raise FrameworkError(f"model {type(model).__name__}: predict gave shape {values.shape}, {expected} expected.")
+        raise FrameworkError(
+            f"model {type(model).__name__}: predict gave shape {values.shape}, {expected} expected."
+        )
     if not np.isfinite(values).all():
-        raise FrameworkError(f"model {type(model).__name__}: predict gave a value that is not finite.")
+        raise FrameworkError(
+            f"model {type(model).__name__}: predict gave a value that is not finite."
+        )
     return values
 
 
 class Terms:
-    """What a pair answers, without its halves: enough to check a request and to finish a forecast of values."""
+    """What a pair answers, without its halves: enough to check a request and to finish a forecast
+    of values.
+    """
 
     schema: Schema
     calibration: Calibration | None
@@ -135,32 +159,51 @@ class Terms:
         if not empty:
             return context
         status = [SHORT_HISTORY if i in empty else s for i, s in enumerate(context.status)]
-        return replace(context, status=status, detail=[empty.get(i, d) for i, d in enumerate(context.detail)])
+        return replace(
+            context, status=status, detail=[empty.get(i, d) for i, d in enumerate(context.detail)]
+        )
 
     def _trained_only(self, context: Context) -> Context:
         if self.trained is None:
             return context
         keys = len(self.schema.entity_keys)
-        new = [s == OK and tuple(row) not in self.trained for s, row in zip(context.status, context.static[:, :keys], strict=True)]
+        new = [
+            s == OK and tuple(row) not in self.trained
+            for s, row in zip(context.status, context.static[:, :keys], strict=True)
+        ]
         if not any(new):
             return context
         status = [UNKNOWN_ENTITY if n else s for n, s in zip(new, context.status, strict=True)]
-        return replace(context, status=status, detail=[NEW if n else d for n, d in zip(new, context.detail, strict=True)])
+        return replace(
+            context,
+            status=status,
+            detail=[NEW if n else d for n, d in zip(new, context.detail, strict=True)],
+        )
 
     def check_levels(self, levels: Sequence[float]) -> None:
-        """Raises :class:`DataError` for a level of prediction intervals that this pair cannot answer."""
+        """Raises :class:`DataError` for a level of prediction intervals that this pair cannot
+        answer.
+        """
         if levels and self.calibration is None:
-            raise DataError("this pair has no prediction intervals: its backtest had no known errors")
+            raise DataError(
+                "this pair has no prediction intervals: its backtest had no known errors"
+            )
         if levels and self.calibration is not None:
             self.calibration.check(levels)
 
-    def intervals(self, values: Float64, static: Objects, levels: Sequence[float]) -> dict[str, Float64]:
-        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 + Q]``."""
+    def intervals(
+        self, values: Float64, static: Objects, levels: Sequence[float]
+    ) -> dict[str, Float64]:
+        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 +
+        Q]``.
+        """
         self.check_levels(levels)
         if self.calibration is None:
             return {}
         entities = static[:, : len(self.schema.entity_keys)]
-        return {f"{level:g}": self.calibration.interval(values, entities, level) for level in levels}
+        return {
+            f"{level:g}": self.calibration.interval(values, entities, level) for level in levels
+        }
 
 
 @dataclass(frozen=True)
@@ -174,7 +217,8 @@ class KnownTerms(Terms):
 
 @dataclass(frozen=True)
 class Pair(Terms):
-    """Fitted halves with their schema, and what their backtest says about their errors (None: nothing yet).
+    """Fitted halves with their schema, and what their backtest says about their errors (None:
+    nothing yet).
 
     Immutable; safe to share between threads when the model's predict is.
     """
@@ -190,13 +234,22 @@ class Pair(Terms):
         return make_windows(self.preprocessor, self.schema, self.frequency, context)
 
     def forecast(self, context: Context) -> Forecast:
-        """Forecast the windows that are ``ok`` and admitted; the others keep their status and NaN."""
+        """Forecast the windows that are ``ok`` and admitted; the others keep their status and
+        NaN.
+        """
         return self.answer(self.admitted(context))
 
     def answer(self, context: Context) -> Forecast:
-        """Forecast every window that is ``ok``, also those that :meth:`admitted` would mark: a golden batch is replayed as it was."""
+        """Forecast every window that is ``ok``, also those that :meth:`admitted` would mark: a
+        golden batch is replayed as it was.
+        """
         index = np.array([i for i, s in enumerate(context.status) if s == OK], dtype=np.int64)
-        shape = (len(context), self.schema.horizon, len(self.schema.targets), 1 + len(self.schema.quantiles))
+        shape = (
+            len(context),
+            self.schema.horizon,
+            len(self.schema.targets),
+            1 + len(self.schema.quantiles),
+        )
         if len(index) == len(context) and len(index):
             values = self.predict(self.windows(context))
         else:
@@ -218,5 +271,7 @@ class Pair(Terms):
         )
 
     def predict(self, windows: Windows) -> Float64:
-        """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never passed on."""
+        """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never
+        passed on.
+        """
         return make_values(self.model, self.schema, windows)

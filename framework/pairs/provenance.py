@@ -1,4 +1,6 @@
-"""What a run must record to be repeated: versions of packages, state of the code, the machine's Python."""
+"""What a run must record to be repeated: versions of packages, state of the code, the machine's
+Python.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,24 @@ from typing import Any
 
 from framework.interfaces.plugin import ENTRY_POINTS
 
-_RECORDED = ("framework-core", "numpy", "pandas", "pyarrow", "hydra-core", "pydantic", "feast", "mlflow", "duckdb", "scikit-learn")
+_RECORDED = (
+    "framework-core",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "hydra-core",
+    "pydantic",
+    "feast",
+    "mlflow",
+    "duckdb",
+    "scikit-learn",
+)
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Installed versions of the core, of all plugins, of what numbers may depend on, and of ``more``; absent ones are left out."""
+    """Installed versions of the core, of all plugins, of what numbers may depend on, and of
+    ``more``; absent ones are left out.
+    """
     found = {"python": platform.python_version()}
     for name in sorted({*_plugins().values(), *_RECORDED, *more}):
         try:
@@ -39,7 +54,9 @@ def git_state() -> dict[str, Any]:
 
 
 def requirements(*components: Any) -> tuple[str, ...]:
-    """Pinned distributions that loading these fitted components needs: their own and what their classes name."""
+    """Pinned distributions that loading these fitted components needs: their own and what their
+    classes name.
+    """
     owners = {"framework": "framework-core", **_plugins()}
     names = {"framework-core", "numpy"}
     for component in components:
@@ -52,9 +69,13 @@ def requirements(*components: Any) -> tuple[str, ...]:
 def _plugins() -> dict[str, str]:
     """Distributions of the plugins that are installed, by their top-level package."""
     entries = metadata.entry_points(group=ENTRY_POINTS)
-    return {entry.module.split(".")[0]: entry.dist.name for entry in entries if entry.dist is not None}
+    return {
+        entry.module.split(".")[0]: entry.dist.name for entry in entries if entry.dist is not None
+    }
 
 
 def _distributions(package: str) -> list[str]:
-    """The one that a package which is no plugin's comes from, none for one that is not installed. Looks through all: half a second."""
+    """The one that a package which is no plugin's comes from, none for one that is not installed.
+    Looks through all: half a second.
+    """
     return metadata.packages_distributions().get(package, [])[:1]

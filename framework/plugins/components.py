@@ -22,7 +22,9 @@ installed = cache(load_plugins)
 
 
 class Components:
-    """New instances of what ``config`` selects. Pickled as the recorded text alone: another process has its own plugins and secrets."""
+    """New instances of what ``config`` selects. Pickled as the recorded text alone: another process
+    has its own plugins and secrets.
+    """
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config, self.plugins = config, plugins

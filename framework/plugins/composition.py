@@ -1,4 +1,6 @@
-"""Makes Hydra know what plugins offer: every component is an option of its config group, its defaults are the YAML node."""
+"""Makes Hydra know what plugins offer: every component is an option of its config group, its
+defaults are the YAML node.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,12 @@ def register(plugins: Plugins) -> None:
     for group, kind in GROUPS.items():
         for component in plugins.components():
             if component.kind == kind:
-                store.store(group=group, name=component.name, node=default_node(component.name, component.options), provider="framework")
+                store.store(
+                    group=group,
+                    name=component.name,
+                    node=default_node(component.name, component.options),
+                    provider="framework",
+                )
         for name in plugins.missing(kind):  # composes without it; Run.make says what to install
             store.store(group=group, name=name, node={"name": name}, provider="framework")
 
@@ -49,8 +56,8 @@ _TOLD = ("job.env_set", "launcher", "sweeper")
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Composes each configuration: of a run, of every job of a sweep, of ``--cfg``. A secret that is written out is refused here,
-    before Hydra writes or shows anything.
+    """Composes each configuration: of a run, of every job of a sweep, of ``--cfg``. A secret that
+    is written out is refused here, before Hydra writes or shows anything.
 
     ``resolved``: this process shows resolved values; those that are secret are masked.
     """
@@ -58,14 +65,32 @@ class CheckedLoader(ConfigLoaderImpl):
     plugins: ClassVar[Plugins | None] = None
     resolved: ClassVar[bool] = False
 
-    def load_configuration(self, config_name: str | None, overrides: list[str], run_mode: RunMode, *given: Any, **more: Any) -> DictConfig:
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        *given: Any,
+        **more: Any,
+    ) -> DictConfig:
         composed = super().load_configuration(config_name, overrides, run_mode, *given, **more)
         written = write(composed)
-        leaves = [*written.leaves, *_told(composed), *(_swept(overrides) if run_mode is RunMode.MULTIRUN else ())]
+        leaves = [
+            *written.leaves,
+            *_told(composed),
+            *(_swept(overrides) if run_mode is RunMode.MULTIRUN else ()),
+        ]
         secret = partial(is_secret, written.tree, self.plugins or load_plugins())
         check_leaves(leaves, secret)
         if self.resolved:
-            _mask(composed, [(leaf, MASK if secret(leaf.path) else masked(str(leaf.value()))) for leaf in leaves if leaf.parts])
+            _mask(
+                composed,
+                [
+                    (leaf, MASK if secret(leaf.path) else masked(str(leaf.value())))
+                    for leaf in leaves
+                    if leaf.parts
+                ],
+            )
         return composed
 
 

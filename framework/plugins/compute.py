@@ -13,7 +13,9 @@ from framework.interfaces.compute import Compute, I, R, S
 
 
 class ProcessesCompute(Compute):
-    """joblib's processes. ``shared`` is written once; its arrays are mapped by every worker, so they are in memory once."""
+    """joblib's processes. ``shared`` is written once; its arrays are mapped by every worker, so
+    they are in memory once.
+    """
 
     def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
         import joblib
@@ -24,13 +26,18 @@ class ProcessesCompute(Compute):
         with tempfile.TemporaryDirectory(prefix="framework-compute-") as folder:
             path = Path(folder) / "shared"
             joblib.dump(shared, path)
-            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=options.threads):
-                results = joblib.Parallel(return_as="generator")(joblib.delayed(_apply)(function, path, item) for item in items)
+            with joblib.parallel_config(
+                "loky", n_jobs=workers, inner_max_num_threads=options.threads
+            ):
+                results = joblib.Parallel(return_as="generator")(
+                    joblib.delayed(_apply)(function, path, item) for item in items
+                )
                 try:
                     yield from results
                 except TerminatedWorkerError as error:
                     raise FrameworkError(
-                        "compute=processes: a worker process was killed, most often for want of memory; lower compute.workers."
+                        "compute=processes: a worker process was killed, most often for "
+                        "want of memory; lower compute.workers."
                     ) from error
                 finally:
                     results.close()
@@ -42,7 +49,9 @@ def _apply(function: Callable[[Any, Any], Any], path: Path, item: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _shared(path: Path) -> Any:
-    """Read once a worker. The file is this run's own, so its pickle is as trusted as the process that wrote it."""
+    """Read once a worker. The file is this run's own, so its pickle is as trusted as the process
+    that wrote it.
+    """
     import joblib
 
     return joblib.load(path, mmap_mode="r")

@@ -1,4 +1,6 @@
-"""Finds plugins by their entry points, collects what they offer, loads a component when it is selected."""
+"""Finds plugins by their entry points, collects what they offer, loads a component when it is
+selected.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
         try:
             manager.register(entry.load(), name)
         except Exception as error:
-            raise FrameworkError(f"plugin {name}: {type(error).__name__}: {error}; reinstall or uninstall it.") from error
+            raise FrameworkError(
+                f"plugin {name}: {type(error).__name__}: {error}; reinstall or uninstall it."
+            ) from error
     for plugin in extra:
         manager.register(plugin)
     _check_hooks(manager)
@@ -34,12 +38,17 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
 
 def _check_hooks(manager: pluggy.PluginManager) -> None:
     """Raise FrameworkError for an implementation of a hook that is never called."""
-    hooks = {name: caller for name, caller in vars(manager.hook).items() if isinstance(caller, pluggy.HookCaller)}
+    hooks = {
+        name: caller
+        for name, caller in vars(manager.hook).items()
+        if isinstance(caller, pluggy.HookCaller)
+    }
     known = sorted(name for name, caller in hooks.items() if caller.has_spec())
     for name, caller in hooks.items():
         for implementation in caller.get_hookimpls():
             if not caller.has_spec() and not implementation.optionalhook:
                 raise FrameworkError(
-                    f"plugin {implementation.plugin_name}: there is no hook '{name}';{suggest(name, known)} Hooks: {', '.join(known)}. "
+                    f"plugin {implementation.plugin_name}: there is no hook "
+                    f"'{name}';{suggest(name, known)} Hooks: {', '.join(known)}. "
                     "Mend or uninstall it."
                 )

@@ -11,7 +11,9 @@ log = logging.getLogger(__name__)
 
 
 def execute(run: Run) -> dict[str, Any]:
-    """Run ``run.config.run``; returns ``{"run", "status", …}``. Raises what the run raises, after the plugins have heard of it."""
+    """Run ``run.config.run``; returns ``{"run", "status", …}``. Raises what the run raises, after
+    the plugins have heard of it.
+    """
     hook = run.plugins.hook
     identity = hook.run_started(run=run)
     if identity is not None:
@@ -22,7 +24,9 @@ def execute(run: Run) -> dict[str, Any]:
         try:
             hook.run_failed(run=run, error=error)
         except Exception:
-            log.exception("a plugin failed while it was told of the failure of run=%s", run.config.run)
+            log.exception(
+                "a plugin failed while it was told of the failure of run=%s", run.config.run
+            )
         raise
     result = {"run": run.config.run, "status": "done", **body}
     hook.run_finished(run=run, result=result)

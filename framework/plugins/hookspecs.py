@@ -5,8 +5,8 @@ A plugin is a distribution with one entry point in the group ``framework``::
     [project.entry-points.framework]
     mymodel = "my_package"
 
-The module is imported at every start, so it holds only its options and the hooks; what is heavy stays in the modules that
-:class:`Component.load` names, imported when the component is selected.
+The module is imported at every start, so it holds only its options and the hooks; what is heavy
+stays in the modules that :class:`Component.load` names, imported when the component is selected.
 """
 
 from __future__ import annotations
@@ -33,27 +33,37 @@ def components() -> list[Component]:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def run_started(run: Run) -> str | None:
-    """Called when the configuration is valid, before the run does anything. The first id that is returned becomes the run's."""
+    """Called when the configuration is valid, before the run does anything. The first id that is
+    returned becomes the run's.
+    """
 
 
 @hookspec
 def run_finished(run: Run, result: dict[str, Any]) -> None:
-    """Called when the run has ended with ``result``, done or refused. ``run.record`` holds what it measured and made."""
+    """Called when the run has ended with ``result``, done or refused. ``run.record`` holds what it
+    measured and made.
+    """
 
 
 @hookspec
 def run_failed(run: Run, error: BaseException) -> None:
-    """Called when the run ends by an error, before the error is shown. Raising here does not hide ``error``."""
+    """Called when the run ends by an error, before the error is shown. Raising here does not hide
+    ``error``.
+    """
 
 
 @hookspec(firstresult=True)
 def report(run: Run) -> Path | None:
-    """Called after a backtest, when ``run.record.backtest`` is set. Write a report below ``run.directory`` and return its file."""
+    """Called after a backtest, when ``run.record.backtest`` is set. Write a report below
+    ``run.directory`` and return its file.
+    """
 
 
 @hookspec
 def trial_finished(run: Run, trial: Trial, config: str) -> None:
-    """Called by a search for each trial as it ends, whatever its status, in the order they end. ``config``: its composed config, YAML."""
+    """Called by a search for each trial as it ends, whatever its status, in the order they end.
+    ``config``: its composed config, YAML.
+    """
 
 
 @hookspec
@@ -66,7 +76,9 @@ def search_finished(run: Run, trials: list[Trial], dimensions: tuple[Dimension, 
 
 @hookspec
 def gate(run: Run, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check] | None:
-    """Called by a promotion after the core's own checks, with both pairs proven. Return further checks; one that failed refuses."""
+    """Called by a promotion after the core's own checks, with both pairs proven. Return further
+    checks; one that failed refuses.
+    """
 
 
 @hookspec

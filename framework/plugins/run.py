@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class Record:
     """Filled while a run works; what a tracker logs.
 
-    ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold. ``facts``: data range, rows,
-    versions, git state. ``artifacts``: files or folders to keep. ``comparison``: by target the models that were backtested on the same
-    windows, the best first; empty without ``backtest.compare``.
+    ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold.
+    ``facts``: data range, rows, versions, git state. ``artifacts``: files or folders to keep.
+    ``comparison``: by target the models that were backtested on the same windows, the best first;
+    empty without ``backtest.compare``.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -38,7 +39,9 @@ class Record:
 
 @dataclass(slots=True)
 class Run:
-    """One execution. ``directory`` is its own and exists; ``emit`` prints one JSON line on stdout; ``id`` is the tracker's if any."""
+    """One execution. ``directory`` is its own and exists; ``emit`` prints one JSON line on stdout;
+    ``id`` is the tracker's if any.
+    """
 
     config: Config
     plugins: Plugins

@@ -31,7 +31,8 @@ class Features:
         self.past = past_columns(config)
 
     def panel(self, known_at: datetime | None = None, horizon: int | None = None) -> Panel:
-        """Read the newest version of every row, joined point-in-time, checked; see :mod:`framework.retrieval.stored_panel`.
+        """Read the newest version of every row, joined point-in-time, checked; see
+        :mod:`framework.retrieval.stored_panel`.
 
         Args:
             known_at: Only versions created at or before it.
@@ -52,6 +53,8 @@ class Features:
         """What a pair trained on ``panel`` takes and answers."""
         return make_schema(self.config, panel, model, self.strategy.max_context_length)
 
-    async def context(self, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    async def context(
+        self, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None
+    ) -> Context:
         """One window per entity, as serving sees it."""
         return await self.strategy.context(self.config.features, schema, entities, at)

@@ -1,4 +1,6 @@
-"""Whether what a store holds may describe an origin: ttl, nulls, rows after the origin. One rule for every retrieval strategy."""
+"""Whether what a store holds may describe an origin: ttl, nulls, rows after the origin. One rule
+for every retrieval strategy.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,20 @@ def utc_now() -> np.datetime64:
 
 
 def check_context(
-    features: FeatureSet, schema: Schema, context: Context, held: Mapping[str, Times], now: np.datetime64 | None = None
+    features: FeatureSet,
+    schema: Schema,
+    context: Context,
+    held: Mapping[str, Times],
+    now: np.datetime64 | None = None,
 ) -> Context:
-    """``context`` with its freshness, and the status of each ``ok`` window that must not be forecast from, and why.
+    """``context`` with its freshness, and the status of each ``ok`` window that must not be
+    forecast from, and why.
 
-    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none. ``now``: the clock, where the origins are
-    the newest rows and not what a request asked for. ``stale``, unless ``features.stale`` is ``flag``: that row is older than the
-    view's ttl at the origin, or the origin itself older than ``features.max_age`` by the clock. ``missing_feature``: the row is later
-    than the origin, or a value that was never null in training is null.
+    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none.
+    ``now``: the clock, where the origins are the newest rows and not what a request asked for.
+    ``stale``, unless ``features.stale`` is ``flag``: that row is older than the view's ttl at the
+    origin, or the origin itself older than ``features.max_age`` by the clock. ``missing_feature``:
+    the row is later than the origin, or a value that was never null in training is null.
     """
     status, detail = list(context.status), list(context.detail)
     open_ = np.array([word == OK for word in status], dtype=np.bool_)
@@ -54,10 +62,24 @@ def check_context(
         if features.stale == "refuse":
             problem |= stale
         for j in np.flatnonzero(problem & open_).tolist():
-            found = _row_problem(name, view, categories, context.origins[j], times[j], bool(stale[j]) and features.stale == "refuse", limit)
+            found = _row_problem(
+                name,
+                view,
+                categories,
+                context.origins[j],
+                times[j],
+                bool(stale[j]) and features.stale == "refuse",
+                limit,
+            )
             if found is None and lacking[j] >= 0:
-                found = MISSING_FEATURE, f"view '{name}': category '{schema.static[lacking[j]]}' is null at the origin {context.origins[j]}"
-            status[j], detail[j] = found or _null(name, schema, context, needed[int(null[j].argmax())], j)
+                found = (
+                    MISSING_FEATURE,
+                    f"view '{name}': category '{schema.static[lacking[j]]}' is null at the "
+                    f"origin {context.origins[j]}",
+                )
+            status[j], detail[j] = found or _null(
+                name, schema, context, needed[int(null[j].argmax())], j
+            )
         open_ &= ~problem
     if schema.known:
         gone = np.isnan(context.known).sum(axis=1)  # [n, K]
@@ -68,8 +90,13 @@ def check_context(
 
 def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]) -> str:
     """Say which known-in-advance columns lack how many of the steps ahead, ``gone[K]``."""
-    columns = ", ".join(f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n)
-    return f"known in advance: no value is stored of {columns} of the {schema.horizon} steps after the origin {origin}"
+    columns = ", ".join(
+        f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n
+    )
+    return (
+        f"known in advance: no value is stored of {columns} of the {schema.horizon} steps after "
+        f"the origin {origin}"
+    )
 
 
 def in_force(view: View, held: Times, steps: Times) -> Flags:
@@ -80,9 +107,8 @@ def in_force(view: View, held: Times, steps: Times) -> Flags:
         held: The time of the newest row at or before each step, NaT for none.
         steps: The steps, in a shape that fits.
 
-    Returns:
-        True where that row has the label of the step itself, or holds for it by ``View.valid_for``. Where it does not, and where the row
-        has a null, the value is missing.
+    Returns: True where that row has the label of the step itself, or holds for it by
+        ``View.valid_for``. Where it does not, and where the row has a null, the value is missing.
     """
     if view.valid_for is None:
         return np.asarray(held == steps)
@@ -102,9 +128,14 @@ def _null_categories(schema: Schema, context: Context, categories: list[str]) ->
 
 
 def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
-    """Status and detail of a window asked for ``at`` when the primary view's nearest row is ``held``."""
+    """Status and detail of a window asked for ``at`` when the primary view's nearest row is
+    ``held``.
+    """
     if at > held and _older(at, held, view.ttl):
-        return STALE, f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}"
+        return (
+            STALE,
+            f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}",
+        )
     return MISSING_FEATURE, f"view '{name}': no row with an actual at {at}; the store holds {held}"
 
 
@@ -114,20 +145,45 @@ def _older(origins: Times | np.datetime64, held: Times | np.datetime64, limit: t
 
 
 def _row_problem(
-    name: str, view: View, categories: list[str], origin: np.datetime64, held: np.datetime64, stale: bool, limit: timedelta | None
+    name: str,
+    view: View,
+    categories: list[str],
+    origin: np.datetime64,
+    held: np.datetime64,
+    stale: bool,
+    limit: timedelta | None,
 ) -> tuple[str, str] | None:
     if np.isnat(held):
-        return (MISSING_FEATURE, f"view '{name}': no row up to {origin}, so no {categories}") if categories else None
+        return (
+            (MISSING_FEATURE, f"view '{name}': no row up to {origin}, so no {categories}")
+            if categories
+            else None
+        )
     if held > origin:
-        return MISSING_FEATURE, f"view '{name}': the store holds {held}, which is after the origin {origin}"
+        return (
+            MISSING_FEATURE,
+            f"view '{name}': the store holds {held}, which is after the origin {origin}",
+        )
     if not stale:
         return None
     if _older(origin, held, view.ttl):
-        return STALE, f"view '{name}': the newest row is of {held}, older at the origin {origin} than its ttl of {view.ttl}"
-    return STALE, f"view '{name}': the newest row is of {held}, older by the clock than features.max_age of {limit}"
+        return (
+            STALE,
+            f"view '{name}': the newest row is of {held}, older at the origin {origin} than "
+            f"its ttl of {view.ttl}",
+        )
+    return (
+        STALE,
+        f"view '{name}': the newest row is of {held}, older by the clock than "
+        f"features.max_age of {limit}",
+    )
 
 
 def _null(name: str, schema: Schema, context: Context, column: int, j: int) -> tuple[str, str]:
     steps = int(np.isnan(context.past[j, :, column]).sum())
-    where = f"{steps} of {schema.context_length} steps" if schema.context_length > 1 else f"the origin {context.origins[j]}"
+    where = (
+        f"{steps} of {schema.context_length} steps"
+        if schema.context_length > 1
+        else f"the origin {context.origins[j]}"
+    )
     return MISSING_FEATURE, f"view '{name}': feature '{schema.past[column]}' is null at {where}"

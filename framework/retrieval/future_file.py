@@ -1,4 +1,6 @@
-"""A Parquet file of the known-in-advance columns of steps to come, as ``future`` of ``POST /predict`` has them."""
+"""A Parquet file of the known-in-advance columns of steps to come, as ``future`` of ``POST
+/predict`` has them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from framework.retrieval.point_in_time import Keys, floats, newest
 
 @dataclass
 class FutureFile:
-    """Entity keys, ``event_timestamp`` and the known columns, a row for each series and step, in any order. Can be pickled."""
+    """Entity keys, ``event_timestamp`` and the known columns, a row for each series and step, in
+    any order. Can be pickled.
+    """
 
     path: Path
     schema: Schema
@@ -34,7 +38,10 @@ class FutureFile:
     @cached_property
     def _rows(self) -> pa.Table:
         """Sorted by key and time."""
-        where, names = f"predict.future: {self.path}", (*self.schema.entity_keys, TIME, *self.schema.known)
+        where, names = (
+            f"predict.future: {self.path}",
+            (*self.schema.entity_keys, TIME, *self.schema.known),
+        )
         try:
             file = pq.ParquetFile(self.path)
             missing = [name for name in names if name not in file.schema_arrow.names]
@@ -43,10 +50,17 @@ class FutureFile:
             table = file.read(columns=list(names))
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"{where} cannot be read as Parquet: {error}") from error
-        columns = {name: pa.array(keys(table, name, where).tolist(), pa.string()) for name in self.schema.entity_keys}
+        columns = {
+            name: pa.array(keys(table, name, where).tolist(), pa.string())
+            for name in self.schema.entity_keys
+        }
         columns[TIME] = pa.array(times(table, where), pa.timestamp("us", "UTC"))
-        columns |= {name: pa.array(numbers(table, name, where), pa.float64()) for name in self.schema.known}
-        rows = pa.table(columns).sort_by([(name, "ascending") for name in names[: len(self.schema.entity_keys) + 1]])
+        columns |= {
+            name: pa.array(numbers(table, name, where), pa.float64()) for name in self.schema.known
+        }
+        rows = pa.table(columns).sort_by(
+            [(name, "ascending") for name in names[: len(self.schema.entity_keys) + 1]]
+        )
         self._refuse_twice(rows, where)
         return rows
 
@@ -58,10 +72,14 @@ class FutureFile:
         if same.any():
             row = rows.slice(int(same.argmax()), 1).to_pylist()[0]
             entity = [row[name] for name in self.schema.entity_keys]
-            raise DataError(f"{where}: two rows for {entity} at {row[TIME]:%Y-%m-%dT%H:%M:%SZ}; keep one.")
+            raise DataError(
+                f"{where}: two rows for {entity} at {row[TIME]:%Y-%m-%dT%H:%M:%SZ}; keep one."
+            )
 
     def fill(self, context: Context) -> Context:
-        """Give the windows their steps ahead; one that lacks some is ``missing_feature``, one with an infinite number ``error``."""
+        """Give the windows their steps ahead; one that lacks some is ``missing_feature``, one with
+        an infinite number ``error``.
+        """
         schema, n = self.schema, len(context)
         steps = Frequency.parse(schema.frequency).after(context.origins, schema.horizon)
         series = Keys.of_entities(context.static[:, : len(schema.entity_keys)], schema.entity_keys)
@@ -76,7 +94,13 @@ class FutureFile:
         gone = np.isnan(known).sum(axis=1)
         for j in (j for j in range(n) if status[j] == OK):
             if gone[j].any():
-                status[j], detail[j] = MISSING_FEATURE, not_known(schema, context.origins[j], gone[j])
+                status[j], detail[j] = (
+                    MISSING_FEATURE,
+                    not_known(schema, context.origins[j], gone[j]),
+                )
             elif np.isinf(known[j]).any():
-                status[j], detail[j] = ERROR, f"{schema.known[int(np.isinf(known[j]).any(axis=0).argmax())]} is not finite"
+                status[j], detail[j] = (
+                    ERROR,
+                    f"{schema.known[int(np.isinf(known[j]).any(axis=0).argmax())]} is not finite",
+                )
         return replace(context, known=known, status=status, detail=detail)

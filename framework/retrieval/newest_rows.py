@@ -1,4 +1,6 @@
-"""Versions of rows: tables sorted by identity, of which the newest version of each row is read. Arrow tables, as columns of arrays."""
+"""Versions of rows: tables sorted by identity, of which the newest version of each row is read.
+Arrow tables, as columns of arrays.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
 
 
 def newest_versions(view: View, rows: pa.Table, known_at: datetime | None) -> pa.Table:
-    """One row for each key and time: the version created last, at or before ``known_at``. ``rows`` are sorted by identity."""
+    """One row for each key and time: the version created last, at or before ``known_at``. ``rows``
+    are sorted by identity.
+    """
     if view.created is None:
         return rows
     if known_at is not None:
-        rows = rows.filter(moments(rows[view.created]) <= np.datetime64(known_at.astimezone(UTC).replace(tzinfo=None), "us"))
+        rows = rows.filter(
+            moments(rows[view.created])
+            <= np.datetime64(known_at.astimezone(UTC).replace(tzinfo=None), "us")
+        )
     return last_of_runs(rows, (*view.entity, TIME))
 
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from framework.errors import DataError
 from framework.features.views import INSERTED, View
 from framework.files import LONG_PATIENCE, exclusive
-from framework.retrieval.row_store import RowStore, _line, _marked, _moments, _plain, digest_of, distinct, typed
+from framework.retrieval.row_store import (
+    RowStore,
+    _line,
+    _marked,
+    _moments,
+    _plain,
+    digest_of,
+    distinct,
+    typed,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +29,9 @@ if TYPE_CHECKING:
 
 
 class OfflineStore(RowStore):
-    """One Parquet file below ``root`` for each definition of a view, sorted by identity; its name carries the definition's digest."""
+    """One Parquet file below ``root`` for each definition of a view, sorted by identity; its name
+    carries the definition's digest.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).resolve()
@@ -30,12 +41,19 @@ class OfflineStore(RowStore):
         return self.root / f"{name}-{digest_of(view)}.parquet"
 
     def stamp(self, name: str, view: View) -> tuple[int, int, int, int] | None:
-        """Changes whenever the file is replaced or written over, by whatever copy; None when there is none."""
+        """Changes whenever the file is replaced or written over, by whatever copy; None when there
+        is none.
+        """
         try:
             stat = self.path(name, view).stat()
         except FileNotFoundError:
             return None
-        return stat.st_dev, stat.st_ino, stat.st_ctime_ns, stat.st_size  # a restored copy may bring its old mtime along
+        return (
+            stat.st_dev,
+            stat.st_ino,
+            stat.st_ctime_ns,
+            stat.st_size,
+        )  # a restored copy may bring its old mtime along
 
     def rows(self, name: str, view: View) -> int:
         import pyarrow.parquet as pq
@@ -48,7 +66,9 @@ class OfflineStore(RowStore):
 
         path = self.path(name, view)
         if not path.is_file():
-            raise DataError(f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first.")
+            raise DataError(
+                f"offline store: view '{name}' has no rows ({path} is missing); run=ingest first."
+            )
         texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
         with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
             return _marked(file.read(columns=[*view.identity(), *features]), features)
@@ -58,33 +78,48 @@ class OfflineStore(RowStore):
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
-        wanted = [(key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity]
+        wanted = [
+            (key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity
+        ]
         with _readable(name, path):
             names = {*pq.read_schema(path).names}
-            columns = [c for c in (*view.identity(), *self.kept(view)) if c in names or c != INSERTED]
+            columns = [
+                c for c in (*view.identity(), *self.kept(view)) if c in names or c != INSERTED
+            ]
             return _marked(pq.read_table(path, columns=columns, filters=wanted), self.kept(view))
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """The file is replaced in one step: a killed process leaves the old one. Writers of one view take turns."""
+        """The file is replaced in one step: a killed process leaves the old one. Writers of one
+        view take turns.
+        """
         import pyarrow as pa
 
         new = distinct(view, typed(name, view, rows))
         path = self.path(name, view)
         self.root.mkdir(parents=True, exist_ok=True)
         with self._alone(path):
-            held = [self.table(name, view, self.kept(view)).cast(new.schema)] if path.is_file() else []
+            held = (
+                [self.table(name, view, self.kept(view)).cast(new.schema)] if path.is_file() else []
+            )
             self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
         return int(new.num_rows)
 
     def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Take out the rows whose identity is in ``rows``, in one step; return how many there were."""
+        """Take out the rows whose identity is in ``rows``, in one step; return how many there
+        were.
+        """
         import pyarrow as pa
 
         path, keys = self.path(name, view), list(view.identity())
-        gone = {k: pa.array(rows[k], pa.string()) if k in view.entity else _moments(rows[k]) for k in keys}
+        gone = {
+            k: pa.array(rows[k], pa.string()) if k in view.entity else _moments(rows[k])
+            for k in keys
+        }
         with self._alone(path):
             stored = _plain(self.table(name, view, self.kept(view)))
-            kept = stored.join(pa.table(gone), keys=keys, join_type="left anti").select(stored.column_names)
+            kept = stored.join(pa.table(gone), keys=keys, join_type="left anti").select(
+                stored.column_names
+            )
             if kept.num_rows:
                 self._replace(path, distinct(view, kept))
             else:
@@ -121,4 +156,7 @@ def _readable(name: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete it and run=ingest.") from error
+        raise DataError(
+            f"offline store: view '{name}': {path} cannot be read ({_line(error)}); delete "
+            "it and run=ingest."
+        ) from error

@@ -1,8 +1,9 @@
-"""The point-in-time join: for every row of the primary view, the newest row of each other view that was known and fresh then.
+"""The point-in-time join: for every row of the primary view, the newest row of each other view that
+was known and fresh then.
 
-Rows come sorted by key and time, as every :class:`framework.retrieval.row_store.RowStore` gives them,
-so nothing is sorted again: a view's rows
-are numbered by key and step, and one binary search a row finds its match.
+Rows come sorted by key and time, as every :class:`framework.retrieval.row_store.RowStore` gives
+them, so nothing is sorted again: a view's rows are numbered by key and step, and one binary search
+a row finds its match.
 """
 
 from __future__ import annotations
@@ -34,23 +35,34 @@ def view_rows(
     columns: Sequence[str],
     known_at: datetime | None = None,
 ) -> pa.Table:
-    """As :meth:`framework.interfaces.retrieval.RetrievalStrategy.view_rows`, from the rows of ``store``."""
+    """As :meth:`framework.interfaces.retrieval.RetrievalStrategy.view_rows`, from the rows of
+    ``store``.
+    """
     view = features.views[name]
     rows = newest_versions(view, store.table(name, view, columns), known_at)
     return rows.select([*view.entity, TIME, *columns])
 
 
-def joined_rows(features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
-    """Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and time, from the rows of ``store``.
+def joined_rows(
+    features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None
+) -> pd.DataFrame:
+    """Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and time,
+    from the rows of ``store``.
 
-    A row at the very time counts as known, one exactly as old as the ttl as fresh. Null where a view has no such row.
-    Of several versions of a row the newest counts, with ``known_at`` the newest created at or before it. Raises
-    :class:`DataError` for a column of no view and for a view without rows.
+    A row at the very time counts as known, one exactly as old as the ttl as fresh. Null where a
+    view has no such row. Of several versions of a row the newest counts, with ``known_at`` the
+    newest created at or before it. Raises :class:`DataError` for a column of no view and for a view
+    without rows.
     """
     unknown = [c for c in columns if c not in features.feature_names()]
     if unknown:
-        raise DataError(f"features: {unknown} are in no view;{suggest(unknown[0], features.feature_names())}")
-    wanted = {name: [c for c in columns if c in view.feature_names()] for name, view in features.views.items()}
+        raise DataError(
+            f"features: {unknown} are in no view;{suggest(unknown[0], features.feature_names())}"
+        )
+    wanted = {
+        name: [c for c in columns if c in view.feature_names()]
+        for name, view in features.views.items()
+    }
     tables = {
         name: newest_versions(view, store.table(name, view, wanted[name]), known_at)
         for name, view in features.views.items()
@@ -59,7 +71,9 @@ def joined_rows(features: FeatureSet, store: RowStore, columns: Sequence[str], k
     return join_tables(features, tables, columns)
 
 
-def join_tables(features: FeatureSet, tables: Mapping[str, pa.Table], columns: Sequence[str]) -> pd.DataFrame:
+def join_tables(
+    features: FeatureSet, tables: Mapping[str, pa.Table], columns: Sequence[str]
+) -> pd.DataFrame:
     """As :func:`joined_rows`, from one row for each key and time of every view that is needed."""
     import pandas as pd
 
@@ -67,15 +81,27 @@ def join_tables(features: FeatureSet, tables: Mapping[str, pa.Table], columns: S
     series = Keys.of(primary, features.entity_keys)
     times = moments(primary[TIME])
     places: dict[str, tuple[Rows, np.ndarray] | None] = {
-        name: None if name == features.primary else _match(features.views[name], series, times, table) for name, table in tables.items()
+        name: None
+        if name == features.primary
+        else _match(features.views[name], series, times, table)
+        for name, table in tables.items()
     }
     made: dict[str, Any] = {key: objects(primary[key]) for key in features.entity_keys}
     made[TIME] = pd.DatetimeIndex(times).tz_localize("UTC")
-    owners = {c: name for name, table in tables.items() for c in table.column_names if c in features.views[name].feature_names()}
+    owners = {
+        c: name
+        for name, table in tables.items()
+        for c in table.column_names
+        if c in features.views[name].feature_names()
+    }
     for column in columns:
         values = tables[owners[column]][column]
         text = column in features.views[owners[column]].categories
-        made[column] = taken(objects(values) if text else floats(values), places[owners[column]], None if text else np.nan)
+        made[column] = taken(
+            objects(values) if text else floats(values),
+            places[owners[column]],
+            None if text else np.nan,
+        )
     return pd.DataFrame(made)
 
 
@@ -97,7 +123,9 @@ class Keys:
         first = np.flatnonzero(starts)
         offsets = np.concatenate([first, [rows.num_rows]]).astype(np.int64)
         return cls(
-            offsets, {key: codes[first] for key, (codes, _) in columns.items()}, {key: values for key, (_, values) in columns.items()}
+            offsets,
+            {key: codes[first] for key, (codes, _) in columns.items()},
+            {key: values for key, (_, values) in columns.items()},
         )
 
     @classmethod
@@ -105,24 +133,45 @@ class Keys:
         """The runs of equal rows of ``entities[n, E]``."""
         import pyarrow as pa
 
-        columns = {key: pa.array(entities[:, i].tolist(), pa.string()) for i, key in enumerate(keys)}
-        return cls.of(pa.table({**columns, "": pa.nulls(len(entities))}), keys)  # without keys it still has its rows
+        columns = {
+            key: pa.array(entities[:, i].tolist(), pa.string()) for i, key in enumerate(keys)
+        }
+        return cls.of(
+            pa.table({**columns, "": pa.nulls(len(entities))}), keys
+        )  # without keys it still has its rows
 
     def places_in(self, other: Keys) -> Rows:
-        """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for none."""
+        """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for
+        none.
+        """
         import pyarrow.compute as pc
 
-        mine, theirs = np.zeros(len(self.offsets) - 1, np.int64), np.zeros(len(other.offsets) - 1, np.int64)
+        mine, theirs = (
+            np.zeros(len(self.offsets) - 1, np.int64),
+            np.zeros(len(other.offsets) - 1, np.int64),
+        )
         absent = np.zeros(len(mine), dtype=bool)
         for key, values in other.values.items():
-            found = pc.index_in(self.values[key], value_set=values).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            found = (
+                pc.index_in(self.values[key], value_set=values)
+                .fill_null(-1)
+                .to_numpy(zero_copy_only=False)
+                .astype(np.int64)
+            )
             own = found[self.codes[key]]
             absent |= own < 0
-            _, both = np.unique(np.concatenate([mine * len(values) + own, theirs * len(values) + other.codes[key]]), return_inverse=True)
+            _, both = np.unique(
+                np.concatenate([mine * len(values) + own, theirs * len(values) + other.codes[key]]),
+                return_inverse=True,
+            )
             mine, theirs = both[: len(mine)].astype(np.int64), both[len(mine) :].astype(np.int64)
         order = np.argsort(theirs, kind="stable")
         place = np.minimum(np.searchsorted(theirs[order], mine), max(len(order) - 1, 0))
-        hit = (theirs[order][place] == mine) & ~absent if len(order) else np.zeros(len(mine), dtype=bool)
+        hit = (
+            (theirs[order][place] == mine) & ~absent
+            if len(order)
+            else np.zeros(len(mine), dtype=bool)
+        )
         return np.where(hit, order[place] if len(order) else -1, -1)
 
 
@@ -132,8 +181,11 @@ def _match(view: View, series: Keys, times: Times, rows: pa.Table) -> tuple[Rows
     return place, np.asarray(times - held <= np.timedelta64(view.ttl, "us"))
 
 
-def newest(entity: Sequence[str], series: Keys, counts: Rows, times: Times, rows: pa.Table) -> tuple[Rows, Times]:
-    """Find for each step of some series the newest row of a view that is not later, however old it is.
+def newest(
+    entity: Sequence[str], series: Keys, counts: Rows, times: Times, rows: pa.Table
+) -> tuple[Rows, Times]:
+    """Find for each step of some series the newest row of a view that is not later, however old it
+    is.
 
     Args:
         entity: The view's keys, of which it may have fewer than the series.
@@ -152,15 +204,26 @@ def newest(entity: Sequence[str], series: Keys, counts: Rows, times: Times, rows
     group = np.repeat(series.places_in(groups), counts)
     steps = np.unique(held)
     width = len(steps) + 1
-    stored = np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width + np.searchsorted(steps, held) + 1
-    place = np.searchsorted(stored, group * width + np.searchsorted(steps, times, side="right"), side="right") - 1
+    stored = (
+        np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width
+        + np.searchsorted(steps, held)
+        + 1
+    )
+    place = (
+        np.searchsorted(
+            stored, group * width + np.searchsorted(steps, times, side="right"), side="right"
+        )
+        - 1
+    )
     known = (group >= 0) & (place >= groups.offsets[group])
     place[~known] = 0
     return place, np.where(known, held[place], np.datetime64("NaT", "us"))
 
 
 def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
-    """The values at the places of ``match``, null where it has none; all of them without a match."""
+    """The values at the places of ``match``, null where it has none; all of them without a
+    match.
+    """
     if match is None:
         return values
     place, known = match

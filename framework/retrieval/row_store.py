@@ -1,4 +1,6 @@
-"""Where the rows of views are kept for training: the store's contract, and the store on local disk, Parquet."""
+"""Where the rows of views are kept for training: the store's contract, and the store on local disk,
+Parquet.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 
 
 class RowStore(ABC):
-    """Rows of views: entity keys (text), ``event_timestamp`` (UTC), the created column of a view that has one, numbers, categories (text).
+    """Rows of views: entity keys (text), ``event_timestamp`` (UTC), the created column of a view
+    that has one, numbers, categories (text).
 
-    Beside them stands ``INSERTED``: 1 in a row that fills a gap, 0 in a given one, null in rows of a version that did not say.
+    Beside them stands ``INSERTED``: 1 in a row that fills a gap, 0 in a given one, null in rows of
+    a version that did not say.
 
-    No ``View.identity`` twice. Rows belong to a definition: those that an earlier one made are neither mixed in nor lost.
+    No ``View.identity`` twice. Rows belong to a definition: those that an earlier one made are
+    neither mixed in nor lost.
     """
 
     @abstractmethod
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Add ``rows``, all or none, and return how many distinct ones. One with the identity of a stored or an earlier row replaces it."""
+        """Add ``rows``, all or none, and return how many distinct ones. One with the identity of a
+        stored or an earlier row replaces it.
+        """
 
     @abstractmethod
     def rows(self, name: str, view: View) -> int:
@@ -37,18 +44,25 @@ class RowStore(ABC):
 
     @abstractmethod
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        """Every stored row, sorted by identity: its columns, then ``features``, or ``INSERTED``. Times are microseconds, UTC.
+        """Every stored row, sorted by identity: its columns, then ``features``, or ``INSERTED``.
+        Times are microseconds, UTC.
 
         Raises :class:`DataError` when there are none or they cannot be read.
         """
 
     def read(self, name: str, view: View, known_at: datetime | None = None) -> pd.DataFrame:
-        """The newest version of each row (created at or before ``known_at``), every column of the view, sorted by identity."""
-        rows: pd.DataFrame = newest_versions(view, self.table(name, view, view.feature_names()), known_at).to_pandas()
+        """The newest version of each row (created at or before ``known_at``), every column of the
+        view, sorted by identity.
+        """
+        rows: pd.DataFrame = newest_versions(
+            view, self.table(name, view, view.feature_names()), known_at
+        ).to_pandas()
         return rows
 
     def series(self, name: str, view: View, series: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted by identity, or nothing."""
+        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted
+        by identity, or nothing.
+        """
         import pandas as pd
 
         kept, keys = self.kept(view), list(view.entity)
@@ -56,7 +70,9 @@ class RowStore(ABC):
             return pd.DataFrame(columns=[*view.identity(), *kept])
         if not keys:
             series = None
-        table = self.table(name, view, kept) if series is None else self.narrowed(name, view, series)
+        table = (
+            self.table(name, view, kept) if series is None else self.narrowed(name, view, series)
+        )
         rows: pd.DataFrame = _plain(table).to_pandas()
         if INSERTED in rows and rows[INSERTED].isna().all():
             rows = rows.drop(columns=INSERTED)
@@ -71,7 +87,12 @@ class RowStore(ABC):
         import pyarrow.compute as pc
 
         table, key = self.table(name, view, self.kept(view)), view.entity[0]
-        return table.filter(pc.is_in(_plain(table.select([key]))[0], _texts(series[key].drop_duplicates().to_numpy(dtype=object))))
+        return table.filter(
+            pc.is_in(
+                _plain(table.select([key]))[0],
+                _texts(series[key].drop_duplicates().to_numpy(dtype=object)),
+            )
+        )
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
         """The keys of every series, each once, sorted."""
@@ -82,7 +103,9 @@ class RowStore(ABC):
         if not stored or not keys:
             return pd.DataFrame(columns=keys, index=range(min(stored, 1)))
         table = _plain(self.table(name, view, ()).select(keys)).group_by(keys).aggregate([])
-        found: pd.DataFrame = table.select(keys).sort_by([(key, "ascending") for key in keys]).to_pandas()
+        found: pd.DataFrame = (
+            table.select(keys).sort_by([(key, "ascending") for key in keys]).to_pandas()
+        )
         return found
 
 
@@ -92,21 +115,33 @@ def digest_of(view: View) -> str:
 
 
 def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
-    """The view's columns in the types of a store. Raises :class:`DataError` naming one that is missing, null or no number."""
+    """The view's columns in the types of a store. Raises :class:`DataError` naming one that is
+    missing, null or no number.
+    """
     import pyarrow as pa
 
     features = view.feature_names()
     missing = [c for c in (*view.identity(), *features) if c not in rows.columns]
     if missing:
-        raise DataError(f"offline store: view '{name}': missing columns {missing}; the rows have {list(rows.columns)}.")
+        raise DataError(
+            f"offline store: view '{name}': missing columns {missing}; the rows have "
+            f"{list(rows.columns)}."
+        )
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
-        raise DataError(f"offline store: view '{name}': null in {empty}; every row needs its keys and its times.")
-    columns: dict[str, Any] = {key: _texts(key_texts(rows[key], f"offline store: view '{name}'")) for key in view.entity}
+        raise DataError(
+            f"offline store: view '{name}': null in {empty}; every row needs its keys and "
+            "its times."
+        )
+    columns: dict[str, Any] = {
+        key: _texts(key_texts(rows[key], f"offline store: view '{name}'")) for key in view.entity
+    }
     columns |= {time: _moments(rows[time]) for time in view.identity()[len(view.entity) :]}
     for feature in features:
         values = rows[feature]
-        columns[feature] = _texts(category_texts(values)) if feature in view.categories else _numbers(name, values)
+        columns[feature] = (
+            _texts(category_texts(values)) if feature in view.categories else _numbers(name, values)
+        )
     unsaid = pa.nulls(len(rows), pa.float64())
     columns[INSERTED] = _numbers(name, rows[INSERTED]) if INSERTED in rows.columns else unsaid
     return pa.table(columns)
@@ -125,7 +160,9 @@ def _moments(values: pd.Series[Any]) -> pa.Array:
     import pandas as pd
     import pyarrow as pa
 
-    return pa.array(pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us"), pa.timestamp("us", "UTC"))
+    return pa.array(
+        pd.DatetimeIndex(pd.to_datetime(values, utc=True)).as_unit("us"), pa.timestamp("us", "UTC")
+    )
 
 
 def _texts(values: Objects) -> pa.Array:
@@ -139,10 +176,13 @@ def _numbers(name: str, values: pd.Series[Any]) -> pa.Array:
     import pyarrow as pa
 
     try:
-        return pa.array(values.to_numpy(dtype=np.float64, na_value=np.nan), pa.float64(), from_pandas=True)
+        return pa.array(
+            values.to_numpy(dtype=np.float64, na_value=np.nan), pa.float64(), from_pandas=True
+        )
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"offline store: view '{name}': column '{values.name}' is not numeric ({_line(error)}); list it under categories."
+            f"offline store: view '{name}': column '{values.name}' is not numeric "
+            f"({_line(error)}); list it under categories."
         ) from error
 
 
@@ -150,13 +190,18 @@ def _plain(table: pa.Table) -> pa.Table:
     """With texts as texts where they are codes of a dictionary."""
     import pyarrow as pa
 
-    fields = [field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
     return table.cast(pa.schema(fields))
 
 
 def distinct(view: View, rows: pa.Table) -> pa.Table:
     """Sorted by identity; of rows with the same identity the last one given."""
-    return last_of_runs(rows.sort_by([(column, "ascending") for column in view.identity()]), view.identity())
+    return last_of_runs(
+        rows.sort_by([(column, "ascending") for column in view.identity()]), view.identity()
+    )
 
 
 def _line(error: Exception) -> str:

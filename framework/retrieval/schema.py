@@ -13,7 +13,9 @@ from framework.interfaces.retrieval import Needs
 
 
 def past_columns(config: Config) -> tuple[str, ...]:
-    """Numeric columns of a context, the targets first. Raises :class:`ConfigError` for a column that no view has."""
+    """Numeric columns of a context, the targets first. Raises :class:`ConfigError` for a column
+    that no view has.
+    """
     panel, names = config.panel, config.features.feature_names()
     for target in panel.targets:
         if target not in config.features.views[config.features.primary].feature_names():
@@ -23,18 +25,25 @@ def past_columns(config: Config) -> tuple[str, ...]:
             )
     for column in (*(panel.columns or ()), *panel.known):
         if column not in names:
-            raise ConfigError(f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} Known: {list(names)}.")
+            raise ConfigError(
+                f"panel.columns: feature '{column}' is in no view;{suggest(column, names)} "
+                f"Known: {list(names)}."
+            )
     for column in panel.known:
         if column in panel.targets or column in config.features.categories():
             what = "a target" if column in panel.targets else "a category"
-            raise ConfigError(f"panel.known: '{column}' is {what}; a number that is known of the steps ahead is needed, such as a plan.")
+            raise ConfigError(
+                f"panel.known: '{column}' is {what}; a number that is known of the steps "
+                "ahead is needed, such as a plan."
+            )
     wanted = names if panel.columns is None else panel.columns
     skip = {*panel.targets, *panel.known, *config.features.categories()}
     return (*panel.targets, *(name for name in wanted if name not in skip))
 
 
 def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -> Schema:
-    """What a pair of ``model`` trained on ``panel`` takes and answers; without quantiles when the model has none of its own.
+    """What a pair of ``model`` trained on ``panel`` takes and answers; without quantiles when the
+    model has none of its own.
 
     ``limit``: the longest context the retrieval strategy gives, None for any.
     """
@@ -43,7 +52,8 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         raise ConfigError(
             f"model={config.component('model').name} needs {context_length} steps of history, "
             f"retrieval={config.component('retrieval').name} gives {limit}; "
-            "choose retrieval=file, retrieval.read=packed where there is that option, or another model."
+            "choose retrieval=file, retrieval.read=packed where there is that option, or "
+            "another model."
         )
     names = (*panel.past_names, *panel.static_names)
     null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]

@@ -1,8 +1,9 @@
-"""The panel of stored rows: each series up to its newest actual, what is stored of the steps after it, and how old it all is.
+"""The panel of stored rows: each series up to its newest actual, what is stored of the steps after
+it, and how old it all is.
 
-Training, backtest and ``run=predict`` use it through :class:`framework.retrieval.features.Features`,
-``retrieval=file`` directly, so that all of
-them ask one panel by one rule.
+Training, backtest and ``run=predict`` use it through
+:class:`framework.retrieval.features.Features`, ``retrieval=file`` directly, so that all of them ask
+one panel by one rule.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _NAT = np.datetime64("NaT", "us")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a panel is made of. ``past``: the targets first. ``horizon``: how many steps ahead known columns are looked up for."""
+    """What a panel is made of. ``past``: the targets first. ``horizon``: how many steps ahead known
+    columns are looked up for.
+    """
 
     targets: tuple[str, ...]
     past: tuple[str, ...]
@@ -76,7 +79,10 @@ def stored_panel(
     """
     rows = strategy.training_rows(features, [*columns.past, *columns.categories], known_at)
     if known_at is not None and not len(rows):
-        raise DataError(f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower backtest.folds.")
+        raise DataError(
+            f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower "
+            "backtest.folds."
+        )
     panel = panel_from_rows(
         rows,
         entity_keys=features.entity_keys,
@@ -96,7 +102,10 @@ def _history(panel: Panel, targets: Sequence[str]) -> Panel:
     actual = ~np.isnan(panel.past[:, : len(targets)]).all(axis=1)
     if not actual.any():
         first, last = panel.times.min(), panel.times.max()
-        raise DataError(f"panel.targets: no row from {first} to {last} has a value of {list(targets)}; ingest rows that have one.")
+        raise DataError(
+            f"panel.targets: no row from {first} to {last} has a value of {list(targets)}; "
+            "ingest rows that have one."
+        )
     place = np.arange(len(panel))
     newest_actual = np.maximum.reduceat(np.where(actual, place, -1), panel.offsets[:-1])
     return panel.select(place <= np.repeat(newest_actual, np.diff(panel.offsets)))
@@ -138,7 +147,9 @@ class _Described:
         )
 
     def read(self, strategy: RetrievalStrategy, known_at: datetime | None, whole: bool) -> None:
-        """Describe every step by the rows of every view. ``whole``: each step has a row of the primary view."""
+        """Describe every step by the rows of every view. ``whole``: each step has a row of the
+        primary view.
+        """
         features, columns = self.features, self.columns
         for name, view in features.views.items():
             owned = set(view.feature_names())
@@ -169,12 +180,17 @@ class _Described:
         steps = self.columns.frequency.after(last, self.columns.horizon)
         counts = np.full(len(last), self.columns.horizon)
         place_ahead, held_ahead = newest(view.entity, self.series, counts, steps.ravel(), rows)
-        now, later = in_force(view, held, self.history.times), in_force(view, held_ahead, steps.ravel())
+        now, later = (
+            in_force(view, held, self.history.times),
+            in_force(view, held_ahead, steps.ravel()),
+        )
         for column in (c for c in view.feature_names() if c in self.columns.known):
             k, values = self.columns.known.index(column), floats(rows[column])
             if len(values):
                 self.known[:, k] = np.where(now, values[place], np.nan)
-                self.ahead[:, :, k] = np.where(later, values[place_ahead], np.nan).reshape(steps.shape)
+                self.ahead[:, :, k] = np.where(later, values[place_ahead], np.nan).reshape(
+                    steps.shape
+                )
 
     def _add_old(self, view: View, rows: pa.Table, place: Rows, held: Times) -> None:
         old = np.flatnonzero(self.history.times - held > np.timedelta64(view.ttl, "us"))
@@ -182,14 +198,20 @@ class _Described:
             if column in self.columns.past:
                 self.past[old, self.columns.past.index(column)] = floats(rows[column])[place[old]]
             elif column in self.columns.categories:
-                self.static[old, self.history.static_names.index(column)] = objects(rows[column])[place[old]]
+                self.static[old, self.history.static_names.index(column)] = objects(rows[column])[
+                    place[old]
+                ]
 
     def panel(self) -> Panel:
         names = self.columns.known
-        panel = replace(self.history, known=self.known, known_names=names, ahead=self.ahead, held=self.held)
+        panel = replace(
+            self.history, known=self.known, known_names=names, ahead=self.ahead, held=self.held
+        )
         if self.features.stale != "flag":
             return panel
-        given = self.held[self.features.primary] == panel.times  # a step that was inserted for a gap stays null
+        given = (
+            self.held[self.features.primary] == panel.times
+        )  # a step that was inserted for a gap stays null
         past = np.where(given[:, None], self.past, panel.past)
         return replace(panel, ageless=replace(panel, past=past, static=self.static))
 
@@ -202,7 +224,8 @@ def stored_context(
     at: np.datetime64 | Times | None,
     now: np.datetime64 | None,
 ) -> Context:
-    """Cut one window per entity from a panel of stored rows, as every server does: each with the status that its rows deserve.
+    """Cut one window per entity from a panel of stored rows, as every server does: each with the
+    status that its rows deserve.
 
     Args:
         panel: As :func:`stored_panel` makes it.
@@ -224,7 +247,9 @@ def stored_context(
             times = panel.times[panel.offsets[series[j]] : panel.offsets[series[j] + 1]]
             asked = np.broadcast_to(at, len(entities))[j]
             nearest = times[max(int(np.searchsorted(times, asked, side="right")) - 1, 0)]
-            context.status[j], context.detail[j] = absent_origin(features.primary, features.views[features.primary], asked, nearest)
+            context.status[j], context.detail[j] = absent_origin(
+                features.primary, features.views[features.primary], asked, nearest
+            )
     if panel.ageless is not None:
         context = _with_old_rows(panel, panel.ageless, features, schema, context, rows)
     return check_context(features, schema, context, held, now)
@@ -238,7 +263,9 @@ def _with_old_rows(
     context: Context,
     rows: Rows,
 ) -> Context:
-    """Describe the origin by the newest row of each view even where that is stale, and the steps before it that had the same row."""
+    """Describe the origin by the newest row of each view even where that is stale, and the steps
+    before it that had the same row.
+    """
     past, static = context.past.copy(), context.static.copy()
     whole = np.array([j for j, status in enumerate(context.status) if status == OK], dtype=np.int64)
     steps = rows[whole, None] + np.arange(1 - schema.context_length, 1)
@@ -257,7 +284,9 @@ def _with_old_rows(
 
 @dataclass(frozen=True)
 class PanelWindows:
-    """One window for each entity ``[n, E]`` of a panel, at ``at`` or at each series' newest actual, with the status a server gives it."""
+    """One window for each entity ``[n, E]`` of a panel, at ``at`` or at each series' newest actual,
+    with the status a server gives it.
+    """
 
     panel: Panel
     features: FeatureSet
@@ -267,7 +296,12 @@ class PanelWindows:
     now: np.datetime64 | None  # the clock, where no origin is named
 
     def pieces(self, size: int) -> list[Piece]:
-        return [(start, min(start + size, len(self.entities))) for start in range(0, len(self.entities), size)]
+        return [
+            (start, min(start + size, len(self.entities)))
+            for start in range(0, len(self.entities), size)
+        ]
 
     def context(self, piece: Piece) -> Context:
-        return stored_context(self.panel, self.features, self.schema, self.entities[slice(*piece)], self.at, self.now)
+        return stored_context(
+            self.panel, self.features, self.schema, self.entities[slice(*piece)], self.at, self.now
+        )

@@ -1,1 +1,3 @@
-"""One file per run; each holds a function of the run's name that takes a :class:`framework.plugins.run.Run` and returns the result."""
+"""One file per run; each holds a function of the run's name that takes a
+:class:`framework.plugins.run.Run` and returns the result.
+"""

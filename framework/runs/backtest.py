@@ -1,4 +1,6 @@
-"""``run=backtest``: figures and report; nothing is registered. With ``backtest.compare`` other models on the same windows too."""
+"""``run=backtest``: figures and report; nothing is registered. With ``backtest.compare`` other
+models on the same windows too.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,25 @@ def backtest(run: Run) -> dict[str, Any]:
         return evaluate(run).body
     body = evaluate(run, compare_models).body
     run.say(comparison_table(run.config.name, run.record.comparison))
-    return {**body, "comparison": {target: [line.as_dict() for line in lines] for target, lines in run.record.comparison.items()}}
+    return {
+        **body,
+        "comparison": {
+            target: [line.as_dict() for line in lines]
+            for target, lines in run.record.comparison.items()
+        },
+    }
 
 
 def compare_models(run: Run, panel: Panel, own: BacktestResult) -> dict[str, list[Ranked]]:
-    """By target this run's model, the baseline and those of ``backtest.compare``; the forecasts of each of these in a table of its own."""
+    """By target this run's model, the baseline and those of ``backtest.compare``; the forecasts of
+    each of these in a table of its own.
+    """
     config = run.config
     results = {config.component("model").name: own}
-    results.setdefault(config.component("baseline").name, replace(own, forecast=_like(own, own.baseline[..., None])))
+    results.setdefault(
+        config.component("baseline").name,
+        replace(own, forecast=_like(own, own.baseline[..., None])),
+    )
     for name in config.backtest.compare:
         if name not in results:
             results[name] = _other(with_model(config, name, run.plugins), run, panel, own.schema)

@@ -19,7 +19,9 @@ _NAP = 30.0
 
 
 def materialize(run: Run) -> dict[str, Any]:
-    """Once, or with ``schedule`` at the times of a cron expression (UTC) until SIGTERM or SIGINT; a signal lets the work at hand end."""
+    """Once, or with ``schedule`` at the times of a cron expression (UTC) until SIGTERM or SIGINT; a
+    signal lets the work at hand end.
+    """
     return once(run) if run.config.schedule is None else _scheduled(run, run.config.schedule)
 
 
@@ -49,7 +51,10 @@ def _stop_signals() -> Iterator[socket.socket]:
     """A socket that becomes readable with the first SIGTERM or SIGINT, which do nothing else."""
     told, tell = socket.socketpair()
     with told, tell:
-        before = {number: signal.signal(number, lambda *_: tell.send(b"!")) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {
+            number: signal.signal(number, lambda *_: tell.send(b"!"))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         try:
             yield told
         finally:

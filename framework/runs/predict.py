@@ -1,4 +1,6 @@
-"""``run=predict``: forecasts of a registered pair to Parquet, from the rows that training reads or from a file of rows."""
+"""``run=predict``: forecasts of a registered pair to Parquet, from the rows that training reads or
+from a file of rows.
+"""
 
 from __future__ import annotations
 
@@ -25,26 +27,47 @@ from framework.retrieval.stored_panel import PanelWindows
 
 
 def predict(run: Run) -> dict[str, Any]:
-    """One origin (``at``, default: each series' newest step), all series or ``predict.entities``; or the windows of ``predict.rows``."""
+    """One origin (``at``, default: each series' newest step), all series or ``predict.entities``;
+    or the windows of ``predict.rows``.
+    """
     config = run.config
     registry: Registry = run.make("registry")
     if config.alias is not None and config.predict.pair != "latest":
-        raise ConfigError(f"predict.pair: '{config.predict.pair}' and alias '{config.alias}' both name a pair; give one of them.")
+        raise ConfigError(
+            f"predict.pair: '{config.predict.pair}' and alias '{config.alias}' both name a "
+            "pair; give one of them."
+        )
     loaded = load_pair(registry, run.plugins, config.name, config.alias or config.predict.pair)
     windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
-    output = (config.predict.output or run.directory / "forecast.parquet").resolve()  # workers may be in another folder
+    output = (
+        config.predict.output or run.directory / "forecast.parquet"
+    ).resolve()  # workers may be in another folder
     if output.is_dir():
-        raise ConfigError(f"predict.output: {output} is a folder; name a file, such as predict.output={output / 'forecast.parquet'}.")
+        raise ConfigError(
+            f"predict.output: {output} is a folder; name a file, such as "
+            f"predict.output={output / 'forecast.parquet'}."
+        )
     size = config.predict.piece
     pair, schema = loaded.version, loaded.pair.schema
-    scored = score(loaded.pair, windows, size, output, {"pair": pair.digest, **identity}, run.make("compute"), run.say)
+    scored = score(
+        loaded.pair,
+        windows,
+        size,
+        output,
+        {"pair": pair.digest, **identity},
+        run.make("compute"),
+        run.say,
+    )
     warnings = [*without_list(schema), *unseen_lines(scored.unseen, scored.windows)]
     for line in warnings:
         run.say(f"predict: {line}")
     if not config.predict.rows:
         warnings += source_changes(config, lambda: run.make("source"), run.say)
     if scored.failed:
-        run.say(f"predict: {scored.failed} of {scored.windows} windows have no forecast; column status says why")
+        run.say(
+            f"predict: {scored.failed} of {scored.windows} windows have no forecast; column "
+            "status says why"
+        )
     return {
         "output": str(output),
         "rows": scored.rows,
@@ -56,14 +79,24 @@ def predict(run: Run) -> dict[str, Any]:
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     config, schema = run.config, loaded.pair.schema
     if config.predict.future is not None:
-        raise ConfigError("predict.future: it goes with predict.rows; the steps ahead of stored rows are read from the store.")
+        raise ConfigError(
+            "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
+            "read from the store."
+        )
     panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
     given = panel.past_names + panel.known_names
     if given != schema.past + schema.known or panel.static_names != schema.static:
         which = f"{config.name} version {loaded.version.version}"
-        raise DataError(f"pair {which} was trained on columns {schema.past + schema.known}, the experiment gives {given}; train again.")
+        raise DataError(
+            f"pair {which} was trained on columns {schema.past + schema.known}, the "
+            f"experiment gives {given}; train again."
+        )
     chosen = config.predict.entities
-    entities = panel.entities if chosen is None else [tuple(canonical_text(e.get(k, "")) or "" for k in schema.entity_keys) for e in chosen]
+    entities = (
+        panel.entities
+        if chosen is None
+        else [tuple(canonical_text(e.get(k, "")) or "" for k in schema.entity_keys) for e in chosen]
+    )
     if not len(entities):
         raise ConfigError("predict.entities: none is given; null is all.")
     at = to_numpy(parse_time(config.at, "at")) if config.at else None
@@ -84,7 +117,10 @@ def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     path = Path(chosen.rows or "").resolve()
     future = None if chosen.future is None else Path(chosen.future).resolve()
     if run.config.predict.entities is not None or run.config.at is not None:
-        raise ConfigError("predict.rows: the file says which entities and origins; leave predict.entities and at out.")
+        raise ConfigError(
+            "predict.rows: the file says which entities and origins; leave predict.entities "
+            "and at out."
+        )
     identity = {"rows": _stamp("rows", path), "future": future and _stamp("future", future)}
     return RowsFile(path, loaded.pair.schema, future), identity
 

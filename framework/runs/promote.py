@@ -18,7 +18,9 @@ from framework.runs.steps.incumbent import incumbent_backtest
 
 
 def promote(run: Run) -> dict[str, Any]:
-    """The pair is ``version=N``, by default the newest. ``force=true reason="…"`` overrules the gate, never the proof."""
+    """The pair is ``version=N``, by default the newest. ``force=true reason="…"`` overrules the
+    gate, never the proof.
+    """
     config = run.config
     alias = required_alias(run)
     if config.force and not config.reason:
@@ -44,11 +46,17 @@ def promote(run: Run) -> dict[str, Any]:
     if failed and not verdict["forced"]:
         reason = "; ".join(f"{check.check}: {check.detail}" for check in failed)
         registry.refuse(config.name, alias, candidate.version, reason, verdict)
-        raise RefusedError(f"version {candidate.version} of '{config.name}' is not promoted to '{alias}': {reason}", verdict)
+        raise RefusedError(
+            f"version {candidate.version} of '{config.name}' is not promoted to '{alias}': "
+            f"{reason}",
+            verdict,
+        )
     return move(run, registry, alias, candidate, incumbent, config.reason, verdict)
 
 
-def _checks(run: Run, registry: Registry, candidate: PairVersion, incumbent: PairVersion | None) -> list[Check]:
+def _checks(
+    run: Run, registry: Registry, candidate: PairVersion, incumbent: PairVersion | None
+) -> list[Check]:
     """Proof first: of a pair that is not proven nothing is read."""
     try:
         proven = registry.fetch(candidate)
@@ -65,7 +73,9 @@ def _checks(run: Run, registry: Registry, candidate: PairVersion, incumbent: Pai
     own, theirs = pd.read_parquet(proven.model / BACKTEST), None
     try:
         theirs = incumbent_backtest(run, before, own) if before is not None else None
-    except FrameworkError as error:  # an incumbent that cannot be judged any more is no reason to pass
+    except (
+        FrameworkError
+    ) as error:  # an incumbent that cannot be judged any more is no reason to pass
         detail = f"the incumbent cannot be backtested on the candidate's windows: {error}"
         checks.append(Check("against the incumbent", False, None, None, detail))
     checks += judge(run.config.gate, own, theirs, pair.schema.entity_keys)

@@ -14,4 +14,7 @@ def prune(run: Run) -> dict[str, Any]:
     removed = registry.prune(run.config.name)
     for pair in removed:
         run.say(f"prune: removed version {pair.version} of '{pair.name}' ({pair.created})")
-    return {"removed": [asdict(pair) for pair in removed], "kept": [pair.version for pair in registry.pairs(run.config.name)]}
+    return {
+        "removed": [asdict(pair) for pair in removed],
+        "kept": [pair.version for pair in registry.pairs(run.config.name)],
+    }

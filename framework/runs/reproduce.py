@@ -1,4 +1,6 @@
-"""``run=reproduce alias=NAME``: rebuild a pair from what it recorded and say whether it is the same, or what differs first."""
+"""``run=reproduce alias=NAME``: rebuild a pair from what it recorded and say whether it is the
+same, or what differs first.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,16 @@ from framework.runs.steps.register import draft_pair
 
 
 def reproduce(run: Run) -> dict[str, Any]:
-    """The pair is ``alias``, or ``version=N``, or the newest. Same source, same panel, same config and seed must give the same bytes."""
+    """The pair is ``alias``, or ``version=N``, or the newest. Same source, same panel, same config
+    and seed must give the same bytes.
+    """
     config = run.config
     registry: Registry = run.make("registry")
     if config.alias is not None and config.version is not None:
-        raise ConfigError(f"version: {config.version} and alias '{config.alias}' both name a pair; give one of them.")
+        raise ConfigError(
+            f"version: {config.version} and alias '{config.alias}' both name a pair; give "
+            "one of them."
+        )
     reference = config.alias or str(config.version or "latest")
     proven = registry.fetch(registry.resolve(config.name, reference))
     again = replace(run, config=recorded_config(proven.config, config, run.plugins))
@@ -39,13 +46,26 @@ def reproduce(run: Run) -> dict[str, Any]:
     panel, _ = take_part(panel, schema, again.config.panel.short, again.config.validation.steps)
     part = first_difference(data["panel"], panel_fingerprint(panel))
     if part is not None:
-        origin = f" (source: {changed})" if changed else " (the source files are as recorded: the store was changed, or ingested otherwise)"
+        origin = (
+            f" (source: {changed})"
+            if changed
+            else " (the source files are as recorded: the store was changed, or ingested otherwise)"
+        )
         raise RefusedError(f"{which} cannot be rebuilt: training rows of {part}{origin}.")
-    draft = draft_pair(again, panel, schema, pd.read_parquet(proven.model / BACKTEST), run.directory / "pair")
+    draft = draft_pair(
+        again, panel, schema, pd.read_parquet(proven.model / BACKTEST), run.directory / "pair"
+    )
     for half in HALVES:
-        difference = first_difference(hash_files(getattr(proven, half)), hash_files(getattr(draft, half)))
+        difference = first_difference(
+            hash_files(getattr(proven, half)), hash_files(getattr(draft, half))
+        )
         if difference is not None:
-            raise RefusedError(f"{which} was rebuilt from the same rows, and differs: {half} half: {difference}.")
+            raise RefusedError(
+                f"{which} was rebuilt from the same rows, and differs: {half} half: {difference}."
+            )
     run.say(f"{which} was rebuilt: every byte of both halves is the same")
     pair = proven.version
-    return {"pair": {"name": pair.name, "version": pair.version, "digest": pair.digest}, "equal": True}
+    return {
+        "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest},
+        "equal": True,
+    }

@@ -18,14 +18,20 @@ def rollback(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     incumbent = current(registry, name, alias)
     if incumbent is None:
-        raise RegistryError(f"alias '{alias}' of '{name}' points at nothing; run=promote alias={alias} first.")
+        raise RegistryError(
+            f"alias '{alias}' of '{name}' points at nothing; run=promote alias={alias} first."
+        )
     to = run.config.version or previous_version(registry.history(name, alias), name, alias)
     loaded = load_pair(registry, run.plugins, name, str(to))
-    return move(run, registry, alias, loaded.version, incumbent, run.config.reason or "rollback", None)
+    return move(
+        run, registry, alias, loaded.version, incumbent, run.config.reason or "rollback", None
+    )
 
 
 def previous_version(history: Iterable[HistoryEntry], name: str, alias: str) -> int:
-    """The version below the current one on the stack of moves; going back to a version takes what came after it off the stack."""
+    """The version below the current one on the stack of moves; going back to a version takes what
+    came after it off the stack.
+    """
     stack: list[int] = []
     for entry in history:
         if entry.action != "move" or entry.after is None:
@@ -35,5 +41,8 @@ def previous_version(history: Iterable[HistoryEntry], name: str, alias: str) -> 
         else:
             stack.append(entry.after)
     if len(stack) < 2:
-        raise RegistryError(f"alias '{alias}' of '{name}' has no earlier pair to go back to; run=history alias={alias} lists its moves.")
+        raise RegistryError(
+            f"alias '{alias}' of '{name}' has no earlier pair to go back to; run=history "
+            f"alias={alias} lists its moves."
+        )
     return stack[-2]

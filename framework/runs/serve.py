@@ -21,11 +21,21 @@ def serve(run: Run) -> dict[str, Any]:
     backend: ServingBackend = run.make("serving")
     reference = _reference(config.alias, config.version)
     retrieval = config.component("retrieval").name
-    deployment = Deployment(Components(config, run.plugins), config.name, reference, config.features, retrieval, config.paths.state)
+    deployment = Deployment(
+        Components(config, run.plugins),
+        config.name,
+        reference,
+        config.features,
+        retrieval,
+        config.paths.state,
+    )
     result: dict[str, Any] = {}
 
     def announce(url: str, version: PairVersion) -> None:
-        run.say(f"serve: {version.name} version {version.version} ({reference}): every byte proven, golden batch replayed")
+        run.say(
+            f"serve: {version.name} version {version.version} ({reference}): every byte "
+            "proven, golden batch replayed"
+        )
         result.update(pair=version.stamp(alias_of(reference)), url=url)
         run.emit({"run": "serve", "status": "ready", **result})
 
@@ -37,5 +47,7 @@ def serve(run: Run) -> dict[str, Any]:
 
 def _reference(alias: str | None, version: int | None) -> str:
     if alias is not None and version is not None:
-        raise ConfigError(f"alias={alias} and version={version}: both say which pair is served; give one.")
+        raise ConfigError(
+            f"alias={alias} and version={version}: both say which pair is served; give one."
+        )
     return str(version) if version is not None else alias or "production"

@@ -1,4 +1,6 @@
-"""``run=tune``: search the declared space, register the best configuration as a pair, write it as an experiment."""
+"""``run=tune``: search the declared space, register the best configuration as a pair, write it as
+an experiment.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +26,26 @@ from framework.tuning.objective import BacktestObjective, Goal
 from framework.tuning.space import check_space, parse_space, substitute, substituted
 from framework.tuning.study import Study, open_study
 
-#: Parts of a config that decide what a trial's figure means; a search goes on only where they are as they were.
+#: Parts of a config that decide what a trial's figure means; a search goes on only where they are
+#: as they were.
 _COMPARED = ("space", "seed", "quantiles", "panel", "features", "backtest", "validation")
 #: A trial's config is that of a training, not of the search.
 _TRAINED: dict[str, Any] = {"run": "train", "resume": False, "space": {}}
 
 
 def tune(run: Run) -> dict[str, Any]:
-    """What can be wrong is found before the first trial. Interrupted, it keeps what was found and registers nothing."""
+    """What can be wrong is found before the first trial. Interrupted, it keeps what was found and
+    registers nothing.
+    """
     config = run.config
     dimensions = parse_space(config.space)
     check_space(dimensions, config.text, run.plugins)
     goal = Goal.of(config)
     tuner: Tuner = run.make("tuner")
     registry: Registry | None = run.make("registry") if config.tune.register_best else None
-    with open_study(config.paths.state / "tune" / config.name, _searched(config), config.resume) as study:
+    with open_study(
+        config.paths.state / "tune" / config.name, _searched(config), config.resume
+    ) as study:
         if study.resumed:
             run.say(f"tune: goes on after {study.resumed} trials in {study.directory}")
         finished = tuner.search(_search(run, dimensions, goal, study))
@@ -58,34 +65,57 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     fill_store(run, features)
     panel = backtest_panel(features)
     folds = tuple(plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest))
-    run.say(f"tune: {len(dimensions)} options, {goal.metric} of {goal.target} over {len(folds)} folds, {len(panel):,} rows")
-    objective = BacktestObjective(config.text, panel, folds, goal, features.strategy.max_context_length, run.plugins)
+    run.say(
+        f"tune: {len(dimensions)} options, {goal.metric} of {goal.target} over {len(folds)} "
+        f"folds, {len(panel):,} rows"
+    )
+    objective = BacktestObjective(
+        config.text, panel, folds, goal, features.strategy.max_context_length, run.plugins
+    )
     directory = run.directory / "search"
     directory.mkdir(exist_ok=True)
 
     def report(trial: Trial) -> None:
         study.add(trial)
         value = trial.error or (
-            f"{trial.value:.6g}" if trial.value is not None else f"at {trial.folds[-1]:.6g} after {len(trial.folds)} folds"
+            f"{trial.value:.6g}"
+            if trial.value is not None
+            else f"at {trial.folds[-1]:.6g} after {len(trial.folds)} folds"
         )
-        run.say(f"trial {trial.number}: {trial.status} {value}; {', '.join(f'{k}={v}' for k, v in trial.values.items())}")
+        run.say(
+            f"trial {trial.number}: {trial.status} {value}; "
+            f"{', '.join(f'{k}={v}' for k, v in trial.values.items())}"
+        )
         text = OmegaConf.to_yaml(substitute(config.text, {**trial.values, **_TRAINED}))
         run.plugins.hook.trial_finished(run=run, trial=trial, config=text)
 
     budget = Budget(config.tune.trials, config.tune.seconds, config.tune.patience)
-    return Search(dimensions, objective, budget, config.seed, tuple(study.trials), directory, report, run.say)
+    return Search(
+        dimensions, objective, budget, config.seed, tuple(study.trials), directory, report, run.say
+    )
 
 
 def _with_all_columns(config: Config, dimensions: tuple[Dimension, ...]) -> Config:
     """The config whose panel has every column that a trial may choose."""
-    choices = [c for d in dimensions if d.path == "panel.columns" for c in (*d.choices, config.panel.columns)]
+    choices = [
+        c
+        for d in dimensions
+        if d.path == "panel.columns"
+        for c in (*d.choices, config.panel.columns)
+    ]
     if not choices:
         return config
-    every = None if any(c is None for c in choices) else tuple(dict.fromkeys(column for choice in choices for column in choice))
+    every = (
+        None
+        if any(c is None for c in choices)
+        else tuple(dict.fromkeys(column for choice in choices for column in choice))
+    )
     return config.model_copy(update={"panel": config.panel.model_copy(update={"columns": every})})
 
 
-def _conclude(run: Run, study: Study, goal: Goal, finished: bool, registry: Registry | None) -> dict[str, Any]:
+def _conclude(
+    run: Run, study: Study, goal: Goal, finished: bool, registry: Registry | None
+) -> dict[str, Any]:
     """Table, plots, experiment file; then the pair, unless the search was interrupted."""
     config, best = run.config, study.best()
     table = run.directory / "trials.csv"
@@ -94,17 +124,31 @@ def _conclude(run: Run, study: Study, goal: Goal, finished: bool, registry: Regi
     output = config.tune.output or Path("conf/experiment") / f"{config.name}_tuned.yaml"
     what = f"{goal.metric} of {goal.target} {best.value:.6g}, {config.tune.over} of the folds"
     write_experiment(
-        output, experiment_text(best.values, f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.")
+        output,
+        experiment_text(
+            best.values,
+            f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.",
+        ),
     )
     run.record.artifacts += [table, output]
-    plots = run.plugins.hook.search_finished(run=run, trials=study.trials, dimensions=parse_space(config.space))
+    plots = run.plugins.hook.search_finished(
+        run=run, trials=study.trials, dimensions=parse_space(config.space)
+    )
     run.record.artifacts += [path for paths in plots for path in paths or ()]
     run.record.metrics["best.value"] = float(best.value or 0.0)
-    run.record.facts |= {"best": {"trial": best.number, "values": best.values}, "trials": dict(counts), "search": str(study.directory)}
+    run.record.facts |= {
+        "best": {"trial": best.number, "values": best.values},
+        "trials": dict(counts),
+        "search": str(study.directory),
+    }
     run.say(trials_table(config.name, what, study.trials, best))
     body: dict[str, Any] = {
         "best": {"value": best.value, "params": best.values, "trial": best.number},
-        "trials": {"count": len(study.trials), **{s: counts[s] for s in (DONE, "stopped", "failed")}, "table": str(table)},
+        "trials": {
+            "count": len(study.trials),
+            **{s: counts[s] for s in (DONE, "stopped", "failed")},
+            "table": str(table),
+        },
         "experiment": str(output),
         "interrupted": not finished,
         "pair": None,

@@ -1,5 +1,6 @@
-"""``run=verify``: with ``what=pairs`` the registry is held against what it decided, every pair proven, the history checked, and what can
-be is repaired; with ``what=features`` what serving reads is held against what training reads.
+"""``run=verify``: with ``what=pairs`` the registry is held against what it decided, every pair
+proven, the history checked, and what can be is repaired; with ``what=features`` what serving reads
+is held against what training reads.
 """
 
 from __future__ import annotations
@@ -23,13 +24,25 @@ def verify(run: Run) -> dict[str, Any]:
 
 
 def _features(run: Run) -> dict[str, Any]:
-    entities, differences = audit(Features(run.config, run.make("retrieval")), run.config.verify.sample, run.config.seed)
+    entities, differences = audit(
+        Features(run.config, run.make("retrieval")), run.config.verify.sample, run.config.seed
+    )
     for difference in differences:
         run.say(f"verify: DIFFERS: {difference}")
-    body = {"what": "features", "entities": entities, "differences": [asdict(difference) for difference in differences]}
+    body = {
+        "what": "features",
+        "entities": entities,
+        "differences": [asdict(difference) for difference in differences],
+    }
     if differences:
-        shown = "; ".join(map(str, differences[:_SHOWN])) + ("; …" if len(differences) > _SHOWN else "")
-        raise RefusedError(f"'{run.config.name}': {len(differences)} values differ between offline and online: {shown}", body)
+        shown = "; ".join(map(str, differences[:_SHOWN])) + (
+            "; …" if len(differences) > _SHOWN else ""
+        )
+        raise RefusedError(
+            f"'{run.config.name}': {len(differences)} values differ between offline and "
+            f"online: {shown}",
+            body,
+        )
     return body
 
 
@@ -41,12 +54,19 @@ def _pairs(run: Run) -> dict[str, Any]:
     pairs = len(registry.pairs(run.config.name))
     body: dict[str, Any] = {"findings": [asdict(finding) for finding in findings], "pairs": pairs}
     if not pairs and not findings:
-        note = f"there is nothing to verify: the registry has no pair of '{run.config.name}'; run=train registers one"
+        note = (
+            f"there is nothing to verify: the registry has no pair of '{run.config.name}'; "
+            "run=train registers one"
+        )
         run.say(f"verify: {note}")
         body["warnings"] = [note]
     broken = [finding for finding in findings if not finding.repaired]
     if broken:
-        raise RefusedError(f"'{run.config.name}': {_count(broken)}: {'; '.join(finding.text for finding in broken)}", body)
+        raise RefusedError(
+            f"'{run.config.name}': {_count(broken)}: "
+            f"{'; '.join(finding.text for finding in broken)}",
+            body,
+        )
     return body
 
 

@@ -1,4 +1,6 @@
-"""From the body of a request to the body of its answer: which arm, or which arms, and how their forecasts come together."""
+"""From the body of a request to the body of its answer: which arm, or which arms, and how their
+forecasts come together.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ Write = Callable[[Sequence[Part]], Written]
 
 
 def write_own(parts: Sequence[Part]) -> Written:
-    """What ``POST /predict`` answers. A single part has all entities, whatever positions it names."""
+    """What ``POST /predict`` answers. A single part has all entities, whatever positions it
+    names.
+    """
     if len(parts) == 1:
         arm, _, forecast = parts[0]
         return Written(arm.render(forecast))
@@ -53,15 +57,25 @@ def write_own(parts: Sequence[Part]) -> Written:
 
 
 class Answers:
-    """The handlers of the routes that forecast. A request takes its table of arms at the start and keeps it to the end.
+    """The handlers of the routes that forecast. A request takes its table of arms at the start and
+    keeps it to the end.
 
     ``observe`` is told the statuses of every arm's forecasts, ``keep`` the forecasts.
     """
 
-    def __init__(self, arms: Arms, observe: Callable[[str, Sequence[str]], None], keep: Callable[[Arm, Forecast], None]) -> None:
+    def __init__(
+        self,
+        arms: Arms,
+        observe: Callable[[str, Sequence[str]], None],
+        keep: Callable[[Arm, Forecast], None],
+    ) -> None:
         self._arms, self._observe, self._keep = arms, observe, keep
         self._peek = EntityPeek(arms.table.primary.schema.entity_keys)
-        self.handlers: dict[str, Handler] = {PREDICT: self.payload, "/predict/feast": self.one, "/predict/feast/batch": self.many}
+        self.handlers: dict[str, Handler] = {
+            PREDICT: self.payload,
+            "/predict/feast": self.one,
+            "/predict/feast/batch": self.many,
+        }
 
     async def payload(self, body: bytes, call: Call, write: Write = write_own) -> Answer:
         table = self._arms.table
@@ -77,11 +91,23 @@ class Answers:
         for other, _ in groups:
             if not other.takes_rows_of(arm):
                 columns = f"'{arm.name}' and '{other.name}' take other columns"
-                raise Refusal(422, f"these entities belong to different arms, and {columns}; send them one by one", "rows")
-        return await _assembled([(other, index, await self._forecast(other, context.take(index))) for other, index in groups], write)
+                raise Refusal(
+                    422,
+                    f"these entities belong to different arms, and {columns}; send them one by one",
+                    "rows",
+                )
+        return await _assembled(
+            [
+                (other, index, await self._forecast(other, context.take(index)))
+                for other, index in groups
+            ],
+            write,
+        )
 
     def _owner(self, table: Table, body: bytes) -> Arm:
-        """The arm of the first entity of a payload; of one that cannot be read, the primary, whose door says why."""
+        """The arm of the first entity of a payload; of one that cannot be read, the primary, whose
+        door says why.
+        """
         first = self._peek.first(body) if table.ranges else None
         return table.primary if first is None else table.of(first)
 
@@ -91,7 +117,9 @@ class Answers:
     async def many(self, body: bytes, call: Call) -> Answer:
         return await self._looked_up(call, body, lambda arm: arm.entities.many)
 
-    async def _looked_up(self, call: Call, body: bytes, door: Callable[[Arm], Callable[[bytes], Lookup]]) -> Answer:
+    async def _looked_up(
+        self, call: Call, body: bytes, door: Callable[[Arm], Callable[[bytes], Lookup]]
+    ) -> Answer:
         table = self._arms.table
         asked = asked_for(table, call)
         lookup = door(asked or table.primary)(body)
@@ -101,18 +129,28 @@ class Answers:
         groups = _grouped(table, [tuple(entity.values()) for entity in lookup.entities])
 
         async def read(arm: Arm, index: npt.NDArray[np.int64]) -> Context:
-            return await arm.pipeline.read_entities(replace(lookup, entities=[lookup.entities[i] for i in index]))
+            return await arm.pipeline.read_entities(
+                replace(lookup, entities=[lookup.entities[i] for i in index])
+            )
 
         contexts = await asyncio.gather(*(read(arm, index) for arm, index in groups))
         if len(groups) == 1:
             return await self._answered(groups[0][0], contexts[0])
         parts = zip(groups, contexts, strict=True)
-        return await _assembled([(arm, index, await self._forecast(arm, context)) for (arm, index), context in parts])
+        return await _assembled(
+            [(arm, index, await self._forecast(arm, context)) for (arm, index), context in parts]
+        )
 
     async def _answered(self, arm: Arm, context: Context, write: Write = write_own) -> Answer:
         forecast = await self._forecast(arm, context)
         written = await _off_the_loop(len(context), lambda: write([(arm, _ALL, forecast)]))
-        return Answer(written.body, arm.name, arm.version.version, headers=written.headers, content_type=written.content_type)
+        return Answer(
+            written.body,
+            arm.name,
+            arm.version.version,
+            headers=written.headers,
+            content_type=written.content_type,
+        )
 
     async def _forecast(self, arm: Arm, context: Context) -> Forecast:
         try:
@@ -137,7 +175,9 @@ def asked_for(table: Table, call: Call) -> Arm | None:
     return None
 
 
-def _grouped(table: Table, entities: Sequence[tuple[str, ...]]) -> list[tuple[Arm, npt.NDArray[np.int64]]]:
+def _grouped(
+    table: Table, entities: Sequence[tuple[str, ...]]
+) -> list[tuple[Arm, npt.NDArray[np.int64]]]:
     """Each arm and the positions of its entities."""
     places: dict[str, list[int]] = {}
     for i, entity in enumerate(entities):

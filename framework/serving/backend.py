@@ -19,9 +19,13 @@ class ServingBackend(ABC):
         self.options = options
 
     @abstractmethod
-    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> Mapping[str, Any] | None:
-        """Serve until SIGTERM or SIGINT, finish the requests in flight, return what the run's result has more of, if anything.
+    def serve(
+        self, deployment: Deployment, announce: Callable[[str, PairVersion], None]
+    ) -> Mapping[str, Any] | None:
+        """Serve until SIGTERM or SIGINT, finish the requests in flight, return what the run's
+        result has more of, if anything.
 
-        Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready`` answers 200. Raises
-        :class:`~framework.errors.FrameworkError` when the address is taken or the pair may not answer.
+        Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready``
+        answers 200. Raises :class:`~framework.errors.FrameworkError` when the address is taken or
+        the pair may not answer.
         """

@@ -1,4 +1,6 @@
-"""What a serving backend is given to serve: which pairs, from which registry, with which features."""
+"""What a serving backend is given to serve: which pairs, from which registry, with which
+features.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def alias_of(reference: str) -> str | None:
 
 
 class Parts(Protocol):
-    """Makes the components that a config selects; :class:`framework.plugins.components.Components` is one. Can be pickled."""
+    """Makes the components that a config selects; :class:`framework.plugins.components.Components`
+    is one. Can be pickled.
+    """
 
     plugins: Plugins
 
@@ -34,8 +38,8 @@ class Parts(Protocol):
 class Deployment:
     """Opens pairs in whichever process asks. Can be pickled: what a process made of it stays there.
 
-    ``reference``: the alias or number of the pair that answers unless something else is asked for. ``retrieval``: the name of the
-    strategy. ``state``: the folder for what a server keeps.
+    ``reference``: the alias or number of the pair that answers unless something else is asked for.
+    ``retrieval``: the name of the strategy. ``state``: the folder for what a server keeps.
     """
 
     parts: Parts
@@ -46,7 +50,14 @@ class Deployment:
     state: Path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Deployment, (self.parts, self.name, self.reference, self.features, self.retrieval, self.state)
+        return Deployment, (
+            self.parts,
+            self.name,
+            self.reference,
+            self.features,
+            self.retrieval,
+            self.state,
+        )
 
     @cached_property
     def _registry(self) -> Registry:
@@ -54,11 +65,15 @@ class Deployment:
         return registry
 
     def resolve(self, reference: str) -> PairVersion:
-        """What an alias or a number means now. Raises :class:`~framework.errors.FrameworkError` when the registry does not say."""
+        """What an alias or a number means now. Raises :class:`~framework.errors.FrameworkError`
+        when the registry does not say.
+        """
         return self._registry.resolve(self.name, reference)
 
     def pairs(self) -> list[PairVersion]:
-        """The complete pairs of the name, newest first. Raises :class:`~framework.errors.FrameworkError` when the registry does not say."""
+        """The complete pairs of the name, newest first. Raises
+        :class:`~framework.errors.FrameworkError` when the registry does not say.
+        """
         return self._registry.pairs(self.name)
 
     def history(self) -> list[HistoryEntry]:
@@ -66,7 +81,9 @@ class Deployment:
         return self._registry.history(self.name)
 
     def load(self, version: PairVersion) -> LoadedPair:
-        """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what differs."""
+        """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what
+        differs.
+        """
         return open_proven(self.fetch(version), self.parts.plugins)
 
     def fetch(self, version: PairVersion) -> ProvenPair:
@@ -81,29 +98,40 @@ class Deployment:
 
     async def close(self) -> None:
         """Let go of the store's connections, where there are any."""
-        strategy = self.__dict__.get("strategy")  # one that nothing asked for is not made to be closed
+        strategy = self.__dict__.get(
+            "strategy"
+        )  # one that nothing asked for is not made to be closed
         if strategy is not None:
             await strategy.close()
 
     def check(self, schema: Schema) -> None:
-        """Raise :class:`ConfigError` when the features of this deployment are not what a pair was trained on."""
+        """Raise :class:`ConfigError` when the features of this deployment are not what a pair was
+        trained on.
+        """
         if self.strategy is None:
             return
         limit = self.strategy.max_context_length
         if limit is not None and limit < schema.context_length:
             raise ConfigError(
-                f"retrieval={self.retrieval} gives {limit} steps of history, the pair '{schema.name}' needs {schema.context_length}; "
-                "read packed records where there is that option, or choose another, such as retrieval=payload."
+                f"retrieval={self.retrieval} gives {limit} steps of history, the pair "
+                f"'{schema.name}' needs {schema.context_length}; "
+                "read packed records where there is that option, or choose another, such as "
+                "retrieval=payload."
             )
         if schema.known and not self.strategy.gives_known:
             raise ConfigError(
-                f"retrieval={self.retrieval} reads one row of each entity, the pair '{schema.name}' needs {list(schema.known)} of the "
-                "steps ahead; read packed records where there is that option, or choose another, such as retrieval=payload."
+                f"retrieval={self.retrieval} reads one row of each entity, the pair "
+                f"'{schema.name}' needs {list(schema.known)} of the "
+                "steps ahead; read packed records where there is that option, or choose "
+                "another, such as retrieval=payload."
             )
         keys = self.features.entity_keys
-        lacking = sorted({*schema.past, *schema.known, *schema.static} - {*self.features.feature_names(), *keys})
+        lacking = sorted(
+            {*schema.past, *schema.known, *schema.static} - {*self.features.feature_names(), *keys}
+        )
         if lacking or schema.entity_keys != keys:
             raise ConfigError(
-                f"features: the pair '{schema.name}' was trained on {lacking or list(schema.entity_keys)}, which the views lack; "
+                f"features: the pair '{schema.name}' was trained on "
+                f"{lacking or list(schema.entity_keys)}, which the views lack; "
                 "serve it with the experiment that trained it."
             )

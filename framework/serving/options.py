@@ -1,4 +1,6 @@
-"""The options that every serving backend has. A backend's own options are a subclass, so that each of these is one of its keys."""
+"""The options that every serving backend has. A backend's own options are a subclass, so that each
+of these is one of its keys.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from framework.options import Options, SecretUrl
 class ReloadOptions(Options):
     """How a server follows its aliases.
 
-    ``seconds`` between two looks at the registry; null: only when ``POST /admin/reload`` asks. ``backoff``: the longest time in seconds
-    until a pair that was refused is tried again; the first wait is ``seconds``, each further one twice as long.
+    ``seconds`` between two looks at the registry; null: only when ``POST /admin/reload`` asks.
+    ``backoff``: the longest time in seconds until a pair that was refused is tried again; the first
+    wait is ``seconds``, each further one twice as long.
     """
 
     seconds: PositiveFloat | None = 2.0
@@ -23,10 +26,11 @@ class ReloadOptions(Options):
 
 
 class ShadowOptions(Options):
-    """``aliases`` whose pairs are asked what the clients ask, each in a process of its own; nobody gets their answers.
+    """``aliases`` whose pairs are asked what the clients ask, each in a process of its own; nobody
+    gets their answers.
 
-    ``queue``: requests that wait for one at most; what comes then is dropped and counted. ``seconds``: how long an answer may take before
-    the process is started anew.
+    ``queue``: requests that wait for one at most; what comes then is dropped and counted.
+    ``seconds``: how long an answer may take before the process is started anew.
     """
 
     aliases: tuple[str, ...] = ()
@@ -35,9 +39,11 @@ class ShadowOptions(Options):
 
 
 class CanaryOptions(Options):
-    """``alias`` gets a share of the entities that rises through ``steps`` (per cent), ``seconds`` each, and stays at the last.
+    """``alias`` gets a share of the entities that rises through ``steps`` (per cent), ``seconds``
+    each, and stays at the last.
 
-    It falls to zero, until the alias means another pair, when more than ``max_errors`` of its last ``forecasts`` forecasts are errors.
+    It falls to zero, until the alias means another pair, when more than ``max_errors`` of its last
+    ``forecasts`` forecasts are errors.
     """
 
     alias: str | None = None
@@ -48,10 +54,11 @@ class CanaryOptions(Options):
 
 
 class AccessOptions(Options):
-    """Keys come from ``keys_file`` or the environment's ``keys_variable``, one a line: scopes, the key's SHA-256, a remark.
+    """Keys come from ``keys_file`` or the environment's ``keys_variable``, one a line: scopes, the
+    key's SHA-256, a remark.
 
-    Without keys a server is open, and refuses to be reached by others unless ``open`` says that this is meant. ``cors``: origins whose
-    pages may ask, such as ``https://example.org``.
+    Without keys a server is open, and refuses to be reached by others unless ``open`` says that
+    this is meant. ``cors``: origins whose pages may ask, such as ``https://example.org``.
     """
 
     keys_file: Path | None = None
@@ -61,7 +68,9 @@ class AccessOptions(Options):
 
 
 class LogOptions(Options):
-    """``format``: json or text. ``access``: per cent of the requests that have a line of their own; one that failed (5xx) always has."""
+    """``format``: json or text. ``access``: per cent of the requests that have a line of their own;
+    one that failed (5xx) always has.
+    """
 
     format: Literal["json", "text"] = "json"
     level: Literal["critical", "error", "warning", "info", "debug"] = "warning"
@@ -69,8 +78,9 @@ class LogOptions(Options):
 
 
 class BatchOptions(Options):
-    """Requests that are answered together: ``size`` windows at most (1: each request by itself), the first of which waits ``wait_s``
-    seconds for others (0: only for those that are there already). null: what is found to help when a pair is opened, no wait.
+    """Requests that are answered together: ``size`` windows at most (1: each request by itself),
+    the first of which waits ``wait_s`` seconds for others (0: only for those that are there
+    already). null: what is found to help when a pair is opened, no wait.
     """
 
     size: PositiveInt | None = None
@@ -78,8 +88,9 @@ class BatchOptions(Options):
 
 
 class TracingOptions(Options):
-    """``endpoint``: of an OpenTelemetry collector, such as ``http://localhost:4318/v1/traces``; null for none. ``share``: per cent of
-    the requests that are traced where the client does not say.
+    """``endpoint``: of an OpenTelemetry collector, such as ``http://localhost:4318/v1/traces``;
+    null for none. ``share``: per cent of the requests that are traced where the client does not
+    say.
     """
 
     endpoint: SecretUrl | None = None
@@ -89,11 +100,13 @@ class TracingOptions(Options):
 class ServingOptions(Options):
     """Limits: what is above one is refused.
 
-    ``max_body_bytes`` and ``max_rows`` (or entities) of one request: more is 413. ``max_in_flight`` requests at once: more is 503
-    with Retry-After. ``deadline``: seconds that a request may take, null for any; then it is 408 while its body is awaited, else 504.
+    ``max_body_bytes`` and ``max_rows`` (or entities) of one request: more is 413. ``max_in_flight``
+    requests at once: more is 503 with Retry-After. ``deadline``: seconds that a request may take,
+    null for any; then it is 408 while its body is awaited, else 504.
 
-    Variants: ``split`` gives other aliases their shares in per cent of the entities, such as ``{candidate: 10}``; the rest is the
-    served alias'. An alias with a share of 0 answers only who asks for it.
+    Variants: ``split`` gives other aliases their shares in per cent of the entities, such as
+    ``{candidate: 10}``; the rest is the served alias'. An alias with a share of 0 answers only who
+    asks for it.
 
     ``console``: the page at ``/`` and what it reads below ``/console/``.
     """
@@ -118,11 +131,17 @@ class ServingOptions(Options):
         split = self.split or {}
         given = sum(split.values()) + (max(self.canary.steps) if self.canary.alias else 0)
         if given > 100:
-            raise ValueError(f"split and canary.steps add up to {given:g} per cent, at most 100 is left for them")
+            raise ValueError(
+                f"split and canary.steps add up to {given:g} per cent, at most 100 is left for them"
+            )
         if self.canary.alias in split:
-            raise ValueError(f"'{self.canary.alias}' is in split and is the canary; it has one share")
+            raise ValueError(
+                f"'{self.canary.alias}' is in split and is the canary; it has one share"
+            )
         if self.canary.alias and self.reload.seconds is None:
-            raise ValueError("a canary needs reload.seconds: its share rises with the looks at the registry")
+            raise ValueError(
+                "a canary needs reload.seconds: its share rises with the looks at the registry"
+            )
         return self
 
     def variants(self) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""What answers in one process: the arms, what they share, and the thread that follows their aliases."""
+"""What answers in one process: the arms, what they share, and the thread that follows their
+aliases.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is none that may answer.
+    """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is
+    none that may answer.
 
     A backend whose stages run elsewhere overrides :meth:`open`.
     """
@@ -43,12 +46,33 @@ class Service:
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
-        self.records = ForecastLog(options.records, records_of(deployment.state, deployment.name), self.metrics.count_records)
-        self.canary = Canary(options.canary, self.arms, deployment.state / "serving" / f"{deployment.name}.canary.json")
-        followed = [name for name in (deployment.reference, *options.variants()) if alias_of(name) is not None]
-        self.follower = Follower(self.arms, followed, deployment.resolve, self.open, self.canary.tick, self.metrics, options.reload)
+        self.records = ForecastLog(
+            options.records,
+            records_of(deployment.state, deployment.name),
+            self.metrics.count_records,
+        )
+        self.canary = Canary(
+            options.canary,
+            self.arms,
+            deployment.state / "serving" / f"{deployment.name}.canary.json",
+        )
+        followed = [
+            name
+            for name in (deployment.reference, *options.variants())
+            if alias_of(name) is not None
+        ]
+        self.follower = Follower(
+            self.arms,
+            followed,
+            deployment.resolve,
+            self.open,
+            self.canary.tick,
+            self.metrics,
+            options.reload,
+        )
         if options.variants():
-            self.follower.look()  # one that cannot be had is no reason not to serve the others: the readiness says so
+            # one that cannot be had is no reason not to serve the others: the readiness says so
+            self.follower.look()
         self.answers = Answers(self.arms, self.canary.observe, self._keep)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
@@ -58,25 +82,55 @@ class Service:
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
         render(loaded.pair.forecast(loaded.golden.context))
-        features, metrics, batch = self.deployment.features, self.metrics.of_arm(reference, version), self.options.batch
+        features, metrics, batch = (
+            self.deployment.features,
+            self.metrics.of_arm(reference, version),
+            self.options.batch,
+        )
         if batch.size is None:
             batch = batch.model_copy(update={"size": call_size(loaded.pair, loaded.golden.context)})
-        pipeline = Pipeline(loaded.pair, features, self.deployment.strategy, metrics, self.options.max_rows, self.threads, batch)
-        return Arm(reference, version, schema, loaded.golden, pipeline, render, Entities(schema, self.options.max_rows))
+        pipeline = Pipeline(
+            loaded.pair,
+            features,
+            self.deployment.strategy,
+            metrics,
+            self.options.max_rows,
+            self.threads,
+            batch,
+        )
+        return Arm(
+            reference,
+            version,
+            schema,
+            loaded.golden,
+            pipeline,
+            render,
+            Entities(schema, self.options.max_rows),
+        )
 
     def _keep(self, arm: Arm, forecast: Forecast) -> None:
-        self.records.offer(Answered(arm.name, arm.version, arm.schema.entity_keys, request_id.get().decode(), forecast))
+        self.records.offer(
+            Answered(
+                arm.name, arm.version, arm.schema.entity_keys, request_id.get().decode(), forecast
+            )
+        )
 
     async def figures(self) -> bytes:
-        """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides it."""
+        """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides
+        it.
+        """
         return self.metrics.render()
 
     async def reload(self) -> dict[str, Any]:
-        """Look at the registry now: ``{"aliases": […]}``, as :meth:`Follower.look` says. With several processes all of them look."""
+        """Look at the registry now: ``{"aliases": […]}``, as :meth:`Follower.look` says. With
+        several processes all of them look.
+        """
         return {"aliases": await asyncio.to_thread(self.follower.look, insist=True)}
 
     async def store_trouble(self) -> str | None:
-        """Say why no entity can be looked up now, None when some can. A backend whose store is read elsewhere overrides it."""
+        """Say why no entity can be looked up now, None when some can. A backend whose store is read
+        elsewhere overrides it.
+        """
         return await store_trouble(self.deployment.strategy, self.deployment.features)
 
     def start(self) -> None:

@@ -1,7 +1,8 @@
-"""Shadows: pairs that are asked what the clients ask, in processes of their own, and whose answers nobody gets.
+"""Shadows: pairs that are asked what the clients ask, in processes of their own, and whose answers
+nobody gets.
 
-A process, because the interpreter's lock is one: a shadow in a thread would take its time from the answers, and one whose
-library crashes would take the server with it.
+A process, because the interpreter's lock is one: a shadow in a thread would take its time from the
+answers, and one whose library crashes would take the server with it.
 """
 
 from __future__ import annotations
@@ -71,9 +72,15 @@ class Shadowing(ABC):
 class Shadow(Shadowing):
     """A bounded queue, and a thread that hands its requests to the process one by one."""
 
-    def __init__(self, alias: str, deployment: Deployment, options: ServingOptions, metrics: Metrics) -> None:
+    def __init__(
+        self, alias: str, deployment: Deployment, options: ServingOptions, metrics: Metrics
+    ) -> None:
         super().__init__(alias, metrics)
-        self._arguments = (deployment, alias, options.model_copy(update={"split": None, "shadow": ShadowOptions()}))
+        self._arguments = (
+            deployment,
+            alias,
+            options.model_copy(update={"split": None, "shadow": ShadowOptions()}),
+        )
         self._options = options.shadow
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(options.shadow.queue)
         self._stopping = threading.Event()
@@ -99,7 +106,9 @@ class Shadow(Shadowing):
     def _run(self) -> None:
         while not self._stopping.is_set():
             ours, theirs = _SPAWN.Pipe()
-            process = _SPAWN.Process(target=answer_shadowed, args=(theirs, *self._arguments), daemon=True)
+            process = _SPAWN.Process(
+                target=answer_shadowed, args=(theirs, *self._arguments), daemon=True
+            )
             process.start()
             theirs.close()
             try:
@@ -128,7 +137,11 @@ class Shadow(Shadowing):
         if self._stopping.is_set():
             return
         process.join(1)
-        how = str(error) if isinstance(error, TimeoutError) else f"its process ended with {process.exitcode}"
+        how = (
+            str(error)
+            if isinstance(error, TimeoutError)
+            else f"its process ended with {process.exitcode}"
+        )
         self.metrics.count_shadow(self.alias, "crashed")
         self.say(self.trouble or f"{how}; it is started again")
         self._stopping.wait(_PAUSE)
@@ -154,12 +167,19 @@ class Shadows:
 
     def troubles(self) -> dict[str, str]:
         """By alias, why it does not answer."""
-        return {shadow.alias: shadow.trouble for shadow in self._shadows if shadow.trouble is not None}
+        return {
+            shadow.alias: shadow.trouble for shadow in self._shadows if shadow.trouble is not None
+        }
 
 
 def shadows_of(service: Service) -> Shadows:
     """Each in a process of its own."""
-    return Shadows([Shadow(alias, service.deployment, service.options, service.metrics) for alias in service.options.shadow.aliases])
+    return Shadows(
+        [
+            Shadow(alias, service.deployment, service.options, service.metrics)
+            for alias in service.options.shadow.aliases
+        ]
+    )
 
 
 def _receive(connection: Connection, seconds: float) -> Any:
@@ -168,9 +188,15 @@ def _receive(connection: Connection, seconds: float) -> Any:
     return connection.recv()
 
 
-def answer_shadowed(connection: Connection, deployment: Deployment, alias: str, options: ServingOptions) -> None:
-    """The shadow's process: opens the pair of its alias, follows it, answers until the connection ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server, which still drains
+def answer_shadowed(
+    connection: Connection, deployment: Deployment, alias: str, options: ServingOptions
+) -> None:
+    """The shadow's process: opens the pair of its alias, follows it, answers until the connection
+    ends.
+    """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is meant for the server, which still drains
     os.nice(10)
     try:
         service = Service(replace(deployment, reference=alias), options)

@@ -1,1 +1,3 @@
-"""For authors of plugins: contract suites to subclass and small deterministic components to test against."""
+"""For authors of plugins: contract suites to subclass and small deterministic components to test
+against.
+"""

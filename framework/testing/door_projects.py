@@ -1,6 +1,7 @@
 """Small projects with what has gone wrong between doors.
 
-Columns known ahead, categories of three types, nulls, stale views, views of another cadence, short histories.
+Columns known ahead, categories of three types, nulls, stale views, views of another cadence, short
+histories.
 
 A test asks their questions through :mod:`framework.testing.doors`.
 """
@@ -28,8 +29,15 @@ from framework.serving.deployment import Deployment
 from framework.testing.doors import NONE, REFUSED, Client, Doors, Outcome, Rows
 
 FIRST, DAYS, HORIZON = pd.Timestamp("2024-01-01", tz="UTC"), 40, 2
-#: The series, each with the day of its newest actual: unlike keys (a text, a number), one short, one whose weather stopped.
-SERIES = {("north", "7"): 39, ("north", "12"): 37, ("south", "7"): 39, ("old town", "7"): 39, ("new", "7"): 39}
+#: The series, each with the day of its newest actual: unlike keys (a text, a number), one short,
+#: one whose weather stopped.
+SERIES = {
+    ("north", "7"): 39,
+    ("north", "12"): 37,
+    ("south", "7"): 39,
+    ("old town", "7"): 39,
+    ("new", "7"): 39,
+}
 SHORT, STOPPED = ("new", "7"), "south"
 KEYS = ("shop", "item")
 
@@ -49,7 +57,9 @@ class Kind:
 
 
 def make_tables(gaps: bool) -> dict[str, pd.DataFrame]:
-    """Sales with nulls, categories of three types and a null; a plan of the days ahead by shop; weather by shop that stops for one."""
+    """Sales with nulls, categories of three types and a null; a plan of the days ahead by shop;
+    weather by shop that stops for one.
+    """
     generator = np.random.default_rng(11)
     sales, plan, weather = [], [], []
     for number, ((shop, item), newest) in enumerate(SERIES.items()):
@@ -70,12 +80,29 @@ def make_tables(gaps: bool) -> dict[str, pd.DataFrame]:
             )
     for shop in dict.fromkeys(shop for shop, _ in SERIES):
         for day in range(DAYS + HORIZON):
-            if (shop, day) not in (("old town", DAYS), ("north", 12)):  # holes in the plan, one of them ahead of the newest origin
-                promo = None if (shop, day) == ("north", 25) else float(generator.integers(0, 3)) / 3
+            if (shop, day) not in (
+                ("old town", DAYS),
+                ("north", 12),
+            ):  # holes in the plan, one of them ahead of the newest origin
+                promo = (
+                    None if (shop, day) == ("north", 25) else float(generator.integers(0, 3)) / 3
+                )
                 plan.append({"shop": shop, TIME: FIRST + pd.Timedelta(days=day), "promo": promo})
-            if day < DAYS - (6 if shop == STOPPED else 0) and generator.random() < 0.7:  # of another cadence than the sales
-                weather.append({"shop": shop, TIME: FIRST + pd.Timedelta(days=day), "rain": float(generator.normal(2, 1))})
-    frames = {"sales": pd.DataFrame(sales), "plan": pd.DataFrame(plan), "weather": pd.DataFrame(weather)}
+            if (
+                day < DAYS - (6 if shop == STOPPED else 0) and generator.random() < 0.7
+            ):  # of another cadence than the sales
+                weather.append(
+                    {
+                        "shop": shop,
+                        TIME: FIRST + pd.Timedelta(days=day),
+                        "rain": float(generator.normal(2, 1)),
+                    }
+                )
+    frames = {
+        "sales": pd.DataFrame(sales),
+        "plan": pd.DataFrame(plan),
+        "weather": pd.DataFrame(weather),
+    }
     frames["sales"] = frames["sales"].astype({"open": "boolean", "grade": "Int64"})
     return frames
 
@@ -98,7 +125,13 @@ def write_project(home: Path, kind: Kind) -> dict[str, pd.DataFrame]:
         views["plan"] = {"entity": ["shop"], "columns": ["promo"], "ttl": "1d"}
     for name in views:
         tables[name].to_parquet(home / f"{name}.parquet", index=False)
-    panel = {"targets": ["y"], "frequency": "D", "horizon": HORIZON, "season_length": 5, "known": list(kind.known)}
+    panel = {
+        "targets": ["y"],
+        "frequency": "D",
+        "horizon": HORIZON,
+        "season_length": 5,
+        "known": list(kind.known),
+    }
     experiment = {
         "defaults": [{"override /source": "files"}, {"override /retrieval": kind.retrieval}],
         "name": kind.name,
@@ -122,7 +155,9 @@ class Project:
     doors: Doors
 
     def rows(self, entity: tuple[str, str], origin: int) -> Rows | None:
-        """What a client that has the source's own rows would send, by plain loops; None where the origin has no row."""
+        """What a client that has the source's own rows would send, by plain loops; None where the
+        origin has no row.
+        """
         length = self.doors.schema.context_length
         shop, item = entity
         sales = self.tables["sales"]
@@ -137,13 +172,25 @@ class Project:
 
         history = []
         for day in days:
-            row = {"shop": shop, "item": item, TIME: day.isoformat(), "y": number(day, "y"), "stock": number(day, "stock")}
+            row = {
+                "shop": shop,
+                "item": item,
+                TIME: day.isoformat(),
+                "y": number(day, "y"),
+                "stock": number(day, "stock"),
+            }
             row |= {f"y_lag_{k}": number(day - pd.Timedelta(days=k), "y") for k in (1, 2)}
             row |= {"rain": self.rain(shop, day, is_row=day in mine.index)}
             before = mine.loc[:day].iloc[-1]
             for column in ("open", "grade", "sort"):
                 value = before[column]
-                row[column] = None if pd.isna(value) else str(value).lower() if column == "open" else str(value)
+                row[column] = (
+                    None
+                    if pd.isna(value)
+                    else str(value).lower()
+                    if column == "open"
+                    else str(value)
+                )
             history.append(row)
         plan = self.tables["plan"]
         future = []
@@ -151,11 +198,20 @@ class Project:
             day = days[-1] + pd.Timedelta(days=step)
             value = plan[(plan["shop"] == shop) & (plan[TIME] == day)]["promo"]
             if len(value) and pd.notna(value.iloc[0]):
-                future.append({"shop": shop, "item": item, TIME: day.isoformat(), "promo": float(value.iloc[0])})
+                future.append(
+                    {
+                        "shop": shop,
+                        "item": item,
+                        TIME: day.isoformat(),
+                        "promo": float(value.iloc[0]),
+                    }
+                )
         return Rows(history, future)
 
     def rain(self, shop: str, day: pd.Timestamp, is_row: bool) -> float | None:
-        """The newest weather that is not older than its ttl; nothing describes a step that the series lacks."""
+        """The newest weather that is not older than its ttl; nothing describes a step that the
+        series lacks.
+        """
         weather = self.tables["weather"]
         mine = weather[(weather["shop"] == shop) & (weather[TIME] <= day)]
         if not is_row or not len(mine) or day - mine[TIME].max() > pd.Timedelta(days=2):
@@ -165,7 +221,9 @@ class Project:
 
 def compose_run(home: Path, plugins: Plugins, kind: Kind, *overrides: str) -> Run:
     with initialize_config_dir(str(home / "conf"), version_base="1.3"):
-        config = build_config(compose("config", ["+experiment=e", *kind.model, *overrides]), plugins)
+        config = build_config(
+            compose("config", ["+experiment=e", *kind.model, *overrides]), plugins
+        )
     directory = home / "runs" / config.run
     directory.mkdir(parents=True, exist_ok=True)
     return Run(config, plugins, directory, lambda _: None)
@@ -173,7 +231,9 @@ def compose_run(home: Path, plugins: Plugins, kind: Kind, *overrides: str) -> Ru
 
 def told(outcomes: dict[str, Outcome]) -> str:
     """What each door said, for a failed test."""
-    return "; ".join(f"{name}: {o.status} {np.frombuffer(o.values)} {o.detail}" for name, o in outcomes.items())
+    return "; ".join(
+        f"{name}: {o.status} {np.frombuffer(o.values)} {o.detail}" for name, o in outcomes.items()
+    )
 
 
 def agree(outcomes: dict[str, Outcome]) -> bool:
@@ -181,7 +241,9 @@ def agree(outcomes: dict[str, Outcome]) -> bool:
     first = outcomes["run=predict"]
     others = [o for name, o in outcomes.items() if name != "backtest"]
     fold = outcomes.get("backtest", first)
-    return all(first.same(o) for o in others) and (first.same(fold) or (fold.status == NONE and first.status != OK))
+    return all(first.same(o) for o in others) and (
+        first.same(fold) or (fold.status == NONE and first.status != OK)
+    )
 
 
 @contextmanager
@@ -192,14 +254,13 @@ def trained(
     serve: Callable[[Deployment], Any],
     functions: Callable[[Run], Callable[[pd.DataFrame], pd.DataFrame]] | None = None,
 ) -> Iterator[Project]:
-    """Train a project of a kind in an empty folder, point ``production`` at its pair and serve that.
+    """Train a project of a kind in an empty folder, point ``production`` at its pair and serve
+    that.
 
-    Args:
-        home: The folder.
-        plugins: As :func:`framework.plugins.composition.register` knows them.
-        kind: What the project is like.
-        serve: Makes a context manager that gives a :class:`framework.testing.doors.Client` of the deployment's server.
-        functions: Opens both halves of the pair of a run as MLflow does; without it that door is not asked.
+    Args: home: The folder. plugins: As :func:`framework.plugins.composition.register` knows them.
+        kind: What the project is like. serve: Makes a context manager that gives a
+        :class:`framework.testing.doors.Client` of the deployment's server. functions: Opens both
+        halves of the pair of a run as MLflow does; without it that door is not asked.
     """
     tables = write_project(home, kind)
     execute(compose_run(home, plugins, kind))
@@ -208,7 +269,14 @@ def trained(
     run.make("registry").move(config.name, "production", 1, expected=None)
     if kind.retrieval != "file":
         execute(compose_run(home, plugins, kind, "run=materialize"))
-    deployment = Deployment(Components(config, plugins), config.name, "production", config.features, kind.retrieval, config.paths.state)
+    deployment = Deployment(
+        Components(config, plugins),
+        config.name,
+        "production",
+        config.features,
+        kind.retrieval,
+        config.paths.state,
+    )
     client: Client
     with serve(deployment) as client:
         yield Project(kind, tables, Doors(run, "production", client, functions and functions(run)))
@@ -222,8 +290,8 @@ def origin_of(day: int | None) -> str | None:
 def ask(project: Project, entity: tuple[str, str], origin: int | None) -> dict[str, Outcome]:
     """Ask every door and fail where two of them differ.
 
-    Doors that look the series up must agree. Doors that are handed its rows, as the source has them, must agree too, and give the same
-    forecast where the former give one.
+    Doors that look the series up must agree. Doors that are handed its rows, as the source has
+    them, must agree too, and give the same forecast where the former give one.
     """
     looked_up = project.doors.looked_up(dict(zip(KEYS, entity, strict=True)), origin_of(origin))
     assert agree(looked_up), told(looked_up)
@@ -236,6 +304,10 @@ def ask(project: Project, entity: tuple[str, str], origin: int | None) -> dict[s
     if first.status == OK and project.kind.stale == "refuse":
         assert all(first.same(o) for o in handed.values()), told(outcomes)
     answers = [o for o in handed.values() if o.status == OK]
-    assert not answers or (len(answers) == len(handed) and all(o.same(answers[0]) for o in answers)), told(outcomes)
-    assert all(o.status in (OK, REFUSED, "short_history", "missing_feature") for o in handed.values()), told(handed)
+    assert not answers or (
+        len(answers) == len(handed) and all(o.same(answers[0]) for o in answers)
+    ), told(outcomes)
+    assert all(
+        o.status in (OK, REFUSED, "short_history", "missing_feature") for o in handed.values()
+    ), told(handed)
     return outcomes

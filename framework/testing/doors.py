@@ -1,8 +1,10 @@
-"""Every door that a forecast is asked through, in one process, so that a test can ask all of them one question.
+"""Every door that a forecast is asked through, in one process, so that a test can ask all of them
+one question.
 
 Doors that look a series up (:meth:`Doors.looked_up`) are a fold of a backtest, ``run=predict``,
-``POST /predict/feast`` and ``/predict/feast/batch``. Doors that are handed rows (:meth:`Doors.handed`) are
-``predict.rows``, ``POST /predict``, ``/invocations`` and both halves through ``mlflow.pyfunc.load_model``.
+``POST /predict/feast`` and ``/predict/feast/batch``. Doors that are handed rows
+(:meth:`Doors.handed`) are ``predict.rows``, ``POST /predict``, ``/invocations`` and both halves
+through ``mlflow.pyfunc.load_model``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from framework.retrieval.features import Features
 from framework.retrieval.rows_file import RowsFile
 from framework.retrieval.stored_panel import PanelWindows
 
-#: The outcome of a question that a door does not answer because of what was sent: a 422 or an error, not a status.
+#: The outcome of a question that a door does not answer because of what was sent: a 422 or an
+#: error, not a status.
 REFUSED = "refused"
 #: The outcome of a fold for a window without a forecast: a backtest keeps no status.
 NONE = "none"
@@ -40,7 +43,9 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The status of one window and the bytes of its forecast ``[H, T, 1 + Q]``, empty unless it is ``ok``. ``detail`` is not compared."""
+    """The status of one window and the bytes of its forecast ``[H, T, 1 + Q]``, empty unless it is
+    ``ok``. ``detail`` is not compared.
+    """
 
     status: str
     values: bytes = b""
@@ -59,7 +64,9 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """One window as a client has it: rows of history, oldest first, and the known columns of the steps ahead; with keys and times."""
+    """One window as a client has it: rows of history, oldest first, and the known columns of the
+    steps ahead; with keys and times.
+    """
 
     history: list[dict[str, Any]]
     future: list[dict[str, Any]]
@@ -68,15 +75,18 @@ class Rows:
 class Doors:
     """The doors of the pair that ``alias`` means in the project of a composed run.
 
-    Args:
-        run: Where the components and the views are.
-        alias: Which pair.
-        client: Reaches the server.
-        functions: Both halves as MLflow loads them, one after the other, on a data frame; raises :class:`DataError`.
-            None: that door is not asked.
+    Args: run: Where the components and the views are. alias: Which pair. client: Reaches the
+        server. functions: Both halves as MLflow loads them, one after the other, on a data frame;
+        raises :class:`DataError`. None: that door is not asked.
     """
 
-    def __init__(self, run: Run, alias: str, client: Client, functions: Callable[[pd.DataFrame], pd.DataFrame] | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        alias: str,
+        client: Client,
+        functions: Callable[[pd.DataFrame], pd.DataFrame] | None,
+    ) -> None:
         self.run, self.client, self.functions = run, client, functions
         self.pair = load_pair(run.make("registry"), run.plugins, run.config.name, alias).pair
         self.schema = self.pair.schema
@@ -86,12 +96,16 @@ class Doors:
     # Doors that look the series up.
 
     def looked_up(self, entity: Mapping[str, str], at: str | None) -> dict[str, Outcome]:
-        """The outcome of one series at the origin ``at`` (None: its newest) by the name of each door."""
+        """The outcome of one series at the origin ``at`` (None: its newest) by the name of each
+        door.
+        """
         body = {"at": at} if at is not None else {}
         outcomes = {
             "run=predict": self._from_table(self._windows([entity], at)),
             "/predict/feast": self._posted("/predict/feast", {"entity": entity, **body}),
-            "/predict/feast/batch": self._posted("/predict/feast/batch", {"entities": [entity], **body}),
+            "/predict/feast/batch": self._posted(
+                "/predict/feast/batch", {"entities": [entity], **body}
+            ),
         }
         if at is not None:
             outcomes["backtest"] = self._fold(at).get(tuple(entity.values()), Outcome(NONE))
@@ -106,8 +120,15 @@ class Doors:
         """One fold of a backtest whose fit gave the pair itself."""
         config, origin = self.run.config, np.datetime64(at.rstrip("Z"), "us")
         setting = make_setting(Components(config, self.run.plugins), self.panel, self.schema)
-        result = judge(setting, Fold(0, self.panel.times.min(), origin, origin), Fitted(self.pair, self.pair, {}))
-        return {tuple(entity): _outcome(values) for entity, values in zip(result.entities, result.forecast, strict=True)}
+        result = judge(
+            setting,
+            Fold(0, self.panel.times.min(), origin, origin),
+            Fitted(self.pair, self.pair, {}),
+        )
+        return {
+            tuple(entity): _outcome(values)
+            for entity, values in zip(result.entities, result.forecast, strict=True)
+        }
 
     # Doors that are handed rows.
 
@@ -116,20 +137,32 @@ class Doors:
         future: dict[str, Any] = {"future": rows.future} if self.schema.known else {}
         outcomes = {
             "/predict": self._posted("/predict", {"rows": rows.history, **future}),
-            "/invocations": self._posted("/invocations", {"dataframe_records": rows.history, "params": future}),
+            "/invocations": self._posted(
+                "/invocations", {"dataframe_records": rows.history, "params": future}
+            ),
             "predict.rows": self._from_file(rows),
         }
-        return outcomes if self.functions is None else {**outcomes, "pyfunc": self._from_functions(rows, self.functions)}
+        return (
+            outcomes
+            if self.functions is None
+            else {**outcomes, "pyfunc": self._from_functions(rows, self.functions)}
+        )
 
-    def _from_functions(self, rows: Rows, functions: Callable[[pd.DataFrame], pd.DataFrame]) -> Outcome:
+    def _from_functions(
+        self, rows: Rows, functions: Callable[[pd.DataFrame], pd.DataFrame]
+    ) -> Outcome:
         future = rows.future if self.schema.known else []
         ahead = [{**rows.history[-1], **dict.fromkeys(self.schema.past), **row} for row in future]
         records = [{**dict.fromkeys(self.schema.known), **row} for row in rows.history] + ahead
-        frame = pd.DataFrame({name: pd.Series([row[name] for row in records], dtype=object) for name in records[0]})
+        frame = pd.DataFrame(
+            {name: pd.Series([row[name] for row in records], dtype=object) for name in records[0]}
+        )
         for column in (*self.schema.past, *self.schema.known):
             frame[column] = frame[column].astype(float)
         try:
-            answer = functions(frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]])
+            answer = functions(
+                frame[[*self.schema.static, TIME, *self.schema.past, *self.schema.known]]
+            )
         except DataError as error:
             return Outcome(REFUSED, detail=str(error))
         return _outcome(answer.to_numpy(dtype=np.float64)[-1])
@@ -156,10 +189,17 @@ class Doors:
             score(self.pair, windows, 100, path, {}, compute, lambda _: None)
             table = pd.read_parquet(path)
         kinds = ["mean", *(f"q{q:g}" for q in self.schema.quantiles)]
-        last = table[table["origin"].isna()] if table["origin"].isna().all() else table[table["origin"] == table["origin"].max()]
+        last = (
+            table[table["origin"].isna()]
+            if table["origin"].isna().all()
+            else table[table["origin"] == table["origin"].max()]
+        )
         if last["status"].iloc[0] != OK:
             return Outcome(last["status"].iloc[0])
-        per_target = [last[last["target"] == target].sort_values("step")[kinds].to_numpy() for target in self.schema.targets]
+        per_target = [
+            last[last["target"] == target].sort_values("step")[kinds].to_numpy()
+            for target in self.schema.targets
+        ]
         return _outcome(np.stack(per_target, axis=1))
 
     def _posted(self, path: str, body: Any) -> Outcome:
@@ -169,30 +209,59 @@ class Doors:
         if answer.status_code != 200:
             return Outcome(f"HTTP {answer.status_code}", detail=answer.text)
         content = answer.json()
-        return self._of_record(content["predictions"][-1]) if "predictions" in content else self._of_entry(content["forecasts"][-1])
+        return (
+            self._of_record(content["predictions"][-1])
+            if "predictions" in content
+            else self._of_entry(content["forecasts"][-1])
+        )
 
     def _of_entry(self, entry: dict[str, Any]) -> Outcome:
         if entry["status"] != OK:
             return Outcome(entry["status"], detail=str(entry.get("detail")))
-        lines = [[target["mean"], *target["quantiles"].values()] for target in entry["targets"].values()]
-        return _outcome(np.array(lines, dtype=np.float64).transpose(2, 0, 1), str(entry.get("detail", "")))
+        lines = [
+            [target["mean"], *target["quantiles"].values()] for target in entry["targets"].values()
+        ]
+        return _outcome(
+            np.array(lines, dtype=np.float64).transpose(2, 0, 1), str(entry.get("detail", ""))
+        )
 
     def _of_record(self, record: dict[str, Any]) -> Outcome:
         if record["status"] != OK:
             return Outcome(record["status"], detail=str(record.get("detail")))
         kinds = ["mean", *(f"q{q:g}" for q in self.schema.quantiles)]
-        names = [f"{t}__{kind}__{h}" for h in range(1, self.schema.horizon + 1) for t in self.schema.targets for kind in kinds]
+        names = [
+            f"{t}__{kind}__{h}"
+            for h in range(1, self.schema.horizon + 1)
+            for t in self.schema.targets
+            for kind in kinds
+        ]
         return _outcome(np.array([record[name] for name in names], dtype=np.float64))
 
 
 def _outcome(values: Float64, detail: str = "") -> Outcome:
     """``[H, T, 1 + Q]``, in whatever shape; without a forecast all of it is NaN."""
-    return Outcome(NONE) if np.isnan(values).all() else Outcome(OK, np.ascontiguousarray(values, dtype=np.float64).tobytes(), detail)
+    return (
+        Outcome(NONE)
+        if np.isnan(values).all()
+        else Outcome(OK, np.ascontiguousarray(values, dtype=np.float64).tobytes(), detail)
+    )
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], numbers: Sequence[str]) -> None:
+def _write(
+    path: Path, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], numbers: Sequence[str]
+) -> None:
     """A Parquet file of rows as ``predict.rows`` takes them."""
-    columns: dict[str, pa.Array] = {name: pa.array([row[name] for row in rows], pa.string()) for name in texts}
+    columns: dict[str, pa.Array] = {
+        name: pa.array([row[name] for row in rows], pa.string()) for name in texts
+    }
     times = [pd.Timestamp(row[TIME]).to_pydatetime() for row in rows]
     columns[TIME] = pa.array(times, pa.timestamp("us", tz="UTC"))
-    pq.write_table(pa.table({**columns, **{name: pa.array([row[name] for row in rows], pa.float64()) for name in numbers}}), path)
+    pq.write_table(
+        pa.table(
+            {
+                **columns,
+                **{name: pa.array([row[name] for row in rows], pa.float64()) for name in numbers},
+            }
+        ),
+        path,
+    )

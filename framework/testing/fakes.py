@@ -1,6 +1,8 @@
-"""Deterministic components that need nothing but numpy: a preprocessor, a model, a retrieval strategy, and pairs made of them.
+"""Deterministic components that need nothing but numpy: a preprocessor, a model, a retrieval
+strategy, and pairs made of them.
 
-Offered like any plugin's: ``load_plugins(extra=[fakes])``, then ``preprocessor=fake``, ``model=fake``, ``retrieval=fake``.
+Offered like any plugin's: ``load_plugins(extra=[fakes])``, then ``preprocessor=fake``,
+``model=fake``, ``retrieval=fake``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ import pyarrow as pa
 from framework.data.arrays import Float32, Float64, Objects, Times
 from framework.data.context import Context
 from framework.data.schema import Schema
-from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
+from framework.data.vocabulary import (
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    STALE,
+    TIME,
+    UNKNOWN_ENTITY,
+)
 from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
 from framework.features.views import FeatureSet
@@ -35,27 +44,45 @@ from framework.options import Options
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Pair
 
-#: A static value that makes :class:`FakeModel` take half a second, one that :class:`FakePreprocessor` cannot transform, and one that
-#: ends the process of :class:`FakeModel`, or of :class:`FakeRetrieval` where it is the first key.
+#: A static value that makes :class:`FakeModel` take half a second, one that
+#: :class:`FakePreprocessor` cannot transform, and one that ends the process of :class:`FakeModel`,
+#: or of :class:`FakeRetrieval` where it is the first key.
 SLOW, BROKEN, DEADLY = "SLOW", "BROKEN", "DEADLY"
-#: What begins so and goes on with a path keeps :class:`FakePreprocessor` and :class:`FakeRetrieval` until there is a file.
+#: What begins so and goes on with a path keeps :class:`FakePreprocessor` and
+#: :class:`FakeRetrieval` until there is a file.
 WAIT = "WAIT "
 _CODES = {SLOW: -1.0, DEADLY: -2.0}
 
 
 def _awaited(texts: Sequence[str]) -> list[Path]:
-    return [Path(text.removeprefix(WAIT)) for text in texts if text is not None and text.startswith(WAIT)]
+    return [
+        Path(text.removeprefix(WAIT))
+        for text in texts
+        if text is not None and text.startswith(WAIT)
+    ]
 
 
 class FakePreprocessor(Preprocessor):
-    """Centres past and known columns on their training means; texts become a number in [0, 1) made of their bytes."""
+    """Centres past and known columns on their training means; texts become a number in [0, 1) made
+    of their bytes.
+    """
 
-    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
-        self.centre(np.nanmean(past, axis=0), known.mean(axis=0) if len(schema.known) else np.zeros(0), schema)
+    def fit(
+        self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+    ) -> None:
+        self.centre(
+            np.nanmean(past, axis=0),
+            known.mean(axis=0) if len(schema.known) else np.zeros(0),
+            schema,
+        )
 
     def centre(self, past: Float64, known: Float64, schema: Schema) -> None:
         self.past_mean, self.known_mean = past, known
-        self.past_names, self.future_names, self.static_names = schema.past, (*schema.known, "hour"), schema.static
+        self.past_names, self.future_names, self.static_names = (
+            schema.past,
+            (*schema.known, "hour"),
+            schema.static,
+        )
 
     def past(self, values: Float64, times: Times) -> Float32:
         return (values - self.past_mean).astype(np.float32)
@@ -70,7 +97,10 @@ class FakePreprocessor(Preprocessor):
         for path in _awaited(values.ravel().tolist()):
             while not path.exists():
                 time.sleep(0.01)
-        codes = [[_CODES[v] if v in _CODES else zlib.crc32(str(v).encode()) % 1009 / 1009 for v in row] for row in values]
+        codes = [
+            [_CODES[v] if v in _CODES else zlib.crc32(str(v).encode()) % 1009 / 1009 for v in row]
+            for row in values
+        ]
         return np.array(codes, dtype=np.float32).reshape(values.shape)
 
     def save(self, directory: Path) -> None:
@@ -84,17 +114,23 @@ class FakePreprocessor(Preprocessor):
         with np.load(directory / "means.npz", allow_pickle=False) as means:
             made.past_mean, made.known_mean = means["past"], means["known"]
         names = json.loads((directory / "names.json").read_text())
-        made.past_names, made.future_names, made.static_names = (tuple(names[k]) for k in ("past", "future", "static"))
+        made.past_names, made.future_names, made.static_names = (
+            tuple(names[k]) for k in ("past", "future", "static")
+        )
         return made
 
 
 class FakeModel(Model):
-    """The newest target, moved by a sum over the features that grows with the step; a null feature counts as 1/3."""
+    """The newest target, moved by a sum over the features that grows with the step; a null feature
+    counts as 1/3.
+    """
 
     def context_length(self, schema_hint: int) -> int:
         return 1
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         self.shape(schema)
 
     def shape(self, schema: Schema) -> None:
@@ -113,7 +149,9 @@ class FakeModel(Model):
         pull = np.zeros(n)
         for block in (windows.past.reshape(n, -1), windows.future.reshape(n, -1), windows.static):
             for column in range(block.shape[1]):
-                pull = pull + np.nan_to_num(block[:, column].astype(np.float64), nan=1 / 3) / (7 + column)
+                pull = pull + np.nan_to_num(block[:, column].astype(np.float64), nan=1 / 3) / (
+                    7 + column
+                )
         last = np.nan_to_num(windows.target_past[:, -1, :], nan=1 / 3)
         steps = np.arange(1, self.horizon + 1) / self.horizon
         mean = last[:, None, :] + steps[None, :, None] * pull[:, None, None]
@@ -121,7 +159,9 @@ class FakeModel(Model):
         return np.asarray(mean[..., None] + spread)
 
     def save(self, directory: Path) -> None:
-        (directory / "model.json").write_text(json.dumps({"horizon": self.horizon, "quantiles": self.quantiles}))
+        (directory / "model.json").write_text(
+            json.dumps({"horizon": self.horizon, "quantiles": self.quantiles})
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -131,18 +171,26 @@ class FakeModel(Model):
 
 
 class FakeRetrieval(RetrievalStrategy):
-    """A store in which an entity's first key decides: ``nowhere`` is unknown, ``old``, ``holed`` and ``young`` have the other statuses.
+    """A store in which an entity's first key decides: ``nowhere`` is unknown, ``old``, ``holed``
+    and ``young`` have the other statuses.
 
-    The entity ``down`` makes the whole store unreachable; every other one has the window that its text gives. Stored rows: those of
-    :func:`make_history`.
+    The entity ``down`` makes the whole store unreachable; every other one has the window that its
+    text gives. Stored rows: those of :func:`make_history`.
     """
 
-    _STATUS = {"nowhere": UNKNOWN_ENTITY, "old": STALE, "holed": MISSING_FEATURE, "young": SHORT_HISTORY}  # noqa: RUF012  constant
+    _STATUS = {  # noqa: RUF012
+        "nowhere": UNKNOWN_ENTITY,
+        "old": STALE,
+        "holed": MISSING_FEATURE,
+        "young": SHORT_HISTORY,
+    }
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return len(rows)
 
-    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+    def stored_rows(
+        self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         keys, rows = list(features.views[view].entity), make_history()
         rows = rows[[*features.views[view].identity(), *features.views[view].feature_names()]]
         return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
@@ -150,10 +198,18 @@ class FakeRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return True
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
         return pd.DataFrame(columns=list(columns))
 
-    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
         rows = make_history()[[*features.views[view].entity, TIME, *columns]]
         return pa.Table.from_pandas(rows, preserve_index=False)
 
@@ -170,7 +226,13 @@ class FakeRetrieval(RetrievalStrategy):
     ) -> dict[str, int]:
         return {}
 
-    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    async def context(
+        self,
+        features: FeatureSet,
+        schema: Schema,
+        entities: Sequence[dict[str, str]],
+        at: datetime | None,
+    ) -> Context:
         first = [entity[schema.entity_keys[0]] for entity in entities]
         if "down" in first:
             raise DataError("the fake store cannot be reached.")
@@ -183,8 +245,17 @@ class FakeRetrieval(RetrievalStrategy):
         status = [self._STATUS.get(name, OK) for name in first]
         detail = [None if s == OK else f"{s} in the fake store" for s in status]
         windows = [self._window(schema, entity, origin) for entity in entities]
-        past, known = (np.concatenate([getattr(w, part) for w in windows]) for part in ("past", "known"))
-        return Context(np.full(len(windows), origin), past, known, np.concatenate([w.static for w in windows]), status, detail)
+        past, known = (
+            np.concatenate([getattr(w, part) for w in windows]) for part in ("past", "known")
+        )
+        return Context(
+            np.full(len(windows), origin),
+            past,
+            known,
+            np.concatenate([w.static for w in windows]),
+            status,
+            detail,
+        )
 
     def _window(self, schema: Schema, entity: dict[str, str], origin: np.datetime64) -> Context:
         static = np.array([[entity.get(name, name) for name in schema.static]], dtype=object)
@@ -201,7 +272,9 @@ def components() -> list[Component]:
 
 
 def make_schema(**changed: Any) -> Schema:
-    """A small daily schema: two targets, a nullable feature, one category, two entity keys; ``changed`` fields replace its own."""
+    """A small daily schema: two targets, a nullable feature, one category, two entity keys;
+    ``changed`` fields replace its own.
+    """
     fields: dict[str, Any] = {
         "name": "fake",
         "entity_keys": ("airport", "carrier"),
@@ -223,15 +296,29 @@ STORED = (("EWR", "UA"), ("JFK", "AA"), ("JFK", "DL"))
 
 
 def make_history() -> pd.DataFrame:
-    """Rows of :data:`STORED`, daily from 2024-01-01 to 2024-03-03, two days after the origin; the row of 2024-02-10 is missing."""
+    """Rows of :data:`STORED`, daily from 2024-01-01 to 2024-03-03, two days after the origin; the
+    row of 2024-02-10 is missing.
+    """
     days = pd.date_range("2024-01-01", "2024-03-03", freq="D", tz="UTC")
     frames = []
     for i, (airport, carrier) in enumerate(STORED):
         wave = np.sin(np.arange(len(days)) * 2 * np.pi / 7)
-        columns = {"departures": 20 + 5 * i + 3 * wave, "delay": 4 - wave, "temp": 8 + wave, "wind gust": 1.5, "season": "winter"}
-        frames.append(pd.DataFrame({"airport": airport, "carrier": carrier, "event_timestamp": days, **columns}))
+        columns = {
+            "departures": 20 + 5 * i + 3 * wave,
+            "delay": 4 - wave,
+            "temp": 8 + wave,
+            "wind gust": 1.5,
+            "season": "winter",
+        }
+        frames.append(
+            pd.DataFrame(
+                {"airport": airport, "carrier": carrier, "event_timestamp": days, **columns}
+            )
+        )
     rows = pd.concat(frames, ignore_index=True)
-    return rows[rows["event_timestamp"] != pd.Timestamp("2024-02-10", tz="UTC")].reset_index(drop=True)
+    return rows[rows["event_timestamp"] != pd.Timestamp("2024-02-10", tz="UTC")].reset_index(
+        drop=True
+    )
 
 
 def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: int) -> Context:
@@ -244,13 +331,21 @@ def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: i
     return Context(np.full(n, origin, "M8[us]"), past, known, static, [OK] * n, [None] * n)
 
 
-def make_pair(schema: Schema | None = None, windows: int = 4, shift: float = 0.0) -> tuple[Pair, Golden]:
-    """A pair of fakes and its golden batch of ``windows`` windows. Pairs of another ``shift`` give other forecasts."""
+def make_pair(
+    schema: Schema | None = None, windows: int = 4, shift: float = 0.0
+) -> tuple[Pair, Golden]:
+    """A pair of fakes and its golden batch of ``windows`` windows. Pairs of another ``shift`` give
+    other forecasts.
+    """
     schema = schema or make_schema()
-    static = np.array([[f"{name}-{i}" for name in schema.static] for i in range(windows)], dtype=object)
+    static = np.array(
+        [[f"{name}-{i}" for name in schema.static] for i in range(windows)], dtype=object
+    )
     context = make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=7)
     preprocessor, model = FakePreprocessor(Options()), FakeModel(Options())
-    preprocessor.centre(np.linspace(1, 2, len(schema.past)) + shift, np.linspace(0, 1, len(schema.known)), schema)
+    preprocessor.centre(
+        np.linspace(1, 2, len(schema.past)) + shift, np.linspace(0, 1, len(schema.known)), schema
+    )
     model.shape(schema)
     pair = Pair(schema, preprocessor, model)
     return pair, Golden(context, pair.forecast(context).values, 1e-6)

@@ -25,35 +25,62 @@ _ALIASES, _DOWN, _FILES, _HISTORY = "aliases.json", "down", "files.json", "histo
 
 
 def make_version(number: int) -> PairVersion:
-    return PairVersion("fake", number, f"{number:032x}", f"{number:064x}", f"run-{number}", "2024-03-01T00:00:00Z")
+    return PairVersion(
+        "fake", number, f"{number:032x}", f"{number:064x}", f"run-{number}", "2024-03-01T00:00:00Z"
+    )
 
 
 def make_backtest(schema: Schema) -> pd.DataFrame:
-    """The table of a backtest: JFK's DL from two origins, always 1 too high, the baseline 2; the last actual is unknown."""
+    """The table of a backtest: JFK's DL from two origins, always 1 too high, the baseline 2; the
+    last actual is unknown.
+    """
     rows = []
     for fold, origin in enumerate(pd.DatetimeIndex(["2024-02-20", "2024-02-25"], tz="UTC")):
         for step in range(1, schema.horizon + 1):
             for target in schema.targets:
                 known = not (fold == 1 and step == schema.horizon)
-                row = {**dict(zip(schema.entity_keys, ("JFK", "DL"), strict=False)), "fold": fold, "origin": origin}
-                row |= {TIME: origin + pd.Timedelta(days=step), "step": step, "target": target, "actual": 20.0 if known else np.nan}
-                row |= {"baseline": 22.0, "scale": 4.0, "mean": 21.0, **{f"q{q:g}": 20.5 + q for q in schema.quantiles}}
+                row = {
+                    **dict(zip(schema.entity_keys, ("JFK", "DL"), strict=False)),
+                    "fold": fold,
+                    "origin": origin,
+                }
+                row |= {
+                    TIME: origin + pd.Timedelta(days=step),
+                    "step": step,
+                    "target": target,
+                    "actual": 20.0 if known else np.nan,
+                }
+                row |= {
+                    "baseline": 22.0,
+                    "scale": 4.0,
+                    "mean": 21.0,
+                    **{f"q{q:g}": 20.5 + q for q in schema.quantiles},
+                }
                 rows.append(row)
     return pd.DataFrame(rows)
 
 
 def make_errors(schema: Schema) -> pd.DataFrame:
-    """What a pair may be calibrated on: errors of 100 windows, -50 to 49 of the series' scale, the same at every step."""
-    made, origin = {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}, pd.Timestamp("2024-03-01", tz="UTC")
+    """What a pair may be calibrated on: errors of 100 windows, -50 to 49 of the series' scale, the
+    same at every step.
+    """
+    made, origin = (
+        {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0},
+        pd.Timestamp("2024-03-01", tz="UTC"),
+    )
     rows = []
     for step, target in product(range(1, schema.horizon + 1), schema.targets):
         times = {"origin": origin, TIME: origin + step * pd.Timedelta(days=1), "step": step}
-        rows.append(pd.DataFrame({**made, **times, "target": target, "actual": np.arange(100.0) - 50}))
+        rows.append(
+            pd.DataFrame({**made, **times, "target": target, "actual": np.arange(100.0) - 50})
+        )
     return pd.concat(rows)
 
 
 class FolderRegistry:
-    """What a server asks a registry for. Tests move aliases, spoil pairs and take the registry away while it serves."""
+    """What a server asks a registry for. Tests move aliases, spoil pairs and take the registry away
+    while it serves.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -71,7 +98,9 @@ class FolderRegistry:
 
     def _seal(self, number: int) -> None:
         folder = self._directory / str(number)
-        (folder / _FILES).write_text(json.dumps({half: hash_files(folder / half) for half in HALVES}))
+        (folder / _FILES).write_text(
+            json.dumps({half: hash_files(folder / half) for half in HALVES})
+        )
 
     def calibrate(self, number: int) -> None:
         """Give a pair prediction intervals, those of :func:`make_errors`."""
@@ -116,8 +145,20 @@ class FolderRegistry:
 
     def refuse(self, alias: str, number: int, reason: str) -> None:
         """Remember that a move was refused by a gate of one check."""
-        check = {"check": "departures: MAE", "passed": False, "value": 2.0, "limit": 1.0, "detail": reason}
-        verdict = {"passed": False, "forced": False, "candidate": number, "incumbent": None, "checks": [check]}
+        check = {
+            "check": "departures: MAE",
+            "passed": False,
+            "value": 2.0,
+            "limit": 1.0,
+            "detail": reason,
+        }
+        verdict = {
+            "passed": False,
+            "forced": False,
+            "candidate": number,
+            "incumbent": None,
+            "checks": [check],
+        }
         self._remember("refuse", alias, self._aliases().get(alias), number, reason, verdict)
 
     def _remember(
@@ -130,7 +171,9 @@ class FolderRegistry:
         verdict: dict[str, Any] | None = None,
     ) -> None:
         at, digest = datetime.now(UTC).isoformat(), make_version(after).digest
-        entry = HistoryEntry(at, "tester", action, "fake", alias, before, after, reason, verdict, digest)
+        entry = HistoryEntry(
+            at, "tester", action, "fake", alias, before, after, reason, verdict, digest
+        )
         with (self._directory / _HISTORY).open("a") as file:
             file.write(json.dumps(asdict(entry)) + "\n")
 
@@ -140,13 +183,22 @@ class FolderRegistry:
 
     def pairs(self, name: str | None = None) -> list[PairVersion]:
         self._check()
-        numbers = sorted((int(path.name) for path in self._directory.iterdir() if path.name.isdecimal()), reverse=True)
+        numbers = sorted(
+            (int(path.name) for path in self._directory.iterdir() if path.name.isdecimal()),
+            reverse=True,
+        )
         meant = self._aliases()
-        return [replace(make_version(n), aliases=tuple(alias for alias, m in meant.items() if m == n)) for n in numbers]
+        return [
+            replace(make_version(n), aliases=tuple(alias for alias, m in meant.items() if m == n))
+            for n in numbers
+        ]
 
     def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
         self._check()
-        entries = [HistoryEntry(**json.loads(line)) for line in (self._directory / _HISTORY).read_text().splitlines()]
+        entries = [
+            HistoryEntry(**json.loads(line))
+            for line in (self._directory / _HISTORY).read_text().splitlines()
+        ]
         return [entry for entry in entries if alias is None or entry.alias == alias]
 
     def resolve(self, name: str, reference: str) -> PairVersion:
@@ -160,5 +212,7 @@ class FolderRegistry:
         folder = self._directory / str(version.version)
         for half, recorded in json.loads((folder / _FILES).read_text()).items():
             if hash_files(folder / half) != recorded:
-                raise RefusedError(f"version {version.version}: {half} half: its files were changed.")
+                raise RefusedError(
+                    f"version {version.version}: {half} half: its files were changed."
+                )
         return ProvenPair(version, folder / "preprocessor", folder / "model", "")

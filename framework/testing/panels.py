@@ -20,7 +20,8 @@ KNOWN = ("promotion", "price")
 
 
 def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
-    """Daily ``sales`` and ``visits`` (targets, above 0, weekly season), ``temperature`` with nulls; known ``promotion`` and ``price``.
+    """Daily ``sales`` and ``visits`` (targets, above 0, weekly season), ``temperature`` with nulls;
+    known ``promotion`` and ``price``.
 
     Entity key ``shop``, category ``format``. Series begin at different days and end together.
     """
@@ -50,11 +51,20 @@ def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
             )
         )
     rows = pd.concat(frames, ignore_index=True)
-    return panel_from_rows(rows, entity_keys=("shop",), past=PAST, known=KNOWN, categories=("format",), frequency=Frequency.parse("D"))
+    return panel_from_rows(
+        rows,
+        entity_keys=("shop",),
+        past=PAST,
+        known=KNOWN,
+        categories=("format",),
+        frequency=Frequency.parse("D"),
+    )
 
 
 def panel_schema(panel: Panel, **changed: Any) -> Schema:
-    """The schema of :func:`make_panel`: two targets, 5 steps ahead; ``changed`` fields replace its own."""
+    """The schema of :func:`make_panel`: two targets, 5 steps ahead; ``changed`` fields replace its
+    own.
+    """
     fields: dict[str, Any] = {
         "name": "contract",
         "entity_keys": panel.entity_keys,
@@ -72,8 +82,13 @@ def panel_schema(panel: Panel, **changed: Any) -> Schema:
 
 
 def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
-    """The panel as a model sees it after a preprocessor that changes nothing; texts are the places of their values."""
-    codes = [np.unique(panel.static[:, i].astype(str), return_inverse=True)[1] for i in range(panel.static.shape[1])]
+    """The panel as a model sees it after a preprocessor that changes nothing; texts are the places
+    of their values.
+    """
+    codes = [
+        np.unique(panel.static[:, i].astype(str), return_inverse=True)[1]
+        for i in range(panel.static.shape[1])
+    ]
     return PanelArrays(
         panel.offsets,
         panel.entities,
@@ -86,20 +101,40 @@ def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
     )
 
 
-def windows_between(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None, last: np.datetime64) -> WindowSet:
-    """The windows whose whole horizon is known, with origins from ``first`` (None: the earliest) to ``last``, inclusive."""
+def windows_between(
+    arrays: PanelArrays, schema: Schema, first: np.datetime64 | None, last: np.datetime64
+) -> WindowSet:
+    """The windows whose whole horizon is known, with origins from ``first`` (None: the earliest) to
+    ``last``, inclusive.
+    """
     rows = np.arange(len(arrays.times))
-    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (rows + schema.horizon < arrays.series_ends())
+    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (
+        rows + schema.horizon < arrays.series_ends()
+    )
     usable &= arrays.times <= last
     if first is not None:
         usable &= arrays.times >= first
-    return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon)
+    return WindowSet(
+        arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon
+    )
 
 
-def write_rows(path: Path, schema: Schema, entities: int, steps: int = 1, *, columns: dict[str, str] | None = None, **parquet: Any) -> Path:
-    """A Parquet file of rows as ``POST /predict`` takes them, ``steps`` daily ones of each entity; ``columns``: one text in all rows."""
+def write_rows(
+    path: Path,
+    schema: Schema,
+    entities: int,
+    steps: int = 1,
+    *,
+    columns: dict[str, str] | None = None,
+    **parquet: Any,
+) -> Path:
+    """A Parquet file of rows as ``POST /predict`` takes them, ``steps`` daily ones of each entity;
+    ``columns``: one text in all rows.
+    """
     generator, n = np.random.default_rng(3), entities * steps
-    rows: dict[str, Any] = {name: np.repeat([f"{name}-{i}" for i in range(entities)], steps) for name in schema.static}
+    rows: dict[str, Any] = {
+        name: np.repeat([f"{name}-{i}" for i in range(entities)], steps) for name in schema.static
+    }
     rows |= {name: [text] * n for name, text in (columns or {}).items()}
     rows[TIME] = np.tile(pd.date_range("2024-03-01", periods=steps, freq="D", tz="UTC"), entities)
     rows |= {name: generator.normal(10, 3, n) for name in schema.past}

@@ -1,1 +1,3 @@
-"""What every search shares, whichever tuner does it: the space, the objective, the record of the trials."""
+"""What every search shares, whichever tuner does it: the space, the objective, the record of the
+trials.
+"""

@@ -13,11 +13,26 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 #: What a search is told that its best configuration does not need.
-_OF_THE_SEARCH = ("run", "resume", "space", "tune", "tuner", "ray", "compute", "paths", "registry", "serving", "hydra", "experiment")
+_OF_THE_SEARCH = (
+    "run",
+    "resume",
+    "space",
+    "tune",
+    "tuner",
+    "ray",
+    "compute",
+    "paths",
+    "registry",
+    "serving",
+    "hydra",
+    "experiment",
+)
 
 
 def experiment_text(values: Mapping[str, Any], comment: str) -> str:
-    """The YAML of an experiment: the one that was searched, what the command line changed of it, and ``values``."""
+    """The YAML of an experiment: the one that was searched, what the command line changed of it,
+    and ``values``.
+    """
     choices, overrides = _composition()
     groups = {o.key_or_group: o.value() for o in overrides if o.key_or_group in choices}
     changed = {o.key_or_group: o.value() for o in overrides if o.key_or_group not in choices}
@@ -35,9 +50,15 @@ def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
     if not HydraConfig.initialized():
         return {}, []
     hydra = HydraConfig.get()
-    written: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # one may name a secret
+    written: Any = OmegaConf.to_container(
+        hydra.overrides.task, resolve=False
+    )  # one may name a secret
     parsed = OverridesParser.create().parse_overrides(written)
-    return dict(hydra.runtime.choices), [o for o in parsed if o.key_or_group.split(".")[0] not in _OF_THE_SEARCH and not o.is_delete()]
+    return dict(hydra.runtime.choices), [
+        o
+        for o in parsed
+        if o.key_or_group.split(".")[0] not in _OF_THE_SEARCH and not o.is_delete()
+    ]
 
 
 def write_experiment(path: Path, text: str) -> None:

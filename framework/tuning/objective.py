@@ -1,4 +1,6 @@
-"""What a search minimises: a backtest metric of a configuration, fold by fold, with the backtest's own code."""
+"""What a search minimises: a backtest metric of a configuration, fold by fold, with the backtest's
+own code.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from framework.tuning.space import substituted
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``metric`` of ``target``; ``worst``: the largest of the folds' figures, otherwise their mean."""
+    """``metric`` of ``target``; ``worst``: the largest of the folds' figures, otherwise their
+    mean.
+    """
 
     metric: str
     target: str
@@ -34,12 +38,20 @@ class Goal:
 
     @classmethod
     def of(cls, config: Config) -> Goal:
-        """What ``tune`` asks for. Raises :class:`ConfigError` for a metric or a target that is not known."""
+        """What ``tune`` asks for. Raises :class:`ConfigError` for a metric or a target that is not
+        known.
+        """
         tune: TuneConfig = config.tune
         target = tune.target or config.panel.targets[0]
-        for key, name, known in (("metric", tune.metric, POINT_METRICS), ("target", target, config.panel.targets)):
+        for key, name, known in (
+            ("metric", tune.metric, POINT_METRICS),
+            ("target", target, config.panel.targets),
+        ):
             if name not in known:
-                raise ConfigError(f"tune.{key}: '{name}' is not known;{suggest(name, known)} Known: {', '.join(known)}.")
+                raise ConfigError(
+                    f"tune.{key}: '{name}' is not known;{suggest(name, known)} Known: "
+                    f"{', '.join(known)}."
+                )
         return cls(tune.metric, target, tune.over == "worst")
 
     def value(self, parts: list[BacktestResult]) -> float:
@@ -50,7 +62,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class BacktestObjective(Objective):
-    """``text``: the composed config that a trial's values are put into. ``panel`` has every column that a trial may ask for."""
+    """``text``: the composed config that a trial's values are put into. ``panel`` has every column
+    that a trial may ask for.
+    """
 
     text: str
     panel: Panel
@@ -69,7 +83,9 @@ class BacktestObjective(Objective):
 
     def evaluation(self, values: Mapping[str, Any]) -> BacktestEvaluation:
         plugins = self.plugins or installed()
-        return BacktestEvaluation(self, Components(substituted(self.text, values, plugins), plugins))
+        return BacktestEvaluation(
+            self, Components(substituted(self.text, values, plugins), plugins)
+        )
 
 
 class BacktestEvaluation(Evaluation):

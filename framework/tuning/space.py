@@ -23,7 +23,8 @@ from framework.interfaces.tuner import Dimension
 from framework.options import Options, validate
 
 KINDS = ("uniform", "loguniform", "int", "logint", "choice")
-#: What a trial may change. The rest is what trials are compared on (targets, folds, metric) or what lies in the store already.
+#: What a trial may change. The rest is what trials are compared on (targets, folds, metric) or
+#: what lies in the store already.
 SEARCHABLE = ("model", "preprocessor", "panel.columns", "validation.steps")
 
 Bounds = tuple[float, float]
@@ -46,28 +47,48 @@ class _Declared(Options):
     def _consistent(self) -> _Declared:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of {', '.join(KINDS)}, such as {{int: [3, 10]}}; it has {given or 'none'}")
+            raise ValueError(
+                f"give one of {', '.join(KINDS)}, such as {{int: [3, 10]}}; it has "
+                f"{given or 'none'}"
+            )
         bounds = None if given[0] == "choice" else getattr(self, given[0])
         if bounds is not None and bounds[0] >= bounds[1]:
-            raise ValueError(f"{given[0]}: the lower bound {bounds[0]} is not below the upper one {bounds[1]}")
+            raise ValueError(
+                f"{given[0]}: the lower bound {bounds[0]} is not below the upper one {bounds[1]}"
+            )
         if bounds is not None and given[0].startswith("log") and bounds[0] <= 0:
             raise ValueError(f"{given[0]}: the lower bound {bounds[0]} must be above 0")
         return self
 
 
 def parse_space(declared: Mapping[str, Any]) -> tuple[Dimension, ...]:
-    """The dimensions, parents before what depends on them. Keys may be dotted, nested, or both. Raises :class:`ConfigError`."""
+    """The dimensions, parents before what depends on them. Keys may be dotted, nested, or both.
+    Raises :class:`ConfigError`.
+    """
     found = {path: _dimension(path, node) for path, node in _leaves("", declared)}
     if not found:
-        raise ConfigError("space: nothing to search; declare it, such as space: {model.max_depth: {int: [3, 10]}}.")
+        raise ConfigError(
+            "space: nothing to search; declare it, such as space: {model.max_depth: {int: "
+            "[3, 10]}}."
+        )
     ordered: dict[str, Dimension] = {}
     while len(ordered) < len(found):
-        ready = [d for path, d in found.items() if path not in ordered and all(parent in ordered for parent in d.when)]
+        ready = [
+            d
+            for path, d in found.items()
+            if path not in ordered and all(parent in ordered for parent in d.when)
+        ]
         if not ready:
             left = next(d for path, d in found.items() if path not in ordered)
             parent = next(p for p in left.when if p not in ordered)
-            what = "depends on itself" if parent in found else f"is not searched itself;{suggest(parent, found)}"
-            raise ConfigError(f"space.{left.path}.when: '{parent}' {what} Searched: {', '.join(found)}.")
+            what = (
+                "depends on itself"
+                if parent in found
+                else f"is not searched itself;{suggest(parent, found)}"
+            )
+            raise ConfigError(
+                f"space.{left.path}.when: '{parent}' {what} Searched: {', '.join(found)}."
+            )
         ordered |= {d.path: d for d in ready}
     return tuple(ordered.values())
 
@@ -76,7 +97,10 @@ def _leaves(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[s
     for key, inner in node.items():
         here = f"{path}.{key}" if path else str(key)
         if not isinstance(inner, Mapping):
-            raise ConfigError(f"space.{here}: got {inner!r}; give one of {', '.join(KINDS)}, such as {{int: [3, 10]}}.")
+            raise ConfigError(
+                f"space.{here}: got {inner!r}; give one of {', '.join(KINDS)}, such as "
+                f"{{int: [3, 10]}}."
+            )
         if any(kind in inner for kind in KINDS):
             yield here, inner
         else:
@@ -85,10 +109,15 @@ def _leaves(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[s
 
 def _dimension(path: str, node: Mapping[str, Any]) -> Dimension:
     if not any(path == root or path.startswith(f"{root}.") for root in SEARCHABLE):
-        raise ConfigError(f"space.{path}: cannot be searched;{suggest(path, SEARCHABLE)} Searchable: {', '.join(SEARCHABLE)}.")
+        raise ConfigError(
+            f"space.{path}: cannot be searched;{suggest(path, SEARCHABLE)} Searchable: "
+            f"{', '.join(SEARCHABLE)}."
+        )
     declared = validate(_Declared, dict(node), f"space.{path}")
     kind = next(k for k in KINDS if getattr(declared, k) is not None)
-    when = {parent: tuple(v) if isinstance(v, list) else (v,) for parent, v in declared.when.items()}
+    when = {
+        parent: tuple(v) if isinstance(v, list) else (v,) for parent, v in declared.when.items()
+    }
     if kind == "choice":
         return Dimension(path, "choice", choices=declared.choice or (), when=when)
     low, high = getattr(declared, kind)
@@ -96,27 +125,44 @@ def _dimension(path: str, node: Mapping[str, Any]) -> Dimension:
 
 
 def check_space(dimensions: tuple[Dimension, ...], text: str, plugins: Plugins) -> None:
-    """Every bound and choice, put into the composed config ``text``, must validate. Raises :class:`ConfigError` with its path."""
+    """Every bound and choice, put into the composed config ``text``, must validate. Raises
+    :class:`ConfigError` with its path.
+    """
     fixed: dict[str, Any] = {}
     for dimension in dimensions:
-        parents = {parent: fixed.get(parent, allowed[0]) for parent, allowed in dimension.when.items()}
+        parents = {
+            parent: fixed.get(parent, allowed[0]) for parent, allowed in dimension.when.items()
+        }
         for parent, allowed in dimension.when.items():
             _check_condition(dimension, parent, allowed, dimensions)
             parents[parent] = allowed[0]
-        for value in dimension.choices or (_typed(dimension, dimension.low), _typed(dimension, dimension.high)):
+        for value in dimension.choices or (
+            _typed(dimension, dimension.low),
+            _typed(dimension, dimension.high),
+        ):
             try:
                 substituted(text, {**parents, dimension.path: value}, plugins)
             except ConfigError as error:
-                raise ConfigError(f"space.{dimension.path}: {value!r} does not fit: {error}") from error
+                raise ConfigError(
+                    f"space.{dimension.path}: {value!r} does not fit: {error}"
+                ) from error
 
 
-def _check_condition(dimension: Dimension, parent: str, allowed: tuple[Any, ...], dimensions: tuple[Dimension, ...]) -> None:
+def _check_condition(
+    dimension: Dimension, parent: str, allowed: tuple[Any, ...], dimensions: tuple[Dimension, ...]
+) -> None:
     other = next(d for d in dimensions if d.path == parent)
     if other.kind != "choice":
-        raise ConfigError(f"space.{dimension.path}.when: '{parent}' is a {other.kind}; a condition needs a choice.")
+        raise ConfigError(
+            f"space.{dimension.path}.when: '{parent}' is a {other.kind}; a condition needs "
+            "a choice."
+        )
     for value in allowed:
         if value not in other.choices:
-            raise ConfigError(f"space.{dimension.path}.when: {parent} is never {value!r}; its choices: {list(other.choices)}.")
+            raise ConfigError(
+                f"space.{dimension.path}.when: {parent} is never {value!r}; its choices: "
+                f"{list(other.choices)}."
+            )
 
 
 def _typed(dimension: Dimension, value: float) -> float | int:
@@ -139,16 +185,26 @@ def substituted(text: str, values: Mapping[str, Any], plugins: Plugins) -> Confi
 
 
 def _assign(tree: Any, path: str, value: Any) -> None:
-    """Set one key; a number in the path is a place in a list. A key that is not there is left for the validation to name."""
+    """Set one key; a number in the path is a place in a list. A key that is not there is left for
+    the validation to name.
+    """
     keys = path.split(".")
     node = tree
     for depth, key in enumerate(keys[:-1]):
         try:
             node = node[int(key)] if isinstance(node, list) else node[key]
         except (KeyError, IndexError, ValueError, TypeError):
-            known = list(node) if isinstance(node, dict) else list(range(len(node))) if isinstance(node, list) else []
+            known = (
+                list(node)
+                if isinstance(node, dict)
+                else list(range(len(node)))
+                if isinstance(node, list)
+                else []
+            )
             raise ConfigError(
-                f"{'.'.join(keys[: depth + 1])}: no such key;{suggest(key, map(str, known))} Known: {', '.join(map(str, known)) or 'none'}."
+                f"{'.'.join(keys[: depth + 1])}: no such "
+                f"key;{suggest(key, map(str, known))} Known: "
+                f"{', '.join(map(str, known)) or 'none'}."
             ) from None
     last = keys[-1]
     if isinstance(node, list):

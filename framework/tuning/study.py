@@ -1,7 +1,8 @@
 """A search on disk: what it searches and each trial that ended, so that a killed one goes on.
 
-``{state}/tune/{name}/{started}/`` holds ``study.json`` and ``trials.jsonl``, a line for each ended trial, flushed to the disk before
-the next one is asked for. A search takes a lock on its folder: two processes never write one file.
+``{state}/tune/{name}/{started}/`` holds ``study.json`` and ``trials.jsonl``, a line for each ended
+trial, flushed to the disk before the next one is asked for. A search takes a lock on its folder:
+two processes never write one file.
 """
 
 from __future__ import annotations
@@ -43,23 +44,34 @@ class Study:
         self.trials.append(trial)
 
     def best(self) -> Trial:
-        """The finished trial with the lowest value; the earliest of equal ones. Raises when there is none."""
+        """The finished trial with the lowest value; the earliest of equal ones. Raises when there
+        is none.
+        """
         done = [trial for trial in self.trials if trial.status == DONE and trial.value is not None]
         if not done:
             errors = [trial.error for trial in self.trials if trial.error]
             raise FrameworkError(
-                f"tune: none of {len(self.trials)} trials was finished{f'; the last error: {errors[-1]}' if errors else ''}."
+                f"tune: none of {len(self.trials)} trials was "
+                f"finished{f'; the last error: {errors[-1]}' if errors else ''}."
             )
         return min(done, key=lambda trial: (trial.value, trial.number))
 
     def table(self) -> pd.DataFrame:
-        """One row a trial: number, status, value, seconds, node, error, a column for each searched key, ``fold_1`` …"""
+        """One row a trial: number, status, value, seconds, node, error, a column for each searched
+        key, ``fold_1`` …
+        """
         import pandas as pd
 
         rows = []
         for trial in self.trials:
-            row: dict[str, Any] = {k: getattr(trial, k) for k in ("number", "status", "value", "seconds", "node", "error")}
-            row |= {path: value if isinstance(value, str | int | float) else json.dumps(value) for path, value in trial.values.items()}
+            row: dict[str, Any] = {
+                k: getattr(trial, k)
+                for k in ("number", "status", "value", "seconds", "node", "error")
+            }
+            row |= {
+                path: value if isinstance(value, str | int | float) else json.dumps(value)
+                for path, value in trial.values.items()
+            }
             row |= {f"fold_{i + 1}": value for i, value in enumerate(trial.folds)}
             rows.append(row)
         return pd.DataFrame(rows)
@@ -77,14 +89,23 @@ class Study:
             lines = [json.loads(line) for line in data[:whole].splitlines()]
             return [Trial(**{**line, "folds": tuple(line["folds"])}) for line in lines]
         except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); delete its folder and search anew without resume.") from error
+            raise DataError(
+                f"{path}: cannot be read ({error}); delete its folder and search anew "
+                "without resume."
+            ) from error
 
 
 @contextmanager
 def open_study(root: Path, searched: Mapping[str, Any], resume: bool) -> Iterator[Study]:
-    """A new study below ``root``, or with ``resume`` the newest one, which must search the same (``searched``: plain JSON)."""
+    """A new study below ``root``, or with ``resume`` the newest one, which must search the same
+    (``searched``: plain JSON).
+    """
     root.mkdir(parents=True, exist_ok=True)
-    directory = _newest(root, searched) if resume else root / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
+    directory = (
+        _newest(root, searched)
+        if resume
+        else root / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
+    )
     directory.mkdir(exist_ok=True)
     with exclusive(directory / "lock", f"resume: the search in {directory}", limit=0):
         if not resume:
@@ -100,5 +121,8 @@ def _newest(root: Path, searched: Mapping[str, Any]) -> Path:
     now = json.loads(json.dumps(searched))
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
-            raise ConfigError(f"resume: {key} is not that of the search in {found[-1]}; set it back, or search anew without resume.")
+            raise ConfigError(
+                f"resume: {key} is not that of the search in {found[-1]}; set it back, or "
+                "search anew without resume."
+            )
     return found[-1]

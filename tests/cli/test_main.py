@@ -1,4 +1,6 @@
-"""The program as a shell sees it: exit codes, one JSON line on stdout, one line for an error, nothing heavy before it is needed."""
+"""The program as a shell sees it: exit codes, one JSON line on stdout, one line for an error,
+nothing heavy before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -62,21 +64,41 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "shops.yaml").write_text(EXPERIMENT.replace("${oc.env:PWD}", str(tmp_path)))
     (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - framework\n  - _self_\n")
-    rows = [f"{shop},2024-{1 + day // 28:02}-{1 + day % 28:02},{10 + day % 7}" for shop in "ab" for day in range(28)]
+    rows = [
+        f"{shop},2024-{1 + day // 28:02}-{1 + day % 28:02},{10 + day % 7}"
+        for shop in "ab"
+        for day in range(28)
+    ]
     (tmp_path / "shops.csv").write_text("\n".join(["shop,event_timestamp,sales", *rows]) + "\n")
     return tmp_path
 
 
-def _run(folder: Path, *arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HYDRA_FULL_ERROR": "0"}
+def _run(
+    folder: Path, *arguments: str, code: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "HYDRA_FULL_ERROR": "0",
+    }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a warm start has its bytecode
     if code is None:
         return command.run(*arguments, cwd=folder, env=environment)
     program = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        program,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job", "+experiment=shops"], ["--cfg", "job"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--cfg", "job", "+experiment=shops"], ["--cfg", "job"]]
+)
 def test_composing_imports_nothing_heavy(project: Path, arguments: list[str]) -> None:
     done = _run(project, *arguments, code=IMPORTED)
     assert done.returncode == 0, done.stderr
@@ -87,17 +109,27 @@ def test_composing_imports_nothing_heavy(project: Path, arguments: list[str]) ->
 
 def test_a_refused_config_imports_nothing_heavy_either(project: Path) -> None:
     done = _run(
-        project, "+experiment=shops", "panel.horizon=0", code=IMPORTED.replace("assert not stop.code, stop.code", "assert stop.code == 2")
+        project,
+        "+experiment=shops",
+        "panel.horizon=0",
+        code=IMPORTED.replace("assert not stop.code, stop.code", "assert stop.code == 2"),
     )
     assert "IMPORTED" in done.stdout, done.stderr
     assert set(done.stdout.splitlines()[-1].split()[1:]) & (HEAVY - {"numpy"}) == set()
 
 
 def test_composing_takes_little_cpu(project: Path) -> None:
-    """The budget is 0.8 s of a warm start on an idle machine; processor time, since other tests run beside this one."""
+    """The budget is 0.8 s of a warm start on an idle machine; processor time, since other tests run
+    beside this one.
+    """
     script = "import resource, subprocess, sys\n"
-    script += "subprocess.run([sys.executable, '-m', 'framework', *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)\n"
-    script += "used = resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(used.ru_utime + used.ru_stime)"
+    script += (
+        "subprocess.run([sys.executable, '-m', 'framework', *sys.argv[1:]], "
+        "stdout=subprocess.DEVNULL, check=True)\n"
+    )
+    script += (
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(used.ru_utime + used.ru_stime)"
+    )
     for arguments in (["--help"], ["--cfg", "job", "+experiment=shops"]):
         best = min(float(_run(project, *arguments, code=script).stdout) for _ in range(3))
         assert best < 3 * 0.8, f"{arguments}: {best:.2f} s"
@@ -118,8 +150,16 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
         2,
         "panel.horzon: unknown key. Did you mean 'horizon'? Known: targets, ",
     ),
-    "typo added": (["+experiment=shops", "+panel.horzon=3"], 2, "panel.horzon: unknown key. Did you mean 'horizon'? Known: targets, "),
-    "wrong value": (["+experiment=shops", "panel.horizon=-1"], 2, "panel.horizon: Input should be greater than 0, got -1"),
+    "typo added": (
+        ["+experiment=shops", "+panel.horzon=3"],
+        2,
+        "panel.horzon: unknown key. Did you mean 'horizon'? Known: targets, ",
+    ),
+    "wrong value": (
+        ["+experiment=shops", "panel.horizon=-1"],
+        2,
+        "panel.horizon: Input should be greater than 0, got -1",
+    ),
     "typo in a component": (
         ["+experiment=shops", "model=seasonal_nave"],
         2,
@@ -133,25 +173,70 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "two models": (
         ["+experiment=shops", "run=backtest", "model=[xgboost,lightgbm]"],
         2,
-        "model=[xgboost,lightgbm]: takes one name; backtest.compare=[xgboost,lightgbm] compares models on the same windows, -m model=xgb",
+        "model=[xgboost,lightgbm]: takes one name; backtest.compare=[xgboost,lightgbm] "
+        "compares models on the same windows, -m model=xgb",
     ),
-    "typo in an experiment": (["+experiment=shop"], 2, "experiment=shop is not known; Did you mean 'shops'? Known: shops."),
-    "typo in a run": (["+experiment=shops", "run=trian"], 2, "run=trian is not known; Did you mean 'train'? Installed: "),
+    "typo in an experiment": (
+        ["+experiment=shop"],
+        2,
+        "experiment=shop is not known; Did you mean 'shops'? Known: shops.",
+    ),
+    "typo in a run": (
+        ["+experiment=shops", "run=trian"],
+        2,
+        "run=trian is not known; Did you mean 'train'? Installed: ",
+    ),
     "no experiment": ([], 2, "no experiment is chosen: +experiment=NAME, one of: shops."),
-    "missing column": (["+experiment=shops", "run=ingest", "features.views.daily.columns=[sales,price]"], 1, ""),
+    "missing column": (
+        ["+experiment=shops", "run=ingest", "features.views.daily.columns=[sales,price]"],
+        1,
+        "",
+    ),
     "horizon beyond the data": (
         ["+experiment=shops", "run=backtest", "panel.horizon=40"],
         2,
         "backtest: fold 1 of 2 would learn from rows up to ",
     ),
-    "unknown run and no experiment": (["run=trian"], 2, "run=trian is not known; Did you mean 'train'? Installed: "),
-    "a key of another run": (["+experiment=shops", "schedule=0 * * * *"], 2, "schedule: run=train does not use it; leave schedule=0 "),
-    "two runs": (["+experiment=shops", "run=pairs", "run=history"], 2, "run: given twice, as run=pairs and run=history; give it once."),
-    "a value that others refer to": (["+experiment=shops", "panel.season_length=null"], 2, "panel.season_length: Input should be a valid"),
-    "a section that is a value": (["+experiment=shops", "panel=3"], 2, "panel: keys with values are needed there, such as panel.KEY=VALUE"),
-    "an unknown section": (["+experiment=shops", "drift.window=3"], 2, "drift.window: unknown key; there is no section 'drift'. Known: "),
-    "an unknown section, added": (["+experiment=shops", "+drift.window=3"], 2, "drift: unknown key. Known: alias, "),
-    "a state folder that is a file": (["+experiment=shops", "run=pairs", "paths.state=shops.csv"], 1, "shops.csv/runs/"),
+    "unknown run and no experiment": (
+        ["run=trian"],
+        2,
+        "run=trian is not known; Did you mean 'train'? Installed: ",
+    ),
+    "a key of another run": (
+        ["+experiment=shops", "schedule=0 * * * *"],
+        2,
+        "schedule: run=train does not use it; leave schedule=0 ",
+    ),
+    "two runs": (
+        ["+experiment=shops", "run=pairs", "run=history"],
+        2,
+        "run: given twice, as run=pairs and run=history; give it once.",
+    ),
+    "a value that others refer to": (
+        ["+experiment=shops", "panel.season_length=null"],
+        2,
+        "panel.season_length: Input should be a valid",
+    ),
+    "a section that is a value": (
+        ["+experiment=shops", "panel=3"],
+        2,
+        "panel: keys with values are needed there, such as panel.KEY=VALUE",
+    ),
+    "an unknown section": (
+        ["+experiment=shops", "drift.window=3"],
+        2,
+        "drift.window: unknown key; there is no section 'drift'. Known: ",
+    ),
+    "an unknown section, added": (
+        ["+experiment=shops", "+drift.window=3"],
+        2,
+        "drift: unknown key. Known: alias, ",
+    ),
+    "a state folder that is a file": (
+        ["+experiment=shops", "run=pairs", "paths.state=shops.csv"],
+        1,
+        "shops.csv/runs/",
+    ),
     "an output that is a folder": (
         ["+experiment=shops", "run=predict", "predict.output=conf"],
         1,
@@ -172,19 +257,45 @@ def test_an_error_is_one_line_and_a_result(project: Path, case: str) -> None:
     assert "Traceback" not in done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["status"], "error: " + result["error"]) == ("failed", lines[0])
-    assert result["run"] == next((a[4:] for a in reversed(arguments) if a.startswith("run=")), "train")
+    assert result["run"] == next(
+        (a[4:] for a in reversed(arguments) if a.startswith("run=")), "train"
+    )
 
 
 FILES: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "experiment=bad: it selects no source; its file begins with '# @package _global_'"),
+    "nothing": (
+        b"",
+        "experiment=bad: it selects no source; its file begins with '# @package _global_'",
+    ),
     "a list": (b"- a\n", "experiment=bad: it selects no source; "),
-    "tabs": (b"# @package _global_\npanel:\n\thorizon: 3\n", "bad.yaml: line 3, column 1: not YAML: found character '\\t'"),
-    "no end of a list": (b"# @package _global_\nname: [a\npanel: {}\n", "bad.yaml: line 3, column 6: not YAML: expected ',' or ']'"),
-    "another encoding": ("# größe\nname: a\n".encode("latin-1"), "bad.yaml: cannot be read as UTF-8 text ("),
-    "no package": (b"defaults:\n  - override /source: files\nname: a\n", "the first line of an experiment's file is '# @package _global_'"),
-    "defaults that are no list": (b"# @package _global_\ndefaults: files\n", "Invalid defaults list in 'experiment/bad'"),
-    "a name instead of options": (b"# @package _global_\nsource: files\n", "source: keys with values are needed there"),
-    "a number as a key": (b"# @package _global_\n3: x\nsource: {name: files}\n", "3: unknown key. Known: alias, "),
+    "tabs": (
+        b"# @package _global_\npanel:\n\thorizon: 3\n",
+        "bad.yaml: line 3, column 1: not YAML: found character '\\t'",
+    ),
+    "no end of a list": (
+        b"# @package _global_\nname: [a\npanel: {}\n",
+        "bad.yaml: line 3, column 6: not YAML: expected ',' or ']'",
+    ),
+    "another encoding": (
+        "# größe\nname: a\n".encode("latin-1"),
+        "bad.yaml: cannot be read as UTF-8 text (",
+    ),
+    "no package": (
+        b"defaults:\n  - override /source: files\nname: a\n",
+        "the first line of an experiment's file is '# @package _global_'",
+    ),
+    "defaults that are no list": (
+        b"# @package _global_\ndefaults: files\n",
+        "Invalid defaults list in 'experiment/bad'",
+    ),
+    "a name instead of options": (
+        b"# @package _global_\nsource: files\n",
+        "source: keys with values are needed there",
+    ),
+    "a number as a key": (
+        b"# @package _global_\n3: x\nsource: {name: files}\n",
+        "3: unknown key. Known: alias, ",
+    ),
     "a reference to nothing": (
         b"# @package _global_\ndefaults:\n  - shops\n  - _self_\nname: ${nope.x}\n",
         "name: Interpolation key 'nope.x' not found",
@@ -208,7 +319,9 @@ def test_what_is_wrong_with_a_file_is_no_defect(project: Path, case: str) -> Non
 def test_a_traceback_only_on_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     program = [sys.executable, "-m", "framework", "+experiment=shops", "panel.horizon=-1"]
-    done = subprocess.run(program, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        program, cwd=project, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
@@ -218,14 +331,24 @@ def test_a_run_ends_with_its_result_as_one_json_line_on_stdout(project: Path) ->
     done = _run(project, "+experiment=shops", "run=ingest")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in project.iterdir()} - before == {"state"}
-    assert json.loads(done.stdout) == {"run": "ingest", "status": "done", "rows": {"daily": 56}, "read": {"daily": 56}, "warnings": []}
+    assert json.loads(done.stdout) == {
+        "run": "ingest",
+        "status": "done",
+        "rows": {"daily": 56},
+        "read": {"daily": 56},
+        "warnings": [],
+    }
     assert "ingest: daily: 56 rows" in done.stderr
 
 
 def test_a_sweep_prints_a_line_for_each_job_and_its_worst_exit_code(project: Path) -> None:
     done = _run(project, "--multirun", "+experiment=shops", "run=ingest", "panel.frequency=D,h")
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [(r["run"], r["status"]) for r in results] == [("ingest", "done"), ("ingest", "failed"), ("sweep", "failed")]
+    assert [(r["run"], r["status"]) for r in results] == [
+        ("ingest", "done"),
+        ("ingest", "failed"),
+        ("sweep", "failed"),
+    ]
     assert [job["status"] for job in results[-1]["jobs"]] == ["done", "failed"]
     assert "gap in series {shop: a}" in results[1]["error"]
     assert done.returncode == 1
@@ -233,7 +356,9 @@ def test_a_sweep_prints_a_line_for_each_job_and_its_worst_exit_code(project: Pat
 
 def _waits_for_a_lock(pid: int) -> bool:
     """Whether the kernel lists the process among those that wait (proc(5), /proc/locks)."""
-    return any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
+    return any(
+        "->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines()
+    )
 
 
 def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
@@ -246,7 +371,9 @@ def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         program = [sys.executable, "-m", "framework", "+experiment=shops", "run=ingest"]
-        waiting = subprocess.Popen(program, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiting = subprocess.Popen(
+            program, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         while not _waits_for_a_lock(waiting.pid):
             assert waiting.poll() is None
             time.sleep(0.1)

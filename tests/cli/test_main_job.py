@@ -1,4 +1,6 @@
-"""The main job on the real data, each step the command a person types: what is served is what was trained, bit for bit."""
+"""The main job on the real data, each step the command a person types: what is served is what was
+trained, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -60,11 +62,20 @@ def promoted(project: Project, trained: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(project: Project, promoted: dict[str, Any]) -> Iterator[str]:
-    process = subprocess.Popen(project.command("run=serve", "serving.port=0"), cwd=project.folder, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        project.command("run=serve", "serving.port=0"),
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     try:
         ready = json.loads(process.stdout.readline())
-        assert (ready["run"], ready["status"], ready["pair"]["digest"]) == ("serve", "ready", promoted["pair"]["digest"])
+        assert (ready["run"], ready["status"], ready["pair"]["digest"]) == (
+            "serve",
+            "ready",
+            promoted["pair"]["digest"],
+        )
         yield ready["url"]
     finally:
         process.send_signal(signal.SIGTERM)
@@ -80,8 +91,14 @@ def offline(project: Project, promoted: dict[str, Any]) -> pd.DataFrame:
     return table
 
 
-def expected(offline: pd.DataFrame, entity: dict[str, str], target: str, column: str) -> list[float]:
-    rows = offline[(offline.airport == entity["airport"]) & (offline.carrier == entity["carrier"]) & (offline.target == target)]
+def expected(
+    offline: pd.DataFrame, entity: dict[str, str], target: str, column: str
+) -> list[float]:
+    rows = offline[
+        (offline.airport == entity["airport"])
+        & (offline.carrier == entity["carrier"])
+        & (offline.target == target)
+    ]
     return rows.sort_values("step")[column].tolist()
 
 
@@ -121,29 +138,45 @@ def _artifact(project: Project, half: str, version: int) -> Path:
 
 
 def test_training_reports_figures_beside_the_baseline_and_a_page(trained: dict[str, Any]) -> None:
-    assert (trained["run"], trained["status"], trained["pair"]["name"], trained["pair"]["version"]) == ("train", "done", "xgb_daily", 1)
+    assert (
+        trained["run"],
+        trained["status"],
+        trained["pair"]["name"],
+        trained["pair"]["version"],
+    ) == ("train", "done", "xgb_daily", 1)
     for side in ("model", "baseline"):
         assert {"MAE", "RMSE", "WAPE", "MASE", "bias"} <= set(trained["metrics"][side])
     assert set(trained["metrics"]["targets"]) == {"departures", "mean_delay"}
     assert "<svg" in Path(trained["report"]).read_text()
 
 
-def test_one_row_and_a_batch_from_the_store_equal_the_offline_forecast(server: str, offline: pd.DataFrame) -> None:
+def test_one_row_and_a_batch_from_the_store_equal_the_offline_forecast(
+    server: str, offline: pd.DataFrame
+) -> None:
     wanted = entities(offline)
     one = httpx.post(f"{server}/predict/feast", json={"entity": wanted[0], "at": None}).json()
     check(one["forecasts"][0], offline)
-    many = httpx.post(f"{server}/predict/feast/batch", json={"entities": [*wanted, {"airport": "JFK", "carrier": "ZZ"}]}).json()
+    many = httpx.post(
+        f"{server}/predict/feast/batch",
+        json={"entities": [*wanted, {"airport": "JFK", "carrier": "ZZ"}]},
+    ).json()
     assert [f["entity"] for f in many["forecasts"][:-1]] == wanted
     for forecast in many["forecasts"][:-1]:
         check(forecast, offline)
     assert many["forecasts"][-1]["status"] == "unknown_entity"
 
 
-def test_rows_in_the_payload_equal_the_offline_forecast(server: str, offline: pd.DataFrame, project: Project) -> None:
+def test_rows_in_the_payload_equal_the_offline_forecast(
+    server: str, offline: pd.DataFrame, project: Project
+) -> None:
     rows = payload(project)
     batch = httpx.post(f"{server}/predict", json={"rows": rows}).json()["forecasts"]
-    single = [httpx.post(f"{server}/predict", json={"rows": [row]}).json()["forecasts"][0] for row in rows]
-    columns = httpx.post(f"{server}/predict", json={"columns": {k: [r[k] for r in rows] for k in rows[0]}}).json()["forecasts"]
+    single = [
+        httpx.post(f"{server}/predict", json={"rows": [row]}).json()["forecasts"][0] for row in rows
+    ]
+    columns = httpx.post(
+        f"{server}/predict", json={"columns": {k: [r[k] for r in rows] for k in rows[0]}}
+    ).json()["forecasts"]
     assert batch == single == columns
     for forecast in batch:
         check(forecast, offline)
@@ -154,7 +187,9 @@ def test_plain_mlflow_gives_the_offline_forecast_from_both_halves(
 ) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/state/mlflow.db")
     rows = payload(project)
-    features = mlflow.pyfunc.load_model("models:/xgb_daily_preprocessor@production").predict(pd.DataFrame(rows))
+    features = mlflow.pyfunc.load_model("models:/xgb_daily_preprocessor@production").predict(
+        pd.DataFrame(rows)
+    )
     answers = mlflow.pyfunc.load_model("models:/xgb_daily_model@production").predict(features)
     for i, row in enumerate(rows):
         for target in ("departures", "mean_delay"):
@@ -168,18 +203,29 @@ def test_wrong_rows_are_refused_at_the_door_by_their_path(server: str, project: 
     wrong = [row, row | {"temp": "warm"}]
     answer = httpx.post(f"{server}/predict", json={"rows": wrong})
     assert (answer.status_code, answer.json()["error"]["path"]) == (422, "rows[1].temp")
-    assert httpx.post(f"{server}/predict/feast", json={"entity": {"airport": "JFK"}}).json()["error"]["path"] == "entity.carrier"
+    assert (
+        httpx.post(f"{server}/predict/feast", json={"entity": {"airport": "JFK"}}).json()["error"][
+            "path"
+        ]
+        == "entity.carrier"
+    )
     assert httpx.get(f"{server}/health/ready").status_code == 200
 
 
-def test_a_second_promotion_and_the_way_back(project: Project, promoted: dict[str, Any], server: str, offline: pd.DataFrame) -> None:
+def test_a_second_promotion_and_the_way_back(
+    project: Project, promoted: dict[str, Any], server: str, offline: pd.DataFrame
+) -> None:
     again = project.run(*SMALL, "seed=8", "model.subsample=0.5")
     assert again["pair"]["version"] == 2
-    moved = project.run("run=promote", "alias=production", "gate.margin=10", "gate.baseline_margin=10")
+    moved = project.run(
+        "run=promote", "alias=production", "gate.margin=10", "gate.baseline_margin=10"
+    )
     assert (moved["previous"], moved["pair"]["version"]) == (1, 2)
     back = project.run("run=rollback", "alias=production")
     assert (back["previous"], back["pair"]["version"]) == (2, 1)
-    refused = project.run("run=promote", "alias=production", "version=2", "gate.baseline_margin=-0.99", code=3)
+    refused = project.run(
+        "run=promote", "alias=production", "version=2", "gate.baseline_margin=-0.99", code=3
+    )
     assert (refused["status"], refused["verdict"]["passed"]) == ("refused", False)
     assert [p["version"] for p in project.run("run=pairs")["pairs"]] == [2, 1]
 
@@ -198,7 +244,9 @@ def test_a_second_promotion_and_the_way_back(project: Project, promoted: dict[st
         (("name=empty", "run=serve"), 1, "empty"),
     ],
 )
-def test_a_mistake_is_one_line(project: Project, promoted: dict[str, Any], overrides: tuple[str, ...], code: int, message: str) -> None:
+def test_a_mistake_is_one_line(
+    project: Project, promoted: dict[str, Any], overrides: tuple[str, ...], code: int, message: str
+) -> None:
     assert message in project.run(*overrides, code=code)["error"]
 
 

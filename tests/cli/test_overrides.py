@@ -21,7 +21,10 @@ PLUGINS = load_plugins()
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run=pairs", "run=history"], "run: given twice, as run=pairs and run=history; give it once."),
+        (
+            ["run=pairs", "run=history"],
+            "run: given twice, as run=pairs and run=history; give it once.",
+        ),
         (["+a.b=1", "++a.b=2"], "a.b: given twice, as +a.b=1 and ++a.b=2; give it once."),
         (["model=[a,b]"], "model=[a,b]: takes one name; backtest.compare=[a,b] compares"),
         (["source=[]"], "source=[]: takes one name."),
@@ -34,14 +37,29 @@ def test_what_says_something_twice_is_refused(arguments: list[str], message: str
 
 
 def test_what_is_said_once_is_not() -> None:
-    check_arguments(["-m", "--config-dir=a", "--config-dir=a", "run=train", "~model", "model=xgboost", "model.max_depth=4,6"])
+    check_arguments(
+        [
+            "-m",
+            "--config-dir=a",
+            "--config-dir=a",
+            "run=train",
+            "~model",
+            "model=xgboost",
+            "model.max_depth=4,6",
+        ]
+    )
 
 
 @pytest.mark.parametrize(
     ("run", "override", "takers"),
     [
         ("train", "schedule=0 * * * *", "run=materialize."),
-        ("train", "+alias=x", "run=alias, run=history, run=predict, run=promote, run=reproduce, run=rollback, run=serve."),
+        (
+            "train",
+            "+alias=x",
+            "run=alias, run=history, run=predict, run=promote, run=reproduce, run=rollback, "
+            "run=serve.",
+        ),
         ("pairs", "what=features", "run=verify."),
         ("predict", "version=3", "run=alias, run=promote, run=reproduce, run=rollback, run=serve."),
         ("train", "predict.output=x", "run=predict."),
@@ -55,7 +73,11 @@ def test_a_key_of_other_runs_is_refused_with_those(run: str, override: str, take
     with pytest.raises(ConfigError) as caught:
         check_taken(["+experiment=x", override], run, PLUGINS)
     key = override.lstrip("+").partition("=")[0]
-    assert str(caught.value) == f"{key}: run={run} does not use it; leave {override} out, or choose a run that does: {takers}"
+    assert (
+        str(caught.value)
+        == f"{key}: run={run} does not use it; leave {override} out, or choose a run that "
+        f"does: {takers}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,14 +98,19 @@ def test_a_key_of_its_own_is_taken(run: str, override: str) -> None:
 def test_a_plugins_run_declares_what_it_takes_or_takes_all() -> None:
     @hookimpl
     def components() -> list[Component]:
-        return [Component("run", "drift", "x:y", takes=("at", "verify")), Component("run", "anything", "x:y")]
+        return [
+            Component("run", "drift", "x:y", takes=("at", "verify")),
+            Component("run", "anything", "x:y"),
+        ]
 
     plugins = load_plugins([SimpleNamespace(components=components, __name__="stranger")])
     check_taken(["at=2024-01-01", "verify.sample=3"], "drift", plugins)
     check_taken(["at=2024-01-01", "schedule=x"], "anything", plugins)
     with pytest.raises(ConfigError, match=r"alias: run=drift does not use it"):
         check_taken(["alias=x"], "drift", plugins)
-    with pytest.raises(ConfigError, match=r"run=drift, run=history, run=materialize, run=predict\."):
+    with pytest.raises(
+        ConfigError, match=r"run=drift, run=history, run=materialize, run=predict\."
+    ):
         check_taken(["at=x"], "train", plugins)
 
 
@@ -98,12 +125,28 @@ def test_what_every_run_of_the_core_takes_is_declared_and_there() -> None:
     ("where", "message"),
     [
         ("drift.window", "drift.window: unknown key; there is no section 'drift'. Known: alias, "),
-        ("modle.depth", "modle.depth: unknown key; there is no section 'modle'. Did you mean 'model'?"),
-        ("panel.season_length.x", "panel.season_length.x: unknown key; panel.season_length has no keys of its own."),
+        (
+            "modle.depth",
+            "modle.depth: unknown key; there is no section 'modle'. Did you mean 'model'?",
+        ),
+        (
+            "panel.season_length.x",
+            "panel.season_length.x: unknown key; panel.season_length has no keys of its own.",
+        ),
         ("space.model", "space.model: there is no such key yet; +space.model=… adds it."),
-        ("source.files.other", "source.files.other: there is no such key yet; +source.files.other=… adds it."),
-        ("source.tables.sales.qery", "source.tables.sales.qery: unknown key. Did you mean 'query'?"),
-        ("features.views.sales.valid_for", "features.views.sales.valid_for: it is not set yet; +features.views.sales.valid_for=… adds it."),
+        (
+            "source.files.other",
+            "source.files.other: there is no such key yet; +source.files.other=… adds it.",
+        ),
+        (
+            "source.tables.sales.qery",
+            "source.tables.sales.qery: unknown key. Did you mean 'query'?",
+        ),
+        (
+            "features.views.sales.valid_for",
+            "features.views.sales.valid_for: it is not set yet; "
+            "+features.views.sales.valid_for=… adds it.",
+        ),
         ("seeds", "seeds: unknown key. Did you mean 'seed'? Known: alias, "),
     ],
 )
@@ -112,7 +155,9 @@ def test_an_unknown_key_is_answered_with_what_works(where: str, message: str) ->
 
 
 def test_an_override_that_cannot_be_read_is_named() -> None:
-    text = explain_override("no viable alternative at input '[y'", ["+experiment=e", "panel.targets=[y"], PLUGINS)
+    text = explain_override(
+        "no viable alternative at input '[y'", ["+experiment=e", "panel.targets=[y"], PLUGINS
+    )
     assert text.startswith("panel.targets=[y: cannot be read")
 
 
@@ -126,24 +171,55 @@ def test_any_key_is_taken_only_where_the_names_are_the_users() -> None:
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("lgbm", "lightgbm"), ("xgb", "xgboost"), ("ets", "auto_ets"), ("naive", "seasonal_naive"), ("lightgmb", "lightgbm"), ("at", None)],
+    [
+        ("lgbm", "lightgbm"),
+        ("xgb", "xgboost"),
+        ("ets", "auto_ets"),
+        ("naive", "seasonal_naive"),
+        ("lightgmb", "lightgbm"),
+        ("at", None),
+    ],
 )
 def test_a_short_form_comes_before_a_slip(word: str, meant: str | None) -> None:
-    models = ["auto_arima", "auto_ets", "dlinear", "lightgbm", "nlinear", "seasonal_naive", "tft", "tide", "xgboost"]
+    models = [
+        "auto_arima",
+        "auto_ets",
+        "dlinear",
+        "lightgbm",
+        "nlinear",
+        "seasonal_naive",
+        "tft",
+        "tide",
+        "xgboost",
+    ]
     assert suggest(word, models) == ("" if meant is None else f" Did you mean '{meant}'?")
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (PermissionError(errno.EACCES, "Permission denied", "/data/x"), "/data/x: Permission denied; give this user the right to it"),
-        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device; the disk is full; free some space"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "a", None, "b"), "a to b: Is a directory; a file is needed there"),
-        (OSError(errno.EROFS, "Read-only file system", "state"), "state: Read-only file system; its disk cannot be written"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/data/x"),
+            "/data/x: Permission denied; give this user the right to it",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "[Errno 28] No space left on device; the disk is full; free some space",
+        ),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "a", None, "b"),
+            "a to b: Is a directory; a file is needed there",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "state"),
+            "state: Read-only file system; its disk cannot be written",
+        ),
         (OSError("something else"), "something else; try again"),
     ],
 )
-def test_an_error_of_the_operating_system_is_one_line_with_the_path(error: OSError, text: str) -> None:
+def test_an_error_of_the_operating_system_is_one_line_with_the_path(
+    error: OSError, text: str
+) -> None:
     assert explain_system(error).startswith(text)
 
 
@@ -157,20 +233,34 @@ def test_an_error_of_the_operating_system_is_one_line_with_the_path(error: OSErr
         ('return ["model"]', "components() returns 'model', not a Component; "),
     ],
 )
-def test_an_offer_that_nothing_would_select_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
-    lines = ["from framework.interfaces.plugin import Component, hookimpl", "@hookimpl", "def components():", f"    {code}"]
+def test_an_offer_that_nothing_would_select_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    lines = [
+        "from framework.interfaces.plugin import Component, hookimpl",
+        "@hookimpl",
+        "def components():",
+        f"    {code}",
+    ]
     installed(tmp_path, monkeypatch, lines)
     with pytest.raises(FrameworkError) as caught:
         load_plugins()
     assert str(caught.value).startswith(f"plugin new (strange-offer): {reason}")
 
 
-def test_a_hook_that_is_never_called_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["from framework.interfaces.plugin import hookimpl", "@hookimpl", "def run_finnished(run):", "    pass"]
+def test_a_hook_that_is_never_called_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "from framework.interfaces.plugin import hookimpl",
+        "@hookimpl",
+        "def run_finnished(run):",
+        "    pass",
+    ]
     installed(tmp_path, monkeypatch, lines)
     with pytest.raises(
         FrameworkError,
-        match=r"^plugin new \(strange-offer\): there is no hook 'run_finnished'; Did you mean 'run_finished'\? Hooks: alias_",
+        match=r"^plugin new \(strange-offer\): there is no hook 'run_finnished'; Did you mean 'run_finished'\? Hooks: alias_",  # noqa: E501
     ):
         load_plugins()
 

@@ -1,4 +1,6 @@
-"""A canary in every secret of a project with real stores: after every command it is in no file, no line, no answer."""
+"""A canary in every secret of a project with real stores: after every command it is in no file, no
+line, no answer.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ offline_store:
   port: "${oc.decode:${oc.env:PGPORT}}"}
 entity_key_serialization_version: 3
 materialization: {pull_latest_features: true}
-"""
+"""  # noqa: E501
 EXPERIMENT = """
 # @package _global_
 defaults: [override /source: sql, override /model: seasonal_naive]
@@ -58,18 +60,31 @@ serving: {port: 0, tracing: {endpoint: "http://me:${oc.env:IN_A_URL}@127.0.0.1:1
 class Project:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
-        for path, text in {"config": CONFIG, "feature_store/shops": STORE, "experiment/shops": EXPERIMENT}.items():
+        for path, text in {
+            "config": CONFIG,
+            "feature_store/shops": STORE,
+            "experiment/shops": EXPERIMENT,
+        }.items():
             file = folder / "conf" / f"{path}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
 
     def run(self, *overrides: str, **environment: str) -> CompletedProcess[str]:
-        done = command.run("+experiment=shops", *overrides, cwd=self.folder, env={**self.environment, **environment})
+        done = command.run(
+            "+experiment=shops",
+            *overrides,
+            cwd=self.folder,
+            env={**self.environment, **environment},
+        )
         assert TRACE.decode() not in done.stdout + done.stderr, overrides
         return done
 
     def traces(self) -> list[str]:
-        return [str(path) for path in self.folder.rglob("*") if path.is_file() and TRACE in path.read_bytes()]
+        return [
+            str(path)
+            for path in self.folder.rglob("*")
+            if path.is_file() and TRACE in path.read_bytes()
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +94,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         with psycopg.connect(f"postgresql://tests@{place}") as connection:
             connection.execute(
                 "CREATE TABLE sales AS SELECT event_timestamp, shop, 3.0 sales "
-                "FROM generate_series('2024-01-01'::timestamptz, '2024-02-01', '1 day') event_timestamp, unnest(array['a', 'b']) shop"
+                "FROM generate_series('2024-01-01'::timestamptz, '2024-02-01', '1 day') "
+                "event_timestamp, unnest(array['a', 'b']) shop"
             )
-        secrets = {"PGPASSWORD": CANARY, "IN_A_URL": IN_A_URL, "ONLINE": f"{online.place},password={json.dumps(CANARY)}"}
+        secrets = {
+            "PGPASSWORD": CANARY,
+            "IN_A_URL": IN_A_URL,
+            "ONLINE": f"{online.place},password={json.dumps(CANARY)}",
+        }
         secrets["PGPORT"] = place.partition(":")[2].partition("/")[0]
         made = Project(tmp_path_factory.mktemp("shops"), {**os.environ, **secrets})
         for overrides in (["run=train"], ["run=promote", "alias=production"], ["run=materialize"]):
@@ -104,7 +124,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     ],
     ids=" ".join,
 )
-def test_a_command_says_and_writes_nothing_of_a_secret(project: Project, overrides: list[str]) -> None:
+def test_a_command_says_and_writes_nothing_of_a_secret(
+    project: Project, overrides: list[str]
+) -> None:
     done = project.run(*overrides)
     assert done.returncode == 0, done.stderr
     assert project.traces() == []
@@ -113,7 +135,10 @@ def test_a_command_says_and_writes_nothing_of_a_secret(project: Project, overrid
 def test_what_is_recorded_names_the_environment(project: Project) -> None:
     recorded = [p.read_text() for p in project.folder.rglob("pair.json")]
     assert len(recorded) == 2
-    assert all("password: ${oc.env:PGPASSWORD}" in text and "connection_string: ${oc.env:ONLINE}" in text for text in recorded)
+    assert all(
+        "password: ${oc.env:PGPASSWORD}" in text and "connection_string: ${oc.env:ONLINE}" in text
+        for text in recorded
+    )
     assert "password: '***'" in project.run("--cfg", "job", "--resolve").stdout
     assert "password: ${oc.env:PGPASSWORD}" in project.run("--cfg", "job").stdout
 
@@ -127,7 +152,9 @@ def test_what_is_recorded_names_the_environment(project: Project) -> None:
     ],
     ids=["no online store", "no database"],
 )
-def test_a_failure_says_nothing_of_a_secret(project: Project, environment: dict[str, str], words: str, full: str) -> None:
+def test_a_failure_says_nothing_of_a_secret(
+    project: Project, environment: dict[str, str], words: str, full: str
+) -> None:
     done = project.run("run=materialize", HYDRA_FULL_ERROR=full, **environment)
     assert done.returncode == 1
     assert words in done.stderr
@@ -139,7 +166,9 @@ def test_a_variable_that_is_not_set_is_named(project: Project) -> None:
     del (environment := dict(project.environment))["PGPASSWORD"]
     done = command.run("+experiment=shops", cwd=project.folder, env=environment)
     assert done.returncode == 2
-    assert done.stderr.endswith("feature_store.offline_store.password: the environment variable PGPASSWORD is not set.\n")
+    assert done.stderr.endswith(
+        "feature_store.offline_store.password: the environment variable PGPASSWORD is not set.\n"
+    )
 
 
 @pytest.mark.parametrize("multirun", [False, True], ids=["run", "multirun"])
@@ -151,9 +180,17 @@ def test_a_variable_that_is_not_set_is_named(project: Project) -> None:
         "source.url=postgresql://me:kestrel-7Q@h/x",
     ],
 )
-def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(project: Project, override: str, multirun: bool) -> None:
+def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(
+    project: Project, override: str, multirun: bool
+) -> None:
     before = {*project.folder.rglob("*")}
-    done = command.run(*["-m"] * multirun, "+experiment=shops", override, cwd=project.folder, env=project.environment)
+    done = command.run(
+        *["-m"] * multirun,
+        "+experiment=shops",
+        override,
+        cwd=project.folder,
+        env=project.environment,
+    )
     assert done.returncode == 2
     key = override.partition("=")[0]
     assert done.stderr == f"error: {json.loads(done.stdout)['error']}\n"
@@ -162,12 +199,22 @@ def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(proj
     assert {*project.folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize("flags", [[], ["--cfg", "job"], ["--info", "config"], ["-m"]], ids=" ".join)
-def test_a_secret_in_a_file_is_refused_before_anything_is_written_or_shown(project: Project, flags: list[str]) -> None:
+@pytest.mark.parametrize(
+    "flags", [[], ["--cfg", "job"], ["--info", "config"], ["-m"]], ids=" ".join
+)
+def test_a_secret_in_a_file_is_refused_before_anything_is_written_or_shown(
+    project: Project, flags: list[str]
+) -> None:
     file = project.folder / "conf" / "feature_store" / "literal.yaml"
     file.write_text(STORE.replace("${oc.env:PGPASSWORD}", "kestrel-7Q"))
     try:
-        done = command.run(*flags, "+experiment=shops", "feature_store=literal", cwd=project.folder, env=project.environment)
+        done = command.run(
+            *flags,
+            "+experiment=shops",
+            "feature_store=literal",
+            cwd=project.folder,
+            env=project.environment,
+        )
     finally:
         file.unlink()
     assert done.returncode == 2
@@ -178,9 +225,24 @@ def test_a_secret_in_a_file_is_refused_before_anything_is_written_or_shown(proje
 
 @contextmanager
 def _server(project: Project, log: Path) -> Iterator[str]:
-    program = [sys.executable, "-m", "framework", "+experiment=shops", "run=serve", "alias=production", "serving.log.level=debug"]
+    program = [
+        sys.executable,
+        "-m",
+        "framework",
+        "+experiment=shops",
+        "run=serve",
+        "alias=production",
+        "serving.log.level=debug",
+    ]
     with log.open("w") as err:
-        serving = subprocess.Popen(program, cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=err, text=True)
+        serving = subprocess.Popen(
+            program,
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        )
         try:
             assert serving.stdout is not None
             yield json.loads(serving.stdout.readline())["url"]
@@ -193,7 +255,10 @@ def test_a_server_says_nothing_of_a_secret(project: Project, tmp_path: Path) -> 
     with _server(project, tmp_path / "log") as url, httpx.Client(base_url=url, timeout=60) as http:
         answers = [http.post("/predict/feast", json={"entity": {"shop": "a"}})]
         assert answers[0].status_code == 200, answers[0].text
-        answers += [http.get(path) for path in ("/pair", "/health/ready", "/metrics", "/openapi.json", "/console/pairs")]
+        answers += [
+            http.get(path)
+            for path in ("/pair", "/health/ready", "/metrics", "/openapi.json", "/console/pairs")
+        ]
     assert all(TRACE not in answer.content for answer in answers)
     assert TRACE not in (tmp_path / "log").read_bytes()
     assert project.traces() == []

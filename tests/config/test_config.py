@@ -41,7 +41,12 @@ class Forest:
 
 PLUGINS: Plugins = load_plugins(extra=[fakes, Forest()])
 
-_VIEW = {"entity": ["shop"], "columns": ["sales", "price"], "ttl": "1d", "engineer": [{"op": "lag", "columns": ["sales"], "steps": [1, 7]}]}
+_VIEW = {
+    "entity": ["shop"],
+    "columns": ["sales", "price"],
+    "ttl": "1d",
+    "engineer": [{"op": "lag", "columns": ["sales"], "steps": [1, 7]}],
+}
 
 
 def _composed(**changed: Any) -> DictConfig:
@@ -54,7 +59,10 @@ def _composed(**changed: Any) -> DictConfig:
         base,
         {group: {"name": "fake"} for group in GROUPS},
         {"source": {"name": "unheard_of"}, "baseline": {"name": "fake"}},
-        {"name": "shops", "panel": {"targets": ["sales"], "frequency": "D", "horizon": 7, "season_length": 7}},
+        {
+            "name": "shops",
+            "panel": {"targets": ["sales"], "frequency": "D", "horizon": 7, "season_length": 7},
+        },
         {"features": {"primary": "daily", "views": {"daily": _VIEW}}},
     )
     for group, kind in GROUPS.items():
@@ -94,28 +102,71 @@ def test_a_good_config_is_frozen_and_typed() -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "key at the top": ({"hrizon": 7}, "hrizon: unknown key."),
     "key in a group": ({"panel__horizn": 7}, "panel.horizn: unknown key."),
-    "key deep in the views": ({"features__views__daily__colums": ["x"]}, "features.views.daily.colums: unknown key."),
-    "value of a wrong type": ({"panel__horizon": "week"}, "panel.horizon: Input should be a valid integer"),
-    "value out of range": ({"panel__horizon": 0}, "panel.horizon: Input should be greater than 0, got 0"),
-    "choice": ({"panel__gaps": "ignore"}, "panel.gaps: Input should be 'refuse' or 'insert', got 'ignore'"),
-    "falling quantiles": ({"quantiles": [0.9, 0.1]}, "quantiles: quantiles must rise and lie between 0 and 1, such as [0.1, 0.9]"),
-    "quantile beyond one": ({"quantiles": [0.5, 1.0]}, "quantiles: quantiles must rise and lie between 0 and 1"),
+    "key deep in the views": (
+        {"features__views__daily__colums": ["x"]},
+        "features.views.daily.colums: unknown key.",
+    ),
+    "value of a wrong type": (
+        {"panel__horizon": "week"},
+        "panel.horizon: Input should be a valid integer",
+    ),
+    "value out of range": (
+        {"panel__horizon": 0},
+        "panel.horizon: Input should be greater than 0, got 0",
+    ),
+    "choice": (
+        {"panel__gaps": "ignore"},
+        "panel.gaps: Input should be 'refuse' or 'insert', got 'ignore'",
+    ),
+    "falling quantiles": (
+        {"quantiles": [0.9, 0.1]},
+        "quantiles: quantiles must rise and lie between 0 and 1, such as [0.1, 0.9]",
+    ),
+    "quantile beyond one": (
+        {"quantiles": [0.5, 1.0]},
+        "quantiles: quantiles must rise and lie between 0 and 1",
+    ),
     "name with a slash": ({"name": "a/b"}, "name: String should match pattern"),
-    "no features": ({"features": None}, "features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME."),
+    "no features": (
+        {"features": None},
+        "features: nothing is selected; choose an experiment (+experiment=NAME) or features=NAME.",
+    ),
     "no model": ({"model": None}, "model: nothing is selected; model=NAME. Installed: "),
-    "unknown model": ({"model__name": "forrest"}, "model=forrest is not known; Did you mean 'forest'? Installed: "),
-    "group without a name": ({"model__name": None}, "model.name: missing; say which model it is. Installed: "),
+    "unknown model": (
+        {"model__name": "forrest"},
+        "model=forrest is not known; Did you mean 'forest'? Installed: ",
+    ),
+    "group without a name": (
+        {"model__name": None},
+        "model.name: missing; say which model it is. Installed: ",
+    ),
     "unknown run": ({"run": "trian"}, "run=trian is not known; Did you mean 'train'? Installed: "),
-    "primary view that is none": ({"features__primary": "weekly"}, "features: primary 'weekly' is not one of the views ['daily']"),
-    "sliding without a length": ({"backtest__window": "sliding"}, "backtest: window: sliding and window_length go together"),
-    "length without sliding": ({"backtest__window_length": 9}, "backtest: window: sliding and window_length go together"),
+    "primary view that is none": (
+        {"features__primary": "weekly"},
+        "features: primary 'weekly' is not one of the views ['daily']",
+    ),
+    "sliding without a length": (
+        {"backtest__window": "sliding"},
+        "backtest: window: sliding and window_length go together",
+    ),
+    "length without sliding": (
+        {"backtest__window_length": 9},
+        "backtest: window: sliding and window_length go together",
+    ),
     "key named like a column of the forecasts": (
         {"features__views__daily__entity": ["origin"]},
-        "features.views.daily.entity: 'origin' is a column of the tables of forecasts, which have one column for each key; "
+        "features.views.daily.entity: 'origin' is a column of the tables of forecasts, "
+        "which have one column for each key; "
         "give it another name, such as source.tables.daily.rename: {origin: origin_key}.",
     ),
-    "key named like a quantile": ({"features__views__daily__entity": ["q0.5"]}, "features.views.daily.entity: 'q0.5' is a column"),
-    "key of the records": ({"features__views__daily__entity": ["shop", "version"]}, "features.views.daily.entity: 'version' is a column"),
+    "key named like a quantile": (
+        {"features__views__daily__entity": ["q0.5"]},
+        "features.views.daily.entity: 'q0.5' is a column",
+    ),
+    "key of the records": (
+        {"features__views__daily__entity": ["shop", "version"]},
+        "features.views.daily.entity: 'version' is a column",
+    ),
     "feature named like its key": (
         {"features__views__daily__columns": ["sales", "shop"]},
         "features.views.daily.columns: 'shop' is an entity key or the time of a row",
@@ -128,10 +179,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"features__views__daily__columns": ["sales", "price", "Price"]},
         "features.views: the columns 'price' and 'Price' differ by case alone",
     ),
-    "target that is a key": ({"panel__targets": ["sales", "sales"]}, "panel.targets: 'sales' stands there twice"),
-    "target known in advance": ({"panel__known": ["sales"]}, "panel.known: 'sales' is a target, which nobody knows in advance"),
-    "quantiles of one name": ({"quantiles": [0.1234567, 0.12345671]}, "quantiles: quantiles are told apart by six digits"),
-    "missing value": ({"panel__horizon": "???"}, "panel.horizon: missing; give it a value, such as panel.horizon=… on the command line."),
+    "target that is a key": (
+        {"panel__targets": ["sales", "sales"]},
+        "panel.targets: 'sales' stands there twice",
+    ),
+    "target known in advance": (
+        {"panel__known": ["sales"]},
+        "panel.known: 'sales' is a target, which nobody knows in advance",
+    ),
+    "quantiles of one name": (
+        {"quantiles": [0.1234567, 0.12345671]},
+        "quantiles: quantiles are told apart by six digits",
+    ),
+    "missing value": (
+        {"panel__horizon": "???"},
+        "panel.horizon: missing; give it a value, such as panel.horizon=… on the command line.",
+    ),
     "interpolation to nothing": ({"name": "${nme}"}, "name: Interpolation key 'nme' not found"),
 }
 
@@ -147,12 +210,24 @@ def _tree(**node: Any) -> dict[str, Any]:
 
 
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "typo": (_tree(tres=1), "model.tres: unknown key. Did you mean 'trees'? Known: trees, kind, inner, needed."),
+    "typo": (
+        _tree(tres=1),
+        "model.tres: unknown key. Did you mean 'trees'? Known: trees, kind, inner, needed.",
+    ),
     "typo deeper": (_tree(inner={"dpth": 1}), "model.inner.dpth: unknown key."),
-    "out of range": (_tree(trees=0), "model.trees: Input should be greater than or equal to 1, got 0"),
-    "out of range deeper": (_tree(inner={"depth": 0}), "model.inner.depth: Input should be greater than or equal to 1, got 0"),
+    "out of range": (
+        _tree(trees=0),
+        "model.trees: Input should be greater than or equal to 1, got 0",
+    ),
+    "out of range deeper": (
+        _tree(inner={"depth": 0}),
+        "model.inner.depth: Input should be greater than or equal to 1, got 0",
+    ),
     "missing": ({"model": {"name": "forest"}}, "model.needed: Field required"),
-    "two at once": (_tree(trees="many", kind="tall"), "model.trees: Input should be a valid integer"),
+    "two at once": (
+        _tree(trees="many", kind="tall"),
+        "model.trees: Input should be a valid integer",
+    ),
 }
 
 
@@ -163,15 +238,25 @@ def test_options_of_a_component_are_checked_like_the_rest(case: str) -> None:
 
 
 def test_every_wrong_key_is_reported_at_once() -> None:
-    assert "; model.kind: Input should be 'deep' or 'wide', got 'tall'" in _refusal(**_tree(trees="many", kind="tall"))
+    assert "; model.kind: Input should be 'deep' or 'wide', got 'tall'" in _refusal(
+        **_tree(trees="many", kind="tall")
+    )
 
 
 def test_the_baseline_is_a_model_with_options_of_its_own() -> None:
-    assert _refusal(baseline={"name": "forest", "needed": "x", "tres": 1}).startswith("baseline.tres: unknown key.")
+    assert _refusal(baseline={"name": "forest", "needed": "x", "tres": 1}).startswith(
+        "baseline.tres: unknown key."
+    )
 
 
-def test_a_component_that_is_not_installed_composes_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("framework.config.catalog", fromlist=["x"]).FIRST_PARTY, ("serving", "pigeon"), "framework-pigeon")
+def test_a_component_that_is_not_installed_composes_without_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(
+        __import__("framework.config.catalog", fromlist=["x"]).FIRST_PARTY,
+        ("serving", "pigeon"),
+        "framework-pigeon",
+    )
     config = build_config(_composed(serving={"name": "pigeon", "speed": 3}), PLUGINS)
     assert config.component("serving").options is None
 
@@ -184,7 +269,13 @@ def test_any_unknown_key_is_one_line_that_names_it(word: str) -> None:
 
 
 def test_the_default_node_of_a_component_is_its_options() -> None:
-    assert default_node("forest", Tree) == {"name": "forest", "trees": 100, "kind": "deep", "inner": {"depth": 3}, "needed": "???"}
+    assert default_node("forest", Tree) == {
+        "name": "forest",
+        "trees": 100,
+        "kind": "deep",
+        "inner": {"depth": 3},
+        "needed": "???",
+    }
 
 
 def test_known_keys_follow_the_path_and_stop_where_keys_are_free() -> None:

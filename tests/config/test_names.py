@@ -17,7 +17,10 @@ from framework.testing.fakes import make_pair
 from framework.testing.servers import command
 
 command.preload(
-    "framework_mlflow.registry", "framework_files.source", "framework_baselines.seasonal_naive", "framework_preprocessing.native"
+    "framework_mlflow.registry",
+    "framework_files.source",
+    "framework_baselines.seasonal_naive",
+    "framework_preprocessing.native",
 )
 
 EXPERIMENT = """# @package _global_
@@ -43,7 +46,10 @@ def write_project(home: Path, key: str, target: str) -> None:
     (home / "conf/config.yaml").write_text("defaults:\n  - framework\n  - _self_\n")
     (home / "conf/experiment/e.yaml").write_text(EXPERIMENT.format(key=key, target=target))
     days = pd.date_range("2024-01-01", periods=40, freq="D", tz="UTC")
-    parts = [pd.DataFrame({key: shop, "event_timestamp": days, target: size + np.arange(40.0)}) for shop, size in (("a", 0), ("b", 100))]
+    parts = [
+        pd.DataFrame({key: shop, "event_timestamp": days, target: size + np.arange(40.0)})
+        for shop, size in (("a", 0), ("b", 100))
+    ]
     pd.concat(parts).to_parquet(home / "sales.parquet", index=False)
 
 
@@ -70,7 +76,10 @@ def test_a_key_that_would_be_overwritten_is_refused_with_its_path(tmp_path: Path
     write_project(tmp_path, "origin", "y")
     train = command.run("+experiment=e", cwd=tmp_path)
     assert train.returncode == 2
-    assert "features.views.sales.entity: 'origin' is a column of the tables of forecasts" in train.stderr
+    assert (
+        "features.views.sales.entity: 'origin' is a column of the tables of forecasts"
+        in train.stderr
+    )
     assert "source.tables.sales.rename: {origin: origin_key}" in train.stderr
 
 

@@ -1,4 +1,6 @@
-"""A recorded configuration is read by a later version of the framework, which may have lost and gained options."""
+"""A recorded configuration is read by a later version of the framework, which may have lost and
+gained options.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,18 @@ def composed(plugins: Plugins, *overrides: str) -> Config:
 
 
 def test_what_decides_the_forecast_is_as_recorded_the_rest_as_it_is_now(plugins: Plugins) -> None:
-    then = OmegaConf.create(composed(plugins, "model.max_depth=9", "seed=3", "serving.port=9999").text)
+    then = OmegaConf.create(
+        composed(plugins, "model.max_depth=9", "seed=3", "serving.port=9999").text
+    )
     then.serving.an_option_of_then = 1
     del then["gate"]
     now = composed(plugins, "seed=4", "serving.port=8001")
     again = recorded_config(OmegaConf.to_yaml(then), now, plugins)
-    assert (again.seed, again.component("model").options.max_depth, again.component("serving").options.port) == (3, 9, 8001)
+    assert (
+        again.seed,
+        again.component("model").options.max_depth,
+        again.component("serving").options.port,
+    ) == (3, 9, 8001)
     assert again.gate == now.gate
 
 

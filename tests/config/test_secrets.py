@@ -1,4 +1,6 @@
-"""What counts as a secret, what is recorded of it, and who may read a text that an earlier version recorded with it."""
+"""What counts as a secret, what is recorded of it, and who may read a text that an earlier version
+recorded with it.
+"""
 
 from __future__ import annotations
 
@@ -69,12 +71,35 @@ def _config(plugins: Plugins, *overrides: str) -> Config:
         return build_config(compose("config", ["+experiment=xgb_daily", *overrides]), plugins)
 
 
-@pytest.mark.parametrize("name", ["password", "db_password", "apiKey", "api_key", "auth-token", "aws_secret_access_key", "sasl.password"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "db_password",
+        "apiKey",
+        "api_key",
+        "auth-token",
+        "aws_secret_access_key",
+        "sasl.password",
+    ],
+)
 def test_names_of_secrets(name: str) -> None:
     assert looks_secret(name)
 
 
-@pytest.mark.parametrize("name", ["password_env", "keys_file", "sslkey_path", "tokens", "key", "max_tokens", "tokenizer", "keys_variable"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password_env",
+        "keys_file",
+        "sslkey_path",
+        "tokens",
+        "key",
+        "max_tokens",
+        "tokenizer",
+        "keys_variable",
+    ],
+)
 def test_names_of_other_things(name: str) -> None:
     assert not looks_secret(name)
 
@@ -99,7 +124,11 @@ def test_shapes_of_secrets(text: str, found: list[str]) -> None:
     assert all(each not in masked(text) for each in found)
 
 
-@given(st.text(string.ascii_letters + string.digits + "@/%'\"$ \\{}", min_size=6, max_size=20).filter(lambda text: text.split() == [text]))
+@given(
+    st.text(string.ascii_letters + string.digits + "@/%'\"$ \\{}", min_size=6, max_size=20).filter(
+        lambda text: text.split() == [text]
+    )
+)
 def test_a_remembered_secret_is_in_no_error(value: str) -> None:
     remember(value)
     for said in (f"wrong: {value}", f"wrong: {value!r}", f"wrong: {'x' * 390}{value}"):
@@ -113,7 +142,9 @@ def test_a_short_secret_hides_no_other_word() -> None:
     assert masked("absolute ab, cab") == "absolute ***, cab"
 
 
-def test_log_lines_and_tracebacks_are_masked(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_and_tracebacks_are_masked(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     remember("kestrel-7Q")
     try:
         raise ValueError("kestrel-7Q")
@@ -126,7 +157,9 @@ def test_log_lines_and_tracebacks_are_masked(caplog: pytest.LogCaptureFixture, c
     assert "kestrel" not in caplog.text + said
 
 
-def test_what_comes_from_the_environment_is_recorded_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_from_the_environment_is_recorded_as_it_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("A", "va")
     monkeypatch.setenv("WHICH", "one")
     tree = {
@@ -146,7 +179,9 @@ def test_what_comes_from_the_environment_is_recorded_as_it_was_written(monkeypat
     }
     written = write(OmegaConf.create(tree))
     back = OmegaConf.create(written.text())
-    assert OmegaConf.to_container(back, resolve=True) == OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+    assert OmegaConf.to_container(back, resolve=True) == OmegaConf.to_container(
+        OmegaConf.create(tree), resolve=True
+    )
     assert written.tree["plain"] == written.tree["other"] == tree["plain"]
     assert written.tree["within"] == written.tree["whole"]["copy"] == "s/${oc.env:A}.db"
     assert written.tree["number"] == tree["number"]
@@ -154,17 +189,27 @@ def test_what_comes_from_the_environment_is_recorded_as_it_was_written(monkeypat
     assert {*variables(written.text())} == {"A", "B", "PORT", "WHICH"}
 
 
-def test_a_text_means_the_environment_of_its_reader(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_means_the_environment_of_its_reader(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGPASSWORD", "kestrel-7Q")
     config = _config(plugins, "feature_store=postgres")
     sent = pickle.dumps(Components(config, plugins))
     assert b"kestrel-7Q" not in sent
-    assert "kestrel-7Q" not in config.text + config.model_dump_json() + repr(config.component("retrieval"))
+    assert "kestrel-7Q" not in config.text + config.model_dump_json() + repr(
+        config.component("retrieval")
+    )
     monkeypatch.setenv("PGPASSWORD", "rotated-8R")
-    assert pickle.loads(sent).config.component("retrieval").options.store["online_store"]["password"] == "rotated-8R"
+    assert (
+        pickle.loads(sent).config.component("retrieval").options.store["online_store"]["password"]
+        == "rotated-8R"
+    )
     monkeypatch.delenv("PGPASSWORD")
     text = config.text.replace('${oc.env:PGPASSWORD,""}', "${oc.env:PGPASSWORD}")
-    with pytest.raises(ConfigError, match=r"^feature_store\.online_store\.password: the environment variable PGPASSWORD is not set\.$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^feature_store\.online_store\.password: the environment variable PGPASSWORD is not set\.$",  # noqa: E501
+    ):
         build_config(OmegaConf.create(text), plugins)
 
 
@@ -183,16 +228,25 @@ def test_a_text_means_the_environment_of_its_reader(plugins: Plugins, monkeypatc
 )
 def test_a_secret_that_is_written_out_is_refused(plugins: Plugins, override: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        _config(plugins, "feature_store=postgres", "compute=cloud", override.strip("'").replace("+compute", "compute"))
+        _config(
+            plugins,
+            "feature_store=postgres",
+            "compute=cloud",
+            override.strip("'").replace("+compute", "compute"),
+        )
     key = override.strip("'+").partition("=")[0]
     assert str(refused.value).startswith(f"{key}: a secret that is written out")
     assert "kestrel" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_secret_of_a_type_comes_from_the_environment(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_of_a_type_comes_from_the_environment(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIN", "4711")
-    config = _config(plugins, "compute=cloud", "compute.pin=${oc.env:PIN}", "+compute.tables={api_token: daily}")
+    config = _config(
+        plugins, "compute=cloud", "compute.pin=${oc.env:PIN}", "+compute.tables={api_token: daily}"
+    )
     options = config.component("compute").options
     assert isinstance(options, CloudOptions)
     assert options.pin is not None
@@ -200,10 +254,14 @@ def test_a_secret_of_a_type_comes_from_the_environment(plugins: Plugins, monkeyp
     assert "4711" not in f"{options!r}{config.model_dump_json()}{config.text}"
 
 
-def test_a_wrong_value_is_named_without_the_secret_beside_it(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_value_is_named_without_the_secret_beside_it(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIN", "kestrel-7Q")
     with pytest.raises(ConfigError) as refused:
-        _config(plugins, "compute=cloud", "compute.tokens=${oc.env:PIN}", "compute.pin=${oc.env:PIN}")
+        _config(
+            plugins, "compute=cloud", "compute.tokens=${oc.env:PIN}", "compute.pin=${oc.env:PIN}"
+        )
     assert str(refused.value).startswith("compute.tokens: ")
     assert "kestrel" not in str(refused.value)
 
@@ -215,13 +273,21 @@ def test_words_of_the_project_make_no_secret() -> None:
     assert declared(Options, ["wrong", "password"])
 
 
-def test_a_pair_that_was_recorded_with_a_secret_still_loads_and_uses_todays(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_that_was_recorded_with_a_secret_still_loads_and_uses_todays(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGPASSWORD", "rotated-8R")
     now = _config(plugins, "feature_store=postgres")
-    then = now.text.replace('${oc.env:PGPASSWORD,""}', "kestrel-7Q").replace("${oc.env:PGHOST,localhost}", "old-host")
+    then = now.text.replace('${oc.env:PGPASSWORD,""}', "kestrel-7Q").replace(
+        "${oc.env:PGHOST,localhost}", "old-host"
+    )
     again = recorded_config(then, now, plugins)
     assert again.component("retrieval").options.store["online_store"]["password"] == "rotated-8R"
     assert again.component("retrieval").options.store["online_store"]["host"] == "old-host"
     assert "kestrel-7Q" not in again.text
-    elsewhere = recorded_config(then, _config(plugins), plugins)  # a store that the run at hand does not have
-    assert elsewhere.component("retrieval").options.store["online_store"]["password"] == "kestrel-7Q"
+    elsewhere = recorded_config(
+        then, _config(plugins), plugins
+    )  # a store that the run at hand does not have
+    assert (
+        elsewhere.component("retrieval").options.store["online_store"]["password"] == "kestrel-7Q"
+    )

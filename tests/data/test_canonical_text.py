@@ -69,7 +69,10 @@ WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
 COLUMNS = [
     (WHOLE, ("int64", "Int64", "float64", "object", "int64[pyarrow]", "category")),
     (st.booleans(), ("bool", "boolean", "object", "bool[pyarrow]", "category")),
-    (st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=5), ("object", "string", "category")),
+    (
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=5),
+        ("object", "string", "category"),
+    ),
     (st.dates(date(1900, 1, 1), date(2200, 1, 1)), ("datetime64[us]", "object", "date32[pyarrow]")),
 ]
 
@@ -78,7 +81,9 @@ COLUMNS = [
 @seed(14)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_every_kind_of_column_gives_the_same_texts(values: st.SearchStrategy[Any], kinds: tuple[str, ...], data: st.DataObject) -> None:
+def test_every_kind_of_column_gives_the_same_texts(
+    values: st.SearchStrategy[Any], kinds: tuple[str, ...], data: st.DataObject
+) -> None:
     given_values = data.draw(st.lists(values, min_size=1, max_size=8))
     with_nulls = data.draw(st.lists(st.one_of(st.none(), values), min_size=1, max_size=8))
     expected = [canonical_text(value) for value in given_values]
@@ -92,7 +97,9 @@ def test_every_kind_of_column_gives_the_same_texts(values: st.SearchStrategy[Any
 def _series(values: list[Any], kind: str) -> pd.Series[Any]:
     if kind.endswith("[pyarrow]"):
         types = {"int64": pa.int64(), "bool": pa.bool_(), "date32": pa.date32()}
-        return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, types[kind.removesuffix("[pyarrow]")])))
+        return pd.Series(
+            pd.arrays.ArrowExtensionArray(pa.array(values, types[kind.removesuffix("[pyarrow]")]))
+        )
     if kind == "category":
         return pd.Series(values, dtype=object).astype("category")
     return pd.Series(values, dtype=kind)  # type: ignore[call-overload,no-any-return]
@@ -100,7 +107,10 @@ def _series(values: list[Any], kind: str) -> pd.Series[Any]:
 
 @seed(14)
 @settings(max_examples=50, deadline=None)
-@given(values=st.lists(st.one_of(st.none(), st.integers(-(2**62), 2**62)), min_size=1, max_size=6), chunk=st.integers(1, 3))
+@given(
+    values=st.lists(st.one_of(st.none(), st.integers(-(2**62), 2**62)), min_size=1, max_size=6),
+    chunk=st.integers(1, 3),
+)
 def test_parquet_and_sql_say_the_same_whatever_the_chunk(
     values: list[int | None], chunk: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -115,11 +125,20 @@ def test_parquet_and_sql_say_the_same_whatever_the_chunk(
 def _chunks(folder: Path, values: list[int | None], chunk: int) -> list[list[str | None]]:
     with sqlite3.connect(folder / "t.db") as connection:
         connection.execute("CREATE TABLE t (event_timestamp TEXT, event INTEGER)")
-        connection.executemany("INSERT INTO t VALUES ('2024-01-01', ?)", [(value,) for value in values])
-    options = SqlOptions(url=f"sqlite:///{folder}/t.db", chunk=chunk, tables={"t": {"query": "SELECT * FROM t ORDER BY rowid"}})
+        connection.executemany(
+            "INSERT INTO t VALUES ('2024-01-01', ?)", [(value,) for value in values]
+        )
+    options = SqlOptions(
+        url=f"sqlite:///{folder}/t.db",
+        chunk=chunk,
+        tables={"t": {"query": "SELECT * FROM t ORDER BY rowid"}},
+    )
     source = SqlSource(options)
     try:
-        return [category_texts(batch.rows["event"]).tolist() for batch in source.batches("t", None, None)]  # type: ignore[arg-type]
+        return [
+            category_texts(batch.rows["event"]).tolist()
+            for batch in source.batches("t", None, None)
+        ]  # type: ignore[arg-type]
     finally:
         source.close()
 
@@ -137,7 +156,9 @@ def _chunks(folder: Path, values: list[int | None], chunk: int) -> list[list[str
     ids=["fraction", "2**53", "22 digits", "among texts", "nullable", "category"],
 )
 def test_a_float_that_cannot_be_an_id_is_refused(values: pd.Series[Any], shown: str) -> None:
-    with pytest.raises(DataError, match=f"view 'v': key 'id' holds .*{re.escape(shown)}.*CAST\\(id AS VARCHAR\\)"):
+    with pytest.raises(
+        DataError, match=f"view 'v': key 'id' holds .*{re.escape(shown)}.*CAST\\(id AS VARCHAR\\)"
+    ):
         key_texts(values.rename("id"), "view 'v'")
 
 

@@ -18,10 +18,22 @@ def test_one_row_a_step_and_target_with_the_forecast_in_it() -> None:
     pair, golden = make_pair(windows=2)
     forecast = pair.forecast(golden.context)
     table = forecast_table(forecast, KEYS)
-    assert list(table) == [*KEYS, "origin", "event_timestamp", "step", "target", "mean", "q0.1", "q0.9", "status"]
+    assert list(table) == [
+        *KEYS,
+        "origin",
+        "event_timestamp",
+        "step",
+        "target",
+        "mean",
+        "q0.1",
+        "q0.9",
+        "status",
+    ]
     assert len(table) == 2 * 3 * 2
     assert table["event_timestamp"].dtype == "datetime64[us, UTC]"
-    row = table[(table["airport"] == "airport-1") & (table["step"] == 2) & (table["target"] == "delay")].iloc[0]
+    row = table[
+        (table["airport"] == "airport-1") & (table["step"] == 2) & (table["target"] == "delay")
+    ].iloc[0]
     assert row["mean"] == forecast.values[1, 1, 1, 0]
     assert row["q0.9"] == forecast.values[1, 1, 1, 2]
     assert row["event_timestamp"] == pd.Timestamp("2024-03-03", tz="UTC")

@@ -38,9 +38,13 @@ def test_a_wrong_year_is_refused_by_name_and_takes_no_memory(wrong: str) -> None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     missing = int(max(abs(np.diff(times.values)) / np.timedelta64(1, "h"))) - 1
-    first, last = ("2024-01-09T07", "2204-01-09T08") if wrong > "2" else ("1904-01-09T08", "2024-01-01T00")
+    first, last = (
+        ("2024-01-09T07", "2204-01-09T08") if wrong > "2" else ("1904-01-09T08", "2024-01-01T00")
+    )
     zeros = ":00:00.000000"
-    assert f"series {{shop: a}}: nothing between {first}{zeros} and {last}{zeros}" in str(caught.value)
+    assert f"series {{shop: a}}: nothing between {first}{zeros} and {last}{zeros}" in str(
+        caught.value
+    )
     assert f"{missing:,} rows would be inserted beside 201 given ones" in str(caught.value)
     assert peak < 5_000_000
 
@@ -52,5 +56,8 @@ def test_a_gap_may_be_as_long_as_the_rows_or_a_thousand() -> None:
 
 
 def test_many_gaps_together_are_bound_too() -> None:
-    with pytest.raises(DataError, match=r"1,196,602 rows would be inserted beside 1,200 given ones, more than 1,000,000"):
+    with pytest.raises(
+        DataError,
+        match=r"1,196,602 rows would be inserted beside 1,200 given ones, more than 1,000,000",
+    ):
         make(pd.date_range("2000-01-01", periods=1200, freq="999h"))

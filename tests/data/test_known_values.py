@@ -12,7 +12,13 @@ import pytest
 from framework.data.anchors import MOST_ANCHORS, find_anchors, off_grid
 from framework.data.context import Context
 from framework.data.frequency import Frequency
-from framework.data.known_values import MOST_VALUES, KnownValues, known_values, unseen_in_folds, without_list
+from framework.data.known_values import (
+    MOST_VALUES,
+    KnownValues,
+    known_values,
+    unseen_in_folds,
+    without_list,
+)
 from framework.data.panel import Panel, panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, TIME
@@ -47,7 +53,9 @@ MATCHES: list[tuple[list[str], str, str | None]] = [
 
 
 @pytest.mark.parametrize(("known", "text", "match"), MATCHES)
-def test_another_spelling_is_the_known_value(known: list[str], text: str, match: str | None) -> None:
+def test_another_spelling_is_the_known_value(
+    known: list[str], text: str, match: str | None
+) -> None:
     schema = _schema({"kind": tuple(known)})
     context = KnownValues(schema).match(_context(["a", text], [*["a"], known[0]]))
     assert context.static[:, 1].tolist() == [text if match is None else match, known[0]]
@@ -60,7 +68,9 @@ def test_another_spelling_is_the_known_value(known: list[str], text: str, match:
 def test_null_is_seen_where_training_had_nulls() -> None:
     nullable, never = _schema({"kind": ("k",)}, nullable=("kind",)), _schema({"kind": ("k",)})
     assert KnownValues(nullable).match(_context(["a", None])).unseen == {}
-    assert KnownValues(never).match(_context(["a", None])).detail == ["kind: null was not seen in training"]
+    assert KnownValues(never).match(_context(["a", None])).detail == [
+        "kind: null was not seen in training"
+    ]
 
 
 def test_a_column_with_too_many_values_is_not_listed() -> None:
@@ -94,12 +104,17 @@ def test_a_request_says_a_category_in_any_type() -> None:
     rows = [{"shop": 7, "kind": kind, TIME: "2024-03-01", "y": 1.0} for kind in kinds]
     expected = [["7", text] for text in ("b", "2", "2", "true", None, "100000000000000000000")]
     assert payload.context(orjson.dumps({"rows": rows[:-1]})).static.tolist() == expected[:-1]
-    columns = b'{"columns": {"shop": [false], "kind": [100000000000000000000], "event_timestamp": ["2024-03-01"], "y": [1]}}'
+    columns = b'{"columns": {"shop": [false], "kind": [100000000000000000000], "event_timestamp": ["2024-03-01"], "y": [1]}}'  # noqa: E501
     assert payload.context(columns).static.tolist() == [["false", expected[-1][1]]]
 
 
 @pytest.mark.parametrize(
-    ("row", "path"), [({"shop": 2.5}, "rows[0].shop"), ({"shop": None}, "rows[0].shop"), ({"kind": None}, "rows[0].kind")]
+    ("row", "path"),
+    [
+        ({"shop": 2.5}, "rows[0].shop"),
+        ({"shop": None}, "rows[0].shop"),
+        ({"kind": None}, "rows[0].kind"),
+    ],
 )
 def test_what_is_no_key_or_was_never_null_is_refused(row: dict[str, Any], path: str) -> None:
     body = {"shop": "a", "kind": "b", TIME: "2024-03-01", "y": 1.0, **row}
@@ -111,7 +126,10 @@ def test_what_is_no_key_or_was_never_null_is_refused(row: dict[str, Any], path: 
 def test_a_lookup_and_a_peek_have_the_same_texts() -> None:
     schema = _schema({})
     assert Entities(schema, 9).one(b'{"entity": {"shop": 7}}').entities == [{"shop": "7"}]
-    assert Entities(schema, 9).many(b'{"entities": [{"shop": true}, {"shop": 3.0}]}').entities == [{"shop": "true"}, {"shop": "3"}]
+    assert Entities(schema, 9).many(b'{"entities": [{"shop": true}, {"shop": 3.0}]}').entities == [
+        {"shop": "true"},
+        {"shop": "3"},
+    ]
     assert EntityPeek(("shop",)).first(b'{"rows": [{"shop": 7, "kind": null}]}') == ("7",)
 
 
@@ -125,11 +143,17 @@ GRIDS = [
 ]
 
 
-@pytest.mark.parametrize(("frequency", "firsts", "on", "off"), GRIDS, ids=[grid[0] for grid in GRIDS])
-def test_a_time_is_on_a_grid_of_training_or_refused(frequency: str, firsts: list[str], on: list[str], off: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("frequency", "firsts", "on", "off"), GRIDS, ids=[grid[0] for grid in GRIDS]
+)
+def test_a_time_is_on_a_grid_of_training_or_refused(
+    frequency: str, firsts: list[str], on: list[str], off: list[str]
+) -> None:
     anchors = find_anchors(Frequency.parse(frequency), np.array(firsts, "M8[us]"))
     schema = _schema({}, anchors=anchors, frequency=frequency)
-    assert off_grid(schema, np.array([*on, *off], "M8[us]")).tolist() == [False] * len(on) + [True] * len(off)
+    assert off_grid(schema, np.array([*on, *off], "M8[us]")).tolist() == [False] * len(on) + [
+        True
+    ] * len(off)
     row = {"shop": "a", "kind": "b", "y": 1.0}
     for door, path in ((_predict, f"rows[0].{TIME}"), (_look_up, "at")):
         door(schema, row, on[0])
@@ -153,26 +177,51 @@ def test_weeks_of_two_days_are_two_grids_and_too_many_are_none() -> None:
         "2024-03-04T00:00:00Z",
         "2024-03-10T00:00:00Z",
     )
-    minutes = np.datetime64("2024-03-04", "us") + np.arange(MOST_ANCHORS + 1) * np.timedelta64(1, "m")
+    minutes = np.datetime64("2024-03-04", "us") + np.arange(MOST_ANCHORS + 1) * np.timedelta64(
+        1, "m"
+    )
     assert find_anchors(week, minutes) == ()
 
 
 def test_a_file_of_rows_says_the_same(tmp_path: Any) -> None:
     schema = _schema({}, anchors=("2024-03-01T00:00:00Z",))
-    frame = pd.DataFrame({"shop": [7, 8], "kind": pd.array([2, None], "Int64"), TIME: pd.to_datetime(["2024-03-01"] * 2), "y": 1.0})
+    frame = pd.DataFrame(
+        {
+            "shop": [7, 8],
+            "kind": pd.array([2, None], "Int64"),
+            TIME: pd.to_datetime(["2024-03-01"] * 2),
+            "y": 1.0,
+        }
+    )
     frame.to_parquet(tmp_path / "rows.parquet")
     context = RowsFile(tmp_path / "rows.parquet", schema).context((0, 2))
     assert context.static.tolist() == [["7", "2"], ["8", None]]
     assert (context.status, context.detail[1]) == ([OK, MISSING_FEATURE], "kind is null")
     frame.assign(**{TIME: pd.Timestamp("2024-03-01T13:37")}).to_parquet(tmp_path / "off.parquet")
-    with pytest.raises(DataError, match=f"row 0, column {TIME}: 2024-03-01T13:37:00Z is not on the grid"):
+    with pytest.raises(
+        DataError, match=f"row 0, column {TIME}: 2024-03-01T13:37:00Z is not on the grid"
+    ):
         RowsFile(tmp_path / "off.parquet", schema).context((0, 2))
 
 
 def _panel(kinds: list[str | None]) -> Panel:
     times = pd.date_range("2024-03-01", periods=len(kinds), freq="D", tz="UTC")
-    rows = pd.DataFrame({"shop": "a", TIME: times, "y": np.arange(float(len(kinds))), "kind": pd.Series(kinds, dtype=object)})
-    return panel_from_rows(rows, entity_keys=("shop",), past=("y",), known=(), categories=("kind",), frequency=Frequency.parse("D"))
+    rows = pd.DataFrame(
+        {
+            "shop": "a",
+            TIME: times,
+            "y": np.arange(float(len(kinds))),
+            "kind": pd.Series(kinds, dtype=object),
+        }
+    )
+    return panel_from_rows(
+        rows,
+        entity_keys=("shop",),
+        past=("y",),
+        known=(),
+        categories=("kind",),
+        frequency=Frequency.parse("D"),
+    )
 
 
 def _schema(categories: dict[str, Any], **changed: Any) -> Schema:

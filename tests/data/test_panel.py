@@ -1,4 +1,6 @@
-"""The door of the panel: what is refused, in which words; how gaps are filled; what a context sees."""
+"""The door of the panel: what is refused, in which words; how gaps are filled; what a context
+sees.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def _rows(series: dict[str, list[str]], start: float = 0.0) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "shop": [shop for shop, _ in pairs],
-            "event_timestamp": pd.to_datetime([time for _, time in pairs], utc=True, format="ISO8601"),
+            "event_timestamp": pd.to_datetime(
+                [time for _, time in pairs], utc=True, format="ISO8601"
+            ),
             "y": start + np.arange(len(pairs), dtype=float),
             "kind": [f"kind of {shop}" for shop, _ in pairs],
         }
@@ -36,7 +40,13 @@ def _days(first: str, count: int) -> list[str]:
 
 
 def _panel(rows: pd.DataFrame, frequency: str = "D", **more: Any) -> Panel:
-    given_: dict[str, Any] = {"entity_keys": ("shop",), "past": ("y",), "known": (), "categories": ("kind",), **more}
+    given_: dict[str, Any] = {
+        "entity_keys": ("shop",),
+        "past": ("y",),
+        "known": (),
+        "categories": ("kind",),
+        **more,
+    }
     return panel_from_rows(rows, frequency=Frequency.parse(frequency), **given_)
 
 
@@ -52,8 +62,16 @@ def _with_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 REFUSALS = {
-    "missing column": (FULL.drop(columns="y"), "D", "panel: missing columns ['y']; the rows have ['shop', 'event_timestamp', 'kind']."),
-    "no rows": (FULL.iloc[:0], "D", "panel: no rows; ingest a source that has some, or look at its filters."),
+    "missing column": (
+        FULL.drop(columns="y"),
+        "D",
+        "panel: missing columns ['y']; the rows have ['shop', 'event_timestamp', 'kind'].",
+    ),
+    "no rows": (
+        FULL.iloc[:0],
+        "D",
+        "panel: no rows; ingest a source that has some, or look at its filters.",
+    ),
     "undated": (
         FULL.assign(event_timestamp=FULL["event_timestamp"].where(FULL.index != 1)),
         "D",
@@ -62,68 +80,80 @@ REFUSALS = {
     "no time": (
         FULL.assign(event_timestamp="Tuesday"),
         "D",
-        "panel: event_timestamp is not a time (Time data Tuesday is not ISO8601 format, at position 0); give ISO 8601, UTC.",
+        "panel: event_timestamp is not a time (Time data Tuesday is not ISO8601 format, at "
+        "position 0); give ISO 8601, UTC.",
     ),
     "text in a number": (
         _with_text(FULL),
         "D",
-        "panel: column 'y' is not numeric (could not convert string to float: 'many'); declare it under categories or mend it.",
+        "panel: column 'y' is not numeric (could not convert string to float: 'many'); "
+        "declare it under categories or mend it.",
     ),
     "duplicate": (
         FULL.iloc[[0, 1, 1, 2]],
         "D",
-        "panel: duplicate event_timestamp 2024-01-02T00:00:00.000000 in series {shop: a} (row 2, 1 in all); keep one row a step.",
+        "panel: duplicate event_timestamp 2024-01-02T00:00:00.000000 in series {shop: a} "
+        "(row 2, 1 in all); keep one row a step.",
     ),
     "unsorted times": (
         FULL.iloc[[0, 2, 1]],
         "D",
-        "panel: unsorted event_timestamp 2024-01-02T00:00:00.000000 in series {shop: a} (row 2, 1 in all); "
+        "panel: unsorted event_timestamp 2024-01-02T00:00:00.000000 in series {shop: a} "
+        "(row 2, 1 in all); "
         "sort by entity and event_timestamp.",
     ),
     "interleaved series": (
         FULL.iloc[[0, 5, 1]],
         "D",
-        "panel: unsorted: series {shop: a} begins again at row 2; sort by entity and event_timestamp.",
+        "panel: unsorted: series {shop: a} begins again at row 2; sort by entity and "
+        "event_timestamp.",
     ),
     "gap": (
         _without(FULL, 2),
         "D",
-        "panel: gap in series {shop: a}: nothing between 2024-01-02T00:00:00.000000 and 2024-01-04T00:00:00.000000 at frequency D, "
+        "panel: gap in series {shop: a}: nothing between 2024-01-02T00:00:00.000000 and "
+        "2024-01-04T00:00:00.000000 at frequency D, "
         "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
     "gap in the second series": (
         _without(FULL, 6),
         "D",
-        "panel: gap in series {shop: b}: nothing between 2024-01-03T00:00:00.000000 and 2024-01-05T00:00:00.000000 at frequency D, "
+        "panel: gap in series {shop: b}: nothing between 2024-01-03T00:00:00.000000 and "
+        "2024-01-05T00:00:00.000000 at frequency D, "
         "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
     "off the grid": (
         _rows({"a": ["2024-01-01", "2024-01-02T06:00"]}),
         "D",
-        "panel: 2024-01-02T06:00:00.000000 in series {shop: a} is not on the D grid that begins 2024-01-01T00:00:00.000000; "
+        "panel: 2024-01-02T06:00:00.000000 in series {shop: a} is not on the D grid that "
+        "begins 2024-01-01T00:00:00.000000; "
         "mend it or set panel.frequency.",
     ),
     "off a month grid": (
         _rows({"a": ["2024-01-01", "2024-02-02"]}),
         "MS",
-        "panel: 2024-02-02T00:00:00.000000 in series {shop: a} is not the first day of a month at midnight, as MS labels a month; "
+        "panel: 2024-02-02T00:00:00.000000 in series {shop: a} is not the first day of a "
+        "month at midnight, as MS labels a month; "
         "for last days set panel.frequency=ME, for other days truncate them in a query.",
     ),
     "a month start at month ends": (
         _rows({"a": ["2024-01-31", "2024-02-29", "2024-03-01"]}),
         "ME",
-        "panel: 2024-03-01T00:00:00.000000 in series {shop: a} is not the last day of a month at midnight, as ME labels a month.",
+        "panel: 2024-03-01T00:00:00.000000 in series {shop: a} is not the last day of a "
+        "month at midnight, as ME labels a month.",
     ),
     "a quarter of another anchor": (
         _rows({"a": ["2024-01-31", "2024-04-30", "2024-06-30"]}),
         "QE",
-        "panel: 2024-06-30T00:00:00.000000 in series {shop: a} is not on the QE grid that begins 2024-01-31T00:00:00.000000; "
+        "panel: 2024-06-30T00:00:00.000000 in series {shop: a} is not on the QE grid that "
+        "begins 2024-01-31T00:00:00.000000; "
         "mend it or set panel.frequency.",
     ),
     "gap of months": (
         _rows({"a": ["2024-01-01", "2024-02-01", "2024-04-01"]}),
         "MS",
-        "panel: gap in series {shop: a}: nothing between 2024-02-01T00:00:00.000000 and 2024-04-01T00:00:00.000000 at frequency MS, "
+        "panel: gap in series {shop: a}: nothing between 2024-02-01T00:00:00.000000 and "
+        "2024-04-01T00:00:00.000000 at frequency MS, "
         "1 step missing (1 in all gaps); add the steps or set panel.gaps=insert.",
     ),
 }
@@ -150,7 +180,9 @@ def test_rows_become_arrays_by_series() -> None:
 
 
 def test_times_with_an_offset_are_utc() -> None:
-    rows = FULL.iloc[:2].assign(event_timestamp=["2024-01-01T02:00+02:00", "2024-01-02T02:00+02:00"])
+    rows = FULL.iloc[:2].assign(
+        event_timestamp=["2024-01-01T02:00+02:00", "2024-01-02T02:00+02:00"]
+    )
     assert _panel(rows).times.tolist() == np.array(["2024-01-01", "2024-01-02"], "M8[us]").tolist()
 
 
@@ -167,7 +199,9 @@ def test_inserted_steps_are_null_and_carry_their_series_texts() -> None:
     frequency=st.sampled_from(["D", "h", "15min", "W", "MS", "QS", "YS", "2MS", "ME", "QE", "YE"]),
 )
 def test_insert_gives_back_exactly_the_full_grid(kept: list[list[bool]], frequency: str) -> None:
-    """Drop any inner rows of full grids: inserting restores the grid, keeps every number, adds only nulls."""
+    """Drop any inner rows of full grids: inserting restores the grid, keeps every number, adds only
+    nulls.
+    """
     step = Frequency.parse(frequency)
     first = np.datetime64("2020-01-01", "us")
     series = {}
@@ -181,7 +215,10 @@ def test_insert_gives_back_exactly_the_full_grid(kept: list[list[bool]], frequen
     assert np.diff(panel.offsets).tolist() == [len(keep) for keep in kept]
     known = ~np.isnan(panel.past[:, 0])
     assert panel.past[known, 0].tolist() == rows["y"].tolist()
-    assert panel.times[known].tolist() == rows["event_timestamp"].dt.tz_localize(None).to_numpy().astype("M8[us]").tolist()
+    assert (
+        panel.times[known].tolist()
+        == rows["event_timestamp"].dt.tz_localize(None).to_numpy().astype("M8[us]").tolist()
+    )
     for start, stop in zip(panel.offsets[:-1], panel.offsets[1:], strict=True):
         assert (step.shift(panel.times[start : stop - 1], 1) == panel.times[start + 1 : stop]).all()
 
@@ -207,8 +244,17 @@ def test_rows_at_times_are_minus_one_where_there_are_none() -> None:
     series = panel.series_of([("b",), ("zzz",), ("a",)])
     assert series.tolist() == [1, -1, 0]
     days = np.array(["2024-01-01", "2024-01-05", "2024-01-06", "2024-01-05T12:00"], "M8[us]")
-    assert panel.rows_at(series[:, None], days).tolist() == [[-1, 7, 8, -1], [-1, -1, -1, -1], [0, 4, -1, -1]]
-    assert panel.until(np.datetime64("2023-01-01")).rows_at(np.array([-1]), days).tolist() == [-1, -1, -1, -1]
+    assert panel.rows_at(series[:, None], days).tolist() == [
+        [-1, 7, 8, -1],
+        [-1, -1, -1, -1],
+        [0, 4, -1, -1],
+    ]
+    assert panel.until(np.datetime64("2023-01-01")).rows_at(np.array([-1]), days).tolist() == [
+        -1,
+        -1,
+        -1,
+        -1,
+    ]
 
 
 def test_origins_at_a_time() -> None:
@@ -220,7 +266,10 @@ def test_origins_at_a_time() -> None:
 
 
 def test_series_of_other_anchors_have_origins_of_their_own() -> None:
-    mondays, sundays = ["2024-01-01", "2024-01-08", "2024-01-15"], ["2024-01-07", "2024-01-14", "2024-01-21"]
+    mondays, sundays = (
+        ["2024-01-01", "2024-01-08", "2024-01-15"],
+        ["2024-01-07", "2024-01-14", "2024-01-21"],
+    )
     panel = _panel(_rows({"a": mondays, "b": sundays}), "W")
     for time, expected in (
         ("2024-01-14", {"a": "2024-01-08", "b": "2024-01-14"}),
@@ -229,23 +278,37 @@ def test_series_of_other_anchors_have_origins_of_their_own() -> None:
         ("2024-01-22", {"b": "2024-01-21"}),
     ):
         entities, origins = panel.origins_at(np.datetime64(time))
-        assert dict(zip(entities.ravel(), origins.astype("M8[D]").astype(str), strict=True)) == expected
+        assert (
+            dict(zip(entities.ravel(), origins.astype("M8[D]").astype(str), strict=True))
+            == expected
+        )
 
 
 def _schema(length: int) -> Schema:
     return make_schema(
-        entity_keys=("shop",), targets=("y",), past=("y",), nullable=(), static=("shop", "kind"), horizon=2, context_length=length
+        entity_keys=("shop",),
+        targets=("y",),
+        past=("y",),
+        nullable=(),
+        static=("shop", "kind"),
+        horizon=2,
+        context_length=length,
     )
 
 
 def test_context_ends_at_the_origin_and_says_why_not() -> None:
-    context = _panel(FULL).context(_schema(3), [("a",), ("b",), ("zzz",)], np.datetime64("2024-01-04"))
+    context = _panel(FULL).context(
+        _schema(3), [("a",), ("b",), ("zzz",)], np.datetime64("2024-01-04")
+    )
     assert context.status == [OK, SHORT_HISTORY, UNKNOWN_ENTITY]
     assert context.past[0, :, 0].tolist() == [1, 2, 3]
     assert context.detail == [None, "2 steps of history, 3 needed", "no rows for {'shop': 'zzz'}"]
     gone = _panel(FULL).context(_schema(1), [("a",)], np.datetime64("2024-02-01"))
     assert gone.status == [MISSING_FEATURE]
-    assert gone.detail == ["no row at 2024-02-01T00:00:00.000000; the series has 2024-01-01T00:00:00.000000 to 2024-01-05T00:00:00.000000"]
+    assert gone.detail == [
+        "no row at 2024-02-01T00:00:00.000000; the series has 2024-01-01T00:00:00.000000 to "
+        "2024-01-05T00:00:00.000000"
+    ]
 
 
 def test_context_without_an_origin_takes_each_series_last_step() -> None:

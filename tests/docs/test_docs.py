@@ -1,4 +1,6 @@
-"""The tutorial's commands are run as they are printed; links in the documentation lead somewhere."""
+"""The tutorial's commands are run as they are printed; links in the documentation lead
+somewhere.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def _commands(page: Path) -> list[str]:
-    return [block.strip() for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
+    return [
+        block.strip() for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
@@ -33,17 +37,30 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
-    project = Path(shutil.copytree(ROOT / "examples" / "project", tmp_path / "project", ignore=shutil.ignore_patterns("state")))
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    project = Path(
+        shutil.copytree(
+            ROOT / "examples" / "project",
+            tmp_path / "project",
+            ignore=shutil.ignore_patterns("state"),
+        )
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     results = {}
     for command in _commands(DOCS / "tutorial.md"):
         if "run=serve" in command or command.startswith("curl"):
             continue
-        done = run(*shlex.split(command.removeprefix("python -m framework ")), cwd=project, env=environment)
+        done = run(
+            *shlex.split(command.removeprefix("python -m framework ")), cwd=project, env=environment
+        )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         results[command] = json.loads(done.stdout.splitlines()[-1])
     assert [r["run"] for r in results.values()] == ["train", "train", "pairs", "promote", "predict"]
-    assert [p["version"] for p in results["python -m framework +experiment=shops run=pairs"]["pairs"]] == [2, 1]
+    assert [
+        p["version"] for p in results["python -m framework +experiment=shops run=pairs"]["pairs"]
+    ] == [2, 1]
     assert len(pd.read_parquet(project / "forecast.parquet")) == 4 * 7
     trained = results["python -m framework +experiment=shops"]
     assert "<svg" in Path(trained["report"]).read_text()
@@ -52,15 +69,21 @@ def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
 
 def _serve_and_ask(project: Path, environment: dict[str, str], digest: str) -> None:
     """The server on a free port instead of the printed one, the question as printed."""
-    serve, ask = [c for c in _commands(DOCS / "tutorial.md") if "run=serve" in c or c.startswith("curl")]
+    serve, ask = [
+        c for c in _commands(DOCS / "tutorial.md") if "run=serve" in c or c.startswith("curl")
+    ]
     program = [sys.executable, *serve.replace("8123", "0").split()[1:]]
-    server = subprocess.Popen(program, cwd=project, env=environment, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        program, cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert server.stdout is not None
         ready = json.loads(server.stdout.readline())
         assert ready["status"] == "ready"
         question = ask.replace("localhost:8123", ready["url"].removeprefix("http://"))
-        answer = json.loads(subprocess.run(question, shell=True, capture_output=True, text=True, check=True).stdout)
+        answer = json.loads(
+            subprocess.run(question, shell=True, capture_output=True, text=True, check=True).stdout
+        )
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(timeout=60)

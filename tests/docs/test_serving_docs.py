@@ -1,4 +1,6 @@
-"""What the how-tos on serving tell people to type is a configuration that is accepted; every key that they name is one."""
+"""What the how-tos on serving tell people to type is a configuration that is accepted; every key
+that they name is one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from framework.plugins.discovery import load_plugins
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("serve*.md"))
-COMMANDS = [line.strip() for page in PAGES for line in page.read_text().splitlines() if line.startswith("    python -m framework")]
+COMMANDS = [
+    line.strip()
+    for page in PAGES
+    for line in page.read_text().splitlines()
+    if line.startswith("    python -m framework")
+]
 KEYS = sorted(
     {
         ("ray" if "ray" in page.stem else "fastapi", key)
@@ -41,7 +48,11 @@ def composed(overrides: list[str]) -> Config:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command: str) -> None:
-    overrides = [word for word in shlex.split(command.partition("  #")[0])[3:] if not word.startswith("+experiment")]
+    overrides = [
+        word
+        for word in shlex.split(command.partition("  #")[0])[3:]
+        if not word.startswith("+experiment")
+    ]
     assert composed(overrides).run in ("serve", "compare")
 
 
@@ -56,9 +67,18 @@ def test_what_cannot_be_is_named() -> None:
     for overrides, message in (
         (["serving.split={candidate:101}"], "serving.split.candidate"),
         (["serving.split={a:60,b:60}"], "add up to 120 per cent"),
-        (["serving.split={candidate:10}", "serving.canary.alias=candidate"], "'candidate' is in split and is the canary"),
-        (["serving.canary.alias=candidate", "serving.reload.seconds=null"], "a canary needs reload.seconds"),
-        (["+serving.reload.second=3"], "serving.reload.second: unknown key. Did you mean 'seconds'"),
+        (
+            ["serving.split={candidate:10}", "serving.canary.alias=candidate"],
+            "'candidate' is in split and is the canary",
+        ),
+        (
+            ["serving.canary.alias=candidate", "serving.reload.seconds=null"],
+            "a canary needs reload.seconds",
+        ),
+        (
+            ["+serving.reload.second=3"],
+            "serving.reload.second: unknown key. Did you mean 'seconds'",
+        ),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             composed(overrides)

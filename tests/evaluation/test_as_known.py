@@ -1,4 +1,6 @@
-"""``backtest.as_known``: a fold sees the versions created by the end of its origin; a correction that came later is planted."""
+"""``backtest.as_known``: a fold sees the versions created by the end of its origin; a correction
+that came later is planted.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,28 @@ features:
     sales: {entity: [shop], columns: [y], ttl: 1d, created: seen, engineer: [{op: lag, columns: [y], steps: [1]}]}
 panel: {targets: [y], frequency: D, horizon: 2, season_length: 2}
 backtest: {folds: 3, step: 2}
-"""
+"""  # noqa: E501
 DAYS = 30
 
 
 def project(root: Path, created: str = "created: seen, ") -> Path:
-    """One series, its value the number of the day, seen a day later; day 25 was seen as 25, and corrected to 9000 on day 28."""
+    """One series, its value the number of the day, seen a day later; day 25 was seen as 25, and
+    corrected to 9000 on day 28.
+    """
     (root / "conf" / "experiment").mkdir(parents=True)
     (root / "conf" / "config.yaml").write_text("defaults: [framework, _self_]\n")
-    (root / "conf" / "experiment" / "shops.yaml").write_text(EXPERIMENT.replace("created: seen, ", created))
+    (root / "conf" / "experiment" / "shops.yaml").write_text(
+        EXPERIMENT.replace("created: seen, ", created)
+    )
     first = pd.Timestamp("2024-01-01", tz="UTC")
-    rows = [("a", first + pd.Timedelta(days=d), d, first + pd.Timedelta(days=d + 1)) for d in range(DAYS)]
+    rows = [
+        ("a", first + pd.Timedelta(days=d), d, first + pd.Timedelta(days=d + 1))
+        for d in range(DAYS)
+    ]
     rows.append(("a", first + pd.Timedelta(days=25), 9000, first + pd.Timedelta(days=28)))
-    pd.DataFrame(rows, columns=["shop", "event_timestamp", "y", "seen"]).to_csv(root / "sales.csv", index=False)
+    pd.DataFrame(rows, columns=["shop", "event_timestamp", "y", "seen"]).to_csv(
+        root / "sales.csv", index=False
+    )
     return root
 
 
@@ -45,7 +56,9 @@ def run(root: Path, *overrides: str) -> tuple[int, dict[str, object], str]:
 
 def table(result: dict[str, object]) -> pd.DataFrame:
     found = pd.read_parquet(str(result["backtest"])).set_index(["origin", "step"])
-    found.index = pd.MultiIndex.from_tuples([((o - pd.Timestamp("2024-01-01", tz="UTC")).days, s) for o, s in found.index])
+    found.index = pd.MultiIndex.from_tuples(
+        [((o - pd.Timestamp("2024-01-01", tz="UTC")).days, s) for o, s in found.index]
+    )
     return found
 
 
@@ -53,7 +66,9 @@ def test_a_fold_does_not_see_a_correction_that_came_after_its_origin(tmp_path: P
     root = project(tmp_path)
     code, ingested, stderr = run(root, "run=ingest")
     assert code == 0, stderr
-    assert ingested["rows"] == {"sales": DAYS + 2}  # the correction, and the lag that follows from it
+    assert ingested["rows"] == {
+        "sales": DAYS + 2
+    }  # the correction, and the lag that follows from it
     code, result, stderr = run(root, "run=backtest", "backtest.as_known=true")
     assert code == 0, stderr
     then = table(result)

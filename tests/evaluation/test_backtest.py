@@ -1,4 +1,6 @@
-"""Folds are planned as declared, figures are those of the windows, and nothing after an origin reaches its forecast."""
+"""Folds are planned as declared, figures are those of the windows, and nothing after an origin
+reaches its forecast.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,14 @@ from framework.testing.fakes import make_schema
 DAY = Frequency.parse("D")
 DAYS = np.datetime64("2024-01-01", "us") + np.arange(100) * np.timedelta64(86_400_000_000, "us")
 SCHEMA = make_schema(
-    entity_keys=("shop",), targets=("y",), past=("y", "x"), nullable=(), known=("promo",), static=("shop",), horizon=4, quantiles=(0.5,)
+    entity_keys=("shop",),
+    targets=("y",),
+    past=("y", "x"),
+    nullable=(),
+    known=("promo",),
+    static=("shop",),
+    horizon=4,
+    quantiles=(0.5,),
 )
 
 
@@ -50,7 +59,10 @@ def test_expanding_folds_end_one_horizon_before_the_end() -> None:
 
 
 def test_step_and_gap() -> None:
-    assert _plan(folds=2, step=10, gap=3) == [("2024-01-01", "2024-03-23", "2024-03-26"), ("2024-01-01", "2024-04-02", "2024-04-05")]
+    assert _plan(folds=2, step=10, gap=3) == [
+        ("2024-01-01", "2024-03-23", "2024-03-26"),
+        ("2024-01-01", "2024-04-02", "2024-04-05"),
+    ]
 
 
 def test_sliding_window_keeps_its_length_and_stays_inside_the_data() -> None:
@@ -64,20 +76,32 @@ def test_sliding_window_keeps_its_length_and_stays_inside_the_data() -> None:
 def test_month_folds() -> None:
     months = np.arange("2020-01", "2023-01", dtype="M8[M]").astype("M8[us]")
     folds = plan_folds(months, Frequency.parse("MS"), 3, BacktestConfig(folds=2, gap=1))
-    assert [(str(f.cutoff)[:7], str(f.origin)[:7]) for f in folds] == [("2022-05", "2022-06"), ("2022-08", "2022-09")]
+    assert [(str(f.cutoff)[:7], str(f.origin)[:7]) for f in folds] == [
+        ("2022-05", "2022-06"),
+        ("2022-08", "2022-09"),
+    ]
 
 
 def test_too_short_data_are_refused_with_the_numbers() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_folds(DAYS[:12], DAY, 4, BacktestConfig(folds=3, gap=1))
     assert str(caught.value) == (
-        "backtest: fold 1 of 3 would learn from rows up to 2023-12-30T00:00:00.000000, the data begin 2024-01-01T00:00:00.000000: "
-        "horizon 4, step 4 and gap 1 are longer than the data; lower backtest.folds or panel.horizon."
+        "backtest: fold 1 of 3 would learn from rows up to 2023-12-30T00:00:00.000000, the "
+        "data begin 2024-01-01T00:00:00.000000: "
+        "horizon 4, step 4 and gap 1 are longer than the data; lower backtest.folds or "
+        "panel.horizon."
     )
 
 
-@given(horizon=st.integers(1, 9), folds=st.integers(1, 4), step=st.integers(1, 9), gap=st.integers(0, 5))
-def test_every_fold_can_be_judged_in_full_and_learns_only_from_before_its_origin(horizon: int, folds: int, step: int, gap: int) -> None:
+@given(
+    horizon=st.integers(1, 9),
+    folds=st.integers(1, 4),
+    step=st.integers(1, 9),
+    gap=st.integers(0, 5),
+)
+def test_every_fold_can_be_judged_in_full_and_learns_only_from_before_its_origin(
+    horizon: int, folds: int, step: int, gap: int
+) -> None:
     planned = plan_folds(DAYS, DAY, horizon, BacktestConfig(folds=folds, step=step, gap=gap))
     for fold in planned:
         assert fold.cutoff == DAY.shift(np.array([fold.origin]), -gap)[0]
@@ -87,12 +111,20 @@ def test_every_fold_can_be_judged_in_full_and_learns_only_from_before_its_origin
 
 
 class Standardize(Preprocessor):
-    """Learns mean and spread of every column it is shown, so that a single leaked row changes every number."""
+    """Learns mean and spread of every column it is shown, so that a single leaked row changes every
+    number.
+    """
 
-    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+    def fit(
+        self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+    ) -> None:
         self.mean, self.spread = np.nanmean(past, axis=0), np.nanstd(past, axis=0) + 1
         self.seen = (times.min(), times.max())
-        self.past_names, self.future_names, self.static_names = schema.past, schema.known, schema.static
+        self.past_names, self.future_names, self.static_names = (
+            schema.past,
+            schema.known,
+            schema.static,
+        )
 
     def past(self, values: Float64, times: Times) -> Float32:
         return ((values - self.mean) / self.spread).astype(np.float32)
@@ -112,15 +144,23 @@ class Standardize(Preprocessor):
 
 
 class Learner(Model):
-    """Least squares on the window, plus the mean of all training and validation targets and features: sensitive to all it sees."""
+    """Least squares on the window, plus the mean of all training and validation targets and
+    features: sensitive to all it sees.
+    """
 
     validated: list[int]
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         self.schema = schema
         gathered = train.gather()
         assert gathered.target is not None
-        self.level = float(np.nanmean(gathered.target)) + float(np.nanmean(gathered.past)) + float(np.nanmean(gathered.future[:, 0]))
+        self.level = (
+            float(np.nanmean(gathered.target))
+            + float(np.nanmean(gathered.past))
+            + float(np.nanmean(gathered.future[:, 0]))
+        )
         if validation is not None:
             watched = validation.gather().target
             assert watched is not None
@@ -130,7 +170,11 @@ class Learner(Model):
     def predict(self, windows: Windows) -> Float64:
         pull = windows.past[:, -1].sum(axis=1).astype(np.float64)
         steps = np.arange(1, self.schema.horizon + 1)
-        mean = (windows.target_past[:, -1, 0] / 2 + self.level + pull)[:, None] + steps + windows.future[:, :, 0]
+        mean = (
+            (windows.target_past[:, -1, 0] / 2 + self.level + pull)[:, None]
+            + steps
+            + windows.future[:, :, 0]
+        )
         return np.repeat(mean[:, :, None, None], 1 + len(self.schema.quantiles), axis=3)
 
     def save(self, directory: Path) -> None:
@@ -167,7 +211,9 @@ def _rows(series: int = 3, steps: int = 60) -> pd.DataFrame:
 
 
 def _panel(rows: pd.DataFrame) -> Panel:
-    return panel_from_rows(rows, entity_keys=("shop",), past=("y", "x"), known=("promo",), categories=(), frequency=DAY)
+    return panel_from_rows(
+        rows, entity_keys=("shop",), past=("y", "x"), known=("promo",), categories=(), frequency=DAY
+    )
 
 
 def _backtest(panel: Panel, validation_steps: int = 7, **config: Any) -> BacktestResult:
@@ -187,15 +233,25 @@ def test_windows_actuals_and_figures_are_those_of_the_rows() -> None:
     truth = rows.set_index(["shop", "event_timestamp"])["y"]
     table = result.table()
     assert (table["event_timestamp"] == table["origin"] + pd.to_timedelta(table["step"], "D")).all()
-    assert table["actual"].tolist() == [truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)]
-    assert table["baseline"].tolist() == [truth[key] for key in zip(table["shop"], table["origin"], strict=True)]
+    assert table["actual"].tolist() == [
+        truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)
+    ]
+    assert table["baseline"].tolist() == [
+        truth[key] for key in zip(table["shop"], table["origin"], strict=True)
+    ]
     figures = result.metrics()["y"]
     assert figures["model"]["MAE"] == pytest.approx((table["mean"] - table["actual"]).abs().mean())
-    assert figures["baseline"]["MASE"] == pytest.approx(((table["baseline"] - table["actual"]).abs() / table["scale"]).mean())
+    assert figures["baseline"]["MASE"] == pytest.approx(
+        ((table["baseline"] - table["actual"]).abs() / table["scale"]).mean()
+    )
     second = table[table["step"] == 2]
-    assert result.metrics(step=1)["y"]["model"]["bias"] == pytest.approx((second["mean"] - second["actual"]).mean())
+    assert result.metrics(step=1)["y"]["model"]["bias"] == pytest.approx(
+        (second["mean"] - second["actual"]).mean()
+    )
     here = table[table["fold"] == 1]
-    assert result.metrics(result.fold == 1)["y"]["baseline"]["MAE"] == pytest.approx((here["baseline"] - here["actual"]).abs().mean())
+    assert result.metrics(result.fold == 1)["y"]["baseline"]["MAE"] == pytest.approx(
+        (here["baseline"] - here["actual"]).abs().mean()
+    )
 
 
 def test_model_and_baseline_are_judged_on_the_same_elements() -> None:
@@ -207,10 +263,17 @@ def test_model_and_baseline_are_judged_on_the_same_elements() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [{"folds": 3}, {"folds": 2, "gap": 3, "step": 6}, {"folds": 2, "window": "sliding", "window_length": 20}]
+    "config",
+    [
+        {"folds": 3},
+        {"folds": 2, "gap": 3, "step": 6},
+        {"folds": 2, "window": "sliding", "window_length": 20},
+    ],
 )
 @pytest.mark.parametrize("validation_steps", [0, 7])
-def test_absurd_values_after_the_origin_change_no_byte_of_a_forecast(config: dict[str, Any], validation_steps: int) -> None:
+def test_absurd_values_after_the_origin_change_no_byte_of_a_forecast(
+    config: dict[str, Any], validation_steps: int
+) -> None:
     rows = _rows()
     panel = _panel(rows)
     clean = _backtest(panel, validation_steps, **config)
@@ -218,16 +281,24 @@ def test_absurd_values_after_the_origin_change_no_byte_of_a_forecast(config: dic
     for fold in folds:
         later = rows["event_timestamp"] > pd.Timestamp(fold.origin, tz="UTC")
         absurd = _backtest(
-            _panel(rows.assign(y=rows["y"].where(~later, 1e12), x=rows["x"].where(~later, -1e15))), validation_steps, **config
+            _panel(rows.assign(y=rows["y"].where(~later, 1e12), x=rows["x"].where(~later, -1e15))),
+            validation_steps,
+            **config,
         )
         up_to = clean.fold <= fold.number
         for name in ("forecast", "baseline", "scale"):
-            assert getattr(absurd, name)[up_to].tobytes() == getattr(clean, name)[up_to].tobytes(), f"fold {fold.number}: {name}"
-        assert not np.array_equal(absurd.actual[clean.fold == fold.number], clean.actual[clean.fold == fold.number])
+            assert (
+                getattr(absurd, name)[up_to].tobytes() == getattr(clean, name)[up_to].tobytes()
+            ), f"fold {fold.number}: {name}"
+        assert not np.array_equal(
+            absurd.actual[clean.fold == fold.number], clean.actual[clean.fold == fold.number]
+        )
 
 
 def test_rows_in_the_gap_are_seen_as_context_but_not_learned_from() -> None:
-    """With a gap the newest rows exist at the origin, but no fit has had the time to learn from them."""
+    """With a gap the newest rows exist at the origin, but no fit has had the time to learn from
+    them.
+    """
     rows = _rows()
     panel = _panel(rows)
     fold = plan_folds(panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=1, gap=5))[0]
@@ -243,7 +314,9 @@ def test_rows_in_the_gap_are_seen_as_context_but_not_learned_from() -> None:
 
 def test_a_series_that_begins_later_is_forecast_only_once_it_is_there() -> None:
     rows = _rows()
-    late = rows[(rows["shop"] != "sss") | (rows["event_timestamp"] >= pd.Timestamp("2024-02-25", tz="UTC"))]
+    late = rows[
+        (rows["shop"] != "sss") | (rows["event_timestamp"] >= pd.Timestamp("2024-02-25", tz="UTC"))
+    ]
     result = _backtest(_panel(late), folds=2)
     assert [entity[0] for entity in result.entities] == ["s", "ss", "s", "ss", "sss"]
     assert np.isnan(result.scale[-1]).all()  # shorter than a season in training: MASE leaves it out
@@ -253,13 +326,16 @@ def test_a_series_that_begins_later_is_forecast_only_once_it_is_there() -> None:
 
 def test_no_training_window_is_a_refusal() -> None:
     with pytest.raises(
-        DataError, match=r"^no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01"
+        DataError,
+        match=r"^no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01",  # noqa: E501
     ):
         _backtest(_panel(_rows()), validation_steps=90, folds=1)
 
 
 def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
-    """The first fold's fit: the same windows, the first of them with the same bytes, and one fit only."""
+    """The first fold's fit: the same windows, the first of them with the same bytes, and one fit
+    only.
+    """
     panel = _panel(_rows())
     fits = 0
 
@@ -271,7 +347,9 @@ def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
     setting = Setting(panel, SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
     told: list[int] = []
     config = BacktestConfig(folds=3, refit=False)
-    result = backtest(setting, config, LocalCompute(Options()), lambda fold, _: told.append(fold.number))
+    result = backtest(
+        setting, config, LocalCompute(Options()), lambda fold, _: told.append(fold.number)
+    )
     refitted = _backtest(panel, folds=3)
     assert (fits, told) == (1, [0])
     assert result.origins.tolist() == refitted.origins.tolist()
@@ -279,7 +357,9 @@ def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
     first = result.fold == 0
     assert result.forecast[first].tobytes() == refitted.forecast[first].tobytes()
     assert not np.array_equal(result.forecast[~first], refitted.forecast[~first])
-    assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, "scales are those of the one fit"
+    assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, (
+        "scales are those of the one fit"
+    )
 
 
 def _half_past() -> pd.DataFrame:
@@ -296,8 +376,12 @@ def test_a_series_of_another_anchor_is_judged_at_its_own_steps() -> None:
     assert np.isfinite(result.forecast).all()
     truth = rows.set_index(["shop", "event_timestamp"])["y"]
     table = result.table()
-    assert table["actual"].tolist() == [truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)]
-    assert table["baseline"].tolist() == [truth[key] for key in zip(table["shop"], table["origin"], strict=True)]
+    assert table["actual"].tolist() == [
+        truth[key] for key in zip(table["shop"], table["event_timestamp"], strict=True)
+    ]
+    assert table["baseline"].tolist() == [
+        truth[key] for key in zip(table["shop"], table["origin"], strict=True)
+    ]
     origins = table.groupby(["shop", "fold"])["origin"].first().unstack("shop")
     last = rows["event_timestamp"].max()  # of the series six hours later
     assert origins["ss"].tolist() == [last - pd.Timedelta(8, "D"), last - pd.Timedelta(4, "D")]

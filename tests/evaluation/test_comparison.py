@@ -13,7 +13,13 @@ import pytest
 from scipy import stats
 
 from framework.errors import DataError
-from framework.evaluation.comparison import average_ranks, compare, diebold_mariano, student, wilcoxon
+from framework.evaluation.comparison import (
+    average_ranks,
+    compare,
+    diebold_mariano,
+    student,
+    wilcoxon,
+)
 from framework.evaluation.result import BacktestResult
 from framework.testing.fakes import make_schema
 from framework.testing.servers import command
@@ -30,16 +36,42 @@ def result(error: float, noise: float, seed: int) -> BacktestResult:
     entities = np.array([[f"s{i}"] for i in np.tile(np.arange(SERIES), ORIGINS)], dtype=object)
     scale = np.tile(np.geomspace(1, 100, SERIES), ORIGINS)[:, None]
     actual = np.random.default_rng(0).normal(0, 1, (n, HORIZON, 1))
-    forecast = actual + scale[:, :, None] * (error + noise * generator.normal(0, 1, (n, HORIZON, 1)))
-    origins = np.repeat(np.datetime64("2024-01-01", "us") + np.arange(ORIGINS) * np.timedelta64(7, "D"), SERIES)
+    forecast = actual + scale[:, :, None] * (
+        error + noise * generator.normal(0, 1, (n, HORIZON, 1))
+    )
+    origins = np.repeat(
+        np.datetime64("2024-01-01", "us") + np.arange(ORIGINS) * np.timedelta64(7, "D"), SERIES
+    )
     times = origins[:, None] + np.arange(1, HORIZON + 1) * np.timedelta64(1, "D")
-    schema = make_schema(entity_keys=("shop",), targets=("y",), past=("y",), nullable=(), static=("shop",), horizon=HORIZON, quantiles=())
+    schema = make_schema(
+        entity_keys=("shop",),
+        targets=("y",),
+        past=("y",),
+        nullable=(),
+        static=("shop",),
+        horizon=HORIZON,
+        quantiles=(),
+    )
     fold = np.repeat(np.arange(ORIGINS), SERIES)
-    return BacktestResult(schema, fold, entities, origins, times, actual, forecast[..., None], actual, scale, scale**2, (1.0,))
+    return BacktestResult(
+        schema,
+        fold,
+        entities,
+        origins,
+        times,
+        actual,
+        forecast[..., None],
+        actual,
+        scale,
+        scale**2,
+        (1.0,),
+    )
 
 
 def test_the_better_model_is_first_and_the_difference_is_no_chance() -> None:
-    ranked = compare({"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2), "same": result(0.5, 0.1, 3)}, 0)
+    ranked = compare(
+        {"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2), "same": result(0.5, 0.1, 3)}, 0
+    )
     assert [line.model for line in ranked][2] == "bad"
     assert [line.rank for line in ranked] == [1, 2, 3]
     assert ranked[0].loss == pytest.approx(0.5, abs=0.02)
@@ -64,7 +96,9 @@ def test_only_what_all_have_forecast_is_judged() -> None:
     holed[:, 0] = np.nan
     spoiled = one.forecast.copy()
     spoiled[:, 0] += 1e6
-    ranked = compare({"one": replace(one, forecast=spoiled), "two": replace(two, forecast=holed)}, 0)
+    ranked = compare(
+        {"one": replace(one, forecast=spoiled), "two": replace(two, forecast=holed)}, 0
+    )
     assert [line.model for line in ranked] == ["one", "two"]
     assert ranked[0].loss == pytest.approx(0.5)
 
@@ -72,7 +106,9 @@ def test_only_what_all_have_forecast_is_judged() -> None:
 def test_other_windows_and_nothing_known_are_refused() -> None:
     one = result(0.5, 0.1, 1)
     moved = replace(one, origins=one.origins + np.timedelta64(1, "D"))
-    with pytest.raises(DataError, match="the backtests of one and two are not about the same windows"):
+    with pytest.raises(
+        DataError, match="the backtests of one and two are not about the same windows"
+    ):
         compare({"one": one, "two": moved}, 0)
     with pytest.raises(DataError, match="no element was forecast"):
         compare({"one": replace(one, forecast=np.full_like(one.forecast, np.nan))}, 0)
@@ -98,7 +134,9 @@ def test_without_overlap_the_test_over_origins_is_the_t_test() -> None:
 
 
 def test_windows_that_overlap_are_fewer_than_they_look() -> None:
-    """Differences of windows of four steps from every step move as an average of four: the level of the test holds."""
+    """Differences of windows of four steps from every step move as an average of four: the level of
+    the test holds.
+    """
     generator = np.random.default_rng(4)
     naive, aware = [], []
     for _ in range(400):
@@ -120,8 +158,16 @@ def test_few_series_give_no_p() -> None:
 
 
 def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
-    done = command.run("+experiment=shops", "run=backtest", "backtest.folds=2", "backtest.compare=[xgboost]", cwd=folder)
+    folder = Path(
+        shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
+    done = command.run(
+        "+experiment=shops",
+        "run=backtest",
+        "backtest.folds=2",
+        "backtest.compare=[xgboost]",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     (target,) = found["comparison"]
@@ -140,10 +186,14 @@ def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> No
 
 
 def test_series_with_origins_of_their_own_count_as_one_fold() -> None:
-    """Half of the series begin their weeks a day before the others: the tests over time see as many origins as folds."""
+    """Half of the series begin their weeks a day before the others: the tests over time see as many
+    origins as folds.
+    """
 
     def shifted(one: BacktestResult) -> BacktestResult:
-        day = np.where(np.arange(len(one.origins)) % 2 == 0, np.timedelta64(1, "D"), np.timedelta64(0, "D"))
+        day = np.where(
+            np.arange(len(one.origins)) % 2 == 0, np.timedelta64(1, "D"), np.timedelta64(0, "D")
+        )
         return replace(one, origins=one.origins - day, times=one.times - day[:, None])
 
     plain = {"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2)}

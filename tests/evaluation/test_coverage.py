@@ -1,4 +1,6 @@
-"""Forward in time: intervals made at each origin from what was known there cover what they say, also when the errors change."""
+"""Forward in time: intervals made at each origin from what was known there cover what they say,
+also when the errors change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import pytest
 
 from framework.data.schema import Schema
 from framework.evaluation.coverage import forward_coverage
-from framework.pairs.adaptive_levels import FOLLOWED, PACE, Scores, adapted_levels, highest_level, ranks
+from framework.pairs.adaptive_levels import (
+    FOLLOWED,
+    PACE,
+    Scores,
+    adapted_levels,
+    highest_level,
+    ranks,
+)
 from framework.testing.fakes import make_schema
 
 SERIES, HORIZON, ORIGINS = 16, 3, 60
@@ -18,21 +27,35 @@ SERIES, HORIZON, ORIGINS = 16, 3, 60
 
 def schema(quantiles: tuple[float, ...] = ()) -> Schema:
     return make_schema(
-        entity_keys=("shop",), targets=("y",), past=("y",), nullable=(), static=("shop",), horizon=HORIZON, quantiles=quantiles
+        entity_keys=("shop",),
+        targets=("y",),
+        past=("y",),
+        nullable=(),
+        static=("shop",),
+        horizon=HORIZON,
+        quantiles=quantiles,
     )
 
 
 def table(spread: np.ndarray, seed: int) -> pd.DataFrame:
-    """A backtest of :data:`SERIES` series; errors of origin ``k`` are ``spread[k]`` wide, in units of their series, skewed and biased."""
+    """A backtest of :data:`SERIES` series; errors of origin ``k`` are ``spread[k]`` wide, in units
+    of their series, skewed and biased.
+    """
     generator = np.random.default_rng(seed)
     n = len(spread)
     shape = (n, SERIES, HORIZON)
-    size = np.geomspace(1, 20, SERIES)[None, :, None] * np.sqrt(np.arange(1, HORIZON + 1)) * spread[:, None, None]
+    size = (
+        np.geomspace(1, 20, SERIES)[None, :, None]
+        * np.sqrt(np.arange(1, HORIZON + 1))
+        * spread[:, None, None]
+    )
     mean = generator.normal(100, 10, shape)
     origin = np.datetime64("2024-01-01") + HORIZON * np.arange(n)
     time = origin[:, None, None] + np.arange(1, HORIZON + 1)
     columns = {
-        "shop": np.broadcast_to(np.array([f"s{i}" for i in range(SERIES)], dtype=object)[None, :, None], shape),
+        "shop": np.broadcast_to(
+            np.array([f"s{i}" for i in range(SERIES)], dtype=object)[None, :, None], shape
+        ),
         "origin": np.broadcast_to(origin[:, None, None], shape),
         "event_timestamp": np.broadcast_to(time, shape),
         "step": np.broadcast_to(np.arange(1, HORIZON + 1), shape),
@@ -40,11 +63,16 @@ def table(spread: np.ndarray, seed: int) -> pd.DataFrame:
         "scale": np.broadcast_to(np.geomspace(1, 20, SERIES)[None, :, None], shape),
         "mean": mean,
     }
-    frame = pd.DataFrame({name: values.ravel() for name, values in columns.items()}).assign(target="y")
-    return frame.assign(**{c: pd.DatetimeIndex(frame[c]).tz_localize("UTC") for c in ("origin", "event_timestamp")})
+    frame = pd.DataFrame({name: values.ravel() for name, values in columns.items()}).assign(
+        target="y"
+    )
+    return frame.assign(
+        **{c: pd.DatetimeIndex(frame[c]).tz_localize("UTC") for c in ("origin", "event_timestamp")}
+    )
 
 
-#: Errors as ever; three times as large from the middle on; larger and smaller in turn, as seasons come and go.
+#: Errors as ever; three times as large from the middle on; larger and smaller in turn, as seasons
+#: come and go.
 WORLDS = {
     "steady": np.ones(ORIGINS),
     "shift": np.where(np.arange(ORIGINS) < ORIGINS // 2, 1.0, 3.0),
@@ -55,7 +83,9 @@ WORLDS = {
 @pytest.mark.parametrize("world", WORLDS)
 def test_coverage_forward_in_time_is_within_three_points(world: str) -> None:
     """48 held-out origins, 2,304 actuals a level."""
-    found = forward_coverage(table(WORLDS[world], 1), schema(), (80, 95), calibrated_on=20, first=12)
+    found = forward_coverage(
+        table(WORLDS[world], 1), schema(), (80, 95), calibrated_on=20, first=12
+    )
     by_level = found.groupby("level")["inside"].agg(["mean", "size"])
     assert (by_level["size"] >= 2000).all()
     assert np.abs(by_level["mean"] - by_level.index / 100).max() < 0.03
@@ -64,16 +94,22 @@ def test_coverage_forward_in_time_is_within_three_points(world: str) -> None:
 def test_after_a_shift_the_level_makes_up_for_what_old_errors_do_not_know() -> None:
     found = {}
     for pace in (0.0, PACE):
-        judged = forward_coverage(table(WORLDS["shift"], 1), schema(), (80,), ORIGINS, ORIGINS // 2, pace)
+        judged = forward_coverage(
+            table(WORLDS["shift"], 1), schema(), (80,), ORIGINS, ORIGINS // 2, pace
+        )
         found[pace] = float(judged["inside"].mean())
     assert abs(found[PACE] - 0.8) < abs(found[0.0] - 0.8) / 2
 
 
 def test_an_origin_sees_nothing_after_it() -> None:
-    """What comes after an origin changes nothing of its intervals: widths are those of a table that ends there."""
+    """What comes after an origin changes nothing of its intervals: widths are those of a table that
+    ends there.
+    """
     whole = table(WORLDS["seasons"], 2)
     origins = sorted(whole["origin"].unique())
-    absurd = whole.assign(actual=whole["actual"].where(whole["event_timestamp"] <= origins[20], 1e9))
+    absurd = whole.assign(
+        actual=whole["actual"].where(whole["event_timestamp"] <= origins[20], 1e9)
+    )
     clean, changed = (forward_coverage(t, schema(), (80,), 20, 20) for t in (whole, absurd))
     first = clean["origin"] == origins[20]
     assert first.sum() == SERIES * HORIZON
@@ -90,8 +126,15 @@ def test_the_interval_score_prices_width_and_misses() -> None:
 def scores_of(errors: np.ndarray) -> Scores:
     """``errors[origins, n]``, one step ahead, each origin known before the next."""
     count = errors.shape[1]
-    origin = np.repeat(np.datetime64("2024-01-01", "us") + np.arange(len(errors)) * np.timedelta64(1, "D"), count)
-    return Scores(errors.ravel(), np.ones(errors.size, dtype=np.int64), origin, origin + np.timedelta64(1, "D"))
+    origin = np.repeat(
+        np.datetime64("2024-01-01", "us") + np.arange(len(errors)) * np.timedelta64(1, "D"), count
+    )
+    return Scores(
+        errors.ravel(),
+        np.ones(errors.size, dtype=np.int64),
+        origin,
+        origin + np.timedelta64(1, "D"),
+    )
 
 
 def test_used_levels_rise_with_misses_fall_without_and_stay_in_order() -> None:

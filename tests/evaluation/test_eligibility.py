@@ -1,4 +1,6 @@
-"""Short series, new series and unused covariates: each by its declared policy, each named, none left out in silence."""
+"""Short series, new series and unused covariates: each by its declared policy, each named, none
+left out in silence.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ ALL = [{"shop": f"shop-{i}"} for i in range(4)]
 def ragged() -> Panel:
     """Series of 120, 115, 110 and 105 days; the last two begin 19 and 4 days before the end."""
     panel = make_panel(series=4)
-    begins = np.repeat(panel.times.max() - np.array([500, 500, 18, 3]) * np.timedelta64(1, "D"), np.diff(panel.offsets))
+    begins = np.repeat(
+        panel.times.max() - np.array([500, 500, 18, 3]) * np.timedelta64(1, "D"),
+        np.diff(panel.offsets),
+    )
     return panel.select(panel.times >= begins)
 
 
@@ -44,8 +49,10 @@ def test_short_series_are_refused_by_name_and_length() -> None:
     with pytest.raises(DataError) as caught:
         take_part(panel, panel_schema(panel, context_length=7), "refuse", 14)
     assert str(caught.value) == (
-        "panel.short: 2 of 4 series have fewer than 8 steps before the 14 validation steps, too few to learn from: {shop: shop-2} has 5, "
-        "{shop: shop-3} has 0; panel.short=drop leaves them out, keep has them forecast once they are long enough."
+        "panel.short: 2 of 4 series have fewer than 8 steps before the 14 validation steps, "
+        "too few to learn from: {shop: shop-2} has 5, "
+        "{shop: shop-3} has 0; panel.short=drop leaves them out, keep has them forecast "
+        "once they are long enough."
     )
 
 
@@ -70,15 +77,21 @@ def make_fakes() -> tuple[FakePreprocessor, FakeModel]:
     return FakePreprocessor(Options()), FakeModel(Options())
 
 
-def result_of(panel: Panel, policy: Literal["drop", "keep"], new: Literal["forecast", "refuse"] = "forecast") -> dict[str, Any]:
+def result_of(
+    panel: Panel, policy: Literal["drop", "keep"], new: Literal["forecast", "refuse"] = "forecast"
+) -> dict[str, Any]:
     schema = panel_schema(panel, context_length=7)
     panel, series = take_part(panel, schema, policy, 14)
     setting = Setting(panel, schema, make_fakes, lambda: FakeModel(Options()), 7, 14, 7, new)
-    return series.as_dict(backtest(setting, BacktestConfig(folds=2), LocalCompute(Options()), lambda *_: None))
+    return series.as_dict(
+        backtest(setting, BacktestConfig(folds=2), LocalCompute(Options()), lambda *_: None)
+    )
 
 
 def test_what_was_done_is_in_the_result() -> None:
-    """At the first origin, 10 days before the end, shop-2 has 9 days and shop-3 none; at the second, 5 days later, 14 and none."""
+    """At the first origin, 10 days before the end, shop-2 has 9 days and shop-3 none; at the
+    second, 5 days later, 14 and none.
+    """
     short = [{"shop": "shop-2"}, {"shop": "shop-3"}]
     assert result_of(ragged(), "keep") == {
         "count": 4,
@@ -88,23 +101,41 @@ def test_what_was_done_is_in_the_result() -> None:
         "not_judged": 1,
     }
     dropped = result_of(ragged(), "drop")
-    assert dropped["short"] == {"policy": "drop", "needed": 8, "dropped": 2, "count": 2, "series": short}
+    assert dropped["short"] == {
+        "policy": "drop",
+        "needed": 8,
+        "dropped": 2,
+        "count": 2,
+        "series": short,
+    }
     assert (dropped["windows"], dropped["not_judged"]) == (4, 0)
 
 
 def test_a_fold_answers_a_series_it_was_not_trained_on_as_a_server_would() -> None:
-    """Begins within the first fold's gap of learning: no row before the cutoff, enough history at the origin."""
+    """Begins within the first fold's gap of learning: no row before the cutoff, enough history at
+    the origin.
+    """
     panel = ragged()
     schema = panel_schema(panel, context_length=7)
     panel, _ = take_part(panel, schema, "keep", 14)
     answered = {}
     for new in ("forecast", "refuse"):
         setting = Setting(
-            panel, schema, lambda: (FakePreprocessor(Options()), FakeModel(Options())), lambda: FakeModel(Options()), 7, 0, 7, new
+            panel,
+            schema,
+            lambda: (FakePreprocessor(Options()), FakeModel(Options())),
+            lambda: FakeModel(Options()),
+            7,
+            0,
+            7,
+            new,
         )
         config = BacktestConfig(folds=1, gap=15)
         result = backtest(setting, config, LocalCompute(Options()), lambda *_: None)
-        answered[new] = {str(e[0]): bool(np.isfinite(f).all()) for e, f in zip(result.entities, result.forecast, strict=True)}
+        answered[new] = {
+            str(e[0]): bool(np.isfinite(f).all())
+            for e, f in zip(result.entities, result.forecast, strict=True)
+        }
     assert answered["forecast"] == {"shop-0": True, "shop-1": True, "shop-2": True}
     assert answered["refuse"] == {"shop-0": True, "shop-1": True, "shop-2": False}
 
@@ -113,7 +144,12 @@ def test_a_pair_that_refuses_new_series_keeps_who_it_knows(tmp_path: Path) -> No
     made, golden = fakes.make_pair()
     known = frozenset(tuple(row[:2]) for row in golden.context.static[:3])
     pair = replace(made, trained=known)
-    write_pair(tmp_path, pair, {"preprocessor": "fake", "model": "fake"}, Evidence(golden, _no_backtest(), {}))
+    write_pair(
+        tmp_path,
+        pair,
+        {"preprocessor": "fake", "model": "fake"},
+        Evidence(golden, _no_backtest(), {}),
+    )
     assert (tmp_path / "model" / TRAINED).is_file()
     opened = open_pair(tmp_path / "preprocessor", tmp_path / "model", load_plugins(extra=[fakes]))
     assert opened.trained == known
@@ -142,10 +178,19 @@ def test_covariates_that_a_model_does_not_use_are_named_or_refused() -> None:
     schema = panel_schema(make_panel(series=2))
     assert unused_covariates(schema, FakeModel(Options())) == {}
     blind = Blind(Options())
-    assert unused_covariates(schema, blind) == {"future": ["promotion", "price"], "static": ["format"]}
+    assert unused_covariates(schema, blind) == {
+        "future": ["promotion", "price"],
+        "static": ["format"],
+    }
     lines = check_covariates(schema, blind, "blind", "warn")
-    assert lines[0] == "model=blind does not use future covariates: 2 columns are left out, promotion, price"
-    with pytest.raises(ConfigError, match=r"panel\.unused: model=blind does not use future .*; choose another model"):
+    assert (
+        lines[0]
+        == "model=blind does not use future covariates: 2 columns are left out, promotion, price"
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"panel\.unused: model=blind does not use future .*; choose another model",
+    ):
         check_covariates(schema, blind, "blind", "refuse")
 
 
@@ -178,12 +223,18 @@ def test_every_bundled_model_says_what_it_uses(family: str) -> None:
 
 
 def test_a_shop_that_opened_last_week(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    folder = Path(
+        shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
     data = folder / "data" / "sales.csv"
     header, *rows = data.read_text().splitlines()
     shop = header.split(",").index("shop")
     cells = [row.split(",") for row in rows]
-    opened = [",".join([*cell[:shop], "zeta", *cell[shop + 1 :]]) for cell in cells if cell[shop] == cells[-1][shop]]
+    opened = [
+        ",".join([*cell[:shop], "zeta", *cell[shop + 1 :]])
+        for cell in cells
+        if cell[shop] == cells[-1][shop]
+    ]
     data.write_text("\n".join([header, *rows, *opened[-5:]]) + "\n")
     done = command.run("+experiment=shops", "run=backtest", "panel.short=keep", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -13,8 +13,12 @@ from framework.evaluation.gate import common_windows, judge
 KEYS = ("shop",)
 
 
-def table(error: float, *, origin: str = "2026-01-01", naive_error: float = 3.0, worse_shop: float = 0.0) -> pd.DataFrame:
-    """Two shops, four steps, actual 10..13; the model is off by ``error`` (shop b by ``worse_shop`` more), the naive by ``naive_error``."""
+def table(
+    error: float, *, origin: str = "2026-01-01", naive_error: float = 3.0, worse_shop: float = 0.0
+) -> pd.DataFrame:
+    """Two shops, four steps, actual 10..13; the model is off by ``error`` (shop b by ``worse_shop``
+    more), the naive by ``naive_error``.
+    """
     rows = []
     for shop, extra in (("a", 0.0), ("b", worse_shop)):
         for step in range(1, 5):
@@ -36,7 +40,9 @@ def table(error: float, *, origin: str = "2026-01-01", naive_error: float = 3.0,
     return pd.DataFrame(rows)
 
 
-def failed(config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame | None) -> list[str]:
+def failed(
+    config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame | None
+) -> list[str]:
     return [check.check for check in judge(config, candidate, incumbent, KEYS) if not check.passed]
 
 

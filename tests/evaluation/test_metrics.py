@@ -17,7 +17,10 @@ from framework.evaluation.metrics import naive_scale, point_metrics, quantile_me
 
 
 def test_by_hand() -> None:
-    actual, forecast = np.array([10.0, 20.0, 0.0, 30.0]), np.array([12.0, 19.0, 1.0, 26.0])  # errors +2 -1 +1 -4
+    actual, forecast = (
+        np.array([10.0, 20.0, 0.0, 30.0]),
+        np.array([12.0, 19.0, 1.0, 26.0]),
+    )  # errors +2 -1 +1 -4
     found = point_metrics(actual, forecast, np.array([2.0, 2.0, 4.0, 4.0]))
     assert found == {
         "MAE": 2.0,
@@ -30,7 +33,10 @@ def test_by_hand() -> None:
 
 
 def test_unknown_elements_are_left_out_and_nothing_is_nan() -> None:
-    actual, forecast = np.array([[1.0, np.nan], [np.nan, 4.0]]), np.array([[2.0, 9.0], [1.0, np.nan]])
+    actual, forecast = (
+        np.array([[1.0, np.nan], [np.nan, 4.0]]),
+        np.array([[2.0, 9.0], [1.0, np.nan]]),
+    )
     assert point_metrics(actual, forecast, np.array([[1.0], [1.0]]))["MAE"] == 1.0
     nothing = point_metrics(np.full(3, np.nan), np.zeros(3), np.ones(3))
     assert all(math.isnan(value) for value in nothing.values())
@@ -48,10 +54,13 @@ finite = st.floats(-1e6, 1e6)
 
 
 @given(
-    values=arrays(np.float64, (3, 7), elements=st.one_of(finite, st.just(math.nan))), forecast=arrays(np.float64, (3, 7), elements=finite)
+    values=arrays(np.float64, (3, 7), elements=st.one_of(finite, st.just(math.nan))),
+    forecast=arrays(np.float64, (3, 7), elements=finite),
 )
 def test_against_pandas(values: np.ndarray, forecast: np.ndarray) -> None:
-    frame = pd.DataFrame({"a": values.ravel(), "f": forecast.ravel(), "s": np.repeat([1.0, 2.0, 4.0], 7)}).dropna()
+    frame = pd.DataFrame(
+        {"a": values.ravel(), "f": forecast.ravel(), "s": np.repeat([1.0, 2.0, 4.0], 7)}
+    ).dropna()
     error = frame["f"] - frame["a"]
     found = point_metrics(values, forecast, np.array([[1.0], [2.0], [4.0]]))
     close = {"rel": 1e-9, "abs": 1e-9, "nan_ok": True}
@@ -64,7 +73,12 @@ def test_against_pandas(values: np.ndarray, forecast: np.ndarray) -> None:
 def _panel(series: list[list[float]]) -> Panel:
     frames = [
         pd.DataFrame(
-            {"shop": f"s{i:02}", "event_timestamp": pd.date_range("2024-01-01", periods=len(y), tz="UTC"), "y": y, "z": np.array(y) * -2}
+            {
+                "shop": f"s{i:02}",
+                "event_timestamp": pd.date_range("2024-01-01", periods=len(y), tz="UTC"),
+                "y": y,
+                "z": np.array(y) * -2,
+            }
         )
         for i, y in enumerate(series)
     ]
@@ -88,10 +102,16 @@ def test_scale_by_hand() -> None:
 
 
 @given(
-    series=st.lists(st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(math.nan)), min_size=1, max_size=9), min_size=1, max_size=5),
+    series=st.lists(
+        st.lists(st.one_of(st.floats(-1e3, 1e3), st.just(math.nan)), min_size=1, max_size=9),
+        min_size=1,
+        max_size=5,
+    ),
     season=st.integers(1, 5),
 )
-def test_scale_is_the_in_sample_error_of_each_series_alone(series: list[list[float]], season: int) -> None:
+def test_scale_is_the_in_sample_error_of_each_series_alone(
+    series: list[list[float]], season: int
+) -> None:
     found = naive_scale(_panel(series), 2, season)
     for i, y in enumerate(series):
         expected = pd.Series(y).diff(season).abs().mean()
@@ -104,8 +124,13 @@ def test_smape_of_nothing_and_nothing_is_nothing() -> None:
 
 
 def test_rmsse_by_hand() -> None:
-    actual, forecast = np.array([[10.0, 20.0], [0.0, np.nan], [5.0, 5.0]]), np.array([[12.0, 19.0], [1.0, 3.0], [9.0, 9.0]])
-    assert rmsse(actual, forecast, np.array([[2.0], [4.0], [0.0]])) == pytest.approx(math.sqrt((4 / 2 + 1 / 2 + 1 / 4) / 3))
+    actual, forecast = (
+        np.array([[10.0, 20.0], [0.0, np.nan], [5.0, 5.0]]),
+        np.array([[12.0, 19.0], [1.0, 3.0], [9.0, 9.0]]),
+    )
+    assert rmsse(actual, forecast, np.array([[2.0], [4.0], [0.0]])) == pytest.approx(
+        math.sqrt((4 / 2 + 1 / 2 + 1 / 4) / 3)
+    )
     panel = _panel([[1, 2, 4, 8, 16], [5, 5]])
     assert naive_scale(panel, 1, 2, power=2)[0, 0] == pytest.approx((9 + 36 + 144) / 3)
 
@@ -120,4 +145,7 @@ def test_quantile_metrics_by_hand() -> None:
         "WQL": pytest.approx(2 * (low + high) / 2 / 30),
         "coverage": 0.5,
     }
-    assert all(math.isnan(v) for v in quantile_metrics(np.full(2, np.nan), np.zeros((2, 2)), (0.1, 0.9)).values())
+    assert all(
+        math.isnan(v)
+        for v in quantile_metrics(np.full(2, np.nan), np.zeros((2, 2)), (0.1, 0.9)).values()
+    )

@@ -30,8 +30,18 @@ FIELDS = (
     "days_to_holiday",
     "days_since_holiday",
 )
-ZONES = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
-DAYS = {country: set(holidays.country_holidays(country, years=range(1999, 2042))) for country in ("US", "DE")}
+ZONES = [
+    "UTC",
+    "America/New_York",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+]
+DAYS = {
+    country: set(holidays.country_holidays(country, years=range(1999, 2042)))
+    for country in ("US", "DE")
+}
 
 
 def _reference(moment: datetime, country: str, zone: str) -> list[float]:
@@ -39,7 +49,9 @@ def _reference(moment: datetime, country: str, zone: str) -> list[float]:
     day = local.date()
 
     def distance(direction: int) -> int:
-        return next((n for n in range(15) if day + timedelta(days=direction * n) in DAYS[country]), 14)
+        return next(
+            (n for n in range(15) if day + timedelta(days=direction * n) in DAYS[country]), 14
+        )
 
     yearday = local.timetuple().tm_yday
     return [
@@ -60,17 +72,30 @@ def _reference(moment: datetime, country: str, zone: str) -> list[float]:
 
 
 @given(
-    moments=st.lists(st.datetimes(datetime(2000, 1, 20), datetime(2040, 12, 1)), min_size=1, max_size=20),  # noqa: DTZ001
+    moments=st.lists(
+        st.datetimes(datetime(2000, 1, 20), datetime(2040, 12, 1)),  # noqa: DTZ001
+        min_size=1,
+        max_size=20,
+    ),
     zone=st.sampled_from(ZONES),
     country=st.sampled_from(["US", "DE"]),
 )
-def test_every_field_is_that_of_an_independent_calendar(moments: list[datetime], zone: str, country: str) -> None:
+def test_every_field_is_that_of_an_independent_calendar(
+    moments: list[datetime], zone: str, country: str
+) -> None:
     found = calendar_columns(np.array(moments, "M8[us]"), FIELDS, country, zone)
-    assert found.tolist() == [[float(v) for v in _reference(moment, country, zone)] for moment in moments]
+    assert found.tolist() == [
+        [float(v) for v in _reference(moment, country, zone)] for moment in moments
+    ]
 
 
 @pytest.mark.parametrize(
-    ("zone", "first"), [("America/New_York", "2013-03-10"), ("America/New_York", "2013-11-03"), ("Europe/Berlin", "2024-10-27")]
+    ("zone", "first"),
+    [
+        ("America/New_York", "2013-03-10"),
+        ("America/New_York", "2013-11-03"),
+        ("Europe/Berlin", "2024-10-27"),
+    ],
 )
 def test_every_hour_of_the_days_around_a_change_of_clocks(zone: str, first: str) -> None:
     hours = np.datetime64(first, "us") + np.arange(-24, 48) * np.timedelta64(3600 * 10**6, "us")
@@ -86,26 +111,55 @@ def test_the_missing_hour_is_skipped_and_the_second_one_repeats() -> None:
 
 
 def test_holidays_across_the_turn_of_the_year() -> None:
-    days = np.array(["2013-12-20", "2013-12-25", "2013-12-30", "2014-01-01", "2014-01-02"], "M8[us]")
+    days = np.array(
+        ["2013-12-20", "2013-12-25", "2013-12-30", "2014-01-01", "2014-01-02"], "M8[us]"
+    )
     found = calendar_columns(days, ("is_holiday", "days_to_holiday", "days_since_holiday"), "US")
     assert found.tolist() == [[0, 5, 14], [1, 0, 0], [0, 2, 5], [1, 0, 0], [0, 14, 1]]
     assert date(2014, 1, 1) in DAYS["US"]
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    times = np.datetime64("2012-12-15", "us") + np.arange(400) * np.timedelta64(7 * 3600 * 10**6, "us")
+    times = np.datetime64("2012-12-15", "us") + np.arange(400) * np.timedelta64(
+        7 * 3600 * 10**6, "us"
+    )
     together = calendar_columns(times, FIELDS, "US", "America/New_York")
-    alone = [calendar_columns(times[i : i + 1], FIELDS, "US", "America/New_York")[0] for i in range(len(times))]
+    alone = [
+        calendar_columns(times[i : i + 1], FIELDS, "US", "America/New_York")[0]
+        for i in range(len(times))
+    ]
     assert together.tobytes() == np.array(alone).tobytes()
 
 
 @pytest.mark.parametrize(
     ("fields", "country", "zone", "message"),
     [
-        (("day_of_weak",), None, "UTC", "calendar field 'day_of_weak' is not known; Did you mean 'day_of_week'? Known: minute, hour,"),
-        (("is_holiday",), None, "UTC", "calendar fields ['is_holiday'] need a country, such as country: US."),
-        (("is_holiday",), "Atlantis", "UTC", "calendar country 'Atlantis' is not known; use an ISO 3166 code such as US."),
-        (("hour",), None, "Mars/Olympus", "calendar time_zone 'Mars/Olympus' is not known; use an IANA name such as America/New_York."),
+        (
+            ("day_of_weak",),
+            None,
+            "UTC",
+            "calendar field 'day_of_weak' is not known; Did you mean 'day_of_week'? Known: "
+            "minute, hour,",
+        ),
+        (
+            ("is_holiday",),
+            None,
+            "UTC",
+            "calendar fields ['is_holiday'] need a country, such as country: US.",
+        ),
+        (
+            ("is_holiday",),
+            "Atlantis",
+            "UTC",
+            "calendar country 'Atlantis' is not known; use an ISO 3166 code such as US.",
+        ),
+        (
+            ("hour",),
+            None,
+            "Mars/Olympus",
+            "calendar time_zone 'Mars/Olympus' is not known; use an IANA name such as "
+            "America/New_York.",
+        ),
         (("hour",), None, "../etc/passwd", "calendar time_zone '../etc/passwd' is not known;"),
     ],
 )
@@ -119,24 +173,34 @@ def test_refusals(fields: tuple[str, ...], country: str | None, zone: str, messa
 def test_beyond_the_calendars_that_are_known_there_is_no_answer(day: str) -> None:
     times = np.array([day], dtype="M8[us]")
     assert calendar_columns(times, ("month",), "US").tolist() == [[int(day[5:7])]]
-    with pytest.raises(DataError, match=f"the public holidays of US around {day[:4]} are not known"):
+    with pytest.raises(
+        DataError, match=f"the public holidays of US around {day[:4]} are not known"
+    ):
         calendar_columns(times, ("is_holiday",), "US")
 
 
 DATES = st.lists(st.dates(date(2000, 1, 20), date(2040, 12, 1)), min_size=1, max_size=20)
 
 
-@given(dates=DATES, zone=st.sampled_from(ZONES), alias=st.sampled_from(["D", "2D", "W", "MS", "ME"]))
-def test_fields_of_a_label_of_days_are_those_of_its_date_whatever_the_zone(dates: list[date], zone: str, alias: str) -> None:
+@given(
+    dates=DATES, zone=st.sampled_from(ZONES), alias=st.sampled_from(["D", "2D", "W", "MS", "ME"])
+)
+def test_fields_of_a_label_of_days_are_those_of_its_date_whatever_the_zone(
+    dates: list[date], zone: str, alias: str
+) -> None:
     fields = FIELDS[:10]
     found = calendar_columns(np.array(dates, "M8[us]"), fields, None, zone, Frequency.parse(alias))
-    expected = [_reference(datetime.combine(day, datetime.min.time()), "US", "UTC")[:10] for day in dates]
+    expected = [
+        _reference(datetime.combine(day, datetime.min.time()), "US", "UTC")[:10] for day in dates
+    ]
     assert found.tolist() == [[float(v) for v in row] for row in expected]
 
 
 def test_christmas_is_on_the_25th_in_new_york() -> None:
     days = np.datetime64("2024-12-24", "us") + np.arange(3) * np.timedelta64(1, "D")
-    found = calendar_columns(days, ("day_of_week", "is_holiday"), "US", "America/New_York", Frequency.parse("D"))
+    found = calendar_columns(
+        days, ("day_of_week", "is_holiday"), "US", "America/New_York", Frequency.parse("D")
+    )
     assert found.tolist() == [[1, 0], [2, 1], [3, 0]]
 
 
@@ -144,8 +208,13 @@ def test_days_that_begin_in_a_zone_are_the_local_days() -> None:
     tokyo = np.array(["2024-12-31T15:00"], "M8[us]")  # midnight of January 1 in Tokyo
     day = Frequency.parse("D")
     check_labels(tokyo, "Asia/Tokyo", day)
-    assert calendar_columns(tokyo, ("year", "is_holiday"), "JP", "Asia/Tokyo", day).tolist() == [[2025, 1]]
-    with pytest.raises(DataError, match=r"2024-12-31T15:00:00.000000 labels a step of D and is no midnight; .*time_zone"):
+    assert calendar_columns(tokyo, ("year", "is_holiday"), "JP", "Asia/Tokyo", day).tolist() == [
+        [2025, 1]
+    ]
+    with pytest.raises(
+        DataError,
+        match=r"2024-12-31T15:00:00.000000 labels a step of D and is no midnight; .*time_zone",
+    ):
         check_labels(tokyo, "UTC", day)
     check_labels(tokyo, "UTC", Frequency.parse("h"))
 
@@ -173,12 +242,22 @@ def test_holidays_of_a_step_are_counted(alias: str, label: str, first: str, last
         assert found.tolist() == [[expected]]
 
 
-@pytest.mark.parametrize(("alias", "field"), [("W", "is_holiday"), ("MS", "days_to_holiday"), ("2D", "is_holiday"), ("h", "holidays")])
-def test_a_holiday_field_that_a_step_lacks_is_refused_with_the_one_it_has(alias: str, field: str) -> None:
-    with pytest.raises(ConfigError, match="use is_holiday" if alias == "h" else f"a step of {alias} has several; use holidays"):
+@pytest.mark.parametrize(
+    ("alias", "field"),
+    [("W", "is_holiday"), ("MS", "days_to_holiday"), ("2D", "is_holiday"), ("h", "holidays")],
+)
+def test_a_holiday_field_that_a_step_lacks_is_refused_with_the_one_it_has(
+    alias: str, field: str
+) -> None:
+    with pytest.raises(
+        ConfigError,
+        match="use is_holiday" if alias == "h" else f"a step of {alias} has several; use holidays",
+    ):
         check_fields((field,), "US", "UTC", Frequency.parse(alias))
 
 
 def test_holidays_of_steps_beyond_the_calendars_that_are_known() -> None:
     with pytest.raises(DataError, match="the public holidays of US around 2150 are not known"):
-        calendar_columns(np.array(["2150-06-01"], "M8[us]"), ("holidays",), "US", "UTC", Frequency.parse("MS"))
+        calendar_columns(
+            np.array(["2150-06-01"], "M8[us]"), ("holidays",), "US", "UTC", Frequency.parse("MS")
+        )

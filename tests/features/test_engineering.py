@@ -17,7 +17,13 @@ STATISTICS = ["mean", "std", "min", "max", "sum"]
 
 def make_view(*ops: dict, categories: tuple[str, ...] = ()) -> View:
     return View.model_validate(
-        {"entity": ["shop", "item"], "columns": ["y", "x", *categories], "categories": categories, "ttl": "1d", "engineer": ops}
+        {
+            "entity": ["shop", "item"],
+            "columns": ["y", "x", *categories],
+            "categories": categories,
+            "ttl": "1d",
+            "engineer": ops,
+        }
     )
 
 
@@ -26,9 +32,21 @@ def table(lengths: tuple[int, ...] = (40, 1, 5, 90, 12), seed: int = 3) -> pd.Da
     rng = np.random.default_rng(seed)
     frames = []
     for i, n in enumerate(lengths):
-        times = pd.date_range(pd.Timestamp("2024-02-20", tz="UTC") + pd.Timedelta(days=i), periods=n, freq="D")
+        times = pd.date_range(
+            pd.Timestamp("2024-02-20", tz="UTC") + pd.Timedelta(days=i), periods=n, freq="D"
+        )
         y = np.where(rng.random(n) < 0.25, np.nan, rng.normal(50, 20, n))
-        frames.append(pd.DataFrame({"shop": f"s{i // 2}", "item": f"i{i}", "event_timestamp": times, "y": y, "x": rng.normal(size=n)}))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "shop": f"s{i // 2}",
+                    "item": f"i{i}",
+                    "event_timestamp": times,
+                    "y": y,
+                    "x": rng.normal(size=n),
+                }
+            )
+        )
     rows = pd.concat(frames, ignore_index=True)
     rows.loc[45:60, "y"] = np.nan  # windows without a value
     return rows
@@ -46,16 +64,26 @@ def test_lags_equal_a_groupby_shift() -> None:
 @pytest.mark.parametrize("window", [2, 7, 28])
 def test_rolling_equals_a_groupby_rolling(window: int) -> None:
     rows = table()
-    out = engineer(make_view({"op": "rolling", "columns": ["y"], "windows": [window], "statistics": STATISTICS}), rows, DAY)
+    out = engineer(
+        make_view(
+            {"op": "rolling", "columns": ["y"], "windows": [window], "statistics": STATISTICS}
+        ),
+        rows,
+        DAY,
+    )
     for statistic in STATISTICS:
         parts = []
         for _, series in rows.groupby(["shop", "item"], sort=False):
-            rolled = getattr(series["y"].rolling(window, min_periods=2 if statistic == "std" else 1), statistic)()
+            rolled = getattr(
+                series["y"].rolling(window, min_periods=2 if statistic == "std" else 1), statistic
+            )()
             rolled.iloc[: window - 1] = np.nan
             parts.append(rolled)
         expected = pd.concat(parts).to_numpy()
         assert np.isfinite(expected).any()
-        np.testing.assert_allclose(out[f"y_rolling_{window}_{statistic}"], expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            out[f"y_rolling_{window}_{statistic}"], expected, rtol=1e-9, atol=1e-9
+        )
 
 
 def test_operations_build_on_earlier_ones_and_keep_the_declared_order() -> None:
@@ -70,7 +98,9 @@ def test_operations_build_on_earlier_ones_and_keep_the_declared_order() -> None:
     out = engineer(view, rows, DAY)
     assert list(out.columns) == ["shop", "item", "event_timestamp", *view.feature_names()]
     lagged = rows.groupby(["shop", "item"])["y"]
-    expected = lagged.transform(lambda s: s.shift(1).rolling(3, min_periods=1).mean().where(np.arange(len(s)) >= 2))
+    expected = lagged.transform(
+        lambda s: s.shift(1).rolling(3, min_periods=1).mean().where(np.arange(len(s)) >= 2)
+    )
     np.testing.assert_allclose(out["y_lag_1_rolling_3_mean"], expected)
     np.testing.assert_array_equal(out["calendar_day_of_week"], rows["event_timestamp"].dt.dayofweek)
     assert (out["kind"] == "a").all()
@@ -88,13 +118,16 @@ def test_a_series_has_the_same_bits_alone_and_among_others() -> None:
         alone = engineer(view, rows[rows["item"] == item], DAY)
         among = together[together["item"] == item]
         for feature in view.feature_names():
-            assert alone[feature].to_numpy().tobytes() == among[feature].to_numpy().tobytes(), feature
+            assert alone[feature].to_numpy().tobytes() == among[feature].to_numpy().tobytes(), (
+                feature
+            )
 
 
 def test_nothing_after_a_row_changes_it() -> None:
     rows = table((60,))
     view = make_view(
-        {"op": "lag", "columns": ["y"], "steps": [2]}, {"op": "rolling", "columns": ["y"], "windows": [5], "statistics": STATISTICS}
+        {"op": "lag", "columns": ["y"], "steps": [2]},
+        {"op": "rolling", "columns": ["y"], "windows": [5], "statistics": STATISTICS},
     )
     before = engineer(view, rows, DAY)
     changed = rows.copy()
@@ -105,9 +138,17 @@ def test_nothing_after_a_row_changes_it() -> None:
 
 
 def test_calendar_follows_its_time_zone() -> None:
-    rows = table((3,)).assign(event_timestamp=pd.to_datetime(["2024-03-10T06:00Z", "2024-03-10T07:00Z", "2024-03-10T08:00Z"]))
+    rows = table((3,)).assign(
+        event_timestamp=pd.to_datetime(
+            ["2024-03-10T06:00Z", "2024-03-10T07:00Z", "2024-03-10T08:00Z"]
+        )
+    )
     view = make_view({"op": "calendar", "fields": ["hour"], "time_zone": "America/New_York"})
-    assert engineer(view, rows, Frequency.parse("h"))["calendar_hour"].tolist() == [1.0, 3.0, 4.0]  # spring forward
+    assert engineer(view, rows, Frequency.parse("h"))["calendar_hour"].tolist() == [
+        1.0,
+        3.0,
+        4.0,
+    ]  # spring forward
 
 
 def test_a_gap_is_refused_when_steps_are_counted() -> None:
@@ -120,14 +161,25 @@ def test_wrong_columns_are_named() -> None:
     with pytest.raises(ConfigError, match="lag of 'yy': no such column yet; Did you mean 'y'"):
         engineer(make_view({"op": "lag", "columns": ["yy"], "steps": [1]}), table(), DAY)
     with pytest.raises(ConfigError, match=r"rolling of 'kind'.*category"):
-        engineer(make_view({"op": "rolling", "columns": ["kind"], "windows": [2]}, categories=("kind",)), table().assign(kind="a"), DAY)
+        engineer(
+            make_view({"op": "rolling", "columns": ["kind"], "windows": [2]}, categories=("kind",)),
+            table().assign(kind="a"),
+            DAY,
+        )
     with pytest.raises(DataError, match=r"missing columns \['x'\]"):
         engineer(make_view(), table().drop(columns="x"), DAY)
 
 
 def test_calendar_of_days_is_that_of_their_labels() -> None:
     rows = table((40,)).assign(event_timestamp=pd.date_range("2024-12-01", periods=40, tz="UTC"))
-    view = make_view({"op": "calendar", "fields": ["day_of_week", "is_holiday"], "country": "US", "time_zone": "America/New_York"})
+    view = make_view(
+        {
+            "op": "calendar",
+            "fields": ["day_of_week", "is_holiday"],
+            "country": "US",
+            "time_zone": "America/New_York",
+        }
+    )
     out = engineer(view, rows, DAY)
     days = [str(day)[:10] for day in out["event_timestamp"][out["calendar_is_holiday"] == 1]]
     assert days == ["2024-12-25", "2025-01-01"]

@@ -20,7 +20,11 @@ from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.options import Options
 from framework.plugins.discovery import load_plugins
-from framework.testing.contracts.leaks import LeakError, assert_features_do_not_leak, assert_pair_does_not_leak
+from framework.testing.contracts.leaks import (
+    LeakError,
+    assert_features_do_not_leak,
+    assert_pair_does_not_leak,
+)
 from framework.testing.fakes import FakeModel, FakePreprocessor
 from framework.testing.panels import make_panel, panel_schema
 
@@ -51,8 +55,14 @@ PREPROCESSORS: dict[str, dict[str, Any]] = {
     },
     "sklearn": {
         "past": {"class": "sklearn.preprocessing.StandardScaler"},
-        "future": {"class": "sklearn.preprocessing.QuantileTransformer", "options": {"n_quantiles": 20}},
-        "static": {"class": "sklearn.preprocessing.OneHotEncoder", "options": {"handle_unknown": "ignore"}},
+        "future": {
+            "class": "sklearn.preprocessing.QuantileTransformer",
+            "options": {"n_quantiles": 20},
+        },
+        "static": {
+            "class": "sklearn.preprocessing.OneHotEncoder",
+            "options": {"handle_unknown": "ignore"},
+        },
     },
 }
 
@@ -70,16 +80,21 @@ def test_every_bundled_component_is_tried() -> None:
 
 @pytest.mark.parametrize(
     ("preprocessor", "model"),
-    [("native", model) for model in MODELS] + [("sklearn", model) for model in ("xgboost", "nlinear", "auto_theta")],
+    [("native", model) for model in MODELS]
+    + [("sklearn", model) for model in ("xgboost", "nlinear", "auto_theta")],
 )
 def test_bundled_components_do_not_leak(preprocessor: str, model: str, tmp_path: Path) -> None:
     panel = make_panel(series=3)
     length = component("model", model, MODELS[model]).context_length(7)
 
     def make(_: Panel) -> tuple[Preprocessor, Model]:
-        return component("preprocessor", preprocessor, PREPROCESSORS[preprocessor]), component("model", model, MODELS[model])
+        return component("preprocessor", preprocessor, PREPROCESSORS[preprocessor]), component(
+            "model", model, MODELS[model]
+        )
 
-    assert_pair_does_not_leak(panel, panel_schema(panel, context_length=length), make, ORIGIN, 14, tmp_path)
+    assert_pair_does_not_leak(
+        panel, panel_schema(panel, context_length=length), make, ORIGIN, 14, tmp_path
+    )
 
 
 class WholeSeriesScaler(FakePreprocessor):
@@ -89,12 +104,16 @@ class WholeSeriesScaler(FakePreprocessor):
         super().__init__(options)
         self.whole = panel
 
-    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+    def fit(
+        self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+    ) -> None:
         self.centre(np.nanmean(self.whole.past, axis=0), self.whole.known.mean(axis=0), schema)
 
 
 class Peeping(FakeModel):
-    """The planted leak: what comes next is looked up in the panel, nothing of it is in the saved state."""
+    """The planted leak: what comes next is looked up in the panel, nothing of it is in the saved
+    state.
+    """
 
     def __init__(self, options: Any, panel: Panel) -> None:
         super().__init__(options)
@@ -105,7 +124,9 @@ class Peeping(FakeModel):
 
 
 @pytest.mark.parametrize("preprocessor", PREPROCESSORS)
-def test_a_scaler_of_the_whole_series_is_caught_in_every_preprocessor(preprocessor: str, tmp_path: Path) -> None:
+def test_a_scaler_of_the_whole_series_is_caught_in_every_preprocessor(
+    preprocessor: str, tmp_path: Path
+) -> None:
     """The planted leak: it is fitted on the whole panel, whatever rows it is given."""
     panel = make_panel(series=3)
 
@@ -113,13 +134,17 @@ def test_a_scaler_of_the_whole_series_is_caught_in_every_preprocessor(preprocess
         made: Preprocessor = component("preprocessor", preprocessor, PREPROCESSORS[preprocessor])
         fit = made.fit
 
-        def fit_on_all(past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+        def fit_on_all(
+            past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+        ) -> None:
             fit(whole.past, whole.known, whole.static, whole.times, schema)
 
         made.fit = fit_on_all  # type: ignore[method-assign]
         return made, FakeModel(Options())
 
-    with pytest.raises(LeakError, match=r"preprocessor/.* of the fitted state changes with values after 2024-06-10"):
+    with pytest.raises(
+        LeakError, match=r"preprocessor/.* of the fitted state changes with values after 2024-06-10"
+    ):
         assert_pair_does_not_leak(panel, panel_schema(panel), make, ORIGIN, 0, tmp_path)
 
 
@@ -129,19 +154,44 @@ def test_a_planted_leak_is_caught(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "c").mkdir()
-    assert_pair_does_not_leak(panel, schema, lambda _: (FakePreprocessor(Options()), FakeModel(Options())), ORIGIN, 0, tmp_path / "a")
-    with pytest.raises(LeakError, match=r"preprocessor/means\.npz/.* of the fitted state changes with values after 2024-06-10"):
+    assert_pair_does_not_leak(
+        panel,
+        schema,
+        lambda _: (FakePreprocessor(Options()), FakeModel(Options())),
+        ORIGIN,
+        0,
+        tmp_path / "a",
+    )
+    with pytest.raises(
+        LeakError,
+        match=r"preprocessor/means\.npz/.* of the fitted state changes with values after 2024-06-10",  # noqa: E501
+    ):
         assert_pair_does_not_leak(
-            panel, schema, lambda p: (WholeSeriesScaler(Options(), p), FakeModel(Options())), ORIGIN, 0, tmp_path / "b"
+            panel,
+            schema,
+            lambda p: (WholeSeriesScaler(Options(), p), FakeModel(Options())),
+            ORIGIN,
+            0,
+            tmp_path / "b",
         )
     with pytest.raises(LeakError, match="the forecasts from 2024-06-10"):
-        assert_pair_does_not_leak(panel, schema, lambda p: (FakePreprocessor(Options()), Peeping(Options(), p)), ORIGIN, 0, tmp_path / "c")
+        assert_pair_does_not_leak(
+            panel,
+            schema,
+            lambda p: (FakePreprocessor(Options()), Peeping(Options(), p)),
+            ORIGIN,
+            0,
+            tmp_path / "c",
+        )
 
 
 def rows() -> pd.DataFrame:
     times = pd.date_range("2024-05-01", "2024-06-30", tz="UTC")
     generator = np.random.default_rng(1)
-    frames = [pd.DataFrame({"shop": s, TIME: times, "y": generator.normal(size=len(times)), "kind": "a"}) for s in ("p", "q")]
+    frames = [
+        pd.DataFrame({"shop": s, TIME: times, "y": generator.normal(size=len(times)), "kind": "a"})
+        for s in ("p", "q")
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -153,12 +203,28 @@ VIEW = View.model_validate(
         "ttl": "1d",
         "engineer": [
             {"op": "lag", "columns": ["y"], "steps": [1, 7]},
-            {"op": "rolling", "columns": ["y"], "windows": [3, 7], "statistics": ["mean", "std", "min", "max", "sum"]},
-            {"op": "expanding", "columns": ["y"], "statistics": ["mean", "std", "min", "max", "sum"]},
+            {
+                "op": "rolling",
+                "columns": ["y"],
+                "windows": [3, 7],
+                "statistics": ["mean", "std", "min", "max", "sum"],
+            },
+            {
+                "op": "expanding",
+                "columns": ["y"],
+                "statistics": ["mean", "std", "min", "max", "sum"],
+            },
             {"op": "difference", "columns": ["y"], "steps": [1, 7]},
             {"op": "difference", "columns": ["y"], "steps": [7], "relative": True},
             {"op": "calendar", "fields": ["day_of_week"]},
-            {"op": "join", "table": "prices", "by": ["shop"], "columns": ["price"], "time": "since", "ttl": "40d"},
+            {
+                "op": "join",
+                "table": "prices",
+                "by": ["shop"],
+                "columns": ["price"],
+                "time": "since",
+                "ttl": "40d",
+            },
             {"op": "rolling", "columns": ["price"], "windows": [3]},
         ],
     }
@@ -185,7 +251,9 @@ def test_a_feature_of_the_whole_series_is_caught(monkeypatch: pytest.MonkeyPatch
     leaks_engineer = leaks.engineer
     monkeypatch.setattr(leaks, "engineer", centred)
     with pytest.raises(LeakError, match="feature 'y_lag_7': values at or before 2024-06-10"):
-        assert_features_do_not_leak(VIEW, rows(), Frequency.parse("D"), ORIGIN, {"prices": prices()})
+        assert_features_do_not_leak(
+            VIEW, rows(), Frequency.parse("D"), ORIGIN, {"prices": prices()}
+        )
 
 
 def test_a_check_that_would_prove_nothing_is_refused(tmp_path: Path) -> None:
@@ -195,5 +263,10 @@ def test_a_check_that_would_prove_nothing_is_refused(tmp_path: Path) -> None:
     panel = make_panel(series=2)
     with pytest.raises(ValueError, match="no row after 2030-01-01"):
         assert_pair_does_not_leak(
-            panel, panel_schema(panel), lambda _: (FakePreprocessor(Options()), FakeModel(Options())), late, 0, tmp_path
+            panel,
+            panel_schema(panel),
+            lambda _: (FakePreprocessor(Options()), FakeModel(Options())),
+            late,
+            0,
+            tmp_path,
         )

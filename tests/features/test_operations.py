@@ -1,4 +1,6 @@
-"""Expanding statistics, differences, joins and a user's own functions against plain pandas, series by series; leaks; wrong input."""
+"""Expanding statistics, differences, joins and a user's own functions against plain pandas, series
+by series; leaks; wrong input.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +34,40 @@ OPERATIONS = (
 
 
 def make_view(*ops: dict, categories: tuple[str, ...] = ()) -> View:
-    return View.model_validate({"entity": ["s"], "columns": ["y", *categories], "categories": categories, "ttl": "1d", "engineer": ops})
+    return View.model_validate(
+        {
+            "entity": ["s"],
+            "columns": ["y", *categories],
+            "categories": categories,
+            "ttl": "1d",
+            "engineer": ops,
+        }
+    )
 
 
 def table(*series: list[float]) -> pd.DataFrame:
     frames = [
-        pd.DataFrame({"s": f"s{i:03}", TIME: pd.date_range(f"2024-01-{i % 20 + 1:02}", periods=len(y), tz="UTC"), "y": np.array(y, float)})
+        pd.DataFrame(
+            {
+                "s": f"s{i:03}",
+                TIME: pd.date_range(f"2024-01-{i % 20 + 1:02}", periods=len(y), tz="UTC"),
+                "y": np.array(y, float),
+            }
+        )
         for i, y in enumerate(series)
     ]
     return pd.concat(frames, ignore_index=True)
 
 
 def of(windows: Any, statistic: str) -> pd.Series:
-    """The statistic of pandas' windows; of the deviation by its formula, for pandas' own running one loses digits after large values."""
-    return windows.apply(partial(np.nanstd, ddof=1), raw=True) if statistic == "std" else getattr(windows, statistic)()
+    """The statistic of pandas' windows; of the deviation by its formula, for pandas' own running
+    one loses digits after large values.
+    """
+    return (
+        windows.apply(partial(np.nanstd, ddof=1), raw=True)
+        if statistic == "std"
+        else getattr(windows, statistic)()
+    )
 
 
 def reference(y: pd.Series) -> dict[str, pd.Series]:
@@ -61,7 +83,9 @@ def reference(y: pd.Series) -> dict[str, pd.Series]:
     return made | {"y_relative_difference_2": ((y - before) / before).where(before != 0)}
 
 
-VALUES = st.one_of(st.just(float("nan")), st.just(0.0), st.floats(-1e6, 1e6).map(lambda x: round(x, 3)))
+VALUES = st.one_of(
+    st.just(float("nan")), st.just(0.0), st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,7 +102,9 @@ def test_every_operation_equals_pandas(series: list[list[float]]) -> None:
 
 def test_expanding_statistics_of_a_far_level_keep_their_digits() -> None:
     y = np.random.default_rng(0).normal(1e9, 1.0, 400)
-    made = engineer(make_view({"op": "expanding", "columns": ["y"], "statistics": ["std"]}), table(list(y)), DAY)
+    made = engineer(
+        make_view({"op": "expanding", "columns": ["y"], "statistics": ["std"]}), table(list(y)), DAY
+    )
     assert made["y_expanding_std"].iloc[-1] == pytest.approx(np.std(y, ddof=1), rel=1e-6)
 
 
@@ -90,15 +116,32 @@ def test_a_series_has_the_same_bits_alone_and_among_others() -> None:
     for name in ("s000", "s034", "s059"):
         alone, among = engineer(view, rows[rows["s"] == name], DAY), together[together["s"] == name]
         for feature in view.feature_names():
-            assert alone[feature].to_numpy().tobytes() == among[feature].to_numpy().tobytes(), feature
+            assert alone[feature].to_numpy().tobytes() == among[feature].to_numpy().tobytes(), (
+                feature
+            )
 
 
-JOIN = {"op": "join", "table": "prices", "by": ["s"], "columns": ["price"], "time": "since", "ttl": "3d", "prefix": "shop_"}
+JOIN = {
+    "op": "join",
+    "table": "prices",
+    "by": ["s"],
+    "columns": ["price"],
+    "time": "since",
+    "ttl": "3d",
+    "prefix": "shop_",
+}
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["s000", "s001", "s009"]), st.integers(-5, 300), VALUES), max_size=20))
-def test_an_as_of_join_takes_the_newest_row_that_is_known(found: list[tuple[str, int, float]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["s000", "s001", "s009"]), st.integers(-5, 300), VALUES),
+        max_size=20,
+    )
+)
+def test_an_as_of_join_takes_the_newest_row_that_is_known(
+    found: list[tuple[str, int, float]],
+) -> None:
     rows = table([1.0] * 9, [2.0] * 7)
     first = pd.Timestamp("2024-01-01", tz="UTC")
     prices = pd.DataFrame(found, columns=["s", "hours", "price"])
@@ -106,7 +149,11 @@ def test_an_as_of_join_takes_the_newest_row_that_is_known(found: list[tuple[str,
     made = engineer(make_view(JOIN), rows, DAY, {"prices": prices})
     for row in made.itertuples():
         known = [(p.since, i, p.price) for i, p in enumerate(prices.itertuples()) if p.s == row.s]
-        known = [k for k in known if row.event_timestamp - pd.Timedelta(days=3) <= k[0] <= row.event_timestamp]
+        known = [
+            k
+            for k in known
+            if row.event_timestamp - pd.Timedelta(days=3) <= k[0] <= row.event_timestamp
+        ]
         expected = max(known, key=lambda k: k[:2])[2] if known else np.nan
         np.testing.assert_equal(row.shop_price, expected)
 
@@ -134,13 +181,23 @@ def test_a_static_join_gives_numbers_and_categories_by_keys_or_categories() -> N
         ({"columns": ["pricee"]}, "join of 'prices': no column 'pricee'; Did you mean 'price'"),
         ({"time": None}, r"join of 'prices': two rows for \{'s': 's000'\}; .* time: COLUMN"),
         ({"time": "price"}, "column 'price' is not a time"),
-        ({"columns": ["note"]}, "column 'note' is not numeric .* list 'shop_note' under categories"),
+        (
+            {"columns": ["note"]},
+            "column 'note' is not numeric .* list 'shop_note' under categories",
+        ),
         ({"table": "other"}, "table 'other' was not read"),
     ],
 )
 def test_a_wrong_join_is_named(change: dict, words: str) -> None:
     times = pd.to_datetime(["2023-12-31", "2024-01-01"], utc=True)
-    prices = pd.DataFrame({"s": "s000", "since": times, "price": ["1", "2"] if "price" in change.values() else [1.0, 2.0], "note": "x"})
+    prices = pd.DataFrame(
+        {
+            "s": "s000",
+            "since": times,
+            "price": ["1", "2"] if "price" in change.values() else [1.0, 2.0],
+            "note": "x",
+        }
+    )
     if change.get("time") == "price":
         prices["price"] = ["soon", "later"]
     with pytest.raises(DataError, match=words):
@@ -183,12 +240,21 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def python(function: str, outputs: tuple[str, ...] = ("level",), **options: object) -> dict:
-    return {"op": "python", "function": f"own_features:{function}", "columns": ["y"], "outputs": outputs, "options": options}
+    return {
+        "op": "python",
+        "function": f"own_features:{function}",
+        "columns": ["y"],
+        "outputs": outputs,
+        "options": options,
+    }
 
 
 def test_a_function_of_ones_own_makes_columns(own: Path) -> None:
     rows = table([1.0, 2.0, 4.0], [8.0, 8.0])
-    view = make_view(python("smooth", ("level", "above"), weight=1.0), {"op": "lag", "columns": ["level"], "steps": [1]})
+    view = make_view(
+        python("smooth", ("level", "above"), weight=1.0),
+        {"op": "lag", "columns": ["level"], "steps": [1]},
+    )
     made = engineer(view, rows, DAY)
     assert made["level"].tolist() == rows["y"].tolist()
     assert made["above"].tolist() == [0.0] * 5
@@ -213,7 +279,11 @@ def test_the_source_of_a_function_belongs_to_the_definition(own: Path) -> None:
 @pytest.mark.parametrize(
     ("op", "error", "words"),
     [
-        (python("short"), DataError, r"output 'level' of 'own_features:short' has shape \(1,\) for 3 rows"),
+        (
+            python("short"),
+            DataError,
+            r"output 'level' of 'own_features:short' has shape \(1,\) for 3 rows",
+        ),
         (python("broken"), DataError, "'own_features:broken' failed: ZeroDivisionError"),
         (python("smooth"), DataError, r"gave \['above', 'level'\]; outputs are \['level'\]"),
         (python("smoth"), ConfigError, "'own_features' has no 'smoth'; Did you mean 'smooth'"),

@@ -1,4 +1,6 @@
-"""A source that changed after it was ingested is named by the runs that read the store; rows that it lost are named, kept or removed."""
+"""A source that changed after it was ingested is named by the runs that read the store; rows that
+it lost are named, kept or removed.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def write(project: Path, days: range, shops: str = "ab", without: tuple[int, ...] = ()) -> None:
-    times = pd.Timestamp("2024-01-01") + pd.to_timedelta([d for d in days if d not in without], unit="D")
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(
+        [d for d in days if d not in without], unit="D"
+    )
     rows = [f"{shop},{time:%Y-%m-%d},{time.day}" for shop in shops for time in times]
     (project / "data" / "sales.csv").write_text("\n".join(["shop,event_timestamp,y", *rows]) + "\n")
 
@@ -68,7 +72,9 @@ def stored(project: Path) -> pd.DataFrame:
     return pd.read_parquet(file)
 
 
-def test_runs_that_read_the_store_name_a_source_that_changed_until_it_is_ingested(project: Path) -> None:
+def test_runs_that_read_the_store_name_a_source_that_changed_until_it_is_ingested(
+    project: Path,
+) -> None:
     assert not about_the_source(run(project)[0])  # the first run has just read it
     assert not about_the_source(run(project, "run=backtest")[0])
     (project / "data" / "other.csv").write_text("shop,price\na,9\n")  # which no view reads
@@ -81,7 +87,9 @@ def test_runs_that_read_the_store_name_a_source_that_changed_until_it_is_ingeste
         assert line in said
     run(project, "run=ingest")
     assert not about_the_source(run(project)[0])
-    (project / "data" / "prices.csv").write_text("shop,price\na,2\nb,4\n")  # a table that the view joins
+    (project / "data" / "prices.csv").write_text(
+        "shop,price\na,2\nb,4\n"
+    )  # a table that the view joins
     assert "(prices/prices.csv was changed)" in about_the_source(run(project, "run=backtest")[0])[0]
 
 
@@ -98,14 +106,19 @@ def test_rows_that_the_source_lost_are_named_and_stay(project: Path) -> None:
     write(project, range(5, 30), "a")
     result, said = run(project, "run=ingest")
     (line,) = result["warnings"]
-    assert "ingest: sales: 35 stored rows are no longer in the source, the first of series {shop: a} at 2024-01-01T00:00Z" in line
+    assert (
+        "ingest: sales: 35 stored rows are no longer in the source, the first of series "
+        "{shop: a} at 2024-01-01T00:00Z" in line
+    )
     assert "ingest.removed=remove" in line
     assert line in said
     assert len(stored(project)) == 60
     assert run(project, "run=ingest", "ingest.removed=keep")[0]["warnings"] == []
 
 
-def test_rows_that_the_source_lost_are_removed_on_request_with_what_was_computed_from_them(project: Path) -> None:
+def test_rows_that_the_source_lost_are_removed_on_request_with_what_was_computed_from_them(
+    project: Path,
+) -> None:
     write(project, range(30), without=(28,))
     run(project, "run=ingest")
     assert len(stored(project)) == 60  # one of each series is an inserted row
@@ -132,12 +145,21 @@ def test_a_database_is_compared_by_its_queries_alone(project: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE sales (shop text, day text, y real)")
         days = pd.date_range("2024-01-01", periods=30)
-        connection.executemany("INSERT INTO sales VALUES ('a', ?, ?)", [(f"{day:%Y-%m-%d}", day.day) for day in days])
-    text = EXPERIMENT.replace("override /source: files", "override /source: sql").split("source:\n")[1]
-    head = EXPERIMENT.split("source:\n", maxsplit=1)[0].replace("override /source: files", "override /source: sql")
-    rest = text[text.index("features:") :].replace("        - {op: join, table: prices, by: [shop], columns: [price]}\n", "")
+        connection.executemany(
+            "INSERT INTO sales VALUES ('a', ?, ?)", [(f"{day:%Y-%m-%d}", day.day) for day in days]
+        )
+    text = EXPERIMENT.replace("override /source: files", "override /source: sql").split(
+        "source:\n"
+    )[1]
+    head = EXPERIMENT.split("source:\n", maxsplit=1)[0].replace(
+        "override /source: files", "override /source: sql"
+    )
+    rest = text[text.index("features:") :].replace(
+        "        - {op: join, table: prices, by: [shop], columns: [price]}\n", ""
+    )
     tables = (
-        "source:\n  url: sqlite:///shops.db\n  tables:\n    sales: {query: 'SELECT shop, day AS event_timestamp, QUERY AS y FROM sales'}\n"
+        "source:\n  url: sqlite:///shops.db\n  tables:\n    sales: {query: 'SELECT shop, day AS "
+        "event_timestamp, QUERY AS y FROM sales'}\n"
     )
     experiment = project / "conf" / "experiment" / "shops.yaml"
     experiment.write_text(head + tables.replace("QUERY", "y") + rest)

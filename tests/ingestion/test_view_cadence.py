@@ -21,7 +21,9 @@ PANEL = PanelConfig(targets=("y",), frequency="D", horizon=1, season_length=7, g
 def features(**prices: Any) -> FeatureSet:
     sales = {"entity": ["shop"], "columns": ["y"], "ttl": "1d"}
     other = {"entity": ["shop"], "columns": ["price"], "ttl": "7d", **prices}
-    return FeatureSet.model_validate({"primary": "sales", "views": {"sales": sales, "prices": other}})
+    return FeatureSet.model_validate(
+        {"primary": "sales", "views": {"sales": sales, "prices": other}}
+    )
 
 
 def rows(*times: str) -> pd.DataFrame:
@@ -66,36 +68,58 @@ def test_rows_out_of_order_or_twice_are_still_refused() -> None:
 
 
 def test_a_lag_counts_the_steps_that_the_view_declares() -> None:
-    finished = stored(features(engineer=LAG, frequency="W"), rows("2024-01-01", "2024-01-08", "2024-01-22", "2024-01-29"))
+    finished = stored(
+        features(engineer=LAG, frequency="W"),
+        rows("2024-01-01", "2024-01-08", "2024-01-22", "2024-01-29"),
+    )
     np.testing.assert_array_equal(finished["price"], [1, 2, 3, 4])
     np.testing.assert_array_equal(finished["price_lag_1"], [np.nan, 1, np.nan, 3])
 
 
 def test_a_row_off_the_declared_cadence_is_named_with_the_key_to_change() -> None:
-    with pytest.raises(DataError, match=r"2024-01-09.* is not on the W grid .* set features\.views\.prices\.frequency"):
+    with pytest.raises(
+        DataError,
+        match=r"2024-01-09.* is not on the W grid .* set features\.views\.prices\.frequency",
+    ):
         stored(features(engineer=LAG, frequency="W"), rows("2024-01-01", "2024-01-09"))
 
 
 @pytest.mark.parametrize("operation", [LAG, [{"op": "calendar", "fields": ["month"]}]])
-def test_without_a_declared_cadence_a_lag_needs_a_row_at_every_step_of_the_panel(operation: list[dict[str, Any]]) -> None:
-    assert len(stored(features(engineer=operation), rows("2024-01-01", "2024-01-02", "2024-01-03"))) == 3
-    with pytest.raises(DataError, match=r"features\.views\.prices\.frequency: a column of the view looks at other rows"):
+def test_without_a_declared_cadence_a_lag_needs_a_row_at_every_step_of_the_panel(
+    operation: list[dict[str, Any]],
+) -> None:
+    assert (
+        len(stored(features(engineer=operation), rows("2024-01-01", "2024-01-02", "2024-01-03")))
+        == 3
+    )
+    with pytest.raises(
+        DataError,
+        match=r"features\.views\.prices\.frequency: a column of the view looks at other rows",
+    ):
         stored(features(engineer=operation), rows("2024-01-01", "2024-01-08"))
 
 
 def test_the_frequency_of_a_view_is_checked_and_is_not_for_the_primary_one() -> None:
     assert grid_of(features(frequency="h"), PANEL, "prices") == Grid(Frequency.parse("h"), "null")
     assert grid_of(features(), PANEL, "sales") == Grid(Frequency.parse("D"), "insert")
-    with pytest.raises(ConfigError, match=r"features\.views\.prices\.frequency 'H' is not known; write h;"):
+    with pytest.raises(
+        ConfigError, match=r"features\.views\.prices\.frequency 'H' is not known; write h;"
+    ):
         grid_of(features(frequency="H"), PANEL, "prices")
     view = {"entity": ["shop"], "columns": ["y"], "ttl": "1d", "frequency": "D"}
-    with pytest.raises(ValueError, match=r"views\.sales\.frequency: the steps of the primary view are panel\.frequency"):
+    with pytest.raises(
+        ValueError,
+        match=r"views\.sales\.frequency: the steps of the primary view are panel\.frequency",
+    ):
         FeatureSet.model_validate({"primary": "sales", "views": {"sales": view}})
 
 
 def test_a_view_without_the_new_key_is_stored_under_the_name_it_had() -> None:
     assert '"frequency"' not in features().views["prices"].definition()
-    assert features(frequency="W").views["prices"].definition() != features(frequency="D").views["prices"].definition()
+    assert (
+        features(frequency="W").views["prices"].definition()
+        != features(frequency="D").views["prices"].definition()
+    )
 
 
 def sales(*times: str) -> pd.DataFrame:
@@ -105,7 +129,9 @@ def sales(*times: str) -> pd.DataFrame:
 def doubt(table: pd.DataFrame) -> str | None:
     given = features()
     view, grid = given.views["sales"], grid_of(given, PANEL, "sales")
-    return merge(view, pd.DataFrame(columns=["shop", TIME, "y"]), normal("sales", view, table), grid, {}).doubt
+    return merge(
+        view, pd.DataFrame(columns=["shop", TIME, "y"]), normal("sales", view, table), grid, {}
+    ).doubt
 
 
 def test_more_inserted_rows_than_given_ones_are_said() -> None:
@@ -120,6 +146,7 @@ def test_a_gap_that_only_the_other_series_make_look_short_is_said() -> None:
     days = [str(day)[:10] for day in pd.date_range("2015-01-01", periods=3000)]
     table = pd.concat([sales(*days), sales("1970-01-01", "1975-01-01").assign(shop="b")])
     assert doubt(table) == (
-        "panel.gaps=insert: the longest gap has 1,825 steps, between 1970-01-01T00:00:00 and 1975-01-01T00:00:00 "
+        "panel.gaps=insert: the longest gap has 1,825 steps, between 1970-01-01T00:00:00 "
+        "and 1975-01-01T00:00:00 "
         "in series {'shop': 'b'}, which has 2 rows of its own"
     )

@@ -1,4 +1,6 @@
-"""A view that describes no row of the panel, or few, is said; one that has fewer series or begins later is not."""
+"""A view that describes no row of the panel, or few, is said; one that has fewer series or begins
+later is not.
+"""
 
 from __future__ import annotations
 
@@ -43,25 +45,39 @@ def said(folder: Path, weather: pd.DataFrame) -> list[str]:
 
 def test_keys_that_match_nothing_are_named_on_both_sides(tmp_path: Path) -> None:
     assert said(tmp_path, table(["01", "02"], "2024-01-01", 60, "temp")) == [
-        "view weather describes 0 of 180 rows: no row for 3 keys ({'shop': '1'}, {'shop': '2'}, {'shop': '3'}) of the series, "
+        "view weather describes 0 of 180 rows: no row for 3 keys ({'shop': '1'}, {'shop': "
+        "'2'}, {'shop': '3'}) of the series, "
         "2 keys ({'shop': '01'}, {'shop': '02'}) of the view are no series"
     ]
 
 
 def test_one_key_written_otherwise_is_named(tmp_path: Path) -> None:
     (line,) = said(tmp_path, table(["1", "2", "x3"], "2024-01-01", 60, "temp"))
-    assert line.startswith("view weather describes 120 of 180 rows: no row for 1 keys ({'shop': '3'})")
+    assert line.startswith(
+        "view weather describes 120 of 180 rows: no row for 1 keys ({'shop': '3'})"
+    )
 
 
 @pytest.mark.parametrize(
     ("weather", "counted"),
     [
-        (table(["1", "2", "3"], "2024-01-01", 9, "temp", "7D"), "describes 54 of 180 rows (30% of those"),
-        (table(["1", "2", "3"], "2034-01-01", 60, "temp"), "describes 0 of 180 rows: its rows are of 2034-01-01 00:00"),
-        (table(["1", "2", "3"], "2013-01-01", 60, "temp"), "describes 0 of 180 rows: its rows are of 2013-01-01 00:00"),
+        (
+            table(["1", "2", "3"], "2024-01-01", 9, "temp", "7D"),
+            "describes 54 of 180 rows (30% of those",
+        ),
+        (
+            table(["1", "2", "3"], "2034-01-01", 60, "temp"),
+            "describes 0 of 180 rows: its rows are of 2034-01-01 00:00",
+        ),
+        (
+            table(["1", "2", "3"], "2013-01-01", 60, "temp"),
+            "describes 0 of 180 rows: its rows are of 2013-01-01 00:00",
+        ),
     ],
 )
-def test_times_that_hardly_meet_are_said(tmp_path: Path, weather: pd.DataFrame, counted: str) -> None:
+def test_times_that_hardly_meet_are_said(
+    tmp_path: Path, weather: pd.DataFrame, counted: str
+) -> None:
     (line,) = said(tmp_path, weather)
     assert line.startswith(f"view weather {counted}")
 
@@ -75,5 +91,7 @@ def test_times_that_hardly_meet_are_said(tmp_path: Path, weather: pd.DataFrame, 
         table(["1"], "2024-02-20", 9, "temp"),
     ],
 )
-def test_fewer_series_and_a_later_beginning_are_no_doubt(tmp_path: Path, weather: pd.DataFrame) -> None:
+def test_fewer_series_and_a_later_beginning_are_no_doubt(
+    tmp_path: Path, weather: pd.DataFrame
+) -> None:
     assert said(tmp_path, weather) == []

@@ -1,6 +1,8 @@
-"""Every family of models, end to end on a project of a user's own: train, register, promote, serve over HTTP; the forecasts are equal.
+"""Every family of models, end to end on a project of a user's own: train, register, promote, serve
+over HTTP; the forecasts are equal.
 
-The runs are those of the command line, in this process; the registry is MLflow's, the server uvicorn on a free port.
+The runs are those of the command line, in this process; the registry is MLflow's, the server
+uvicorn on a free port.
 """
 
 from __future__ import annotations
@@ -33,7 +35,12 @@ from framework.testing.servers.fake_server import Client
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 TINY = ("model.n_epochs=1", "model.batch_size=128", "model.input_chunk_length=14")
 MODELS: dict[str, tuple[str, ...]] = {
-    "xgboost": ("model.n_estimators=5", "model.n_jobs=1", "model.seasonal_lags=[7]", "model.difference=[sales]"),
+    "xgboost": (
+        "model.n_estimators=5",
+        "model.n_jobs=1",
+        "model.seasonal_lags=[7]",
+        "model.difference=[sales]",
+    ),
     "lightgbm": ("model.n_estimators=5", "model.n_jobs=1", "model.log=[sales]"),
     "nlinear": TINY,
     "tft": (*TINY, "model.hidden_size=4", "model.num_attention_heads=2"),
@@ -44,7 +51,13 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("served") / "project", ignore=shutil.ignore_patterns("state")))
+    return Path(
+        shutil.copytree(
+            EXAMPLE,
+            tmp_path_factory.mktemp("served") / "project",
+            ignore=shutil.ignore_patterns("state"),
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +72,25 @@ class Project:
         self.folder, self.plugins, self.name, self.model = folder, plugins, f"shops_{model}", model
 
     def run(self, *overrides: str) -> Run:
-        own = (f"name={self.name}", f"model={self.model}", *MODELS[self.model], "backtest.folds=3", "backtest.refit=false")
-        lags = "features.views.sales.engineer=[{op: lag, columns: [sales], steps: [1, 2, 3, 4, 5, 6]}]"
-        place = (lags, f"paths.state={self.folder}/state", f"source.files.sales={self.folder}/data/sales.csv")
+        own = (
+            f"name={self.name}",
+            f"model={self.model}",
+            *MODELS[self.model],
+            "backtest.folds=3",
+            "backtest.refit=false",
+        )
+        lags = (
+            "features.views.sales.engineer=[{op: lag, columns: [sales], steps: [1, 2, 3, 4, 5, 6]}]"
+        )
+        place = (
+            lags,
+            f"paths.state={self.folder}/state",
+            f"source.files.sales={self.folder}/data/sales.csv",
+        )
         with initialize_config_dir(str(self.folder / "conf"), version_base="1.3"):
-            config = build_config(compose("config", ["+experiment=shops", *own, *place, *overrides]), self.plugins)
+            config = build_config(
+                compose("config", ["+experiment=shops", *own, *place, *overrides]), self.plugins
+            )
         directory = self.folder / "runs" / f"{self.name}_{config.run}"
         directory.mkdir(parents=True)
         return Run(config, self.plugins, directory, lambda _: None)
@@ -105,7 +132,9 @@ class Project:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_from_rows_to_an_answer(model: str, folder: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_rows_to_an_answer(
+    model: str, folder: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = Project(folder, plugins, model)
     trained = project.do()
     assert trained["metrics"]["model"]["MAE"] > 0
@@ -114,7 +143,10 @@ def test_from_rows_to_an_answer(model: str, folder: Path, plugins: Plugins, monk
     assert promoted["pair"]["digest"] == trained["pair"]["digest"]
     offline = pd.read_parquet(project.do("run=predict", "alias=production")["output"])
     assert (offline["status"] == "ok").all()
-    with project.served(monkeypatch) as ready, httpx.Client(base_url=ready["url"], timeout=60) as client:
+    with (
+        project.served(monkeypatch) as ready,
+        httpx.Client(base_url=ready["url"], timeout=60) as client,
+    ):
         assert ready["pair"]["digest"] == trained["pair"]["digest"]
         shops = [{"shop": shop} for shop in offline["shop"].unique()]
         answer = client.post("/predict/feast/batch", json={"entities": shops, "levels": [50, 80]})
@@ -125,9 +157,15 @@ def test_from_rows_to_an_answer(model: str, folder: Path, plugins: Plugins, monk
             found = forecast["targets"]["sales"]
             assert found["mean"] == expected["mean"].tolist()
             narrow, wide = found["intervals"]["50"], found["intervals"]["80"]
-            for low, inner_low, inner_high, high in zip(wide["lower"], narrow["lower"], narrow["upper"], wide["upper"], strict=True):
+            for low, inner_low, inner_high, high in zip(
+                wide["lower"], narrow["lower"], narrow["upper"], wide["upper"], strict=True
+            ):
                 assert low <= inner_low <= inner_high <= high
-        loaded = load_pair(project.run("run=pairs").make("registry"), plugins, project.name, "production")
+        loaded = load_pair(
+            project.run("run=pairs").make("registry"), plugins, project.name, "production"
+        )
         for window in range(len(loaded.golden.context)):
-            sent = client.post("/predict", json=example_payload(loaded.pair.schema, loaded.golden, window))
+            sent = client.post(
+                "/predict", json=example_payload(loaded.pair.schema, loaded.golden, window)
+            )
             assert np.array_equal(Client.values(sent)[0], loaded.golden.values[window])

@@ -1,4 +1,6 @@
-"""A series of which nothing is known gets no forecast, at whatever door it is asked for: the average of others is none of it."""
+"""A series of which nothing is known gets no forecast, at whatever door it is asked for: the
+average of others is none of it.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,21 @@ from framework.testing.panels import make_panel, panel_schema
 NAN = float("nan")
 
 
-def answered(schema: Schema, past: list[list[list[float]]], status: list[str] | None = None) -> Context:
+def answered(
+    schema: Schema, past: list[list[list[float]]], status: list[str] | None = None
+) -> Context:
     """What a pair of ``schema`` says of windows ``past[n][L][P]``."""
     n = len(past)
     static = np.full((n, len(schema.static)), "a", dtype=object)
     known = np.zeros((n, schema.horizon, len(schema.known)))
-    context = Context(np.full(n, "2024-03-01", "M8[us]"), np.array(past), known, static, status or [OK] * n, [None] * n)
+    context = Context(
+        np.full(n, "2024-03-01", "M8[us]"),
+        np.array(past),
+        known,
+        static,
+        status or [OK] * n,
+        [None] * n,
+    )
     return KnownTerms(schema, None).admitted(context)
 
 
@@ -41,7 +52,9 @@ def test_columns_that_are_made_of_the_target_count_as_its_history() -> None:
     assert own_columns(schema)[0].tolist() == [0, 2, 3]
     context = answered(schema, [[[NAN, 1, NAN, NAN]], [[NAN, 1, 3, NAN]], [[2, 1, NAN, NAN]]])
     assert context.status == [SHORT_HISTORY, OK, OK]
-    assert context.detail[0] == "no value of 'y' at the origin, nor in the columns that are made of it"
+    assert (
+        context.detail[0] == "no value of 'y' at the origin, nor in the columns that are made of it"
+    )
 
 
 def test_each_target_needs_a_value_and_an_earlier_status_stays() -> None:
@@ -64,7 +77,14 @@ def test_a_forecast_leaves_such_a_window_out_and_a_golden_batch_is_replayed_as_i
 
 def test_a_request_without_a_value_of_the_target_is_answered_with_the_reason() -> None:
     schema = make_schema(targets=("departures",), nullable=("departures", "wind gust"))
-    row = {"airport": "A", "carrier": "B", "season": "winter", "event_timestamp": "2024-03-01", "departures": None, "delay": 1.0}
+    row = {
+        "airport": "A",
+        "carrier": "B",
+        "season": "winter",
+        "event_timestamp": "2024-03-01",
+        "departures": None,
+        "delay": 1.0,
+    }
     body = orjson.dumps({"rows": [{**row, "temp": 2.0, "wind gust": 3.0}]})
     context = KnownTerms(schema, None).admitted(Payload(schema, 10).context(body))
     assert context.status == [SHORT_HISTORY]

@@ -30,7 +30,16 @@ def arrays(target: np.ndarray) -> PanelArrays:
     times = np.datetime64("2024-01-01", "us") + np.arange(n) * np.timedelta64(1, "D")
     past = np.arange(n, dtype=np.float32)[:, None]
     entities = np.array([["a"]], dtype=object)
-    return PanelArrays(np.array([0, n]), entities, times, target[:, None], past, past, np.zeros((n, 1), np.float32), ("y",))
+    return PanelArrays(
+        np.array([0, n]),
+        entities,
+        times,
+        target[:, None],
+        past,
+        past,
+        np.zeros((n, 1), np.float32),
+        ("y",),
+    )
 
 
 def test_a_row_is_past_static_future_step() -> None:
@@ -64,7 +73,9 @@ def test_a_table_of_many_pieces_is_that_of_one(monkeypatch: pytest.MonkeyPatch) 
     pieces = PLAIN.table(given, 0)
     assert np.array_equal(whole[0], pieces[0])
     assert np.array_equal(whole[1], pieces[1])
-    assert len(whole[1]) == sum(min(3, 9 - o) for o in range(1, 9)) - 3  # beyond the end, and the step 6 three times
+    assert (
+        len(whole[1]) == sum(min(3, 9 - o) for o in range(1, 9)) - 3
+    )  # beyond the end, and the step 6 three times
 
 
 def test_strides_and_labels() -> None:
@@ -91,7 +102,9 @@ def lagged(unit: float = 1.0) -> PanelArrays:
             past[start + back : start + 6, column] = y[start : start + 6 - back] * unit
     plain = arrays(y)
     entities = np.array([["a"], ["b"]], dtype=object)
-    return replace(plain, offsets=np.array([0, 6, 12]), entities=entities, past=past, past_names=NAMES)
+    return replace(
+        plain, offsets=np.array([0, 6, 12]), entities=entities, past=past, past_names=NAMES
+    )
 
 
 def schema(horizon: int) -> Schema:
@@ -113,11 +126,17 @@ def schema(horizon: int) -> Schema:
 def test_seasonal_columns_hold_the_value_one_season_before_each_step() -> None:
     plan = Tabular.plan(lagged(), schema(4), TargetOptions(seasonal_lags=(3,)))
     assert plan.seasonal is not None
-    # steps 1 to 4 less a season of 3: two back, one back, the origin itself, and (step 4) two back again
+    # steps 1 to 4 less a season of 3: two back, one back, the origin itself, and (step 4) two back
+    # again
     assert [NAMES[place] for place in plan.seasonal[:, 0]] == ["y_lag_2", "y_lag_1", "y", "y_lag_2"]
     rows = plan.features(WindowSet(lagged(), np.array([3]), 1, 4).gather())
     assert rows[:, -2].tolist() == [1, 4, 9, 1]
-    assert Tabular.from_json(plan.to_json()).features(WindowSet(lagged(), np.array([3]), 1, 4).gather()).tobytes() == rows.tobytes()
+    assert (
+        Tabular.from_json(plan.to_json())
+        .features(WindowSet(lagged(), np.array([3]), 1, 4).gather())
+        .tobytes()
+        == rows.tobytes()
+    )
 
 
 def test_a_difference_is_learned_from_and_added_to_the_same_value() -> None:
@@ -126,17 +145,30 @@ def test_a_difference_is_learned_from_and_added_to_the_same_value() -> None:
     _, labels = plan.known_rows(given, 0)
     assert labels.tolist() == [9 - 0, 16 - 1, 25 - 4, -3, -3, -3]
     assert given.target is not None
-    assert plan.targets[0].back(labels.reshape(2, 3, 1), given)[..., 0].tolist() == given.target[:, :, 0].tolist()
+    assert (
+        plan.targets[0].back(labels.reshape(2, 3, 1), given)[..., 0].tolist()
+        == given.target[:, :, 0].tolist()
+    )
     early = WindowSet(lagged(), np.array([0]), 1, 3).gather()
-    assert plan.targets[0].back(np.ones((1, 3, 1)), early).ravel().tolist() == [1, 1, 1]  # nothing is known three steps before
+    assert plan.targets[0].back(np.ones((1, 3, 1)), early).ravel().tolist() == [
+        1,
+        1,
+        1,
+    ]  # nothing is known three steps before
 
 
 def test_what_a_season_or_a_difference_cannot_be_made_of_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"seasonal_lags \[5\] need the features \['y_lag_3', 'y_lag_4'\]"):
+    with pytest.raises(
+        ConfigError, match=r"seasonal_lags \[5\] need the features \['y_lag_3', 'y_lag_4'\]"
+    ):
         Tabular.plan(lagged(), schema(3), TargetOptions(seasonal_lags=(5,)))
     with pytest.raises(ConfigError, match="'x' is not one of the targets"):
         Tabular.plan(lagged(), schema(3), TargetOptions(seasonal_lags=(3,), difference=("x",)))
     with pytest.raises(ConfigError, match=r"'y' needs model\.seasonal_lags"):
         Tabular.plan(lagged(), schema(3), TargetOptions(difference=("y",)))
-    with pytest.raises(ConfigError, match="feature 'y_lag_2' is not 'y' 2 steps before in its natural unit"):
-        Tabular.plan(lagged(unit=0.5), schema(3), TargetOptions(seasonal_lags=(3,), difference=("y",)))
+    with pytest.raises(
+        ConfigError, match="feature 'y_lag_2' is not 'y' 2 steps before in its natural unit"
+    ):
+        Tabular.plan(
+            lagged(unit=0.5), schema(3), TargetOptions(seasonal_lags=(3,), difference=("y",))
+        )

@@ -28,7 +28,9 @@ ENTITIES = [f"A{i}" for i in range(40)]
 
 
 def answer(directory: Path, alias: str | None = None, **records: Any) -> Service:
-    """A service that answers every entity once, by the arm that is asked for or its own, and ends."""
+    """A service that answers every entity once, by the arm that is asked for or its own, and
+    ends.
+    """
     make_deployment(directory)
     registry = FolderRegistry(directory)
     if not registry.has("candidate"):
@@ -49,12 +51,16 @@ def answer(directory: Path, alias: str | None = None, **records: Any) -> Service
 
 
 def read(directory: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(file) for file in directory.glob("state/serving/records/fake/*/*.parquet")])
+    return pd.concat(
+        [pd.read_parquet(file) for file in directory.glob("state/serving/records/fake/*/*.parquet")]
+    )
 
 
 def make_run(directory: Path, actuals: pd.DataFrame | None = None) -> Any:
     plugins = load_plugins()
-    retrieval = plugins.load("retrieval", "file")(plugins.find("retrieval", "file").options(state=directory / "store"))
+    retrieval = plugins.load("retrieval", "file")(
+        plugins.find("retrieval", "file").options(state=directory / "store")
+    )
     features = make_features()
     if actuals is not None:
         retrieval.ingest(features, "daily", actuals)
@@ -76,7 +82,10 @@ def test_every_forecast_is_kept_with_its_arm(tmp_path: Path) -> None:
     answer(tmp_path, share=100)
     table = read(tmp_path)
     assert len(table) == 40 * 3 * 2
-    assert set(zip(table["arm"], table["version"], strict=True)) == {("production", 3), ("candidate", 4)}
+    assert set(zip(table["arm"], table["version"], strict=True)) == {
+        ("production", 3),
+        ("candidate", 4),
+    }
     assert table["at"].dt.tz is not None
 
 
@@ -86,12 +95,22 @@ def test_a_share_keeps_the_same_entities_in_every_arm(tmp_path: Path) -> None:
     table = read(tmp_path)
     kept = {arm: set(rows["airport"]) for arm, rows in table.groupby("arm")}
     assert kept["production"] == kept["candidate"]
-    assert kept["production"] == {name for name in ENTITIES if place_of("records of fake", (name, "DL")) < 5000}
+    assert kept["production"] == {
+        name for name in ENTITIES if place_of("records of fake", (name, "DL")) < 5000
+    }
     assert 0 < len(kept["production"]) < 40
 
 
 def test_the_oldest_files_go(tmp_path: Path) -> None:
-    old = tmp_path / "state" / "serving" / "records" / "fake" / "2020-01-01" / "000000000000-1.parquet"
+    old = (
+        tmp_path
+        / "state"
+        / "serving"
+        / "records"
+        / "fake"
+        / "2020-01-01"
+        / "000000000000-1.parquet"
+    )
     old.parent.mkdir(parents=True)
     old.write_bytes(b"x" * 2_000_000)
     answer(tmp_path, share=100, megabytes=1)
@@ -103,7 +122,14 @@ def test_arms_beside_each_other_and_the_actual_values(tmp_path: Path) -> None:
     for alias in ("production", "candidate", "candidate"):  # what is asked twice counts once
         answer(tmp_path, alias, share=100)
     steps = pd.date_range("2024-03-01", periods=3, freq="D", tz="UTC")
-    rows = pd.DataFrame({"airport": np.repeat(ENTITIES[:10], 3), "carrier": "DL", "season": "spring", TIME: np.tile(steps, 10)})
+    rows = pd.DataFrame(
+        {
+            "airport": np.repeat(ENTITIES[:10], 3),
+            "carrier": "DL",
+            "season": "spring",
+            TIME: np.tile(steps, 10),
+        }
+    )
     rows = rows.assign(departures=9.0, delay=3.0, temp=1.0, **{"wind gust": 1.0})
     run = make_run(tmp_path, rows)
     result = compare(run)
@@ -119,7 +145,9 @@ def test_arms_beside_each_other_and_the_actual_values(tmp_path: Path) -> None:
         its = table[(table["arm"] == found["arm"]) & (table["target"] == found["target"])]
         known = its[its["airport"].isin(ENTITIES[:10]) & (its[TIME] <= steps[-1])]
         assert (found["forecasts"], found["failed"], found["actuals"]) == (120, 0, len(known))
-        assert found["MAE"] == pytest.approx((known["mean"] - (9.0 if found["target"] == "departures" else 3.0)).abs().mean())
+        assert found["MAE"] == pytest.approx(
+            (known["mean"] - (9.0 if found["target"] == "departures" else 3.0)).abs().mean()
+        )
         assert found["common"]["MAE"] == found["MAE"]
     assert "candidate" in run.said[0]
 

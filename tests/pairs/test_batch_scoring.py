@@ -1,4 +1,6 @@
-"""Batch scoring: the same forecasts as one call, whatever the pieces; a killed run goes on; the file is complete or not there."""
+"""Batch scoring: the same forecasts as one call, whatever the pieces; a killed run goes on; the
+file is complete or not there.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,19 @@ from framework.testing.panels import write_rows
 LONG = fakes.make_schema(context_length=3)
 
 
-def scored(pair: Any, path: Path, size: int, output: Path, said: list[str] | None = None, **identity: Any) -> pd.DataFrame:
+def scored(
+    pair: Any, path: Path, size: int, output: Path, said: list[str] | None = None, **identity: Any
+) -> pd.DataFrame:
     say = [].append if said is None else said.append
-    score(pair, RowsFile(path, pair.schema), size, output, {"pair": "p", **identity}, LocalCompute(None), say)
+    score(
+        pair,
+        RowsFile(path, pair.schema),
+        size,
+        output,
+        {"pair": "p", **identity},
+        LocalCompute(None),
+        say,
+    )
     assert sorted(p.name for p in output.parent.iterdir() if "forecast" in p.name) == [output.name]
     return pd.read_parquet(output)
 
@@ -39,12 +51,22 @@ def scored(pair: Any, path: Path, size: int, output: Path, said: list[str] | Non
 @pytest.mark.parametrize("schema", [fakes.make_schema(), LONG], ids=["rows", "history"])
 def test_pieces_of_any_size_give_what_one_call_gives(tmp_path: Path, schema: Schema) -> None:
     pair, _ = fakes.make_pair(schema)
-    path = write_rows(tmp_path / "rows.parquet", schema, 40, 1 if schema.context_length == 1 else 5, row_group_size=17)
+    path = write_rows(
+        tmp_path / "rows.parquet",
+        schema,
+        40,
+        1 if schema.context_length == 1 else 5,
+        row_group_size=17,
+    )
     whole = RowsFile(path, schema)
-    expected = forecast_table(pair.forecast(whole.context(whole.pieces(10**6)[0])), schema.entity_keys)
+    expected = forecast_table(
+        pair.forecast(whole.context(whole.pieces(10**6)[0])), schema.entity_keys
+    )
     assert len(expected) == 40 * 3 * 2
     for size in (1, 7, 33, 1000):
-        pd.testing.assert_frame_equal(scored(pair, path, size, tmp_path / "forecast.parquet"), expected)
+        pd.testing.assert_frame_equal(
+            scored(pair, path, size, tmp_path / "forecast.parquet"), expected
+        )
 
 
 def test_ranges_may_be_read_in_any_order(tmp_path: Path) -> None:
@@ -75,7 +97,10 @@ def test_a_row_at_fault_has_its_status_and_the_others_their_forecast(tmp_path: P
         (lambda rows: rows.assign(tmep=1), r"unknown \['tmep'\]"),
         (lambda rows: rows.assign(temp="hot"), "column temp is not numeric"),
         (lambda rows: rows.assign(**{TIME: "soon"}), f"column {TIME} is not a time"),
-        (lambda rows: rows.assign(airport=[None, *rows["airport"][1:]]), "row 0, column airport: null"),
+        (
+            lambda rows: rows.assign(airport=[None, *rows["airport"][1:]]),
+            "row 0, column airport: null",
+        ),
         (lambda rows: rows[:0], "has no rows"),
     ],
 )
@@ -118,11 +143,14 @@ class Slow(LocalCompute):
 
 pair, _ = fakes.make_pair()
 score(pair, RowsFile(Path(sys.argv[1]), pair.schema), 10, Path(sys.argv[2]), {"pair": "p"}, Slow(None), print)
-"""
+"""  # noqa: E501
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    path, output = write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 600), tmp_path / "forecast.parquet"
+    path, output = (
+        write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 600),
+        tmp_path / "forecast.parquet",
+    )
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(path), str(output)])
     parts = tmp_path / "forecast.parquet.parts"
     deadline = time.monotonic() + 60
@@ -140,11 +168,16 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     table = scored(pair, path, 10, output, said)
     assert said[0] == f"predict: goes on after {len(kept)} of 60 pieces that an earlier run scored"
     whole = RowsFile(path, pair.schema).context((0, 600))
-    pd.testing.assert_frame_equal(table, forecast_table(pair.forecast(whole), pair.schema.entity_keys))
+    pd.testing.assert_frame_equal(
+        table, forecast_table(pair.forecast(whole), pair.schema.entity_keys)
+    )
 
 
 def test_pieces_of_another_pair_are_not_taken(tmp_path: Path) -> None:
-    path, output = write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 30), tmp_path / "forecast.parquet"
+    path, output = (
+        write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 30),
+        tmp_path / "forecast.parquet",
+    )
 
     class Broken(LocalCompute):
         def map(self, function: Any, shared: Any, items: Any) -> Any:
@@ -158,17 +191,35 @@ def test_pieces_of_another_pair_are_not_taken(tmp_path: Path) -> None:
     new = fakes.make_pair(shift=1.0)[0]
     table = scored(new, path, 10, output, said, other="pair")
     assert said == []
-    pd.testing.assert_frame_equal(table, forecast_table(new.forecast(RowsFile(path, new.schema).context((0, 30))), new.schema.entity_keys))
+    pd.testing.assert_frame_equal(
+        table,
+        forecast_table(
+            new.forecast(RowsFile(path, new.schema).context((0, 30))), new.schema.entity_keys
+        ),
+    )
 
 
 def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
-    path, output = write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 30), tmp_path / "forecast.parquet"
+    path, output = (
+        write_rows(tmp_path / "rows.parquet", fakes.make_schema(), 30),
+        tmp_path / "forecast.parquet",
+    )
     pair = fakes.make_pair()[0]
 
     class Second(LocalCompute):
         def map(self, function: Any, shared: Any, items: Any) -> Any:
-            with pytest.raises(LockedError, match=r"the writing of .*forecast.parquet is held by process \d+ \("):
-                score(pair, RowsFile(path, pair.schema), 10, output, {"pair": "p"}, LocalCompute(None), [].append)
+            with pytest.raises(
+                LockedError, match=r"the writing of .*forecast.parquet is held by process \d+ \("
+            ):
+                score(
+                    pair,
+                    RowsFile(path, pair.schema),
+                    10,
+                    output,
+                    {"pair": "p"},
+                    LocalCompute(None),
+                    [].append,
+                )
             return super().map(function, shared, items)
 
     score(pair, RowsFile(path, pair.schema), 10, output, {"pair": "p"}, Second(None), [].append)

@@ -35,7 +35,10 @@ def test_json_keeps_every_bit() -> None:
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_json_keeps_any_number(value: float) -> None:
     values = np.full_like(GOLDEN.values, value)
-    assert Golden.from_json(replace(GOLDEN, values=values).to_json()).values.tobytes() == values.tobytes()
+    assert (
+        Golden.from_json(replace(GOLDEN, values=values).to_json()).values.tobytes()
+        == values.tobytes()
+    )
 
 
 def test_arrays_without_columns_survive() -> None:

@@ -1,4 +1,6 @@
-"""Intervals: coverage on data that the calibration has not seen, adaptation, nesting, refusals, and what is stored."""
+"""Intervals: coverage on data that the calibration has not seen, adaptation, nesting, refusals, and
+what is stored.
+"""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -25,7 +27,15 @@ NOISE = np.geomspace(1, 20, len(KEYS))
 
 
 def schema(quantiles: tuple[float, ...] = ()) -> Schema:
-    return make_schema(entity_keys=("shop",), targets=("y",), past=("y",), nullable=(), static=("shop",), horizon=3, quantiles=quantiles)
+    return make_schema(
+        entity_keys=("shop",),
+        targets=("y",),
+        past=("y",),
+        nullable=(),
+        static=("shop",),
+        horizon=3,
+        quantiles=quantiles,
+    )
 
 
 def world(
@@ -33,22 +43,29 @@ def world(
 ) -> tuple[pd.DataFrame, Float64, Float64, np.ndarray]:
     """``windows`` a series: skewed errors that grow with the step.
 
-    The table, forecasts ``[n, H, 1, 1 + Q]``, actuals ``[n, H, 1]`` and the place of each window's series.
+    The table, forecasts ``[n, H, 1, 1 + Q]``, actuals ``[n, H, 1]`` and the place of each window's
+    series.
     """
     generator = np.random.default_rng(seed)
     which = np.tile(np.arange(len(KEYS)), windows)
     n = len(which)
-    local = generator.uniform(0.5, 2, (n, 3)) if quantiles else np.ones((n, 3))  # a difficulty that only quantiles see
+    local = (
+        generator.uniform(0.5, 2, (n, 3)) if quantiles else np.ones((n, 3))
+    )  # a difficulty that only quantiles see
     spread = NOISE[which][:, None] * np.sqrt([1, 2, 3])[None, :] * local
     mean = generator.normal(100, 10, (n, 3))
     origin = np.datetime64("2024-01-01") + 3 * (np.arange(n) // len(KEYS))
-    actual = mean + spread * (generator.gamma(2, 1, (n, 3)) - 1)  # biased: the mean of the error is not 0
+    actual = mean + spread * (
+        generator.gamma(2, 1, (n, 3)) - 1
+    )  # biased: the mean of the error is not 0
     columns = [mean] + [mean + wide * spread * (q - 0.5) for q in quantiles]
     values = np.stack(columns, axis=-1)[:, :, None, :]
     rows = {
         "shop": np.repeat(KEYS[which, 0], 3),
         "origin": np.repeat(pd.DatetimeIndex(origin).tz_localize("UTC"), 3),
-        "event_timestamp": pd.DatetimeIndex((origin[:, None] + np.arange(1, 4)).ravel()).tz_localize("UTC"),
+        "event_timestamp": pd.DatetimeIndex(
+            (origin[:, None] + np.arange(1, 4)).ravel()
+        ).tz_localize("UTC"),
         "step": np.tile([1, 2, 3], n),
         "target": "y",
         "actual": actual.ravel(),
@@ -67,7 +84,9 @@ def made(table: pd.DataFrame, quantiles: tuple[float, ...] = ()) -> Calibration:
 
 @pytest.mark.parametrize("quantiles", [(), (0.1, 0.9)])
 @pytest.mark.parametrize("level", [50, 80, 95])
-def test_coverage_is_within_three_points_on_unseen_windows(quantiles: tuple[float, ...], level: float) -> None:
+def test_coverage_is_within_three_points_on_unseen_windows(
+    quantiles: tuple[float, ...], level: float
+) -> None:
     """4,000 unseen windows, 12,000 actuals; per step too."""
     calibration = made(world(60, 1, quantiles)[0], quantiles)
     _, values, actual, which = world(200, 2, quantiles)
@@ -101,7 +120,9 @@ def test_quantiles_of_the_wrong_width_are_corrected() -> None:
 def test_higher_levels_contain_lower_ones() -> None:
     calibration = made(world(60, 1)[0])
     _, values, _, which = world(5, 3)
-    intervals = [calibration.interval(values, KEYS[which], level) for level in (1, 20, 50, 80, 95, 99)]
+    intervals = [
+        calibration.interval(values, KEYS[which], level) for level in (1, 20, 50, 80, 95, 99)
+    ]
     for inner, outer in pairwise(intervals):
         assert (outer[..., 0] <= inner[..., 0]).all()
         assert (inner[..., 0] <= inner[..., 1]).all()
@@ -111,7 +132,10 @@ def test_higher_levels_contain_lower_ones() -> None:
 def test_levels_without_enough_errors_are_refused() -> None:
     calibration = made(world(1, 1)[0])  # 20 errors a step, pooled
     calibration.check([95])
-    with pytest.raises(DataError, match=r"level 97 needs more errors than the backtest gave \(60 for a step\), at most 96.7 is possible"):
+    with pytest.raises(
+        DataError,
+        match=r"level 97 needs more errors than the backtest gave \(60 for a step\), at most 96.7 is possible",  # noqa: E501
+    ):
         calibration.interval(np.zeros((1, 3, 1, 1)), KEYS[:1], 97)
     with pytest.raises(DataError, match="level 100 is not between 0 and 100"):
         calibration.check([100])
@@ -131,7 +155,9 @@ def test_unknown_actuals_are_left_out_and_none_at_all_gives_none() -> None:
     holed.loc[::7, "actual"] = np.nan
     assert made(holed).counts.sum() == len(table) - len(table.loc[::7])
     holed.loc[holed["step"] == 2, "actual"] = np.nan
-    assert made(holed).counts.tolist() == [[holed["actual"].notna().sum()] * 3]  # the other steps' errors serve the second
+    assert made(holed).counts.tolist() == [
+        [holed["actual"].notna().sum()] * 3
+    ]  # the other steps' errors serve the second
     assert calibrate(holed.assign(actual=np.nan), schema()) is None
 
 
@@ -153,10 +179,17 @@ def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
     before = replace(made(table), used=FOLLOWED[None])
     before.save(tmp_path / "intervals.npz")
     after = Calibration.load(tmp_path / "intervals.npz")
-    assert before.interval(values, KEYS[which], 95).tobytes() == after.interval(values, KEYS[which], 95).tobytes()
-    full = np.sort(((table["actual"] - table["mean"]) / (table["scale"] + before.floor[0]))[table["step"] == 1])
+    assert (
+        before.interval(values, KEYS[which], 95).tobytes()
+        == after.interval(values, KEYS[which], 95).tobytes()
+    )
+    full = np.sort(
+        ((table["actual"] - table["mean"]) / (table["scale"] + before.floor[0]))[table["step"] == 1]
+    )
     low = full[int(np.floor((len(full) + 1) * 0.025)) - 1]
-    got = (after.interval(values[:1], KEYS[:1], 95)[0, 0, 0, 0] - values[0, 0, 0, 0]) / (NOISE[0] + before.floor[0])
+    got = (after.interval(values[:1], KEYS[:1], 95)[0, 0, 0, 0] - values[0, 0, 0, 0]) / (
+        NOISE[0] + before.floor[0]
+    )
     assert abs(got - low) < 0.01
 
 
@@ -170,7 +203,13 @@ def test_a_pair_keeps_its_calibration(tmp_path: Path) -> None:
     targets, horizon = len(pair.schema.targets), pair.schema.horizon
     scores = np.broadcast_to(np.linspace(-1, 1, 99), (targets, horizon, 99)).copy()
     calibration = Calibration(
-        scores, np.full((targets, horizon), 99), np.tile(FOLLOWED, (targets, 1)), np.zeros(targets), True, {}, np.ones(targets)
+        scores,
+        np.full((targets, horizon), 99),
+        np.tile(FOLLOWED, (targets, 1)),
+        np.zeros(targets),
+        True,
+        {},
+        np.ones(targets),
     )
     made_pair = replace(pair, calibration=calibration)
     evidence = Evidence(golden, pd.DataFrame({"step": [1]}), {})

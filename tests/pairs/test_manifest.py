@@ -1,4 +1,6 @@
-"""Pairs on disk: what is written can be proven and opened; whatever is changed is named and refused."""
+"""Pairs on disk: what is written can be proven and opened; whatever is changed is named and
+refused.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from framework.errors import FrameworkError, RefusedError
 from framework.pairs.artifacts import Evidence, open_half, open_pair, write_pair
 from framework.pairs.golden import Golden, golden_of, replay
 from framework.pairs.intervals import INTERVALS
-from framework.pairs.manifest import HALVES, MANIFEST, canonical, digest_of, make_manifest, prove, write_manifest
+from framework.pairs.manifest import (
+    HALVES,
+    MANIFEST,
+    canonical,
+    digest_of,
+    make_manifest,
+    prove,
+    write_manifest,
+)
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
 from framework.testing.fakes import make_pair, make_schema
@@ -37,7 +47,12 @@ def _write(directory: Path, run_id: str = "run-1") -> tuple[Artifacts, str]:
     write_pair(directory, pair, NAMES, evidence)
     artifacts = {half: directory / half for half in HALVES}
     manifest = make_manifest(
-        artifacts, pair_id=f"id of {run_id}", run_id=run_id, schema=pair.schema, config="a: 1\n", requirements=("numpy==2",)
+        artifacts,
+        pair_id=f"id of {run_id}",
+        run_id=run_id,
+        schema=pair.schema,
+        config="a: 1\n",
+        requirements=("numpy==2",),
     )
     write_manifest(artifacts, manifest)
     return artifacts, manifest["digest"]
@@ -46,7 +61,15 @@ def _write(directory: Path, run_id: str = "run-1") -> tuple[Artifacts, str]:
 def test_what_was_written_is_proven_and_answers_as_before(tmp_path: Path, plugins: Plugins) -> None:
     artifacts, digest = _write(tmp_path)
     manifest = prove(artifacts, digest)
-    assert set(manifest) == {"pair_id", "run_id", "schema", "config", "environment", "files", "digest"}
+    assert set(manifest) == {
+        "pair_id",
+        "run_id",
+        "schema",
+        "config",
+        "environment",
+        "files",
+        "digest",
+    }
     assert manifest["environment"]["numpy"] == np.__version__
     pair = open_pair(artifacts["preprocessor"], artifacts["model"], plugins)
     golden = golden_of(artifacts["model"])
@@ -57,7 +80,11 @@ def test_what_was_written_is_proven_and_answers_as_before(tmp_path: Path, plugin
 def test_every_file_of_both_halves_is_in_the_manifest(tmp_path: Path) -> None:
     artifacts, digest = _write(tmp_path)
     for half, files in prove(artifacts, digest)["files"].items():
-        on_disk = {p.relative_to(artifacts[half]).as_posix() for p in artifacts[half].rglob("*") if p.is_file()}
+        on_disk = {
+            p.relative_to(artifacts[half]).as_posix()
+            for p in artifacts[half].rglob("*")
+            if p.is_file()
+        }
         assert on_disk == {*files, MANIFEST}
 
 
@@ -72,11 +99,21 @@ def _edit(name: str, change: Callable[[str], str], *halves: str) -> Callable[[Ar
 
 def _forge(artifacts: Artifacts) -> None:
     """Change a file and make both manifests, with their digest, agree with it."""
-    (artifacts["model"] / "state" / "model.json").write_text('{"horizon": 3, "quantiles": [0.2, 0.8]}')
+    (artifacts["model"] / "state" / "model.json").write_text(
+        '{"horizon": 3, "quantiles": [0.2, 0.8]}'
+    )
     old = json.loads((artifacts["model"] / MANIFEST).read_text())
     schema = make_schema()
     write_manifest(
-        artifacts, make_manifest(artifacts, pair_id=old["pair_id"], run_id="run-1", schema=schema, config="a: 1\n", requirements=())
+        artifacts,
+        make_manifest(
+            artifacts,
+            pair_id=old["pair_id"],
+            run_id="run-1",
+            schema=schema,
+            config="a: 1\n",
+            requirements=(),
+        ),
     )
 
 
@@ -90,12 +127,18 @@ REFUSALS: dict[str, tuple[Callable[[Artifacts], object], str]] = {
         lambda a: (a["preprocessor"] / MANIFEST).unlink(),
         "preprocessor half: {preprocessor}/pair.json is missing; the pair cannot be proven.",
     ),
-    "half gone": (lambda a: shutil.rmtree(a["model"]), "model half: {model}/pair.json is missing; the pair cannot be proven."),
+    "half gone": (
+        lambda a: shutil.rmtree(a["model"]),
+        "model half: {model}/pair.json is missing; the pair cannot be proven.",
+    ),
     "manifests differ": (
         _edit(MANIFEST, _reword, "model"),
         "the manifests of {preprocessor} and {model} differ: they are not a pair.",
     ),
-    "manifest is no JSON": (_edit(MANIFEST, lambda text: text[:-1], *HALVES), "{model}/pair.json is not JSON ("),
+    "manifest is no JSON": (
+        _edit(MANIFEST, lambda text: text[:-1], *HALVES),
+        "{model}/pair.json is not JSON (",
+    ),
     "manifest reworded": (
         _edit(MANIFEST, _reword, *HALVES),
         "the manifest of pair id of run-1 was changed: its content does not give {digest}.",
@@ -105,9 +148,18 @@ REFUSALS: dict[str, tuple[Callable[[Artifacts], object], str]] = {
         _edit("state/model.json", lambda text: text.replace("3", "4", 1), "model"),
         "model half: file state/model.json was changed (sha256 ",
     ),
-    "file gone": (lambda a: (a["preprocessor"] / "state" / "means.npz").unlink(), "preprocessor half: file state/means.npz is missing."),
-    "file added": (lambda a: (a["model"] / "state" / "more.bin").write_bytes(b"x"), "model half: file state/more.bin was added."),
-    "evidence changed": (_edit("data.json", lambda text: text + " ", "model"), "model half: file data.json was changed (sha256 "),
+    "file gone": (
+        lambda a: (a["preprocessor"] / "state" / "means.npz").unlink(),
+        "preprocessor half: file state/means.npz is missing.",
+    ),
+    "file added": (
+        lambda a: (a["model"] / "state" / "more.bin").write_bytes(b"x"),
+        "model half: file state/more.bin was added.",
+    ),
+    "evidence changed": (
+        _edit("data.json", lambda text: text + " ", "model"),
+        "model half: file data.json was changed (sha256 ",
+    ),
 }
 
 
@@ -142,7 +194,11 @@ def test_halves_of_two_runs_are_not_a_pair(tmp_path: Path) -> None:
     mixed = {"preprocessor": first["preprocessor"], "model": second["model"]}
     with pytest.raises(RefusedError, match="differ: they are not a pair"):
         prove(mixed, digest)
-    with pytest.raises(RefusedError, match=f"digest is {other[:12]}, the registry recorded {digest[:12]}: a manifest of another pair"):
+    with pytest.raises(
+        RefusedError,
+        match=f"digest is {other[:12]}, the registry recorded {digest[:12]}: a manifest of "
+        "another pair",
+    ):
         prove(second, digest)
 
 
@@ -160,17 +216,24 @@ def test_a_half_of_the_other_kind_is_not_opened(tmp_path: Path, plugins: Plugins
         open_half(artifacts["model"], "preprocessor", plugins)
 
 
-def test_what_an_earlier_version_wrote_is_refused_in_one_line(tmp_path: Path, plugins: Plugins) -> None:
+def test_what_an_earlier_version_wrote_is_refused_in_one_line(
+    tmp_path: Path, plugins: Plugins
+) -> None:
     artifacts, _ = _write(tmp_path)
     np.savez(artifacts["model"] / INTERVALS, floor=np.zeros(1))
-    with pytest.raises(RefusedError, match=r"intervals.npz: written by another version.*KeyError.*; train again\.$"):
+    with pytest.raises(
+        RefusedError, match=r"intervals.npz: written by another version.*KeyError.*; train again\.$"
+    ):
         open_pair(artifacts["preprocessor"], artifacts["model"], plugins)
 
 
 def test_a_changed_answer_is_refused_and_a_small_difference_is_not(tmp_path: Path) -> None:
     pair, golden = make_pair()
     replay(pair, Golden(golden.context, golden.values * (1 + 1e-9), 1e-6))
-    with pytest.raises(RefusedError, match=r"pair 'fake': the golden batch differs by 0\.0\d+ \(relative\), 1e-06 allowed"):
+    with pytest.raises(
+        RefusedError,
+        match=r"pair 'fake': the golden batch differs by 0\.0\d+ \(relative\), 1e-06 allowed",
+    ):
         replay(pair, Golden(golden.context, golden.values * 1.01, 1e-6))
 
 
@@ -180,5 +243,7 @@ def test_a_model_without_its_golden_batch_is_an_error(tmp_path: Path) -> None:
 
 
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:
-    assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of({"b": {"d": 3, "c": 2}, "a": 1, "digest": "whatever"})
+    assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of(
+        {"b": {"d": 3, "c": 2}, "a": 1, "digest": "whatever"}
+    )
     assert digest_of({"a": 1}) != digest_of({"a": 2})

@@ -36,7 +36,9 @@ def test_the_core_every_plugin_and_what_is_asked_for_are_recorded() -> None:
         ("of_a_notebook", []),
     ],
 )
-def test_a_pair_needs_the_distribution_of_each_class_and_what_it_names(module: str, owner: list[str]) -> None:
+def test_a_pair_needs_the_distribution_of_each_class_and_what_it_names(
+    module: str, owner: list[str]
+) -> None:
     found = requirements(component(module, "pandas"))
     assert set(found) == pinned("framework-core", "numpy", "pandas", *owner)
     assert found == tuple(sorted(found))

@@ -1,4 +1,6 @@
-"""Work in other processes: the same results in order, its errors as they were raised, a killed worker in one line."""
+"""Work in other processes: the same results in order, its errors as they were raised, a killed
+worker in one line.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ def _work(shared: dict[str, Any], item: int) -> tuple[float, int, str, bool]:
         raise DataError("item -1 is none")
     if item == -2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return float(shared["rows"][:item].sum()), os.getpid(), os.environ["OMP_NUM_THREADS"], isinstance(shared["rows"], np.memmap)
+    return (
+        float(shared["rows"][:item].sum()),
+        os.getpid(),
+        os.environ["OMP_NUM_THREADS"],
+        isinstance(shared["rows"], np.memmap),
+    )
 
 
 SHARED = {"rows": np.arange(1_000_000.0), "words": np.array(["a", "b"], dtype=object)}
@@ -44,7 +51,9 @@ def test_results_come_in_order_from_other_processes_that_map_the_same_array() ->
     assert {(threads, mapped) for _, _, threads, mapped in found} == {("1", True)}
 
 
-def test_without_a_number_of_workers_they_and_their_threads_fill_the_cores_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_number_of_workers_they_and_their_threads_fill_the_cores_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 5)
     found = list(ProcessesCompute(ProcessesOptions(threads=2)).map(_work, SHARED, list(range(8))))
     assert 1 <= len({pid for _, pid, *_ in found}) <= 2
@@ -57,13 +66,17 @@ def test_what_the_function_raises_is_raised() -> None:
 
 
 def test_a_killed_worker_is_one_line() -> None:
-    with pytest.raises(FrameworkError, match=r"a worker process was killed.*lower compute\.workers"):
+    with pytest.raises(
+        FrameworkError, match=r"a worker process was killed.*lower compute\.workers"
+    ):
         list(COMPUTE.map(_work, SHARED, [1, -2, 2]))
     assert [value for value, *_ in COMPUTE.map(_work, SHARED, [2, 3])] == [1.0, 3.0]
 
 
 def test_a_backtest_in_processes_gives_the_figures_of_a_local_one(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    folder = Path(
+        shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
     arguments, figures = ("+experiment=shops", "run=backtest", "backtest.folds=3"), []
     in_processes = [sys.executable, "-m", "framework", *arguments, "compute=processes"]
     for done in (

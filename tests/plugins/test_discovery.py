@@ -1,4 +1,6 @@
-"""Plugins are found by their entry points; what is wrong with one is said in one line that names it."""
+"""Plugins are found by their entry points; what is wrong with one is said in one line that names
+it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def components():
 """
 
 
-def test_an_installed_entry_point_is_offered_and_not_imported_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_entry_point_is_offered_and_not_imported_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _distribution(tmp_path, "stranger-model", "stranger_model", OFFER.format(model="strange"))
     monkeypatch.syspath_prepend(tmp_path)
     plugins = load_plugins()
@@ -50,17 +54,26 @@ def test_an_installed_entry_point_is_offered_and_not_imported_further(tmp_path: 
     assert "nowhere_to_be_found" not in sys.modules
     with pytest.raises(FrameworkError) as caught:
         plugins.load("model", "strange")
-    assert str(caught.value) == "model=strange cannot be imported: No module named 'nowhere_to_be_found'; reinstall its distribution."
+    assert (
+        str(caught.value)
+        == "model=strange cannot be imported: No module named 'nowhere_to_be_found'; reinstall "
+        "its distribution."
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("import a_library_that_is_gone", "ModuleNotFoundError: No module named 'a_library_that_is_gone'"),
+        (
+            "import a_library_that_is_gone",
+            "ModuleNotFoundError: No module named 'a_library_that_is_gone'",
+        ),
         ("1 / 0", "ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
+def test_a_plugin_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
     _distribution(tmp_path, "broken-model", "broken_model", code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_model", raising=False)
@@ -70,17 +83,25 @@ def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: 
     assert caught.value.exit_code == 1
 
 
-def test_a_plugin_whose_offer_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from framework.interfaces.plugin import hookimpl\n\n@hookimpl\ndef components():\n    raise KeyError('model')\n"
+def test_a_plugin_whose_offer_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from framework.interfaces.plugin import hookimpl\n\n@hookimpl\ndef components():\n    "
+        "raise KeyError('model')\n"
+    )
     _distribution(tmp_path, "failing-model", "failing_model", code)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        FrameworkError, match=r"^plugin new \(failing-model\): components\(\): KeyError: 'model'; reinstall or uninstall it\.$"
+        FrameworkError,
+        match=r"^plugin new \(failing-model\): components\(\): KeyError: 'model'; reinstall or uninstall it\.$",  # noqa: E501
     ):
         load_plugins()
 
 
-def test_two_plugins_that_offer_the_same_are_both_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plugins_that_offer_the_same_are_both_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _distribution(tmp_path, "other-fake", "other_fake", OFFER.format(model="fake"))
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError) as caught:
@@ -93,7 +114,9 @@ def test_two_plugins_that_offer_the_same_are_both_named(tmp_path: Path, monkeypa
 
 
 def test_one_name_in_two_kinds_is_no_clash() -> None:
-    plugins = load_plugins(extra=[_plugin(Component("model", "same", "a:B"), Component("source", "same", "c:D"))])
+    plugins = load_plugins(
+        extra=[_plugin(Component("model", "same", "a:B"), Component("source", "same", "c:D"))]
+    )
     assert plugins.find("model", "same").load == "a:B"
     assert plugins.find("source", "same").load == "c:D"
 
@@ -102,10 +125,14 @@ def test_an_unknown_name_is_answered_with_the_closest_and_all() -> None:
     plugins = load_plugins(extra=[_plugin(Component("source", "warehouse", "a:B"))])
     with pytest.raises(ConfigError) as caught:
         plugins.find("source", "warehuose")
-    assert str(caught.value).startswith("source=warehuose is not known; Did you mean 'warehouse'? Installed: ")
+    assert str(caught.value).startswith(
+        "source=warehuose is not known; Did you mean 'warehouse'? Installed: "
+    )
 
 
-def test_a_first_party_component_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_party_component_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(FIRST_PARTY, ("model", "prophecy"), "framework-prophecy")
     plugins = load_plugins()
     with pytest.raises(NotInstalledError) as caught:

@@ -1,4 +1,6 @@
-"""Steps to come: a plan is used where it is stored, an unknown target is no history, batch and backtest say what a server says."""
+"""Steps to come: a plan is used where it is stored, an unknown target is no history, batch and
+backtest say what a server says.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from framework.testing.servers import command
 DAYS, H = 60, 4
 FIRST = pd.Timestamp("2024-01-01", tz="UTC")
 VIEWS: dict[str, Any] = {
-    "sales": {"entity": ["shop", "item"], "columns": ["y"], "ttl": "1d", "engineer": [{"op": "lag", "columns": ["y"], "steps": [1]}]},
+    "sales": {
+        "entity": ["shop", "item"],
+        "columns": ["y"],
+        "ttl": "1d",
+        "engineer": [{"op": "lag", "columns": ["y"], "steps": [1]}],
+    },
     "plan": {"entity": ["shop"], "columns": ["promo"], "ttl": "1d"},
 }
 
@@ -37,9 +44,13 @@ def sales(shop: str, item: str, days: int, every: str = "D") -> pd.DataFrame:
     return pd.DataFrame({"shop": shop, "item": item, TIME: times, "y": level * (1 + planned(days))})
 
 
-def project(root: Path, tables: dict[str, pd.DataFrame], views: dict[str, Any], **panel: Any) -> Path:
+def project(
+    root: Path, tables: dict[str, pd.DataFrame], views: dict[str, Any], **panel: Any
+) -> Path:
     (root / "conf" / "experiment").mkdir(parents=True)
-    (root / "conf" / "config.yaml").write_text("defaults: [framework, {override /retrieval: file}, _self_]\n")
+    (root / "conf" / "config.yaml").write_text(
+        "defaults: [framework, {override /retrieval: file}, _self_]\n"
+    )
     for name, rows in tables.items():
         rows.sort_values([*views[name]["entity"], TIME]).to_csv(root / f"{name}.csv", index=False)
     experiment = {
@@ -47,11 +58,20 @@ def project(root: Path, tables: dict[str, pd.DataFrame], views: dict[str, Any], 
         "name": "t",
         "source": {"files": {name: f"{name}.csv" for name in tables}},
         "features": {"primary": "sales", "views": views},
-        "panel": {"targets": ["y"], "frequency": "D", "horizon": H, "season_length": 5, "known": ["promo"], **panel},
+        "panel": {
+            "targets": ["y"],
+            "frequency": "D",
+            "horizon": H,
+            "season_length": 5,
+            "known": ["promo"],
+            **panel,
+        },
         "backtest": {"folds": 2},
         "model": {"n_estimators": 30},
     }
-    (root / "conf" / "experiment" / "e.yaml").write_text("# @package _global_\n" + yaml.safe_dump(experiment))
+    (root / "conf" / "experiment" / "e.yaml").write_text(
+        "# @package _global_\n" + yaml.safe_dump(experiment)
+    )
     return root
 
 
@@ -74,13 +94,18 @@ def two_series(root: Path, plan_days: int, **view: Any) -> Path:
     return project(root, tables, {**VIEWS, "plan": {**VIEWS["plan"], **view}})
 
 
-def test_a_plan_of_another_view_is_used_from_the_newest_actual_of_each_series(tmp_path: Path) -> None:
+def test_a_plan_of_another_view_is_used_from_the_newest_actual_of_each_series(
+    tmp_path: Path,
+) -> None:
     root = two_series(tmp_path, DAYS + H)
     trained = run(root)
     assert (trained["code"], trained["warnings"]) == (0, [])
     table = forecasts(root)
     assert table["status"].tolist() == ["ok"] * (2 * H)
-    assert dict(zip(table["item"], (table["origin"] - FIRST).dt.days, strict=True)) == {"x": DAYS - 1, "y": DAYS - 4}
+    assert dict(zip(table["item"], (table["origin"] - FIRST).dt.days, strict=True)) == {
+        "x": DAYS - 1,
+        "y": DAYS - 4,
+    }
     for _, row in table.iterrows():
         day = (row["event_timestamp"] - FIRST).days
         expected = (10.0 if row["item"] == "x" else 20.0) * (2 if day % 5 == 1 else 1)
@@ -93,7 +118,10 @@ def test_a_plan_that_ends_early_is_said_at_training_and_in_the_batch(tmp_path: P
     assert "1 of 2 series" in warning
     assert "'promo' for 2 of the 4 steps after the origin 2024-02-29" in warning
     table = forecasts(root)
-    assert table.groupby("item")["status"].unique().map(list).to_dict() == {"x": ["missing_feature"], "y": ["ok"]}
+    assert table.groupby("item")["status"].unique().map(list).to_dict() == {
+        "x": ["missing_feature"],
+        "y": ["ok"],
+    }
     assert table[table["item"] == "x"]["mean"].isna().all()
 
 
@@ -121,9 +149,16 @@ def test_a_plan_in_the_primary_view_is_no_history(tmp_path: Path) -> None:
 
 def test_a_view_that_stopped_is_stale_in_backtest_and_batch(tmp_path: Path) -> None:
     rows = pd.concat([sales("a", "x", DAYS), sales("b", "x", DAYS)])
-    weather = pd.DataFrame({"shop": np.repeat(["a", "b"], DAYS), TIME: [*steps(DAYS)] * 2, "temp": 1.0})
-    weather = weather[(weather["shop"] == "a") | (weather[TIME] < FIRST + pd.Timedelta(days=DAYS - H - 3))]
-    views = {"sales": VIEWS["sales"], "weather": {"entity": ["shop"], "columns": ["temp"], "ttl": "1d"}}
+    weather = pd.DataFrame(
+        {"shop": np.repeat(["a", "b"], DAYS), TIME: [*steps(DAYS)] * 2, "temp": 1.0}
+    )
+    weather = weather[
+        (weather["shop"] == "a") | (weather[TIME] < FIRST + pd.Timedelta(days=DAYS - H - 3))
+    ]
+    views = {
+        "sales": VIEWS["sales"],
+        "weather": {"entity": ["shop"], "columns": ["temp"], "ttl": "1d"},
+    }
     root = project(tmp_path, {"sales": rows, "weather": weather}, views, known=[])
     trained = run(root)
     (warning,) = trained["warnings"]
@@ -131,12 +166,22 @@ def test_a_view_that_stopped_is_stale_in_backtest_and_batch(tmp_path: Path) -> N
     assert trained["series"]["no_forecast"]["windows"] == 1  # of b, in the newer of two folds
     folds = pd.read_parquet(trained["backtest"])
     assert folds[folds["mean"].isna()].groupby(["fold", "shop"]).size().to_dict() == {(1, "b"): H}
-    assert forecasts(root).groupby("shop")["status"].unique().map(list).to_dict() == {"a": ["ok"], "b": ["stale"]}
-    at_the_stale_origin = forecasts(root, f"at={(FIRST + pd.Timedelta(days=DAYS - H - 1)).isoformat()}")
-    assert at_the_stale_origin.groupby("shop")["status"].unique().map(list).to_dict() == {"a": ["ok"], "b": ["stale"]}
+    assert forecasts(root).groupby("shop")["status"].unique().map(list).to_dict() == {
+        "a": ["ok"],
+        "b": ["stale"],
+    }
+    at_the_stale_origin = forecasts(
+        root, f"at={(FIRST + pd.Timedelta(days=DAYS - H - 1)).isoformat()}"
+    )
+    assert at_the_stale_origin.groupby("shop")["status"].unique().map(list).to_dict() == {
+        "a": ["ok"],
+        "b": ["stale"],
+    }
 
 
-def test_two_targets_of_which_one_ends_earlier_are_judged_where_they_are_known(tmp_path: Path) -> None:
+def test_two_targets_of_which_one_ends_earlier_are_judged_where_they_are_known(
+    tmp_path: Path,
+) -> None:
     rows = sales("a", "x", DAYS).assign(z=np.arange(DAYS) % 5 + 1.0)
     rows.loc[rows.index >= DAYS - H, "z"] = np.nan
     root = project(
@@ -147,7 +192,9 @@ def test_two_targets_of_which_one_ends_earlier_are_judged_where_they_are_known(t
         targets=["y", "z"],
     )
     trained = run(root)
-    assert [line for line in trained["warnings"] if "has no actual of 'z'" in line], trained["warnings"]
+    assert [line for line in trained["warnings"] if "has no actual of 'z'" in line], trained[
+        "warnings"
+    ]
     assert trained["metrics"]["targets"]["z"]["model"]["MAE"] is not None
     table = forecasts(root)  # the pair can be loaded although its newest window says nothing of z
     assert table["origin"].unique().tolist() == [FIRST + pd.Timedelta(days=DAYS - 1)]
@@ -159,11 +206,17 @@ def test_a_series_without_any_actual_is_named(tmp_path: Path) -> None:
     root = project(tmp_path, {"sales": rows}, {"sales": VIEWS["sales"]}, known=[])
     trained = run(root)
     assert (trained["code"], trained["series"]["count"]) == (0, 1)
-    assert [line for line in trained["warnings"] if "1 of 2 series have rows but no value of any target" in line]
+    assert [
+        line
+        for line in trained["warnings"]
+        if "1 of 2 series have rows but no value of any target" in line
+    ]
 
 
 def test_a_target_is_not_known_in_advance(tmp_path: Path) -> None:
-    root = project(tmp_path, {"sales": sales("a", "x", DAYS)}, {"sales": VIEWS["sales"]}, known=["y"])
+    root = project(
+        tmp_path, {"sales": sales("a", "x", DAYS)}, {"sales": VIEWS["sales"]}, known=["y"]
+    )
     refused = run(root)
     assert refused["code"] == 2
     assert "panel.known: 'y' is a target" in refused["error"]
@@ -185,20 +238,31 @@ def test_rows_and_their_future_from_files_give_what_the_store_gives(tmp_path: Pa
     short = future[(future["item"] == "y") | (future[TIME] < FIRST + pd.Timedelta(days=DAYS + 1))]
     short.to_parquet(root / "future.parquet", index=False)
     table = forecasts(root, *given)
-    assert table.groupby("item")["status"].unique().map(list).to_dict() == {"x": ["missing_feature"], "y": ["ok"]}
-    assert table[table["item"] == "y"]["mean"].tolist() == stored[stored["item"] == "y"]["mean"].tolist()
+    assert table.groupby("item")["status"].unique().map(list).to_dict() == {
+        "x": ["missing_feature"],
+        "y": ["ok"],
+    }
+    assert (
+        table[table["item"] == "y"]["mean"].tolist()
+        == stored[stored["item"] == "y"]["mean"].tolist()
+    )
 
     pd.concat([short, short.tail(1)]).to_parquet(root / "future.parquet", index=False)
     twice = run(root, "run=predict", *given)
     assert "two rows for ['a'," in twice["error"]
     without = run(root, "run=predict", given[0])
-    assert "predict.future, a Parquet file of ['shop', 'item', 'event_timestamp', 'promo']" in without["error"]
+    assert (
+        "predict.future, a Parquet file of ['shop', 'item', 'event_timestamp', 'promo']"
+        in without["error"]
+    )
     alone = run(root, "run=predict", given[1])
     assert (alone["code"], alone["error"][:15]) == (2, "predict.future:")
 
 
 def test_rows_that_hold_for_longer_say_so(tmp_path: Path) -> None:
     root = two_series(tmp_path, DAYS + H, valid_for="7d")
-    pd.read_csv(root / "plan.csv").iloc[::7].to_csv(root / "plan.csv", index=False)  # the last row, of day 63, holds to day 69
+    pd.read_csv(root / "plan.csv").iloc[::7].to_csv(
+        root / "plan.csv", index=False
+    )  # the last row, of day 63, holds to day 69
     assert run(root)["warnings"] == []
     assert forecasts(root)["status"].unique().tolist() == ["ok"]

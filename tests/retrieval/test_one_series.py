@@ -33,7 +33,7 @@ features:
     weather: {entity: [], columns: [temp, sky], categories: [sky], ttl: 1d}
 panel: {targets: [y], frequency: D, horizon: 2, season_length: 7}
 backtest: {folds: 2}
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module", params=["", "shop"], ids=["no key", "a key and a view without one"])
@@ -43,17 +43,25 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     days = np.arange(40)
     key = {"shop": "a"} if request.param else {}
     pd.DataFrame({**key, TIME: times, "y": days % 7 + 1.5}).to_csv(home / "sales.csv", index=False)
-    pd.DataFrame({TIME: times, "temp": days / 2, "sky": np.where(days % 5, "sun", None)}).to_csv(home / "weather.csv", index=False)
+    pd.DataFrame({TIME: times, "temp": days / 2, "sky": np.where(days % 5, "sun", None)}).to_csv(
+        home / "weather.csv", index=False
+    )
     (home / "conf" / "experiment").mkdir(parents=True)
     (home / "conf" / "config.yaml").write_text("defaults:\n  - framework\n  - _self_\n")
-    (home / "conf" / "experiment" / "e.yaml").write_text(EXPERIMENT.replace("ENTITY", request.param))
+    (home / "conf" / "experiment" / "e.yaml").write_text(
+        EXPERIMENT.replace("ENTITY", request.param)
+    )
     return home
 
 
 def test_it_is_trained_promoted_and_asked(project: Path) -> None:
     keys = ["shop"] if "shop" in (project / "sales.csv").read_text() else []
     body = _run(project)
-    assert (body["status"], body["series"]["count"], body["metrics"]["model"]["MAE"]) == ("done", 1, 0.0)
+    assert (body["status"], body["series"]["count"], body["metrics"]["model"]["MAE"]) == (
+        "done",
+        1,
+        0.0,
+    )
     assert _run(project, "run=promote", "alias=production")["status"] == "done"
     assert _run(project, "run=predict", f"predict.output={project}/store.parquet")["rows"] == 2
     store = pq.read_table(project / "store.parquet").to_pandas()
@@ -61,16 +69,22 @@ def test_it_is_trained_promoted_and_asked(project: Path) -> None:
     assert [column for column in store if column in ("shop",)] == keys
     context = _rows(project, keys)
     context.to_parquet(project / "rows.parquet")
-    done = _run(project, "run=predict", "predict.rows=rows.parquet", f"predict.output={project}/rows.out")
+    done = _run(
+        project, "run=predict", "predict.rows=rows.parquet", f"predict.output={project}/rows.out"
+    )
     assert (done["rows"], done["warnings"]) == (2, [])
-    assert pq.read_table(project / "rows.out").to_pandas()["mean"].tolist() == store["mean"].tolist()
+    assert (
+        pq.read_table(project / "rows.out").to_pandas()["mean"].tolist() == store["mean"].tolist()
+    )
     assert _run(project, "run=ingest")["rows"] == {"sales": 0, "weather": 0}
 
 
 def _rows(project: Path, keys: list[str]) -> pd.DataFrame:
     rows = pd.read_csv(project / "sales.csv").merge(pd.read_csv(project / "weather.csv"), on=TIME)
     rows[TIME] = pd.to_datetime(rows[TIME], utc=True)
-    return rows.assign(y_lag_1=rows["y"].shift())[[*keys, TIME, "y", "y_lag_1", "temp", "sky"]].iloc[1:]
+    return rows.assign(y_lag_1=rows["y"].shift())[
+        [*keys, TIME, "y", "y_lag_1", "temp", "sky"]
+    ].iloc[1:]
 
 
 def _run(project: Path, *overrides: str) -> dict[str, object]:
@@ -82,7 +96,10 @@ def _run(project: Path, *overrides: str) -> dict[str, object]:
 
 def test_rows_are_numbered_by_series() -> None:
     rows = pd.DataFrame({"a": ["x", "y", "x"], "b": ["1", "1", "1"]})
-    assert [n.tolist() for n in series_numbers(("a", "b"), rows, rows.iloc[1:])] == [[0, 1, 0], [1, 0]]
+    assert [n.tolist() for n in series_numbers(("a", "b"), rows, rows.iloc[1:])] == [
+        [0, 1, 0],
+        [1, 0],
+    ]
     assert [n.tolist() for n in series_numbers((), rows, rows.iloc[:1])] == [[0, 0, 0], [0]]
     assert entities_of(("a",), rows)["a"].tolist() == ["x", "y"]
     assert entities_of((), rows).shape == (1, 0)
@@ -90,12 +107,20 @@ def test_rows_are_numbered_by_series() -> None:
 
 
 @pytest.mark.parametrize("created", [None, "known_at"])
-def test_rows_without_a_key_are_merged_with_those_stored(created: str | None, tmp_path: Path) -> None:
+def test_rows_without_a_key_are_merged_with_those_stored(
+    created: str | None, tmp_path: Path
+) -> None:
     view = View(entity=(), columns=("y",), ttl="1d", created=created)
     days = pd.date_range("2024-03-01", periods=4, freq="D", tz="UTC")
-    rows = pd.DataFrame({TIME: days, "y": [1.0, 2.0, 3.0, 4.0], "known_at": days + pd.Timedelta("1h")})
+    rows = pd.DataFrame(
+        {TIME: days, "y": [1.0, 2.0, 3.0, 4.0], "known_at": days + pd.Timedelta("1h")}
+    )
     store, daily = OfflineStore(tmp_path), Grid(Frequency.parse("D"), "insert")
-    for part in (rows.iloc[[0, 1, 3]], rows.iloc[[2]].assign(known_at=days[3] + pd.Timedelta("2h")), rows.iloc[[3]].assign(y=9.0)):
+    for part in (
+        rows.iloc[[0, 1, 3]],
+        rows.iloc[[2]].assign(known_at=days[3] + pd.Timedelta("2h")),
+        rows.iloc[[3]].assign(y=9.0),
+    ):
         new = normal("v", view, part.reset_index(drop=True))
         stored = store.series("v", view, entities_of((), new))
         assert not off_grid(view, stored, new, daily).any()

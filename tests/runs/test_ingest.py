@@ -1,4 +1,6 @@
-"""``run=ingest`` as a person types it: a folder of partitions, a joined table, a function of the project's own; what is wrong is named."""
+"""``run=ingest`` as a person types it: a folder of partitions, a joined table, a function of the
+project's own; what is wrong is named.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def peeping(rows):
 def project(tmp_path: Path) -> Path:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "config.yaml").write_text("defaults: [framework, _self_]\n")
-    (tmp_path / "conf" / "experiment" / "shops.yaml").write_text(EXPERIMENT.replace("FUNCTION", "level"))
+    (tmp_path / "conf" / "experiment" / "shops.yaml").write_text(
+        EXPERIMENT.replace("FUNCTION", "level")
+    )
     (tmp_path / "own_features.py").write_text(OWN)
     for shop, town in (("a", "Oslo"), ("b", "Bergen")):
         (tmp_path / "data" / "sales" / f"shop={shop}").mkdir(parents=True)
@@ -64,7 +68,9 @@ def ingest(project: Path, code: int = 0) -> tuple[dict, str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def test_features_are_engineered_as_declared_and_made_again_when_the_function_changes(project: Path) -> None:
+def test_features_are_engineered_as_declared_and_made_again_when_the_function_changes(
+    project: Path,
+) -> None:
     result, said = ingest(project)
     assert (result["rows"], result["read"]) == ({"sales": 40}, {"sales": 40})
     assert "ingest: sales: 40 rows read, 40 new or changed" in said
@@ -80,7 +86,9 @@ def test_features_are_engineered_as_declared_and_made_again_when_the_function_ch
 
 
 def test_a_function_that_looks_ahead_is_refused_before_anything_is_stored(project: Path) -> None:
-    (project / "conf" / "experiment" / "shops.yaml").write_text(EXPERIMENT.replace("FUNCTION", "peeping"))
+    (project / "conf" / "experiment" / "shops.yaml").write_text(
+        EXPERIMENT.replace("FUNCTION", "peeping")
+    )
     result, _ = ingest(project, code=1)
     assert "op python: 'own_features:peeping' looks ahead: 'level' at or before" in result["error"]
     assert not list((project / "state").rglob("*.parquet"))

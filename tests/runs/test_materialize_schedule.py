@@ -19,13 +19,17 @@ PROGRAM = [sys.executable, "-m", "framework", "+experiment=shops", "run=material
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    return Path(
+        shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_schedule_runs_until_it_is_told_to_stop(project: Path, number: signal.Signals) -> None:
     command = [*PROGRAM, "schedule='* * * * * *'"]
-    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stderr is not None

@@ -1,4 +1,6 @@
-"""A promotion on a real registry: proof, gate, a plugin's veto, force, and what history keeps of each."""
+"""A promotion on a real registry: proof, gate, a plugin's veto, force, and what history keeps of
+each.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,15 @@ class Veto:
 
     @hookimpl
     def gate(self, candidate: ProvenPair, incumbent: ProvenPair | None) -> list[Check]:
-        return [Check("not on a Friday", not self.friday, None, None, f"candidate {candidate.version.version}")]
+        return [
+            Check(
+                "not on a Friday",
+                not self.friday,
+                None,
+                None,
+                f"candidate {candidate.version.version}",
+            )
+        ]
 
 
 class Desk:
@@ -73,14 +83,29 @@ class Desk:
     def register(self, error: float) -> int:
         pair, golden = fakes.make_pair()
         folder = self.folder / f"draft{len(self.registry.pairs())}"
-        write_pair(folder, pair, {"preprocessor": "fake", "model": "fake"}, Evidence(golden, backtest(error), {}))
+        write_pair(
+            folder,
+            pair,
+            {"preprocessor": "fake", "model": "fake"},
+            Evidence(golden, backtest(error), {}),
+        )
         pinned = tuple(f"{name}=={metadata.version(name)}" for name in ("framework-core", "numpy"))
         return self.registry.register(
-            PairDraft(folder / "preprocessor", folder / "model", pair.schema, "run: train\n", pinned), "run"
+            PairDraft(
+                folder / "preprocessor", folder / "model", pair.schema, "run: train\n", pinned
+            ),
+            "run",
         ).version
 
     def run(self, **changed: Any) -> Any:
-        values = {"run": "promote", "name": "fake", "alias": "production", "version": None, "force": False, "reason": None}
+        values = {
+            "run": "promote",
+            "name": "fake",
+            "alias": "production",
+            "version": None,
+            "force": False,
+            "reason": None,
+        }
         config = SimpleNamespace(gate=GateConfig(), **{**values, **changed})
         return SimpleNamespace(
             config=config,
@@ -107,13 +132,20 @@ def test_better_moves_worse_is_refused_and_history_has_the_figures(desk: Desk) -
     moved = promote(desk.run())
     assert (moved["previous"], moved["pair"]["version"], desk.at()) == (1, 2, 2)
     desk.register(1.5)
-    with pytest.raises(RefusedError, match=r"departures: MAE against the incumbent: 1\.5 > 1 on 6 rows") as refused:
+    with pytest.raises(
+        RefusedError, match=r"departures: MAE against the incumbent: 1\.5 > 1 on 6 rows"
+    ) as refused:
         promote(desk.run())
     assert refused.value.verdict is not None
     assert desk.at() == 2
     assert json.loads((desk.folder / "verdict.json").read_text()) == refused.value.verdict
     entry = desk.registry.history("fake", "production")[-1]
-    assert (entry.action, entry.before, entry.after, entry.verdict) == ("refuse", 2, 3, refused.value.verdict)
+    assert (entry.action, entry.before, entry.after, entry.verdict) == (
+        "refuse",
+        2,
+        3,
+        refused.value.verdict,
+    )
     assert rollback(desk.run())["pair"]["version"] == desk.at() == 1
 
 
@@ -125,7 +157,11 @@ def test_force_needs_a_reason_and_both_are_remembered(desk: Desk) -> None:
         promote(desk.run(force=True))
     assert promote(desk.run(force=True, reason="hotfix"))["verdict"]["forced"] is True
     entry = desk.registry.history("fake", "production")[-1]
-    assert (entry.action, entry.reason, entry.verdict and entry.verdict["forced"]) == ("move", "hotfix", True)
+    assert (entry.action, entry.reason, entry.verdict and entry.verdict["forced"]) == (
+        "move",
+        "hotfix",
+        True,
+    )
 
 
 def test_a_plugin_can_veto(desk: Desk) -> None:

@@ -1,4 +1,6 @@
-"""A pair is rebuilt from what it recorded, byte for byte; changed data are named by file and by month."""
+"""A pair is rebuilt from what it recorded, byte for byte; changed data are named by file and by
+month.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def run(folder: Path, *overrides: str, code: int = 0) -> dict[str, Any]:
 
 
 def test_a_pair_is_rebuilt_and_changed_data_are_named(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    folder = Path(
+        shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
     run(folder, "model=xgboost", "model.n_estimators=5", "model.n_jobs=1")
     run(folder, "run=alias", "alias=staging", "version=1")
 
@@ -46,5 +50,7 @@ def test_a_pair_is_rebuilt_and_changed_data_are_named(tmp_path: Path) -> None:
 
 
 def test_a_dry_alias_needs_a_version(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state")))
+    folder = Path(
+        shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    )
     assert "version: missing" in run(folder, "run=alias", "alias=staging", code=2)["error"]

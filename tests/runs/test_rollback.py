@@ -15,7 +15,16 @@ def _history(*moves: int | str) -> list[HistoryEntry]:
     """Moves to these versions; a text is another action in between."""
     return [
         HistoryEntry(
-            "2024-01-01", "me", m if isinstance(m, str) else "move", "n", "prod", None, m if isinstance(m, int) else 99, None, None, None
+            "2024-01-01",
+            "me",
+            m if isinstance(m, str) else "move",
+            "n",
+            "prod",
+            None,
+            m if isinstance(m, int) else 99,
+            None,
+            None,
+            None,
         )
         for m in moves
     ]
@@ -41,7 +50,11 @@ def test_the_version_below_on_the_stack(moves: tuple[int | str, ...], before: in
 def test_nothing_to_go_back_to(moves: tuple[int | str, ...]) -> None:
     with pytest.raises(RegistryError) as caught:
         previous_version(_history(*moves), "n", "prod")
-    assert str(caught.value) == "alias 'prod' of 'n' has no earlier pair to go back to; run=history alias=prod lists its moves."
+    assert (
+        str(caught.value)
+        == "alias 'prod' of 'n' has no earlier pair to go back to; run=history alias=prod "
+        "lists its moves."
+    )
 
 
 @given(versions=st.lists(st.integers(1, 50), min_size=2, max_size=12, unique=True))

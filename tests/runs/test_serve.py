@@ -39,11 +39,25 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(**changed: Any) -> Any:
         make_deployment(tmp_path)
         monkeypatch.setattr(serve_module, "Components", lambda *_: FakeParts(tmp_path))
-        values = {"name": "fake", "alias": None, "version": None, "features": make_features(), "paths": SimpleNamespace(state=tmp_path)}
-        config = SimpleNamespace(**{**values, **changed}, component=lambda group: SimpleNamespace(name="fake"))
+        values = {
+            "name": "fake",
+            "alias": None,
+            "version": None,
+            "features": make_features(),
+            "paths": SimpleNamespace(state=tmp_path),
+        }
+        config = SimpleNamespace(
+            **{**values, **changed}, component=lambda group: SimpleNamespace(name="fake")
+        )
         backend, emitted = _Backend(), list[dict[str, Any]]()
         return SimpleNamespace(
-            config=config, plugins=None, make=lambda group: backend, emit=emitted.append, say=print, backend=backend, emitted=emitted
+            config=config,
+            plugins=None,
+            make=lambda group: backend,
+            emit=emitted.append,
+            say=print,
+            backend=backend,
+            emitted=emitted,
         )
 
     return make
@@ -53,7 +67,9 @@ def test_the_pair_of_the_alias_is_served_and_announced(make_run: Any) -> None:
     run = make_run()
     stamp = VERSION.stamp("production")
     assert serve(run) == {"pair": stamp, "url": "http://here:1"}
-    assert run.emitted == [{"run": "serve", "status": "ready", "pair": stamp, "url": "http://here:1"}]
+    assert run.emitted == [
+        {"run": "serve", "status": "ready", "pair": stamp, "url": "http://here:1"}
+    ]
     assert run.backend.served[0].reference == "production"
 
 
@@ -63,7 +79,9 @@ def test_a_version_is_served_without_an_alias(make_run: Any) -> None:
         serve(make_run(version=3, alias="production"))
 
 
-def test_nothing_is_served_that_does_not_answer_its_golden_batch(make_run: Any, tmp_path: Path) -> None:
+def test_nothing_is_served_that_does_not_answer_its_golden_batch(
+    make_run: Any, tmp_path: Path
+) -> None:
     run = make_run()
     FolderRegistry(tmp_path).change_answers(3)
     with pytest.raises(RefusedError, match="golden batch differs"):
@@ -83,7 +101,9 @@ def test_a_strategy_with_too_short_a_history_is_refused(tmp_path: Path) -> None:
         max_context_length = 1
 
     vars(deployment)["strategy"] = Latest(Options())
-    with pytest.raises(ConfigError, match="retrieval=fake gives 1 steps of history, the pair 'fake' needs 14"):
+    with pytest.raises(
+        ConfigError, match="retrieval=fake gives 1 steps of history, the pair 'fake' needs 14"
+    ):
         deployment.check(fakes.make_schema(context_length=14))
     deployment.check(fakes.make_schema())
 
@@ -100,4 +120,11 @@ def test_a_deployment_goes_to_another_process_without_what_it_opened(tmp_path: P
     again = pickle.loads(pickle.dumps(deployment))
     assert again.resolve("production") == VERSION
     assert "_registry" in vars(deployment)
-    assert set(vars(pickle.loads(pickle.dumps(deployment)))) == {"parts", "name", "reference", "features", "retrieval", "state"}
+    assert set(vars(pickle.loads(pickle.dumps(deployment)))) == {
+        "parts",
+        "name",
+        "reference",
+        "features",
+        "retrieval",
+        "state",
+    }

@@ -1,4 +1,6 @@
-"""Arms: whose an entity is, what a swap lets go, when a refused pair is tried again; keys and their scopes."""
+"""Arms: whose an entity is, what a swap lets go, when a refused pair is tried again; keys and their
+scopes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_the_place_of_an_entity_is_fixed_for_ever() -> None:
     assert min(places.values()) > 900
 
 
-def test_shares_are_kept_and_a_rising_canary_takes_from_the_served_pair_alone(tmp_path: Path) -> None:
+def test_shares_are_kept_and_a_rising_canary_takes_from_the_served_pair_alone(
+    tmp_path: Path,
+) -> None:
     canary = {"alias": "candidate", "steps": [5]}
     service, _ = make_service(tmp_path, split={"other": 20}, canary=canary)
     before = arms_of(service.arms.table)
@@ -69,7 +73,9 @@ def test_what_was_swapped_out_is_let_go_with_its_last_request(tmp_path: Path) ->
     assert [entry["status"] for entry in service.follower.look()] == ["swapped"]
     answer = asyncio.run(service.answers.payload(body, Call("POST", "/predict", b"", {}, b"")))
     assert answer.pair == 4
-    assert len(asyncio.run(held.pipeline.read_payload(body))) == 1  # a request that had begun goes on with it
+    assert (
+        len(asyncio.run(held.pipeline.read_payload(body))) == 1
+    )  # a request that had begun goes on with it
     del held
     gc.collect()
     assert old() is None
@@ -111,11 +117,18 @@ def test_a_refused_pair_waits_longer_each_time_and_is_tried_at_once_when_the_ali
 
 def test_keys_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = sha256(b"secret").hexdigest()
-    monkeypatch.setenv("FRAMEWORK_SERVING_KEYS", f"predict {hashed} a remark; metrics,admin {sha256(b'other').hexdigest()}  # more")
+    monkeypatch.setenv(
+        "FRAMEWORK_SERVING_KEYS",
+        f"predict {hashed} a remark; metrics,admin {sha256(b'other').hexdigest()}  # more",
+    )
     access = Access(AccessOptions())
     access(Call("POST", "/predict", b"", {b"authorization": b"Bearer secret"}, b""))
     access(Call("GET", "/health/live", b"", {}, b""))
-    for path, key, status in (("/admin/reload", b"secret", 403), ("/predict", b"other", 403), ("/predict", b"secret2", 401)):
+    for path, key, status in (
+        ("/admin/reload", b"secret", 403),
+        ("/predict", b"other", 403),
+        ("/predict", b"secret2", 401),
+    ):
         with pytest.raises(Refusal) as refused:
             access(Call("POST", path, b"", {b"authorization": b"Bearer " + key}, b""))
         assert refused.value.status == status

@@ -1,4 +1,6 @@
-"""Requests worked on together: the same bits as alone, nobody's failure but one's own, nobody waits for who has gone."""
+"""Requests worked on together: the same bits as alone, nobody's failure but one's own, nobody waits
+for who has gone.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ from framework.testing.servers.fake_server import make_pipeline
 
 
 def contexts_of(sizes: Sequence[int], **named: int) -> list[Context]:
-    """Requests of so many windows, all different; ``BROKEN=3`` spoils the first window of request 3."""
+    """Requests of so many windows, all different; ``BROKEN=3`` spoils the first window of request
+    3.
+    """
     schema, made = fakes.make_schema(), []
     for number, size in enumerate(sizes):
         static = np.array([[f"a{number}-{i}", "b", "c"] for i in range(size)], dtype=object)
         for value, which in named.items():
             if which == number:
                 static[0, 2] = value
-        made.append(fakes.make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=number))
+        made.append(
+            fakes.make_context(schema, static, np.datetime64("2024-03-01", "us"), seed=number)
+        )
     return made
 
 
@@ -51,7 +57,9 @@ def answers(pipeline: Any, contexts: Sequence[Context]) -> list[Forecast]:
     return asyncio.run(ask())
 
 
-def test_requests_at_the_same_time_are_one_call_and_get_the_bits_of_a_call_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_at_the_same_time_are_one_call_and_get_the_bits_of_a_call_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pair, _ = fakes.make_pair()
     contexts = contexts_of([1, 3, 1, 2, 1])
     contexts[1].status[1], contexts[1].detail[1] = "stale", "4 days old"
@@ -62,11 +70,17 @@ def test_requests_at_the_same_time_are_one_call_and_get_the_bits_of_a_call_of_th
     assert calls == [7]
     for one, other in zip(together, alone, strict=True):
         assert one.values.tobytes() == other.values.tobytes()
-        assert (one.status, one.detail, one.times.tolist()) == (other.status, other.detail, other.times.tolist())
+        assert (one.status, one.detail, one.times.tolist()) == (
+            other.status,
+            other.detail,
+            other.times.tolist(),
+        )
         assert one.entities.tolist() == other.entities.tolist()
 
 
-def test_a_call_has_at_most_size_windows_and_what_is_larger_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_has_at_most_size_windows_and_what_is_larger_goes_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pair, _ = fakes.make_pair()
     calls = counted(pair, monkeypatch)
     answers(make_pipeline(pair, size=4), contexts_of([1, 2, 2, 1, 1, 9, 4]))
@@ -76,18 +90,26 @@ def test_a_call_has_at_most_size_windows_and_what_is_larger_goes_by_itself(monke
     assert calls == [1, 1]
 
 
-def test_requests_without_a_window_to_forecast_disturb_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_without_a_window_to_forecast_disturb_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pair, _ = fakes.make_pair()
     calls = counted(pair, monkeypatch)
     contexts = contexts_of([1, 2, 1])
     for context in contexts[:2]:
         context.status[:] = ["stale"] * len(context)
-    assert [one.status for one in answers(make_pipeline(pair), contexts)] == [["stale"], ["stale"] * 2, ["ok"]]
+    assert [one.status for one in answers(make_pipeline(pair), contexts)] == [
+        ["stale"],
+        ["stale"] * 2,
+        ["ok"],
+    ]
     assert calls == [1]
 
 
 @pytest.mark.parametrize(("slow_for_each", "expected"), [(False, TOGETHER), (True, 1)])
-def test_calls_are_shared_where_that_is_faster(monkeypatch: pytest.MonkeyPatch, slow_for_each: bool, expected: int) -> None:
+def test_calls_are_shared_where_that_is_faster(
+    monkeypatch: pytest.MonkeyPatch, slow_for_each: bool, expected: int
+) -> None:
     pair, golden = fakes.make_pair()
     predict = pair.model.predict
 
@@ -118,7 +140,9 @@ def test_a_defect_is_raised_to_who_met_it() -> None:
 
     async def ask() -> list[Any]:
         batches = Batches(work, 10)
-        return await asyncio.gather(*(batches.ask(item) for item in (1, 3, 5)), return_exceptions=True)
+        return await asyncio.gather(
+            *(batches.ask(item) for item in (1, 3, 5)), return_exceptions=True
+        )
 
     first, second, third = asyncio.run(ask())
     assert (first, third) == (2, 10)

@@ -1,4 +1,6 @@
-"""The console in a browser: what it draws is what the server answers, it asks nobody else, and it says what is wrong."""
+"""The console in a browser: what it draws is what the server answers, it asks nobody else, and it
+says what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from framework.testing.folder_registry import FolderRegistry
 from framework.testing.servers.fake_server import ENTITY, make_deployment, server_process
 
 _FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
 )
 
 
@@ -26,7 +29,9 @@ _FLAGS = (
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         profile, flags = tmp_path_factory.mktemp("profile"), _FLAGS.split()
-        opened = playwright.chromium.launch_persistent_context(profile, executable_path="/usr/bin/chromium", args=flags)
+        opened = playwright.chromium.launch_persistent_context(
+            profile, executable_path="/usr/bin/chromium", args=flags
+        )
         opened.set_default_timeout(20_000)
         expect.set_options(timeout=20_000)
         yield opened
@@ -52,9 +57,21 @@ def url(folder: Path) -> Iterator[str]:
 def opened(browser: BrowserContext, address: str) -> Iterator[tuple[Page, list[str]]]:
     """The page, and what it should not have done: errors in its console, requests to others."""
     page, wrong = browser.new_page(), list[str]()
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda message: (
+            wrong.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith((address.partition("#")[0], "data:")) else wrong.append(request.url))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((address.partition("#")[0], "data:"))
+            else wrong.append(request.url)
+        ),
+    )
     page.goto(address)
     yield page, wrong
     page.close()
@@ -62,7 +79,10 @@ def opened(browser: BrowserContext, address: str) -> Iterator[tuple[Page, list[s
 
 def cells(page: Page, column: str) -> list[float | None]:
     found = page.locator(f"#forecast-numbers td[data-column='{column}']")
-    return [None if value is None else float(value) for value in (cell.get_attribute("data-value") for cell in found.all())]
+    return [
+        None if value is None else float(value)
+        for value in (cell.get_attribute("data-value") for cell in found.all())
+    ]
 
 
 def choose(page: Page, words: str, name: str) -> None:
@@ -74,7 +94,9 @@ def choose(page: Page, words: str, name: str) -> None:
     expect(entity).to_have_value(name)
 
 
-def test_the_forecast_of_a_chosen_entity_is_drawn_with_the_servers_own_numbers(browser: BrowserContext, url: str) -> None:
+def test_the_forecast_of_a_chosen_entity_is_drawn_with_the_servers_own_numbers(
+    browser: BrowserContext, url: str
+) -> None:
     with opened(browser, f"{url}/") as (page, wrong):
         choose(page, "jfk d", "JFK · DL")
         page.get_by_role("checkbox", name="95 %").check()
@@ -83,18 +105,31 @@ def test_the_forecast_of_a_chosen_entity_is_drawn_with_the_servers_own_numbers(b
         page.get_by_text("Numbers").click()
         expect(page.locator("#forecast-numbers tbody tr")).to_have_count(2)
         expect(page.locator("#forecast-numbers td[data-column='95 % upper']")).to_have_count(2)
-        answer = httpx.post(f"{url}/predict/feast", json={"entity": ENTITY, "levels": [80, 95], "horizon": 2}).json()["forecasts"][0]
+        answer = httpx.post(
+            f"{url}/predict/feast", json={"entity": ENTITY, "levels": [80, 95], "horizon": 2}
+        ).json()["forecasts"][0]
         found = answer["targets"]["delay"]
         assert cells(page, "mean") == found["mean"]
         assert cells(page, "quantile 0.1") == found["quantiles"]["0.1"]
         assert cells(page, "80 % lower") == found["intervals"]["80"]["lower"]
         assert cells(page, "95 % upper") == found["intervals"]["95"]["upper"]
         rows = fakes.make_history()
-        known = rows[(rows["airport"] == "JFK") & (rows["carrier"] == "DL")].set_index("event_timestamp")["delay"]
-        assert cells(page, "actual") == [known[time] for time in answer["times"]]  # the store has two days after the origin
+        known = rows[(rows["airport"] == "JFK") & (rows["carrier"] == "DL")].set_index(
+            "event_timestamp"
+        )["delay"]
+        assert cells(page, "actual") == [
+            known[time] for time in answer["times"]
+        ]  # the store has two days after the origin
         chart = page.locator("#forecast-chart svg")
-        for kind, count in (("polyline.actual", 2), ("polyline.forecast", 1), ("polygon.interval", 2), ("polyline.earlier", 2)):
-            expect(chart.locator(kind)).to_have_count(count)  # the actual line is broken where a day has no row
+        for kind, count in (
+            ("polyline.actual", 2),
+            ("polyline.forecast", 1),
+            ("polygon.interval", 2),
+            ("polyline.earlier", 2),
+        ):
+            expect(chart.locator(kind)).to_have_count(
+                count
+            )  # the actual line is broken where a day has no row
         chart.focus()
         chart.press("End")
         reading = page.locator("#forecast-chart .reading")
@@ -111,8 +146,22 @@ def test_pairs_history_and_traffic_are_shown(browser: BrowserContext, url: str) 
         card = page.locator("article[data-alias=production]")
         expect(card).to_contain_text("version 3")
         expect(card).to_contain_text("100 % of the entities")
-        assert card.locator("tbody tr").nth(0).locator("td[data-value]").nth(0).get_attribute("data-value") == "1"
-        assert card.locator("tbody tr").nth(1).locator("td[data-value]").nth(0).get_attribute("data-value") == "2"
+        assert (
+            card.locator("tbody tr")
+            .nth(0)
+            .locator("td[data-value]")
+            .nth(0)
+            .get_attribute("data-value")
+            == "1"
+        )
+        assert (
+            card.locator("tbody tr")
+            .nth(1)
+            .locator("td[data-value]")
+            .nth(0)
+            .get_attribute("data-value")
+            == "2"
+        )
         refusal = page.locator("#history-table tr[data-action=refuse]")
         expect(refusal).to_contain_text("tester")
         refusal.get_by_text("1 of 1 checks failed").click()
@@ -124,12 +173,16 @@ def test_pairs_history_and_traffic_are_shown(browser: BrowserContext, url: str) 
         assert wrong == []
 
 
-def test_it_is_dark_where_the_system_is_and_where_somebody_says_so(browser: BrowserContext, url: str) -> None:
+def test_it_is_dark_where_the_system_is_and_where_somebody_says_so(
+    browser: BrowserContext, url: str
+) -> None:
     with opened(browser, f"{url}/") as (page, wrong):
 
         def lightness() -> int:
             shown = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            return max(int(part) for part in shown.removeprefix("rgb(").removesuffix(")").split(","))
+            return max(
+                int(part) for part in shown.removeprefix("rgb(").removesuffix(")").split(",")
+            )
 
         assert lightness() > 200
         page.emulate_media(color_scheme="dark")
@@ -143,40 +196,63 @@ def test_it_is_dark_where_the_system_is_and_where_somebody_says_so(browser: Brow
         assert wrong == []
 
 
-def test_a_pair_that_cannot_be_served_is_an_alert(browser: BrowserContext, folder: Path, url: str) -> None:
+def test_a_pair_that_cannot_be_served_is_an_alert(
+    browser: BrowserContext, folder: Path, url: str
+) -> None:
     registry = FolderRegistry(folder)
     registry.add(4)
     registry.change_byte(4)
     registry.point("production", 4)
     try:
         with opened(browser, f"{url}/") as (page, wrong):
-            expect(page.locator("#alerts")).to_contain_text("Degraded: production. version 4 is not served")
+            expect(page.locator("#alerts")).to_contain_text(
+                "Degraded: production. version 4 is not served"
+            )
             expect(page.locator("#state")).to_have_text("degraded: version 3 @production")
-            expect(page.locator("article[data-alias=production]")).to_contain_text("version 3 answers")
-            expect(page.locator("article[data-alias=production]")).to_contain_text("its files were changed")
+            expect(page.locator("article[data-alias=production]")).to_contain_text(
+                "version 3 answers"
+            )
+            expect(page.locator("article[data-alias=production]")).to_contain_text(
+                "its files were changed"
+            )
             assert wrong == []
     finally:
         registry.point("production", 3)
 
 
-def test_an_entity_without_a_forecast_and_a_wrong_origin_say_why(browser: BrowserContext, url: str) -> None:
+def test_an_entity_without_a_forecast_and_a_wrong_origin_say_why(
+    browser: BrowserContext, url: str
+) -> None:
     with opened(browser, f"{url}/#airport=nowhere&carrier=DL") as (page, wrong):
-        expect(page.locator("#forecast-caption")).to_contain_text("No forecast: unknown_entity: unknown_entity in the fake store.")
-        expect(page.locator("#forecast-chart")).to_contain_text("The store has no rows of this entity.")
+        expect(page.locator("#forecast-caption")).to_contain_text(
+            "No forecast: unknown_entity: unknown_entity in the fake store."
+        )
+        expect(page.locator("#forecast-chart")).to_contain_text(
+            "The store has no rows of this entity."
+        )
         assert wrong == []
         page.get_by_label("Origin").fill("yesterday")
         page.get_by_label("Origin").press("Enter")
-        expect(page.locator("#forecast .message")).to_contain_text("At: 'yesterday' is not an ISO 8601 time")
+        expect(page.locator("#forecast .message")).to_contain_text(
+            "At: 'yesterday' is not an ISO 8601 time"
+        )
         page.get_by_label("Origin").fill("")
         choose(page, "ewr", "EWR · UA")
         expect(page.locator("#forecast .message")).to_be_empty()
         expect(page.locator("#forecast-caption")).to_contain_text("One value per day")
 
 
-def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser: BrowserContext, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(f"predict,metrics {sha256(b'open sesame').hexdigest()} a person\n")
+def test_a_key_is_asked_for_and_kept_in_the_tab_alone(
+    browser: BrowserContext, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text(
+        f"predict,metrics {sha256(b'open sesame').hexdigest()} a person\n"
+    )
     options: dict[str, Any] = {"port": 0, "access": {"keys_file": str(tmp_path / "keys")}}
-    with server_process("fastapi", options, tmp_path / "pairs") as (_, url), opened(browser, f"{url}/") as (page, _):
+    with (
+        server_process("fastapi", options, tmp_path / "pairs") as (_, url),
+        opened(browser, f"{url}/") as (page, _),
+    ):
         dialog = page.get_by_role("dialog")
         expect(dialog).to_be_visible()
         expect(page.locator("#traffic .message")).to_contain_text("A key is needed")
@@ -187,22 +263,32 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser: BrowserContext, t
                 expect(dialog).to_contain_text("The server does not know this key.")
         expect(dialog).to_be_hidden()
         expect(page.locator("#forecast-chart polyline.forecast")).to_have_count(1)
-        expect(page.locator("#history .message")).to_contain_text("This key has not the scope 'admin'.")
-        assert page.evaluate("[Object.values(sessionStorage), Object.values(localStorage), document.cookie]") == [["open sesame"], [], ""]
+        expect(page.locator("#history .message")).to_contain_text(
+            "This key has not the scope 'admin'."
+        )
+        assert page.evaluate(
+            "[Object.values(sessionStorage), Object.values(localStorage), document.cookie]"
+        ) == [["open sesame"], [], ""]
         page.get_by_role("button", name="Forget the key").click()
         expect(dialog).to_be_visible()
         assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_server_without_a_store_or_without_life_is_said(browser: BrowserContext, tmp_path: Path) -> None:
+def test_a_server_without_a_store_or_without_life_is_said(
+    browser: BrowserContext, tmp_path: Path
+) -> None:
     with (
         server_process("fastapi", {"port": 0}, tmp_path, "none") as (process, url),
         opened(browser, f"{url}/") as (page, _),
     ):
-        expect(page.locator("#forecast .message")).to_contain_text("no feature store (retrieval=fake)")
+        expect(page.locator("#forecast .message")).to_contain_text(
+            "no feature store (retrieval=fake)"
+        )
         expect(page.locator("article[data-alias=production]")).to_contain_text("version 3")
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         expect(page.locator("#state")).to_have_text("the server does not answer")
         expect(page.locator("#traffic .message")).to_have_text("The server does not answer.")
-        expect(page.locator("article[data-alias=production]")).to_be_visible()  # what was read stays
+        expect(
+            page.locator("article[data-alias=production]")
+        ).to_be_visible()  # what was read stays

@@ -1,6 +1,8 @@
-"""Whatever the OpenAPI document allows, and much that it does not: every answer is one that the document names, none is a 5xx.
+"""Whatever the OpenAPI document allows, and much that it does not: every answer is one that the
+document names, none is a 5xx.
 
-``FUZZ_EXAMPLES=10000`` (``make fuzz``) sends that many requests instead of some hundreds; ``FUZZ_SEED`` draws others.
+``FUZZ_EXAMPLES=10000`` (``make fuzz``) sends that many requests instead of some hundreds;
+``FUZZ_SEED`` draws others.
 """
 
 from __future__ import annotations
@@ -36,18 +38,27 @@ def document(http: httpx.Client) -> dict[str, Any]:
     return http.get("/openapi.json").json()
 
 
-def test_every_example_of_the_document_works_when_pasted(http: httpx.Client, document: dict[str, Any]) -> None:
+def test_every_example_of_the_document_works_when_pasted(
+    http: httpx.Client, document: dict[str, Any]
+) -> None:
     posted = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            example = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+            example = (
+                operation.get("requestBody", {})
+                .get("content", {})
+                .get("application/json", {})
+                .get("example")
+            )
             answer = http.request(method, path, json=example)
             assert answer.status_code == 200, (path, answer.text)
             posted += [path] if method == "post" else []
     assert len(posted) >= 5
 
 
-def test_nothing_that_is_sent_is_answered_with_5xx(http: httpx.Client, document: dict[str, Any]) -> None:
+def test_nothing_that_is_sent_is_answered_with_5xx(
+    http: httpx.Client, document: dict[str, Any]
+) -> None:
     schema = schemathesis.openapi.from_dict(document)
     operations = [found.ok() for found in schema.get_all_operations()]
     writing = [operation for operation in operations if operation.method == "post"]
@@ -61,20 +72,36 @@ def test_nothing_that_is_sent_is_answered_with_5xx(http: httpx.Client, document:
     assert statuses[422]
 
 
-def _fuzz(http: httpx.Client, operation: Any, mode: GenerationMode, examples: int, statuses: Counter[int]) -> None:
+def _fuzz(
+    http: httpx.Client, operation: Any, mode: GenerationMode, examples: int, statuses: Counter[int]
+) -> None:
     named = {int(status) for status in operation.definition.raw["responses"]} | {404, 405}
 
     @seed(SEED)
-    @settings(max_examples=examples, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(operation.as_strategy(generation_mode=mode))
     def send(case: Any) -> None:
         request = case.as_transport_kwargs(base_url=str(http.base_url))
         body = request.get("json", request.get("data"))
         content = body if isinstance(body, bytes | str | type(None)) else json.dumps(body)
-        headers = {"content-type": "application/json", **{k: v for k, v in request["headers"].items() if k.lower() == "content-type"}}
+        headers = {
+            "content-type": "application/json",
+            **{k: v for k, v in request["headers"].items() if k.lower() == "content-type"},
+        }
         answer = http.request(request["method"], operation.path, content=content, headers=headers)
         statuses[answer.status_code] += 1
-        assert answer.status_code in named, (operation.path, answer.status_code, answer.text, content)
+        assert answer.status_code in named, (
+            operation.path,
+            answer.status_code,
+            answer.text,
+            content,
+        )
         assert answer.status_code < 500
         if answer.status_code != 200:
             error = answer.json()["error"]

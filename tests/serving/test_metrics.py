@@ -19,7 +19,9 @@ def test_two_processes_are_one_server() -> None:
     second.count_request("/predict", 503)
     first.show_degraded("production", True)
     second.show_degraded("production", False)
-    text = added_up([pickle.loads(pickle.dumps(metrics.families())) for metrics in (first, second)]).decode()
+    text = added_up(
+        [pickle.loads(pickle.dumps(metrics.families())) for metrics in (first, second)]
+    ).decode()
     lines = text.splitlines()
     for line in (
         'framework_requests_total{arm="production",pair="3",route="/predict",status="200"} 5.0',
@@ -31,7 +33,9 @@ def test_two_processes_are_one_server() -> None:
         'framework_degraded{arm="production"} 1.0',
     ):
         assert line in lines, line
-    assert [line.endswith(" 1.0") for line in lines if line.startswith("framework_pair_info{")] == [True]
+    assert [line.endswith(" 1.0") for line in lines if line.startswith("framework_pair_info{")] == [
+        True
+    ]
     assert "process_" not in text
 
 

@@ -1,4 +1,6 @@
-"""A real server that follows an alias of a real MLflow registry: promotions under load, a changed byte, a registry that is gone."""
+"""A real server that follows an alias of a real MLflow registry: promotions under load, a changed
+byte, a registry that is gone.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ plugins = parts.plugins
 backend = plugins.load("serving", "fastapi")(plugins.find("serving", "fastapi").options(port=0, reload={"seconds": 0.2}))
 deployment = Deployment(parts, "fake", "production", make_features(), "fake", Path(sys.argv[2]))
 backend.serve(deployment, lambda url, _: print(url, flush=True))
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture
@@ -52,11 +54,21 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowRegistry:
     """Four pairs that answer differently, the first in production."""
     monkeypatch.setenv("PYTHONPATH", install_fakes(tmp_path / "site"))
     monkeypatch.syspath_prepend(tmp_path / "site")
-    places = {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db", "ledger": f"sqlite:///{tmp_path}/ledger.db"}
-    options = MlflowOptions(**places, artifact_location=f"{tmp_path}/artifacts", cache=f"{tmp_path}/cache", experiment="tests")
+    places = {
+        "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "ledger": f"sqlite:///{tmp_path}/ledger.db",
+    }
+    options = MlflowOptions(
+        **places,
+        artifact_location=f"{tmp_path}/artifacts",
+        cache=f"{tmp_path}/cache",
+        experiment="tests",
+    )
     made = MlflowRegistry(options)
     for number in VERSIONS:
-        made.register(make_draft(tmp_path / f"draft {number}", shift=float(number)), f"run {number}")
+        made.register(
+            make_draft(tmp_path / f"draft {number}", shift=float(number)), f"run {number}"
+        )
     made.move("fake", "production", 1, expected=None)
     return made
 
@@ -74,7 +86,9 @@ def url(registry: MlflowRegistry, tmp_path: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-def test_promotions_and_a_rollback_under_load(registry: MlflowRegistry, url: str, tmp_path: Path) -> None:
+def test_promotions_and_a_rollback_under_load(
+    registry: MlflowRegistry, url: str, tmp_path: Path
+) -> None:
     pairs = {pair.version: pair for pair in registry.pairs("fake")}
     row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
     expected = {number: fakes.make_pair(shift=float(number))[0] for number in VERSIONS}
@@ -87,7 +101,13 @@ def test_promotions_and_a_rollback_under_load(registry: MlflowRegistry, url: str
     assert {answer.status_code for answer in answers} == {200}
     stamps = [answer.json()["pair"] for answer in answers]
     versions = [stamp["version"] for stamp in stamps]
-    assert [n for n, before in zip(versions, [None, *versions], strict=False) if n != before] == [1, 2, 3, 4, 3]
+    assert [n for n, before in zip(versions, [None, *versions], strict=False) if n != before] == [
+        1,
+        2,
+        3,
+        4,
+        3,
+    ]
     offline = {number: pair.forecast(context).values for number, pair in expected.items()}
     for answer, stamp in zip(answers, stamps, strict=True):
         assert stamp == pairs[stamp["version"]].stamp("production")
@@ -97,10 +117,18 @@ def test_promotions_and_a_rollback_under_load(registry: MlflowRegistry, url: str
     state.write_text(state.read_text().replace("3", "4"))
     registry.move("fake", "production", 2, expected=3)
     wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
-    assert "was changed" in httpx.get(f"{url}/health/ready", timeout=30).json()["reasons"]["production"]
-    assert httpx.post(f"{url}/predict", json={"rows": [row]}, timeout=30).json()["pair"]["version"] == 3
+    assert (
+        "was changed"
+        in httpx.get(f"{url}/health/ready", timeout=30).json()["reasons"]["production"]
+    )
+    assert (
+        httpx.post(f"{url}/predict", json={"rows": [row]}, timeout=30).json()["pair"]["version"]
+        == 3
+    )
     found = httpx.post(f"{url}/admin/reload", timeout=30).json()["aliases"]
-    assert [(entry["alias"], entry["version"], entry["status"]) for entry in found] == [("production", 3, "refused")]
+    assert [(entry["alias"], entry["version"], entry["status"]) for entry in found] == [
+        ("production", 3, "refused")
+    ]
 
     registry.move("fake", "production", 4, expected=2)
     found = httpx.post(f"{url}/admin/reload", timeout=30).json()["aliases"]
@@ -110,4 +138,7 @@ def test_promotions_and_a_rollback_under_load(registry: MlflowRegistry, url: str
     ledger = tmp_path / "ledger.db"
     ledger.write_bytes(b"not a database any more" * 1000)
     wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
-    assert httpx.post(f"{url}/predict", json={"rows": [row]}, timeout=30).json()["pair"]["version"] == 4
+    assert (
+        httpx.post(f"{url}/predict", json={"rows": [row]}, timeout=30).json()["pair"]["version"]
+        == 4
+    )

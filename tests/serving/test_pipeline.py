@@ -22,7 +22,12 @@ from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Entities
 from framework.testing import fakes
 from framework.testing.folder_registry import make_errors
-from framework.testing.servers.fake_server import VERSION, answer_entities, answer_payload, make_pipeline
+from framework.testing.servers.fake_server import (
+    VERSION,
+    answer_entities,
+    answer_payload,
+    make_pipeline,
+)
 
 
 def context_of(n: int, **named: int) -> Context:
@@ -53,12 +58,16 @@ def test_only_the_windows_at_fault_get_the_status_error() -> None:
     assert [i for i, status in enumerate(served.status) if status == "error"] == [17]
     assert "BROKEN" in str(served.detail[17])
     good = [i for i in range(90) if i not in (2, 17)]
-    np.testing.assert_array_equal(served.values[good], pair.forecast(context.take(np.array(good))).values)
+    np.testing.assert_array_equal(
+        served.values[good], pair.forecast(context.take(np.array(good))).values
+    )
     assert np.isnan(served.values[[2, 17]]).all()
     assert context.status.count("error") == 0, "the context of the caller was changed"
 
 
-def test_a_model_that_fails_for_all_is_asked_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_fails_for_all_is_asked_a_bounded_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pair, _ = fakes.make_pair()
     calls = 0
 
@@ -104,7 +113,11 @@ def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
     entity = {"airport": "JFK", "carrier": "DL"}
     lookups = [
         Entities(pair.schema, 10).one(orjson.dumps({"entity": entity, "levels": [80, 95.5]})),
-        Entities(pair.schema, 10).many(orjson.dumps({"entities": [entity, {**entity, "airport": "nowhere"}], "levels": [80, 95.5]})),
+        Entities(pair.schema, 10).many(
+            orjson.dumps(
+                {"entities": [entity, {**entity, "airport": "nowhere"}], "levels": [80, 95.5]}
+            )
+        ),
     ]
     forecasts = [asyncio.run(answer_payload(pipeline, orjson.dumps(body)))]
     forecasts += [asyncio.run(answer_entities(pipeline, lookup)) for lookup in lookups]
@@ -117,8 +130,12 @@ def test_intervals_are_answered_at_the_levels_asked_on_every_route() -> None:
             for level, low, high in (("80", -40, 40), ("95.5", -48, 48)):
                 ends = found["intervals"][level]
                 assert np.all(ends["lower"] < np.array(found["mean"]))
-                assert np.allclose((np.array(ends["upper"]) - found["mean"]) / (width + 0.2), high / 2.2, atol=1.0)
-                assert np.allclose((np.array(ends["lower"]) - found["mean"]) / (width + 0.2), low / 2.2, atol=1.0)
+                assert np.allclose(
+                    (np.array(ends["upper"]) - found["mean"]) / (width + 0.2), high / 2.2, atol=1.0
+                )
+                assert np.allclose(
+                    (np.array(ends["lower"]) - found["mean"]) / (width + 0.2), low / 2.2, atol=1.0
+                )
     many = orjson.loads(render(forecasts[-1]))["forecasts"]
     assert many[1]["status"] == "unknown_entity"
     assert many[1]["targets"] == {}
@@ -137,7 +154,11 @@ def test_a_shorter_horizon_has_the_first_steps_of_its_intervals() -> None:
 
 def test_without_levels_there_are_no_intervals() -> None:
     pair, golden = fakes.make_pair()
-    forecast = asyncio.run(answer_payload(make_pipeline(with_errors(pair)), orjson.dumps(example_payload(pair.schema, golden))))
+    forecast = asyncio.run(
+        answer_payload(
+            make_pipeline(with_errors(pair)), orjson.dumps(example_payload(pair.schema, golden))
+        )
+    )
     assert forecast.intervals == {}
     assert b"intervals" not in Renderer(VERSION, None, pair.schema.entity_keys)(forecast)
 
@@ -152,7 +173,9 @@ def test_without_levels_there_are_no_intervals() -> None:
         (80, True, "Expected `array`"),
     ],
 )
-def test_levels_that_cannot_be_answered_are_refused_at_the_door(levels: Any, calibrated: bool, message: str) -> None:
+def test_levels_that_cannot_be_answered_are_refused_at_the_door(
+    levels: Any, calibrated: bool, message: str
+) -> None:
     pair, golden = fakes.make_pair()
     pipeline = make_pipeline(with_errors(pair) if calibrated else pair)
     body = orjson.dumps({**example_payload(pair.schema, golden), "levels": levels})

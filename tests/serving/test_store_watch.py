@@ -38,7 +38,10 @@ class Store(fakes.FakeRetrieval):
         (True, None),
         (False, "the feature store has no entity of view 'daily'; run=materialize."),
         (DataError("redis does not answer"), "redis does not answer"),
-        (ValueError("a defect"), "the feature store could not be asked whether it has entities: a defect"),
+        (
+            ValueError("a defect"),
+            "the feature store could not be asked whether it has entities: a defect",
+        ),
     ],
 )
 def test_what_is_said_of_a_store(filled: bool | Exception, trouble: str | None) -> None:
@@ -52,7 +55,9 @@ def test_a_strategy_that_says_nothing_has_entities_when_it_has_rows() -> None:
     assert asyncio.run(fakes.FakeRetrieval(Options()).has_entities(make_features()))
 
 
-def test_a_server_says_so_from_its_start_until_the_store_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_says_so_from_its_start_until_the_store_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_watch, "PERIOD", 0.01)
     deployment, store = make_deployment(tmp_path), Store(Options())
     deployment.__dict__["strategy"] = store
@@ -75,10 +80,14 @@ def test_a_server_says_so_from_its_start_until_the_store_is_filled(tmp_path: Pat
         await received.put({"type": "lifespan.startup"})
         running = asyncio.create_task(app({"type": "lifespan"}, received.get, sent.put))
         assert (await sent.get())["type"] == "lifespan.startup.complete"
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://server"
+        ) as client:
             first = (await client.get("/health/ready")).json()
             assert (first["status"], list(first["reasons"])) == ("degraded", [STORE])
-            assert 'framework_degraded{arm="feature_store"} 1.0' in (await client.get("/metrics")).text
+            assert (
+                'framework_degraded{arm="feature_store"} 1.0' in (await client.get("/metrics")).text
+            )
             assert (await client.get("/console/traffic")).json()["degraded"] == first["reasons"]
             store.filled = True
             assert "reasons" not in await readiness(client, "ready")

@@ -1,4 +1,6 @@
-"""The door of a request: what gets in as which arrays, what is refused at which path, and that nothing else can happen."""
+"""The door of a request: what gets in as which arrays, what is refused at which path, and that
+nothing else can happen.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,30 @@ LONG = fakes.make_schema(context_length=3, known=("holiday", "is weekend"))
 
 
 def row(day: int = 1, **changed: Any) -> dict[str, Any]:
-    made = {"airport": "JFK", "carrier": "DL", "season": "spring", TIME: f"2024-03-{day:02}", "departures": day, "delay": 3.5, "temp": 20}
+    made = {
+        "airport": "JFK",
+        "carrier": "DL",
+        "season": "spring",
+        TIME: f"2024-03-{day:02}",
+        "departures": day,
+        "delay": 3.5,
+        "temp": 20,
+    }
     return {**made, "wind gust": None, **changed}
 
 
 def ahead(*days: int, **changed: Any) -> list[dict[str, Any]]:
-    return [{"airport": "JFK", "carrier": "DL", TIME: f"2024-03-{day:02}", "holiday": 0, "is weekend": day, **changed} for day in days]
+    return [
+        {
+            "airport": "JFK",
+            "carrier": "DL",
+            TIME: f"2024-03-{day:02}",
+            "holiday": 0,
+            "is weekend": day,
+            **changed,
+        }
+        for day in days
+    ]
 
 
 def refusal(schema: Any, body: Any) -> Refusal:
@@ -42,33 +62,50 @@ def refusal(schema: Any, body: Any) -> Refusal:
 def test_rows_become_arrays_in_the_order_of_the_schema() -> None:
     schema = fakes.make_schema()
     second = row(2, **{"wind gust": 7.25, "carrier": "AA", TIME: "2024-03-02T03:00:00+02:00"})
-    context = Payload(schema, 100).context(orjson.dumps({"rows": [dict(reversed(row().items())), second]}))
+    context = Payload(schema, 100).context(
+        orjson.dumps({"rows": [dict(reversed(row().items())), second]})
+    )
     assert context.past.dtype == np.float64
     assert context.past.flags.c_contiguous
     np.testing.assert_array_equal(context.past, [[[1, 3.5, 20, np.nan]], [[2, 3.5, 20, 7.25]]])
     assert context.static.tolist() == [["JFK", "DL", "spring"], ["JFK", "AA", "spring"]]
-    assert context.origins.astype(str).tolist() == ["2024-03-01T00:00:00.000000", "2024-03-02T01:00:00.000000"]
+    assert context.origins.astype(str).tolist() == [
+        "2024-03-01T00:00:00.000000",
+        "2024-03-02T01:00:00.000000",
+    ]
     assert context.known.shape == (2, 3, 0)
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=20))
 def test_every_bit_of_a_number_gets_in(numbers: list[float]) -> None:
-    context = Payload(fakes.make_schema(), 100).context(json.dumps({"rows": [row(temp=number) for number in numbers]}).encode())
+    context = Payload(fakes.make_schema(), 100).context(
+        json.dumps({"rows": [row(temp=number) for number in numbers]}).encode()
+    )
     assert context.past[:, 0, 2].tobytes() == np.array(numbers).tobytes()
 
 
 def test_consecutive_rows_of_an_entity_are_its_history() -> None:
-    rows = [row(d) for d in (1, 2, 3, 4)] + [row(d, carrier="AA", season="late" if d == 3 else "early") for d in (1, 2, 3)]
+    rows = [row(d) for d in (1, 2, 3, 4)] + [
+        row(d, carrier="AA", season="late" if d == 3 else "early") for d in (1, 2, 3)
+    ]
     rows += [row(3, carrier="UA")]
     future = ahead(5, 6, 7) + ahead(4, 5, 6, carrier="AA") + ahead(4, 5, 6, carrier="UA", holiday=1)
     context = Payload(LONG, 100).context(orjson.dumps({"rows": rows, "future": future}))
     assert context.status == ["ok", "ok", SHORT_HISTORY]
     assert context.detail == [None, None, "1 steps of history, 3 needed"]
     assert context.past[:2, :, 0].tolist() == [[2, 3, 4], [1, 2, 3]]
-    assert context.origins.astype("M8[D]").astype(str).tolist() == ["2024-03-04", "2024-03-03", "2024-03-03"]
+    assert context.origins.astype("M8[D]").astype(str).tolist() == [
+        "2024-03-04",
+        "2024-03-03",
+        "2024-03-03",
+    ]
     assert context.static[:, 1:].tolist() == [["DL", "spring"], ["AA", "late"], ["UA", "spring"]]
-    assert context.known.tolist() == [[[0, d] for d in (5, 6, 7)], [[0, d] for d in (4, 5, 6)], [[1, d] for d in (4, 5, 6)]]
+    assert context.known.tolist() == [
+        [[0, d] for d in (5, 6, 7)],
+        [[0, d] for d in (4, 5, 6)],
+        [[1, d] for d in (4, 5, 6)],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +124,9 @@ def test_a_history_is_on_the_grid(days: tuple[int, ...], what: str, path: str) -
 
 
 def test_a_time_between_the_steps_is_off_the_grid() -> None:
-    columns = {k: [v] * 3 for k, v in row().items()} | {TIME: ["2024-03-01", "2024-03-01T07:00Z", "2024-03-03"]}
+    columns = {k: [v] * 3 for k, v in row().items()} | {
+        TIME: ["2024-03-01", "2024-03-01T07:00Z", "2024-03-03"]
+    }
     refused = refusal(LONG, {"columns": columns, "future": ahead(4, 5, 6)})
     assert refused.path == f"columns.{TIME}[1]"
     assert refused.message.startswith("off the grid")
@@ -122,16 +161,40 @@ def test_known_columns_of_a_schema_without_any_are_an_unknown_field() -> None:
 
 _ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*row(), "rows", "columns", "at"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*row(), "rows", "columns", "at"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
-_TIMES = st.sampled_from(["2024-03-01", "2024-03-02", "2024-W09", "2200-12-31T23:59:59-23:59", "1900-01-01T00:00+14:00", "nan", ""])
+_TIMES = st.sampled_from(
+    [
+        "2024-03-01",
+        "2024-03-02",
+        "2024-W09",
+        "2200-12-31T23:59:59-23:59",
+        "1900-01-01T00:00+14:00",
+        "nan",
+        "",
+    ]
+)
 #: Mostly what a row may hold, so that most examples get past the first field.
-_NUMBERS = st.floats(width=16, allow_nan=False, allow_infinity=False) | st.sampled_from([0, 10**30, 1e300, None, float("nan")])
+_NUMBERS = st.floats(width=16, allow_nan=False, allow_infinity=False) | st.sampled_from(
+    [0, 10**30, 1e300, None, float("nan")]
+)
 _ROWS = st.lists(
-    st.fixed_dictionaries({k: st.sampled_from(["a", "é\u2028", "\ud800", "\x00"]) for k in ("airport", "carrier", "season")})
+    st.fixed_dictionaries(
+        {
+            k: st.sampled_from(["a", "é\u2028", "\ud800", "\x00"])
+            for k in ("airport", "carrier", "season")
+        }
+    )
     .flatmap(lambda r: st.fixed_dictionaries({TIME: _TIMES}).map(lambda t: {**r, **t}))
-    .flatmap(lambda r: st.fixed_dictionaries(dict.fromkeys(LONG.past, _NUMBERS)).map(lambda n: {**r, **n})),
+    .flatmap(
+        lambda r: st.fixed_dictionaries(dict.fromkeys(LONG.past, _NUMBERS)).map(
+            lambda n: {**r, **n}
+        )
+    ),
     max_size=5,
 )
 
@@ -164,22 +227,30 @@ def test_no_body_does_anything_but_be_refused(body: bytes, many: bool) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(_ROWS, st.booleans())
-def test_rows_of_any_content_are_answered_or_refused(rows: list[dict[str, Any]], by_column: bool) -> None:
+def test_rows_of_any_content_are_answered_or_refused(
+    rows: list[dict[str, Any]], by_column: bool
+) -> None:
     body = {"columns": {k: [r[k] for r in rows] for k in row()}} if by_column else {"rows": rows}
     answer = _serve(fakes.make_schema(), json.dumps(body).encode())
     assert answer is None or [f["status"] for f in answer["forecasts"]] == ["ok"] * len(rows)
     _serve(LONG, json.dumps({**body, "future": ahead(2, 3, 4, airport="a", carrier="a")}).encode())
 
 
-def test_examples_from_the_golden_batch_answer_it_bit_for_bit_with_history_and_known_columns() -> None:
+def test_examples_from_the_golden_batch_answer_it_bit_for_bit_with_history_and_known_columns() -> (
+    None
+):
     pair, golden = fakes.make_pair(LONG)
     for window in range(len(golden.context)):
         body = example_payload(LONG, golden, window)
         assert len(body["rows"]) == 3
         assert len(body["future"]) == 3
         context = Payload(LONG, 100).context(orjson.dumps(body))
-        np.testing.assert_array_equal(pair.forecast(context).values, golden.values[window : window + 1])
-    required = describe(LONG, VERSION, golden)["components"]["schemas"]["PredictRequest"]["required"]
+        np.testing.assert_array_equal(
+            pair.forecast(context).values, golden.values[window : window + 1]
+        )
+    required = describe(LONG, VERSION, golden)["components"]["schemas"]["PredictRequest"][
+        "required"
+    ]
     assert required == ["future"]
 
 
@@ -188,8 +259,20 @@ def test_an_unknown_origin_and_fractions_of_a_second_are_rendered_as_they_are() 
     times = origins[:, None] + np.array([1_000_000], dtype="m8[us]")
     values = np.array([[[[np.nan]]], [[[0.1 + 0.2]]]])
     entities = np.array([["é"], ["b"]], dtype=object)
-    forecast = Forecast(origins, times, entities, values, ("y",), (), ["unknown_entity", "ok"], ["no rows", None])
+    forecast = Forecast(
+        origins, times, entities, values, ("y",), (), ["unknown_entity", "ok"], ["no rows", None]
+    )
     first, second = orjson.loads(Renderer(VERSION, None, ("key",))(forecast))["forecasts"]
-    assert first == {"entity": {"key": "é"}, "origin": None, "status": "unknown_entity", "times": [], "targets": {}, "detail": "no rows"}
-    assert (second["origin"], second["times"]) == ("2024-03-01T00:00:00.250000Z", ["2024-03-01T00:00:01.250000Z"])
+    assert first == {
+        "entity": {"key": "é"},
+        "origin": None,
+        "status": "unknown_entity",
+        "times": [],
+        "targets": {},
+        "detail": "no rows",
+    }
+    assert (second["origin"], second["times"]) == (
+        "2024-03-01T00:00:00.250000Z",
+        ["2024-03-01T00:00:01.250000Z"],
+    )
     assert second["targets"] == {"y": {"mean": [0.1 + 0.2], "quantiles": {}}}

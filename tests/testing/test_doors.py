@@ -1,4 +1,6 @@
-"""One question, every door: the same series and origin gives the same bytes or the same status, whatever way it is asked."""
+"""One question, every door: the same series and origin gives the same bytes or the same status,
+whatever way it is asked.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,19 @@ KINDS = (
 
 def serve(deployment: Deployment) -> TestClient:
     """The application of a server in this process."""
-    return TestClient(create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False)
+    return TestClient(
+        create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False
+    )
 
 
 def load_functions(run: Run) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Both halves through ``mlflow.pyfunc.load_model``, as somebody without this product would load them."""
+    """Both halves through ``mlflow.pyfunc.load_model``, as somebody without this product would load
+    them.
+    """
     mlflow.set_tracking_uri(run.make("registry").store.uri)
-    preprocessor, model = (mlflow.pyfunc.load_model(f"models:/{run.config.name}_{half}@production") for half in HALVES)
+    preprocessor, model = (
+        mlflow.pyfunc.load_model(f"models:/{run.config.name}_{half}@production") for half in HALVES
+    )
 
     def answer(rows: pd.DataFrame) -> pd.DataFrame:
         try:
@@ -60,7 +68,12 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pro
     plugins = load_plugins()
     offers.register(plugins)
     with ExitStack() as stack:
-        yield {k.name: stack.enter_context(trained(tmp_path_factory.mktemp(k.name), plugins, k, serve, load_functions)) for k in KINDS}
+        yield {
+            k.name: stack.enter_context(
+                trained(tmp_path_factory.mktemp(k.name), plugins, k, serve, load_functions)
+            )
+            for k in KINDS
+        }
 
 
 QUESTIONS = {
@@ -70,9 +83,16 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(**QUESTIONS)
-def test_every_door_gives_the_same(projects: dict[str, Project], kind: str, entity: tuple[str, str], origin: int | None) -> None:
+def test_every_door_gives_the_same(
+    projects: dict[str, Project], kind: str, entity: tuple[str, str], origin: int | None
+) -> None:
     ask(projects[kind], entity, origin)
 
 
@@ -89,7 +109,11 @@ def test_every_door_gives_the_same(projects: dict[str, Project], kind: str, enti
     ],
 )
 def test_the_questions_meet_every_status(
-    projects: dict[str, Project], kind: str, entity: tuple[str, str], origin: int | None, status: str
+    projects: dict[str, Project],
+    kind: str,
+    entity: tuple[str, str],
+    origin: int | None,
+    status: str,
 ) -> None:
     outcomes = ask(projects[kind], entity, origin)
     assert outcomes["/predict/feast"].status == status, told(outcomes)

@@ -20,14 +20,17 @@ PARTS = [part(1.0, -4.0), part(3.0, 1.0)]
 
 
 @pytest.mark.parametrize(
-    ("metric", "worst", "expected"), [("MAE", False, 2.0), ("MAE", True, 3.0), ("bias", False, 2.5), ("bias", True, 4.0)]
+    ("metric", "worst", "expected"),
+    [("MAE", False, 2.0), ("MAE", True, 3.0), ("bias", False, 2.5), ("bias", True, 4.0)],
 )
 def test_the_objective_over_the_folds(metric: str, worst: bool, expected: float) -> None:
     assert Goal(metric, "y", worst).value(PARTS) == expected
 
 
 def test_what_is_minimised_is_checked() -> None:
-    config: Any = SimpleNamespace(tune=TuneConfig(metric="MEA"), panel=SimpleNamespace(targets=("y",)))
+    config: Any = SimpleNamespace(
+        tune=TuneConfig(metric="MEA"), panel=SimpleNamespace(targets=("y",))
+    )
     with pytest.raises(ConfigError, match=r"tune\.metric: 'MEA' is not known; Did you mean 'MAE'"):
         Goal.of(config)
     config.tune = TuneConfig(target="z")

@@ -15,7 +15,14 @@ from framework.tuning.study import TRIALS, open_study
 def trial(number: int, value: float | None, status: str = DONE) -> Trial:
     folds = (value,) if value is not None else ()
     return Trial(
-        number, {"model.depth": number, "panel.columns": None}, status, folds, value, 0.1, "n", "broke" if status == FAILED else None
+        number,
+        {"model.depth": number, "panel.columns": None},
+        status,
+        folds,
+        value,
+        0.1,
+        "n",
+        "broke" if status == FAILED else None,
     )
 
 
@@ -36,7 +43,10 @@ def test_a_resumed_study_has_every_trial_and_a_torn_line_is_gone(tmp_path: Path)
 
 
 def test_only_the_same_search_goes_on_and_only_once_at_a_time(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no search was begun"), open_study(tmp_path, {"seed": 1}, resume=True):
+    with (
+        pytest.raises(ConfigError, match="no search was begun"),
+        open_study(tmp_path, {"seed": 1}, resume=True),
+    ):
         pass
     with open_study(tmp_path, {"seed": 1, "space": {"a": (1, 2)}}, resume=False):
         with (
@@ -55,7 +65,9 @@ def test_a_search_without_a_finished_trial_says_why(tmp_path: Path) -> None:
     with open_study(tmp_path, {}, resume=False) as study:
         study.add(trial(0, None, FAILED))
         study.add(trial(1, None, STOPPED))
-        with pytest.raises(FrameworkError, match="none of 2 trials was finished; the last error: broke"):
+        with pytest.raises(
+            FrameworkError, match="none of 2 trials was finished; the last error: broke"
+        ):
             study.best()
         assert list(study.table()["status"]) == ["failed", "stopped"]
 
@@ -64,7 +76,12 @@ def test_the_table_has_a_column_for_each_key(tmp_path: Path) -> None:
     with open_study(tmp_path, {}, resume=False) as study:
         study.add(trial(4, 2.0))
         row = study.table().iloc[0]
-    assert (row["model.depth"], row["panel.columns"], row["fold_1"], row["value"]) == (4, "null", 2.0, 2.0)
+    assert (row["model.depth"], row["panel.columns"], row["fold_1"], row["value"]) == (
+        4,
+        "null",
+        2.0,
+        2.0,
+    )
 
 
 def test_an_experiment_holds_nested_values_and_lists() -> None:

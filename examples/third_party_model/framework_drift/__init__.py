@@ -8,4 +8,12 @@ class DriftOptions(Options):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("model", "drift", "framework_drift.model:Drift", DriftOptions, "the line through a window's ends")]
+    return [
+        Component(
+            "model",
+            "drift",
+            "framework_drift.model:Drift",
+            DriftOptions,
+            "the line through a window's ends",
+        )
+    ]

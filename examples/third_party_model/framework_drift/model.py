@@ -11,7 +11,10 @@ class Drift(Model):
         return self.options.window
 
     def fit(self, train, validation, schema, seed):
-        self.horizon, self.level = schema.horizon, np.nanmean(train.gather().target, axis=(0, 1)).tolist()
+        self.horizon, self.level = (
+            schema.horizon,
+            np.nanmean(train.gather().target, axis=(0, 1)).tolist(),
+        )
 
     def predict(self, windows):
         y = np.where(np.isnan(windows.target_past), self.level, windows.target_past)
@@ -19,7 +22,9 @@ class Drift(Model):
         return (y[:, -1:] + slope * np.arange(1, self.horizon + 1)[None, :, None])[..., None]
 
     def save(self, directory):
-        (directory / "drift.json").write_text(json.dumps([self.options.window, self.horizon, self.level]))
+        (directory / "drift.json").write_text(
+            json.dumps([self.options.window, self.horizon, self.level])
+        )
 
     @classmethod
     def load(cls, directory):

@@ -11,7 +11,9 @@ from framework.plugins.run import Run
 
 def required_alias(run: Run) -> str:
     if run.config.alias is None:
-        raise ConfigError(f"alias: missing; say which one run={run.config.run} moves, such as alias=production.")
+        raise ConfigError(
+            f"alias: missing; say which one run={run.config.run} moves, such as alias=production."
+        )
     return run.config.alias
 
 
@@ -31,7 +33,9 @@ def move(
 ) -> dict[str, Any]:
     """Move, tell the plugins, and say what happened."""
     expected = incumbent.version if incumbent else None
-    entry = registry.move(to.name, alias, to.version, expected=expected, reason=reason, verdict=verdict)
+    entry = registry.move(
+        to.name, alias, to.version, expected=expected, reason=reason, verdict=verdict
+    )
     run.plugins.hook.alias_moved(run=run, entry=entry)
     run.say(f"{to.name}@{alias}: version {expected or 'none'} -> {to.version}")
     return {

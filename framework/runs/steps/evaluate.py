@@ -37,8 +37,12 @@ class Evaluation:
     body: dict[str, Any]
 
 
-def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None) -> Evaluation:
-    """Ingest and materialize when the store is empty, read the panel, backtest, report. ``compare``: backtests other models before that."""
+def evaluate(
+    run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None
+) -> Evaluation:
+    """Ingest and materialize when the store is empty, read the panel, backtest, report.
+    ``compare``: backtests other models before that.
+    """
     config = run.config
     features = Features(config, run.make("retrieval"))
     fill_store(run, features)
@@ -49,24 +53,42 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
     panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
     warnings = check_covariates(schema, model, config.component("model").name, config.panel.unused)
     warnings += check_resolution(panel, schema)
-    for line in ([f"panel.short={series.policy}: {series.spoken()}"] if series.short else []) + warnings:
+    for line in (
+        [f"panel.short={series.policy}: {series.spoken()}"] if series.short else []
+    ) + warnings:
         run.say(line)
     if config.quantiles and not schema.quantiles:
-        run.say(f"model={config.component('model').name} has no quantiles of its own: quantiles {list(config.quantiles)} are left out")
+        run.say(
+            f"model={config.component('model').name} has no quantiles of its own: quantiles "
+            f"{list(config.quantiles)} are left out"
+        )
     span = f"{panel.times.min()} to {panel.times.max()}"
-    run.say(f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, {len(schema.past)} columns")
+    run.say(
+        f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, "
+        f"{len(schema.past)} columns"
+    )
 
     def progress(fold: Fold, total: int) -> None:
-        run.say(f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
+        run.say(
+            f"backtest: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast "
+            f"from {fold.origin}"
+        )
 
-    result = backtest(make_setting(Components(config, run.plugins), panel, schema), config.backtest, run.make("compute"), progress)
+    result = backtest(
+        make_setting(Components(config, run.plugins), panel, schema),
+        config.backtest,
+        run.make("compute"),
+        progress,
+    )
     cutoffs = panel.frequency.shift(result.origins, -config.backtest.gap)
     if not config.backtest.refit:
         cutoffs = np.full_like(cutoffs, cutoffs.min())
     doubts = [
         *sparse_views(panel_of_all, config.features, features.strategy),
         *unseen_in_folds(panel, result.entities, result.origins, cutoffs),
-        *without_actuals(panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)),
+        *without_actuals(
+            panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)
+        ),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
     ]
@@ -74,7 +96,11 @@ def evaluate(run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str,
         run.say(line)
     warnings += doubts
     told = run.record.facts.get("warnings", [])  # by ingestion
-    run.record.facts |= {"series": len(panel.entities), "taken": series.as_dict(result), "warnings": [*told, *warnings]}
+    run.record.facts |= {
+        "series": len(panel.entities),
+        "taken": series.as_dict(result),
+        "warnings": [*told, *warnings],
+    }
     if compare is not None:
         run.record.comparison = compare(run, panel, result)
     return Evaluation(panel, schema, result, _record(run, panel, result))
@@ -91,7 +117,9 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
         "git": git_state(),
     }
     record.metrics |= flatten(figures)
-    record.fold_metrics = [flatten(result.metrics(result.fold == fold)) for fold in np.unique(result.fold)]
+    record.fold_metrics = [
+        flatten(result.metrics(result.fold == fold)) for fold in np.unique(result.fold)
+    ]
     table = run.directory / "backtest.parquet"
     result.table().to_parquet(table, index=False)
     record.artifacts.append(table)
@@ -101,7 +129,10 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
     run.say(metrics_table(result.schema, figures))
     first = result.schema.targets[0]
     return {
-        "metrics": {**rounded(figures[first]), "targets": {target: rounded(f) for target, f in figures.items()}},
+        "metrics": {
+            **rounded(figures[first]),
+            "targets": {target: rounded(f) for target, f in figures.items()},
+        },
         "report": str(page) if page is not None else None,
         "backtest": str(table),
         "series": record.facts["taken"],
@@ -111,9 +142,18 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
 
 def flatten(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
     """``{"departures.model.MAE": …}``, without what is unknown."""
-    return {f"{t}.{who}.{m}": v for t, sides in figures.items() for who, ms in sides.items() for m, v in ms.items() if np.isfinite(v)}
+    return {
+        f"{t}.{who}.{m}": v
+        for t, sides in figures.items()
+        for who, ms in sides.items()
+        for m, v in ms.items()
+        if np.isfinite(v)
+    }
 
 
 def rounded(sides: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
     """For people and JSON: six digits, null for what is unknown."""
-    return {who: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in ms.items()} for who, ms in sides.items()}
+    return {
+        who: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in ms.items()}
+        for who, ms in sides.items()
+    }

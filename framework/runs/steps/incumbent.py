@@ -1,4 +1,6 @@
-"""The incumbent of a promotion on the windows of the candidate, so that both are judged by the same forecasts of the same days."""
+"""The incumbent of a promotion on the windows of the candidate, so that both are judged by the same
+forecasts of the same days.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame) -> pd.DataFrame:
     """The incumbent's long table of a backtest with every origin of the ``candidate``'s.
 
-    What travels with the incumbent serves when it has these origins. Data have gone on since then in most cases: then its recorded
-    configuration is backtested again, from the candidate's origins, on today's rows; each forecast is by a fit that knew nothing after
-    its origin. The registered incumbent itself cannot be asked: it may have learned from what it would forecast.
+    What travels with the incumbent serves when it has these origins. Data have gone on since then
+    in most cases: then its recorded configuration is backtested again, from the candidate's
+    origins, on today's rows; each forecast is by a fit that knew nothing after its origin. The
+    registered incumbent itself cannot be asked: it may have learned from what it would forecast.
     """
     import pandas as pd
 
@@ -36,17 +39,25 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
     if not missing:
         return recorded
     label = f"version {incumbent.version.version}"
-    run.say(f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the candidate's origins: backtested again from these")
+    run.say(
+        f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the "
+        "candidate's origins: backtested again from these"
+    )
     config = recorded_config(incumbent.config, run.config, run.plugins)
     components = Components(config, run.plugins)
     schema = Schema.model_validate_json((incumbent.model / "schema.json").read_text())
-    newest = candidate.groupby("fold")["origin"].max()  # series may have steps of their own within one of each other
+    newest = candidate.groupby("fold")[
+        "origin"
+    ].max()  # series may have steps of their own within one of each other
     origins: Times = np.sort(pd.DatetimeIndex(newest).tz_localize(None).to_numpy().astype("M8[us]"))
     panel = backtest_panel(Features(config, components.make("retrieval")), origins)
     panel, _ = take_part(panel, schema, config.panel.short, config.validation.steps)
 
     def progress(fold: Fold, total: int) -> None:
-        run.say(f"gate: {label}: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, forecast from {fold.origin}")
+        run.say(
+            f"gate: {label}: fold {fold.number + 1}/{total}: fit up to {fold.cutoff}, "
+            f"forecast from {fold.origin}"
+        )
 
     setting = make_setting(components, panel, schema)
     return backtest(setting, config.backtest, run.make("compute"), progress, origins).table()

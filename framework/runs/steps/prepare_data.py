@@ -1,4 +1,6 @@
-"""From raw data to stored features: what ``ingest`` and ``materialize`` do, and what ``train`` does first on an empty store."""
+"""From raw data to stored features: what ``ingest`` and ``materialize`` do, and what ``train`` does
+first on an empty store.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from framework.retrieval.schema import make_needs
 
 
 def ingest(run: Run) -> dict[str, Any]:
-    """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM, SIGINT): it ends with what was begun."""
+    """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM,
+    SIGINT): it ends with what was begun.
+    """
     source: Source = run.make("source")
     if source.poll is None:
         return _ingest(run, source, Event())
@@ -32,7 +36,13 @@ def ingest(run: Run) -> dict[str, Any]:
 
 
 def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> dict[str, Any]:
-    ingestion = Ingestion(run.config, run.say, source, run.make("retrieval"), cache(lambda: make_needs(run.config, run.make("model"))))
+    ingestion = Ingestion(
+        run.config,
+        run.say,
+        source,
+        run.make("retrieval"),
+        cache(lambda: make_needs(run.config, run.make("model"))),
+    )
     try:
         ingestion.once(stop)
         while follow and source.poll is not None and not stop.wait(source.poll):
@@ -43,7 +53,10 @@ def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> di
     stored = {name: count.stored for name, count in ingestion.counts.items()}
     run.record.facts["ingested_rows"] = stored
     run.record.facts["warnings"] = [*run.record.facts.get("warnings", []), *ingestion.warnings]
-    body: dict[str, Any] = {"rows": stored, "read": {name: count.read for name, count in ingestion.counts.items()}}
+    body: dict[str, Any] = {
+        "rows": stored,
+        "read": {name: count.read for name, count in ingestion.counts.items()},
+    }
     if ingestion.removed:
         body["removed"] = ingestion.removed
     return {**body, "warnings": ingestion.warnings}
@@ -51,7 +64,9 @@ def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> di
 
 @contextmanager
 def _told_to_stop() -> Iterator[Event]:
-    """Set by SIGTERM or SIGINT while the run is in the main thread; a second one ends it at once."""
+    """Set by SIGTERM or SIGINT while the run is in the main thread; a second one ends it at
+    once.
+    """
     stop = Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -81,19 +96,26 @@ def materialize(run: Run) -> dict[str, Any]:
     end = parse_time(config.at, "at") if config.at else None
     overlap = chosen.overlap if chosen.incremental else None
     needs = make_needs(config, run.make("model"))
-    rows = strategy.materialize(config.features, start, end, run.say, views=chosen.views, overlap=overlap, needs=needs)
+    rows = strategy.materialize(
+        config.features, start, end, run.say, views=chosen.views, overlap=overlap, needs=needs
+    )
     for name, count in rows.items():
         run.say(f"materialize: {name}: {count:,} entities")
     return {"rows": rows}
 
 
 def lengthen_store(run: Run, strategy: RetrievalStrategy) -> None:
-    """Make what is online long enough for the model of ``run``; where the store does not answer, a warning says what to do later."""
+    """Make what is online long enough for the model of ``run``; where the store does not answer, a
+    warning says what to do later.
+    """
     config = run.config
     try:
         rows = strategy.lengthen(config.features, make_needs(config, run.make("model")), run.say)
     except DataError as error:
-        warning = f"what is online may be too short for this pair: {error} run=materialize before it is served"
+        warning = (
+            f"what is online may be too short for this pair: {error} run=materialize before it "
+            "is served"
+        )
         run.say(warning)
         run.record.facts.setdefault("warnings", []).append(warning)
         return
@@ -102,9 +124,11 @@ def lengthen_store(run: Run, strategy: RetrievalStrategy) -> None:
 
 
 def fill_store(run: Run, features: Features) -> None:
-    """Ingest and materialize when the store has no rows of these views. Runs that begin together take turns: one does it.
+    """Ingest and materialize when the store has no rows of these views. Runs that begin together
+    take turns: one does it.
 
-    What was doubtful is among the facts of the run: in what was ingested now, or that the source has changed since it was ingested.
+    What was doubtful is among the facts of the run: in what was ingested now, or that the source
+    has changed since it was ingested.
     """
     lock = run.config.paths.state / "ingest.lock"
     with exclusive(lock, "the first filling of the store", limit=LONG_PATIENCE):
@@ -116,5 +140,9 @@ def fill_store(run: Run, features: Features) -> None:
     told = run.record.facts.get("warnings", [])
     run.record.facts["warnings"] = [
         *told,
-        *(line for line in source_changes(run.config, lambda: run.make("source"), run.say) if line not in told),
+        *(
+            line
+            for line in source_changes(run.config, lambda: run.make("source"), run.say)
+            if line not in told
+        ),
     ]

@@ -26,7 +26,8 @@ from framework.plugins.run import Run
 from framework.runs.steps.evaluate import evaluate
 from framework.runs.steps.prepare_data import lengthen_store
 
-#: Windows that travel with a pair as its golden batch, and how far their forecasts may differ elsewhere (relative).
+#: Windows that travel with a pair as its golden batch, and how far their forecasts may differ
+#: elsewhere (relative).
 GOLDEN_WINDOWS = 8
 
 
@@ -38,32 +39,48 @@ def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
     evaluation = evaluate(run)
     lengthen_store(run, run.make("retrieval"))
     run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
-    draft = draft_pair(run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair")
+    draft = draft_pair(
+        run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair"
+    )
     version = registry.register(draft, run.id)
     run.plugins.hook.pair_registered(run=run, pair=version)
-    run.say(f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}")
+    run.say(
+        f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}"
+    )
     pair = {"name": version.name, "version": version.version, "digest": version.digest}
     return {"pair": pair, **evaluation.body, "tracking": run.record.facts.get("tracking")}
 
 
-def draft_pair(run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, directory: Path) -> PairDraft:
+def draft_pair(
+    run: Run, panel: Panel, schema: Schema, backtest: pd.DataFrame, directory: Path
+) -> PairDraft:
     """Fit on all of ``panel`` and write both halves below ``directory``."""
     config = run.config
-    pair = fit_pair(panel, schema, run.make("preprocessor"), run.make("model"), config.validation.steps, config.seed)
+    pair = fit_pair(
+        panel,
+        schema,
+        run.make("preprocessor"),
+        run.make("model"),
+        config.validation.steps,
+        config.seed,
+    )
     trained = frozenset(map(tuple, panel.entities)) if config.panel.new == "refuse" else None
     pair = replace(pair, calibration=calibrate(backtest, schema), trained=trained)
     names = {half: config.component(half).name for half in HALVES}
     data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
     write_pair(directory, pair, names, Evidence(golden_batch(pair, panel), backtest, data))
     pinned = requirements(pair.preprocessor, pair.model)
-    return PairDraft(directory / "preprocessor", directory / "model", pair.schema, config.text, pinned)
+    return PairDraft(
+        directory / "preprocessor", directory / "model", pair.schema, config.text, pinned
+    )
 
 
 def golden_batch(pair: Pair, panel: Panel) -> Golden:
-    """Choose windows of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and forecast them.
+    """Choose windows of up to :data:`GOLDEN_WINDOWS` series spread over the panel, and forecast
+    them.
 
-    They are the newest ones. Where none of these is answered, such as before the plan of the steps ahead is stored, they lie a horizon
-    earlier, and so on.
+    They are the newest ones. Where none of these is answered, such as before the plan of the steps
+    ahead is stored, they lie a horizon earlier, and so on.
 
     Raises:
         DataError: No window is answered: nothing could prove the pair when it is loaded.
@@ -82,7 +99,8 @@ def golden_batch(pair: Pair, panel: Panel) -> Golden:
                 chosen = context.take(usable)
                 return Golden(chosen, pair.forecast(chosen).values, GOLDEN_TOLERANCE)
     raise DataError(
-        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is answered, so that nothing could prove the pair: "
+        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is "
+        "answered, so that nothing could prove the pair: "
         f"{contexts[0].status[0]}, {contexts[0].detail[0]}."
     )
 

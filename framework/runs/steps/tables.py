@@ -30,16 +30,38 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
     """Target by target: the model beside the baseline."""
     known = next(iter(figures.values()))["model"]
     names = [name for name in known if name.startswith(SHOWN)]
-    table = Table("target", "", *names, box=SIMPLE, title=f"{schema.name}: backtest, {schema.horizon} steps of {schema.frequency} ahead")
+    table = Table(
+        "target",
+        "",
+        *names,
+        box=SIMPLE,
+        title=f"{schema.name}: backtest, {schema.horizon} steps of {schema.frequency} ahead",
+    )
     for target, sides in figures.items():
         for who, metrics in sides.items():
-            table.add_row(target if who == "model" else "", who, *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names))
+            table.add_row(
+                target if who == "model" else "",
+                who,
+                *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names),
+            )
     return _text(table)
 
 
 def comparison_table(name: str, ranked: Mapping[str, Sequence[Ranked]]) -> str:
-    """Target by target the models, the best first; p: that a model is as good as the best and behind it by chance."""
-    table = Table("target", "rank", "model", "scaled error", "mean rank", "MAE", "p over series", "p over time", box=SIMPLE)
+    """Target by target the models, the best first; p: that a model is as good as the best and
+    behind it by chance.
+    """
+    table = Table(
+        "target",
+        "rank",
+        "model",
+        "scaled error",
+        "mean rank",
+        "MAE",
+        "p over series",
+        "p over time",
+        box=SIMPLE,
+    )
     table.title = f"{name}: models on the same windows"
     for target, lines in ranked.items():
         for line in lines:
@@ -51,9 +73,18 @@ def comparison_table(name: str, ranked: Mapping[str, Sequence[Ranked]]) -> str:
 
 def trials_table(name: str, what: str, trials: Sequence[Trial], best: Trial, rows: int = 10) -> str:
     """The best trials of a search, the best first, and how many there were."""
-    ranked = sorted((t for t in trials if t.value is not None), key=lambda t: (t.value, t.number))[:rows]
+    ranked = sorted((t for t in trials if t.value is not None), key=lambda t: (t.value, t.number))[
+        :rows
+    ]
     paths = list(dict.fromkeys(path for trial in ranked for path in trial.values))
-    table = Table("trial", "value", "seconds", *paths, box=SIMPLE, title=f"{name}: best {what} (trial {best.number} of {len(trials)})")
+    table = Table(
+        "trial",
+        "value",
+        "seconds",
+        *paths,
+        box=SIMPLE,
+        title=f"{name}: best {what} (trial {best.number} of {len(trials)})",
+    )
     for trial in ranked:
         shown = (_short(trial.values.get(path, "")) for path in paths)
         table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *shown)
@@ -75,7 +106,20 @@ def _short(value: Any) -> str:
 
 def arms_table(name: str, arms: Sequence[Mapping[str, Any]]) -> str:
     """The arms of a server, target by target; the last columns are of what all of them forecast."""
-    table = Table("target", "arm", "version", "forecasts", "failed", "mean", "MAE", "bias", "common", "mean", "MAE", box=SIMPLE)
+    table = Table(
+        "target",
+        "arm",
+        "version",
+        "forecasts",
+        "failed",
+        "mean",
+        "MAE",
+        "bias",
+        "common",
+        "mean",
+        "MAE",
+        box=SIMPLE,
+    )
     table.title = f"{name}: what was answered"
     for arm in sorted(arms, key=lambda a: (a["target"], a["arm"], a["version"])):
         common = arm["common"]

@@ -40,7 +40,9 @@ def add_admin_routes(app: FastAPI, service: Service) -> None:
 
     async def canary(request: Request) -> Response:
         if service.options.canary.alias is None:
-            return _refused(Refusal(409, "this server has no canary; serving.canary.alias=NAME gives it one"))
+            return _refused(
+                Refusal(409, "this server has no canary; serving.canary.alias=NAME gives it one")
+            )
         if request.method == "GET":
             return _json(service.canary.shown())
         try:

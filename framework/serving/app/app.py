@@ -1,7 +1,8 @@
 """The HTTP application: the same routes, limits and errors for every backend.
 
-The three routes that forecast are answered before FastAPI: its own dependency solving and models would take longer than the
-forecast. Their validation is compiled from the pair's schema, and so is the OpenAPI document.
+The three routes that forecast are answered before FastAPI: its own dependency solving and models
+would take longer than the forecast. Their validation is compiled from the pair's schema, and so is
+the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -43,12 +44,20 @@ class Readiness:
 
 
 def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
-    """The ASGI application of a service: ready when its startup is complete, closed with its shutdown.
+    """The ASGI application of a service: ready when its startup is complete, closed with its
+    shutdown.
 
     ``elsewhere``: the shadows, where they are no processes of this one.
     """
-    readiness, gate, shadows = Readiness(), Gate(service.options.max_in_flight, service.metrics), elsewhere or shadows_of(service)
-    routes: dict[str, HotRoute] = {path: JsonRoute(handler, gate, service.options) for path, handler in service.answers.handlers.items()}
+    readiness, gate, shadows = (
+        Readiness(),
+        Gate(service.options.max_in_flight, service.metrics),
+        elsewhere or shadows_of(service),
+    )
+    routes: dict[str, HotRoute] = {
+        path: JsonRoute(handler, gate, service.options)
+        for path, handler in service.answers.handlers.items()
+    }
     routes |= foreign_routes(service, gate)
 
     watch = StoreWatch(service.store_trouble, service.metrics)
@@ -86,11 +95,22 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     if service.tracing is not None:
         routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
-    door = Door(app, routes, known, service.metrics, Rules(service.access, shadows.offer, AccessLog(service.options.log)))
+    door = Door(
+        app,
+        routes,
+        known,
+        service.metrics,
+        Rules(service.access, shadows.offer, AccessLog(service.options.log)),
+    )
     origins = service.options.access.cors
     if not origins:
         return door
-    return CORSMiddleware(door, origins, allow_methods=["GET", "POST"], allow_headers=["authorization", "content-type", "x-request-id"])
+    return CORSMiddleware(
+        door,
+        origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-request-id"],
+    )
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -99,7 +119,9 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
 
 def _document(service: Service) -> dict[str, Any]:
     arm, looks_up = service.arms.table.primary, service.deployment.strategy is not None
-    return describe(arm.schema, arm.version, arm.golden, looks_up=looks_up, console=service.options.console)
+    return describe(
+        arm.schema, arm.version, arm.golden, looks_up=looks_up, console=service.options.console
+    )
 
 
 def _shown(arm: Arm) -> dict[str, Any]:
@@ -113,12 +135,16 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "quantiles": schema.quantiles,
         "highest_level": None if calibration is None else calibration.highest_level(),
         "schema": schema.model_dump(mode="json", exclude={"categories"}),
-        "categories": {name: _categories(schema, name) for name in schema.static[len(schema.entity_keys) :]},
+        "categories": {
+            name: _categories(schema, name) for name in schema.static[len(schema.entity_keys) :]
+        },
     }
 
 
 def _categories(schema: Schema, column: str) -> dict[str, Any]:
-    """What training saw: how many values, the first of them, and whether null was one; nulls where the pair keeps no list."""
+    """What training saw: how many values, the first of them, and whether null was one; nulls where
+    the pair keeps no list.
+    """
     values = schema.categories.get(column)
     return {
         "count": None if values is None else len(values),
@@ -127,15 +153,22 @@ def _categories(schema: Schema, column: str) -> dict[str, Any]:
     }
 
 
-def _add_status_routes(app: FastAPI, service: Service, readiness: Readiness, troubles: Callable[[], dict[str, str]]) -> None:
+def _add_status_routes(
+    app: FastAPI, service: Service, readiness: Readiness, troubles: Callable[[], dict[str, str]]
+) -> None:
     async def live(_: Request) -> Response:
         return _json({"status": "live"})
 
     async def ready(_: Request) -> Response:
         if readiness.reason is not None:
-            return _json(Refusal(503, f"not ready: {readiness.reason}").body(), 503, {"retry-after": "1"})
+            return _json(
+                Refusal(503, f"not ready: {readiness.reason}").body(), 503, {"retry-after": "1"}
+            )
         reasons = troubles()
-        body: dict[str, Any] = {"status": "degraded" if reasons else "ready", "pair": service.arms.table.primary.stamp}
+        body: dict[str, Any] = {
+            "status": "degraded" if reasons else "ready",
+            "pair": service.arms.table.primary.stamp,
+        }
         return _json({**body, "reasons": reasons} if reasons else body)
 
     async def show_pair(_: Request) -> Response:
@@ -143,9 +176,16 @@ def _add_status_routes(app: FastAPI, service: Service, readiness: Readiness, tro
         return _json({**_shown(table.primary), "arms": [arm.stamp for arm in table.arms.values()]})
 
     async def metrics(_: Request) -> Response:
-        return Response(await service.figures(), headers={"content-type": service.metrics.content_type})
+        return Response(
+            await service.figures(), headers={"content-type": service.metrics.content_type}
+        )
 
-    for path, endpoint in (("/health/live", live), ("/health/ready", ready), ("/pair", show_pair), ("/metrics", metrics)):
+    for path, endpoint in (
+        ("/health/live", live),
+        ("/health/ready", ready),
+        ("/pair", show_pair),
+        ("/metrics", metrics),
+    ):
         app.router.routes.append(Route(path, endpoint, methods=["GET"]))
 
 
@@ -159,7 +199,9 @@ def _add_errors(app: FastAPI) -> None:
             405: f"{request.method} is not allowed on {request.url.path}",
         }
         message = messages.get(error.status_code, str(error.detail))
-        return _json(Refusal(error.status_code, message).body(), error.status_code, dict(error.headers or {}))
+        return _json(
+            Refusal(error.status_code, message).body(), error.status_code, dict(error.headers or {})
+        )
 
     async def failed(_: Request, __: Exception) -> Response:
         answer = refused(Refusal(500, "an error of the server's; its log has the cause"))

@@ -1,4 +1,6 @@
-"""The OpenAPI document of one pair: its real columns and types, and examples from its golden batch that work when pasted."""
+"""The OpenAPI document of one pair: its real columns and types, and examples from its golden batch
+that work when pasted.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,35 @@ from framework.data.arrays import Float64
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
 from framework.data.time import format_times
-from framework.data.vocabulary import ERROR, MISSING_FEATURE, OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
+from framework.data.vocabulary import (
+    ERROR,
+    MISSING_FEATURE,
+    OK,
+    SHORT_HISTORY,
+    STALE,
+    TIME,
+    UNKNOWN_ENTITY,
+)
 from framework.interfaces.registry import PairVersion
 from framework.pairs.golden import Golden
 from framework.serving.console.openapi import describe_console
 from framework.serving.protocols.open_inference import example_infer, infer_path
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
-#: A key is text, or what has one text; so is a category, which may be null where it was in training.
+#: A key is text, or what has one text; so is a category, which may be null where it was in
+#: training.
 _KEY = {"type": ["string", "number", "boolean"]}
 _NULLABLE = {"type": ["string", "number", "boolean", "null"]}
-_WHEN = {"type": "string", "format": "date-time", "description": "ISO 8601; without an offset it is UTC"}
-_AT = {"anyOf": [_WHEN, {"type": "null"}], "default": None, "description": "As known at this time; null: the newest"}
+_WHEN = {
+    "type": "string",
+    "format": "date-time",
+    "description": "ISO 8601; without an offset it is UTC",
+}
+_AT = {
+    "anyOf": [_WHEN, {"type": "null"}],
+    "default": None,
+    "description": "As known at this time; null: the newest",
+}
 _NUMBERS = {"type": "array", "items": _NUMBER}
 _LEVELS = {
     "type": "array",
@@ -37,12 +56,21 @@ _REFUSALS = {
     "413": "The body is too large or has too many rows",
     "415": "The body is not declared as JSON",
     "422": "The body is not what the schema says; the path names the field",
-    "503": "Too many requests at once, or the feature store does not answer; Retry-After says when to try again",
+    "503": "Too many requests at once, or the feature store does not answer; Retry-After says when "
+    "to try again",
 }
 
 
-def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: bool = True, console: bool = False) -> dict[str, Any]:
-    """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask it are left out.
+def describe(
+    schema: Schema,
+    version: PairVersion,
+    golden: Golden,
+    *,
+    looks_up: bool = True,
+    console: bool = False,
+) -> dict[str, Any]:
+    """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask
+    it are left out.
 
     ``console``: with what the console asks.
     """
@@ -54,10 +82,14 @@ def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: 
         "info": {
             "title": f"Forecasts of '{schema.name}'",
             "version": str(version.version),
-            "description": f"{', '.join(schema.targets)}: {schema.horizon} steps of {schema.frequency} ahead. Digest {version.digest}.",
+            "description": f"{', '.join(schema.targets)}: {schema.horizon} steps of "
+            f"{schema.frequency} "
+            f"ahead. Digest {version.digest}.",
         },
         "paths": {
-            "/predict": _post("Forecast from rows in the request", history, "PredictRequest", payload),
+            "/predict": _post(
+                "Forecast from rows in the request", history, "PredictRequest", payload
+            ),
             **(_lookups(entity) if looks_up else {}),
             infer_path(schema.name): _post(
                 "Open Inference Protocol, version 2",
@@ -69,9 +101,13 @@ def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: 
             ),
             "/invocations": _post(
                 "MLflow's scoring protocol",
-                "One of dataframe_split, dataframe_records, instances and inputs; params has levels, horizon and future.",
+                "One of dataframe_split, dataframe_records, instances and inputs; params "
+                "has levels, horizon and future.",
                 "Invocation",
-                {"dataframe_records": payload["rows"], **({"params": {"future": payload["future"]}} if "future" in payload else {})},
+                {
+                    "dataframe_records": payload["rows"],
+                    **({"params": {"future": payload["future"]}} if "future" in payload else {}),
+                },
                 "Predictions",
             ),
             "/v2": _get("The server's name, version and extensions"),
@@ -93,7 +129,12 @@ def describe(schema: Schema, version: PairVersion, golden: Golden, *, looks_up: 
 
 def _lookups(entity: dict[str, str]) -> dict[str, Any]:
     return {
-        "/predict/feast": _post("Forecast one entity from the feature store", "", "EntityRequest", {"entity": entity, "at": None}),
+        "/predict/feast": _post(
+            "Forecast one entity from the feature store",
+            "",
+            "EntityRequest",
+            {"entity": entity, "at": None},
+        ),
         "/predict/feast/batch": _post(
             "Forecast many entities from the feature store",
             "One forecast per entity, in order, each with its own status.",
@@ -105,12 +146,20 @@ def _lookups(entity: dict[str, str]) -> dict[str, Any]:
 
 def _history(schema: Schema) -> str:
     return (
-        f"Consecutive rows of one entity, one a step ({schema.frequency}), are its history; its last {schema.context_length} are used, "
+        f"Consecutive rows of one entity, one a step ({schema.frequency}), are its history; "
+        f"its last {schema.context_length} are used, "
         "with fewer the status is short_history."
     )
 
 
-def _post(summary: str, description: str, body: str, example: Any, answer: str = "Answer", error: str = "Error") -> dict[str, Any]:
+def _post(
+    summary: str,
+    description: str,
+    body: str,
+    example: Any,
+    answer: str = "Answer",
+    error: str = "Error",
+) -> dict[str, Any]:
     def content(name: str, **more: Any) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, **more}}
 
@@ -121,7 +170,10 @@ def _post(summary: str, description: str, body: str, example: Any, answer: str =
             "requestBody": {"required": True, "content": content(body, example=example)},
             "responses": {
                 "200": {"description": "The forecasts, in order", "content": content(answer)},
-                **{status: {"description": why, "content": content(error)} for status, why in _REFUSALS.items()},
+                **{
+                    status: {"description": why, "content": content(error)}
+                    for status, why in _REFUSALS.items()
+                },
             },
         }
     }
@@ -133,7 +185,12 @@ def _get(summary: str) -> dict[str, Any]:
 
 def _object(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
     required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def _array(items: Any) -> dict[str, Any]:
@@ -146,10 +203,18 @@ def _ref(name: str) -> dict[str, str]:
 
 def _schemas(schema: Schema) -> dict[str, Any]:
     nullable = {"anyOf": [_NUMBER, {"type": "null"}]}
-    columns: dict[str, Any] = {name: _NULLABLE if name in schema.nullable else _KEY for name in schema.static}
-    columns |= {TIME: _WHEN, **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past}}
+    columns: dict[str, Any] = {
+        name: _NULLABLE if name in schema.nullable else _KEY for name in schema.static
+    }
+    columns |= {
+        TIME: _WHEN,
+        **{name: nullable if name in schema.nullable else _NUMBER for name in schema.past},
+    }
     entity = _object(dict.fromkeys(schema.entity_keys, _KEY))
-    steps = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": schema.horizon}, {"type": "null"}], "default": None}
+    steps = {
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": schema.horizon}, {"type": "null"}],
+        "default": None,
+    }
     asked = {"levels": _LEVELS, "horizon": {**steps, "description": "Steps to answer; null: all"}}
     request: dict[str, Any] = {"rows": _array(_ref("Row")), "columns": _ref("Columns"), **asked}
     schemas: dict[str, Any] = {
@@ -157,7 +222,9 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         "Columns": _object({name: _array(kind) for name, kind in columns.items()}),
         "Entity": entity,
         "EntityRequest": _object({"entity": _ref("Entity"), "at": _AT, **asked}, ("at", *asked)),
-        "EntitiesRequest": _object({"entities": _array(_ref("Entity")), "at": _AT, **asked}, ("at", *asked)),
+        "EntitiesRequest": _object(
+            {"entities": _array(_ref("Entity")), "at": _AT, **asked}, ("at", *asked)
+        ),
         **_answers(schema),
         **_foreign(columns, asked),
     }
@@ -165,7 +232,9 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         keys = {**entity["properties"], TIME: _WHEN}
         schemas["Future"] = _object({**keys, **dict.fromkeys(schema.known, _NUMBER)})
         request["future"] = _array(_ref("Future"))
-        schemas["Invocation"]["properties"]["params"]["properties"]["future"] = _array(_ref("Future"))
+        schemas["Invocation"]["properties"]["params"]["properties"]["future"] = _array(
+            _ref("Future")
+        )
     schemas["PredictRequest"] = {
         **_object(request, ("rows", "columns", *asked)),
         "oneOf": [{"required": ["rows"]}, {"required": ["columns"]}],
@@ -175,22 +244,55 @@ def _schemas(schema: Schema) -> dict[str, Any]:
 
 def _foreign(columns: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     cell = _NULLABLE
-    tensor = {"name": _TEXT, "shape": _array({"type": "integer"}), "datatype": _TEXT, "data": _array(cell)}
-    asking = {"horizon": asked["horizon"]["anyOf"][0], "levels": {**_TEXT, "description": "Per cents, such as 80,95"}}
-    split = _object({"columns": _array({"enum": list(columns)}), "data": _array(_array(cell)), "index": _array({})}, ("index",))
+    tensor = {
+        "name": _TEXT,
+        "shape": _array({"type": "integer"}),
+        "datatype": _TEXT,
+        "data": _array(cell),
+    }
+    asking = {
+        "horizon": asked["horizon"]["anyOf"][0],
+        "levels": {**_TEXT, "description": "Per cents, such as 80,95"},
+    }
+    split = _object(
+        {
+            "columns": _array({"enum": list(columns)}),
+            "data": _array(_array(cell)),
+            "index": _array({}),
+        },
+        ("index",),
+    )
     records = _array(_ref("Row"))
-    forms = {"dataframe_split": split, "dataframe_records": records, "instances": records, "inputs": {"anyOf": [_ref("Columns"), records]}}
+    forms = {
+        "dataframe_split": split,
+        "dataframe_records": records,
+        "instances": records,
+        "inputs": {"anyOf": [_ref("Columns"), records]},
+    }
     outputs = _array(_object({**tensor, "parameters": {"type": "object"}}, ("data", "parameters")))
-    answer = {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"}, "outputs": outputs}
+    answer = {
+        "model_name": _TEXT,
+        "model_version": _TEXT,
+        "id": _TEXT,
+        "parameters": {"type": "object"},
+        "outputs": outputs,
+    }
     pair = {"anyOf": [_ref("Pair"), {"type": "null"}]}
     return {
         "InferRequest": _object(
-            {"id": _TEXT, "inputs": _array(_object(tensor)), "parameters": _object(asking, tuple(asking))}, ("id", "parameters")
+            {
+                "id": _TEXT,
+                "inputs": _array(_object(tensor)),
+                "parameters": _object(asking, tuple(asking)),
+            },
+            ("id", "parameters"),
         ),
         "InferAnswer": _object(answer, ("id",)),
         "InferError": _object({"error": _TEXT}),
         "Invocation": {
-            **_object({**forms, "params": _object(dict(asked), (*asked, "future"))}, (*forms, "params")),
+            **_object(
+                {**forms, "params": _object(dict(asked), (*asked, "future"))}, (*forms, "params")
+            ),
             "oneOf": [{"required": [form]} for form in forms],
         },
         "Predictions": _object({"predictions": _array({"type": "object"}), "pair": pair}),
@@ -200,8 +302,14 @@ def _foreign(columns: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 def _answers(schema: Schema) -> dict[str, Any]:
     quantiles = _object({str(q): _NUMBERS for q in schema.quantiles})
     interval = _object({"lower": _NUMBERS, "upper": _NUMBERS})
-    intervals = {"type": "object", "additionalProperties": interval, "description": "By the levels of the request, such as 80"}
-    target = _object({"mean": _NUMBERS, "quantiles": quantiles, "intervals": intervals}, ("intervals",))
+    intervals = {
+        "type": "object",
+        "additionalProperties": interval,
+        "description": "By the levels of the request, such as 80",
+    }
+    target = _object(
+        {"mean": _NUMBERS, "quantiles": quantiles, "intervals": intervals}, ("intervals",)
+    )
     forecast = {
         "entity": _ref("Entity"),
         "origin": {"anyOf": [_WHEN, {"type": "null"}]},
@@ -211,12 +319,26 @@ def _answers(schema: Schema) -> dict[str, Any]:
         "detail": {"type": ["string", "null"], "description": "Why a status is not ok"},
         "features": {
             "type": "object",
-            "additionalProperties": _object({"event_timestamp": {"anyOf": [_WHEN, {"type": "null"}]}, "stale": {"type": "boolean"}}),
-            "description": "By view: the row that was looked up, and whether it is older than its ttl",
+            "additionalProperties": _object(
+                {
+                    "event_timestamp": {"anyOf": [_WHEN, {"type": "null"}]},
+                    "stale": {"type": "boolean"},
+                }
+            ),
+            "description": "By view: the row that was looked up, and whether it is older than "
+            "its ttl",
         },
     }
-    pair = {"name": _TEXT, "version": {"type": "integer"}, "alias": {"type": ["string", "null"]}, "digest": _TEXT}
-    error = {"path": {"type": ["string", "null"], "description": "The field, such as rows[3].temp"}, "message": _TEXT}
+    pair = {
+        "name": _TEXT,
+        "version": {"type": "integer"},
+        "alias": {"type": ["string", "null"]},
+        "digest": _TEXT,
+    }
+    error = {
+        "path": {"type": ["string", "null"], "description": "The field, such as rows[3].temp"},
+        "message": _TEXT,
+    }
     return {
         "Pair": _object(pair),
         "Forecast": _object(forecast, ("detail", "features")),
@@ -237,14 +359,18 @@ def example_payload(schema: Schema, golden: Golden, window: int = 0) -> dict[str
     steps = format_times(frequency.shift(origins, np.arange(1 - schema.context_length, 1)))
     numbers = _listed(context.past[window])
     body: dict[str, Any] = {
-        "rows": [{**static, TIME: step, **dict(zip(schema.past, row, strict=True))} for step, row in zip(steps, numbers, strict=True)]
+        "rows": [
+            {**static, TIME: step, **dict(zip(schema.past, row, strict=True))}
+            for step, row in zip(steps, numbers, strict=True)
+        ]
     }
     if schema.known:
         entity = {key: static[key] for key in schema.entity_keys}
         ahead = format_times(frequency.after(origins, schema.horizon)[0])
         known = _listed(context.known[window])
         body["future"] = [
-            {**entity, TIME: step, **dict(zip(schema.known, row, strict=True))} for step, row in zip(ahead, known, strict=True)
+            {**entity, TIME: step, **dict(zip(schema.known, row, strict=True))}
+            for step, row in zip(ahead, known, strict=True)
         ]
     return body
 

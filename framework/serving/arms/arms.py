@@ -1,4 +1,6 @@
-"""The arms of a server: pairs that are ready to answer, each under the alias that it follows, and which entity is whose."""
+"""The arms of a server: pairs that are ready to answer, each under the alias that it follows, and
+which entity is whose.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from framework.serving.pipeline.validation import Entities, Lookup
 
 
 class Forecaster(Protocol):
-    """The stages of the request pipeline for one pair, wherever they run. Raises :class:`~framework.serving.http.refusal.Refusal`."""
+    """The stages of the request pipeline for one pair, wherever they run. Raises
+    :class:`~framework.serving.http.refusal.Refusal`.
+    """
 
     terms: Terms
 
@@ -38,7 +42,8 @@ class Forecaster(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Arm:
-    """A proven and warmed pair. Immutable: a request that has one keeps it to its end, whatever is swapped meanwhile.
+    """A proven and warmed pair. Immutable: a request that has one keeps it to its end, whatever is
+    swapped meanwhile.
 
     ``name``: the alias that it follows, or its number when it follows none.
     """
@@ -58,13 +63,24 @@ class Arm:
     def takes_rows_of(self, other: Arm) -> bool:
         """Whether a payload for ``other`` is one for this arm, too, with the same meaning."""
         ours, theirs = self.schema, other.schema
-        same = ("entity_keys", "frequency", "past", "nullable", "known", "static", "context_length", "horizon")
+        same = (
+            "entity_keys",
+            "frequency",
+            "past",
+            "nullable",
+            "known",
+            "static",
+            "context_length",
+            "horizon",
+        )
         return all(getattr(ours, part) == getattr(theirs, part) for part in same)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All arms at one moment. ``primary`` answers for the entities that are in no other arm's ``ranges`` of places."""
+    """All arms at one moment. ``primary`` answers for the entities that are in no other arm's
+    ``ranges`` of places.
+    """
 
     primary: Arm
     arms: Mapping[str, Arm]
@@ -79,14 +95,16 @@ class Table:
         """The arm that a request asks for. Raises :class:`Refusal` 422."""
         arm = self.arms.get(name)
         if arm is None:
-            raise Refusal(422, f"no arm '{name[:100]}' is served; there is {', '.join(self.arms)}", "arm")
+            raise Refusal(
+                422, f"no arm '{name[:100]}' is served; there is {', '.join(self.arms)}", "arm"
+            )
         return arm
 
 
 @dataclass(slots=True)
 class _Shares:
-    """In per cent. The canary's range begins at the first place and the others' end at the last, so that only the primary's changes
-    when the canary's grows.
+    """In per cent. The canary's range begins at the first place and the others' end at the last, so
+    that only the primary's changes when the canary's grows.
     """
 
     split: Mapping[str, float]
@@ -107,14 +125,18 @@ class _Shares:
 
 
 class Arms:
-    """The table that requests start with. It is replaced as a whole, so that a request sees one moment only."""
+    """The table that requests start with. It is replaced as a whole, so that a request sees one
+    moment only.
+    """
 
     def __init__(self, primary: Arm, split: Mapping[str, float]) -> None:
         self._lock, self._shares = threading.Lock(), _Shares(split)
         self.table = Table(primary, MappingProxyType({primary.name: primary}))
 
     def put(self, arm: Arm) -> None:
-        """Let ``arm`` answer from the next request on. The one before is let go when its last request has ended."""
+        """Let ``arm`` answer from the next request on. The one before is let go when its last
+        request has ended.
+        """
         with self._lock:
             self._replace({**self.table.arms, arm.name: arm})
 
@@ -125,4 +147,6 @@ class Arms:
             self._replace(self.table.arms)
 
     def _replace(self, arms: Mapping[str, Arm]) -> None:
-        self.table = Table(arms[self.table.primary.name], MappingProxyType(dict(arms)), self._shares.ranges(arms))
+        self.table = Table(
+            arms[self.table.primary.name], MappingProxyType(dict(arms)), self._shares.ranges(arms)
+        )

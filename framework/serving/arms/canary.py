@@ -1,4 +1,6 @@
-"""The canary's share: rises by schedule or by hand, falls to zero when it fails, and is one for all processes of a machine."""
+"""The canary's share: rises by schedule or by hand, falls to zero when it fails, and is one for all
+processes of a machine.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class Canary:
-    """What is decided is kept in a file, by the digest of the pair: workers share it, a restart goes on with it, another pair begins anew.
+    """What is decided is kept in a file, by the digest of the pair: workers share it, a restart
+    goes on with it, another pair begins anew.
 
-    ``{"digest", "started", "share", "halted"}``: seconds since 1970; a share set by hand (null: the schedule's); why it fell to zero.
+    ``{"digest", "started", "share", "halted"}``: seconds since 1970; a share set by hand (null: the
+    schedule's); why it fell to zero.
     """
 
     def __init__(self, options: CanaryOptions, arms: Arms, file: Path) -> None:
@@ -38,13 +42,17 @@ class Canary:
         if alias is None or name != alias or self._fell is not None:
             return
         self._failed.extend(status == ERROR for status in statuses)
-        if len(self._failed) == self._options.forecasts and sum(self._failed) > self._options.max_errors * len(self._failed):
+        if len(self._failed) == self._options.forecasts and sum(
+            self._failed
+        ) > self._options.max_errors * len(self._failed):
             self._fell = f"{sum(self._failed)} of its last {len(self._failed)} forecasts failed"
             self._arms.weigh(alias, 0)
             log.error("canary '%s': %s; its share is 0", alias, self._fell)
 
     def tick(self) -> None:
-        """Give the canary the share that is its due now. Called again and again, not on the event loop."""
+        """Give the canary the share that is its due now. Called again and again, not on the event
+        loop.
+        """
         alias = self._options.alias
         arm = self._arms.table.arms.get(alias) if alias is not None else None
         if alias is not None and arm is not None:
@@ -85,7 +93,9 @@ class Canary:
         if state["share"] is not None:
             return float(state["share"])
         steps = self._options.steps
-        return float(steps[min(int((time() - state["started"]) / self._options.seconds), len(steps) - 1)])
+        return float(
+            steps[min(int((time() - state["started"]) / self._options.seconds), len(steps) - 1)]
+        )
 
     def _read(self, digest: str) -> dict[str, Any]:
         if self._file.is_file():

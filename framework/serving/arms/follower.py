@@ -1,4 +1,6 @@
-"""Follows aliases: what one means now is loaded, proven and warmed beside what answers, then swapped in at once."""
+"""Follows aliases: what one means now is loaded, proven and warmed beside what answers, then
+swapped in at once.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,17 @@ _FORTUNES = ("current", "swapped", "unreachable", "refused")
 
 def least_fortunate(found: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Of what several processes found at a :meth:`Follower.look`, the worst for each alias."""
-    return [max(entries, key=lambda entry: _FORTUNES.index(entry["status"])) for entries in zip(*found, strict=True)]
+    return [
+        max(entries, key=lambda entry: _FORTUNES.index(entry["status"]))
+        for entries in zip(*found, strict=True)
+    ]
 
 
 @dataclass(slots=True)
 class Trouble:
-    """Why an arm does not serve what its alias means. ``digest``: of the pair that was refused, None when the registry does not answer."""
+    """Why an arm does not serve what its alias means. ``digest``: of the pair that was refused,
+    None when the registry does not answer.
+    """
 
     reason: str
     digest: str | None
@@ -39,8 +46,9 @@ class Trouble:
 class Follower:
     """One thread for all aliases; ``look`` may be called from others, one look at a time.
 
-    A pair that is refused, or a registry that does not answer, leaves what serves in place: :attr:`troubles` says why, and the
-    metric ``framework_degraded`` is 1 until it is over. ``looked`` is called after every look.
+    A pair that is refused, or a registry that does not answer, leaves what serves in place:
+    :attr:`troubles` says why, and the metric ``framework_degraded`` is 1 until it is over.
+    ``looked`` is called after every look.
     """
 
     def __init__(
@@ -80,10 +88,12 @@ class Follower:
             self.look()
 
     def look(self, *, insist: bool = False) -> list[dict[str, Any]]:
-        """Bring every arm to what its alias means now; ``insist`` tries a refused pair again before its time.
+        """Bring every arm to what its alias means now; ``insist`` tries a refused pair again before
+        its time.
 
-        One entry per alias: ``{"alias", "version", "status"}``, the status ``current``, ``swapped``, ``refused`` or ``unreachable``,
-        ``version`` the one that serves, null when none does, and ``reason`` for the last two.
+        One entry per alias: ``{"alias", "version", "status"}``, the status ``current``,
+        ``swapped``, ``refused`` or ``unreachable``, ``version`` the one that serves, null when none
+        does, and ``reason`` for the last two.
         """
         with self._lock:
             found = [self._follow(alias, insist) for alias in self._aliases]
@@ -93,7 +103,11 @@ class Follower:
     def _follow(self, alias: str, insist: bool) -> dict[str, Any]:
         status, reason = self._bring(alias, insist)
         arm = self._arms.table.arms.get(alias)
-        found: dict[str, Any] = {"alias": alias, "version": None if arm is None else arm.version.version, "status": status}
+        found: dict[str, Any] = {
+            "alias": alias,
+            "version": None if arm is None else arm.version.version,
+            "status": status,
+        }
         return found if reason is None else {**found, "reason": reason}
 
     def _bring(self, alias: str, insist: bool) -> tuple[str, str | None]:
@@ -101,18 +115,35 @@ class Follower:
         try:
             version = self._resolve(alias)
         except Exception as error:  # noqa: BLE001  whatever a registry's client raises: what serves must go on serving
-            return self._failed(alias, "unreachable", f"the registry does not say what '{alias}' means: {error}", None)
+            return self._failed(
+                alias,
+                "unreachable",
+                f"the registry does not say what '{alias}' means: {error}",
+                None,
+            )
         if before is not None and version.digest == before.version.digest:
             self._over(alias)
             return "current", None
-        if trouble is not None and trouble.digest == version.digest and monotonic() < trouble.until and not insist:
+        if (
+            trouble is not None
+            and trouble.digest == version.digest
+            and monotonic() < trouble.until
+            and not insist
+        ):
             return "refused", trouble.reason
         try:
             arm = self._open(alias, version)
         except Exception as error:
             if not isinstance(error, FrameworkError):
-                log.exception("version %d of '%s' could not be opened", version.version, version.name)
-            return self._failed(alias, "refused", f"version {version.version} is not served: {error}", version.digest)
+                log.exception(
+                    "version %d of '%s' could not be opened", version.version, version.name
+                )
+            return self._failed(
+                alias,
+                "refused",
+                f"version {version.version} is not served: {error}",
+                version.digest,
+            )
         self._arms.put(arm)
         if before is not None:
             self._metrics.show_pair(alias, before.version, False)
@@ -125,7 +156,11 @@ class Follower:
     def _failed(self, alias: str, status: str, reason: str, digest: str | None) -> tuple[str, str]:
         before = self._troubles.get(alias)
         again = before is not None and before.digest == digest
-        wait = min(2 * before.wait, self._options.backoff) if before is not None and again else self._options.seconds or 1.0
+        wait = (
+            min(2 * before.wait, self._options.backoff)
+            if before is not None and again
+            else self._options.seconds or 1.0
+        )
         reason = " ".join(reason.split())
         self._troubles[alias] = Trouble(reason, digest, wait, monotonic() + wait)
         self._metrics.show_degraded(alias, True)

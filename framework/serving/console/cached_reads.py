@@ -1,4 +1,6 @@
-"""Reads that take longer than a request may hold up others: in threads of their own, kept for some seconds, asked once at a time."""
+"""Reads that take longer than a request may hold up others: in threads of their own, kept for some
+seconds, asked once at a time.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _KEPT = 64
 
 
 class Reader:
-    """Called on one event loop. Whoever asks for what is being read already waits for the same answer."""
+    """Called on one event loop. Whoever asks for what is being read already waits for the same
+    answer.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="console")
@@ -29,7 +33,9 @@ class Reader:
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
     async def __call__(self, key: Hashable, seconds: float, work: Callable[[], T]) -> T:
-        """What ``work`` returns, or returned at most ``seconds`` ago. Raises :class:`Refusal` 503 where it raises a FrameworkError."""
+        """What ``work`` returns, or returned at most ``seconds`` ago. Raises :class:`Refusal` 503
+        where it raises a FrameworkError.
+        """
         kept = self._kept.get(key)
         if kept is not None and monotonic() - kept[0] < seconds:
             found: T = kept[1]
@@ -37,7 +43,9 @@ class Reader:
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= _WAITING:
-                raise Refusal(503, f"{_WAITING} reads of the console wait already; try again", retry_after=1)
+                raise Refusal(
+                    503, f"{_WAITING} reads of the console wait already; try again", retry_after=1
+                )
             running = asyncio.get_running_loop().run_in_executor(self._threads, work)
             self._running[key] = running
             running.add_done_callback(lambda done: self._ended(key, done))

@@ -1,4 +1,6 @@
-"""The page: its parts put into one document at the first request, and the policy that lets the browser run these parts and no others."""
+"""The page: its parts put into one document at the first request, and the policy that lets the
+browser run these parts and no others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "page"
 _STYLE = (_FOLDER / "console.css").read_text()
-_SCRIPTS = tuple((_FOLDER / f"{name}.js").read_text() for name in ("server", "chart", "pairs", "forecast", "traffic", "console"))
+_SCRIPTS = tuple(
+    (_FOLDER / f"{name}.js").read_text()
+    for name in ("server", "chart", "pairs", "forecast", "traffic", "console")
+)
 
 
 def _hash(text: str) -> str:
@@ -33,6 +38,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @cache
 def page() -> str:
-    """One document without references: it works wherever it is mounted, and without any network but this server."""
+    """One document without references: it works wherever it is mounted, and without any network but
+    this server.
+    """
     scripts = "\n".join(f"<script>{script}</script>" for script in _SCRIPTS)
-    return (_FOLDER / "page.html").read_text().replace("{{style}}", _STYLE).replace("{{scripts}}", scripts)
+    return (
+        (_FOLDER / "page.html")
+        .read_text()
+        .replace("{{style}}", _STYLE)
+        .replace("{{scripts}}", scripts)
+    )

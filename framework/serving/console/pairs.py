@@ -1,4 +1,6 @@
-"""Which pair is live in each alias, what its backtest said, and what happened to the name: from the registry."""
+"""Which pair is live in each alias, what its backtest said, and what happened to the name: from the
+registry.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _KEPT = 32
 
 
 class Pairs:
-    """Called from threads. A registry that does not answer is said, with what this server knows by itself."""
+    """Called from threads. A registry that does not answer is said, with what this server knows by
+    itself.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service, self._deployment = service, service.deployment
@@ -31,25 +35,32 @@ class Pairs:
         self._figures: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def shown(self) -> dict[str, Any]:
-        """``{"name", "registry", "pairs": [{"alias", "version", "digest", "run_id", "created", "since", "arm", "backtest", "note"}]}``.
+        """``{"name", "registry", "pairs": [{"alias", "version", "digest", "run_id", "created",
+        "since", "arm", "backtest", "note"}]}``.
 
-        One entry for each alias of the registry and each arm of this server. ``registry``: why it does not answer, null when it does.
-        ``since``: when the alias was moved there. ``arm``: what this server does with it, null for nothing. ``note``: why ``backtest``
-        is null.
+        One entry for each alias of the registry and each arm of this server. ``registry``: why it
+        does not answer, null when it does. ``since``: when the alias was moved there. ``arm``: what
+        this server does with it, null for nothing. ``note``: why ``backtest`` is null.
         """
         table, reason = self._service.arms.table, None
         meant: dict[str, PairVersion] = {}
         moves: dict[str, HistoryEntry] = {}
         try:
             meant = {alias: pair for pair in self._deployment.pairs() for alias in pair.aliases}
-            moves = {e.alias: e for e in self._deployment.history() if e.action == "move" and e.alias is not None}
+            moves = {
+                e.alias: e
+                for e in self._deployment.history()
+                if e.action == "move" and e.alias is not None
+            }
         except FrameworkError as error:
             reason = str(error)
         names = [*table.arms, *(alias for alias in sorted(meant) if alias not in table.arms)]
         entries = [self._entry(name, table, meant.get(name), moves.get(name)) for name in names]
         return {"name": self._deployment.name, "registry": reason, "pairs": entries}
 
-    def _entry(self, name: str, table: Table, meant: PairVersion | None, move: HistoryEntry | None) -> dict[str, Any]:
+    def _entry(
+        self, name: str, table: Table, meant: PairVersion | None, move: HistoryEntry | None
+    ) -> dict[str, Any]:
         arm = table.arms.get(name)
         version = meant or (arm.version if arm is not None else None)
         assert version is not None  # a name is one of the two
@@ -68,10 +79,18 @@ class Pairs:
         }
 
     def _arm(self, arm: Arm, table: Table) -> dict[str, Any]:
-        """``{"version", "role", "share"}``: what answers now, as what, for how many per cent of the entities."""
+        """``{"version", "role", "share"}``: what answers now, as what, for how many per cent of the
+        entities.
+        """
         others = {a.name: len(places) * 100 / PLACES for places, a in table.ranges}
         share = 100 - sum(others.values()) if arm is table.primary else others.get(arm.name, 0.0)
-        role = "primary" if arm is table.primary else "canary" if arm.name == self._service.options.canary.alias else "split"
+        role = (
+            "primary"
+            if arm is table.primary
+            else "canary"
+            if arm.name == self._service.options.canary.alias
+            else "split"
+        )
         return {"version": arm.version.version, "role": role, "share": share}
 
     def _backtest(self, version: PairVersion) -> tuple[dict[str, Any] | None, str | None]:
@@ -80,8 +99,14 @@ class Pairs:
             try:
                 figures = summary(self.model(version))
             except Exception as error:
-                if not isinstance(error, FrameworkError):  # whatever a registry's client raises: the other pairs are still shown
-                    log.exception("the backtest of version %d of '%s' cannot be had", version.version, version.name)
+                if not isinstance(
+                    error, FrameworkError
+                ):  # whatever a registry's client raises: the other pairs are still shown
+                    log.exception(
+                        "the backtest of version %d of '%s' cannot be had",
+                        version.version,
+                        version.name,
+                    )
                 return None, " ".join(str(error).split())
             _keep(self._figures, version.digest, figures)
         return figures, None
@@ -95,9 +120,14 @@ class Pairs:
         return path
 
     def history(self, limit: int) -> dict[str, Any]:
-        """``{"total", "entries"}``: the newest ``limit`` entries, newest first. Raises :class:`FrameworkError`."""
+        """``{"total", "entries"}``: the newest ``limit`` entries, newest first. Raises
+        :class:`FrameworkError`.
+        """
         entries = self._deployment.history()
-        return {"total": len(entries), "entries": [asdict(entry) for entry in reversed(entries[-limit:])]}
+        return {
+            "total": len(entries),
+            "entries": [asdict(entry) for entry in reversed(entries[-limit:])],
+        }
 
 
 def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:

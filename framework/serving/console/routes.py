@@ -1,4 +1,6 @@
-"""The console's routes: the page, and what it asks. Forecasts it asks from ``/predict/feast``, like any client."""
+"""The console's routes: the page, and what it asks. Forecasts it asks from ``/predict/feast``, like
+any client.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +19,49 @@ from framework.serving.arms.arms import Arm
 from framework.serving.console.cached_reads import Reader
 from framework.serving.console.page import CONTENT_SECURITY_POLICY, page
 from framework.serving.console.pairs import Pairs
-from framework.serving.console.series import Question, actuals, all_entities, matching, read_question, store_of
+from framework.serving.console.series import (
+    Question,
+    actuals,
+    all_entities,
+    matching,
+    read_question,
+    store_of,
+)
 from framework.serving.console.traffic import Traffic
-from framework.serving.http.asgi import Answer, Answered, Call, Gate, HotRoute, JsonRoute, Receive, refused
+from framework.serving.http.asgi import (
+    Answer,
+    Answered,
+    Call,
+    Gate,
+    HotRoute,
+    JsonRoute,
+    Receive,
+    refused,
+)
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 
 SERIES = "/console/series"
-#: Seconds that what was read is kept: the registry's answers, the entities of the store, the rows of a series.
+#: Seconds that what was read is kept: the registry's answers, the entities of the store, the rows
+#: of a series.
 _PAIRS, _ENTITIES, _SERIES = 3.0, 30.0, 3.0
 _MAX_HISTORY, _MAX_ENTITIES = 1000, 1000
 
 
 class Console:
-    """``troubles``: by alias, why it is not served as it should be. ``routes``: those that forecast."""
+    """``troubles``: by alias, why it is not served as it should be. ``routes``: those that
+    forecast.
+    """
 
-    def __init__(self, service: Service, troubles: Callable[[], dict[str, str]], routes: Collection[str]) -> None:
+    def __init__(
+        self, service: Service, troubles: Callable[[], dict[str, str]], routes: Collection[str]
+    ) -> None:
         self._service, self._troubles = service, troubles
-        self._pairs, self._traffic, self._read = Pairs(service), Traffic(service.metrics, routes), Reader()
+        self._pairs, self._traffic, self._read = (
+            Pairs(service),
+            Traffic(service.metrics, routes),
+            Reader(),
+        )
 
     def start(self) -> None:
         self._traffic.start()
@@ -44,7 +71,11 @@ class Console:
         self._read.close()
 
     def add_routes(self, app: FastAPI) -> None:
-        paths = {"/": self._page, "/console/pairs": self._shown_pairs, "/console/history": self._history}
+        paths = {
+            "/": self._page,
+            "/console/pairs": self._shown_pairs,
+            "/console/history": self._history,
+        }
         paths |= {"/console/traffic": self._shown_traffic, "/console/entities": self._entities}
         for path, endpoint in paths.items():
             app.router.routes.append(Route(path, endpoint, methods=["GET"]))
@@ -59,7 +90,11 @@ class Console:
         return {SERIES: alone}
 
     async def _page(self, _: Request) -> Response:
-        return Response(page(), media_type="text/html", headers={"content-security-policy": CONTENT_SECURITY_POLICY})
+        return Response(
+            page(),
+            media_type="text/html",
+            headers={"content-security-policy": CONTENT_SECURITY_POLICY},
+        )
 
     async def _shown_pairs(self, _: Request) -> Response:
         return await _answered(lambda: self._read("pairs", _PAIRS, self._pairs.shown))
@@ -76,31 +111,58 @@ class Console:
             traffic = await self._read("traffic", 1.0, self._traffic.shown)
             options = self._service.options
             canary = self._service.canary.shown() if options.canary.alias is not None else None
-            return {**traffic, "canary": canary, "degraded": self._troubles(), "shadowed": list(options.shadow.aliases)}
+            return {
+                **traffic,
+                "canary": canary,
+                "degraded": self._troubles(),
+                "shadowed": list(options.shadow.aliases),
+            }
 
         return await _answered(found)
 
     async def _entities(self, request: Request) -> Response:
         async def found() -> dict[str, Any]:
-            limit, words = _number(request, "limit", 100, _MAX_ENTITIES), request.query_params.get("search", "")[:200]
+            limit, words = (
+                _number(request, "limit", 100, _MAX_ENTITIES),
+                request.query_params.get("search", "")[:200],
+            )
             store_of(self._service.deployment)
-            entities = await self._read("entities", _ENTITIES, lambda: all_entities(self._service.deployment))
-            return await self._read(("search", words, limit), 1.0, lambda: matching(entities, words, limit))
+            entities = await self._read(
+                "entities", _ENTITIES, lambda: all_entities(self._service.deployment)
+            )
+            return await self._read(
+                ("search", words, limit), 1.0, lambda: matching(entities, words, limit)
+            )
 
         return await _answered(found)
 
     async def _series(self, body: bytes, _: Call) -> Answer:
         table = self._service.arms.table
         question = read_question(body, table.primary.schema)
-        arm = table.of(tuple(question.entity.values())) if question.arm is None else table.named(question.arm)
+        arm = (
+            table.of(tuple(question.entity.values()))
+            if question.arm is None
+            else table.named(question.arm)
+        )
         store_of(self._service.deployment)
-        key = ("series", arm.version.digest, tuple(question.entity.values()), question.steps, question.at)
+        key = (
+            "series",
+            arm.version.digest,
+            tuple(question.entity.values()),
+            question.steps,
+            question.at,
+        )
         found = await self._read(key, _SERIES, lambda: self._series_of(arm, question))
         return Answer(orjson.dumps(found), arm.name, arm.version.version)
 
     def _series_of(self, arm: Arm, question: Question) -> dict[str, Any]:
-        """The actual values, and the forecasts of the arm's backtest; ``note`` says why there are none."""
-        found = {"entity": question.entity, **actuals(self._service.deployment, arm.schema, question)}
+        """The actual values, and the forecasts of the arm's backtest; ``note`` says why there are
+        none.
+        """
+        found = {
+            "entity": question.entity,
+            **actuals(self._service.deployment, arm.schema, question),
+        }
         earlier, note = [], None
         try:
             earlier = earlier_forecasts(self._pairs.model(arm.version), arm.schema, question.entity)
@@ -113,7 +175,9 @@ def _number(request: Request, name: str, default: int, largest: int) -> int:
     given = request.query_params.get(name)
     if given is None:
         return default
-    if not (given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= largest):
+    if not (
+        given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= largest
+    ):
         raise Refusal(422, f"a whole number from 1 to {largest} is expected", name)
     return int(given)
 

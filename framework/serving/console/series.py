@@ -1,4 +1,6 @@
-"""Entities of the store, and what came of one of them: the actual values that a forecast is drawn beside."""
+"""Entities of the store, and what came of one of them: the actual values that a forecast is drawn
+beside.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class _Asked(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``at``: the origin, UTC; None: each series' newest step. ``arm``: whose backtest is shown, None for the entity's own."""
+    """``at``: the origin, UTC; None: each series' newest step. ``arm``: whose backtest is shown,
+    None for the entity's own.
+    """
 
     entity: dict[str, str]
     steps: int
@@ -67,34 +71,49 @@ def read_question(body: bytes, schema: Schema) -> Question:
 def store_of(deployment: Deployment) -> RetrievalStrategy:
     """Raises :class:`Refusal` 409 when there is none."""
     if deployment.strategy is None:
-        reason = f"this server has no feature store (retrieval={deployment.retrieval}): it knows neither entities nor actual values"
+        reason = (
+            f"this server has no feature store (retrieval={deployment.retrieval}): it knows "
+            "neither entities nor actual values"
+        )
         raise Refusal(409, reason)
     return deployment.strategy
 
 
 def all_entities(deployment: Deployment) -> pa.Table:
-    """The keys of every entity with stored rows, sorted, and ``text``, which a search looks into; arrays, for there may be a million."""
+    """The keys of every entity with stored rows, sorted, and ``text``, which a search looks into;
+    arrays, for there may be a million.
+    """
     keys = list(deployment.features.entity_keys)
     entities = store_of(deployment).entities(deployment.features)
     columns = {key: pa.array(entities[key].astype(str), pa.string()) for key in keys}
-    texts = pc.utf8_lower(pc.binary_join_element_wise(*columns.values(), " ")) if keys else pa.array([""] * len(entities), pa.string())
+    texts = (
+        pc.utf8_lower(pc.binary_join_element_wise(*columns.values(), " "))
+        if keys
+        else pa.array([""] * len(entities), pa.string())
+    )
     return pa.table({**columns, _SEARCHED: texts})
 
 
 def matching(entities: pa.Table, words: str, limit: int) -> dict[str, Any]:
-    """``{"total", "matching", "entities"}``: those in which every word of ``words`` is found; the first ``limit`` of them."""
+    """``{"total", "matching", "entities"}``: those in which every word of ``words`` is found; the
+    first ``limit`` of them.
+    """
     found = entities
     for word in words.lower().split():
         found = found.filter(pc.match_substring(found[_SEARCHED], word))
-    shown = [{key: row[key] for key in row if key != _SEARCHED} for row in found.slice(0, limit).to_pylist()]
+    shown = [
+        {key: row[key] for key in row if key != _SEARCHED}
+        for row in found.slice(0, limit).to_pylist()
+    ]
     return {"total": len(entities), "matching": len(found), "entities": shown}
 
 
 def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[str, Any]:
-    """``{"frequency", "times", "targets": {target: [number or null]}, "newest"}``: ``steps`` steps to the origin, and what came after it.
+    """``{"frequency", "times", "targets": {target: [number or null]}, "newest"}``: ``steps`` steps
+    to the origin, and what came after it.
 
-    As many steps after an origin that was asked for as the horizon has. A step without a row is null; ``newest`` is the last step that
-    has one, null when there are no rows.
+    As many steps after an origin that was asked for as the horizon has. A step without a row is
+    null; ``newest`` is the last step that has one, null when there are no rows.
     """
     features = deployment.features
     keys = list(features.entity_keys)
@@ -103,13 +122,28 @@ def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[
     rows = rows.drop_duplicates([*keys, TIME], keep="last")  # sorted by version: the newest one
     lacking = [target for target in schema.targets if target not in rows.columns]
     if lacking:
-        raise FrameworkError(f"the store has no column {lacking}; serve the pair with the experiment that trained it.")
-    empty: dict[str, Any] = {"frequency": schema.frequency, "times": [], "targets": {t: [] for t in schema.targets}, "newest": None}
+        raise FrameworkError(
+            f"the store has no column {lacking}; serve the pair with the experiment that "
+            "trained it."
+        )
+    empty: dict[str, Any] = {
+        "frequency": schema.frequency,
+        "times": [],
+        "targets": {t: [] for t in schema.targets},
+        "newest": None,
+    }
     if rows.empty:
         return empty
     held = pd.DatetimeIndex(rows[TIME]).tz_convert(None).to_numpy().astype("M8[us]")
-    origin = held.max() if question.at is None else np.datetime64(question.at.replace(tzinfo=None), "us")
-    steps = _steps(Frequency.parse(schema.frequency), origin, question.steps, 0 if question.at is None else schema.horizon)
+    origin = (
+        held.max() if question.at is None else np.datetime64(question.at.replace(tzinfo=None), "us")
+    )
+    steps = _steps(
+        Frequency.parse(schema.frequency),
+        origin,
+        question.steps,
+        0 if question.at is None else schema.horizon,
+    )
     steps = steps[(steps >= held.min()) & (steps <= held.max())]
     place = np.minimum(np.searchsorted(held, steps), len(held) - 1)
     known = held[place] == steps

@@ -1,4 +1,6 @@
-"""The last minutes of a server, from its own metrics: looked at again and again, so that what was between two looks can be told."""
+"""The last minutes of a server, from its own metrics: looked at again and again, so that what was
+between two looks can be told.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Counts since the server began. ``requests`` by status and arm, ``stages`` by stage and arm: below each upper bound; ``shadows`` by
-    alias and outcome.
+    """Counts since the server began. ``requests`` by status and arm, ``stages`` by stage and arm:
+    below each upper bound; ``shadows`` by alias and outcome.
     """
 
     at: int  # seconds since 1970
@@ -37,7 +39,9 @@ class Look:
 
 
 class Traffic:
-    """A thread looks every ten seconds, on the clock, so that several processes look at the same times. ``routes``: what counts."""
+    """A thread looks every ten seconds, on the clock, so that several processes look at the same
+    times. ``routes``: what counts.
+    """
 
     def __init__(self, metrics: Metrics, routes: Collection[str]) -> None:
         self._metrics, self._routes = metrics, frozenset(routes)
@@ -73,17 +77,27 @@ class Traffic:
         return Look(at, dict(requests), dict(stages), dict(shadows), in_flight)
 
     def shown(self) -> dict[str, Any]:
-        """``{"now", "times", "seconds", "requests", "stages", "shadows", "in_flight"}``; the first list has one entry an interval.
+        """``{"now", "times", "seconds", "requests", "stages", "shadows", "in_flight"}``; the first
+        list has one entry an interval.
 
-        ``times``: the end of each, UTC. ``seconds``: how long each was. ``requests``: ``{"status", "arm", "counts"}``. ``stages``:
-        ``{"stage", "arm", "counts", "p50", "p95", "last"}`` in milliseconds, null without a request; ``arm`` is null for all together, and
-        ``last`` the figures of all intervals as one. ``shadows``: ``{"alias", outcome: count}`` since the server began.
+        ``times``: the end of each, UTC. ``seconds``: how long each was. ``requests``: ``{"status",
+        "arm", "counts"}``. ``stages``: ``{"stage", "arm", "counts", "p50", "p95", "last"}`` in
+        milliseconds, null without a request; ``arm`` is null for all together, and ``last`` the
+        figures of all intervals as one. ``shadows``: ``{"alias", outcome: count}`` since the server
+        began.
         """
         now = self.look(round(time()))
         looks = [look for look in self._looks if look.at < now.at]
         last = [*looks, now]
         requests = [
-            {"status": status, "arm": arm, "counts": [round(n) for n in _changes([look.requests.get((status, arm), 0.0) for look in last])]}
+            {
+                "status": status,
+                "arm": arm,
+                "counts": [
+                    round(n)
+                    for n in _changes([look.requests.get((status, arm), 0.0) for look in last])
+                ],
+            }
             for status, arm in sorted(now.requests)
         ]
         shadows: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -113,30 +127,46 @@ def _stages(looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
     arms = sorted({arm for _, arm in looks[-1].stages})
     for arm in (None, *(arms if len(arms) > 1 else ())):
         for stage in STAGES:
-            parts = [_below(looks, (stage, name)) for name in (arms if arm is None else (arm,)) if (stage, name) in looks[-1].stages]
+            parts = [
+                _below(looks, (stage, name))
+                for name in (arms if arm is None else (arm,))
+                if (stage, name) in looks[-1].stages
+            ]
             if parts:
                 bounds = parts[0][0]
                 below = np.sum([counts for _, counts in parts], axis=0)
-                yield {"stage": stage, "arm": arm, **_figures(bounds, np.maximum(np.diff(below, axis=0), 0.0))}
+                yield {
+                    "stage": stage,
+                    "arm": arm,
+                    **_figures(bounds, np.maximum(np.diff(below, axis=0), 0.0)),
+                }
 
 
 def _below(looks: Sequence[Look], key: Labels) -> tuple[Float64, Float64]:
     """Upper bounds ``[b]`` in seconds, and counts ``[looks, b]`` below each."""
     bounds = sorted(looks[-1].stages[key])
-    return np.array(bounds), np.array([[look.stages.get(key, {}).get(bound, 0.0) for bound in bounds] for look in looks])
+    return np.array(bounds), np.array(
+        [[look.stages.get(key, {}).get(bound, 0.0) for bound in bounds] for look in looks]
+    )
 
 
 def _figures(bounds: Float64, below: Float64) -> dict[str, Any]:
     lines = {name: [quantile(bounds, some, q) for some in below] for name, q in _QUANTILES.items()}
     together = below.sum(axis=0)
     last = {name: quantile(bounds, together, q) for name, q in _QUANTILES.items()}
-    return {"counts": below[:, -1].astype(int).tolist(), **lines, "last": {"count": int(together[-1]), **last}}
+    return {
+        "counts": below[:, -1].astype(int).tolist(),
+        **lines,
+        "last": {"count": int(together[-1]), **last},
+    }
 
 
 def quantile(bounds: Float64, below: Float64, q: float) -> float | None:
-    """Milliseconds, by linear interpolation in the bucket, as Prometheus' ``histogram_quantile`` does it; None without a count.
+    """Milliseconds, by linear interpolation in the bucket, as Prometheus' ``histogram_quantile``
+    does it; None without a count.
 
-    ``below[i]``: how many took at most ``bounds[i]`` seconds; the last bound is infinite, and what lies there is given as the one before.
+    ``below[i]``: how many took at most ``bounds[i]`` seconds; the last bound is infinite, and what
+    lies there is given as the one before.
     """
     total = below[-1]
     if not total:

@@ -32,18 +32,25 @@ Keys = list[tuple[bytes, frozenset[str]]]
 
 
 class Access:
-    """Checks every request but those for health. Without keys everybody may do everything: for loopback only.
+    """Checks every request but those for health. Without keys everybody may do everything: for
+    loopback only.
 
-    A changed file of keys takes effect within a second or so; one that cannot be read or is wrong changes nothing, and is logged.
+    A changed file of keys takes effect within a second or so; one that cannot be read or is wrong
+    changes nothing, and is logged.
     """
 
     def __init__(self, options: AccessOptions) -> None:
         self._file = options.keys_file
         given = os.environ.get(options.keys_variable, "")
         if self._file is not None and given:
-            raise ConfigError(f"serving.access.keys_file and the variable {options.keys_variable} are both given; use one.")
+            raise ConfigError(
+                f"serving.access.keys_file and the variable {options.keys_variable} are "
+                "both given; use one."
+            )
         self._stamp = self._stat()
-        self._keys = _parse(given, options.keys_variable) if self._file is None else _read(self._file)
+        self._keys = (
+            _parse(given, options.keys_variable) if self._file is None else _read(self._file)
+        )
         self._next = monotonic() + _EVERY
         if self._file is not None and not self._keys:
             raise ConfigError(f"serving.access.keys_file: {self._file} has no key in it.")
@@ -67,7 +74,11 @@ class Access:
             if hmac.compare_digest(known, presented):
                 scopes = its
         if scopes is None or kind.lower() != b"bearer":
-            raise Refusal(401, "a key is needed: Authorization: Bearer KEY", headers={"www-authenticate": "Bearer"})
+            raise Refusal(
+                401,
+                "a key is needed: Authorization: Bearer KEY",
+                headers={"www-authenticate": "Bearer"},
+            )
         if scope not in scopes:
             raise Refusal(403, f"this key has not the scope '{scope}'")
 
@@ -113,7 +124,9 @@ def _read(file: Path) -> Keys:
 
 
 def _parse(text: str, where: str) -> Keys:
-    """Lines such as ``predict,metrics 9f86d0… team a``; ``#`` begins a comment. Errors never show what a line holds."""
+    """Lines such as ``predict,metrics 9f86d0… team a``; ``#`` begins a comment. Errors never show
+    what a line holds.
+    """
     keys: Keys = []
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         stripped = line.partition("#")[0].strip()
@@ -122,16 +135,22 @@ def _parse(text: str, where: str) -> Keys:
         found = _LINE.fullmatch(stripped)
         scopes = frozenset(found["scopes"].split(",")) if found else frozenset()
         if found is None or not scopes <= set(SCOPES):
-            raise ConfigError(f"{where}, line {number}: not a key; SCOPES SHA256 is, with scopes of {', '.join(SCOPES)}.")
+            raise ConfigError(
+                f"{where}, line {number}: not a key; SCOPES SHA256 is, with scopes of "
+                f"{', '.join(SCOPES)}."
+            )
         keys.append((bytes.fromhex(found["hash"]), scopes))
     return keys
 
 
 def check_address(host: str, access: Access, options: AccessOptions) -> None:
-    """Raise :class:`ConfigError` for an address that others reach while everybody may do everything."""
+    """Raise :class:`ConfigError` for an address that others reach while everybody may do
+    everything.
+    """
     if not access.guarded and not options.open and not _is_loopback(host):
         raise ConfigError(
-            f"serving.host={host} is reached by others and there are no keys: give serving.access.keys_file or the variable "
+            f"serving.host={host} is reached by others and there are no keys: give "
+            "serving.access.keys_file or the variable "
             f"{options.keys_variable}, or say serving.access.open=true."
         )
 

@@ -21,6 +21,10 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise FrameworkError(f"port {port} on {host} is in use; set serving.port=… (0 for any that is free).") from error
-        raise FrameworkError(f"cannot listen on {host}:{port}: {error.strerror}; set serving.host and serving.port.") from error
+            raise FrameworkError(
+                f"port {port} on {host} is in use; set serving.port=… (0 for any that is free)."
+            ) from error
+        raise FrameworkError(
+            f"cannot listen on {host}:{port}: {error.strerror}; set serving.host and serving.port."
+        ) from error
     return listener

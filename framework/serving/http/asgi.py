@@ -1,4 +1,6 @@
-"""Requests and responses without a framework in between: what the hot routes are made of, and the door that all requests pass."""
+"""Requests and responses without a framework in between: what the hot routes are made of, and the
+door that all requests pass.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Disconnected(Exception):  # noqa: N818  nobody is there to be told
 
 @dataclass(slots=True)
 class Call:
-    """One request. ``id``: the client's ``X-Request-ID`` or one of ours; the response has it, and so has every log line about it."""
+    """One request. ``id``: the client's ``X-Request-ID`` or one of ours; the response has it, and
+    so has every log line about it.
+    """
 
     method: str
     path: str
@@ -57,7 +61,8 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """A body, and whose pair answered: the arm's name and the version; both empty where there is none.
+    """A body, and whose pair answered: the arm's name and the version; both empty where there is
+    none.
 
     ``asked``: the route and body that others are told was answered, None for the client's own.
     """
@@ -78,7 +83,9 @@ Answered = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the door asks others. ``check`` raises :class:`Refusal` for a call that may not come in."""
+    """What the door asks others. ``check`` raises :class:`Refusal` for a call that may not come
+    in.
+    """
 
     check: Callable[[Call], None]
     answered: Answered
@@ -86,7 +93,9 @@ class Rules:
 
 
 async def read_body(call: Call, receive: Receive, limit: int, accepts: frozenset[bytes]) -> bytes:
-    """The body. Raises :class:`Refusal` 415 when its declared type is none of ``accepts``, 413 when it is longer than ``limit``."""
+    """The body. Raises :class:`Refusal` 415 when its declared type is none of ``accepts``, 413 when
+    it is longer than ``limit``.
+    """
     declared = call.headers.get(b"content-type", b"")
     length = call.headers.get(b"content-length")
     if length is not None and int(length) > limit:
@@ -112,14 +121,18 @@ HotRoute = Callable[[Call, Receive, Answered], Awaitable[Answer]]
 
 
 class Gate:
-    """How many requests are being answered. Entering raises a 503 when there are ``limit`` already."""
+    """How many requests are being answered. Entering raises a 503 when there are ``limit``
+    already.
+    """
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self._limit, self._count, self._shown = limit, 0, metrics.in_flight
 
     def __enter__(self) -> None:
         if self._count >= self._limit:
-            raise Refusal(503, f"{self._limit} requests are being answered already; try again", retry_after=1)
+            raise Refusal(
+                503, f"{self._limit} requests are being answered already; try again", retry_after=1
+            )
         self._count += 1
         self._shown.inc()
 
@@ -129,15 +142,25 @@ class Gate:
 
 
 class JsonRoute:
-    """``POST`` of JSON: body in, answer out; never more at once than the gate lets in, none for longer than the deadline."""
+    """``POST`` of JSON: body in, answer out; never more at once than the gate lets in, none for
+    longer than the deadline.
+    """
 
-    def __init__(self, handler: Handler, gate: Gate, options: ServingOptions, accepts: frozenset[bytes] = frozenset({JSON_TYPE})) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        gate: Gate,
+        options: ServingOptions,
+        accepts: frozenset[bytes] = frozenset({JSON_TYPE}),
+    ) -> None:
         self._handler, self._gate, self._accepts = handler, gate, accepts
         self._limit, self._deadline = options.max_body_bytes, options.deadline
 
     async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
         if call.method != "POST":
-            raise Refusal(405, f"{call.method} is not allowed on {call.path}", headers={"allow": "POST"})
+            raise Refusal(
+                405, f"{call.method} is not allowed on {call.path}", headers={"allow": "POST"}
+            )
         body = None
         try:
             async with asyncio.timeout(self._deadline) as deadline:
@@ -149,18 +172,29 @@ class JsonRoute:
                 raise
             if body is None:
                 raise Refusal(408, f"the body did not come within {self._deadline:g} s") from None
-            raise Refusal(504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1) from None
+            raise Refusal(
+                504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1
+            ) from None
         answered(*(answer.asked or (call.path, body)))
         return answer
 
 
 class Door:
-    """What every request passes, whatever answers it: an id, the headers of the response, the count by route and status.
+    """What every request passes, whatever answers it: an id, the headers of the response, the count
+    by route and status.
 
-    The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in ``known`` counts as ``other``.
+    The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in
+    ``known`` counts as ``other``.
     """
 
-    def __init__(self, app: App, routes: Mapping[str, HotRoute], known: frozenset[str], metrics: Metrics, rules: Rules) -> None:
+    def __init__(
+        self,
+        app: App,
+        routes: Mapping[str, HotRoute],
+        known: frozenset[str],
+        metrics: Metrics,
+        rules: Rules,
+    ) -> None:
         self._app, self._routes, self._known, self._metrics = app, routes, known, metrics
         self._check, self._answered, self._log = rules.check, rules.answered, rules.log
         self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
@@ -193,8 +227,18 @@ class Door:
         shown = call.path if route is not None or call.path in self._known else "other"
         self._metrics.count_request(shown, answer.status, answer.arm, answer.pair)
         body = answer.body
-        head = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", call.id)]
-        await send({"type": "http.response.start", "status": answer.status, "headers": [*head, *_SECURITY, *answer.headers]})
+        head = [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", call.id),
+        ]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [*head, *_SECURITY, *answer.headers],
+            }
+        )
         await send({"type": "http.response.body", "body": body})
         self._log(call, answer, perf_counter() - started)
 
@@ -210,7 +254,9 @@ class Door:
         try:
             await self._app(scope, receive, completed)
         finally:
-            self._metrics.count_request(call.path if call.path in self._known else "other", answer.status)
+            self._metrics.count_request(
+                call.path if call.path in self._known else "other", answer.status
+            )
             self._log(call, answer, perf_counter() - started)
 
 

@@ -1,4 +1,6 @@
-"""What a server writes to its log: one line for each event, JSON unless text is asked for, with the id of the request it is about."""
+"""What a server writes to its log: one line for each event, JSON unless text is asked for, with the
+id of the request it is about.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _OWN = {*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctim
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"time", "level", "logger", "message", "request_id", …}``: what a call gave as ``extra`` has keys of its own."""
+    """``{"time", "level", "logger", "message", "request_id", …}``: what a call gave as ``extra``
+    has keys of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -38,19 +42,27 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(options: LogOptions) -> None:
-    """Set this process' logging up; the handlers that are there write in the format that is asked for."""
+    """Set this process' logging up; the handlers that are there write in the format that is asked
+    for.
+    """
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler())
     root.setLevel(options.level.upper())
     access.setLevel(logging.INFO)
-    formatter = JsonFormatter() if options.format == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter = (
+        JsonFormatter()
+        if options.format == "json"
+        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
     for handler in root.handlers:
         handler.setFormatter(formatter)
 
 
 class AccessLog:
-    """A share of the requests, and every one that failed: never their bodies, queries or headers."""
+    """A share of the requests, and every one that failed: never their bodies, queries or
+    headers.
+    """
 
     def __init__(self, options: LogOptions) -> None:
         self._share = options.access / 100
@@ -58,5 +70,10 @@ class AccessLog:
     def __call__(self, call: Call, answer: Answer, seconds: float) -> None:
         if answer.status < 500 and (self._share == 0 or random.random() >= self._share):  # noqa: S311  a sample, not a secret
             return
-        fields = {"status": answer.status, "milliseconds": round(1000 * seconds, 3), "arm": answer.arm, "pair": answer.pair}
+        fields = {
+            "status": answer.status,
+            "milliseconds": round(1000 * seconds, 3),
+            "arm": answer.arm,
+            "pair": answer.pair,
+        }
         access.info("%s %s", call.method, call.path, extra=fields)

@@ -1,4 +1,6 @@
-"""What a server counts, for Prometheus. One collector registry per application, so that several live in one process."""
+"""What a server counts, for Prometheus. One collector registry per application, so that several
+live in one process.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,23 @@ from typing import Any, Protocol
 #: The variable that says where the processes of one server count together.
 MULTIPROCESS = "FRAMEWORK_METRICS_DIR"
 _TOGETHER = os.environ.get(MULTIPROCESS)
-# prometheus_client looks at its own variables when it is imported. Feast sets them for itself wherever it is imported, and the children
-# of that process inherit them: they say nothing of this server.
+# prometheus_client looks at its own variables when it is imported. Feast sets them for itself
+# wherever it is imported, and the children of that process inherit them: they say nothing of this
+# server.
 if "prometheus_client" not in sys.modules:
     for _variable in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
         os.environ.pop(_variable, None)
         if _TOGETHER is not None:
             os.environ[_variable] = _TOGETHER
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest  # noqa: E402
+from prometheus_client import (  # noqa: E402
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: E402
 from prometheus_client.metrics_core import Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
@@ -28,7 +38,25 @@ from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 from framework.interfaces.registry import PairVersion  # noqa: E402
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
-_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SECONDS = (
+    0.00005,
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
 #: True of a server when it is true of one of its processes.
 _ANY = ("framework_pair_info", "framework_degraded")
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
@@ -41,13 +69,15 @@ class Observe(Protocol):
 
 
 class Metrics:
-    """``on_stage`` is told of every stage that ended, its seconds, and how long ago it ended. In a process that has
-    ``FRAMEWORK_METRICS_DIR`` the figures are the sums of all processes that share it, without ``process_…``.
+    """``on_stage`` is told of every stage that ended, its seconds, and how long ago it ended. In a
+    process that has ``FRAMEWORK_METRICS_DIR`` the figures are the sums of all processes that share
+    it, without ``process_…``.
 
-    ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by route, status, arm and pair,
-    forecasts_total by status, arm and pair, unseen_categories_total by column, arm and pair, requests_in_flight,
-    pair_info, reloads_total by arm and outcome, degraded by arm,
-    shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total, process_….
+    ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by
+    route, status, arm and pair, forecasts_total by status, arm and pair, unseen_categories_total by
+    column, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded
+    by arm, shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total,
+    process_….
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -56,21 +86,50 @@ class Metrics:
         self._on_stage = on_stage
         self._collectors = collectors = CollectorRegistry()
         self.stages = Histogram(
-            "framework_stage_seconds", "Seconds in each stage of a request", ["stage", "arm"], buckets=_SECONDS, registry=collectors
+            "framework_stage_seconds",
+            "Seconds in each stage of a request",
+            ["stage", "arm"],
+            buckets=_SECONDS,
+            registry=collectors,
         )
-        self.windows = Histogram("framework_request_windows", "Windows of a request", ["arm"], buckets=_WINDOWS, registry=collectors)
-        self.batches = Histogram("framework_batch_windows", "Windows forecast in one call", ["arm"], buckets=_WINDOWS, registry=collectors)
+        self.windows = Histogram(
+            "framework_request_windows",
+            "Windows of a request",
+            ["arm"],
+            buckets=_WINDOWS,
+            registry=collectors,
+        )
+        self.batches = Histogram(
+            "framework_batch_windows",
+            "Windows forecast in one call",
+            ["arm"],
+            buckets=_WINDOWS,
+            registry=collectors,
+        )
         self.requests = Counter(
-            "framework_requests", "Requests by route and HTTP status", ["route", "status", "arm", "pair"], registry=collectors
+            "framework_requests",
+            "Requests by route and HTTP status",
+            ["route", "status", "arm", "pair"],
+            registry=collectors,
         )
-        self.forecasts = Counter("framework_forecasts", "Forecasts by status", ["status", "arm", "pair"], registry=collectors)
+        self.forecasts = Counter(
+            "framework_forecasts",
+            "Forecasts by status",
+            ["status", "arm", "pair"],
+            registry=collectors,
+        )
         self.unseen = Counter(
             "framework_unseen_categories",
             "Windows with a category that training did not see",
             ["column", "arm", "pair"],
             registry=collectors,
         )
-        self.in_flight = Gauge("framework_requests_in_flight", "Requests being answered", multiprocess_mode="livesum", registry=collectors)
+        self.in_flight = Gauge(
+            "framework_requests_in_flight",
+            "Requests being answered",
+            multiprocess_mode="livesum",
+            registry=collectors,
+        )
         self._info = Gauge(
             "framework_pair_info",
             "1 for each pair that answers",
@@ -78,7 +137,12 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=collectors,
         )
-        self._reloads = Counter("framework_reloads", "Pairs that an alias moved to, by outcome", ["arm", "outcome"], registry=collectors)
+        self._reloads = Counter(
+            "framework_reloads",
+            "Pairs that an alias moved to, by outcome",
+            ["arm", "outcome"],
+            registry=collectors,
+        )
         self._degraded = Gauge(
             "framework_degraded",
             "1 while an arm does not serve what its alias means",
@@ -86,16 +150,29 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=collectors,
         )
-        self._shadows = Counter("framework_shadow_requests", "Requests to shadows by outcome", ["arm", "outcome"], registry=collectors)
-        self._shadow_seconds = Histogram(
-            "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=_SECONDS, registry=collectors
+        self._shadows = Counter(
+            "framework_shadow_requests",
+            "Requests to shadows by outcome",
+            ["arm", "outcome"],
+            registry=collectors,
         )
-        self._records = Counter("framework_records", "Recorded forecasts by outcome", ["outcome"], registry=collectors)
+        self._shadow_seconds = Histogram(
+            "framework_shadow_seconds",
+            "Seconds until a shadow's answer",
+            ["arm"],
+            buckets=_SECONDS,
+            registry=collectors,
+        )
+        self._records = Counter(
+            "framework_records", "Recorded forecasts by outcome", ["outcome"], registry=collectors
+        )
         ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def child(self, metric: Any, *labels: Any) -> Any:
-        """``labels()`` formats and locks on every call; the handful of children there can be are kept."""
+        """``labels()`` formats and locks on every call; the handful of children there can be are
+        kept.
+        """
         key = (metric, *labels)
         child = self._children.get(key)
         if child is None:
@@ -106,7 +183,9 @@ class Metrics:
         self.child(self.requests, route, status, arm, pair).inc()
 
     def count_reload(self, arm: str, outcome: str) -> None:
-        """``outcome``: swapped, refused (the pair failed its proof) or unreachable (the registry did not answer)."""
+        """``outcome``: swapped, refused (the pair failed its proof) or unreachable (the registry
+        did not answer).
+        """
         self._reloads.labels(arm, outcome).inc()
 
     def show_degraded(self, arm: str, degraded: bool) -> None:
@@ -116,7 +195,9 @@ class Metrics:
         self._info.labels(arm, version.name, version.version, version.digest).set(answers)
 
     def count_shadow(self, arm: str, outcome: str) -> None:
-        """``outcome``: answered, refused (4xx), failed, dropped (its queue was full) or crashed (its process ended)."""
+        """``outcome``: answered, refused (4xx), failed, dropped (its queue was full) or crashed
+        (its process ended).
+        """
         self.child(self._shadows, arm, outcome).inc()
 
     def observe_shadow(self, arm: str, seconds: float) -> None:
@@ -163,7 +244,9 @@ class Metrics:
 
 
 def added_up(processes: Iterable[Iterable[Metric]]) -> bytes:
-    """What :meth:`Metrics.render` gives, of several processes: sums, 1 where any of them says so, nothing of what is each one's own."""
+    """What :meth:`Metrics.render` gives, of several processes: sums, 1 where any of them says so,
+    nothing of what is each one's own.
+    """
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for family in itertools.chain.from_iterable(processes):

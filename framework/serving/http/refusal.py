@@ -9,7 +9,8 @@ from framework.secrets import masked
 
 
 class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request that cannot be served
-    """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that says why.
+    """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that
+    says why.
 
     ``retry_after`` in seconds; ``headers``: more that the response has.
     """

@@ -1,4 +1,6 @@
-"""OpenTelemetry: a span for each request, one for each of its stages below it, sent over OTLP/HTTP."""
+"""OpenTelemetry: a span for each request, one for each of its stages below it, sent over
+OTLP/HTTP.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ try:
     from opentelemetry.trace import SpanKind, Status, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
-    raise NotInstalledError("serving.tracing.endpoint needs OpenTelemetry: pip install framework-core[tracing]") from error
+    raise NotInstalledError(
+        "serving.tracing.endpoint needs OpenTelemetry: pip install framework-core[tracing]"
+    ) from error
 
 
 class Tracing:
@@ -26,7 +30,10 @@ class Tracing:
 
     def __init__(self, options: TracingOptions, name: str) -> None:
         sampler = ParentBased(TraceIdRatioBased(options.share / 100))
-        self._provider = TracerProvider(sampler=sampler, resource=Resource.create({"service.name": "framework", "framework.pair": name}))
+        self._provider = TracerProvider(
+            sampler=sampler,
+            resource=Resource.create({"service.name": "framework", "framework.pair": name}),
+        )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(options.endpoint)))
         self._tracer = self._provider.get_tracer("framework.serving")
         self._context = TraceContextTextMapPropagator()
@@ -40,13 +47,19 @@ class Tracing:
             attributes = {"http.request.method": call.method, "http.route": call.path}
             attributes["framework.request_id"] = call.id.decode()
             with self._tracer.start_as_current_span(
-                f"{call.method} {call.path}", self._context.extract(carrier), SpanKind.SERVER, attributes, record_exception=False
+                f"{call.method} {call.path}",
+                self._context.extract(carrier),
+                SpanKind.SERVER,
+                attributes,
+                record_exception=False,
             ) as span:
                 try:
                     answer = await route(call, receive, answered)
                 except Refusal as refusal:
                     span.set_attribute("http.response.status_code", refusal.status)
-                    span.set_status(Status(StatusCode.ERROR if refusal.status >= 500 else StatusCode.UNSET))
+                    span.set_status(
+                        Status(StatusCode.ERROR if refusal.status >= 500 else StatusCode.UNSET)
+                    )
                     raise
                 span.set_attribute("http.response.status_code", answer.status)
                 span.set_attributes({"framework.arm": answer.arm, "framework.version": answer.pair})

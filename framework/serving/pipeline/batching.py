@@ -1,4 +1,6 @@
-"""Requests that come at the same time, worked on in one call: what a call costs whatever its size is paid once."""
+"""Requests that come at the same time, worked on in one call: what a call costs whatever its size
+is paid once.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,22 @@ class _Waiting(Generic[T, R]):
 
 
 class Batches(Generic[T, R]):
-    """``work`` gives one result for each of its items, in order. When it raises, every item is worked on by itself, and what that
-    raises is raised to who asked for that item, and to nobody else.
+    """``work`` gives one result for each of its items, in order. When it raises, every item is
+    worked on by itself, and what that raises is raised to who asked for that item, and to nobody
+    else.
 
-    Items of ``size`` in all make a call; the first of them has waited ``wait_s`` at most. 0: until the event loop has seen to what is there
-    already; on a loop that computes, that is what came meanwhile. ``at_once``: calls at the same time, None for any number; what comes
-    while there are so many makes the next one. An item whose asker has gone is left out.
+    Items of ``size`` in all make a call; the first of them has waited ``wait_s`` at most. 0: until
+    the event loop has seen to what is there already; on a loop that computes, that is what came
+    meanwhile. ``at_once``: calls at the same time, None for any number; what comes while there are
+    so many makes the next one. An item whose asker has gone is left out.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], size: int, wait_s: float = 0.0, at_once: int | None = None
+        self,
+        work: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        size: int,
+        wait_s: float = 0.0,
+        at_once: int | None = None,
     ) -> None:
         self._work, self._size, self._wait, self._at_once = work, size, wait_s, at_once
         self._waiting: list[_Waiting[T, R]] = []
@@ -48,7 +56,11 @@ class Batches(Generic[T, R]):
         if self._together >= self._size:
             self._start()
         elif self._timer is None:
-            self._timer = loop.call_later(self._wait, self._start) if self._wait else loop.call_soon(self._start)
+            self._timer = (
+                loop.call_later(self._wait, self._start)
+                if self._wait
+                else loop.call_soon(self._start)
+            )
         return await waiting.answer
 
     def _start(self) -> None:
@@ -65,7 +77,9 @@ class Batches(Generic[T, R]):
         waiting, self._waiting = self._waiting[:count], self._waiting[count:]
         self._together -= together
         # in no request's context: a line of the log is about none of them
-        call = asyncio.get_running_loop().create_task(self._call(waiting), context=contextvars.Context())
+        call = asyncio.get_running_loop().create_task(
+            self._call(waiting), context=contextvars.Context()
+        )
         self._calls.add(call)
         call.add_done_callback(self._ended)
 

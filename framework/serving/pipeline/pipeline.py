@@ -1,6 +1,8 @@
-"""The request pipeline: validate -> retrieve -> preprocess -> predict, written once for every backend.
+"""The request pipeline: validate -> retrieve -> preprocess -> predict, written once for every
+backend.
 
-Each stage is a method of its own, arrays in and arrays out, so that a backend may run them in different processes.
+Each stage is a method of its own, arrays in and arrays out, so that a backend may run them in
+different processes.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from framework.serving.options import BatchOptions
 from framework.serving.pipeline.batching import Batches
 from framework.serving.pipeline.validation import Lookup, Payload
 
-#: Above either, a request is worked on in a thread. Below, handing it over and taking turns with the event loop costs more than the work.
+#: Above either, a request is worked on in a thread. Below, handing it over and taking turns with
+#: the event loop costs more than the work.
 INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
 #: Windows that are forecast in one call where that helps and nothing else is said.
 TOGETHER = 64
@@ -48,7 +51,8 @@ Index = npt.NDArray[np.int64]
 
 
 class Ends:
-    """The two ends of the pipeline, in the process that has the request: what comes in, and what goes out. Stateless beside its parts.
+    """The two ends of the pipeline, in the process that has the request: what comes in, and what
+    goes out. Stateless beside its parts.
 
     ``threads``: where large requests are worked on.
     """
@@ -73,13 +77,23 @@ class Ends:
             raise Refusal(422, str(error), "levels") from None
 
     async def read_payload(self, body: bytes) -> Context:
-        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that the event loop stays free."""
-        return await self.in_thread(lambda: self.validate(body)) if len(body) > INLINE_BYTES else self.validate(body)
+        """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that
+        the event loop stays free.
+        """
+        return (
+            await self.in_thread(lambda: self.validate(body))
+            if len(body) > INLINE_BYTES
+            else self.validate(body)
+        )
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, contextvars.copy_context().run, work)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, contextvars.copy_context().run, work
+        )
 
-    def finish(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
+    def finish(
+        self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]
+    ) -> Forecast:
         """What :meth:`assemble` gives, counted."""
         forecast = self.assemble(context, index, values, failed)
         self.metrics.count_forecasts(forecast.status)
@@ -87,8 +101,12 @@ class Ends:
         self.metrics.observe_windows(len(context))
         return forecast
 
-    def assemble(self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]) -> Forecast:
-        """Values ``[n, H, T, 1 + Q]`` of the windows at ``index`` (None: all) to forecasts; those in ``failed`` are ``error``."""
+    def assemble(
+        self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]
+    ) -> Forecast:
+        """Values ``[n, H, T, 1 + Q]`` of the windows at ``index`` (None: all) to forecasts; those
+        in ``failed`` are ``error``.
+        """
         terms, schema = self.terms, self.terms.schema
         status, detail = context.status, context.detail
         if index is not None:
@@ -96,7 +114,12 @@ class Ends:
             values[index] = some
             failed = {int(index[i]): message for i, message in failed.items()}
         if failed:
-            log.warning("%d of %d windows failed, the first of them: %s", len(failed), len(context), failed[min(failed)])
+            log.warning(
+                "%d of %d windows failed, the first of them: %s",
+                len(failed),
+                len(context),
+                failed[min(failed)],
+            )
             status = [ERROR if i in failed else word for i, word in enumerate(status)]
             detail = [failed.get(i, text) for i, text in enumerate(detail)]
         steps = context.horizon or schema.horizon
@@ -118,8 +141,8 @@ class Ends:
 
 @dataclass(slots=True)
 class Worked:
-    """``values``: ``[n, H, T, 1 + Q]``, NaN where a window failed. ``failed``: why, by window. ``seconds``: by stage, one after the other
-    until ``ended``.
+    """``values``: ``[n, H, T, 1 + Q]``, NaN where a window failed. ``failed``: why, by window.
+    ``seconds``: by stage, one after the other until ``ended``.
     """
 
     values: Float64
@@ -131,8 +154,9 @@ class Worked:
 class Pipeline(Ends):
     """All stages in this process; they may be called from several threads.
 
-    Small requests that come at the same time are forecast together: models and preprocessors give a window the same bits alone and among
-    others (their contracts say so, and the suites hold them to it).
+    Small requests that come at the same time are forecast together: models and preprocessors give a
+    window the same bits alone and among others (their contracts say so, and the suites hold them to
+    it).
     """
 
     def __init__(
@@ -151,7 +175,9 @@ class Pipeline(Ends):
         self._batches = Batches(self._work_together, self._together, batch.wait_s or 0.0)
 
     async def read_entities(self, lookup: Lookup) -> Context:
-        """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up` raises."""
+        """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up`
+        raises.
+        """
         self.check_levels(lookup.levels)
         start = perf_counter()
         context = await look_up(self.strategy, self.features, self.pair.schema, lookup)
@@ -159,7 +185,9 @@ class Pipeline(Ends):
         return context
 
     async def answer(self, context: Context) -> Forecast:
-        """The last two stages. A window that they cannot do gets the status ``error``, the others their forecast."""
+        """The last two stages. A window that they cannot do gets the status ``error``, the others
+        their forecast.
+        """
         if len(context) > INLINE_WINDOWS:
             return await self.in_thread(lambda: self.forecast(context))
         if len(context) >= self._together:
@@ -167,13 +195,19 @@ class Pipeline(Ends):
         context = self.terms.admitted(context)
         index = ok_windows(context)
         part = context if index is None else context.take(index)
-        return self._observed(context, index, await self._batches.ask(part, len(part)) if len(part) else self._work(part))
+        return self._observed(
+            context,
+            index,
+            await self._batches.ask(part, len(part)) if len(part) else self._work(part),
+        )
 
     def forecast(self, context: Context) -> Forecast:
         """:meth:`answer`, at once and alone."""
         context = self.terms.admitted(context)
         index = ok_windows(context)
-        return self._observed(context, index, self._work(context if index is None else context.take(index)))
+        return self._observed(
+            context, index, self._work(context if index is None else context.take(index))
+        )
 
     def _observed(self, context: Context, index: Index | None, worked: Worked) -> Forecast:
         """A request counts the seconds of the stages that it waited for, whoever shared them."""
@@ -201,19 +235,31 @@ class Pipeline(Ends):
         return values
 
     async def _work_together(self, contexts: Sequence[Context]) -> list[Worked]:
-        """Raises what the pair raises when there are several; then each is worked on alone, where windows fail one by one."""
+        """Raises what the pair raises when there are several; then each is worked on alone, where
+        windows fail one by one.
+        """
         if len(contexts) == 1:
             return [self._work(contexts[0])]
         seconds: dict[str, float] = {}
         values = self._timed(joined(contexts), seconds)
         ended, ends = perf_counter(), accumulate(len(context) for context in contexts)
-        return [Worked(values[end - len(context) : end], {}, seconds, ended) for context, end in zip(contexts, ends, strict=True)]
+        return [
+            Worked(values[end - len(context) : end], {}, seconds, ended)
+            for context, end in zip(contexts, ends, strict=True)
+        ]
 
 
-async def look_up(strategy: RetrievalStrategy | None, features: FeatureSet, schema: Schema, lookup: Lookup) -> Context:
-    """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be reached, 409 when there is none."""
+async def look_up(
+    strategy: RetrievalStrategy | None, features: FeatureSet, schema: Schema, lookup: Lookup
+) -> Context:
+    """Entities to windows, from the feature store. Raises :class:`Refusal` 503 when it cannot be
+    reached, 409 when there is none.
+    """
     if strategy is None:
-        raise Refusal(409, "this server has no feature store (retrieval=payload); send the rows to POST /predict")
+        raise Refusal(
+            409,
+            "this server has no feature store (retrieval=payload); send the rows to POST /predict",
+        )
     try:
         context = await strategy.context(features, schema, lookup.entities, lookup.at)
     except DataError as error:
@@ -224,8 +270,9 @@ async def look_up(strategy: RetrievalStrategy | None, features: FeatureSet, sche
 
 
 def call_size(pair: Pair, context: Context) -> int:
-    """How many windows a call should have: 1 when eight at once take more than half of the time of eight calls, as with models that
-    are fitted anew for every series; there a request would only wait for the others.
+    """How many windows a call should have: 1 when eight at once take more than half of the time of
+    eight calls, as with models that are fitted anew for every series; there a request would only
+    wait for the others.
     """
     index = ok_windows(context)
     usable = np.arange(len(context)) if index is None else index
@@ -261,10 +308,13 @@ def shape_of(schema: Schema) -> tuple[int, int, int]:
     return schema.horizon, len(schema.targets), 1 + len(schema.quantiles)
 
 
-def attempt(context: Context, schema: Schema, work: Callable[[Context], Float64]) -> tuple[Float64, dict[int, str]]:
+def attempt(
+    context: Context, schema: Schema, work: Callable[[Context], Float64]
+) -> tuple[Float64, dict[int, str]]:
     """``[n, H, T, 1 + Q]`` by ``work``, NaN where it failed, and why, by window.
 
-    What failed is halved until the windows at fault are alone, or until it is plain that they are many.
+    What failed is halved until the windows at fault are alone, or until it is plain that they are
+    many.
     """
     if not len(context):
         return np.empty((0, *shape_of(schema))), {}

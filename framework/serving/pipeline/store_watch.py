@@ -1,4 +1,6 @@
-"""Whether the feature store can answer for anybody: asked while a server runs, shown by its readiness."""
+"""Whether the feature store can answer for anybody: asked while a server runs, shown by its
+readiness.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ log = logging.getLogger(__name__)
 
 
 async def store_trouble(strategy: RetrievalStrategy | None, features: FeatureSet) -> str | None:
-    """Say why no entity can be looked up now; None when some can, or when nothing is ever looked up."""
+    """Say why no entity can be looked up now; None when some can, or when nothing is ever looked
+    up.
+    """
     if strategy is None:
         return None
     try:
@@ -36,7 +40,9 @@ async def store_trouble(strategy: RetrievalStrategy | None, features: FeatureSet
 
 
 class StoreWatch:
-    """Asks again and again on the server's event loop. ``trouble``: the answer to the last question."""
+    """Asks again and again on the server's event loop. ``trouble``: the answer to the last
+    question.
+    """
 
     def __init__(self, ask: Callable[[], Awaitable[str | None]], metrics: Metrics) -> None:
         self._ask, self._metrics = ask, metrics
@@ -67,5 +73,9 @@ class StoreWatch:
         trouble = await self._ask()
         if (trouble is None) != (self.trouble is None):
             self._metrics.show_degraded(STORE, trouble is not None)
-            log.warning("the feature store has entities again" if trouble is None else f"degraded: {trouble}")
+            log.warning(
+                "the feature store has entities again"
+                if trouble is None
+                else f"degraded: {trouble}"
+            )
         self.trouble = trouble

@@ -15,11 +15,15 @@ _FIRST, _LAST = 1900, 2200
 
 
 def parse_time(text: str, path: str) -> datetime:
-    """ISO 8601 to UTC without a zone; a text without an offset is UTC. Raises a 422 that names ``path``."""
+    """ISO 8601 to UTC without a zone; a text without an offset is UTC. Raises a 422 that names
+    ``path``.
+    """
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise Refusal(422, f"'{text[:40]}' is not an ISO 8601 time such as 2013-06-01T00:00:00Z", path) from None
+        raise Refusal(
+            422, f"'{text[:40]}' is not an ISO 8601 time such as 2013-06-01T00:00:00Z", path
+        ) from None
     if not _FIRST <= time.year <= _LAST:
         raise Refusal(422, f"the year must lie between {_FIRST} and {_LAST}, got {time.year}", path)
     return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)

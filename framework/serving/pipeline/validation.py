@@ -1,4 +1,6 @@
-"""The door: request bodies to arrays, by validators compiled from the pair's schema. Wrong input is a 422 with its path."""
+"""The door: request bodies to arrays, by validators compiled from the pair's schema. Wrong input is
+a 422 with its path.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 #: A category; its text is the canonical one.
 Value = str | int | float | bool
 #: Levels of prediction intervals, in per cent; a field of every request for a forecast.
-LEVELS: Any = ("levels", Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)], ())
+LEVELS: Any = (
+    "levels",
+    Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)],
+    (),
+)
 
 
 def _asked(schema: Schema) -> list[Any]:
@@ -54,7 +60,9 @@ def _struct(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
 
 
 class Decoder:
-    """JSON bytes to one type. Raises a 400 when they are no JSON, a 422 with the path when they are not that type."""
+    """JSON bytes to one type. Raises a 400 when they are no JSON, a 422 with the path when they are
+    not that type.
+    """
 
     def __init__(self, kind: Any) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
@@ -71,31 +79,42 @@ class Decoder:
 
 
 def _explain(text: str) -> Refusal:
-    """msgspec's "… - at `$.rows[3].temp`" as a refusal; a missing or unknown field becomes part of the path."""
+    """msgspec's "… - at `$.rows[3].temp`" as a refusal; a missing or unknown field becomes part of
+    the path.
+    """
     message, _, where = text.rpartition(" - at `$") if " - at `$" in text else (text, "", "")
     path = where.removesuffix("`").removeprefix(".")
-    field = re.match(r"Object (missing required|contains unknown) field `(.*)`$", message, re.DOTALL)
+    field = re.match(
+        r"Object (missing required|contains unknown) field `(.*)`$", message, re.DOTALL
+    )
     if field is None:
         return Refusal(422, message.replace("`", "'"), path or "body")
     path = f"{path}.{field[2]}" if path else field[2]
-    return Refusal(422, "a value is required" if field[1] == "missing required" else "unknown field", path)
+    return Refusal(
+        422, "a value is required" if field[1] == "missing required" else "unknown field", path
+    )
 
 
 class Payload:
     """``POST /predict``: rows or columns to a :class:`Context`.
 
-    A row has the static columns (text, number or boolean), ``event_timestamp`` and the past columns (numbers); categories and past
-    columns are null only where the schema is nullable. With a context of one step each row is a window of its own;
-    with a longer one the consecutive rows of an entity are its history and its last steps the window.
+    A row has the static columns (text, number or boolean), ``event_timestamp`` and the past columns
+    (numbers); categories and past columns are null only where the schema is nullable. With a
+    context of one step each row is a window of its own; with a longer one the consecutive rows of
+    an entity are its history and its last steps the window.
     """
 
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self._schema, self._max_rows = schema, max_rows
         self._frequency = Frequency.parse(schema.frequency)
         self._static = len(schema.static)
-        fields: list[tuple[str, Any]] = [(name, Value | None if name in schema.nullable else Value) for name in schema.static]
+        fields: list[tuple[str, Any]] = [
+            (name, Value | None if name in schema.nullable else Value) for name in schema.static
+        ]
         fields.append((TIME, str))
-        fields += [(name, _Number | None if name in schema.nullable else _Number) for name in schema.past]
+        fields += [
+            (name, _Number | None if name in schema.nullable else _Number) for name in schema.past
+        ]
         row = _struct("Row", fields)
         columns = _struct("Columns", [(name, list[kind]) for name, kind in fields])  # type: ignore[valid-type]
         body: list[Any] = [
@@ -104,10 +123,14 @@ class Payload:
         ]
         if schema.known:
             keys: list[tuple[str, Any]] = [(name, Value) for name in schema.entity_keys]
-            future = _struct("Future", [*keys, (TIME, str), *((name, _Number) for name in schema.known)])
+            future = _struct(
+                "Future", [*keys, (TIME, str), *((name, _Number) for name in schema.known)]
+            )
             body.append(("future", list[future]))  # type: ignore[valid-type]
             body = [body[-1], *body[:-1]]  # required fields come first
-        self._decode = Decoder(defstruct("Request", [*body, *_asked(schema)], forbid_unknown_fields=True, frozen=True))
+        self._decode = Decoder(
+            defstruct("Request", [*body, *_asked(schema)], forbid_unknown_fields=True, frozen=True)
+        )
 
     def context(self, body: bytes) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
@@ -125,7 +148,11 @@ class Payload:
             def where(name: str, i: int) -> str:
                 return f"columns.{name}[{i}]"
         else:
-            raise Refusal(422, "a value is required: rows (a list of objects), or columns (an object of lists)", "rows")
+            raise Refusal(
+                422,
+                "a value is required: rows (a list of objects), or columns (an object of lists)",
+                "rows",
+            )
         times = parse_times(stamps, lambda i: where(TIME, i))
         return self._windows(self._texts(static, where), times, past, request, where)
 
@@ -134,9 +161,15 @@ class Payload:
         for i, name in enumerate(self._schema.static):
             column = static[:, i]
             if i < len(self._schema.entity_keys):
-                column[:] = [key_text(value, lambda j=j, name=name: where(name, j)) for j, value in enumerate(column.tolist())]  # type: ignore[misc]
+                column[:] = [
+                    key_text(value, lambda j=j, name=name: where(name, j))  # type: ignore[misc]
+                    for j, value in enumerate(column.tolist())
+                ]
             else:
-                column[:] = [value if type(value) is str else canonical_text(value) for value in column.tolist()]
+                column[:] = [
+                    value if type(value) is str else canonical_text(value)
+                    for value in column.tolist()
+                ]
         return static
 
     def _from_rows(self, rows: Sequence[Struct]) -> tuple[Objects, Sequence[str], Float64]:
@@ -154,7 +187,11 @@ class Payload:
         self._check_size(size, f"columns.{names[0]}")
         for name, values in zip(names, columns, strict=True):
             if len(values) != size:
-                raise Refusal(422, f"{len(values)} values, but {size} in columns.{names[0]}", f"columns.{name}")
+                raise Refusal(
+                    422,
+                    f"{len(values)} values, but {size} in columns.{names[0]}",
+                    f"columns.{name}",
+                )
         past = np.array(columns[split + 1 :], dtype=np.float64)
         static = np.empty((size, split), dtype=object)
         for i in range(split):
@@ -167,22 +204,44 @@ class Payload:
         if size == 0:
             raise Refusal(422, "at least one row is needed", path)
 
-    def _windows(self, static: Objects, times: Times, past: Float64, request: Any, where: Callable[[str, int], str]) -> Context:
+    def _windows(
+        self,
+        static: Objects,
+        times: Times,
+        past: Float64,
+        request: Any,
+        where: Callable[[str, int], str],
+    ) -> Context:
         try:
             return self._cut(static, times, past, request, where)
         except FieldError as error:
             raise Refusal(422, error.message, error.path) from None
 
-    def _cut(self, static: Objects, times: Times, past: Float64, request: Any, where: Callable[[str, int], str]) -> Context:
+    def _cut(
+        self,
+        static: Objects,
+        times: Times,
+        past: Float64,
+        request: Any,
+        where: Callable[[str, int], str],
+    ) -> Context:
         schema = self._schema
         context = cut_windows(schema, self._frequency, static, times, past, where)
         if schema.known:
             names, rows = schema.entity_keys, []
             for i, row in enumerate(map(astuple, request.future)):
-                rows.append((*read_keys(row[: len(names)], names, f"future[{i}]"), *row[len(names) :]))
+                rows.append(
+                    (*read_keys(row[: len(names)], names, f"future[{i}]"), *row[len(names) :])
+                )
             if len(rows) > self._max_rows * schema.horizon:
-                raise Refusal(413, f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request", "future")
-            steps = parse_times([row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}")
+                raise Refusal(
+                    413,
+                    f"{len(rows)} rows, at most {self._max_rows * schema.horizon} in one request",
+                    "future",
+                )
+            steps = parse_times(
+                [row[len(schema.entity_keys)] for row in rows], lambda i: f"future[{i}].{TIME}"
+            )
             context.known[:] = future_values(schema, self._frequency, context, rows, steps)
         if not request.levels and request.horizon is None:
             return context
@@ -194,17 +253,26 @@ def key_text(value: Any, path: Callable[[], str]) -> str:
     if type(value) is str:
         return value
     if isinstance(value, float) and (value % 1 or abs(value) >= EXACT):
-        raise Refusal(422, f"a key is text, a whole number or a boolean, got {value!r}; send it as text", path())
+        raise Refusal(
+            422,
+            f"a key is text, a whole number or a boolean, got {value!r}; send it as text",
+            path(),
+        )
     return str(canonical_text(value))
 
 
 def read_keys(values: Sequence[Any], names: Sequence[str], path: str) -> tuple[str, ...]:
     """The texts of one entity's keys, found under ``path``. Raises what :func:`key_text` raises."""
-    return tuple(key_text(value, lambda name=name: f"{path}.{name}") for name, value in zip(names, values, strict=True))  # type: ignore[misc]
+    return tuple(
+        key_text(value, lambda name=name: f"{path}.{name}")  # type: ignore[misc]
+        for name, value in zip(names, values, strict=True)
+    )
 
 
 class EntityPeek:
-    """The entity of a payload's first row, whatever else is in it: which pair's door a request belongs to."""
+    """The entity of a payload's first row, whatever else is in it: which pair's door a request
+    belongs to.
+    """
 
     def __init__(self, entity_keys: Sequence[str]) -> None:
         attributes = [f"f{i}" for i in range(len(entity_keys))]
@@ -212,7 +280,10 @@ class EntityPeek:
         self._names = tuple(entity_keys)
         row = defstruct("PeekRow", [(a, Value) for a in attributes], rename=names)
         columns = defstruct("PeekColumns", [(a, list[Value]) for a in attributes], rename=names)
-        fields: list[Any] = [("rows", list[row] | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)]  # type: ignore[valid-type]
+        fields: list[Any] = [
+            ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
+            ("columns", columns | UnsetType, UNSET),
+        ]
         self._decode = msgspec.json.Decoder(defstruct("Peek", fields)).decode
 
     def first(self, body: bytes) -> tuple[str, ...] | None:
@@ -220,17 +291,25 @@ class EntityPeek:
         try:
             request: Any = self._decode(body)
             if request.rows is not UNSET:
-                return read_keys(astuple(request.rows[0]), self._names, "rows[0]") if request.rows else None
+                return (
+                    read_keys(astuple(request.rows[0]), self._names, "rows[0]")
+                    if request.rows
+                    else None
+                )
             if request.columns is UNSET or any(not values for values in astuple(request.columns)):
                 return None
-            return read_keys([values[0] for values in astuple(request.columns)], self._names, "columns")
+            return read_keys(
+                [values[0] for values in astuple(request.columns)], self._names, "columns"
+            )
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Refusal):
             return None
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals and the steps to answer."""
+    """Entity keys to look up, the time as of which (UTC; None: newest), the levels of the intervals
+    and the steps to answer.
+    """
 
     entities: list[dict[str, str]]
     at: datetime | None
@@ -245,20 +324,39 @@ class Entities:
         self._schema, self._keys, self._max_rows = schema, schema.entity_keys, max_rows
         entity = _struct("Entity", [(key, Value) for key in schema.entity_keys])
         at: tuple[str, Any, None] = ("at", str | None, None)
-        self._one = Decoder(defstruct("One", [("entity", entity), at, *_asked(schema)], forbid_unknown_fields=True))
-        self._many = Decoder(defstruct("Many", [("entities", list[entity]), at, *_asked(schema)], forbid_unknown_fields=True))  # type: ignore[valid-type]
+        self._one = Decoder(
+            defstruct("One", [("entity", entity), at, *_asked(schema)], forbid_unknown_fields=True)
+        )
+        self._many = Decoder(
+            defstruct(
+                "Many",
+                [("entities", list[entity]), at, *_asked(schema)],  # type: ignore[valid-type]
+                forbid_unknown_fields=True,
+            )
+        )
 
     def one(self, body: bytes) -> Lookup:
         request = self._one(body)
-        return Lookup([self._record(request.entity, "entity")], self._at(request.at), request.levels, request.horizon)
+        return Lookup(
+            [self._record(request.entity, "entity")],
+            self._at(request.at),
+            request.levels,
+            request.horizon,
+        )
 
     def many(self, body: bytes) -> Lookup:
         request = self._many(body)
         if len(request.entities) > self._max_rows:
-            raise Refusal(413, f"{len(request.entities)} entities, at most {self._max_rows} in one request", "entities")
+            raise Refusal(
+                413,
+                f"{len(request.entities)} entities, at most {self._max_rows} in one request",
+                "entities",
+            )
         if not request.entities:
             raise Refusal(422, "at least one entity is needed", "entities")
-        entities = [self._record(entity, f"entities[{i}]") for i, entity in enumerate(request.entities)]
+        entities = [
+            self._record(entity, f"entities[{i}]") for i, entity in enumerate(request.entities)
+        ]
         return Lookup(entities, self._at(request.at), request.levels, request.horizon)
 
     def _record(self, entity: Struct, path: str) -> dict[str, str]:
@@ -269,7 +367,9 @@ class Entities:
 
 
 def read_origin(text: str, schema: Schema) -> datetime:
-    """The field ``at`` of a request, UTC. Raises a 422 for what is no time, or no step of the pair."""
+    """The field ``at`` of a request, UTC. Raises a 422 for what is no time, or no step of the
+    pair.
+    """
     time = parse_time(text, "at")
     if off_grid(schema, np.array([time], "M8[us]"))[0]:
         raise Refusal(422, explain_off_grid(schema, np.datetime64(time, "us")), "at")

@@ -1,6 +1,8 @@
-"""Other protocols on the one pipeline: a dialect turns its body into one of ``POST /predict``, and the forecasts into its answer.
+"""Other protocols on the one pipeline: a dialect turns its body into one of ``POST /predict``, and
+the forecasts into its answer.
 
-What is in between is the same as for our own clients: validation, limits, keys, arms, shadows, records, metrics.
+What is in between is the same as for our own clients: validation, limits, keys, arms, shadows,
+records, metrics.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from framework.serving.pipeline.pipeline import INLINE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """``body``: of ``POST /predict``. ``where``: what a path in it is called in the client's body. ``write``: the answer."""
+    """``body``: of ``POST /predict``. ``where``: what a path in it is called in the client's body.
+    ``write``: the answer.
+    """
 
     body: bytes
     where: Callable[[str], str]
@@ -45,12 +49,18 @@ def speak(dialect: Dialect, answers: Answers) -> Handler:
 
     async def handler(body: bytes, call: Call) -> Answer:
         large = len(body) > INLINE_BYTES
-        translation = await asyncio.to_thread(dialect.translate, body, call) if large else dialect.translate(body, call)
+        translation = (
+            await asyncio.to_thread(dialect.translate, body, call)
+            if large
+            else dialect.translate(body, call)
+        )
         try:
             answer = await answers.payload(translation.body, call, translation.write)
         except Refusal as refusal:
             path = None if refusal.path is None else translation.where(refusal.path)
-            raise Refusal(refusal.status, refusal.message, path, refusal.retry_after, refusal.headers) from None
+            raise Refusal(
+                refusal.status, refusal.message, path, refusal.retry_after, refusal.headers
+            ) from None
         answer.asked = (PREDICT, translation.body)
         return answer
 
@@ -58,7 +68,9 @@ def speak(dialect: Dialect, answers: Answers) -> Handler:
 
 
 def together(parts: Sequence[Part]) -> Forecast:
-    """One forecast in the order of the request, NaN where there is none. Raises :class:`Refusal` when the arms answer different things."""
+    """One forecast in the order of the request, NaN where there is none. Raises :class:`Refusal`
+    when the arms answer different things.
+    """
     forecast = parts[0][2] if len(parts) == 1 else _joined(parts)
     absent = np.array([status != OK for status in forecast.status])
     if absent.any():
@@ -72,8 +84,16 @@ def _joined(parts: Sequence[Part]) -> Forecast:
     forecasts = [forecast for _, _, forecast in parts]
     first = forecasts[0]
     for arm, _, other in parts[1:]:
-        if (other.targets, other.quantiles, set(other.intervals)) != (first.targets, first.quantiles, set(first.intervals)):
-            raise Refusal(422, f"these entities belong to different arms, and '{arm.name}' answers other quantiles; send them one by one")
+        if (other.targets, other.quantiles, set(other.intervals)) != (
+            first.targets,
+            first.quantiles,
+            set(first.intervals),
+        ):
+            raise Refusal(
+                422,
+                f"these entities belong to different arms, and '{arm.name}' answers other "
+                "quantiles; send them one by one",
+            )
     order = np.argsort(np.concatenate([index for _, index, _ in parts]))
 
     def words(lists: Sequence[list[Any]]) -> list[Any]:
@@ -88,5 +108,8 @@ def _joined(parts: Sequence[Part]) -> Forecast:
         values=np.concatenate([f.values for f in forecasts])[order],
         status=words([f.status for f in forecasts]),
         detail=words([f.detail for f in forecasts]),
-        intervals={level: np.concatenate([f.intervals[level] for f in forecasts])[order] for level in first.intervals},
+        intervals={
+            level: np.concatenate([f.intervals[level] for f in forecasts])[order]
+            for level in first.intervals
+        },
     )

@@ -1,7 +1,8 @@
-"""MLflow's scoring protocol: ``POST /invocations`` with ``dataframe_split``, ``dataframe_records``, ``instances`` or ``inputs``.
+"""MLflow's scoring protocol: ``POST /invocations`` with ``dataframe_split``, ``dataframe_records``,
+``instances`` or ``inputs``.
 
-Columns are matched by name, never by position. The answer has one record a window, ``{target}__{mean or q0.1 …}__{step}``: the columns that
-the PyFunc of the pair's model gives.
+Columns are matched by name, never by position. The answer has one record a window,
+``{target}__{mean or q0.1 …}__{step}``: the columns that the PyFunc of the pair's model gives.
 """
 
 from __future__ import annotations
@@ -53,9 +54,15 @@ class Invocations(Dialect):
         request = self._decode(body)
         given = [form for form in _FORMS if getattr(request, form) is not UNSET]
         if len(given) != 1:
-            raise Refusal(422, f"give one of {', '.join(_FORMS)}, got {', '.join(given) or 'none'}", "body")
+            raise Refusal(
+                422, f"give one of {', '.join(_FORMS)}, got {', '.join(given) or 'none'}", "body"
+            )
         form = given[0]
-        content, where = _split(request.dataframe_split) if form == "dataframe_split" else _named(getattr(request, form), form)
+        content, where = (
+            _split(request.dataframe_split)
+            if form == "dataframe_split"
+            else _named(getattr(request, form), form)
+        )
         parts = [content]
         for name in ("levels", "horizon", "future"):
             value = UNSET if request.params is None else getattr(request.params, name)
@@ -78,15 +85,25 @@ def _split(split: _Split) -> tuple[bytes, Callable[[str], str]]:
     rows = []
     for i, values in enumerate(split.data):
         if len(values) != len(names):
-            raise Refusal(422, f"{len(values)} values, but {len(names)} columns", f"dataframe_split.data[{i}]")
-        rows.append(b"{" + b",".join([name + bytes(value) for name, value in zip(names, values, strict=True)]) + b"}")
+            raise Refusal(
+                422, f"{len(values)} values, but {len(names)} columns", f"dataframe_split.data[{i}]"
+            )
+        rows.append(
+            b"{"
+            + b",".join([name + bytes(value) for name, value in zip(names, values, strict=True)])
+            + b"}"
+        )
 
     def where(path: str) -> str:
         """``rows[3].temp`` is ``dataframe_split.data[3][2]``."""
         found = re.fullmatch(r"rows\[(\d+)\]\.(.*)", path, re.DOTALL)
         if found is not None and found[2] in split.columns:
             return f"dataframe_split.data[{found[1]}][{split.columns.index(found[2])}]"
-        return f"dataframe_split.columns: {found[2]}" if found is not None else _outer(path, "rows", "dataframe_split.data")
+        return (
+            f"dataframe_split.columns: {found[2]}"
+            if found is not None
+            else _outer(path, "rows", "dataframe_split.data")
+        )
 
     return b'"rows":[' + b",".join(rows) + b"]", where
 
@@ -101,15 +118,27 @@ def _write(parts: Sequence[Part]) -> Written:
     forecast = together(parts)
     kinds = ["mean", *(f"q{q:g}" for q in forecast.quantiles)]
     n, steps, *_ = forecast.values.shape
-    names = [f"{target}__{kind}__{h}" for h in range(1, steps + 1) for target in forecast.targets for kind in kinds]
+    names = [
+        f"{target}__{kind}__{h}"
+        for h in range(1, steps + 1)
+        for target in forecast.targets
+        for kind in kinds
+    ]
     blocks = [np.asarray(forecast.values.reshape(n, -1))]
     for level, ends in forecast.intervals.items():
-        names += [f"{t}__{end}{level}__{h}" for h in range(1, steps + 1) for t in forecast.targets for end in ("lower", "upper")]
+        names += [
+            f"{t}__{end}{level}__{h}"
+            for h in range(1, steps + 1)
+            for t in forecast.targets
+            for end in ("lower", "upper")
+        ]
         blocks.append(ends.reshape(n, -1))
     rows = np.concatenate(blocks, axis=1).tolist()  # JSON has null for NaN
     origins = format_times(forecast.origins)
     predictions: list[dict[str, Any]] = []
-    for row, origin, status, detail in zip(rows, origins, forecast.status, forecast.detail, strict=True):
+    for row, origin, status, detail in zip(
+        rows, origins, forecast.status, forecast.detail, strict=True
+    ):
         record = {"origin": origin, "status": status, **dict(zip(names, row, strict=True))}
         predictions.append(record if detail is None else {**record, "detail": detail})
     pair = parts[0][0].stamp if len(parts) == 1 else None

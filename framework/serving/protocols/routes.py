@@ -1,4 +1,6 @@
-"""The routes of other people's clients: the Open Inference Protocol below ``/v2``, and MLflow's scoring server's."""
+"""The routes of other people's clients: the Open Inference Protocol below ``/v2``, and MLflow's
+scoring server's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from framework.serving.http.asgi import Answer, Answered, Call, Gate, HotRoute, 
 from framework.serving.http.refusal import Refusal
 from framework.serving.protocols.dialect import Dialect, speak
 from framework.serving.protocols.mlflow_scoring import Invocations
-from framework.serving.protocols.open_inference import InferenceProtocol, ProtocolRefusal, infer_path, metadata
+from framework.serving.protocols.open_inference import (
+    InferenceProtocol,
+    ProtocolRefusal,
+    infer_path,
+    metadata,
+)
 from framework.serving.service import Service
 
 #: Of this distribution: what it is, not which MLflow it would be.
@@ -30,7 +37,10 @@ def foreign_routes(service: Service, gate: Gate) -> dict[str, HotRoute]:
         return JsonRoute(speak(dialect, service.answers), gate, service.options, dialect.accepts)
 
     name = service.deployment.name
-    return {"/invocations": route(Invocations()), infer_path(name): _in_one_text(route(InferenceProtocol(name)))}
+    return {
+        "/invocations": route(Invocations()),
+        infer_path(name): _in_one_text(route(InferenceProtocol(name))),
+    }
 
 
 def _in_one_text(route: HotRoute) -> HotRoute:
@@ -52,10 +62,16 @@ def add_foreign_routes(app: FastAPI, service: Service, not_ready: Callable[[], s
 
     async def ready(_: Request) -> Response:
         reason = not_ready()
-        return _json({"ready": reason is None}) if reason is None else _json({"ready": False, "error": f"not ready: {reason}"}, 503)
+        return (
+            _json({"ready": reason is None})
+            if reason is None
+            else _json({"ready": False, "error": f"not ready: {reason}"}, 503)
+        )
 
     async def server(_: Request) -> Response:
-        return _json({"name": "framework", "version": release, "extensions": ["binary_tensor_data"]})
+        return _json(
+            {"name": "framework", "version": release, "extensions": ["binary_tensor_data"]}
+        )
 
     async def model(_: Request) -> Response:
         table = service.arms.table

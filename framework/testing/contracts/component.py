@@ -41,7 +41,9 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
 
 class ComponentContract:
-    """``name``: the component's name in a composition. ``options``: those of its options that the tests set."""
+    """``name``: the component's name in a composition. ``options``: those of its options that the
+    tests set.
+    """
 
     kind: ClassVar[Kind]
     name: ClassVar[str]
@@ -54,10 +56,19 @@ class ComponentContract:
         """A new instance, its defaults resolved and its options checked as in a run."""
         component = self.component()
         node = {**default_node(component.name, component.options), **self.options, **changed}
-        tree = OmegaConf.create({"paths": {"state": "state"}, "seed": 7, "panel": {"season_length": SEASON}, "node": node})
+        tree = OmegaConf.create(
+            {
+                "paths": {"state": "state"},
+                "seed": 7,
+                "panel": {"season_length": SEASON},
+                "node": node,
+            }
+        )
         values: Any = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
         del values["node"]["name"]
-        return load_plugins().load(self.kind, self.name)(validate(component.options, values["node"], self.kind))
+        return load_plugins().load(self.kind, self.name)(
+            validate(component.options, values["node"], self.kind)
+        )
 
     def test_an_unknown_option_is_refused_by_its_name(self) -> None:
         with pytest.raises(ConfigError, match="no_such_option"):
@@ -69,12 +80,16 @@ class ComponentContract:
     def test_the_plugin_module_is_light(self) -> None:
         module = self.component().load.split(".")[0]
         code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  own interpreter
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "[]", f"{module} imports these at every start"
 
 
 def saved(component: Any, directory: Path) -> dict[str, bytes]:
-    """Save to a new ``directory``; the files by their path, archives by their members (they hold times of their own)."""
+    """Save to a new ``directory``; the files by their path, archives by their members (they hold
+    times of their own).
+    """
     directory.mkdir()
     component.save(directory)
     files: dict[str, bytes] = {}

@@ -1,4 +1,5 @@
-"""The part of the contract of retrieval strategies that is about steps to come: known-in-advance columns and the newest actual.
+"""The part of the contract of retrieval strategies that is about steps to come: known-in-advance
+columns and the newest actual.
 
 :class:`framework.testing.contracts.retrieval.RetrievalContract` holds it.
 """
@@ -27,7 +28,8 @@ _HORIZON = 3
 #: The series, and the number of the day of each one's newest actual.
 _NEWEST = {("a", "x"): 8, ("a", "y"): 7, ("c", "x"): 6}
 
-#: Known columns in the primary view, in a view of the same keys, in one of fewer keys, and in one whose rows hold for a week.
+#: Known columns in the primary view, in a view of the same keys, in one of fewer keys, and in one
+#: whose rows hold for a week.
 AHEAD = FeatureSet.model_validate(
     {
         "primary": "till",
@@ -43,7 +45,9 @@ _KNOWN = ("promo", "price", "hours", "rate")
 
 
 def stored() -> dict[str, pd.DataFrame]:
-    """Rows of each view. The targets end at :data:`_NEWEST`, ``z`` a day before ``y``; all that is planned goes on for three days."""
+    """Rows of each view. The targets end at :data:`_NEWEST`, ``z`` a day before ``y``; all that is
+    planned goes on for three days.
+    """
     till, plan = [], []
     for i, ((shop, item), newest) in enumerate(_NEWEST.items()):
         for day in range(newest + _HORIZON + 1):
@@ -53,8 +57,16 @@ def stored() -> dict[str, pd.DataFrame]:
             till.append({**row, "y": y, "z": z, "promo": (day * 7 + i) % 5 / 3})
             plan.append({**row, "price": 2 + (day * 3 + i) % 7 / 11})
     days = range(max(_NEWEST.values()) + _HORIZON + 1)
-    opening = [{"shop": shop, TIME: _FIRST + day * _DAY, "hours": day + len(shop) / 7} for shop in "ac" for day in days]
-    tariff = [{"shop": shop, TIME: _FIRST + day * _DAY, "rate": day / 7 + 0.1} for shop in "ac" for day in (-2, 5)]
+    opening = [
+        {"shop": shop, TIME: _FIRST + day * _DAY, "hours": day + len(shop) / 7}
+        for shop in "ac"
+        for day in days
+    ]
+    tariff = [
+        {"shop": shop, TIME: _FIRST + day * _DAY, "rate": day / 7 + 0.1}
+        for shop in "ac"
+        for day in (-2, 5)
+    ]
     frames = {"till": till, "plan": plan, "opening": opening, "tariff": tariff}
     return {name: pd.DataFrame(rows) for name, rows in frames.items()}
 
@@ -69,7 +81,9 @@ def ahead_of(rows: dict[str, pd.DataFrame], shop: str, item: str) -> np.ndarray:
             step = origin + (h + 1) * _DAY
             for row in rows[name].to_dict("records"):
                 mine = row["shop"] == shop and row.get("item", item) == item
-                if mine and row[TIME] <= step < row[TIME] + (view.valid_for or timedelta(microseconds=1)):
+                if mine and row[TIME] <= step < row[TIME] + (
+                    view.valid_for or timedelta(microseconds=1)
+                ):
                     values[h, k] = row[column]  # rows are in order of time: the newest comes last
     return values
 
@@ -97,12 +111,15 @@ class KnownAheadContract:
     ) -> Context:
         """The windows of a filled store; those of the offline panel are the same, bit for bit.
 
-        A strategy that gives no known columns says so of each window, and those of the offline panel are given.
+        A strategy that gives no known columns says so of each window, and those of the offline
+        panel are given.
         """
         strategy = self.make(tmp_path)
         for name in AHEAD.views:
             strategy.ingest(AHEAD, name, rows[name])
-        strategy.materialize(AHEAD, None, None, lambda _: None, needs=Needs(("y", "z"), length, "D"))
+        strategy.materialize(
+            AHEAD, None, None, lambda _: None, needs=Needs(("y", "z"), length, "D")
+        )
         schema = Schema(
             name="ahead",
             entity_keys=("shop", "item"),
@@ -133,7 +150,9 @@ class KnownAheadContract:
         assert context.status == offline.status
         ok = [j for j, status in enumerate(offline.status) if status == OK]
         for part in ("origins", "past", "known"):
-            assert getattr(context, part)[ok].tobytes() == getattr(offline, part)[ok].tobytes(), part
+            assert getattr(context, part)[ok].tobytes() == getattr(offline, part)[ok].tobytes(), (
+                part
+            )
         assert context.static[ok].tolist() == offline.static[ok].tolist()
         return context
 
@@ -141,7 +160,10 @@ class KnownAheadContract:
         rows = stored()
         context = self._asked(tmp_path, length, rows, *_NEWEST)
         assert context.status == [OK] * 3, context.detail
-        newest = [np.datetime64((_FIRST + day * _DAY).replace(tzinfo=None), "us") for day in _NEWEST.values()]
+        newest = [
+            np.datetime64((_FIRST + day * _DAY).replace(tzinfo=None), "us")
+            for day in _NEWEST.values()
+        ]
         assert context.origins.tolist() == [moment.item() for moment in newest]
         expected = np.stack([ahead_of(rows, *entity) for entity in _NEWEST])
         assert np.isfinite(expected).all()
@@ -156,15 +178,21 @@ class KnownAheadContract:
         ("view", "column", "steps"),
         [("till", "promo", 1), ("plan", "price", 2), ("opening", "hours", 3)],
     )
-    def test_a_plan_that_ends_early_is_a_missing_feature(self, tmp_path: Any, length: int, view: str, column: str, steps: int) -> None:
+    def test_a_plan_that_ends_early_is_a_missing_feature(
+        self, tmp_path: Any, length: int, view: str, column: str, steps: int
+    ) -> None:
         rows = stored()
         rows[view] = rows[view][rows[view][TIME] <= _FIRST + (8 + _HORIZON - steps) * _DAY]
         context = self._asked(tmp_path, length, rows, ("a", "x"))
         assert context.status == [MISSING_FEATURE], context.detail
         assert f"'{column}' for {steps} of the 3 steps" in str(context.detail[0])
 
-    @pytest.mark.parametrize(("view", "column"), [("till", "promo"), ("plan", "price"), ("opening", "hours")])
-    def test_a_null_in_a_plan_is_a_missing_feature(self, tmp_path: Any, length: int, view: str, column: str) -> None:
+    @pytest.mark.parametrize(
+        ("view", "column"), [("till", "promo"), ("plan", "price"), ("opening", "hours")]
+    )
+    def test_a_null_in_a_plan_is_a_missing_feature(
+        self, tmp_path: Any, length: int, view: str, column: str
+    ) -> None:
         rows = stored()
         rows[view].loc[rows[view][TIME] == _FIRST + 10 * _DAY, column] = None
         context = self._asked(tmp_path, length, rows, ("a", "x"))
@@ -174,14 +202,18 @@ class KnownAheadContract:
     def test_a_row_of_another_label_says_nothing(self, tmp_path: Any, length: int) -> None:
         rows = stored()
         plan = rows["opening"]
-        rows["opening"] = plan[plan[TIME] != _FIRST + 9 * _DAY]  # the day before has a row, within the ttl
+        rows["opening"] = plan[
+            plan[TIME] != _FIRST + 9 * _DAY
+        ]  # the day before has a row, within the ttl
         context = self._asked(tmp_path, length, rows, ("a", "x"))
         assert context.status == [MISSING_FEATURE], context.detail
         assert "'hours' for 1 of the 3 steps" in str(context.detail[0])
 
     def test_valid_for_ends_before_its_last_moment(self, tmp_path: Any, length: int) -> None:
         rows = stored()
-        rows["tariff"] = rows["tariff"].assign(**{TIME: rows["tariff"][TIME] - _DAY})  # the newest, of day 4, holds to the end of day 10
+        rows["tariff"] = rows["tariff"].assign(
+            **{TIME: rows["tariff"][TIME] - _DAY}
+        )  # the newest, of day 4, holds to the end of day 10
         context = self._asked(tmp_path, length, rows, ("a", "x"))
         assert context.status == [MISSING_FEATURE], context.detail
         assert "'rate' for 1 of the 3 steps" in str(context.detail[0])

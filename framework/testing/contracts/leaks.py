@@ -1,7 +1,8 @@
-"""The leak canary: absurd values after an origin must not change one byte of what was fitted, computed or forecast at it.
+"""The leak canary: absurd values after an origin must not change one byte of what was fitted,
+computed or forecast at it.
 
-For the tests of a project or a plugin: :func:`assert_features_do_not_leak` for a view, :func:`assert_pair_does_not_leak` for a
-preprocessor with a model.
+For the tests of a project or a plugin: :func:`assert_features_do_not_leak` for a view,
+:func:`assert_pair_does_not_leak` for a preprocessor with a model.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from framework.testing.contracts.component import saved
 #: Nothing that a real series holds.
 ABSURD = -1e12
 
-#: Makes both halves for a panel. What it makes should not depend on the panel; when it does, and looks too far, that is the leak.
+#: Makes both halves for a panel. What it makes should not depend on the panel; when it does, and
+#: looks too far, that is the leak.
 Make = Callable[[Panel], tuple[Preprocessor, Model]]
 
 
@@ -37,7 +39,9 @@ class LeakError(AssertionError):
 
 
 def with_absurd_future(panel: Panel, origin: np.datetime64, horizon: int) -> Panel:
-    """The panel with absurd values after ``origin``; known-in-advance columns from behind the horizon on, until there they are known."""
+    """The panel with absurd values after ``origin``; known-in-advance columns from behind the
+    horizon on, until there they are known.
+    """
     past, known = panel.past.copy(), panel.known.copy()
     past[panel.times > origin] = ABSURD
     known[panel.times > panel.frequency.shift(np.array([origin]), horizon)[0]] = ABSURD
@@ -45,9 +49,14 @@ def with_absurd_future(panel: Panel, origin: np.datetime64, horizon: int) -> Pan
 
 
 def assert_features_do_not_leak(
-    view: View, rows: pd.DataFrame, frequency: Frequency, origin: np.datetime64, tables: Tables | None = None
+    view: View,
+    rows: pd.DataFrame,
+    frequency: Frequency,
+    origin: np.datetime64,
+    tables: Tables | None = None,
 ) -> None:
-    """Engineer ``rows`` twice, the second time with absurd numbers after ``origin`` (UTC). Raises :class:`LeakError` naming the feature.
+    """Engineer ``rows`` twice, the second time with absurd numbers after ``origin`` (UTC). Raises
+    :class:`LeakError` naming the feature.
 
     ``tables``: those that the view joins; what they hold after ``origin`` becomes absurd too.
     """
@@ -56,29 +65,50 @@ def assert_features_do_not_leak(
         raise ValueError(f"no row after {origin}: the check would prove nothing.")
     name = leaking_feature(view, rows, frequency, origin, ABSURD, tables)
     if name is not None:
-        raise LeakError(f"feature '{name}': values at or before {origin} change with what comes after.")
+        raise LeakError(
+            f"feature '{name}': values at or before {origin} change with what comes after."
+        )
 
 
 def assert_pair_does_not_leak(
-    panel: Panel, schema: Schema, make: Make, origin: np.datetime64, validation_steps: int, directory: Path, seed: int = 7
+    panel: Panel,
+    schema: Schema,
+    make: Make,
+    origin: np.datetime64,
+    validation_steps: int,
+    directory: Path,
+    seed: int = 7,
 ) -> None:
-    """Fit and forecast at ``origin`` twice, the second time on a panel whose future is absurd; ``directory`` is empty.
+    """Fit and forecast at ``origin`` twice, the second time on a panel whose future is absurd;
+    ``directory`` is empty.
 
-    Raises :class:`LeakError` naming the first file of the fitted state, or the forecast, that differs.
+    Raises :class:`LeakError` naming the first file of the fitted state, or the forecast, that
+    differs.
     """
     if not (panel.times > origin).any():
         raise ValueError(f"no row after {origin}: the check would prove nothing.")
     states, forecasts = [], []
-    for name, given in (("clean", panel), ("absurd", with_absurd_future(panel, origin, schema.horizon))):
+    for name, given in (
+        ("clean", panel),
+        ("absurd", with_absurd_future(panel, origin, schema.horizon)),
+    ):
         pair = fit_pair(given.until(origin), schema, *make(given), validation_steps, seed)
         (directory / name).mkdir()
         state: dict[str, bytes] = {}
         for half, component in (("preprocessor", pair.preprocessor), ("model", pair.model)):
-            state |= {f"{half}/{file}": data for file, data in saved(component, directory / name / half).items()}
+            state |= {
+                f"{half}/{file}": data
+                for file, data in saved(component, directory / name / half).items()
+            }
         states.append(state)
-        forecasts.append(pair.forecast(given.context(schema, *given.origins_at(origin))).values.tobytes())
+        forecasts.append(
+            pair.forecast(given.context(schema, *given.origins_at(origin))).values.tobytes()
+        )
     for file in sorted({*states[0], *states[1]}):
         if states[0].get(file) != states[1].get(file):
-            raise LeakError(f"{file} of the fitted state changes with values after {origin}: something is fitted on rows it must not see.")
+            raise LeakError(
+                f"{file} of the fitted state changes with values after {origin}: something "
+                "is fitted on rows it must not see."
+            )
     if forecasts[0] != forecasts[1]:
         raise LeakError(f"the forecasts from {origin} change with values after it.")

@@ -24,18 +24,26 @@ from framework.testing.panels import SEASON, make_panel, panel_schema, plain_arr
 
 def take(windows: Windows, index: Any) -> Windows:
     """The windows at ``index``."""
-    return Windows(windows.target_past[index], windows.past[index], windows.future[index], windows.static[index])
+    return Windows(
+        windows.target_past[index],
+        windows.past[index],
+        windows.future[index],
+        windows.static[index],
+    )
 
 
 class ModelContract(ComponentContract):
-    """``stable_files``: equal fits are saved as equal bytes; False only where a library's format holds times or addresses."""
+    """``stable_files``: equal fits are saved as equal bytes; False only where a library's format
+    holds times or addresses.
+    """
 
     kind: ClassVar[Kind] = "model"
     stable_files: ClassVar[bool] = True
     #: Of a model whose options leave the target's size to its learning: 1.
     larger: ClassVar[float] = 1e6
     seed: ClassVar[int] = 11
-    #: Whether a forecast follows from the window's own values of the target alone, whatever other series there are.
+    #: Whether a forecast follows from the window's own values of the target alone, whatever other
+    #: series there are.
     local: ClassVar[bool] = False
 
     def schema(self, panel: Panel) -> Schema:
@@ -47,9 +55,13 @@ class ModelContract(ComponentContract):
         """Training windows that know no target of the 14 validation days, as a run makes them."""
         boundary = arrays.times.max() - np.timedelta64(14, "D")
         last = arrays.times.max()
-        return windows_between(arrays.until(boundary), schema, None, last), windows_between(arrays, schema, boundary, last)
+        return windows_between(arrays.until(boundary), schema, None, last), windows_between(
+            arrays, schema, boundary, last
+        )
 
-    def fitted(self, panel: Panel | None = None, validation: bool = True) -> tuple[Model, Windows, Schema]:
+    def fitted(
+        self, panel: Panel | None = None, validation: bool = True
+    ) -> tuple[Model, Windows, Schema]:
         """A fitted model and the windows at the panel's end, targets unknown."""
         panel = panel if panel is not None else make_panel()
         schema = self.schema(panel)
@@ -62,7 +74,12 @@ class ModelContract(ComponentContract):
     def test_shapes_and_finite_answers(self) -> None:
         model, windows, schema = self.fitted()
         answer = np.asarray(model.predict(windows), dtype=np.float64)
-        assert answer.shape == (len(windows), schema.horizon, len(schema.targets), 1 + len(schema.quantiles))
+        assert answer.shape == (
+            len(windows),
+            schema.horizon,
+            len(schema.targets),
+            1 + len(schema.quantiles),
+        )
         assert np.isfinite(answer).all()
         assert (np.diff(answer[..., 1:], axis=-1) >= 0).all(), "quantiles cross"
 
@@ -72,7 +89,12 @@ class ModelContract(ComponentContract):
         train, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
         model: Model = self.make()
         model.fit(train, None, schema, self.seed)
-        assert model.predict(take(later.gather(), slice(0, 2))).shape == (2, schema.horizon, len(schema.targets), 1)
+        assert model.predict(take(later.gather(), slice(0, 2))).shape == (
+            2,
+            schema.horizon,
+            len(schema.targets),
+            1,
+        )
 
     def test_a_window_has_the_same_bits_alone_and_among_others(self) -> None:
         model, windows, _ = self.fitted()
@@ -80,7 +102,9 @@ class ModelContract(ComponentContract):
         order = np.random.default_rng(0).permutation(len(windows))
         assert model.predict(take(windows, order)).tobytes() == together[order].tobytes()
         for i in range(0, len(windows), 5):
-            assert model.predict(take(windows, slice(i, i + 1)))[0].tobytes() == together[i].tobytes(), i
+            assert (
+                model.predict(take(windows, slice(i, i + 1)))[0].tobytes() == together[i].tobytes()
+            ), i
         many = np.arange(40 * len(windows)) % len(windows)
         assert model.predict(take(windows, many)).tobytes() == together[many].tobytes()
 
@@ -110,13 +134,18 @@ class ModelContract(ComponentContract):
         assert np.isfinite(model.predict(windows)).all()
 
     def test_answers_are_in_each_targets_own_unit(self) -> None:
-        """One target :attr:`larger` times as large as it was, beside features that a preprocessor has brought to size one."""
+        """One target :attr:`larger` times as large as it was, beside features that a preprocessor
+        has brought to size one.
+        """
         panel = make_panel()
         panel.past[:, 0] *= self.larger
         level, spread = np.nanmean(panel.past[:, :2], axis=0), np.nanstd(panel.past[:, :2], axis=0)
         schema = self.schema(panel)
         arrays = plain_arrays(panel, 2)
-        seen = replace(arrays, past=(arrays.past - np.nanmean(arrays.past, axis=0)) / np.nanstd(arrays.past, axis=0))
+        seen = replace(
+            arrays,
+            past=(arrays.past - np.nanmean(arrays.past, axis=0)) / np.nanstd(arrays.past, axis=0),
+        )
         train, later = self.split(seen, schema)
         model: Model = self.make()
         model.fit(train, later, schema, self.seed)
@@ -126,11 +155,18 @@ class ModelContract(ComponentContract):
     def test_a_window_of_nulls_still_gets_finite_numbers(self) -> None:
         model, windows, _ = self.fitted()
         one = take(windows, slice(0, 1))
-        empty = Windows(np.full_like(one.target_past, np.nan), np.full_like(one.past, np.nan), np.full_like(one.future, np.nan), one.static)
+        empty = Windows(
+            np.full_like(one.target_past, np.nan),
+            np.full_like(one.past, np.nan),
+            np.full_like(one.future, np.nan),
+            one.static,
+        )
         assert np.isfinite(model.predict(empty)).all()
 
     def test_a_window_with_few_values_is_forecast_from_its_own(self) -> None:
-        """A small series that is mostly unknown beside large ones: never of their size where the model is :attr:`local`."""
+        """A small series that is mostly unknown beside large ones: never of their size where the
+        model is :attr:`local`.
+        """
         panel = make_panel()
         panel.past[:, :2] *= 1e3
         model, windows, _ = self.fitted(panel)
@@ -153,13 +189,18 @@ class ModelContract(ComponentContract):
             assert was.tobytes() == now.tobytes()
 
     def test_values_after_the_cutoff_change_nothing(self, tmp_path: Path) -> None:
-        """The windows end at the cutoff but the rows behind them go on: a model that looks past its windows is found out."""
+        """The windows end at the cutoff but the rows behind them go on: a model that looks past its
+        windows is found out.
+        """
         clean, absurd = make_panel(), make_panel()
         cutoff = clean.times.max() - np.timedelta64(20, "D")
         absurd.past[absurd.times > cutoff] = -1e9
         absurd.known[absurd.times > cutoff] = -1e9
         schema = self.schema(clean)
-        boundary, last = cutoff - np.timedelta64(14, "D"), cutoff - np.timedelta64(schema.horizon, "D")
+        boundary, last = (
+            cutoff - np.timedelta64(14, "D"),
+            cutoff - np.timedelta64(schema.horizon, "D"),
+        )
         forecasts, states = [], []
         for number, panel in enumerate((clean, absurd)):
             arrays = plain_arrays(panel, len(schema.targets))

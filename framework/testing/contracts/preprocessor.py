@@ -32,7 +32,9 @@ def _blocks(preprocessor: Preprocessor, panel: Panel, rows: Any) -> dict[str, np
 
 
 class PreprocessorContract(ComponentContract):
-    """``stable_files``: equal fits are saved as equal bytes; False only where a library's format holds memory addresses."""
+    """``stable_files``: equal fits are saved as equal bytes; False only where a library's format
+    holds memory addresses.
+    """
 
     kind: ClassVar[Kind] = "preprocessor"
     stable_files: ClassVar[bool] = True
@@ -83,7 +85,9 @@ class PreprocessorContract(ComponentContract):
         expected = _blocks(preprocessor, panel, slice(None))
         for block, values in _blocks(loaded, panel, slice(None)).items():
             assert values.tobytes() == expected[block].tobytes(), block
-            assert tuple(getattr(loaded, f"{block}_names")) == tuple(getattr(preprocessor, f"{block}_names"))
+            assert tuple(getattr(loaded, f"{block}_names")) == tuple(
+                getattr(preprocessor, f"{block}_names")
+            )
 
     def test_the_same_rows_give_the_same_state(self, tmp_path: Path) -> None:
         one, panel, _ = self.fitted()
@@ -111,7 +115,12 @@ class PreprocessorContract(ComponentContract):
         if not preprocessor.static_names:
             return
         texts = np.repeat(panel.static[1:2], 2 + len(set(panel.static[:, category])), axis=0)
-        texts[:, category] = [None, "never seen", *sorted(set(panel.static[:, category]) - {None}), "None"]
+        texts[:, category] = [
+            None,
+            "never seen",
+            *sorted(set(panel.static[:, category]) - {None}),
+            "None",
+        ]
         codes = preprocessor.static(texts)
         nulls = (codes == codes[0]).all(axis=1)
         assert nulls.tolist() == [True, *[False] * (len(texts) - 1)]
@@ -127,7 +136,9 @@ class PreprocessorContract(ComponentContract):
         for number, panel in enumerate((clean, absurd)):
             schema = panel_schema(panel)
             pair = fit_pair(panel.until(cutoff), schema, self.make(), FakeModel(None), 0, 7)
-            forecasts.append(pair.forecast(panel.context(schema, panel.entities, cutoff)).values.tobytes())
+            forecasts.append(
+                pair.forecast(panel.context(schema, panel.entities, cutoff)).values.tobytes()
+            )
             states.append(saved(pair.preprocessor, tmp_path / str(number)))
         assert forecasts[0] == forecasts[1]
         if self.stable_files:

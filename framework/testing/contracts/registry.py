@@ -1,4 +1,6 @@
-"""The contract of a registry: subclass :class:`RegistryContract` in your plugin's tests and give it the fixture ``registry``."""
+"""The contract of a registry: subclass :class:`RegistryContract` in your plugin's tests and give it
+the fixture ``registry``.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ from framework.pairs.loading import load_pair
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
 
-#: Where a development version of a distribution would be: :func:`install_fakes` makes the fakes a plugin like any other.
+#: Where a development version of a distribution would be: :func:`install_fakes` makes the fakes a
+#: plugin like any other.
 _ENTRY_POINTS = "[framework]\nfakes = framework.testing.fakes\n"
 
 
 def install_fakes(directory: Path) -> str:
-    """Write a distribution that offers the fakes; return the folder for ``sys.path`` or ``PYTHONPATH``.
+    """Write a distribution that offers the fakes; return the folder for ``sys.path`` or
+    ``PYTHONPATH``.
 
-    For code that loads plugins by itself, such as MLflow's PyFunc loader or a server in another process.
+    For code that loads plugins by itself, such as MLflow's PyFunc loader or a server in another
+    process.
     """
     place = directory / "framework_fakes-0.dist-info"
     place.mkdir(parents=True, exist_ok=True)
@@ -35,13 +40,24 @@ def install_fakes(directory: Path) -> str:
     return str(directory)
 
 
-def make_draft(directory: Path, name: str = "fake", config: str = "run: train\n", shift: float = 0.0) -> PairDraft:
+def make_draft(
+    directory: Path, name: str = "fake", config: str = "run: train\n", shift: float = 0.0
+) -> PairDraft:
     """A pair of fakes on disk below ``directory``, which is made."""
     pair, golden = fakes.make_pair(fakes.make_schema(name=name), shift=shift)
     directory.mkdir(parents=True, exist_ok=True)
-    write_pair(directory, pair, {"preprocessor": "fake", "model": "fake"}, Evidence(golden, pd.DataFrame({"step": [1]}), {}))
-    requirements = tuple(f"{package}=={metadata.version(package)}" for package in ("framework-core", "numpy"))
-    return PairDraft(directory / "preprocessor", directory / "model", pair.schema, config, requirements)
+    write_pair(
+        directory,
+        pair,
+        {"preprocessor": "fake", "model": "fake"},
+        Evidence(golden, pd.DataFrame({"step": [1]}), {}),
+    )
+    requirements = tuple(
+        f"{package}=={metadata.version(package)}" for package in ("framework-core", "numpy")
+    )
+    return PairDraft(
+        directory / "preprocessor", directory / "model", pair.schema, config, requirements
+    )
 
 
 class RegistryContract:
@@ -52,8 +68,12 @@ class RegistryContract:
         raise NotImplementedError("give the fixture 'registry': a new, empty registry")
 
     @pytest.fixture(autouse=True)
-    def _fakes_are_installed(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "path", [install_fakes(tmp_path_factory.mktemp("site")), *sys.path])
+    def _fakes_are_installed(
+        self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            sys, "path", [install_fakes(tmp_path_factory.mktemp("site")), *sys.path]
+        )
 
     def test_an_empty_registry_says_that_it_is_empty(self, registry: Registry) -> None:
         assert registry.pairs() == []
@@ -61,7 +81,9 @@ class RegistryContract:
         with pytest.raises(RegistryError, match=r"'fake'.*empty"):
             registry.resolve("fake", "latest")
 
-    def test_numbers_rise_and_latest_is_the_newest(self, registry: Registry, tmp_path: Path) -> None:
+    def test_numbers_rise_and_latest_is_the_newest(
+        self, registry: Registry, tmp_path: Path
+    ) -> None:
         made = [registry.register(make_draft(tmp_path / str(i)), f"run{i}") for i in range(3)]
         assert [p.version for p in made] == [1, 2, 3]
         assert [p.run_id for p in made] == ["run0", "run1", "run2"]
@@ -71,14 +93,19 @@ class RegistryContract:
         assert registry.resolve("fake", "2") == registry.resolve("fake", "v2") == made[1]
 
     def test_names_are_independent(self, registry: Registry, tmp_path: Path) -> None:
-        one, other = registry.register(make_draft(tmp_path / "a", "one"), "r"), registry.register(make_draft(tmp_path / "b", "other"), "r")
+        one, other = (
+            registry.register(make_draft(tmp_path / "a", "one"), "r"),
+            registry.register(make_draft(tmp_path / "b", "other"), "r"),
+        )
         assert (one.version, other.version) == (1, 1)
         assert registry.pairs("one") == [one]
         assert {p.name for p in registry.pairs()} == {"one", "other"}
         with pytest.raises(RegistryError, match="Did you mean 'other'"):
             registry.resolve("othre", "latest")
 
-    def test_a_fetched_pair_answers_as_it_was_written(self, registry: Registry, tmp_path: Path) -> None:
+    def test_a_fetched_pair_answers_as_it_was_written(
+        self, registry: Registry, tmp_path: Path
+    ) -> None:
         draft = make_draft(tmp_path / "draft", config="seed: 7\n")
         registry.register(draft, "r")
         loaded = load_pair(registry, load_plugins(), "fake", "latest")
@@ -92,19 +119,39 @@ class RegistryContract:
             registry.register(make_draft(tmp_path / str(i)), "r")
         registry.move("fake", "production", 1, expected=None)
         assert registry.resolve("fake", "production").version == 1
-        entry = registry.move("fake", "production", 2, expected=1, reason="better", verdict={"passed": True, "MAE": 1.5})
-        assert (entry.action, entry.alias, entry.before, entry.after, entry.reason) == ("move", "production", 1, 2, "better")
+        entry = registry.move(
+            "fake",
+            "production",
+            2,
+            expected=1,
+            reason="better",
+            verdict={"passed": True, "MAE": 1.5},
+        )
+        assert (entry.action, entry.alias, entry.before, entry.after, entry.reason) == (
+            "move",
+            "production",
+            1,
+            2,
+            "better",
+        )
         assert entry.verdict == {"passed": True, "MAE": 1.5}
         assert entry.digest == registry.resolve("fake", "2").digest
         assert [p.aliases for p in registry.pairs("fake")] == [("production",), ()]
         moves = registry.history("fake", "production")
         assert [(e.before, e.after) for e in moves] == [(None, 1), (1, 2)]
         assert moves[-1] == entry
-        assert [e.action for e in registry.history("fake")] == ["register", "register", "move", "move"]
+        assert [e.action for e in registry.history("fake")] == [
+            "register",
+            "register",
+            "move",
+            "move",
+        ]
         assert entry.who
         assert entry.at > moves[0].at
 
-    def test_a_mover_who_expected_otherwise_is_told(self, registry: Registry, tmp_path: Path) -> None:
+    def test_a_mover_who_expected_otherwise_is_told(
+        self, registry: Registry, tmp_path: Path
+    ) -> None:
         for i in range(3):
             registry.register(make_draft(tmp_path / str(i)), "r")
         registry.move("fake", "production", 1, expected=None)
@@ -117,7 +164,9 @@ class RegistryContract:
         assert len(registry.history("fake", "production")) == 2
 
     @pytest.mark.parametrize("alias", ["latest", "v1", "V12", "7", "", "a b", "LATEST", "x" * 300])
-    def test_a_name_that_means_a_version_is_no_alias(self, registry: Registry, tmp_path: Path, alias: str) -> None:
+    def test_a_name_that_means_a_version_is_no_alias(
+        self, registry: Registry, tmp_path: Path, alias: str
+    ) -> None:
         registry.register(make_draft(tmp_path / "draft"), "r")
         with pytest.raises(FrameworkError, match="alias") as raised:
             registry.move("fake", alias, 1, expected=None)
@@ -132,19 +181,33 @@ class RegistryContract:
         with pytest.raises(RegistryError, match="no complete pair of version 9"):
             registry.resolve("fake", "9")
 
-    def test_a_refusal_is_remembered_and_moves_nothing(self, registry: Registry, tmp_path: Path) -> None:
+    def test_a_refusal_is_remembered_and_moves_nothing(
+        self, registry: Registry, tmp_path: Path
+    ) -> None:
         for i in range(2):
             registry.register(make_draft(tmp_path / str(i)), "r")
         registry.move("fake", "production", 1, expected=None)
         entry = registry.refuse("fake", "production", 2, "worse", {"passed": False})
-        assert (entry.action, entry.before, entry.after, entry.reason, entry.verdict) == ("refuse", 1, 2, "worse", {"passed": False})
+        assert (entry.action, entry.before, entry.after, entry.reason, entry.verdict) == (
+            "refuse",
+            1,
+            2,
+            "worse",
+            {"passed": False},
+        )
         assert registry.resolve("fake", "production").version == 1
         assert registry.history("fake", "production")[-1] == entry
 
     @pytest.mark.parametrize("half", ["preprocessor", "model"])
-    def test_a_changed_byte_is_refused_and_named(self, registry: Registry, tmp_path: Path, half: str) -> None:
+    def test_a_changed_byte_is_refused_and_named(
+        self, registry: Registry, tmp_path: Path, half: str
+    ) -> None:
         version = registry.register(make_draft(tmp_path / "draft"), "r")
-        file = next(p for p in sorted(getattr(registry.fetch(version), half).rglob("*.json")) if p.parent.name == "state")
+        file = next(
+            p
+            for p in sorted(getattr(registry.fetch(version), half).rglob("*.json"))
+            if p.parent.name == "state"
+        )
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -159,11 +222,16 @@ class RegistryContract:
             registry.fetch(versions[0])
         assert registry.fetch(versions[1]).model == two.model
 
-    def test_parallel_registrations_get_numbers_of_their_own(self, registry: Registry, tmp_path: Path) -> None:
+    def test_parallel_registrations_get_numbers_of_their_own(
+        self, registry: Registry, tmp_path: Path
+    ) -> None:
         drafts = [make_draft(tmp_path / str(i)) for i in range(4)]
         registry.register(drafts[0], "r")
         made: list[int] = []
-        threads = [threading.Thread(target=lambda d=d: made.append(registry.register(d, "r").version)) for d in drafts[1:]]
+        threads = [
+            threading.Thread(target=lambda d=d: made.append(registry.register(d, "r").version))
+            for d in drafts[1:]
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,4 +1,6 @@
-"""Contract suite of retrieval strategies that keep rows. Subclass :class:`RetrievalContract` in a plugin's tests."""
+"""Contract suite of retrieval strategies that keep rows. Subclass :class:`RetrievalContract` in a
+plugin's tests.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ FEATURES = FeatureSet.model_validate(
     {
         "primary": "sales",
         "views": {
-            "sales": {"entity": ["shop", "item"], "columns": ["y", "gap", "kind"], "categories": ["kind"], "ttl": "1d"},
+            "sales": {
+                "entity": ["shop", "item"],
+                "columns": ["y", "gap", "kind"],
+                "categories": ["kind"],
+                "ttl": "1d",
+            },
             "weather": {"entity": ["shop"], "columns": ["temp", "wind"], "ttl": "2d"},
         },
     }
@@ -41,12 +48,23 @@ def sales() -> pd.DataFrame:
     for i, (shop, item) in enumerate([("a", "x"), ("a", "y"), ("c", "x")]):
         for day in range(9 - i):
             gap = None if day % 3 == 0 else 0.1 * day
-            rows.append({"shop": shop, "item": item, TIME: _FIRST + day * _DAY, "y": 100.0 * i + day / 3, "gap": gap, "kind": f"k{i}"})
+            rows.append(
+                {
+                    "shop": shop,
+                    "item": item,
+                    TIME: _FIRST + day * _DAY,
+                    "y": 100.0 * i + day / 3,
+                    "gap": gap,
+                    "kind": f"k{i}",
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def weather(shop: str = "a", until: int = 9) -> pd.DataFrame:
-    """At the very time of an origin, exactly one ttl before one, a microsecond more than that, and between two."""
+    """At the very time of an origin, exactly one ttl before one, a microsecond more than that, and
+    between two.
+    """
     moments = [
         _FIRST - 2 * _DAY,
         _FIRST + timedelta(hours=7),
@@ -54,17 +72,25 @@ def weather(shop: str = "a", until: int = 9) -> pd.DataFrame:
         _FIRST + 5 * _DAY - timedelta(microseconds=1),
         _FIRST + 8 * _DAY,
     ]
-    rows = [{"shop": shop, TIME: m, "temp": 10.0 + i, "wind": 1 / (i + 3)} for i, m in enumerate(moments) if m <= _FIRST + until * _DAY]
+    rows = [
+        {"shop": shop, TIME: m, "temp": 10.0 + i, "wind": 1 / (i + 3)}
+        for i, m in enumerate(moments)
+        if m <= _FIRST + until * _DAY
+    ]
     return pd.DataFrame(rows)
 
 
-def expected_rows(primary: pd.DataFrame, other: pd.DataFrame, ttl: timedelta) -> list[tuple[Any, ...]]:
+def expected_rows(
+    primary: pd.DataFrame, other: pd.DataFrame, ttl: timedelta
+) -> list[tuple[Any, ...]]:
     """The point-in-time join as a plain loop over every pair of rows."""
     out: list[tuple[Any, ...]] = []
     for row in primary.to_dict("records"):
         best: dict[Any, Any] | None = None
         for candidate in other.to_dict("records"):
-            known = candidate["shop"] == row["shop"] and row[TIME] - ttl <= candidate[TIME] <= row[TIME]
+            known = (
+                candidate["shop"] == row["shop"] and row[TIME] - ttl <= candidate[TIME] <= row[TIME]
+            )
             if known and (best is None or candidate[TIME] >= best[TIME]):
                 best = candidate
         found = (None, None) if best is None else (best["temp"], best["wind"])
@@ -82,7 +108,9 @@ def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
 
 
 class RetrievalContract(KnownAheadContract):
-    """Subclass as ``class TestMine(RetrievalContract)`` and give ``make``: the same store each time it is called in a test."""
+    """Subclass as ``class TestMine(RetrievalContract)`` and give ``make``: the same store each time
+    it is called in a test.
+    """
 
     @abstractmethod
     def make(self, tmp_path: Any) -> RetrievalStrategy:
@@ -140,7 +168,11 @@ class RetrievalContract(KnownAheadContract):
         assert strategy.entities(FEATURES).empty
         strategy.ingest(FEATURES, "sales", sales().sample(frac=1, random_state=1))
         found = strategy.entities(FEATURES)
-        assert [tuple(row) for row in found[["shop", "item"]].to_numpy()] == [("a", "x"), ("a", "y"), ("c", "x")]
+        assert [tuple(row) for row in found[["shop", "item"]].to_numpy()] == [
+            ("a", "x"),
+            ("a", "y"),
+            ("c", "x"),
+        ]
 
     def test_stored_rows_are_what_was_ingested(self, strategy: RetrievalStrategy) -> None:
         assert strategy.stored_rows(FEATURES, "sales").empty
@@ -148,34 +180,73 @@ class RetrievalContract(KnownAheadContract):
         expected = sales().sort_values(["shop", "item", TIME], ignore_index=True)
         found = strategy.stored_rows(FEATURES, "sales")
         assert list(found.columns) == ["shop", "item", TIME, "y", "gap", "kind"]
-        pd.testing.assert_frame_equal(found, expected[found.columns], check_dtype=False, check_exact=True)
-        some = strategy.stored_rows(FEATURES, "sales", pd.DataFrame({"shop": ["a", "z"], "item": ["y", "x"]}))
-        wanted = expected[(expected["shop"] == "a") & (expected["item"] == "y")].reset_index(drop=True)
-        pd.testing.assert_frame_equal(some.reset_index(drop=True), wanted[found.columns], check_dtype=False, check_exact=True)
+        pd.testing.assert_frame_equal(
+            found, expected[found.columns], check_dtype=False, check_exact=True
+        )
+        some = strategy.stored_rows(
+            FEATURES, "sales", pd.DataFrame({"shop": ["a", "z"], "item": ["y", "x"]})
+        )
+        wanted = expected[(expected["shop"] == "a") & (expected["item"] == "y")].reset_index(
+            drop=True
+        )
+        pd.testing.assert_frame_equal(
+            some.reset_index(drop=True), wanted[found.columns], check_dtype=False, check_exact=True
+        )
 
     def test_training_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
         self.fill(strategy)
         expected = expected_rows(sales(), weather(), FEATURES.views["weather"].ttl)
         matched = [row[5] for row in expected if row[:2] == ("a", "x")]
-        assert matched == [10.0, 11.0, 12.0, 12.0, 12.0, 13.0, 13.0, None, 14.0]  # the table above has every case
+        assert matched == [
+            10.0,
+            11.0,
+            12.0,
+            12.0,
+            12.0,
+            13.0,
+            13.0,
+            None,
+            14.0,
+        ]  # the table above has every case
         same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected)
 
     def test_random_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
         rng = np.random.default_rng(11)
 
         def moments(n: int) -> pd.DatetimeIndex:
-            hours = rng.choice(24 * 12, n, replace=False)  # on the hour, so that ages of exactly one ttl occur
+            hours = rng.choice(
+                24 * 12, n, replace=False
+            )  # on the hour, so that ages of exactly one ttl occur
             return pd.DatetimeIndex(pd.Timestamp(_FIRST) + pd.to_timedelta(hours, unit="h"))
 
         series = [("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]
         primary = pd.concat(
             [
-                pd.DataFrame({"shop": shop, "item": item, TIME: moments(40), "y": rng.normal(size=40), "gap": np.nan, "kind": "k"})
+                pd.DataFrame(
+                    {
+                        "shop": shop,
+                        "item": item,
+                        TIME: moments(40),
+                        "y": rng.normal(size=40),
+                        "gap": np.nan,
+                        "kind": "k",
+                    }
+                )
                 for shop, item in series
             ]
         )
         other = pd.concat(
-            [pd.DataFrame({"shop": shop, TIME: moments(6), "temp": rng.normal(size=6), "wind": rng.normal(size=6)}) for shop in "abd"]
+            [
+                pd.DataFrame(
+                    {
+                        "shop": shop,
+                        TIME: moments(6),
+                        "temp": rng.normal(size=6),
+                        "wind": rng.normal(size=6),
+                    }
+                )
+                for shop in "abd"
+            ]
         )
         strategy.ingest(FEATURES, "sales", primary)
         strategy.ingest(FEATURES, "weather", other)
@@ -190,39 +261,66 @@ class RetrievalContract(KnownAheadContract):
         strategy.ingest(FEATURES, "weather", weather().iloc[::-1])
         strategy.ingest(FEATURES, "sales", shuffled.iloc[:10])
         strategy.ingest(FEATURES, "sales", shuffled.iloc[10:])
-        same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected_rows(sales(), weather(), FEATURES.views["weather"].ttl))
+        same_rows(
+            strategy.training_rows(FEATURES, _COLUMNS),
+            expected_rows(sales(), weather(), FEATURES.views["weather"].ttl),
+        )
 
-    def test_a_later_row_replaces_one_of_equal_key_and_time(self, strategy: RetrievalStrategy) -> None:
+    def test_a_later_row_replaces_one_of_equal_key_and_time(
+        self, strategy: RetrievalStrategy
+    ) -> None:
         self.fill(strategy, weather(), weather().assign(temp=-1.0))
         corrected = sales().iloc[[3]].assign(y=777.0)
         strategy.ingest(FEATURES, "sales", corrected)
         primary = sales()
         primary.loc[3, "y"] = 777.0
         same_rows(
-            strategy.training_rows(FEATURES, _COLUMNS), expected_rows(primary, weather().assign(temp=-1.0), FEATURES.views["weather"].ttl)
+            strategy.training_rows(FEATURES, _COLUMNS),
+            expected_rows(primary, weather().assign(temp=-1.0), FEATURES.views["weather"].ttl),
         )
 
     def test_times_of_another_zone_are_the_same_moments(self, strategy: RetrievalStrategy) -> None:
         def local(rows: pd.DataFrame) -> pd.DataFrame:
-            return rows.assign(**{TIME: rows[TIME].dt.tz_convert("America/New_York")})  # daylight saving begins on the third day
+            return rows.assign(
+                **{TIME: rows[TIME].dt.tz_convert("America/New_York")}
+            )  # daylight saving begins on the third day
 
         strategy.ingest(FEATURES, "sales", local(sales()))
         strategy.ingest(FEATURES, "weather", local(weather()))
-        same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected_rows(sales(), weather(), FEATURES.views["weather"].ttl))
+        same_rows(
+            strategy.training_rows(FEATURES, _COLUMNS),
+            expected_rows(sales(), weather(), FEATURES.views["weather"].ttl),
+        )
 
-    def test_context_is_the_newest_training_row(self, strategy: RetrievalStrategy, tmp_path: Any) -> None:
+    def test_context_is_the_newest_training_row(
+        self, strategy: RetrievalStrategy, tmp_path: Any
+    ) -> None:
         self.fill(strategy)
         strategy.materialize(FEATURES, None, None, lambda _: None)
-        context = self.ask(self.make(tmp_path), ("a", "y"), ("z", "x"), ("a", "x"), nullable=("gap", "temp", "wind"))
-        assert context.status[0] in {STALE, MISSING_FEATURE}  # its weather is too old; a store of newest rows has a later one
+        context = self.ask(
+            self.make(tmp_path),
+            ("a", "y"),
+            ("z", "x"),
+            ("a", "x"),
+            nullable=("gap", "temp", "wind"),
+        )
+        assert context.status[0] in {
+            STALE,
+            MISSING_FEATURE,
+        }  # its weather is too old; a store of newest rows has a later one
         assert context.status[1:] == [UNKNOWN_ENTITY, OK]
         rows = strategy.training_rows(FEATURES, _COLUMNS)
         last = rows[(rows["shop"] == "a") & (rows["item"] == "x")].iloc[-1]
         assert context.origins[2] == np.datetime64(last[TIME].tz_localize(None), "us")
-        assert context.past[2, -1].tobytes() == last[["y", "gap", "temp", "wind"]].to_numpy(dtype=np.float64).tobytes()
+        assert (
+            context.past[2, -1].tobytes()
+            == last[["y", "gap", "temp", "wind"]].to_numpy(dtype=np.float64).tobytes()
+        )
         assert context.static[2].tolist() == ["a", "x", "k0"]
 
-    def test_a_null_is_answered_only_where_training_knew_nulls(self, strategy: RetrievalStrategy) -> None:
+    def test_a_null_is_answered_only_where_training_knew_nulls(
+        self, strategy: RetrievalStrategy
+    ) -> None:
         end = _FIRST + 6 * _DAY  # a day on which gap is null
         strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= end])
         strategy.ingest(FEATURES, "weather", weather(until=6))
@@ -236,14 +334,18 @@ class RetrievalContract(KnownAheadContract):
         assert "'gap'" in str(context.detail[0])
 
     def test_a_view_older_than_its_ttl_is_stale(self, strategy: RetrievalStrategy) -> None:
-        self.fill(strategy, weather(until=5))  # its newest row is two days and a microsecond older than the origin of a/y
+        self.fill(
+            strategy, weather(until=5)
+        )  # its newest row is two days and a microsecond older than the origin of a/y
         strategy.materialize(FEATURES, None, None, lambda _: None)
         context = self.ask(strategy, ("a", "y"), nullable=("gap", "temp", "wind"))
         assert context.status == [STALE]
         assert "'weather'" in str(context.detail[0])
 
     @pytest.mark.parametrize("length", [1, 3])
-    def test_a_stale_row_that_is_flagged_describes_the_origin(self, strategy: RetrievalStrategy, length: int) -> None:
+    def test_a_stale_row_that_is_flagged_describes_the_origin(
+        self, strategy: RetrievalStrategy, length: int
+    ) -> None:
         views = FEATURES.model_dump(mode="json")["views"]
         views["weather"] |= {"columns": ["temp", "wind", "sky"], "categories": ["sky"]}
         flagged = FeatureSet.model_validate({"primary": "sales", "views": views, "stale": "flag"})
@@ -267,7 +369,9 @@ class RetrievalContract(KnownAheadContract):
         assert context.status == [OK], context.detail
         assert context.freshness is not None
         assert context.freshness.stale["weather"].tolist() == [True]
-        assert context.past[0, :, 2].tolist() == [13.0] * schema.context_length  # that row is of all three steps
+        assert (
+            context.past[0, :, 2].tolist() == [13.0] * schema.context_length
+        )  # that row is of all three steps
         assert context.static[0].tolist() == ["a", "y", "k1", "sky 3"]
         panel = stored_panel(strategy, flagged, columns_of(schema), "refuse")
         offline = stored_context(panel, flagged, schema, [("a", "y")], None, None)
@@ -282,7 +386,9 @@ class RetrievalContract(KnownAheadContract):
         assert context.status == [OK]
         assert context.past[0, -1, 2] == 12.0
 
-    def test_a_view_without_the_entity_is_a_missing_feature(self, strategy: RetrievalStrategy) -> None:
+    def test_a_view_without_the_entity_is_a_missing_feature(
+        self, strategy: RetrievalStrategy
+    ) -> None:
         self.fill(strategy)
         strategy.materialize(FEATURES, None, None, lambda _: None)
         context = self.ask(strategy, ("c", "x"))
@@ -302,7 +408,9 @@ class RetrievalContract(KnownAheadContract):
         assert old.status == [STALE]
         assert "'sales'" in str(old.detail[0])
 
-    def test_known_columns_that_are_not_stored_ahead_are_missing(self, strategy: RetrievalStrategy) -> None:
+    def test_known_columns_that_are_not_stored_ahead_are_missing(
+        self, strategy: RetrievalStrategy
+    ) -> None:
         self.fill(strategy)
         strategy.materialize(FEATURES, None, None, lambda _: None)
         context = self.ask(strategy, ("a", "x"), past=("y", "temp"), known=("wind",))

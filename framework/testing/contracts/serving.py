@@ -1,6 +1,8 @@
-"""The contract of a serving backend, checked from outside against a real process that serves a pair of fakes.
+"""The contract of a serving backend, checked from outside against a real process that serves a pair
+of fakes.
 
-Subclass :class:`ServingContract` in a plugin's tests, and :class:`framework.testing.contracts.serving_live.LiveServingContract` beside it::
+Subclass :class:`ServingContract` in a plugin's tests, and
+:class:`framework.testing.contracts.serving_live.LiveServingContract` beside it::
 
     class TestMyBackend(ServingContract):
         backend = "mine"
@@ -22,7 +24,14 @@ import pytest
 
 from framework.data.vocabulary import TIME
 from framework.testing import fakes
-from framework.testing.servers.fake_server import ENTITY, VERSION, Client, make_row, server_process, slow_request
+from framework.testing.servers.fake_server import (
+    ENTITY,
+    VERSION,
+    Client,
+    make_row,
+    server_process,
+    slow_request,
+)
 
 #: Body of ``POST /predict``, status, path of the field.
 WRONG: list[tuple[Any, int, str]] = [
@@ -31,7 +40,11 @@ WRONG: list[tuple[Any, int, str]] = [
     ({"rows": [make_row(temp="left out")]}, 422, "rows[0].temp"),
     ({"rows": [make_row(temp=True)]}, 422, "rows[0].temp"),
     ({"rows": [make_row(temp=1e39)]}, 422, "rows[0].temp"),
-    ({"rows": [make_row(airport=4.5)]}, 422, "rows[0].airport"),  # a number that is no key; 4 is the key "4"
+    (
+        {"rows": [make_row(airport=4.5)]},
+        422,
+        "rows[0].airport",
+    ),  # a number that is no key; 4 is the key "4"
     ({"rows": [make_row(airport=None)]}, 422, "rows[0].airport"),
     ({"rows": [make_row(tmep=4)]}, 422, "rows[0].tmep"),
     ({"rows": [make_row(**{TIME: "yesterday"})]}, 422, f"rows[0].{TIME}"),
@@ -44,7 +57,11 @@ WRONG: list[tuple[Any, int, str]] = [
     ([], 422, "body"),
     ({"rows": [make_row()], "columns": {k: [v] for k, v in make_row().items()}}, 422, "columns"),
     ({"columns": {k: [v] for k, v in make_row().items()} | {"temp": [1, 2]}}, 422, "columns.temp"),
-    ({"columns": {k: [v] for k, v in make_row().items()} | {"temp": [None]}}, 422, "columns.temp[0]"),
+    (
+        {"columns": {k: [v] for k, v in make_row().items()} | {"temp": [None]}},
+        422,
+        "columns.temp[0]",
+    ),
     ({"row": [make_row()]}, 422, "row"),
     ({"rows": [make_row()] * 51}, 413, "rows"),
     (b'{"rows": [', 400, "body"),
@@ -56,7 +73,9 @@ WRONG: list[tuple[Any, int, str]] = [
 
 
 class ServingContract:
-    """``backend`` and ``options``: the component and its options; the address must be one that is free."""
+    """``backend`` and ``options``: the component and its options; the address must be one that is
+    free.
+    """
 
     backend: ClassVar[str]
     options: ClassVar[dict[str, Any]]
@@ -89,7 +108,9 @@ class ServingContract:
         rows = client.golden_rows()
         answer = client.post_rows(rows)
         assert np.array_equal(client.values(answer), client.golden.values)
-        assert [f["entity"]["airport"] for f in answer.json()["forecasts"]] == [r["airport"] for r in rows]
+        assert [f["entity"]["airport"] for f in answer.json()["forecasts"]] == [
+            r["airport"] for r in rows
+        ]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         assert client.http.post("/predict", json={"columns": columns}).content == answer.content
 
@@ -103,16 +124,28 @@ class ServingContract:
         assert set(forecast["targets"]) == {"departures", "delay"}
         assert set(forecast["targets"]["delay"]["quantiles"]) == {"0.1", "0.9"}
 
-    @pytest.mark.parametrize(("body", "status", "path"), WRONG, ids=[f"{i}-{path}" for i, (_, _, path) in enumerate(WRONG)])
-    def test_wrong_input_is_refused_with_its_path(self, client: Client, body: Any, status: int, path: str) -> None:
+    @pytest.mark.parametrize(
+        ("body", "status", "path"),
+        WRONG,
+        ids=[f"{i}-{path}" for i, (_, _, path) in enumerate(WRONG)],
+    )
+    def test_wrong_input_is_refused_with_its_path(
+        self, client: Client, body: Any, status: int, path: str
+    ) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = client.http.post("/predict", content=content, headers={"content-type": "application/json"})
+        answer = client.http.post(
+            "/predict", content=content, headers={"content-type": "application/json"}
+        )
         assert answer.status_code == status, answer.text
         assert answer.json()["error"]["path"] == path
         assert "\n" not in answer.json()["error"]["message"]
 
     def test_other_errors_have_the_same_shape(self, client: Client) -> None:
-        for method, path, status in (("GET", "/nowhere", 404), ("GET", "/predict", 405), ("POST", "/pair", 405)):
+        for method, path, status in (
+            ("GET", "/nowhere", 404),
+            ("GET", "/predict", 405),
+            ("POST", "/pair", 405),
+        ):
             answer = client.http.request(method, path)
             assert (answer.status_code, answer.json()["error"]["path"]) == (status, None)
             assert answer.json()["error"]["message"]
@@ -120,9 +153,13 @@ class ServingContract:
         assert answer.status_code == 415
         assert "application/json" in answer.json()["error"]["message"]
 
-    def test_a_row_that_cannot_be_transformed_leaves_the_others_their_forecast(self, client: Client) -> None:
+    def test_a_row_that_cannot_be_transformed_leaves_the_others_their_forecast(
+        self, client: Client
+    ) -> None:
         rows = client.golden_rows()
-        answer = client.post_rows([*rows[:2], make_row(season=fakes.BROKEN), *rows[2:]]).json()["forecasts"]
+        answer = client.post_rows([*rows[:2], make_row(season=fakes.BROKEN), *rows[2:]]).json()[
+            "forecasts"
+        ]
         assert [f["status"] for f in answer] == ["ok", "ok", "error", "ok", "ok"]
         assert (answer[2]["times"], answer[2]["targets"]) == ([], {})
         assert fakes.BROKEN in answer[2]["detail"]
@@ -131,7 +168,9 @@ class ServingContract:
     def test_entities_are_looked_up_each_with_its_own_status(self, client: Client) -> None:
         names = ["JFK", "nowhere", "old", "EWR", "holed", "young"]
         entities = [{**ENTITY, "airport": name} for name in names]
-        many = client.http.post("/predict/feast/batch", json={"entities": entities, "at": None}).json()
+        many = client.http.post(
+            "/predict/feast/batch", json={"entities": entities, "at": None}
+        ).json()
         statuses = ["ok", "unknown_entity", "stale", "ok", "missing_feature", "short_history"]
         assert [f["status"] for f in many["forecasts"]] == statuses
         assert [f["entity"] for f in many["forecasts"]] == entities
@@ -152,13 +191,18 @@ class ServingContract:
             part = client.http.post(path, json={**body, "horizon": 2}).json()["forecasts"][0]
             assert part["times"] == whole["times"][:2]
             assert part["targets"]["delay"]["mean"] == whole["targets"]["delay"]["mean"][:2]
-            assert part["targets"]["delay"]["quantiles"]["0.9"] == whole["targets"]["delay"]["quantiles"]["0.9"][:2]
+            assert (
+                part["targets"]["delay"]["quantiles"]["0.9"]
+                == whole["targets"]["delay"]["quantiles"]["0.9"][:2]
+            )
             for wrong in (0, 4, "2", 1.5):
                 refused = client.http.post(path, json={**body, "horizon": wrong})
                 assert (refused.status_code, refused.json()["error"]["path"]) == (422, "horizon")
 
     def test_the_time_of_a_lookup_is_passed_on(self, client: Client) -> None:
-        answer = client.http.post("/predict/feast", json={"entity": ENTITY, "at": "2024-05-01T00:00:00Z"}).json()
+        answer = client.http.post(
+            "/predict/feast", json={"entity": ENTITY, "at": "2024-05-01T00:00:00Z"}
+        ).json()
         assert answer["forecasts"][0]["origin"] == "2024-05-01T00:00:00Z"
 
     def test_wrong_lookups_are_refused_with_their_path(self, client: Client) -> None:
@@ -167,7 +211,11 @@ class ServingContract:
             ("", {"entity": {**ENTITY, "plane": "x"}}, "entity.plane"),
             ("", {"entity": ENTITY, "at": "soon"}, "at"),
             ("", {"entities": [ENTITY]}, "entities"),
-            ("/batch", {"entities": [ENTITY, {"airport": 1.5, "carrier": "DL"}]}, "entities[1].airport"),
+            (
+                "/batch",
+                {"entities": [ENTITY, {"airport": 1.5, "carrier": "DL"}]},
+                "entities[1].airport",
+            ),
             ("/batch", {"entities": []}, "entities"),
         ):
             answer = client.http.post(f"/predict/feast{route}", json=body)
@@ -186,10 +234,19 @@ class ServingContract:
             assert "no feature store" in answer.json()["error"]["message"]
             paths = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]
             assert [path for path in paths if path.startswith("/predict")] == ["/predict"]
-            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+            assert (
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code
+                == 200
+            )
 
     def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:
-        for method, path in (("POST", "/predict"), ("GET", "/pair"), ("GET", "/nowhere"), ("GET", "/health/live"), ("GET", "/")):
+        for method, path in (
+            ("POST", "/predict"),
+            ("GET", "/pair"),
+            ("GET", "/nowhere"),
+            ("GET", "/health/live"),
+            ("GET", "/"),
+        ):
             given = client.http.request(method, path, headers={"X-Request-ID": "mine-1"})
             assert given.headers["x-request-id"] == "mine-1"
             assert given.headers["x-content-type-options"] == "nosniff"
@@ -204,14 +261,23 @@ class ServingContract:
         assert set(row["required"]) == set(make_row())
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
-                example = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+                example = (
+                    operation.get("requestBody", {})
+                    .get("content", {})
+                    .get("application/json", {})
+                    .get("example")
+                )
                 answer = client.http.request(method, path, json=example)
                 assert answer.status_code == 200, f"{path}: {answer.text}"
 
     def test_metrics_count_requests_forecasts_and_stages(self, client: Client) -> None:
         def read() -> dict[str, float]:
             lines = client.http.get("/metrics").text.splitlines()
-            return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] != "#"}
+            return {
+                line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+                for line in lines
+                if line[:1] != "#"
+            }
 
         before = read()
         client.post_rows(client.golden_rows())
@@ -219,7 +285,10 @@ class ServingContract:
         client.http.post("/predict/feast", json={"entity": ENTITY})
         after = read()
         for name, more in (
-            ('framework_requests_total{arm="production",pair="3",route="/predict",status="200"}', 1),
+            (
+                'framework_requests_total{arm="production",pair="3",route="/predict",status="200"}',
+                1,
+            ),
             ('framework_requests_total{arm="",pair="",route="/predict",status="422"}', 1),
             ('framework_forecasts_total{arm="production",pair="3",status="ok"}', 5),
             ('framework_stage_seconds_count{arm="production",stage="validate"}', 1),
@@ -230,7 +299,9 @@ class ServingContract:
             ('framework_request_windows_sum{arm="production"}', 5),
         ):
             assert after[name] - before.get(name, 0) == more, name
-        assert any(name.startswith("framework_pair_info") and 'version="3"' in name for name in after)
+        assert any(
+            name.startswith("framework_pair_info") and 'version="3"' in name for name in after
+        )
         assert "framework_requests_in_flight" in after
 
     def test_many_clients_at_once_get_each_their_own_answer(self, client: Client) -> None:
@@ -251,14 +322,22 @@ class ServingContract:
         assert not wrong
 
     def test_too_many_requests_at_once_are_503_with_retry_after(self, tmp_path: Path) -> None:
-        with server_process(self.backend, {**self.options, "max_in_flight": 1}, tmp_path) as (_, url), slow_request(url) as slow:
+        with (
+            server_process(self.backend, {**self.options, "max_in_flight": 1}, tmp_path) as (
+                _,
+                url,
+            ),
+            slow_request(url) as slow,
+        ):
             answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
         assert slow[0].status_code == 200
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_stop_lets_requests_in_flight_finish_and_exits_with_0(self, tmp_path: Path, number: signal.Signals) -> None:
+    def test_a_stop_lets_requests_in_flight_finish_and_exits_with_0(
+        self, tmp_path: Path, number: signal.Signals
+    ) -> None:
         with server_process(self.backend, self.options, tmp_path) as (process, url):
             with slow_request(url) as slow:
                 process.send_signal(number)
@@ -268,7 +347,9 @@ class ServingContract:
             assert self.is_gone(url)
 
     def is_gone(self, url: str) -> bool:
-        """Whether nothing answers any more where a server was; a backend behind a proxy that stays says how that looks."""
+        """Whether nothing answers any more where a server was; a backend behind a proxy that stays
+        says how that looks.
+        """
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/health/live", timeout=5)
         return True

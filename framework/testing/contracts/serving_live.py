@@ -1,6 +1,8 @@
-"""What a serving backend does while it serves: follows aliases, splits, shadows, checks keys. Checked from outside like :mod:`.backend`.
+"""What a serving backend does while it serves: follows aliases, splits, shadows, checks keys.
+Checked from outside like :mod:`.backend`.
 
-Subclass :class:`LiveServingContract` beside :class:`~framework.testing.contracts.serving.ServingContract`, with the same two attributes.
+Subclass :class:`LiveServingContract` beside
+:class:`~framework.testing.contracts.serving.ServingContract`, with the same two attributes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from framework.testing.servers.fake_server import Client, make_deployment, make_
 
 
 class LiveServingContract:
-    """``backend`` and ``options``: the component and its options; the address must be one that is free."""
+    """``backend`` and ``options``: the component and its options; the address must be one that is
+    free.
+    """
 
     backend: ClassVar[str]
     options: ClassVar[dict[str, Any]]
@@ -44,13 +48,17 @@ class LiveServingContract:
                 wait_for(partial(_latest_is, answers, number))
         assert {answer.status_code for answer in answers} == {200}
         versions = [answer.json()["pair"]["version"] for answer in answers]
-        assert [n for n, before in zip(versions, [None, *versions], strict=False) if n != before] == [3, 4, 5, 6, 5]
+        assert [
+            n for n, before in zip(versions, [None, *versions], strict=False) if n != before
+        ] == [3, 4, 5, 6, 5]
         for answer, number in zip(answers, versions, strict=True):
             assert answer.json()["pair"] == make_version(number).stamp("production")
             assert np.array_equal(Client.values(answer), goldens[number].values[:1])
 
     def test_a_pair_that_fails_its_proof_is_not_swapped_in(self, tmp_path: Path) -> None:
-        """Whether a file of it was changed, or it answers otherwise than it did when it was trained."""
+        """Whether a file of it was changed, or it answers otherwise than it did when it was
+        trained.
+        """
         registry = FolderRegistry(tmp_path)
         make_deployment(tmp_path)
         for number in (4, 5, 6):
@@ -63,7 +71,9 @@ class LiveServingContract:
                 return httpx.get(f"{url}/health/ready", timeout=30).json()
 
             def refused(number: int) -> bool:
-                return f"version {number} is not served" in ready().get("reasons", {}).get("production", "")
+                return f"version {number} is not served" in ready().get("reasons", {}).get(
+                    "production", ""
+                )
 
             for number in (4, 5):
                 registry.point("production", number)
@@ -71,23 +81,45 @@ class LiveServingContract:
                 assert httpx.get(f"{url}/health/ready", timeout=30).status_code == 200
                 assert ready()["status"] == "degraded"
                 assert ready()["pair"] == make_version(3).stamp("production")
-                assert 'framework_degraded{arm="production"} 1' in httpx.get(f"{url}/metrics", timeout=30).text
-                assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()["pair"]["version"] == 3
+                assert (
+                    'framework_degraded{arm="production"} 1'
+                    in httpx.get(f"{url}/metrics", timeout=30).text
+                )
+                assert (
+                    httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
+                        "pair"
+                    ]["version"]
+                    == 3
+                )
             registry.point("production", 6)
             wait_for(lambda: ready()["status"] == "ready")
             assert httpx.get(f"{url}/pair", timeout=30).json()["version"] == 6
-            assert 'framework_degraded{arm="production"} 0' in httpx.get(f"{url}/metrics", timeout=30).text
+            assert (
+                'framework_degraded{arm="production"} 0'
+                in httpx.get(f"{url}/metrics", timeout=30).text
+            )
 
-    def test_a_registry_that_is_gone_changes_nothing_but_the_readiness(self, tmp_path: Path) -> None:
+    def test_a_registry_that_is_gone_changes_nothing_but_the_readiness(
+        self, tmp_path: Path
+    ) -> None:
         registry = FolderRegistry(tmp_path)
         with self.reloading(tmp_path) as url:
             registry.take_away()
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded")
-            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+            wait_for(
+                lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded"
+            )
+            assert (
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code
+                == 200
+            )
             registry.bring_back()
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
+            wait_for(
+                lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready"
+            )
 
-    def test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each(self, tmp_path: Path) -> None:
+    def test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each(
+        self, tmp_path: Path
+    ) -> None:
         registry = FolderRegistry(tmp_path)
         make_deployment(tmp_path)
         for number, alias in ((4, "candidate"), (5, "tester")):
@@ -97,21 +129,38 @@ class LiveServingContract:
         entities = [{"airport": row["airport"], "carrier": "DL"} for row in rows]
         seen = []
         for _ in range(2):  # a restart changes nothing
-            with self.reloading(tmp_path, split={"candidate": 30, "tester": 0}) as url, httpx.Client(base_url=url, timeout=30) as http:
+            with (
+                self.reloading(tmp_path, split={"candidate": 30, "tester": 0}) as url,
+                httpx.Client(base_url=url, timeout=30) as http,
+            ):
                 mixed = http.post("/predict", json={"rows": rows}).json()
                 assert mixed["pair"] is None
                 assert [f["entity"] for f in mixed["forecasts"]] == entities
                 seen.append([f.pop("pair")["alias"] for f in mixed["forecasts"]])
-                many = http.post("/predict/feast/batch", json={"entities": entities}).json()["forecasts"]
+                many = http.post("/predict/feast/batch", json={"entities": entities}).json()[
+                    "forecasts"
+                ]
                 assert [f["pair"]["alias"] for f in many] == seen[-1]
-                for row, entity, forecast, arm in list(zip(rows, entities, mixed["forecasts"], seen[-1], strict=True))[:10]:
+                for row, entity, forecast, arm in list(
+                    zip(rows, entities, mixed["forecasts"], seen[-1], strict=True)
+                )[:10]:
                     alone = http.post("/predict", json={"rows": [row]}).json()
                     assert alone["pair"]["alias"] == arm
                     assert alone["forecasts"] == [forecast]
-                    assert http.post("/predict/feast", json={"entity": entity}).json()["pair"]["alias"] == arm
-                asked = http.post("/predict", json={"rows": rows}, headers={"X-Framework-Arm": "tester"}).json()
+                    assert (
+                        http.post("/predict/feast", json={"entity": entity}).json()["pair"]["alias"]
+                        == arm
+                    )
+                asked = http.post(
+                    "/predict", json={"rows": rows}, headers={"X-Framework-Arm": "tester"}
+                ).json()
                 assert asked["pair"] == make_version(5).stamp("tester")
-                assert http.post("/predict?arm=candidate", json={"rows": rows}).json()["pair"]["version"] == 4
+                assert (
+                    http.post("/predict?arm=candidate", json={"rows": rows}).json()["pair"][
+                        "version"
+                    ]
+                    == 4
+                )
                 refused = http.post("/predict?arm=nobody", json={"rows": rows})
                 assert (refused.status_code, refused.json()["error"]["path"]) == (422, "arm")
                 assert "production, candidate, tester" in refused.json()["error"]["message"]
@@ -119,17 +168,33 @@ class LiveServingContract:
         assert 5 <= seen[0].count("candidate") <= 25
         assert seen[0].count("candidate") + seen[0].count("production") == 50
 
-    def test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair(self, tmp_path: Path) -> None:
+    def test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair(
+        self, tmp_path: Path
+    ) -> None:
         registry = FolderRegistry(tmp_path)
         with self.reloading(tmp_path, split={"candidate": 100}) as url:
             assert "candidate" in httpx.get(f"{url}/health/ready", timeout=30).json()["reasons"]
-            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()["pair"]["version"] == 3
+            assert (
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
+                    "pair"
+                ]["version"]
+                == 3
+            )
             registry.add(4)
             registry.point("candidate", 4)
-            wait_for(lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready")
-            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()["pair"]["version"] == 4
+            wait_for(
+                lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready"
+            )
+            assert (
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
+                    "pair"
+                ]["version"]
+                == 4
+            )
 
-    def test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes(self, tmp_path: Path) -> None:
+    def test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes(
+        self, tmp_path: Path
+    ) -> None:
         registry = FolderRegistry(tmp_path)
         make_deployment(tmp_path)
         registry.add(4)
@@ -142,7 +207,9 @@ class LiveServingContract:
 
             def outcomes(name: str) -> float:
                 key = f'framework_shadow_requests_total{{arm="challenger",outcome="{name}"}}'
-                lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(key)]
+                lines = [
+                    line for line in http.get("/metrics").text.splitlines() if line.startswith(key)
+                ]
                 return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
             def ask(season: str) -> bytes:
@@ -173,10 +240,17 @@ class LiveServingContract:
         canary = {"alias": "canary", "steps": [0, 100], "seconds": 3600, "forecasts": 20}
         entity = make_row()
         for start in range(2):
-            with self.reloading(tmp_path, canary=canary) as url, httpx.Client(base_url=url, timeout=30) as http:
+            with (
+                self.reloading(tmp_path, canary=canary) as url,
+                httpx.Client(base_url=url, timeout=30) as http,
+            ):
 
                 def version(http: httpx.Client = http, **changed: Any) -> int:
-                    return int(http.post("/predict", json={"rows": [{**entity, **changed}]}).json()["pair"]["version"])
+                    return int(
+                        http.post("/predict", json={"rows": [{**entity, **changed}]}).json()[
+                            "pair"
+                        ]["version"]
+                    )
 
                 if start:  # what fell stays down after a restart, until its alias moves
                     assert http.get("/admin/canary").json()["halted"] is not None
@@ -186,36 +260,67 @@ class LiveServingContract:
                     continue
                 assert version() == 3
                 assert http.post("/admin/canary", json={"share": 101}).status_code == 422
-                assert http.post("/admin/canary", json={"share": 100}).json() == {"alias": "canary", "share": 100.0, "halted": None}
+                assert http.post("/admin/canary", json={"share": 100}).json() == {
+                    "alias": "canary",
+                    "share": 100.0,
+                    "halted": None,
+                }
                 assert version() == 4
                 for _ in range(20):
                     version(season=fakes.BROKEN)
                 assert version() == 3
                 wait_for(lambda http=http: http.get("/admin/canary").json()["halted"] is not None)  # type: ignore[misc]
 
-    def test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart(self, tmp_path: Path) -> None:
+    def test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart(
+        self, tmp_path: Path
+    ) -> None:
         file = tmp_path / "keys"
 
         def write(**keys: str) -> None:
-            lines = [f"{scopes.replace('_', ',')} {sha256(key.encode()).hexdigest()}" for scopes, key in keys.items()]
+            lines = [
+                f"{scopes.replace('_', ',')} {sha256(key.encode()).hexdigest()}"
+                for scopes, key in keys.items()
+            ]
             file.with_suffix(".new").write_text("# who may ask\n" + "\n".join(lines))
             file.with_suffix(".new").replace(file)
 
         write(predict="first", metrics="second", predict_admin="third")
-        with self.reloading(tmp_path, access={"keys_file": str(file)}) as url, httpx.Client(base_url=url, timeout=30) as http:
+        with (
+            self.reloading(tmp_path, access={"keys_file": str(file)}) as url,
+            httpx.Client(base_url=url, timeout=30) as http,
+        ):
 
             def ask(method: str, path: str, key: str | None, scheme: str = "Bearer") -> int:
                 headers = {} if key is None else {"Authorization": f"{scheme} {key}"}
-                return http.request(method, path, headers=headers, json={"rows": [make_row()]} if method == "POST" else None).status_code
+                return http.request(
+                    method,
+                    path,
+                    headers=headers,
+                    json={"rows": [make_row()]} if method == "POST" else None,
+                ).status_code
 
             assert ask("GET", "/health/ready", None) == 200
-            assert {ask(*call, key) for call in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/pair")) for key in (None, "x")} == {
-                401
-            }
+            assert {
+                ask(*call, key)
+                for call in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/pair"))
+                for key in (None, "x")
+            } == {401}
             assert ask("POST", "/predict", "first", "Basic") == 401
-            assert [ask("POST", "/predict", key) for key in ("first", "second", "third")] == [200, 403, 200]
-            assert [ask("GET", "/metrics", key) for key in ("first", "second", "third")] == [403, 200, 403]
-            assert [ask("POST", "/admin/reload", key) for key in ("first", "second", "third")] == [403, 403, 200]
+            assert [ask("POST", "/predict", key) for key in ("first", "second", "third")] == [
+                200,
+                403,
+                200,
+            ]
+            assert [ask("GET", "/metrics", key) for key in ("first", "second", "third")] == [
+                403,
+                200,
+                403,
+            ]
+            assert [ask("POST", "/admin/reload", key) for key in ("first", "second", "third")] == [
+                403,
+                403,
+                200,
+            ]
             answer = http.post("/predict", json={"rows": [make_row()]})
             assert answer.headers["www-authenticate"] == "Bearer"
             write(predict="fourth", metrics="second")
@@ -225,22 +330,36 @@ class LiveServingContract:
             wait_for(lambda: ask("POST", "/predict", "fourth") == 200)
 
     def test_a_body_that_does_not_come_is_given_up(self, tmp_path: Path) -> None:
-        with self.reloading(tmp_path, deadline=0.3) as url, socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as raw:
+        with (
+            self.reloading(tmp_path, deadline=0.3) as url,
+            socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as raw,
+        ):
             path = f"{httpx.URL(url).path.rstrip('/')}/predict".encode()
-            raw.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{" % path)
+            raw.sendall(
+                b"POST %s HTTP/1.1\r\nHost: x\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{" % path
+            )
             raw.settimeout(30)
             assert raw.recv(100).startswith(b"HTTP/1.1 408")
-            slow = httpx.post(f"{url}/predict", json={"rows": [make_row(season=fakes.SLOW)] * 300}, timeout=30)
+            slow = httpx.post(
+                f"{url}/predict", json={"rows": [make_row(season=fakes.SLOW)] * 300}, timeout=30
+            )
             assert (slow.status_code, slow.headers["retry-after"]) == (504, "1")
 
     def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
         """What a server started by spawning; a backend whose shadows are elsewhere says where."""
-        return [p for p in psutil.Process(pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+        return [
+            p
+            for p in psutil.Process(pid).children(recursive=True)
+            if "spawn_main" in " ".join(p.cmdline())
+        ]
 
     @contextmanager
     def reloading(self, directory: Path, **options: Any) -> Iterator[str]:
         """A server that looks at its aliases ten times a second."""
-        with server_process(self.backend, {**self.options, "reload": {"seconds": 0.1}, **options}, directory) as (_, url):
+        with server_process(
+            self.backend, {**self.options, "reload": {"seconds": 0.1}, **options}, directory
+        ) as (_, url):
             yield url
 
 
@@ -257,8 +376,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 
 @contextmanager
-def asking(url: str, every: float = 0.02, path: str = "/predict", **request: Any) -> Iterator[list[httpx.Response]]:
-    """Asks for a forecast again and again inside the block; the answers in order. By default of the first golden row."""
+def asking(
+    url: str, every: float = 0.02, path: str = "/predict", **request: Any
+) -> Iterator[list[httpx.Response]]:
+    """Asks for a forecast again and again inside the block; the answers in order. By default of the
+    first golden row.
+    """
     answers, stop = list[httpx.Response](), threading.Event()
     row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
     given = {"json": {"rows": [row]}, **request}

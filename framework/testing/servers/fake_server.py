@@ -1,6 +1,8 @@
-"""A server of fakes, in a process of its own or in this one: what the contracts of :mod:`.backend` and :mod:`.live` ask.
+"""A server of fakes, in a process of its own or in this one: what the contracts of :mod:`.backend`
+and :mod:`.live` ask.
 
-``python -m framework.testing.servers.fake_server BACKEND OPTIONS FOLDER store|none`` is such a process.
+``python -m framework.testing.servers.fake_server BACKEND OPTIONS FOLDER store|none`` is such a
+process.
 """
 
 from __future__ import annotations
@@ -46,12 +48,19 @@ ENTITY = {"airport": "JFK", "carrier": "DL"}
 def make_features() -> FeatureSet:
     """One view that holds what :func:`framework.testing.fakes.make_schema` names."""
     columns = ("departures", "delay", "temp", "wind gust", "season")
-    view = View(entity=("airport", "carrier"), columns=columns, categories=("season",), ttl=timedelta(days=3))
+    view = View(
+        entity=("airport", "carrier"),
+        columns=columns,
+        categories=("season",),
+        ttl=timedelta(days=3),
+    )
     return FeatureSet(primary="daily", views={"daily": view})
 
 
 class FakeParts:
-    """The components of a deployment of fakes: pairs and aliases in a folder, the fake feature store or none. Can be pickled."""
+    """The components of a deployment of fakes: pairs and aliases in a folder, the fake feature
+    store or none. Can be pickled.
+    """
 
     def __init__(self, directory: Path, *, store: bool = True) -> None:
         self.directory, self.store = directory, store
@@ -71,19 +80,38 @@ class _NoStore(fakes.FakeRetrieval):
 
 
 def make_deployment(directory: Path, *, store: bool = True) -> Deployment:
-    """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs already is taken as it is."""
+    """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs
+    already is taken as it is.
+    """
     registry = FolderRegistry(directory)
     if not registry.has("production"):
         registry.add(3)
         registry.point("production", 3)
-    return Deployment(FakeParts(directory, store=store), "fake", "production", make_features(), "fake", directory / "state")
+    return Deployment(
+        FakeParts(directory, store=store),
+        "fake",
+        "production",
+        make_features(),
+        "fake",
+        directory / "state",
+    )
 
 
-def make_pipeline(pair: Pair, *, store: bool = True, max_rows: int = 2000, size: int | None = None) -> Pipeline:
+def make_pipeline(
+    pair: Pair, *, store: bool = True, max_rows: int = 2000, size: int | None = None
+) -> Pipeline:
     """The pipeline of a pair in this process, with the fake feature store or none."""
     strategy = fakes.FakeRetrieval(Options()) if store else None
     metrics = Metrics().of_arm("production", VERSION)
-    return Pipeline(pair, make_features(), strategy, metrics, max_rows, ThreadPoolExecutor(1), BatchOptions(size=size))
+    return Pipeline(
+        pair,
+        make_features(),
+        strategy,
+        metrics,
+        max_rows,
+        ThreadPoolExecutor(1),
+        BatchOptions(size=size),
+    )
 
 
 async def answer_payload(pipeline: Pipeline, body: bytes) -> Forecast:
@@ -97,24 +125,43 @@ async def answer_entities(pipeline: Pipeline, lookup: Lookup) -> Forecast:
 
 
 def serve_fakes(arguments: list[str]) -> None:
-    """A server process: backend, its options as JSON, a directory, ``store`` or ``none``. Prints its URL when it is ready."""
+    """A server process: backend, its options as JSON, a directory, ``store`` or ``none``. Prints
+    its URL when it is ready.
+    """
     backend, options, directory, store = arguments
     plugins = load_plugins(extra=[fakes])
-    made = plugins.load("serving", backend)(plugins.find("serving", backend).options.model_validate_json(options))
-    made.serve(make_deployment(Path(directory), store=store == "store"), lambda url, _: print(url, flush=True))
+    made = plugins.load("serving", backend)(
+        plugins.find("serving", backend).options.model_validate_json(options)
+    )
+    made.serve(
+        make_deployment(Path(directory), store=store == "store"),
+        lambda url, _: print(url, flush=True),
+    )
 
 
 @contextmanager
 def server_process(
-    backend: str, options: dict[str, Any], directory: Path, store: str = "store", stderr: IO[str] | None = None
+    backend: str,
+    options: dict[str, Any],
+    directory: Path,
+    store: str = "store",
+    stderr: IO[str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that serves, and its URL; killed at the end if it still runs."""
     command = [sys.executable, "-m", __name__, backend, json.dumps(options), str(directory), store]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert url.startswith("http"), f"the server ended with {process.wait(10)} before it was ready"
+        assert url.startswith("http"), (
+            f"the server ended with {process.wait(10)} before it was ready"
+        )
         yield process, url
     finally:
         process.kill()
@@ -134,12 +181,18 @@ class Client:
     def values(answer: httpx.Response) -> Any:
         assert answer.status_code == 200, answer.text
         forecasts = answer.json()["forecasts"]
-        lines = [[[t["mean"], *t["quantiles"].values()] for t in f["targets"].values()] for f in forecasts]
+        lines = [
+            [[t["mean"], *t["quantiles"].values()] for t in f["targets"].values()]
+            for f in forecasts
+        ]
         return np.array(lines).transpose(0, 3, 1, 2)
 
     def golden_rows(self) -> list[dict[str, Any]]:
         schema = fakes.make_schema()
-        return [example_payload(schema, self.golden, i)["rows"][0] for i in range(len(self.golden.context))]
+        return [
+            example_payload(schema, self.golden, i)["rows"][0]
+            for i in range(len(self.golden.context))
+        ]
 
     def post_rows(self, rows: list[dict[str, Any]]) -> httpx.Response:
         return self.http.post("/predict", json={"rows": rows})
@@ -161,10 +214,14 @@ def make_row(**changed: Any) -> dict[str, Any]:
 
 @contextmanager
 def slow_request(url: str) -> Iterator[list[httpx.Response]]:
-    """A request of 300 rows that takes half a second and is being answered inside the block; its answer is there after it."""
+    """A request of 300 rows that takes half a second and is being answered inside the block; its
+    answer is there after it.
+    """
     answers: list[httpx.Response] = []
     body = {"rows": [make_row(season=fakes.SLOW)] * 300}
-    thread = threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/predict", json=body, timeout=30)))
+    thread = threading.Thread(
+        target=lambda: answers.append(httpx.post(f"{url}/predict", json=body, timeout=30))
+    )
     thread.start()
     for _ in range(200):
         if "framework_requests_in_flight 1" in httpx.get(f"{url}/metrics", timeout=30).text:

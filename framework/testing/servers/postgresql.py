@@ -16,20 +16,25 @@ _PROGRAMS = Path("/usr/lib/postgresql")
 
 
 def installed() -> Path | None:
-    """The folder of the newest server's programs, None when there is none (Debian: ``apt-get install postgresql``)."""
+    """The folder of the newest server's programs, None when there is none (Debian: ``apt-get
+    install postgresql``).
+    """
     found = sorted(_PROGRAMS.glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     return found[-1].parent if found else None
 
 
 @contextmanager
 def server(database: str = "tests") -> Iterator[str]:
-    """Yields ``127.0.0.1:port/database`` for the user ``tests``: ``f"postgresql+psycopg://tests@{place}"``. Stopped and deleted at the end.
+    """Yields ``127.0.0.1:port/database`` for the user ``tests``:
+    ``f"postgresql+psycopg://tests@{place}"``. Stopped and deleted at the end.
 
     PostgreSQL refuses to run as root: then the user ``postgres`` runs it.
     """
     programs = installed()
     if programs is None:
-        raise FileNotFoundError(f"no PostgreSQL server below {_PROGRAMS}; on Debian: apt-get install postgresql")
+        raise FileNotFoundError(
+            f"no PostgreSQL server below {_PROGRAMS}; on Debian: apt-get install postgresql"
+        )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -41,9 +46,19 @@ def server(database: str = "tests") -> Iterator[str]:
 
     def run(program: str, *arguments: str) -> None:
         command = [str(programs / program), *arguments]
-        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+        subprocess.run(  # noqa: S603
+            command,
+            check=True,
+            user=user,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
 
-    data, settings = str(folder / "data"), f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    data, settings = (
+        str(folder / "data"),
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off",
+    )
     run("initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync")
     run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", settings, "start")
     try:

@@ -18,7 +18,9 @@ _PATIENCE = 30.0
 
 @dataclass
 class RedisServer:
-    """``redis-server`` on a free loopback port, without persistence; ``stop`` and ``start`` again with the same port, empty."""
+    """``redis-server`` on a free loopback port, without persistence; ``stop`` and ``start`` again
+    with the same port, empty.
+    """
 
     directory: Path
     port: int = 0
@@ -38,12 +40,25 @@ class RedisServer:
         """Start it and wait until it accepts connections."""
         program = shutil.which("redis-server")
         if program is None:
-            raise FileNotFoundError("no redis-server on the PATH; on Debian: apt-get install redis-server")
+            raise FileNotFoundError(
+                "no redis-server on the PATH; on Debian: apt-get install redis-server"
+            )
         if not self.port:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 self.port = int(free.getsockname()[1])
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", "", "--appendonly", "no"]
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--dir",
+            str(self.directory),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         command = [program, *options, *self.arguments]
         with (self.directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603
@@ -53,8 +68,15 @@ class RedisServer:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > until:
-                    said = (self.directory / "redis.log").read_text(errors="replace").strip().splitlines()
-                    raise RuntimeError(f"redis-server did not start: {said[-1] if said else error}") from error
+                    said = (
+                        (self.directory / "redis.log")
+                        .read_text(errors="replace")
+                        .strip()
+                        .splitlines()
+                    )
+                    raise RuntimeError(
+                        f"redis-server did not start: {said[-1] if said else error}"
+                    ) from error
                 time.sleep(0.02)
             else:
                 return
@@ -69,7 +91,9 @@ class RedisServer:
 
 @contextmanager
 def server(*arguments: str) -> Iterator[RedisServer]:
-    """A running server, stopped and deleted at the end. ``arguments``: further ones of the command line, such as ``--requirepass x``."""
+    """A running server, stopped and deleted at the end. ``arguments``: further ones of the command
+    line, such as ``--requirepass x``.
+    """
     with tempfile.TemporaryDirectory(prefix="framework-redis-") as folder:
         running = RedisServer(Path(folder), arguments=arguments)
         running.start()

@@ -24,10 +24,11 @@ _BATCH = 8192
 class SeasonalNaive(Model):
     """Uses the targets' history alone.
 
-    Where the history is null: the newest value at the same place of an earlier season in the window, else the mean of the window. The core
-    asks for no window without any value of the target; the answer to one is the mean of the training rows. A quantile is the forecast plus
-    that quantile of the training errors of its step and target (of all steps, for a step without any), the same for every series. A window
-    without a value teaches no error.
+    Where the history is null: the newest value at the same place of an earlier season in the
+    window, else the mean of the window. The core asks for no window without any value of the
+    target; the answer to one is the mean of the training rows. A quantile is the forecast plus that
+    quantile of the training errors of its step and target (of all steps, for a step without any),
+    the same for every series. A window without a value teaches no error.
     """
 
     options: SeasonalNaiveOptions
@@ -43,18 +44,36 @@ class SeasonalNaive(Model):
     def covariates(self) -> frozenset[Covariates]:
         return frozenset()
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         sets = [train] if validation is None else [train, validation]
         seen = np.concatenate([_seen(windows) for windows in sets])
         known = ~np.isnan(seen)
         if not known.any(axis=0).all():
-            empty = [name for name, any_known in zip(schema.targets, known.any(axis=0), strict=True) if not any_known]
-            raise DataError(f"seasonal_naive: targets {empty} have no value in the training rows; check the source.")
+            empty = [
+                name
+                for name, any_known in zip(schema.targets, known.any(axis=0), strict=True)
+                if not any_known
+            ]
+            raise DataError(
+                f"seasonal_naive: targets {empty} have no value in the training rows; check "
+                "the source."
+            )
         self._horizon = schema.horizon
         self._level: Float64 = np.nanmean(seen, axis=0)
-        self._errors: Float64 = np.zeros((schema.horizon, len(schema.targets), len(schema.quantiles)))
+        self._errors: Float64 = np.zeros(
+            (schema.horizon, len(schema.targets), len(schema.quantiles))
+        )
         if schema.quantiles:
-            errors = np.concatenate([self._error(b, b.target) for s in sets for b in s.batches(_BATCH) if b.target is not None])
+            errors = np.concatenate(
+                [
+                    self._error(b, b.target)
+                    for s in sets
+                    for b in s.batches(_BATCH)
+                    if b.target is not None
+                ]
+            )
             self._errors = _error_quantiles(errors, schema)
 
     def _mean(self, windows: Windows) -> Float64:
@@ -63,14 +82,20 @@ class SeasonalNaive(Model):
         n, length, targets = history.shape
         season = self.options.season_length
         seasons = -(-length // season)
-        padded = np.concatenate([np.full((n, seasons * season - length, targets), np.nan), history], axis=1)
+        padded = np.concatenate(
+            [np.full((n, seasons * season - length, targets), np.nan), history], axis=1
+        )
         place = padded[:, -season:]
         for back in range(2, seasons + 1):
-            place = np.where(np.isnan(place), padded[:, padded.shape[1] - back * season :][:, :season], place)
+            place = np.where(
+                np.isnan(place), padded[:, padded.shape[1] - back * season :][:, :season], place
+            )
         known = ~np.isnan(history)
         count = known.sum(axis=1)
         total = np.zeros((n, targets))
-        for step in range(length):  # in order: the sum of one window must not depend on how many there are
+        for step in range(
+            length
+        ):  # in order: the sum of one window must not depend on how many there are
             total += np.where(known[:, step], history[:, step], 0.0)
         level = np.where(count > 0, total / np.maximum(count, 1), self._level)
         filled = np.where(np.isnan(place), level[:, None, :], place)
@@ -86,8 +111,14 @@ class SeasonalNaive(Model):
         return np.concatenate([mean[..., None], mean[..., None] + self._errors[None]], axis=3)
 
     def save(self, directory: Path) -> None:
-        body = {"options": self.options.model_dump(mode="json"), "horizon": self._horizon, "level": self._level.tolist()}
-        (directory / "model.json").write_text(json.dumps({**body, "errors": self._errors.tolist(), "shape": self._errors.shape}))
+        body = {
+            "options": self.options.model_dump(mode="json"),
+            "horizon": self._horizon,
+            "level": self._level.tolist(),
+        }
+        (directory / "model.json").write_text(
+            json.dumps({**body, "errors": self._errors.tolist(), "shape": self._errors.shape})
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -99,7 +130,9 @@ class SeasonalNaive(Model):
 
 
 def _seen(windows: WindowSet) -> Float64:
-    """The target rows that the windows cover: from the first step of any context to the last step of any horizon."""
+    """The target rows that the windows cover: from the first step of any context to the last step
+    of any horizon.
+    """
     return windows.arrays.target[windows.reached(1 - windows.context_length, windows.horizon)]
 
 
@@ -110,7 +143,8 @@ def _error_quantiles(errors: Float64, schema: Schema) -> Float64:
         pooled = errors[:, :, t][~np.isnan(errors[:, :, t])]
         if not len(pooled):
             raise DataError(
-                f"seasonal_naive: no training error of target '{name}' to take quantiles of; give more history or quantiles: []."
+                f"seasonal_naive: no training error of target '{name}' to take quantiles "
+                "of; give more history or quantiles: []."
             )
         for h in range(schema.horizon):
             known = errors[:, h, t][~np.isnan(errors[:, h, t])]

@@ -23,10 +23,16 @@ def fitted(panel: Any, quantiles: tuple[float, ...] = (), season: int = 3) -> Se
 
 
 def answer(model: SeasonalNaive, *history: float) -> list[float]:
-    """The mean of the first target after a window of ``history``; the second target has the same history."""
+    """The mean of the first target after a window of ``history``; the second target has the same
+    history.
+    """
     past = np.repeat(np.array(history)[None, :, None], 2, axis=2)
     empty = np.zeros((1, 5, 0), np.float32)
-    return list(model.predict(Windows(past, np.zeros((1, len(history), 0), np.float32), empty, empty[:, 0]))[0, :, 0, 0])
+    return list(
+        model.predict(
+            Windows(past, np.zeros((1, len(history), 0), np.float32), empty, empty[:, 0])
+        )[0, :, 0, 0]
+    )
 
 
 def test_each_step_repeats_its_place_in_the_season() -> None:
@@ -41,7 +47,9 @@ def test_nulls_fall_back_to_an_earlier_season_then_the_window_then_the_training_
     model = fitted(panel)
     assert answer(model, 7, 8, 9, np.nan, 2, 3) == [7, 2, 3, 7, 2]
     assert answer(model, np.nan, 2, 4) == [3, 2, 4, 3, 2]
-    np.testing.assert_allclose(answer(model, np.nan, np.nan, np.nan), np.full(5, panel.past[:, 0].mean()), rtol=1e-12)
+    np.testing.assert_allclose(
+        answer(model, np.nan, np.nan, np.nan), np.full(5, panel.past[:, 0].mean()), rtol=1e-12
+    )
 
 
 def test_quantiles_are_those_of_the_training_errors() -> None:
@@ -50,7 +58,9 @@ def test_quantiles_are_those_of_the_training_errors() -> None:
     y = panel.past[:, 0]
     past = np.repeat(y[None, -7:, None], 2, axis=2)
     empty = np.zeros((1, 5, 0), np.float32)
-    found = model.predict(Windows(past, np.zeros((1, 7, 0), np.float32), empty, empty[:, 0]))[0, 0, 0]
+    found = model.predict(Windows(past, np.zeros((1, 7, 0), np.float32), empty, empty[:, 0]))[
+        0, 0, 0
+    ]
     errors = y[7:] - y[:-7]
     np.testing.assert_allclose(found - y[-7], [0, *np.quantile(errors, [0.25, 0.75])], atol=1e-12)
 

@@ -1,7 +1,8 @@
-"""``model=nlinear``, ``dlinear``, ``tft``, ``nbeats``, ``nhits``, ``tide`` and ``tsmixer``: Darts' global torch models.
+"""``model=nlinear``, ``dlinear``, ``tft``, ``nbeats``, ``nhits``, ``tide`` and ``tsmixer``: Darts'
+global torch models.
 
-Past, future and static covariates are the preprocessor's features. N-BEATS and N-HiTS take past covariates alone and say so
-when they are fitted.
+Past, future and static covariates are the preprocessor's features. N-BEATS and N-HiTS take past
+covariates alone and say so when they are fitted.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from framework.options import Options
 class DartsOptions(Options):
     """What all of Darts' models share, under Darts' and Lightning's names.
 
-    ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs without a better validation loss before
-    training stops and the best weights are kept; null trains ``n_epochs``, as does a run without validation windows. ``scaling``:
-    ``instance`` centres and scales each window's target by its own context, ``global`` by the training rows, and both every feature by
-    the training rows; ``none`` leaves target and features. Answers are in natural units in each case. ``accelerator``: where it trains;
-    forecasts are made on the CPU. ``threads``: torch's threads in this process, null for torch's own choice.
+    ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs
+    without a better validation loss before training stops and the best weights are kept; null
+    trains ``n_epochs``, as does a run without validation windows. ``scaling``: ``instance`` centres
+    and scales each window's target by its own context, ``global`` by the training rows, and both
+    every feature by the training rows; ``none`` leaves target and features. Answers are in natural
+    units in each case. ``accelerator``: where it trains; forecasts are made on the CPU.
+    ``threads``: torch's threads in this process, null for torch's own choice.
     """
 
     input_chunk_length: PositiveInt | None = None
     n_epochs: PositiveInt = 100
     batch_size: PositiveInt = 32
     lr: PositiveFloat = 1e-3
-    lr_gamma: float = Field(default=1.0, gt=0, le=1, description="lr is multiplied by it after each epoch")
+    lr_gamma: float = Field(
+        default=1.0, gt=0, le=1, description="lr is multiplied by it after each epoch"
+    )
     patience: PositiveInt | None = 10
     gradient_clip_val: PositiveFloat | None = None
     loss_fn: Literal["mse", "mae"] = "mse"
@@ -46,7 +51,9 @@ class MixedOptions(DartsOptions):
 
 
 class NLinearOptions(MixedOptions):
-    """``normalize``: subtract the last value of the target's window from it and add it to the answer."""
+    """``normalize``: subtract the last value of the target's window from it and add it to the
+    answer.
+    """
 
     shared_weights: bool = False
     const_init: bool = True
@@ -60,7 +67,9 @@ class DLinearOptions(MixedOptions):
 
 
 class TFTOptions(MixedOptions):
-    """``add_relative_index`` is set by itself when there are no future covariates, which TFT cannot do without."""
+    """``add_relative_index`` is set by itself when there are no future covariates, which TFT cannot
+    do without.
+    """
 
     hidden_size: PositiveInt = 16
     lstm_layers: PositiveInt = 1
@@ -130,6 +139,8 @@ _MODELS: list[tuple[str, str, type[DartsOptions], str]] = [
 @hookimpl
 def components() -> list[Component]:
     return [
-        Component("model", name, f"framework_darts.models:{attribute}", options, f"Darts: {summary}")
+        Component(
+            "model", name, f"framework_darts.models:{attribute}", options, f"Darts: {summary}"
+        )
         for name, attribute, options, summary in _MODELS
     ]

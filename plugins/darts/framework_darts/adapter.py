@@ -30,11 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class DartsModel(Model):
-    """Subclasses name the library's model. The module's first output is the mean, the others are the schema's quantiles.
+    """Subclasses name the library's model. The module's first output is the mean, the others are
+    the schema's quantiles.
 
-    Trained in float32; forecast in float64, rounded to float32 in scaled units. torch's matrix kernels add in an order
-    that depends on the number of rows, which moves the last bits of a float64; the rounding, 2^29 times coarser, removes that,
-    so a window's forecast is the same number alone and in a batch.
+    Trained in float32; forecast in float64, rounded to float32 in scaled units. torch's matrix
+    kernels add in an order that depends on the number of rows, which moves the last bits of a
+    float64; the rounding, 2^29 times coarser, removes that, so a window's forecast is the same
+    number alone and in a batch.
     """
 
     requirements = ("darts", "pytorch-lightning", "torch")
@@ -51,36 +53,81 @@ class DartsModel(Model):
 
     @property
     def covariates(self) -> frozenset[Covariates]:
-        shared = {"past": False, "future": False} if getattr(self.options, "shared_weights", False) else {}
+        shared = (
+            {"past": False, "future": False}
+            if getattr(self.options, "shared_weights", False)
+            else {}
+        )
         can = supports(self.library) | shared
-        return frozenset(kind for kind in COVARIATES if can[kind] and getattr(self.options, f"use_{kind}_covariates", True))
+        return frozenset(
+            kind
+            for kind in COVARIATES
+            if can[kind] and getattr(self.options, f"use_{kind}_covariates", True)
+        )
 
-    def fit(self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         self._limit_threads()
         arrays = train_windows.arrays
-        widths = self._widths({part: getattr(arrays, part).shape[1] for part in ("past", "future", "static")})
-        sizes = Sizes(schema.context_length, schema.horizon, len(schema.targets), outputs=1 + len(schema.quantiles), **widths)
-        scaler = TargetScaler.fit(arrays.target, self.options.scaling, getattr(self.options, "normalize", False))
+        widths = self._widths(
+            {part: getattr(arrays, part).shape[1] for part in ("past", "future", "static")}
+        )
+        sizes = Sizes(
+            schema.context_length,
+            schema.horizon,
+            len(schema.targets),
+            outputs=1 + len(schema.quantiles),
+            **widths,
+        )
+        scaler = TargetScaler.fit(
+            arrays.target, self.options.scaling, getattr(self.options, "normalize", False)
+        )
         features: dict[str, FeatureScaler] = {}
         if self.options.scaling != "none":
-            features = {part: FeatureScaler.fit(getattr(arrays, part)) for part, width in widths.items() if width}
+            features = {
+                part: FeatureScaler.fit(getattr(arrays, part))
+                for part, width in widths.items()
+                if width
+            }
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             module = build(self.library, sizes, self._architecture(sizes))
-            epochs = train(module, sizes, scaler, features, self.options, schema.quantiles, train_windows, validation, seed)
-        log.info("%s: %d epochs, %d parameters", type(self).__name__, epochs, sum(p.numel() for p in module.parameters()))
+            epochs = train(
+                module,
+                sizes,
+                scaler,
+                features,
+                self.options,
+                schema.quantiles,
+                train_windows,
+                validation,
+                seed,
+            )
+        log.info(
+            "%s: %d epochs, %d parameters",
+            type(self).__name__,
+            epochs,
+            sum(p.numel() for p in module.parameters()),
+        )
         self._adopt(module, sizes, scaler, features)
 
     def _widths(self, given: dict[str, int]) -> dict[str, int]:
         """Features by kind that the module gets; says which it cannot take."""
-        unused = [f"{width} {part}" for part, width in given.items() if width and part not in self.covariates]
+        unused = [
+            f"{width} {part}"
+            for part, width in given.items()
+            if width and part not in self.covariates
+        ]
         if unused:
             log.warning("%s leaves out %s features.", type(self).__name__, " and ".join(unused))
         return {part: width if part in self.covariates else 0 for part, width in given.items()}
 
     def _architecture(self, sizes: Sizes) -> dict[str, Any]:
         """The library's own constructor options."""
-        own = {k: v for k, v in self.options.model_dump().items() if k not in MixedOptions.model_fields}
+        own = {
+            k: v for k, v in self.options.model_dump().items() if k not in MixedOptions.model_fields
+        }
         if "normalize" in own:
             own["normalize"] = False  # the scaler does it: Darts' own cannot answer quantiles
         if "add_relative_index" in own and not sizes.future:
@@ -91,7 +138,13 @@ class DartsModel(Model):
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
 
-    def _adopt(self, module: torch.nn.Module, sizes: Sizes, scaler: TargetScaler, features: dict[str, FeatureScaler]) -> None:
+    def _adopt(
+        self,
+        module: torch.nn.Module,
+        sizes: Sizes,
+        scaler: TargetScaler,
+        features: dict[str, FeatureScaler],
+    ) -> None:
         self._module, self._sizes = module.double().eval().requires_grad_(False), sizes
         self._scaler, self._features = scaler, features
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
@@ -99,7 +152,12 @@ class DartsModel(Model):
     def predict(self, windows: Windows) -> Float64:
         if len(windows) <= CHUNK:
             return self._answer(windows)
-        return np.concatenate([self._answer(windows.part(start, start + CHUNK)) for start in range(0, len(windows), CHUNK)])
+        return np.concatenate(
+            [
+                self._answer(windows.part(start, start + CHUNK))
+                for start in range(0, len(windows), CHUNK)
+            ]
+        )
 
     def _answer(self, windows: Windows) -> Float64:
         with torch.inference_mode():
@@ -112,8 +170,12 @@ class DartsModel(Model):
         return out
 
     def save(self, directory: Path) -> None:
-        # The weights are float32 numbers whose float64 copies answer; nothing is lost by saving them as they were trained.
-        weights = {name: tensor.numpy().astype(np.float32) for name, tensor in self._module.state_dict().items()}
+        # The weights are float32 numbers whose float64 copies answer; nothing is lost by saving
+        # them as they were trained.
+        weights = {
+            name: tensor.numpy().astype(np.float32)
+            for name, tensor in self._module.state_dict().items()
+        }
         np.savez(directory / "weights.npz", **weights)
         body = {
             "options": self.options.model_dump(mode="json"),
@@ -132,7 +194,11 @@ class DartsModel(Model):
         with torch.random.fork_rng():
             module = build(cls.library, sizes, model._architecture(sizes))
         with np.load(directory / "weights.npz", allow_pickle=False) as weights:
-            module.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
-        features = {part: FeatureScaler.from_json(scaler) for part, scaler in body["features"].items()}
+            module.load_state_dict(
+                {name: torch.from_numpy(weights[name]) for name in weights.files}
+            )
+        features = {
+            part: FeatureScaler.from_json(scaler) for part, scaler in body["features"].items()
+        }
         model._adopt(module, sizes, TargetScaler.from_json(body["scaler"]), features)
         return model

@@ -19,7 +19,9 @@ from framework_darts.scaling import FeatureScaler
 
 
 class Outputs(QuantileRegression):
-    """Tells a module how many numbers to answer for a target and step; the losses are this package's own."""
+    """Tells a module how many numbers to answer for a target and step; the losses are this
+    package's own.
+    """
 
     def __init__(self, count: int) -> None:
         super().__init__([0.5])
@@ -32,7 +34,9 @@ class Outputs(QuantileRegression):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a module is built for. A covariate's width is 0 where there are none or the model leaves them out."""
+    """What a module is built for. A covariate's width is 0 where there are none or the model leaves
+    them out.
+    """
 
     length: int
     horizon: int
@@ -44,7 +48,9 @@ class Sizes:
 
 
 def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.Module:
-    """A new module of the library's model ``library`` (``module:Class``), initialised from torch's global generator."""
+    """A new module of the library's model ``library`` (``module:Class``), initialised from torch's
+    global generator.
+    """
 
     def zeros(rows: int, columns: int) -> np.ndarray | None:
         return np.zeros((rows, columns), np.float32) if columns else None
@@ -59,7 +65,10 @@ def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.
     )
     place, _, name = library.partition(":")
     forecaster = getattr(importlib.import_module(place), name)(
-        input_chunk_length=sizes.length, output_chunk_length=sizes.horizon, likelihood=Outputs(sizes.outputs), **architecture
+        input_chunk_length=sizes.length,
+        output_chunk_length=sizes.horizon,
+        likelihood=Outputs(sizes.outputs),
+        **architecture,
     )
     forecaster.pl_module_params["train_sample_shape"] = sample.sample_shapes()
     module: torch.nn.Module = forecaster._create_model(sample)
@@ -70,17 +79,29 @@ def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.
 def supports(library: str) -> dict[str, bool]:
     """Which covariates the library's model can take."""
     place, _, name = library.partition(":")
-    model = getattr(importlib.import_module(place), name)(input_chunk_length=2, output_chunk_length=1)
-    return {part: bool(getattr(model, f"supports_{part}_covariates")) for part in ("past", "future", "static")}
+    model = getattr(importlib.import_module(place), name)(
+        input_chunk_length=2, output_chunk_length=1
+    )
+    return {
+        part: bool(getattr(model, f"supports_{part}_covariates"))
+        for part in ("past", "future", "static")
+    }
 
 
 def inputs(
-    windows: Windows, scaled: Float64, features: Mapping[str, FeatureScaler], sizes: Sizes, device: torch.device, dtype: torch.dtype
+    windows: Windows,
+    scaled: Float64,
+    features: Mapping[str, FeatureScaler],
+    sizes: Sizes,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> PLModuleInput:
-    """A module's input: the target as ``scaled``, past, future and static by their scaler in ``features``. A null feature is 0, the centre.
+    """A module's input: the target as ``scaled``, past, future and static by their scaler in
+    ``features``. A null feature is 0, the centre.
 
-    Darts' modules also take the past of the future covariates; a context has known-in-advance columns for the steps ahead only, so
-    that part is 0 in training and serving alike. What is known of the past belongs to the past features.
+    Darts' modules also take the past of the future covariates; a context has known-in-advance
+    columns for the steps ahead only, so that part is 0 in training and serving alike. What is known
+    of the past belongs to the past features.
     """
 
     def tensor(part: str, values: Float32) -> torch.Tensor | None:
@@ -89,7 +110,9 @@ def inputs(
         given = features[part].apply(values) if part in features else values
         return torch.nan_to_num(torch.as_tensor(given, dtype=dtype, device=device))
 
-    nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(len(windows), sizes.length, sizes.future)
+    nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(
+        len(windows), sizes.length, sizes.future
+    )
     return PLModuleInput(
         past_target=torch.as_tensor(scaled, dtype=dtype, device=device),
         past_covariates=tensor("past", windows.past),

@@ -1,4 +1,6 @@
-"""Trains a module on windows: shuffled batches gathered from the panel's arrays, early stopping on the validation windows."""
+"""Trains a module on windows: shuffled batches gathered from the panel's arrays, early stopping on
+the validation windows.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from framework_darts.scaling import FeatureScaler, TargetScaler
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Squared (or absolute) error of the first output plus the pinball losses of the others, over the known steps, in scaled units."""
+    """Squared (or absolute) error of the first output plus the pinball losses of the others, over
+    the known steps, in scaled units.
+    """
 
     kind: str
     quantiles: tuple[float, ...]
@@ -41,20 +45,29 @@ def device_of(accelerator: str) -> torch.device:
     """Raises :class:`ConfigError` when a GPU is asked for and torch sees none."""
     available = torch.cuda.is_available()
     if accelerator == "gpu" and not available:
-        raise ConfigError("model.accelerator: gpu is asked for, torch sees none here; use model.accelerator=auto or cpu.")
+        raise ConfigError(
+            "model.accelerator: gpu is asked for, torch sees none here; use "
+            "model.accelerator=auto or cpu."
+        )
     return torch.device("cuda" if available and accelerator != "cpu" else "cpu")
 
 
 def usable(windows: WindowSet) -> WindowSet:
     """The windows that know at least one target step."""
     known = np.isfinite(windows.arrays.target).any(axis=1)
-    ends = np.minimum(windows.origins + 1 + windows.horizon, windows.arrays.series_ends()[windows.origins])
+    ends = np.minimum(
+        windows.origins + 1 + windows.horizon, windows.arrays.series_ends()[windows.origins]
+    )
     before = np.concatenate([[0], np.cumsum(known)])
-    return _take(windows, np.flatnonzero(before[ends] > before[windows.origins + 1]).astype(np.int64))
+    return _take(
+        windows, np.flatnonzero(before[ends] > before[windows.origins + 1]).astype(np.int64)
+    )
 
 
 def _take(windows: WindowSet, index: Rows) -> WindowSet:
-    return WindowSet(windows.arrays, windows.origins[index], windows.context_length, windows.horizon)
+    return WindowSet(
+        windows.arrays, windows.origins[index], windows.context_length, windows.horizon
+    )
 
 
 def train(
@@ -68,7 +81,9 @@ def train(
     validation: WindowSet | None,
     seed: int,
 ) -> int:
-    """Fit ``module`` in place, on the device of the options; it comes back on the CPU with its best weights. Returns the epochs run."""
+    """Fit ``module`` in place, on the device of the options; it comes back on the CPU with its best
+    weights. Returns the epochs run.
+    """
     windows = usable(train_windows)
     if not len(windows):
         raise DataError("model: no training window has a known target step.")
@@ -103,10 +118,16 @@ def train(
             continue
         module.eval()
         with torch.inference_mode():
-            parts = [loss_on(_take(watched, chunk)) for chunk in _chunks(len(watched), 8 * options.batch_size)]
+            parts = [
+                loss_on(_take(watched, chunk))
+                for chunk in _chunks(len(watched), 8 * options.batch_size)
+            ]
         score = sum(float(loss) * known for loss, known in parts) / sum(known for _, known in parts)
         if not np.isfinite(score):
-            raise DataError(f"model: the validation loss is {score} after epoch {epoch}; lower model.lr or set model.gradient_clip_val.")
+            raise DataError(
+                f"model: the validation loss is {score} after epoch {epoch}; lower model.lr "
+                "or set model.gradient_clip_val."
+            )
         if score < best:
             best, best_state, waited = score, copy.deepcopy(module.state_dict()), 0
             continue
@@ -120,4 +141,7 @@ def train(
 
 
 def _chunks(count: int, size: int) -> list[Rows]:
-    return [np.arange(start, min(start + size, count), dtype=np.int64) for start in range(0, count, size)]
+    return [
+        np.arange(start, min(start + size, count), dtype=np.int64)
+        for start in range(0, count, size)
+    ]

@@ -42,7 +42,9 @@ class TestNLinear(ModelContract):
         assert np.array_equal(without.predict(moved), without.predict(windows))
 
     def test_the_best_epoch_is_kept(self) -> None:
-        """With a learning rate that wrecks the weights, training stops early and is no worse than one epoch."""
+        """With a learning rate that wrecks the weights, training stops early and is no worse than
+        one epoch.
+        """
         schema = self.schema(make_panel()).model_copy(update={"quantiles": ()})
         train, later = self.split(plain_arrays(make_panel(), 2), schema)
         errors = []
@@ -52,7 +54,9 @@ class TestNLinear(ModelContract):
             batch = later.gather()
             assert batch.target is not None
             _, _, size = model._scaler.apply(batch.target_past)
-            errors.append(float((((model.predict(batch)[..., 0] - batch.target) / size) ** 2).mean()))
+            errors.append(
+                float((((model.predict(batch)[..., 0] - batch.target) / size) ** 2).mean())
+            )
         assert errors[1] <= errors[0] * (1 + 1e-6)
 
     def test_a_gpu_that_is_not_there_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,16 +66,25 @@ class TestNLinear(ModelContract):
             self.make(accelerator="gpu").fit(train, later, self.schema(make_panel()), 1)
 
     def test_scale_and_level_do_not_matter(self) -> None:
-        """Instance scaling: a window a thousand times larger gets a forecast a thousand times larger, when the features are the same."""
+        """Instance scaling: a window a thousand times larger gets a forecast a thousand times
+        larger, when the features are the same.
+        """
         model, windows, _ = self.fitted()
         large = replace(windows, target_past=windows.target_past * 1000 + 5e6)
         assert np.allclose(model.predict(large), model.predict(windows) * 1000 + 5e6, rtol=1e-6)
 
     def test_the_unit_of_a_feature_does_not_matter(self) -> None:
-        """Features a thousand times larger, in training and after, give the same forecasts; left as they are they do not."""
+        """Features a thousand times larger, in training and after, give the same forecasts; left as
+        they are they do not.
+        """
         schema = self.schema(make_panel())
         arrays = plain_arrays(make_panel(), 2)
-        larger = replace(arrays, past=arrays.past * 1000, future=arrays.future * 1000, static=arrays.static * 1000)
+        larger = replace(
+            arrays,
+            past=arrays.past * 1000,
+            future=arrays.future * 1000,
+            static=arrays.static * 1000,
+        )
         apart = {}
         for scaling in ("instance", "none"):
             found = []
@@ -115,7 +128,12 @@ class TestTFT(ModelContract):
 
 class TestNBEATS(ModelContract):
     name = "nbeats"
-    options: ClassVar[dict[str, Any]] = {**QUICK, "num_stacks": 2, "num_layers": 2, "layer_widths": 8}
+    options: ClassVar[dict[str, Any]] = {
+        **QUICK,
+        "num_stacks": 2,
+        "num_layers": 2,
+        "layer_widths": 8,
+    }
 
     def test_it_says_what_it_cannot_take(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
@@ -130,10 +148,21 @@ class TestNHiTS(ModelContract):
 
 class TestTiDE(ModelContract):
     name = "tide"
-    options: ClassVar[dict[str, Any]] = {**QUICK, "hidden_size": 8, "decoder_output_dim": 4, "temporal_decoder_hidden": 8}
+    options: ClassVar[dict[str, Any]] = {
+        **QUICK,
+        "hidden_size": 8,
+        "decoder_output_dim": 4,
+        "temporal_decoder_hidden": 8,
+    }
 
 
 class TestTSMixer(ModelContract):
     name = "tsmixer"
-    options: ClassVar[dict[str, Any]] = {**QUICK, "hidden_size": 8, "ff_size": 8, "num_blocks": 1, "scaling": "none"}
+    options: ClassVar[dict[str, Any]] = {
+        **QUICK,
+        "hidden_size": 8,
+        "ff_size": 8,
+        "num_blocks": 1,
+        "scaling": "none",
+    }
     larger: ClassVar[float] = 1.0

@@ -1,4 +1,6 @@
-"""The forecasts are those that Darts' own ``predict`` makes of ``TimeSeries`` with the same weights."""
+"""The forecasts are those that Darts' own ``predict`` makes of ``TimeSeries`` with the same
+weights.
+"""
 
 from typing import Any
 
@@ -20,7 +22,12 @@ from framework.testing.panels import make_panel, panel_schema, plain_arrays
 LENGTH, HORIZON = 14, 7
 CASES: dict[str, tuple[type[DartsModel], Any, type, dict[str, Any]]] = {
     "nlinear": (NLinear, NLinearOptions, NLinearModel, {"normalize": False}),
-    "tft": (TFT, TFTOptions, TFTModel, {"hidden_size": 4, "num_attention_heads": 2, "hidden_continuous_size": 4}),
+    "tft": (
+        TFT,
+        TFTOptions,
+        TFTModel,
+        {"hidden_size": 4, "num_attention_heads": 2, "hidden_continuous_size": 4},
+    ),
 }
 TRAINER = {
     "accelerator": "cpu",
@@ -35,11 +42,17 @@ def _series(values: Any, static: Any = None) -> TimeSeries:
     made = TimeSeries.from_values(np.asarray(values, dtype=np.float32))
     if static is None:
         return made
-    return made.with_static_covariates(pd.DataFrame(static[None], columns=[f"s{i}" for i in range(len(static))]))
+    return made.with_static_covariates(
+        pd.DataFrame(static[None], columns=[f"s{i}" for i in range(len(static))])
+    )
 
 
-def _by_darts(kind: type, options: dict[str, Any], weights: dict[str, Any], windows: Windows) -> Float64:
-    """``[n, H, T, 3]`` of Darts' model with ``weights``; its own fit, on one window, only makes the module."""
+def _by_darts(
+    kind: type, options: dict[str, Any], weights: dict[str, Any], windows: Windows
+) -> Float64:
+    """``[n, H, T, 3]`` of Darts' model with ``weights``; its own fit, on one window, only makes the
+    module.
+    """
     n = len(windows)
     forecaster = kind(
         input_chunk_length=LENGTH,
@@ -49,20 +62,30 @@ def _by_darts(kind: type, options: dict[str, Any], weights: dict[str, Any], wind
         pl_trainer_kwargs=TRAINER,
         **options,
     )
-    before = np.zeros((n, LENGTH, windows.future.shape[2]))  # a context has no future covariates of the past
+    before = np.zeros(
+        (n, LENGTH, windows.future.shape[2])
+    )  # a context has no future covariates of the past
     future = [_series(values) for values in np.concatenate([before, windows.future], axis=1)]
     past = [_series(values) for values in windows.past]
     target = [_series(y, s) for y, s in zip(windows.target_past, windows.static, strict=True)]
     again = slice(0, HORIZON)
     forecaster.fit(
-        _series(np.concatenate([windows.target_past[0], windows.target_past[0, again]]), windows.static[0]),
+        _series(
+            np.concatenate([windows.target_past[0], windows.target_past[0, again]]),
+            windows.static[0],
+        ),
         past_covariates=_series(np.concatenate([windows.past[0], windows.past[0, again]])),
         future_covariates=future[0],
         verbose=False,
     )
     forecaster.model.load_state_dict(weights)
     answers = forecaster.predict(
-        HORIZON, target, past_covariates=past, future_covariates=future, predict_likelihood_parameters=True, verbose=False
+        HORIZON,
+        target,
+        past_covariates=past,
+        future_covariates=future,
+        predict_likelihood_parameters=True,
+        verbose=False,
     )
     targets = windows.target_past.shape[2]
     return np.stack([answer.values().reshape(HORIZON, targets, 3) for answer in answers])
@@ -78,13 +101,24 @@ def test_numbers_are_those_of_darts_own_predict(name: str) -> None:
     last = arrays.times.max()
     origin = last - np.timedelta64(HORIZON, "D")
     train = windows_between(arrays.until(origin), schema, None, last)
-    scaling = {"scaling": "none", "normalize": False} if name == "nlinear" else {**options, "scaling": "none"}
+    scaling = (
+        {"scaling": "none", "normalize": False}
+        if name == "nlinear"
+        else {**options, "scaling": "none"}
+    )
     model = ours(options_type(input_chunk_length=LENGTH, n_epochs=1, **scaling))
     model.fit(train, None, schema, 3)
     windows = windows_between(arrays, schema, origin, origin).gather()
-    windows = Windows(windows.target_past, np.nan_to_num(windows.past), np.nan_to_num(windows.future), windows.static)
+    windows = Windows(
+        windows.target_past,
+        np.nan_to_num(windows.past),
+        np.nan_to_num(windows.future),
+        windows.static,
+    )
     weights = {key: value.float() for key, value in model._module.state_dict().items()}
     expected = _by_darts(theirs, options, weights, windows)
     expected[..., 1:].sort(axis=-1)
     assert len(windows) > 3
-    np.testing.assert_allclose(model.predict(windows), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        model.predict(windows), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )

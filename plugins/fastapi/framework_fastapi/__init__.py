@@ -9,7 +9,8 @@ from framework.serving.options import ServingOptions
 
 
 class FastapiOptions(ServingOptions):
-    """``port``: 0 for any that is free. ``workers``: processes behind one address. ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
+    """``port``: 0 for any that is free. ``workers``: processes behind one address.
+    ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
 
     ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM.
     """
@@ -24,4 +25,12 @@ class FastapiOptions(ServingOptions):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("serving", "fastapi", "framework_fastapi.backend:FastapiBackend", FastapiOptions, "uvicorn, one process or several")]
+    return [
+        Component(
+            "serving",
+            "fastapi",
+            "framework_fastapi.backend:FastapiBackend",
+            FastapiOptions,
+            "uvicorn, one process or several",
+        )
+    ]

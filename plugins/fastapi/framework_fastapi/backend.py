@@ -1,4 +1,6 @@
-"""The shared application under uvicorn: takes the address first, announces when it answers, drains when it is told to stop."""
+"""The shared application under uvicorn: takes the address first, announces when it answers, drains
+when it is told to stop.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +38,29 @@ class FastapiBackend(ServingBackend):
         if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
             raise ConfigError("serving.ssl_certfile and serving.ssl_keyfile go together.")
         if options.workers > 1 and options.reload.seconds is None:
-            raise ConfigError("serving.reload.seconds: null is for one process; with workers each has to look by itself.")
+            raise ConfigError(
+                "serving.reload.seconds: null is for one process; with workers each has to "
+                "look by itself."
+            )
         if options.workers > 1:
-            version = deployment.load(deployment.resolve(deployment.reference)).version  # what is refused is refused here, in one line
+            version = deployment.load(
+                deployment.resolve(deployment.reference)
+            ).version  # what is refused is refused here, in one line
             with bind(options.host, options.port) as listener:
-                run_workers(deployment, options, listener, lambda: announce(_url(options, listener), version))
+                run_workers(
+                    deployment,
+                    options,
+                    listener,
+                    lambda: announce(_url(options, listener), version),
+                )
             return
         service = Service(deployment, options)  # nothing listens before a pair may answer
         with bind(options.host, options.port) as listener:
             url = _url(options, listener)
-            server = _Server(configure(create_app(service), options), lambda: announce(url, service.arms.table.primary.version))
+            server = _Server(
+                configure(create_app(service), options),
+                lambda: announce(url, service.arms.table.primary.version),
+            )
             with _signals_end_quietly():
                 server.run(sockets=[listener])
             if not server.started:
@@ -72,11 +87,15 @@ def _url(options: FastapiOptions, listener: socket.socket) -> str:
 
 @contextmanager
 def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it again once it has drained; a stop that was asked for is not a failure."""
+    """uvicorn raises the signal that stopped it again once it has drained; a stop that was asked
+    for is not a failure.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:

@@ -1,4 +1,6 @@
-"""The workers of one server: what one is asked to do, all do. They share a folder, so that any of them may die at any time."""
+"""The workers of one server: what one is asked to do, all do. They share a folder, so that any of
+them may die at any time.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 class Peers:
     """``act`` is called in a thread whenever one of them asks, and gives what JSON can hold.
 
-    Files: ``asked-NUMBER``, of which only the name counts; ``done-PID`` of every worker: the highest number that it has acted on, and what
-    ``act`` gave.
+    Files: ``asked-NUMBER``, of which only the name counts; ``done-PID`` of every worker: the
+    highest number that it has acted on, and what ``act`` gave.
     """
 
     def __init__(self, folder: Path, act: Callable[[], Any]) -> None:
@@ -39,7 +41,9 @@ class Peers:
         self._file(os.getpid()).unlink(missing_ok=True)
 
     def ask(self, seconds: float) -> dict[int, Any]:
-        """Let all act now, this one too: what ``act`` gave, by process; None of one that has not answered after ``seconds``."""
+        """Let all act now, this one too: what ``act`` gave, by process; None of one that has not
+        answered after ``seconds``.
+        """
         number = time.time_ns()
         asked = self._folder / f"asked-{number}"
         asked.touch()
@@ -48,7 +52,10 @@ class Peers:
             while True:
                 found = self._noted()
                 if time.monotonic() > deadline or all(seen >= number for seen, _ in found.values()):
-                    return {pid: answer if seen >= number else None for pid, (seen, answer) in found.items()}
+                    return {
+                        pid: answer if seen >= number else None
+                        for pid, (seen, answer) in found.items()
+                    }
                 time.sleep(_EVERY)
         finally:
             asked.unlink()
@@ -71,7 +78,10 @@ class Peers:
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY):
-            newest = max((int(file.name.removeprefix("asked-")) for file in self._folder.glob("asked-*")), default=0)
+            newest = max(
+                (int(file.name.removeprefix("asked-")) for file in self._folder.glob("asked-*")),
+                default=0,
+            )
             if newest > self._seen:
                 self._seen = newest
                 try:

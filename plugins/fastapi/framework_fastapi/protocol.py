@@ -1,4 +1,6 @@
-"""uvicorn's HTTP, with an end to what a request may begin with: its parser keeps a head until it is complete, however long it is."""
+"""uvicorn's HTTP, with an end to what a request may begin with: its parser keeps a head until it is
+complete, however long it is.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class BoundedHead(HttpToolsProtocol):
             return
         self._size += len(data)
         if self._size > LONGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response(f"The request line and headers are longer than {LONGEST_HEAD} bytes.")
+            self.send_400_response(
+                f"The request line and headers are longer than {LONGEST_HEAD} bytes."
+            )
 
     def on_message_begin(self) -> None:
         self._begun, self._size = True, 0

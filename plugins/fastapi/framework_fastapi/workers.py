@@ -1,5 +1,5 @@
-"""Several processes behind one socket. Each opens the pair and follows its aliases by itself; they count together, and all do what an
-operator asks one of them.
+"""Several processes behind one socket. Each opens the pair and follows its aliases by itself; they
+count together, and all do what an operator asks one of them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,20 @@ from framework_fastapi.settings import configure
 _HANGS = 60
 
 
-def run_workers(deployment: Deployment, options: FastapiOptions, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Until a signal: start them, start one that died again, drain all. Raises :class:`FrameworkError` when they do not start."""
+def run_workers(
+    deployment: Deployment,
+    options: FastapiOptions,
+    listener: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    """Until a signal: start them, start one that died again, drain all. Raises
+    :class:`FrameworkError` when they do not start.
+    """
     figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    os.environ[MULTIPROCESS] = str(figures)  # for the workers: it is read when they import framework.serving
+    os.environ[MULTIPROCESS] = str(
+        figures
+    )  # for the workers: it is read when they import framework.serving
     try:
         config = configure(
             partial(make_app, deployment, options, figures),
@@ -71,7 +80,9 @@ def make_app(deployment: Deployment, options: FastapiOptions, folder: Path) -> A
 
 
 def _end_with_supervisor() -> None:
-    """A supervisor that was killed tells nobody; its workers would keep the port, and follow nothing that is done about the server."""
+    """A supervisor that was killed tells nobody; its workers would keep the port, and follow
+    nothing that is done about the server.
+    """
     supervisor = parent_process()
     if supervisor is not None:
         supervisor.join()
@@ -86,13 +97,23 @@ class WorkerService(Service):
         self._peers = Peers(folder, partial(self.follower.look, insist=True))
 
     async def reload(self) -> dict[str, Any]:
-        """The least fortunate answer for each alias, and the ``workers``' own. Raises :class:`Refusal` when one does not answer."""
+        """The least fortunate answer for each alias, and the ``workers``' own. Raises
+        :class:`Refusal` when one does not answer.
+        """
         found = await asyncio.to_thread(self._peers.ask, _HANGS)
         late = [pid for pid, answer in found.items() if answer is None]
         if late:
-            raise Refusal(503, f"{len(late)} of {len(found)} workers have not looked within {_HANGS} s (process {late[0]})", retry_after=1)
+            raise Refusal(
+                503,
+                f"{len(late)} of {len(found)} workers have not looked within {_HANGS} s "
+                f"(process {late[0]})",
+                retry_after=1,
+            )
         aliases = least_fortunate(list(found.values()))
-        return {"aliases": aliases, "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())]}
+        return {
+            "aliases": aliases,
+            "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())],
+        }
 
     def start(self) -> None:
         super().start()
@@ -106,7 +127,13 @@ class WorkerService(Service):
 class _Workers(Multiprocess):
     """Says when all are up; forgets the gauges of one that died."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None], figures: Path) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        ready: Callable[[], None],
+        figures: Path,
+    ) -> None:
         super().__init__(config, sockets)
         self._ready, self._figures, self.failed = ready, str(figures), False
 

@@ -32,7 +32,9 @@ def test_a_port_in_use_is_one_line_that_says_what_next(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(FrameworkError, match=rf"^port {port} on 127.0.0.1 is in use; set serving.port="):
+        with pytest.raises(
+            FrameworkError, match=rf"^port {port} on 127.0.0.1 is in use; set serving.port="
+        ):
             bind("127.0.0.1", port)
         command = [
             sys.executable,
@@ -50,7 +52,9 @@ def test_a_port_in_use_is_one_line_that_says_what_next(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_here_is_one_line() -> None:
-    with pytest.raises(FrameworkError, match=r"^cannot listen on 192\.0\.2\.1:8000: .*set serving.host"):
+    with pytest.raises(
+        FrameworkError, match=r"^cannot listen on 192\.0\.2\.1:8000: .*set serving.host"
+    ):
         bind("192.0.2.1", 8000)
 
 
@@ -69,6 +73,11 @@ def test_options_name_the_wrong_key() -> None:
 
 
 def test_offering_the_backend_imports_nothing_heavy() -> None:
-    code = "import framework_fastapi, sys; print([m for m in ('uvicorn', 'fastapi', 'msgspec', 'pandas', 'numpy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    code = (
+        "import framework_fastapi, sys; print([m for m in ('uvicorn', 'fastapi', 'msgspec', "
+        "'pandas', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""What is the process' own: workers that count together, TLS, logs, spans, and who may reach the address."""
+"""What is the process' own: workers that count together, TLS, logs, spans, and who may reach the
+address.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from framework.testing import fakes
 from framework.testing.contracts.serving_live import wait_for
 from framework.testing.folder_registry import FolderRegistry
-from framework.testing.servers.fake_server import make_deployment, make_row, server_process, slow_request
+from framework.testing.servers.fake_server import (
+    make_deployment,
+    make_row,
+    server_process,
+    slow_request,
+)
 
 
 def ask(url: str, **more: Any) -> httpx.Response:
@@ -35,7 +42,9 @@ def ask(url: str, **more: Any) -> httpx.Response:
 def counted(url: str) -> float:
     lines = httpx.get(f"{url}/metrics", timeout=30).text.splitlines()
     return sum(
-        float(line.rpartition(" ")[2]) for line in lines if line.startswith("framework_requests_total") and 'route="/predict"' in line
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith("framework_requests_total") and 'route="/predict"' in line
     )
 
 
@@ -43,8 +52,14 @@ def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: 
     registry = FolderRegistry(tmp_path)
     make_deployment(tmp_path)
     registry.add(4)
-    with server_process("fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 0.1}}, tmp_path) as (process, url):
-        workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    with server_process(
+        "fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 0.1}}, tmp_path
+    ) as (process, url):
+        workers = [
+            p
+            for p in psutil.Process(process.pid).children()
+            if "spawn_main" in " ".join(p.cmdline())
+        ]
         assert len(workers) == 2
         for _ in range(30):
             assert ask(url).status_code == 200
@@ -59,7 +74,12 @@ def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: 
             except httpx.TransportError:  # the connection had been given to the one that died
                 return False
 
-        wait_for(lambda: all(answers() for _ in range(10)) and len(psutil.Process(process.pid).children()) >= len(workers))
+        wait_for(
+            lambda: (
+                all(answers() for _ in range(10))
+                and len(psutil.Process(process.pid).children()) >= len(workers)
+            )
+        )
         with slow_request(url) as slow:
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -73,7 +93,9 @@ def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) 
     registry.add(4)
     registry.add(5)
     registry.change_byte(5)
-    with server_process("fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 3600}}, tmp_path) as (_, url):
+    with server_process(
+        "fastapi", {"port": 0, "workers": 2, "reload": {"seconds": 3600}}, tmp_path
+    ) as (_, url):
 
         def reload() -> dict[str, Any]:
             return httpx.post(f"{url}/admin/reload", timeout=60).json()
@@ -84,7 +106,11 @@ def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) 
             assert len(found["workers"]) == 2
             for one in (found, *found["workers"]):
                 (alias,) = one["aliases"]
-                assert (alias["alias"], alias["status"], alias["version"]) == ("production", status, serves)
+                assert (alias["alias"], alias["status"], alias["version"]) == (
+                    "production",
+                    status,
+                    serves,
+                )
             assert {ask(url).json()["pair"]["version"] for _ in range(20)} == {serves}
         registry.point("production", 4)
         pid = found["workers"][0]["pid"]
@@ -123,10 +149,16 @@ def test_https(tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    (tmp_path / "chain.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+    (tmp_path / "chain.pem").write_bytes(
+        b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+    )
     trusted = ssl.create_default_context()
     authority.configure_trust(trusted)
-    options = {"port": 0, "ssl_certfile": str(tmp_path / "chain.pem"), "ssl_keyfile": str(tmp_path / "key.pem")}
+    options = {
+        "port": 0,
+        "ssl_certfile": str(tmp_path / "chain.pem"),
+        "ssl_keyfile": str(tmp_path / "key.pem"),
+    }
     with server_process("fastapi", options, tmp_path / "pair") as (_, url):
         assert url.startswith("https://")
         assert httpx.get(f"{url}/health/ready", verify=trusted, timeout=30).status_code == 200
@@ -136,12 +168,26 @@ def test_https(tmp_path: Path) -> None:
 
 def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
     options = {"port": 0, "host": "0.0.0.0"}
-    command = [sys.executable, "-m", "framework.testing.servers.fake_server", "fastapi", json.dumps(options), str(tmp_path), "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "framework.testing.servers.fake_server",
+        "fastapi",
+        json.dumps(options),
+        str(tmp_path),
+        "none",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "serving.host=0.0.0.0 is reached by others and there are no keys" in done.stderr.splitlines()[-1]
+    assert (
+        "serving.host=0.0.0.0 is reached by others and there are no keys"
+        in done.stderr.splitlines()[-1]
+    )
     with server_process("fastapi", {**options, "access": {"open": True}}, tmp_path) as (_, url):
-        assert httpx.get(url.replace("0.0.0.0", "127.0.0.1") + "/health/ready", timeout=30).status_code == 200
+        assert (
+            httpx.get(url.replace("0.0.0.0", "127.0.0.1") + "/health/ready", timeout=30).status_code
+            == 200
+        )
 
 
 def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_path: Path) -> None:
@@ -151,7 +197,12 @@ def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_pa
         with server_process("fastapi", options, tmp_path / "pair", stderr=log) as (_, url):
             ask(url, headers={"X-Request-ID": "request-7", "Authorization": "Bearer secret"})
             body = {"rows": [make_row(season=fakes.BROKEN, airport="PRIVATE")]}
-            httpx.post(f"{url}/predict?token=secret", json=body, headers={"X-Request-ID": "request-8"}, timeout=30)
+            httpx.post(
+                f"{url}/predict?token=secret",
+                json=body,
+                headers={"X-Request-ID": "request-8"},
+                timeout=30,
+            )
             wait_for(lambda: file.read_text().count('"framework.access"') == 2)
     text = file.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -162,7 +213,11 @@ def test_lines_of_the_log_are_json_with_the_id_of_the_request_and_no_rows(tmp_pa
     ]
     assert (access[0]["arm"], access[0]["pair"]) == ("production", 3)
     assert access[0]["milliseconds"] > 0
-    assert [line["request_id"] for line in lines if line["logger"] == "framework.serving.pipeline.pipeline"] == ["request-8"]
+    assert [
+        line["request_id"]
+        for line in lines
+        if line["logger"] == "framework.serving.pipeline.pipeline"
+    ] == ["request-8"]
     assert "secret" not in text
     assert "PRIVATE" not in text
 
@@ -173,8 +228,12 @@ class _Collector(BaseHTTPRequestHandler):
     spans: list[Any] = []  # noqa: RUF012  of the one server of the test
 
     def do_POST(self) -> None:
-        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
-        self.spans.extend(s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans)
+        request = ExportTraceServiceRequest.FromString(
+            self.rfile.read(int(self.headers["content-length"]))
+        )
+        self.spans.extend(
+            s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans
+        )
         self.send_response(200)
         self.end_headers()
 
@@ -187,8 +246,14 @@ def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{collector.server_port}/v1/traces"
     trace, parent = os.urandom(16), os.urandom(8)
-    with server_process("fastapi", {"port": 0, "tracing": {"endpoint": endpoint}}, tmp_path) as (process, url):
-        answer = ask(url, headers={"traceparent": f"00-{trace.hex()}-{parent.hex()}-01", "X-Request-ID": "seen"})
+    with server_process("fastapi", {"port": 0, "tracing": {"endpoint": endpoint}}, tmp_path) as (
+        process,
+        url,
+    ):
+        answer = ask(
+            url,
+            headers={"traceparent": f"00-{trace.hex()}-{parent.hex()}-01", "X-Request-ID": "seen"},
+        )
         assert answer.status_code == 200
         large = {"rows": [make_row()] * 1000}
         assert httpx.post(f"{url}/predict", json=large, timeout=30).status_code == 200
@@ -206,7 +271,13 @@ def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path)
     stages = [span for span in ours if span.parent_span_id == request.span_id]
     assert [span.name for span in stages] == ["validate", "preprocess", "predict"]
     assert all(a.end_time_unix_nano <= b.start_time_unix_nano + 1000 for a, b in pairwise(stages))
-    assert all(request.start_time_unix_nano <= s.start_time_unix_nano <= s.end_time_unix_nano <= request.end_time_unix_nano for s in stages)
+    assert all(
+        request.start_time_unix_nano
+        <= s.start_time_unix_nano
+        <= s.end_time_unix_nano
+        <= request.end_time_unix_nano
+        for s in stages
+    )
     others = [span for span in _Collector.spans if span.trace_id != trace]  # worked on in threads
     (root,) = [span for span in others if span.name == "POST /predict"]
     assert {span.parent_span_id for span in others if span is not root} == {root.span_id}
@@ -223,8 +294,18 @@ def test_a_head_that_does_not_end_is_given_up_and_a_long_body_is_no_head(tmp_pat
                 assert raw.recv(1000).startswith(b"HTTP/1.1 400")
         body = json.dumps({"rows": [make_row()]}).encode() + b" " * 1_000_000
         for _ in range(2):
-            assert httpx.post(f"{url}/predict", content=body, headers={"content-type": "application/json"}, timeout=30).status_code == 200
-            assert httpx.get(f"{url}/pair", headers={"X": "a" * 20_000}, timeout=30).status_code == 200
+            assert (
+                httpx.post(
+                    f"{url}/predict",
+                    content=body,
+                    headers={"content-type": "application/json"},
+                    timeout=30,
+                ).status_code
+                == 200
+            )
+            assert (
+                httpx.get(f"{url}/pair", headers={"X": "a" * 20_000}, timeout=30).status_code == 200
+            )
 
 
 def test_a_port_taken_by_workers_is_said_in_one_line(tmp_path: Path) -> None:
@@ -232,7 +313,15 @@ def test_a_port_taken_by_workers_is_said_in_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         options = {"port": taken.getsockname()[1], "workers": 2}
-        command = [sys.executable, "-m", "framework.testing.servers.fake_server", "fastapi", json.dumps(options), str(tmp_path), "none"]
+        command = [
+            sys.executable,
+            "-m",
+            "framework.testing.servers.fake_server",
+            "fastapi",
+            json.dumps(options),
+            str(tmp_path),
+            "none",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "is in use; set serving.port=" in done.stderr.splitlines()[-1]

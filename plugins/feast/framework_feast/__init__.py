@@ -12,15 +12,16 @@ from framework.options import FreeForm, Options
 
 
 class FeastOptions(Options):
-    """``store``: the content of a feature_store.yaml (the ``feature_store`` group). ``state``: the folder of the offline Parquet files.
+    """``store``: the content of a feature_store.yaml (the ``feature_store`` group). ``state``: the
+    folder of the offline Parquet files.
 
-    ``join``: who joins the rows of training, ``arrays`` (this project's own join) or ``feast`` (``get_historical_features``, slower,
-    and for the newest versions only).
-    ``window``: how many rows of each entity are kept online at least, ``windows``: of single views; where the selected model needs more,
-    so many. ``ahead``: how many rows of steps to come, at most.
-    ``read``: ``packed`` records, written beside what Feast keeps and read without importing Feast (sqlite, redis, postgres); ``sdk``;
-    ``auto`` is packed where there are any. ``timeout``: seconds until a store that does not answer is given up. ``connections`` at most
-    to the online store.
+    ``join``: who joins the rows of training, ``arrays`` (this project's own join) or ``feast``
+    (``get_historical_features``, slower, and for the newest versions only). ``window``: how many
+    rows of each entity are kept online at least, ``windows``: of single views; where the selected
+    model needs more, so many. ``ahead``: how many rows of steps to come, at most. ``read``:
+    ``packed`` records, written beside what Feast keeps and read without importing Feast (sqlite,
+    redis, postgres); ``sdk``; ``auto`` is packed where there are any. ``timeout``: seconds until a
+    store that does not answer is given up. ``connections`` at most to the online store.
     """
 
     store: FreeForm = "${feature_store}"  # type: ignore[assignment]  # resolved before it is validated
@@ -43,4 +44,12 @@ class FeastOptions(Options):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("retrieval", "feast", "framework_feast.retrieval:FeastRetrieval", FeastOptions, "Feast, newest rows online")]
+    return [
+        Component(
+            "retrieval",
+            "feast",
+            "framework_feast.retrieval:FeastRetrieval",
+            FeastOptions,
+            "Feast, newest rows online",
+        )
+    ]

@@ -1,4 +1,6 @@
-"""Feast's objects from the declared views: the one place where a feature view becomes a Feast definition."""
+"""Feast's objects from the declared views: the one place where a feature view becomes a Feast
+definition.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,25 @@ from framework.errors import ConfigError
 from framework.features.views import FeatureSet, View
 from framework.retrieval.parquet_store import OfflineStore
 from framework.retrieval.row_store import RowStore
-from framework_feast.light import DataSource, Entity, FeatureView, Field, FileSource, Float64, String, ValueType
+from framework_feast.light import (
+    DataSource,
+    Entity,
+    FeatureView,
+    Field,
+    FileSource,
+    Float64,
+    String,
+    ValueType,
+)
 from framework_feast.offline import FeastRows, source_settings
 
 
 def feast_objects(features: FeatureSet, offline: RowStore) -> list[Entity | FeatureView]:
-    """The entities and feature views of a feature set; their sources are the files or tables of ``offline``, which need not exist yet.
+    """The entities and feature views of a feature set; their sources are the files or tables of
+    ``offline``, which need not exist yet.
 
-    A Feast entity has one join key, so a series with several keys is described by several entities. Keys and categories are
-    strings, every other feature is a float64.
+    A Feast entity has one join key, so a series with several keys is described by several entities.
+    Keys and categories are strings, every other feature is a float64.
     """
     keys = sorted({key for view in features.views.values() for key in view.entity})
     entities = {key: Entity(name=key, join_keys=[key], value_type=ValueType.STRING) for key in keys}
@@ -25,7 +37,8 @@ def feast_objects(features: FeatureSet, offline: RowStore) -> list[Entity | Feat
 
 
 def check_ttls(features: FeatureSet) -> None:
-    """Feast adds the ttl to a timestamp as an interval of one unit: whole days, or whole seconds of less than a day.
+    """Feast adds the ttl to a timestamp as an interval of one unit: whole days, or whole seconds of
+    less than a day.
 
     Raises :class:`ConfigError` for another one.
     """
@@ -33,13 +46,19 @@ def check_ttls(features: FeatureSet) -> None:
     for name, view in features.views.items():
         if view.ttl % day and (view.ttl > day or view.ttl % timedelta(seconds=1)):
             raise ConfigError(
-                f"features.views.{name}.ttl: {view.ttl} is not possible with Feast's own join; use whole days or join=arrays."
+                f"features.views.{name}.ttl: {view.ttl} is not possible with Feast's own "
+                "join; use whole days or join=arrays."
             )
 
 
-def _feature_view(name: str, view: View, entities: dict[str, Entity], offline: RowStore) -> FeatureView:
+def _feature_view(
+    name: str, view: View, entities: dict[str, Entity], offline: RowStore
+) -> FeatureView:
     fields = [Field(name=key, dtype=String) for key in view.entity]
-    fields += [Field(name=f, dtype=String if f in view.categories else Float64) for f in view.feature_names()]
+    fields += [
+        Field(name=f, dtype=String if f in view.categories else Float64)
+        for f in view.feature_names()
+    ]
     return FeatureView(
         name=name,
         entities=[entities[key] for key in view.entity],

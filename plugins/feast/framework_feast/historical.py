@@ -1,4 +1,6 @@
-"""Training rows by Feast's own ``get_historical_features``: the reference that the project's join is held against."""
+"""Training rows by Feast's own ``get_historical_features``: the reference that the project's join
+is held against.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,26 @@ from framework_feast.store import failing, quiet
 
 
 def historical_rows(
-    store: FeatureStore, features: FeatureSet, offline: RowStore, columns: Sequence[str], known_at: datetime | None
+    store: FeatureStore,
+    features: FeatureSet,
+    offline: RowStore,
+    columns: Sequence[str],
+    known_at: datetime | None,
 ) -> pd.DataFrame:
     """As :meth:`RetrievalStrategy.training_rows`, of views that ``store`` has registered.
 
-    Raises :class:`ConfigError` for ``known_at``, which Feast cannot ask of all rows at once, and for a ttl that it cannot express.
+    Raises :class:`ConfigError` for ``known_at``, which Feast cannot ask of all rows at once, and
+    for a ttl that it cannot express.
     """
     if known_at is not None:
-        raise ConfigError("retrieval.join=feast: Feast's join does not know what was known at one moment; use retrieval.join=arrays.")
+        raise ConfigError(
+            "retrieval.join=feast: Feast's join does not know what was known at one moment; "
+            "use retrieval.join=arrays."
+        )
     check_ttls(features)
-    owners = {feature: name for name, view in features.views.items() for feature in view.feature_names()}
+    owners = {
+        feature: name for name, view in features.views.items() for feature in view.feature_names()
+    }
     unknown = [c for c in columns if c not in owners]
     if unknown:
         raise DataError(f"features: {unknown} are in no view;{suggest(unknown[0], owners)}")
@@ -37,5 +49,8 @@ def historical_rows(
         rows = store.get_historical_features(steps, [f"{owners[c]}:{c}" for c in columns]).to_df()
     rows[TIME] = pd.DatetimeIndex(pd.to_datetime(rows[TIME], utc=True)).as_unit("us")
     if len(rows) != len(steps):
-        raise DataError(f"retrieval.join=feast: the join gave {len(rows)} rows for {len(steps)} steps; use retrieval.join=arrays.")
+        raise DataError(
+            f"retrieval.join=feast: the join gave {len(rows)} rows for {len(steps)} steps; "
+            "use retrieval.join=arrays."
+        )
     return rows.sort_values(identity, kind="stable", ignore_index=True)[[*identity, *columns]]

@@ -1,8 +1,10 @@
-"""Feast, imported once and here, without what takes most of its import's time and does nothing for this plugin.
+"""Feast, imported once and here, without what takes most of its import's time and does nothing for
+this plugin.
 
-Where torch is installed Feast loads it for its vector search; here it gets a wrapper that loads torch when it is asked for. typeguard takes
-apart and compiles again every annotated class of Feast; what this plugin hands to Feast, its own options have checked. Both are five
-sixths of the time. A process that has imported Feast itself keeps it as it is.
+Where torch is installed Feast loads it for its vector search; here it gets a wrapper that loads
+torch when it is asked for. typeguard takes apart and compiles again every annotated class of Feast;
+what this plugin hands to Feast, its own options have checked. Both are five sixths of the time. A
+process that has imported Feast itself keeps it as it is.
 """
 
 from __future__ import annotations

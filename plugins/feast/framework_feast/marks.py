@@ -27,7 +27,9 @@ class Notes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """``through``: the time (microseconds) up to which a view is online without a hole. ``window``: how many rows of each entity."""
+    """``through``: the time (microseconds) up to which a view is online without a hole. ``window``:
+    how many rows of each entity.
+    """
 
     through: int
     window: int
@@ -39,14 +41,18 @@ def notes_of(options: FeastOptions, records: RecordStore | None) -> Notes:
 
 
 def window_length(options: FeastOptions, name: str, needs: Needs | None) -> int:
-    """How many rows of a view stay online up to the newest actual: what the options say, and what a context needs."""
+    """How many rows of a view stay online up to the newest actual: what the options say, and what a
+    context needs.
+    """
     return max(options.window_of(name), 1 if needs is None else needs.steps)
 
 
 def longest_window(options: FeastOptions, definition: str) -> int:
-    """How many rows of each entity of a view were ever wanted online, from this machine; 1 where nothing is known.
+    """How many rows of each entity of a view were ever wanted online, from this machine; 1 where
+    nothing is known.
 
-    It is kept beside the offline rows: a store that was lost is filled again for every model that it was filled for.
+    It is kept beside the offline rows: a store that was lost is filled again for every model that
+    it was filled for.
     """
     text = _Files(options).mark(f"{definition}.window")
     return 1 if text is None else int(text)
@@ -68,7 +74,9 @@ def write_mark(notes: Notes, definition: str, mark: Mark) -> None:
 
 
 def newest_actual(notes: Notes, features: FeatureSet) -> int | None:
-    """Of all series of the primary view, in microseconds, as the last writer of that view knew it."""
+    """Of all series of the primary view, in microseconds, as the last writer of that view knew
+    it.
+    """
     text = notes.mark(_actual(features))
     return None if text is None else int(text)
 
@@ -88,8 +96,13 @@ class _Files:
     """One small file for each store and note."""
 
     def __init__(self, options: FeastOptions) -> None:
-        place = json.dumps([options.store.get("project"), online_store(options.store)], sort_keys=True, default=str)
-        self._folder, self._store = Path(options.state), hashlib.sha256(place.encode()).hexdigest()[:8]
+        place = json.dumps(
+            [options.store.get("project"), online_store(options.store)], sort_keys=True, default=str
+        )
+        self._folder, self._store = (
+            Path(options.state),
+            hashlib.sha256(place.encode()).hexdigest()[:8],
+        )
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.{self._store}.mark"

@@ -1,4 +1,6 @@
-"""A context of one step: the newest row of each view for each entity, whatever store it was read from."""
+"""A context of one step: the newest row of each view for each entity, whatever store it was read
+from.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,14 @@ from framework_feast.packed import NewestRows, columns
 
 
 def newest_context(
-    features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None, rows: Mapping[str, NewestRows]
+    features: FeatureSet,
+    schema: Schema,
+    entities: Sequence[dict[str, str]],
+    at: datetime | None,
+    rows: Mapping[str, NewestRows],
 ) -> Context:
-    """One window of one step per entity, in order. A window whose row has another time than ``at`` says what the store holds.
+    """One window of one step per entity, in order. A window whose row has another time than ``at``
+    says what the store holds.
 
     A row of the primary view without any target is of a step to come, and no origin.
     """
@@ -34,7 +41,9 @@ def newest_context(
         source, target = places(categories, schema.static)
         static[:, target] = rows[name].categories[:, source]
     held = {name: found.times for name, found in rows.items()}
-    targets = [columns(features.views[features.primary])[0].index(target) for target in schema.targets]
+    targets = [
+        columns(features.views[features.primary])[0].index(target) for target in schema.targets
+    ]
     to_come = np.isnan(rows[features.primary].numbers[:, targets]).all(axis=1)
     origins = np.where(to_come, np.datetime64("NaT", "us"), held[features.primary])
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
@@ -44,15 +53,24 @@ def newest_context(
         status[j], detail[j] = explain_absent(features, entities[j], wanted, origins[j])
     if wanted is not None:
         origins = np.where(absent, wanted, origins)
-    known = np.full((n, schema.horizon, len(schema.known)), np.nan)  # one row says nothing of later steps
+    known = np.full(
+        (n, schema.horizon, len(schema.known)), np.nan
+    )  # one row says nothing of later steps
     context = Context(origins, past, known, static, status, detail)
     return check_context(features, schema, context, held, utc_now() if at is None else None)
 
 
-def explain_absent(features: FeatureSet, entity: dict[str, str], at: np.datetime64 | None, held: np.datetime64) -> tuple[str, str]:
-    """Status and detail of an entity of which the store has no row, or only ``held`` where ``at`` was asked."""
+def explain_absent(
+    features: FeatureSet, entity: dict[str, str], at: np.datetime64 | None, held: np.datetime64
+) -> tuple[str, str]:
+    """Status and detail of an entity of which the store has no row, or only ``held`` where ``at``
+    was asked.
+    """
     if np.isnat(held) or at is None:
-        return UNKNOWN_ENTITY, f"view '{features.primary}': nothing online for {entity}; run=materialize if it is new"
+        return (
+            UNKNOWN_ENTITY,
+            f"view '{features.primary}': nothing online for {entity}; run=materialize if it is new",
+        )
     return absent_origin(features.primary, features.views[features.primary], at, held)
 
 
@@ -73,7 +91,9 @@ def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list
 
 def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
     """The values of the view's keys of each entity."""
-    return [tuple(canonical_text(entity.get(key)) or "" for key in view.entity) for entity in entities]
+    return [
+        tuple(canonical_text(entity.get(key)) or "" for key in view.entity) for entity in entities
+    ]
 
 
 def moment(at: datetime | None) -> np.datetime64 | None:

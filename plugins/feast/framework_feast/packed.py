@@ -1,8 +1,10 @@
-"""The packed record: the newest rows of one view for one entity in one value, read without Feast and decoded as arrays.
+"""The packed record: the newest rows of one view for one entity in one value, read without Feast
+and decoded as arrays.
 
-Layout, little endian: version (u1), flags (u1; 1: older rows were dropped), numbers F (u2), categories C (u2), rows N (u4); since version
-2 how many of the rows are later than the newest actual (u4); N times (i8, microseconds since 1970 UTC), rising; N x F numbers (f8, NaN
-for null); where C is not 0, JSON with N lists of C texts or nulls.
+Layout, little endian: version (u1), flags (u1; 1: older rows were dropped), numbers F (u2),
+categories C (u2), rows N (u4); since version 2 how many of the rows are later than the newest
+actual (u4); N times (i8, microseconds since 1970 UTC), rising; N x F numbers (f8, NaN for null);
+where C is not 0, JSON with N lists of C texts or nulls.
 """
 
 from __future__ import annotations
@@ -31,24 +33,34 @@ Moments = npt.NDArray[np.int64]
 def columns(view: View) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Numbers and categories of a view, each in the order of a record."""
     names = view.feature_names()
-    return tuple(n for n in names if n not in view.categories), tuple(n for n in names if n in view.categories)
+    return tuple(n for n in names if n not in view.categories), tuple(
+        n for n in names if n in view.categories
+    )
 
 
 def definition(name: str, view: View) -> str:
-    """Names a view's records: they change their name with how the view's columns are made, so that no other definition's are read."""
+    """Names a view's records: they change their name with how the view's columns are made, so that
+    no other definition's are read.
+    """
     return f"{name}-{hashlib.sha256(view.definition().encode()).hexdigest()[:8]}"
 
 
 def record_keys(definition: str, entities: Iterable[Sequence[str]]) -> list[bytes]:
-    """The key of each entity's record: the definition, and each value after its length, so that no two entities share one."""
-    return [(definition + "".join([f"/{len(value)}:{value}" for value in values])).encode() for values in entities]
+    """The key of each entity's record: the definition, and each value after its length, so that no
+    two entities share one.
+    """
+    return [
+        (definition + "".join([f"/{len(value)}:{value}" for value in values])).encode()
+        for values in entities
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one entity, rising in time. ``cut``: the store knew older ones that are not here.
 
-    ``ahead``: how many of them, the last ones, were later than the newest actual when they were written.
+    ``ahead``: how many of them, the last ones, were later than the newest actual when they were
+    written.
     """
 
     times: Moments  # [N] microseconds
@@ -63,7 +75,13 @@ class Rows:
     def part(self, start: int, stop: int, ahead: int) -> Rows:
         """The rows ``start:stop``, of which the last ``ahead`` are steps to come."""
         rows = slice(start, stop)
-        return Rows(self.times[rows], self.numbers[rows], self.categories[rows], self.cut or start > 0, ahead)
+        return Rows(
+            self.times[rows],
+            self.numbers[rows],
+            self.categories[rows],
+            self.cut or start > 0,
+            ahead,
+        )
 
     def last(self, count: int) -> Rows:
         """The newest ``count`` rows, none of them ahead."""
@@ -74,7 +92,14 @@ class Rows:
         c = self.categories.shape[1]
         head = _HEAD.pack(_VERSION, _CUT if self.cut else 0, f, c, n) + _AHEAD.pack(self.ahead)
         texts = json.dumps(self.categories.tolist(), ensure_ascii=False).encode() if c else b""
-        return b"".join((head, self.times.astype("<i8").tobytes(), np.ascontiguousarray(self.numbers, "<f8").tobytes(), texts))
+        return b"".join(
+            (
+                head,
+                self.times.astype("<i8").tobytes(),
+                np.ascontiguousarray(self.numbers, "<f8").tobytes(),
+                texts,
+            )
+        )
 
 
 def decode(record: bytes, numbers: int, categories: int) -> Rows:
@@ -82,7 +107,11 @@ def decode(record: bytes, numbers: int, categories: int) -> Rows:
     version, flags, f, c, n = _HEAD.unpack_from(record)
     if version not in (1, _VERSION) or (f, c) != (numbers, categories):
         raise _foreign()
-    ahead, start = (0, _HEAD.size) if version == 1 else (_AHEAD.unpack_from(record, _HEAD.size)[0], _HEAD.size + _AHEAD.size)
+    ahead, start = (
+        (0, _HEAD.size)
+        if version == 1
+        else (_AHEAD.unpack_from(record, _HEAD.size)[0], _HEAD.size + _AHEAD.size)
+    )
     times = np.frombuffer(record, "<i8", n, start)
     start += 8 * n
     values = np.frombuffer(record, "<f8", n * f, start).reshape(n, f)
@@ -93,7 +122,9 @@ def decode(record: bytes, numbers: int, categories: int) -> Rows:
 
 
 def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
-    """The place of the newest row in which any of the columns ``targets`` is not null, -1 for none."""
+    """The place of the newest row in which any of the columns ``targets`` is not null, -1 for
+    none.
+    """
     if len(rows) and not np.isnan(rows.numbers[-1, targets]).all():
         return len(rows) - 1  # as a rule
     places = np.flatnonzero(~np.isnan(rows.numbers[:, targets]).all(axis=1))
@@ -101,20 +132,27 @@ def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
 
 
 def merge(held: Rows | None, new: Rows) -> Rows:
-    """Both, rising in time; of rows of one time the new one. Whichever begins earlier says whether older ones are missing."""
+    """Both, rising in time; of rows of one time the new one. Whichever begins earlier says whether
+    older ones are missing.
+    """
     if held is None:
         return new
     cut = new.cut if new.times[0] <= held.times[0] else held.cut
     times = np.concatenate([held.times, new.times])
     order = np.argsort(times, kind="stable")
     order = order[np.append(times[order][1:] != times[order][:-1], True)]
-    numbers, categories = np.concatenate([held.numbers, new.numbers]), np.concatenate([held.categories, new.categories])
+    numbers, categories = (
+        np.concatenate([held.numbers, new.numbers]),
+        np.concatenate([held.categories, new.categories]),
+    )
     return Rows(times[order], numbers[order], categories[order], cut)
 
 
 def single(records: Iterable[bytes | None]) -> bool:
     """Whether each record that there is has one row, in this version's layout."""
-    return all(record is None or (record[0] == _VERSION and record[_COUNT] == _ONE) for record in records)
+    return all(
+        record is None or (record[0] == _VERSION and record[_COUNT] == _ONE) for record in records
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +171,14 @@ class NewestRows:
 
 def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int) -> NewestRows:
     """Records of one row each, all at once."""
-    head = [("version", "u1"), ("flags", "u1"), ("f", "<u2"), ("c", "<u2"), ("n", "<u4"), ("ahead", "<u4")]
+    head = [
+        ("version", "u1"),
+        ("flags", "u1"),
+        ("f", "<u2"),
+        ("c", "<u2"),
+        ("n", "<u4"),
+        ("ahead", "<u4"),
+    ]
     kind = np.dtype([*head, ("time", "<i8"), ("values", "<f8", (numbers,))])
     size = kind.itemsize
     found = [i for i, record in enumerate(records) if record is not None]
@@ -144,7 +189,12 @@ def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int
     if any(len(record) < size for record in present):
         raise _foreign()
     table = np.frombuffer(b"".join([record[:size] for record in present]), kind)
-    if ((table["version"] != _VERSION) | (table["f"] != numbers) | (table["c"] != categories) | (table["n"] != 1)).any():
+    if (
+        (table["version"] != _VERSION)
+        | (table["f"] != numbers)
+        | (table["c"] != categories)
+        | (table["n"] != 1)
+    ).any():
         raise _foreign()
     index = np.array(found, dtype=np.int64)
     rows.times[index] = table["time"].view("M8[us]")
@@ -156,4 +206,7 @@ def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int
 
 
 def _foreign() -> DataError:
-    return DataError("retrieval=feast: the online store has packed records of another layout; run=materialize writes them again.")
+    return DataError(
+        "retrieval=feast: the online store has packed records of another layout; "
+        "run=materialize writes them again."
+    )

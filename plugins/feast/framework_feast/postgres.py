@@ -1,4 +1,6 @@
-"""Rows of views in PostgreSQL: one table for each definition of a view, written and read with COPY."""
+"""Rows of views in PostgreSQL: one table for each definition of a view, written and read with
+COPY.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class PostgresStore(FeastRows):
-    """``settings``: Feast's own ``offline_store`` of type ``postgres``, so that Feast and this store see the same tables."""
+    """``settings``: Feast's own ``offline_store`` of type ``postgres``, so that Feast and this
+    store see the same tables.
+    """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
@@ -33,27 +37,42 @@ class PostgresStore(FeastRows):
         return f"{name}_{digest_of(view)}"
 
     def source(self, name: str, view: View) -> DataSource:
-        from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+        from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+            PostgreSQLSource,
+        )
 
-        return PostgreSQLSource(table=f'"{self.schema}"."{self.table_name(name, view)}"', **source_settings(name, view))
+        return PostgreSQLSource(
+            table=f'"{self.schema}"."{self.table_name(name, view)}"', **source_settings(name, view)
+        )
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """One transaction: a killed process leaves the old rows, a reader sees them until it ends."""
+        """One transaction: a killed process leaves the old rows, a reader sees them until it
+        ends.
+        """
         new = distinct(view, typed(name, view, rows))
         content = io.BytesIO()
         csv.write_csv(new, content, csv.WriteOptions(include_header=False))
         table, staged = self._table(name, view), sql.Identifier("staged")
         columns, identity = _names(new.column_names), _names(view.identity())
         features = self.kept(view)
-        changes = sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(f)) for f in features)
+        changes = sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(f)) for f in features
+        )
         with self._connected(f"write '{name}'") as connection:
             connection.execute(self._definition(table, view))
             connection.execute(self._marking(table))
-            connection.execute(sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP").format(staged, table))
-            with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT CSV)").format(staged, columns)) as copy:
+            connection.execute(
+                sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP").format(staged, table)
+            )
+            with connection.cursor().copy(
+                sql.SQL("COPY {} ({}) FROM STDIN (FORMAT CSV)").format(staged, columns)
+            ) as copy:
                 copy.write(content.getbuffer())
             connection.execute(
-                sql.SQL("INSERT INTO {table} ({columns}) SELECT {columns} FROM {staged} ON CONFLICT ({identity}) DO {action}").format(
+                sql.SQL(
+                    "INSERT INTO {table} ({columns}) SELECT {columns} FROM {staged} ON "
+                    "CONFLICT ({identity}) DO {action}"
+                ).format(
                     table=table,
                     columns=columns,
                     staged=staged,
@@ -67,7 +86,9 @@ class PostgresStore(FeastRows):
         with self._connected(f"count '{name}'") as connection:
             if not self._exists(connection, name, view):
                 return 0
-            found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self._table(name, view))).fetchone()
+            found = connection.execute(
+                sql.SQL("SELECT count(*) FROM {}").format(self._table(name, view))
+            ).fetchone()
         return int(found[0]) if found else 0
 
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
@@ -78,7 +99,9 @@ class PostgresStore(FeastRows):
         content = io.BytesIO()
         with self._connected(f"read '{name}'") as connection:
             if not self._exists(connection, name, view):
-                raise DataError(f"offline store: view '{name}' has no rows in PostgreSQL; run=ingest first.")
+                raise DataError(
+                    f"offline store: view '{name}' has no rows in PostgreSQL; run=ingest first."
+                )
             if INSERTED in features:
                 connection.execute(self._marking(self._table(name, view)))
             with connection.cursor().copy(query) as copy:
@@ -103,15 +126,21 @@ class PostgresStore(FeastRows):
 
     def _exists(self, connection: psycopg.Connection, name: str, view: View) -> bool:
         found = connection.execute(
-            "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = %s", (self.schema, self.table_name(name, view))
+            "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = %s",
+            (self.schema, self.table_name(name, view)),
         ).fetchone()
         return found is not None
 
     def _definition(self, table: sql.Identifier, view: View) -> sql.Composed:
         """Texts sort by their bytes, as everywhere else."""
-        kinds = {pa.float64(): "double precision", pa.dictionary(pa.int32(), pa.string()): 'text COLLATE "C"'}
+        kinds = {
+            pa.float64(): "double precision",
+            pa.dictionary(pa.int32(), pa.string()): 'text COLLATE "C"',
+        }
         columns = [
-            sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(kinds.get(_type(view, c), "timestamptz")))
+            sql.SQL("{} {}").format(
+                sql.Identifier(c), sql.SQL(kinds.get(_type(view, c), "timestamptz"))
+            )
             for c in (*view.identity(), *self.kept(view))
         ]
         return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
@@ -120,7 +149,9 @@ class PostgresStore(FeastRows):
 
     def _marking(self, table: sql.Identifier) -> sql.Composed:
         """For a table of an earlier version, which did not say which rows fill a gap."""
-        return sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} double precision").format(table, sql.Identifier(INSERTED))
+        return sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} double precision").format(
+            table, sql.Identifier(INSERTED)
+        )
 
     @contextmanager
     def _connected(self, what: str) -> Iterator[psycopg.Connection]:
@@ -143,7 +174,10 @@ class PostgresStore(FeastRows):
                 yield connection
         except psycopg.Error as error:
             text = one_line(error, 300)
-            raise DataError(f"offline store: {what} in PostgreSQL at {s['host']}:{s.get('port', 5432)}/{s['database']}: {text}") from error
+            raise DataError(
+                f"offline store: {what} in PostgreSQL at "
+                f"{s['host']}:{s.get('port', 5432)}/{s['database']}: {text}"
+            ) from error
 
 
 def _type(view: View, column: str) -> pa.DataType:

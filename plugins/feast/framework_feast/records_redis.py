@@ -23,9 +23,13 @@ _RACES = 1000
 
 
 class RedisRecords(RecordStore):
-    """A write is a transaction that another writer's makes start again; a read sees whole records only."""
+    """A write is a transaction that another writer's makes start again; a read sees whole records
+    only.
+    """
 
-    def __init__(self, project: str, online: Mapping[str, Any], timeout: float, connections: int) -> None:
+    def __init__(
+        self, project: str, online: Mapping[str, Any], timeout: float, connections: int
+    ) -> None:
         super().__init__(project, online, timeout, connections)
         self._address = parse_connection(str(online.get("connection_string", "localhost:6379")))
         self._client: AsyncRedis | None = None
@@ -45,7 +49,9 @@ class RedisRecords(RecordStore):
         return list(await self._reader().mget(self._keys(kind, keys))) if keys else []
 
     async def holds(self, definition: str) -> bool:
-        """By a note that is written with the records and goes with them; by a search where an earlier version wrote none."""
+        """By a note that is written with the records and goes with them; by a search where an
+        earlier version wrote none.
+        """
         client = self._reader()
         if await client.exists(self._note(definition)):
             return True
@@ -58,9 +64,11 @@ class RedisRecords(RecordStore):
         return f"{self.project}:holds:{definition}"
 
     def _reader(self) -> AsyncRedis:
-        """One client per event loop: connections belong to the loop that made them. A connection that broke is made again at once.
+        """One client per event loop: connections belong to the loop that made them. A connection
+        that broke is made again at once.
 
-        Whoever reads limits its time: a limit of the client's own is armed again for each 64 KiB of an answer.
+        Whoever reads limits its time: a limit of the client's own is armed again for each 64 KiB of
+        an answer.
         """
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
@@ -98,7 +106,10 @@ class RedisRecords(RecordStore):
                 except WatchError:
                     continue
                 return
-        raise DataError(f"retrieval=feast: {self.place}: other writers came first {_RACES} times; run=materialize again.")
+        raise DataError(
+            f"retrieval=feast: {self.place}: other writers came first {_RACES} times; "
+            "run=materialize again."
+        )
 
     def mark(self, name: str) -> str | None:
         with self._writer() as client:
@@ -122,7 +133,9 @@ def _escaped(text: str) -> str:
 
 
 def parse_connection(text: str) -> dict[str, Any]:
-    """Feast's ``host:port,option=value,…`` as arguments of a client; a value is JSON where it can be."""
+    """Feast's ``host:port,option=value,…`` as arguments of a client; a value is JSON where it can
+    be.
+    """
     address, *options = text.split(",")
     host, _, port = address.partition(":")
     given: dict[str, Any] = {"host": host, "port": int(port or 6379)}

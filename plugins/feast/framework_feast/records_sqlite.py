@@ -1,6 +1,7 @@
 """Packed records in a SQLite file of their own beside Feast's; readers never wait for a writer.
 
-A reader looks at the file each time: one that was removed is no store, and one that took its place is opened anew.
+A reader looks at the file each time: one that was removed is no store, and one that took its place
+is opened anew.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ Stamp = tuple[int, int, int, int]
 class SqliteRecords(RecordStore):
     """Each thread that reads has a connection of its own."""
 
-    def __init__(self, project: str, online: Mapping[str, Any], timeout: float, connections: int) -> None:
+    def __init__(
+        self, project: str, online: Mapping[str, Any], timeout: float, connections: int
+    ) -> None:
         super().__init__(project, online, timeout, connections)
         self._feast_path = Path(online.get("path", "data/online.db")).absolute()
         self._path = self._feast_path.with_name(f"{self._feast_path.stem}-{project}.packed.db")
@@ -56,7 +59,9 @@ class SqliteRecords(RecordStore):
         return f"the online store {self._path}"
 
     async def read(self, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
-        """A small read takes less time than handing it to a thread: it waits for no lock and, as a rule, for no disk."""
+        """A small read takes less time than handing it to a thread: it waits for no lock and, as a
+        rule, for no disk.
+        """
         if kind == "newest" and len(keys) <= _INLINE:
             return self._read(kind, keys)
         return await self._in_thread(self._read, kind, keys)
@@ -79,7 +84,9 @@ class SqliteRecords(RecordStore):
         return self._reader().execute(query, key_range(definition)).fetchone() is not None
 
     def _reader(self) -> sqlite3.Connection:
-        """This thread's connection to the file that is there now. Raises :class:`DataError` when there is none."""
+        """This thread's connection to the file that is there now. Raises :class:`DataError` when
+        there is none.
+        """
         stamp = self._stamp()
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is not None and self._own.stamp == stamp:
@@ -96,31 +103,43 @@ class SqliteRecords(RecordStore):
         return connection
 
     def _stamp(self) -> Stamp:
-        """Of the records' file. It goes with Feast's own: without that the store is gone as well."""
+        """Of the records' file. It goes with Feast's own: without that the store is gone as
+        well.
+        """
         try:
             stat = os.stat(self._path)
             os.stat(self._feast_path)
         except FileNotFoundError as error:
-            raise DataError(f"retrieval=feast: there is no online store: {error.filename} is missing; run=materialize writes it.") from None
+            raise DataError(
+                f"retrieval=feast: there is no online store: {error.filename} is missing; "
+                "run=materialize writes it."
+            ) from None
         return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     @staticmethod
-    def _select(connection: sqlite3.Connection, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
+    def _select(
+        connection: sqlite3.Connection, kind: Kind, keys: Sequence[bytes]
+    ) -> list[bytes | None]:
         found: dict[bytes, bytes] = {}
         for part in chunks(keys, _AT_ONCE):
             places = ",".join("?" * len(part))
-            found.update(connection.execute(f"SELECT key, record FROM {kind} WHERE key IN ({places})", part))  # noqa: S608
+            found.update(
+                connection.execute(f"SELECT key, record FROM {kind} WHERE key IN ({places})", part)  # noqa: S608
+            )
         return [found.get(key) for key in keys]
 
     @staticmethod
     def _connect(path: Path, mode: str) -> sqlite3.Connection:
         uri = f"{path.as_uri()}?mode={mode}"
-        return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        )
 
     def _create(self) -> None:
         """Make the file beside its place and link it there whole, one writer at a time.
 
-        What SQLite has left beside a file that was removed belongs to that file: it must not be taken for the new one's.
+        What SQLite has left beside a file that was removed belongs to that file: it must not be
+        taken for the new one's.
         """
         with exclusive(self._path.with_suffix(".lock"), self.place):
             if self._path.is_file():
@@ -154,7 +173,8 @@ class SqliteRecords(RecordStore):
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-            # All in one file, so that a copy of it is a copy of the store; put off while a reader is at work.
+            # All in one file, so that a copy of it is a copy of the store; put off while a reader
+            # is at work.
             connection.execute("PRAGMA busy_timeout = 500")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -165,7 +185,11 @@ class SqliteRecords(RecordStore):
             held = [self._select(connection, kind, keys) for kind in ("newest", "window")]
             made = merge(list(zip(*held, strict=True)))
             for place, kind in enumerate(("newest", "window")):
-                rows = [(key, pair[place]) for key, pair in zip(keys, made, strict=True) if pair[place] is not None]
+                rows = [
+                    (key, pair[place])
+                    for key, pair in zip(keys, made, strict=True)
+                    if pair[place] is not None
+                ]
                 connection.executemany(f"INSERT OR REPLACE INTO {kind} VALUES (?, ?)", rows)  # noqa: S608
 
     def mark(self, name: str) -> str | None:

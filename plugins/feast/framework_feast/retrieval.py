@@ -1,4 +1,6 @@
-"""Retrieval from a Feast feature store: point-in-time joins of its offline rows for training, its online store for serving."""
+"""Retrieval from a Feast feature store: point-in-time joins of its offline rows for training, its
+online store for serving.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,18 @@ if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do 
 
 
 class FeastRetrieval(RetrievalStrategy):
-    """``options.store`` says where the offline rows are, and where the newest rows of each key are kept for serving."""
+    """``options.store`` says where the offline rows are, and where the newest rows of each key are
+    kept for serving.
+    """
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._lock = Lock()
         self._opened: FeatureStore | None = None
         self._files: list[tuple[int, int] | None] = []
-        self._online = OnlineFeatures(options, lambda: self._store, self._forget, self._some_entities)
+        self._online = OnlineFeatures(
+            options, lambda: self._store, self._forget, self._some_entities
+        )
         packed = options.read != "sdk" and has_records(options.store)
         self.max_context_length, self.gives_known = None if packed else 1, packed
 
@@ -45,9 +51,11 @@ class FeastRetrieval(RetrievalStrategy):
 
     @property
     def _store(self) -> FeatureStore:
-        """Opened when it is first needed, whichever thread asks, and again when one of its files is another one.
+        """Opened when it is first needed, whichever thread asks, and again when one of its files is
+        another one.
 
-        Feast keeps the registry in memory and SQLite open, and would go on with files that were removed.
+        Feast keeps the registry in memory and SQLite open, and would go on with files that were
+        removed.
         """
         from framework_feast.store import file_identities, open_store
 
@@ -68,7 +76,9 @@ class FeastRetrieval(RetrievalStrategy):
         self._apply(store, features)
         return stored
 
-    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+    def stored_rows(
+        self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         return self._offline.series(view, features.views[view], series)
 
     def entities(self, features: FeatureSet) -> pd.DataFrame:
@@ -77,12 +87,17 @@ class FeastRetrieval(RetrievalStrategy):
     def _some_entities(self, features: FeatureSet) -> list[dict[str, str]]:
         """Up to a hundred stored entities, spread over all."""
         entities = self.entities(features)
-        return [{str(k): v for k, v in row.items()} for row in entities.iloc[:: max(1, len(entities) // 100)][:100].to_dict("records")]
+        return [
+            {str(k): v for k, v in row.items()}
+            for row in entities.iloc[:: max(1, len(entities) // 100)][:100].to_dict("records")
+        ]
 
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
         if self.options.join == "arrays":
             return joined_rows(features, self._offline, columns, known_at)
         from framework_feast.historical import historical_rows
@@ -90,7 +105,13 @@ class FeastRetrieval(RetrievalStrategy):
         self._apply(self._store, features)
         return historical_rows(self._store, features, self._offline, columns, known_at)
 
-    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
         return view_rows(features, self._offline, view, columns, known_at)
 
     def materialize(
@@ -109,18 +130,32 @@ class FeastRetrieval(RetrievalStrategy):
 
     def lengthen(self, features: FeatureSet, needs: Needs, progress: Progress) -> dict[str, int]:
         short = self._online.short_views(features, needs)
-        return self._materializer(features, needs).run(None, None, progress, short, None) if short else {}
+        return (
+            self._materializer(features, needs).run(None, None, progress, short, None)
+            if short
+            else {}
+        )
 
-    def push(self, features: FeatureSet, view: str, rows: pd.DataFrame, needs: Needs | None = None) -> int:
+    def push(
+        self, features: FeatureSet, view: str, rows: pd.DataFrame, needs: Needs | None = None
+    ) -> int:
         return self._materializer(features, needs).push(view, rows)
 
     def _materializer(self, features: FeatureSet, needs: Needs | None) -> Materializer:
         from framework_feast.materialize import Materializer
 
         self._apply(self._store, features)
-        return Materializer(self.options, self._offline, self._store, self._online.records, features, needs)
+        return Materializer(
+            self.options, self._offline, self._store, self._online.records, features, needs
+        )
 
-    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    async def context(
+        self,
+        features: FeatureSet,
+        schema: Schema,
+        entities: Sequence[dict[str, str]],
+        at: datetime | None,
+    ) -> Context:
         return await self._online.context(features, schema, entities, at)
 
     async def has_entities(self, features: FeatureSet) -> bool:

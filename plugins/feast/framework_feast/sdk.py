@@ -1,4 +1,6 @@
-"""The newest rows through Feast's SDK: the reference for the packed records, and the way for stores that have none."""
+"""The newest rows through Feast's SDK: the reference for the packed records, and the way for stores
+that have none.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,18 @@ _NO_TIME = np.datetime64(0, "us")
 
 
 def read_newest(
-    store: FeatureStore, features: FeatureSet, entities: Sequence[dict[str, str]], wanted: frozenset[str]
+    store: FeatureStore,
+    features: FeatureSet,
+    entities: Sequence[dict[str, str]],
+    wanted: frozenset[str],
 ) -> dict[str, NewestRows]:
-    """One ``get_online_features`` for all views that have one of the ``wanted`` features; others stay null. Blocks."""
-    asked = {name: [f for f in view.feature_names() if f in wanted] for name, view in features.views.items()}
+    """One ``get_online_features`` for all views that have one of the ``wanted`` features; others
+    stay null. Blocks.
+    """
+    asked = {
+        name: [f for f in view.feature_names() if f in wanted]
+        for name, view in features.views.items()
+    }
     rows: dict[str, NewestRows] = {}
     for name, view in features.views.items():
         numbers, categories = columns(view)
@@ -33,7 +43,8 @@ def read_newest(
         return rows
     with quiet(), failing("get_online_features (run=ingest and run=materialize come first)"):
         answer = store.get_online_features(
-            [f"{n}:{f}" for n, names in asked.items() for f in names], [dict(e) or NO_KEY for e in entities]
+            [f"{n}:{f}" for n, names in asked.items() for f in names],
+            [dict(e) or NO_KEY for e in entities],
         ).proto
     vectors = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
     for name, names in asked.items():
@@ -41,7 +52,9 @@ def read_newest(
         for feature in names:
             values = vectors[feature].values
             if feature in numbers:
-                rows[name].numbers[:, numbers.index(feature)] = [v.double_val if v.WhichOneof("val") else np.nan for v in values]
+                rows[name].numbers[:, numbers.index(feature)] = [
+                    v.double_val if v.WhichOneof("val") else np.nan for v in values
+                ]
             else:
                 texts = [v.string_val if v.WhichOneof("val") else None for v in values]
                 rows[name].categories[:, categories.index(feature)] = texts

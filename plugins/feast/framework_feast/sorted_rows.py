@@ -15,7 +15,9 @@ from framework_feast.packed import Moments, Rows, columns
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The rows of one entity, rising in time; when each of them became known, in a view that says so."""
+    """The rows of one entity, rising in time; when each of them became known, in a view that says
+    so.
+    """
 
     key: tuple[str, ...]
     rows: Rows
@@ -26,10 +28,19 @@ class SortedRows:
     """A view's rows, sorted by key and time."""
 
     def __init__(self, view: View, frame: pd.DataFrame) -> None:
-        frame = frame.sort_values([*view.identity()], kind="stable").drop_duplicates([*view.entity, TIME], keep="last")
+        frame = frame.sort_values([*view.identity()], kind="stable").drop_duplicates(
+            [*view.entity, TIME], keep="last"
+        )
         numbers, categories = columns(view)
         self.keys: Objects = frame[list(view.entity)].astype(str).to_numpy(dtype=object)
-        self.times: Moments = pd.DatetimeIndex(frame[TIME]).tz_convert("UTC").tz_localize(None).to_numpy().astype("M8[us]").view(np.int64)
+        self.times: Moments = (
+            pd.DatetimeIndex(frame[TIME])
+            .tz_convert("UTC")
+            .tz_localize(None)
+            .to_numpy()
+            .astype("M8[us]")
+            .view(np.int64)
+        )
         self.numbers = frame[list(numbers)].to_numpy(dtype=np.float64, na_value=np.nan)
         self.created = None if view.created is None else frame[view.created].tolist()
         texts = frame[list(categories)].astype(object)
@@ -41,12 +52,22 @@ class SortedRows:
             return []
         starts = np.append(0, np.flatnonzero((self.keys[1:] != self.keys[:-1]).any(axis=1)) + 1)
         series = []
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(self.times)], strict=True):
+        for start, stop in zip(
+            starts.tolist(), [*starts[1:].tolist(), len(self.times)], strict=True
+        ):
             times = self.times[start:stop]
             low = 0 if first is None else int(np.searchsorted(times, first))
             high = len(times) if last is None else int(np.searchsorted(times, last, side="right"))
             if low < high:
                 part = slice(start + low, start + high)
-                rows = Rows(self.times[part], self.numbers[part], self.categories[part], cut or low > 0)
-                series.append(Series(tuple(self.keys[start]), rows, None if self.created is None else self.created[part]))
+                rows = Rows(
+                    self.times[part], self.numbers[part], self.categories[part], cut or low > 0
+                )
+                series.append(
+                    Series(
+                        tuple(self.keys[start]),
+                        rows,
+                        None if self.created is None else self.created[part],
+                    )
+                )
         return series

@@ -1,4 +1,6 @@
-"""Rows of views in a warehouse, BigQuery or Snowflake: tables that are made there, read through Feast's own offline store."""
+"""Rows of views in a warehouse, BigQuery or Snowflake: tables that are made there, read through
+Feast's own offline store.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _ALWAYS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
 
 class WarehouseStore(FeastRows):
-    """``content``: a feature_store.yaml's. A view's rows are the table of its name (``table`` overrides), every feature a column."""
+    """``content``: a feature_store.yaml's. A view's rows are the table of its name (``table``
+    overrides), every feature a column.
+    """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self.content = content
@@ -38,14 +42,18 @@ class WarehouseStore(FeastRows):
             return BigQuerySource(table=place if "." in place else f"{prefix}.{place}", **given)
         from feast import SnowflakeSource
 
-        return SnowflakeSource(database=offline["database"], schema=offline.get("schema"), table=place, **given)
+        return SnowflakeSource(
+            database=offline["database"], schema=offline.get("schema"), table=place, **given
+        )
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """Raises :class:`ConfigError`: a warehouse's tables are made in the warehouse."""
         kind = self.content["offline_store"]["type"]
         raise ConfigError(
-            f"feature_store.offline_store.type={kind}: the rows of view '{name}' are made there (table '{view.table or name}', columns "
-            f"{[*view.identity(), *view.feature_names()]}), not ingested; run=materialize or run=train reads them."
+            f"feature_store.offline_store.type={kind}: the rows of view '{name}' are made "
+            f"there (table '{view.table or name}', columns "
+            f"{[*view.identity(), *view.feature_names()]}), not ingested; run=materialize "
+            "or run=train reads them."
         )
 
     def kept(self, view: View) -> tuple[str, ...]:
@@ -69,11 +77,17 @@ class WarehouseStore(FeastRows):
                 **times,
             )
             rows = job.to_df()
-        return distinct(view, typed(name, _only(view, features), rows)).select([*view.identity(), *features])
+        return distinct(view, typed(name, _only(view, features), rows)).select(
+            [*view.identity(), *features]
+        )
 
 
 def _only(view: View, features: Sequence[str]) -> View:
     """The view with these features alone, as plain columns."""
     return view.model_copy(
-        update={"columns": tuple(features), "engineer": (), "categories": tuple(c for c in view.categories if c in features)}
+        update={
+            "columns": tuple(features),
+            "engineer": (),
+            "categories": tuple(c for c in view.categories if c in features),
+        }
     )

@@ -1,4 +1,6 @@
-"""A context of several steps from the windows of each view: what the join of training gives for the same steps, gaps included."""
+"""A context of several steps from the windows of each view: what the join of training gives for the
+same steps, gaps included.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,26 @@ Index = npt.NDArray[np.int64]
 
 
 def window_context(
-    features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None, windows: Windows
+    features: FeatureSet,
+    schema: Schema,
+    entities: Sequence[dict[str, str]],
+    at: datetime | None,
+    windows: Windows,
 ) -> Context:
-    """One window per entity that ends at ``at`` (None: its newest row), in order. ``windows[view]``: what the store has of each entity.
+    """One window per entity that ends at ``at`` (None: its newest row), in order.
+    ``windows[view]``: what the store has of each entity.
 
-    Its newest row is the newest with an actual; what is stored of the steps after it gives the columns known in advance. A step without
-    a row of the primary view is null. Of another view each step has the newest row that is not later and within the view's ttl.
-    ``short_history``: the series begins later, or the store no longer has the rows of the first steps.
+    Its newest row is the newest with an actual; what is stored of the steps after it gives the
+    columns known in advance. A step without a row of the primary view is null. Of another view each
+    step has the newest row that is not later and within the view's ttl. ``short_history``: the
+    series begins later, or the store no longer has the rows of the first steps.
     """
     n, wanted = len(entities), moment(at)
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
     origins = np.full(n, _NAT if wanted is None else wanted)
-    targets = [columns(features.views[features.primary])[0].index(target) for target in schema.targets]
+    targets = [
+        columns(features.views[features.primary])[0].index(target) for target in schema.targets
+    ]
     for j, rows in enumerate(windows[features.primary]):
         newest, held = _origin(rows, wanted, targets)
         if np.isnat(newest):
@@ -51,7 +61,8 @@ def window_context(
     fills = [
         _Fill(features, name, view, schema, past, static, held_times[name])
         for name, view in features.views.items()
-        if name == features.primary or not {*schema.past, *schema.static}.isdisjoint(view.feature_names())
+        if name == features.primary
+        or not {*schema.past, *schema.static}.isdisjoint(view.feature_names())
     ]
     fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
     for j in (j for j in range(n) if status[j] == OK):
@@ -66,8 +77,12 @@ def window_context(
     return check_context(features, schema, context, held_times, utc_now() if at is None else None)
 
 
-def _origin(rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[int]) -> tuple[np.datetime64, np.datetime64]:
-    """The origin, NaT when the store has none as asked; and the row next to it that there is, NaT without any actual."""
+def _origin(
+    rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[int]
+) -> tuple[np.datetime64, np.datetime64]:
+    """The origin, NaT when the store has none as asked; and the row next to it that there is, NaT
+    without any actual.
+    """
     place = -1 if rows is None else newest_actual_of(rows, targets)
     if rows is None or place < 0:
         return _NAT, _NAT
@@ -79,7 +94,9 @@ def _origin(rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[i
 
 
 def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Windows) -> Float64:
-    """``[n, H, K]`` for ``steps[n, H]``: of the view that owns a column the row that holds for the step, null without one."""
+    """``[n, H, K]`` for ``steps[n, H]``: of the view that owns a column the row that holds for the
+    step, null without one.
+    """
     known = np.full((*steps.shape, len(schema.known)), np.nan)
     for name, view in features.views.items():
         source, target = places(columns(view)[0], schema.known)
@@ -109,16 +126,27 @@ class _Fill:
         self.primary = self.name == self.features.primary
         numbers, categories = columns(self.view)
         self._numbers, self._past = places(numbers, self.schema.past)
-        self._block = _slice(self._numbers), _slice(self._past)  # as slices they are copied without an index
+        self._block = (
+            _slice(self._numbers),
+            _slice(self._past),
+        )  # as slices they are copied without an index
         self._texts, self._static = places(categories, self.schema.static)
         self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
 
-    def __call__(self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]) -> str | None:
-        """Why the window of entity ``j`` is too short, None when it is not. The primary view clears ``there`` at the gaps."""
+    def __call__(
+        self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]
+    ) -> str | None:
+        """Why the window of entity ``j`` is too short, None when it is not. The primary view clears
+        ``there`` at the gaps.
+        """
         if rows is None:
             return None
         stop = int(np.searchsorted(rows.times, steps[-1], side="right"))
-        if stop >= len(steps) and there.all() and np.array_equal(rows.times[stop - len(steps) : stop], steps):
+        if (
+            stop >= len(steps)
+            and there.all()
+            and np.array_equal(rows.times[stop - len(steps) : stop], steps)
+        ):
             self._write_block(j, rows, stop)  # a row for each step, as a rule
             return None
         used = np.searchsorted(rows.times, steps, side="right") - 1
@@ -143,11 +171,14 @@ class _Fill:
             fresh |= used == used[-1]  # what describes the origin stale, and says so
         return fresh
 
-    def _too_late(self, steps: Moments, rows: Rows, used: Index, there: npt.NDArray[np.bool_]) -> str | None:
+    def _too_late(
+        self, steps: Moments, rows: Rows, used: Index, there: npt.NDArray[np.bool_]
+    ) -> str | None:
         first = rows.times[0].astype("M8[us]")
         if rows.cut and there[used < 0].any():
             return (
-                f"view '{self.name}': the online window begins at {first}, the first of {len(steps)} steps is {steps[0].astype('M8[us]')}; "
+                f"view '{self.name}': the online window begins at {first}, the first of "
+                f"{len(steps)} steps is {steps[0].astype('M8[us]')}; "
                 "run=materialize with this pair's model keeps as many as it needs, "
                 f"retrieval.windows.{self.name} and retrieval.window others"
             )

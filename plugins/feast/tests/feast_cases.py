@@ -1,4 +1,6 @@
-"""What the tests of the online half share: two views, rows, and every kind of online store that is read without Feast."""
+"""What the tests of the online half share: two views, rows, and every kind of online store that is
+read without Feast.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,18 @@ FEATURES = FeatureSet.model_validate(
     {
         "primary": "sales",
         "views": {
-            "sales": {"entity": ["shop", "item"], "columns": ["y", "price", "kind"], "categories": ["kind"], "ttl": "1d"},
-            "weather": {"entity": ["shop"], "columns": ["temp", "wind", "sky"], "categories": ["sky"], "ttl": "2d"},
+            "sales": {
+                "entity": ["shop", "item"],
+                "columns": ["y", "price", "kind"],
+                "categories": ["kind"],
+                "ttl": "1d",
+            },
+            "weather": {
+                "entity": ["shop"],
+                "columns": ["temp", "wind", "sky"],
+                "categories": ["sky"],
+                "ttl": "2d",
+            },
         },
     }
 )
@@ -33,15 +45,25 @@ STORES = ("sqlite", "redis", "postgres")
 
 def schema(context_length: int = 1, **changes: Any) -> Schema:
     given: dict[str, Any] = {
-        "name": "cases", "entity_keys": ("shop", "item"), "frequency": "D", "targets": ("y",), "past": ("y", "price", "temp", "wind"),
-        "nullable": ("y", "price", "temp", "wind", "kind", "sky"), "known": (), "static": ("shop", "item", "kind", "sky"), "horizon": 2,
-        "context_length": context_length, "quantiles": (),
-    }  # fmt: skip
+        "name": "cases",
+        "entity_keys": ("shop", "item"),
+        "frequency": "D",
+        "targets": ("y",),
+        "past": ("y", "price", "temp", "wind"),
+        "nullable": ("y", "price", "temp", "wind", "kind", "sky"),
+        "known": (),
+        "static": ("shop", "item", "kind", "sky"),
+        "horizon": 2,
+        "context_length": context_length,
+        "quantiles": (),
+    }
     return Schema(**{**given, **changes})
 
 
 def rows(shops: int, days: int, seed: int = 3, *, gaps: bool = True) -> dict[str, pd.DataFrame]:
-    """Daily sales of two items a shop, and its weather, both with nulls; ``gaps``: some days are left out, weather is at odd hours."""
+    """Daily sales of two items a shop, and its weather, both with nulls; ``gaps``: some days are
+    left out, weather is at odd hours.
+    """
     rng = np.random.default_rng(seed)
     sales, weather = [], []
     for shop in range(shops):
@@ -52,13 +74,35 @@ def rows(shops: int, days: int, seed: int = 3, *, gaps: bool = True) -> dict[str
             kind = [None if d % 7 == 0 else f"k{d % 3}" for d in there]
             sales.append(
                 pd.DataFrame(
-                    {"shop": f"s{shop}", "item": item, TIME: times, "y": rng.normal(size=len(there)), "price": price, "kind": kind}
+                    {
+                        "shop": f"s{shop}",
+                        "item": item,
+                        TIME: times,
+                        "y": rng.normal(size=len(there)),
+                        "price": price,
+                        "kind": kind,
+                    }
                 )
             )
-        hours = np.sort(rng.choice(24 * days, days // 2, replace=False)) if gaps else 24 * np.arange(days - shop % 3)
-        values = {"temp": rng.normal(size=len(hours)), "wind": np.where(rng.random(len(hours)) < 0.2, np.nan, 1.0), "sky": "grey"}
-        weather.append(pd.DataFrame({"shop": f"s{shop}", TIME: FIRST + pd.to_timedelta(hours, unit="h"), **values}))
-    return {"sales": pd.concat(sales, ignore_index=True), "weather": pd.concat(weather, ignore_index=True)}
+        hours = (
+            np.sort(rng.choice(24 * days, days // 2, replace=False))
+            if gaps
+            else 24 * np.arange(days - shop % 3)
+        )
+        values = {
+            "temp": rng.normal(size=len(hours)),
+            "wind": np.where(rng.random(len(hours)) < 0.2, np.nan, 1.0),
+            "sky": "grey",
+        }
+        weather.append(
+            pd.DataFrame(
+                {"shop": f"s{shop}", TIME: FIRST + pd.to_timedelta(hours, unit="h"), **values}
+            )
+        )
+    return {
+        "sales": pd.concat(sales, ignore_index=True),
+        "weather": pd.concat(weather, ignore_index=True),
+    }
 
 
 def online(kind: str, place: str, root: Path) -> dict[str, Any]:
@@ -68,7 +112,13 @@ def online(kind: str, place: str, root: Path) -> dict[str, Any]:
     if kind == "postgres":
         address, _, database = place.partition("/")
         host, _, port = address.partition(":")
-        given = {"type": "postgres", "host": host, "port": int(port), "database": database, "sslmode": "disable"}
+        given = {
+            "type": "postgres",
+            "host": host,
+            "port": int(port),
+            "database": database,
+            "sslmode": "disable",
+        }
         return {**given, "user": "tests", "password": "tests"}
     if kind == "dynamodb":
         return {"type": "dynamodb", "region": "us-east-1", "endpoint_url": place}
@@ -79,7 +129,10 @@ def options(root: Path, kind: str = "sqlite", place: str = "", **changes: Any) -
     store = {
         "project": f"t{crc32(str(root).encode())}",  # tests share a server, not a project
         "provider": "local",
-        "registry": {"path": str(root / "feast" / "registry.db"), "serve_features_while_materializing": True},
+        "registry": {
+            "path": str(root / "feast" / "registry.db"),
+            "serve_features_while_materializing": True,
+        },
         "online_store": online(kind, place, root),
         "offline_store": {"type": "duckdb"},
         "entity_key_serialization_version": 3,
@@ -94,7 +147,11 @@ def ingest(strategy: FeastRetrieval, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def ask(
-    strategy: Any, entities: list[dict[str, str]], length: int = 1, at: datetime | None = None, features: FeatureSet = FEATURES
+    strategy: Any,
+    entities: list[dict[str, str]],
+    length: int = 1,
+    at: datetime | None = None,
+    features: FeatureSet = FEATURES,
 ) -> Context:
     async def once() -> Context:
         context = await strategy.context(features, schema(length), entities, at)

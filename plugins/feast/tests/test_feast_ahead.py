@@ -1,4 +1,6 @@
-"""Steps to come in the online store: streams, incremental runs, what Feast's own layout holds, stores of an earlier version."""
+"""Steps to come in the online store: streams, incremental runs, what Feast's own layout holds,
+stores of an earlier version.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,18 @@ AHEAD = 4
 
 def schema(length: int, **changes: Any) -> Schema:
     fields: dict[str, Any] = {
-        "name": "ahead", "entity_keys": ("shop",), "frequency": "D", "targets": ("y",), "past": ("y", "hours"), "nullable": (),
-        "known": ("promo", "price"), "static": ("shop",), "horizon": 2, "context_length": length, "quantiles": (),
-    }  # fmt: skip
+        "name": "ahead",
+        "entity_keys": ("shop",),
+        "frequency": "D",
+        "targets": ("y",),
+        "past": ("y", "hours"),
+        "nullable": (),
+        "known": ("promo", "price"),
+        "static": ("shop",),
+        "horizon": 2,
+        "context_length": length,
+        "quantiles": (),
+    }
     return Schema(**{**fields, **changes})
 
 
@@ -51,13 +62,21 @@ def needs(steps: int) -> Needs:
 
 
 def tables(newest: int, first: int = 0, shops: str = "ab") -> dict[str, pd.DataFrame]:
-    """Days ``first`` to ``newest`` have an actual, those after it a plan; every value says its day."""
+    """Days ``first`` to ``newest`` have an actual, those after it a plan; every value says its
+    day.
+    """
     days = range(first, newest + AHEAD + 1)
     stamps = [FIRST + day * DAY for day in days]
-    till = {TIME: stamps, "y": [float(d) if d <= newest else None for d in days], "promo": [d + 0.25 for d in days]}
+    till = {
+        TIME: stamps,
+        "y": [float(d) if d <= newest else None for d in days],
+        "promo": [d + 0.25 for d in days],
+    }
     plan = {TIME: stamps, "price": [d + 0.5 for d in days], "hours": [d + 0.75 for d in days]}
     return {
-        name: pd.concat([pd.DataFrame({"shop": shop, **columns}) for shop in shops], ignore_index=True)
+        name: pd.concat(
+            [pd.DataFrame({"shop": shop, **columns}) for shop in shops], ignore_index=True
+        )
         for name, columns in (("till", till), ("plan", plan))
     }
 
@@ -99,16 +118,22 @@ def test_a_stream_brings_actuals_and_plans(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_a_plan_that_comes_before_its_actuals_changes_no_origin(tmp_path: Path, length: int) -> None:
+def test_a_plan_that_comes_before_its_actuals_changes_no_origin(
+    tmp_path: Path, length: int
+) -> None:
     strategy = filled(tmp_path, length, tables(6))
     for name, table in tables(9).items():
         strategy.push(FEATURES, name, table[table[TIME] > FIRST + 9 * DAY], needs(length))
-        strategy.push(FEATURES, name, table[table[TIME] > FIRST + 9 * DAY])  # by somebody who does not say what is an actual
+        strategy.push(
+            FEATURES, name, table[table[TIME] > FIRST + 9 * DAY]
+        )  # by somebody who does not say what is an actual
     holds(strategy, length, 6)
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_incremental_goes_on_from_the_newest_actual_not_from_the_end_of_the_plan(tmp_path: Path, length: int) -> None:
+def test_incremental_goes_on_from_the_newest_actual_not_from_the_end_of_the_plan(
+    tmp_path: Path, length: int
+) -> None:
     strategy = filled(tmp_path, length, tables(6))
     for name, table in tables(8).items():
         strategy.ingest(FEATURES, name, table)
@@ -125,12 +150,18 @@ def test_what_is_kept_does_not_grow(tmp_path: Path) -> None:
 
     def lengths() -> list[int]:
         async def read() -> list[bytes | None]:
-            keys = [key for name, view in FEATURES.views.items() for key in record_keys(definition(name, view), [("a",)])]
+            keys = [
+                key
+                for name, view in FEATURES.views.items()
+                for key in record_keys(definition(name, view), [("a",)])
+            ]
             found = [*await records.read("newest", keys), *await records.read("window", keys)]
             await strategy.close()
             return found
 
-        return [0 if record is None else len(decode(record, 2, 0)) for record in asyncio.run(read())]
+        return [
+            0 if record is None else len(decode(record, 2, 0)) for record in asyncio.run(read())
+        ]
 
     assert lengths() == [1 + AHEAD, 1 + AHEAD, 3 + AHEAD, 3 + AHEAD]
     for newest in range(7, 30):
@@ -168,13 +199,18 @@ def test_what_feast_keeps_is_the_row_of_the_origin(tmp_path: Path) -> None:
 def test_a_pair_that_knows_columns_in_advance_is_not_served_by_the_sdk(tmp_path: Path) -> None:
     deployment = Deployment(FakeParts(tmp_path), "ahead", "production", FEATURES, "feast", tmp_path)
     deployment.__dict__["strategy"] = FeastRetrieval(options(tmp_path, read="sdk"))
-    with pytest.raises(ConfigError, match=r"reads one row of each entity, .*\['promo', 'price'\] of the steps ahead; read packed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"reads one row of each entity, .*\['promo', 'price'\] of the steps ahead; read packed",  # noqa: E501
+    ):
         deployment.check(schema(1))
     deployment.__dict__["strategy"] = FeastRetrieval(options(tmp_path))
     deployment.check(schema(1))
 
 
-def test_a_store_of_an_earlier_version_is_read_and_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_an_earlier_version_is_read_and_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its records do not say what is ahead: the newest row was the origin, whatever was in it."""
     rows = tables(6)
     with monkeypatch.context() as patch:
@@ -200,12 +236,16 @@ def test_training_makes_what_is_online_as_long_as_its_model_needs(tmp_path: Path
     assert ask(strategy, 1).status == [OK]
     short = ask(strategy, 5)
     assert short.status == [SHORT_HISTORY]
-    assert "run=materialize with this pair's model keeps as many as it needs" in str(short.detail[0])
+    assert "run=materialize with this pair's model keeps as many as it needs" in str(
+        short.detail[0]
+    )
     assert strategy.lengthen(FEATURES, needs(1), lambda _: None) == {}
     assert strategy.lengthen(FEATURES, needs(5), lambda _: None) == {"till": 2, "plan": 2}
     holds(strategy, 5, 9)
     assert strategy.lengthen(FEATURES, needs(5), lambda _: None) == {}
-    strategy.materialize(FEATURES, None, None, lambda _: None, needs=needs(1))  # another model's shortens nothing
+    strategy.materialize(
+        FEATURES, None, None, lambda _: None, needs=needs(1)
+    )  # another model's shortens nothing
     holds(strategy, 5, 9)
     assert strategy.lengthen(FEATURES, needs(5), lambda _: None) == {}
 
@@ -237,7 +277,9 @@ def test_what_was_never_materialized_is_not_by_training(tmp_path: Path) -> None:
 def test_a_view_of_another_cadence_spans_the_same_time(tmp_path: Path) -> None:
     """Three days of a view with a row every six hours are more than three rows."""
     hours = pd.date_range(FIRST, FIRST + 9 * DAY, freq="6h")
-    plan = pd.DataFrame({"shop": "a", TIME: hours, "price": 1.0, "hours": np.arange(len(hours), dtype=float)})
+    plan = pd.DataFrame(
+        {"shop": "a", TIME: hours, "price": 1.0, "hours": np.arange(len(hours), dtype=float)}
+    )
     strategy = filled(tmp_path, 3, {"till": tables(6, shops="a")["till"], "plan": plan})
     context = ask(strategy, 3)
     assert context.status == [OK], context.detail
@@ -256,7 +298,9 @@ def test_one_series_without_a_key(tmp_path: Path, length: int) -> None:
 
     async def once() -> Context:
         assert await strategy.has_entities(features)
-        context = await strategy.context(features, schema(length, entity_keys=(), static=()), [{}], None)
+        context = await strategy.context(
+            features, schema(length, entity_keys=(), static=()), [{}], None
+        )
         await strategy.close()
         return context
 

@@ -1,4 +1,6 @@
-"""``retrieval=feast`` keeps the contract of retrieval strategies on every online store that can be had here."""
+"""``retrieval=feast`` keeps the contract of retrieval strategies on every online store that can be
+had here.
+"""
 
 from __future__ import annotations
 

@@ -29,17 +29,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-FURTHER = "+experiment=NAME +retrieval.windows.weather=2016 +features.stale=flag +features.max_age=2d"
+FURTHER = (
+    "+experiment=NAME +retrieval.windows.weather=2016 +features.stale=flag +features.max_age=2d"
+)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, FURTHER])
 def test_a_command_of_the_how_to_composes(command: str, project: Path) -> None:
-    overrides = ["retrieval=feast", "feature_store=local", *shlex.split(command.replace("NAME", "shops"))]
+    overrides = [
+        "retrieval=feast",
+        "feature_store=local",
+        *shlex.split(command.replace("NAME", "shops")),
+    ]
     plugins = load_plugins()
     register(plugins)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(project / "conf"), version_base="1.3"):
-        config = build_config(compose("config", overrides=[o for o in overrides if not o.startswith("paths")]), plugins)
+        config = build_config(
+            compose("config", overrides=[o for o in overrides if not o.startswith("paths")]),
+            plugins,
+        )
     options = config.component("retrieval").options
     assert isinstance(options, FeastOptions)
     assert options.store["online_store"]["type"] == "sqlite"

@@ -1,4 +1,6 @@
-"""One question, every door, with the features in Feast: the server reads the online store, the batch and the backtest the offline one."""
+"""One question, every door, with the features in Feast: the server reads the online store, the
+batch and the backtest the offline one.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,21 @@ entity_key_serialization_version: 3
 materialization: {pull_latest_features: true}
 """
 CONFIG = "defaults: [framework, {override /feature_store: local}, _self_]\n"
-#: Two days behind the other series of its shop, more than the ttl of the plan: its plan is not kept online.
+#: Two days behind the other series of its shop, more than the ttl of the plan: its plan is not
+#: kept online.
 LAGGING = ("north", "12")
-KIND = Kind("stored", ("model=xgboost", "model.n_estimators=8", "model.n_jobs=1"), retrieval="feast", config=CONFIG)
+KIND = Kind(
+    "stored",
+    ("model=xgboost", "model.n_estimators=8", "model.n_jobs=1"),
+    retrieval="feast",
+    config=CONFIG,
+)
 
 
 def serve(deployment: Deployment) -> TestClient:
-    return TestClient(create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False)
+    return TestClient(
+        create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False
+    )
 
 
 def test_every_door_gives_the_same(tmp_path: Path) -> None:
@@ -46,4 +56,6 @@ def test_every_door_gives_the_same(tmp_path: Path) -> None:
                 statuses.add(ask(project, entity, origin)["/predict/feast"].status)
         assert statuses == {"ok", "missing_feature", "stale", "unknown_entity"}
         answers = project.doors.looked_up(dict(zip(KEYS, LAGGING, strict=True)), None)
-        assert answers["/predict/feast"].status == "missing_feature"  # nothing made up; the batch has the plan of these days
+        assert (
+            answers["/predict/feast"].status == "missing_feature"
+        )  # nothing made up; the batch has the plan of these days

@@ -41,13 +41,15 @@ deployment = Deployment(Parts(root / "pairs"), "fake", "production", serving.mak
 plugins = deployment.parts.plugins
 backend = plugins.load("serving", "fastapi")(plugins.find("serving", "fastapi").options(port=0))
 backend.serve(deployment, lambda url, _: print(url, flush=True))
-"""
+"""  # noqa: E501
 
 
 def fill(root: Path, place: str) -> None:
     strategy, features = FeastRetrieval(options(root, "redis", place)), make_features()
     numbers = {"departures": 5.0, "delay": 1.5, "temp": 20.0, "wind gust": None}
-    rows = pd.DataFrame([{**ENTITY, TIME: pd.Timestamp("2024-03-01", tz="UTC"), **numbers, "season": "summer"}])
+    rows = pd.DataFrame(
+        [{**ENTITY, TIME: pd.Timestamp("2024-03-01", tz="UTC"), **numbers, "season": "summer"}]
+    )
     strategy.ingest(features, "daily", rows)
     strategy.materialize(features, None, None, lambda _: None)
 
@@ -69,15 +71,21 @@ def test_a_server_outlives_its_store(tmp_path: Path) -> None:
             process.wait()
 
 
-def _ask_while_the_store_goes_and_comes(http: httpx.Client, store: redis.RedisServer, root: Path) -> None:
+def _ask_while_the_store_goes_and_comes(
+    http: httpx.Client, store: redis.RedisServer, root: Path
+) -> None:
     def looked_up() -> httpx.Response:
-        return http.post("/predict/feast/batch", json={"entities": [ENTITY, {"airport": "LGA", "carrier": "DL"}]})
+        return http.post(
+            "/predict/feast/batch", json={"entities": [ENTITY, {"airport": "LGA", "carrier": "DL"}]}
+        )
 
     pair, golden = fakes.make_pair()
     payload = example_payload(pair.schema, golden)
     before = looked_up().json()["forecasts"]
     assert [f["status"] for f in before] == ["ok", "unknown_entity"]
-    assert before[0]["features"] == {"daily": {"event_timestamp": "2024-03-01T00:00:00Z", "stale": False}}
+    assert before[0]["features"] == {
+        "daily": {"event_timestamp": "2024-03-01T00:00:00Z", "stale": False}
+    }
     assert before[1]["features"]["daily"]["event_timestamp"] is None
     answered = http.post("/predict", json=payload)
     assert answered.status_code == 200
@@ -95,7 +103,10 @@ def _ask_while_the_store_goes_and_comes(http: httpx.Client, store: redis.RedisSe
     empty = looked_up()  # as it came back
     assert (empty.status_code, int(empty.headers["retry-after"])) == (503, 1)
     assert "has no entity of view 'daily'; run=materialize" in empty.json()["error"]["message"]
-    assert reason(http, "no entity") == "the feature store has no entity of view 'daily'; run=materialize."
+    assert (
+        reason(http, "no entity")
+        == "the feature store has no entity of view 'daily'; run=materialize."
+    )
     assert 'framework_degraded{arm="feature_store"} 1.0' in http.get("/metrics").text
     fill(root, store.place)
     assert looked_up().json()["forecasts"] == before
@@ -123,7 +134,9 @@ def test_a_store_that_hangs_is_given_up(tmp_path: Path) -> None:
         try:
             command = [sys.executable, "-c", _HANGING, str(tmp_path), store.place]
             environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
         finally:
             process.send_signal(signal.SIGCONT)
     assert "did not answer within 0.2 s (retrieval.timeout)" in done.stdout, done.stderr
@@ -142,4 +155,4 @@ try:
     asyncio.run(strategy.context(serving.make_features(), fakes.make_schema(), [{"airport": "JFK", "carrier": "DL"}], None))
 except DataError as error:
     print(error)
-"""
+"""  # noqa: E501

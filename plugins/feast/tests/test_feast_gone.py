@@ -1,4 +1,6 @@
-"""Stores that are removed, replaced, restored or emptied under a process that goes on reading them."""
+"""Stores that are removed, replaced, restored or emptied under a process that goes on reading
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Reader:
         self.strategy, self.loop = strategy, asyncio.new_event_loop()
 
     def origin(self, length: int = 1) -> str:
-        context = self.loop.run_until_complete(self.strategy.context(FEATURES, schema(length), ENTITY, None))
+        context = self.loop.run_until_complete(
+            self.strategy.context(FEATURES, schema(length), ENTITY, None)
+        )
         assert context.status == [OK], context.detail
         return str(context.origins[0].astype("M8[D]"))
 
@@ -46,7 +50,9 @@ class Reader:
         self.loop.close()
 
 
-def filled(root: Path, days: int = 12, kind: str = "sqlite", place: str = "", **changes: object) -> FeastRetrieval:
+def filled(
+    root: Path, days: int = 12, kind: str = "sqlite", place: str = "", **changes: object
+) -> FeastRetrieval:
     """Everything is ingested, and materialized up to a day."""
     strategy = FeastRetrieval(options(root, kind, place, **changes))
     ingest(strategy, TABLES)
@@ -60,7 +66,9 @@ def files(root: Path) -> list[Path]:
 
 @pytest.mark.parametrize("read", ["packed", "sdk"])
 @pytest.mark.parametrize("which", ["online", "online.db", "folder"])
-def test_a_removed_sqlite_store_is_gone_until_it_is_materialized_anew(tmp_path: Path, read: str, which: str) -> None:
+def test_a_removed_sqlite_store_is_gone_until_it_is_materialized_anew(
+    tmp_path: Path, read: str, which: str
+) -> None:
     reader = Reader(filled(tmp_path, read=read))
     assert reader.origin() == "2024-03-12"
     assert reader.has_entities()
@@ -78,7 +86,9 @@ def test_a_removed_sqlite_store_is_gone_until_it_is_materialized_anew(tmp_path: 
 
 @pytest.mark.parametrize("length", [1, 3])
 def test_another_file_in_its_place_is_read_at_once(tmp_path: Path, length: int) -> None:
-    """Removed and written again between two questions, and what SQLite has left beside the old file is not taken for the new one's."""
+    """Removed and written again between two questions, and what SQLite has left beside the old file
+    is not taken for the new one's.
+    """
     reader = Reader(filled(tmp_path, window=5))
     assert reader.origin(length) == "2024-03-12"
     next(path for path in files(tmp_path) if path.name.endswith(".packed.db")).unlink()
@@ -127,7 +137,9 @@ def test_a_stream_goes_on_in_the_store_that_is_there(tmp_path: Path) -> None:
     for name, table in TABLES.items():
         strategy.push(FEATURES, name, table[table[TIME] == FIRST + 8 * DAY])
     for read in ("packed", "sdk"):
-        assert ask(FeastRetrieval(options(tmp_path, read=read)), ENTITY).origins[0] == np.datetime64("2024-03-09")
+        assert ask(FeastRetrieval(options(tmp_path, read=read)), ENTITY).origins[
+            0
+        ] == np.datetime64("2024-03-09")
 
 
 def empty(kind: str, place: str, root: Path) -> None:
@@ -145,7 +157,9 @@ def empty(kind: str, place: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_an_emptied_store_has_no_entities_and_says_so(kind: str, place: str, tmp_path: Path) -> None:
+def test_an_emptied_store_has_no_entities_and_says_so(
+    kind: str, place: str, tmp_path: Path
+) -> None:
     reader = Reader(filled(tmp_path, kind=kind, place=place))
     assert reader.has_entities()
     empty(kind, place, tmp_path)
@@ -160,7 +174,9 @@ def test_an_emptied_store_has_no_entities_and_says_so(kind: str, place: str, tmp
 
 @pytest.mark.parametrize("kind", STORES)
 @pytest.mark.parametrize("read", ["packed", "sdk"])
-def test_a_store_that_nothing_was_written_to_has_none(kind: str, place: str, read: str, tmp_path: Path) -> None:
+def test_a_store_that_nothing_was_written_to_has_none(
+    kind: str, place: str, read: str, tmp_path: Path
+) -> None:
     strategy = FeastRetrieval(options(tmp_path, kind, place, read=read))
     ingest(strategy, TABLES)
     reader = Reader(strategy)
@@ -170,7 +186,9 @@ def test_a_store_that_nothing_was_written_to_has_none(kind: str, place: str, rea
     reader.close()
 
 
-def test_records_of_an_earlier_version_are_found_without_its_note(redis_place: str, tmp_path: Path) -> None:
+def test_records_of_an_earlier_version_are_found_without_its_note(
+    redis_place: str, tmp_path: Path
+) -> None:
     reader = Reader(filled(tmp_path, kind="redis", place=redis_place))
     host, _, port = redis_place.partition(":")
     with Redis(host, int(port)) as client:

@@ -1,4 +1,6 @@
-"""Feast is imported without torch and without typeguard's compiling; both are as they were afterwards."""
+"""Feast is imported without torch and without typeguard's compiling; both are as they were
+afterwards.
+"""
 
 import subprocess
 import sys
@@ -18,5 +20,7 @@ print("done")
 
 
 def test_torch_and_typeguard_are_left_out_of_the_import() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=False, capture_output=True, text=True, timeout=120
+    )
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr

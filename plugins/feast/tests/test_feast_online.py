@@ -1,4 +1,6 @@
-"""The packed records against Feast's SDK, late and racing writers, a killed one, and readers meanwhile; on real servers."""
+"""The packed records against Feast's SDK, late and racing writers, a killed one, and readers
+meanwhile; on real servers.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, options, rows, same, schema
+from feast_cases import (
+    DAY,
+    FEATURES,
+    FIRST,
+    STORES,
+    ask,
+    everyone,
+    ingest,
+    options,
+    rows,
+    same,
+    schema,
+)
 from framework_feast import FeastOptions
-from framework_feast.packed import NewestRows, Rows, columns, decode, decode_newest, definition, merge, record_keys, single
+from framework_feast.packed import (
+    NewestRows,
+    Rows,
+    columns,
+    decode,
+    decode_newest,
+    definition,
+    merge,
+    record_keys,
+    single,
+)
 from framework_feast.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
@@ -49,36 +73,57 @@ def test_packed_records_hold_what_feast_holds(kind: str, place: str, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_no_older_row_replaces_a_newer_one_and_a_correction_does(kind: str, place: str, tmp_path: Path) -> None:
-    strategy, tables = FeastRetrieval(options(tmp_path, kind, place, window=4)), rows(2, 10, gaps=False)
+def test_no_older_row_replaces_a_newer_one_and_a_correction_does(
+    kind: str, place: str, tmp_path: Path
+) -> None:
+    strategy, tables = (
+        FeastRetrieval(options(tmp_path, kind, place, window=4)),
+        rows(2, 10, gaps=False),
+    )
     ingest(strategy, tables)
     strategy.materialize(FEATURES, None, None, quiet)
     before = ask(strategy, everyone(tables))
     strategy.materialize(FEATURES, None, (FIRST + 3 * DAY).to_pydatetime(), quiet)
     strategy.push(FEATURES, "sales", tables["sales"].iloc[[2]].assign(y=-1.0))
     for read in ("packed", "sdk"):
-        same(ask(FeastRetrieval(options(tmp_path, kind, place, read=read)), everyone(tables)), before)
+        same(
+            ask(FeastRetrieval(options(tmp_path, kind, place, read=read)), everyone(tables)), before
+        )
     newest = tables["sales"].iloc[[9]].assign(y=123.0)
     assert newest[TIME].iloc[0] == FIRST + 9 * DAY
     strategy.push(FEATURES, "sales", newest)
     for read in ("packed", "sdk"):
-        assert ask(FeastRetrieval(options(tmp_path, kind, place, read=read)), everyone(tables)).past[0, 0, 0] == 123.0
+        assert (
+            ask(FeastRetrieval(options(tmp_path, kind, place, read=read)), everyone(tables)).past[
+                0, 0, 0
+            ]
+            == 123.0
+        )
 
 
 @pytest.mark.parametrize("kind", STORES)
 def test_writers_that_race_lose_no_row(kind: str, place: str, tmp_path: Path) -> None:
     given = options(tmp_path, kind, place)
     (tmp_path / "feast").mkdir()
-    (tmp_path / "feast" / "online.db").touch()  # Feast's own; the SQLite records are read beside it only
+    (
+        tmp_path / "feast" / "online.db"
+    ).touch()  # Feast's own; the SQLite records are read beside it only
     keys, rounds = record_keys("v", [(str(i),) for i in range(5)]), 12
 
     def write(writer: int) -> None:
         records = open_records(given.store, 30, 2)
         assert records is not None
         for i in range(rounds):
-            new = Rows(np.array([i * 4 + writer]), np.array([[float(writer)]]), np.empty((1, 0), dtype=object), False)
+            new = Rows(
+                np.array([i * 4 + writer]),
+                np.array([[float(writer)]]),
+                np.empty((1, 0), dtype=object),
+                False,
+            )
 
-            def add(held: list[tuple[bytes | None, bytes | None]], new: Rows = new) -> list[tuple[bytes | None, bytes | None]]:
+            def add(
+                held: list[tuple[bytes | None, bytes | None]], new: Rows = new
+            ) -> list[tuple[bytes | None, bytes | None]]:
                 made = [merge(None if w is None else decode(w, 1, 0), new) for _, w in held]
                 return [(m.last(1).encode(), m.encode()) for m in made]
 
@@ -108,7 +153,9 @@ def test_the_first_writers_that_make_the_file_at_once_wait_for_each_other(tmp_pa
         given, keys = options(tmp_path / str(i), "sqlite", ""), record_keys("v", [("a",)])
         new = Rows(np.array([i]), np.array([[1.0]]), np.empty((1, 0), dtype=object), False)
 
-        def write(writer: int, given: FeastOptions = given, keys: list[bytes] = keys, new: Rows = new) -> None:
+        def write(
+            writer: int, given: FeastOptions = given, keys: list[bytes] = keys, new: Rows = new
+        ) -> None:
             records = open_records(given.store, 30, 2)
             assert records is not None
             records.update(keys, lambda _: [(new.last(1).encode(), new.encode())])
@@ -125,7 +172,9 @@ def test_reads_succeed_while_rows_are_written(kind: str, place: str, tmp_path: P
     stop, answers, problems = threading.Event(), [0], list[str]()
 
     async def read() -> None:
-        readers = [FeastRetrieval(options(tmp_path, kind, place, read=how)) for how in ("packed", "sdk")]
+        readers = [
+            FeastRetrieval(options(tmp_path, kind, place, read=how)) for how in ("packed", "sdk")
+        ]
         while not stop.is_set():
             for reader in readers:
                 context = await reader.context(FEATURES, schema(), everyone(tables)[:-1], None)
@@ -148,7 +197,9 @@ def test_reads_succeed_while_rows_are_written(kind: str, place: str, tmp_path: P
     assert not problems
 
 
-def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_window(tmp_path: Path) -> None:
+def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_window(
+    tmp_path: Path,
+) -> None:
     strategy, tables = FeastRetrieval(options(tmp_path)), rows(1, 10, gaps=False)
     ingest(strategy, tables)
     late = rows(1, 12, seed=4, gaps=False)
@@ -157,7 +208,9 @@ def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_wind
     assert "2024-03-01T00:00:00.000000 to 2024-03-10" in said[0]  # nothing was online yet
     ingest(strategy, {"sales": late["sales"].assign(shop="late").iloc[[6, 8]]})
     said.clear()
-    assert strategy.materialize(FEATURES, None, None, said.append, overlap=2 * DAY, views=["sales"]) == {"sales": 3}
+    assert strategy.materialize(
+        FEATURES, None, None, said.append, overlap=2 * DAY, views=["sales"]
+    ) == {"sales": 3}
     assert "2024-03-08T00:00:00.000000 to 2024-03-10" in said[0]
     assert ask(strategy, [{"shop": "late", "item": "x"}]).origins[0] == np.datetime64("2024-03-09")
     longer = FeastRetrieval(options(tmp_path, window=6))
@@ -165,7 +218,9 @@ def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_wind
     longer.materialize(FEATURES, None, None, said.append, overlap=2 * DAY)
     assert "2024-03-01T00:00:00.000000 to 2024-03-10" in said[0]
     assert ask(longer, everyone(tables)[:1], 6).status == [OK]
-    with pytest.raises(ConfigError, match=r"materialize\.views: \['sale'\] are no views; Did you mean 'sales'"):
+    with pytest.raises(
+        ConfigError, match=r"materialize\.views: \['sale'\] are no views; Did you mean 'sales'"
+    ):
         strategy.materialize(FEATURES, None, None, quiet, views=["sale"])
 
 
@@ -200,7 +255,9 @@ def test_a_killed_materialize_is_made_good_without_holes_or_duplicates(tmp_path:
     ingest(strategy, tables)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", _KILLED, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert any(": 8 of 20" in line for line in process.stdout)
         process.send_signal(signal.SIGKILL)
@@ -240,7 +297,13 @@ assert ask(strategy, [{"shop": "s0", "item": "x"}]).status == ["ok"]
 print([m for m in ("feast", "duckdb", "ibis", "torch") if m in sys.modules])
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -260,7 +323,9 @@ def test_records_read_back_bit_for_bit() -> None:
     assert not single([held.last(1).encode(), held.encode()])
     ahead = replace(held, ahead=1)
     assert decode(ahead.encode(), 2, 2).ahead == 1
-    earlier = b"\1" + held.encode()[1:10] + held.encode()[14:]  # the first version did not say what is ahead
+    earlier = (
+        b"\1" + held.encode()[1:10] + held.encode()[14:]
+    )  # the first version did not say what is ahead
     assert decode(earlier, 2, 2).numbers.tobytes() == numbers.tobytes()
     assert not single([b"\1" + held.last(1).encode()[1:]])
     for record in (b"\3" + held.last(1).encode()[1:], held.encode()):
@@ -269,6 +334,8 @@ def test_records_read_back_bit_for_bit() -> None:
     with pytest.raises(DataError, match="another layout"):
         decode(held.encode(), 3, 2)
     assert len(set(record_keys("v", [("a", "b"), ("ab", ""), ("a/1:b", ""), ("", "ab")]))) == 4
-    assert definition("sales", FEATURES.views["sales"]) != definition("sale", FEATURES.views["sales"])
+    assert definition("sales", FEATURES.views["sales"]) != definition(
+        "sale", FEATURES.views["sales"]
+    )
     assert columns(FEATURES.views["sales"]) == (("y", "price"), ("kind",))
     assert pd.isna(found.numbers[1, 0])

@@ -1,4 +1,6 @@
-"""The presets of ``feature_store=…`` are what Feast accepts and open the store they name; none of them connects."""
+"""The presets of ``feature_store=…`` are what Feast accepts and open the store they name; none of
+them connects.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,14 @@ def preset(name: str, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "packed"), [("local", True), ("redis", True), ("postgres", True), ("dynamodb", False), ("cassandra", False)]
+    ("name", "packed"),
+    [
+        ("local", True),
+        ("redis", True),
+        ("postgres", True),
+        ("dynamodb", False),
+        ("cassandra", False),
+    ],
 )
 def test_a_preset_opens_its_store(name: str, packed: bool, tmp_path: Path) -> None:
     content = preset(name, tmp_path)
@@ -37,16 +46,23 @@ def test_a_preset_opens_its_store(name: str, packed: bool, tmp_path: Path) -> No
 
 
 def test_a_store_of_newest_rows_refuses_windows(tmp_path: Path) -> None:
-    strategy = FeastRetrieval(FeastOptions(store=preset("cassandra", tmp_path), state=tmp_path, window=24))
+    strategy = FeastRetrieval(
+        FeastOptions(store=preset("cassandra", tmp_path), state=tmp_path, window=24)
+    )
     with pytest.raises(ConfigError, match=r"retrieval\.window=24: online_store\.type=cassandra"):
         _ = strategy._online.records
     with pytest.raises(ConfigError, match=r"retrieval\.read=packed: online_store\.type=dynamodb"):
-        _ = FeastRetrieval(FeastOptions(store=preset("dynamodb", tmp_path), state=tmp_path, read="packed"))._online.records
+        _ = FeastRetrieval(
+            FeastOptions(store=preset("dynamodb", tmp_path), state=tmp_path, read="packed")
+        )._online.records
 
 
 def test_redis_passwords_are_not_told(tmp_path: Path) -> None:
     content = preset("redis", tmp_path) | {
-        "online_store": {"type": "redis", "connection_string": "cache:6380,db=2,password=secret,ssl=true"}
+        "online_store": {
+            "type": "redis",
+            "connection_string": "cache:6380,db=2,password=secret,ssl=true",
+        }
     }
     records = open_records(content, 1, 1)
     assert records is not None

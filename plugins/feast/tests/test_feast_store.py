@@ -1,4 +1,6 @@
-"""``retrieval=feast`` beyond the contract: what is refused, late rows, threads, other processes, standard output."""
+"""``retrieval=feast`` beyond the contract: what is refused, late rows, threads, other processes,
+standard output.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,18 @@ FEATURES = FeatureSet.model_validate(
     }
 )
 SCHEMA = Schema(
-    name="n", entity_keys=("shop",), frequency="D", targets=("y",), past=("y", "size"), nullable=(), known=(), static=("shop",),
-    horizon=1, context_length=1, quantiles=(),
-)  # fmt: skip
+    name="n",
+    entity_keys=("shop",),
+    frequency="D",
+    targets=("y",),
+    past=("y", "size"),
+    nullable=(),
+    known=(),
+    static=("shop",),
+    horizon=1,
+    context_length=1,
+    quantiles=(),
+)
 FIRST = pd.Timestamp("2024-01-01", tz="UTC")
 
 
@@ -56,11 +67,19 @@ def make(root: Path, **changes: Any) -> FeastRetrieval:
 
 
 def make_sdk(root: Path) -> FeastRetrieval:
-    return FeastRetrieval(FeastOptions(store=content(root), state=root / "offline", read="sdk", timeout=60))
+    return FeastRetrieval(
+        FeastOptions(store=content(root), state=root / "offline", read="sdk", timeout=60)
+    )
 
 
 def days(shop: str, column: str, *numbers: int) -> pd.DataFrame:
-    return pd.DataFrame({"shop": shop, TIME: [FIRST + timedelta(days=n) for n in numbers], column: [float(n) for n in numbers]})
+    return pd.DataFrame(
+        {
+            "shop": shop,
+            TIME: [FIRST + timedelta(days=n) for n in numbers],
+            column: [float(n) for n in numbers],
+        }
+    )
 
 
 def ask(strategy: FeastRetrieval, *shops: str) -> Any:
@@ -83,7 +102,9 @@ def fill(strategy: FeastRetrieval) -> None:
         ({"projekt": 1, "project": "no spaces please"}, "Feast does not accept it"),
     ],
 )
-def test_a_store_that_would_answer_wrongly_is_refused_before_any_write(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_store_that_would_answer_wrongly_is_refused_before_any_write(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         make(tmp_path, **changes).ingest(FEATURES, "sales", days("a", "y", 0))
     assert words in str(caught.value)
@@ -109,7 +130,10 @@ def test_a_window_is_explicit_and_inclusive(tmp_path: Path) -> None:
     end = (FIRST + timedelta(days=1)).to_pydatetime()
     assert strategy.materialize(FEATURES, None, end, print) == {"sales": 2, "area": 2}
     assert ask(strategy, "a").past[0, 0].tolist() == [1.0, 0.0]
-    assert strategy.materialize(FEATURES, (end + timedelta(hours=1)), None, print) == {"sales": 1, "area": 0}
+    assert strategy.materialize(FEATURES, (end + timedelta(hours=1)), None, print) == {
+        "sales": 1,
+        "area": 0,
+    }
     assert ask(strategy, "a", "b").past[:, 0, 0].tolist() == [2.0, 1.0]
 
 
@@ -135,7 +159,12 @@ def test_standard_output_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFix
 def test_another_feature_set_in_the_same_project_stays_registered(tmp_path: Path) -> None:
     first, second = make(tmp_path), make(tmp_path)
     fill(first)
-    other = FeatureSet.model_validate({"primary": "returns", "views": {"returns": {"entity": ["shop"], "columns": ["n"], "ttl": "1d"}}})
+    other = FeatureSet.model_validate(
+        {
+            "primary": "returns",
+            "views": {"returns": {"entity": ["shop"], "columns": ["n"], "ttl": "1d"}},
+        }
+    )
     second.ingest(other, "returns", days("a", "n", 0))
     first.materialize(FEATURES, None, None, print)
     second.materialize(other, None, None, print)
@@ -150,10 +179,18 @@ def test_a_changed_ttl_is_registered_before_the_next_join(tmp_path: Path) -> Non
     body = FEATURES.model_dump()
     body["views"]["area"]["ttl"] = "1d"
     short = FeatureSet.model_validate(body)
-    assert strategy.training_rows(short, ["size"])["size"].isna().tolist() == [False, False, True, False, False]
+    assert strategy.training_rows(short, ["size"])["size"].isna().tolist() == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
-def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_event_loop_runs_on_and_the_store_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = make(tmp_path)
     fill(writer)
     writer.materialize(FEATURES, None, None, print)
@@ -170,7 +207,15 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
     assert not opened  # lazily
 
     async def serve() -> int:
-        ticks, done = 0, asyncio.gather(*(server.context(FEATURES, SCHEMA, [{"shop": "a"}, {"shop": "b"}], None) for _ in range(16)))
+        ticks, done = (
+            0,
+            asyncio.gather(
+                *(
+                    server.context(FEATURES, SCHEMA, [{"shop": "a"}, {"shop": "b"}], None)
+                    for _ in range(16)
+                )
+            ),
+        )
         while not done.done():
             ticks += 1
             await asyncio.sleep(0.01)
@@ -182,8 +227,13 @@ def test_the_event_loop_runs_on_and_the_store_is_opened_once(tmp_path: Path, mon
     assert opened[0] != threading.get_ident()
 
 
-@pytest.mark.parametrize(("ttl", "possible"), [("P1DT12H", False), ("PT36H", False), ("PT1.5S", False), ("PT12H", True), ("P2D", True)])
-def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(tmp_path: Path, ttl: str, possible: bool) -> None:
+@pytest.mark.parametrize(
+    ("ttl", "possible"),
+    [("P1DT12H", False), ("PT36H", False), ("PT1.5S", False), ("PT12H", True), ("P2D", True)],
+)
+def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(
+    tmp_path: Path, ttl: str, possible: bool
+) -> None:
     body = FEATURES.model_dump()
     body["views"]["area"]["ttl"] = ttl
     features, strategy = FeatureSet.model_validate(body), make(tmp_path)
@@ -202,7 +252,9 @@ def test_feasts_own_join_refuses_a_ttl_that_it_cannot_express(tmp_path: Path, tt
 def test_a_store_without_the_views_says_what_comes_first(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run=ingest and run=materialize come first.*sales"):
         ask(make_sdk(tmp_path), "a")
-    with pytest.raises(DataError, match=r"there is no online store: .* is missing; run=materialize"):
+    with pytest.raises(
+        DataError, match=r"there is no online store: .* is missing; run=materialize"
+    ):
         ask(make(tmp_path), "a")
     with pytest.raises(DataError, match=r"view 'sales' has no rows .*run=ingest"):
         make(tmp_path).training_rows(FEATURES, ["y"])
@@ -215,7 +267,8 @@ def test_an_unknown_column_is_named(tmp_path: Path) -> None:
 
 def test_offering_the_component_does_not_import_feast() -> None:
     code = (
-        "import sys, framework_feast; framework_feast.components(); print([m for m in ('feast', 'pandas', 'duckdb') if m in sys.modules])"
+        "import sys, framework_feast; framework_feast.components(); print([m for m in ('feast', "
+        "'pandas', 'duckdb') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

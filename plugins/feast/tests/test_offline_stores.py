@@ -1,4 +1,6 @@
-"""Point-in-time rows of every offline store that runs here, held against a plain DuckDB as-of join and against Feast's own."""
+"""Point-in-time rows of every offline store that runs here, held against a plain DuckDB as-of join
+and against Feast's own.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,24 @@ from framework.testing.servers import postgresql
 
 FIRST = datetime(2024, 3, 9, tzinfo=UTC)
 COLUMNS = ["y", "kind", "temp", "sky", "price"]
-#: Three views with different entities; every time is a whole number of hours, so that ties and ages of exactly one ttl are common.
+#: Three views with different entities; every time is a whole number of hours, so that ties and
+#: ages of exactly one ttl are common.
 FEATURES = FeatureSet.model_validate(
     {
         "primary": "sales",
         "views": {
-            "sales": {"entity": ["shop", "item"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"},
-            "weather": {"entity": ["shop"], "columns": ["temp", "sky"], "categories": ["sky"], "ttl": "PT5H"},
+            "sales": {
+                "entity": ["shop", "item"],
+                "columns": ["y", "kind"],
+                "categories": ["kind"],
+                "ttl": "1d",
+            },
+            "weather": {
+                "entity": ["shop"],
+                "columns": ["temp", "sky"],
+                "categories": ["sky"],
+                "ttl": "PT5H",
+            },
             "prices": {"entity": ["item"], "columns": ["price"], "ttl": "2d"},
         },
     }
@@ -45,9 +58,15 @@ def server() -> Iterator[dict[str, Any]]:
         address, _, database = place.partition("/")
         host, _, port = address.partition(":")
         yield {
-            "type": "postgres", "host": host, "port": int(port), "database": database, "db_schema": "public",
-            "user": "tests", "password": "", "sslmode": "disable",
-        }  # fmt: skip
+            "type": "postgres",
+            "host": host,
+            "port": int(port),
+            "database": database,
+            "db_schema": "public",
+            "user": "tests",
+            "password": "",
+            "sslmode": "disable",
+        }
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -93,16 +112,22 @@ def reference(features: FeatureSet, tables: list[pd.DataFrame]) -> pd.DataFrame:
         connection.register(f"raw{i}", rows.reset_index(drop=True).reset_index(names="nr"))
         connection.execute(
             f"CREATE TABLE t{i} AS SELECT * EXCLUDE nr FROM raw{i} "
-            f"QUALIFY row_number() OVER (PARTITION BY {', '.join((*view.entity, TIME))} ORDER BY nr DESC) = 1"
+            f"QUALIFY row_number() OVER (PARTITION BY {', '.join((*view.entity, TIME))} "
+            "ORDER BY nr DESC) = 1"
         )
         ttl = f"INTERVAL '{int(view.ttl.total_seconds())} seconds'"
         fresh_enough = f"t{i}.{TIME} >= t0.{TIME} - {ttl}"
-        chosen += [f"t{i}.{c}" if i == 0 else f"CASE WHEN {fresh_enough} THEN t{i}.{c} END AS {c}" for c in view.columns]
+        chosen += [
+            f"t{i}.{c}" if i == 0 else f"CASE WHEN {fresh_enough} THEN t{i}.{c} END AS {c}"
+            for c in view.columns
+        ]
         keys = " AND ".join(f"t0.{k} = t{i}.{k}" for k in view.entity)
         joins += [f"ASOF LEFT JOIN t{i} ON {keys} AND t0.{TIME} >= t{i}.{TIME}"] if i else []
     order = ", ".join((*primary, TIME))
     identity = ", ".join(f"t0.{c}" for c in (*primary, TIME))
-    rows = connection.execute(f"SELECT {identity}, {', '.join(chosen)} FROM t0 {' '.join(joins)} ORDER BY {order}").df()
+    rows = connection.execute(
+        f"SELECT {identity}, {', '.join(chosen)} FROM t0 {' '.join(joins)} ORDER BY {order}"
+    ).df()
     return rows.assign(**{TIME: rows[TIME].dt.tz_convert("UTC").astype("datetime64[us, UTC]")})
 
 
@@ -111,7 +136,9 @@ def same(got: pd.DataFrame, wanted: pd.DataFrame) -> None:
     assert list(got.columns) == list(wanted.columns)
     assert got[TIME].tolist() == wanted[TIME].tolist()
     for column in wanted.columns.drop(TIME):
-        found, expected = ([None if pd.isna(v) else v for v in frame[column].tolist()] for frame in (got, wanted))
+        found, expected = (
+            [None if pd.isna(v) else v for v in frame[column].tolist()] for frame in (got, wanted)
+        )
         assert found == expected, column
 
 
@@ -124,7 +151,9 @@ zones = st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"])
 
 def frame(rows: list[tuple[Any, ...]], columns: list[str], zone: str) -> pd.DataFrame:
     made = pd.DataFrame(rows, columns=[*columns[:-1], "hour"] if columns[-1] == TIME else columns)
-    times = pd.DatetimeIndex([FIRST + timedelta(hours=h) for h in made.pop("hour")], dtype="datetime64[us, UTC]").tz_convert(zone)
+    times = pd.DatetimeIndex(
+        [FIRST + timedelta(hours=h) for h in made.pop("hour")], dtype="datetime64[us, UTC]"
+    ).tz_convert(zone)
     made[TIME] = times
     for column in made.columns.intersection(["y", "temp", "price"]):
         made[column] = made[column].astype(float)
@@ -133,7 +162,9 @@ def frame(rows: list[tuple[Any, ...]], columns: list[str], zone: str) -> pd.Data
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[pd.DataFrame]:
-    """Ties, rows given twice, unknown entities, views without some entity, times of three zones (daylight saving begins within)."""
+    """Ties, rows given twice, unknown entities, views without some entity, times of three zones
+    (daylight saving begins within).
+    """
     sales = draw(st.lists(st.tuples(shops, items, numbers, words, hours), min_size=1, max_size=40))
     weather = draw(st.lists(st.tuples(shops, numbers, words, hours), min_size=1, max_size=30))
     prices = draw(st.lists(st.tuples(items, numbers, hours), min_size=1, max_size=20))
@@ -144,9 +175,13 @@ def tables(draw: st.DrawFn) -> list[pd.DataFrame]:
     ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(given_tables=tables())
-def test_training_rows_are_those_of_a_plain_as_of_join(make: Make, given_tables: list[pd.DataFrame]) -> None:
+def test_training_rows_are_those_of_a_plain_as_of_join(
+    make: Make, given_tables: list[pd.DataFrame]
+) -> None:
     strategy, features = make(), fresh(FEATURES)
     fill(strategy, features, given_tables)
     same(strategy.training_rows(features, COLUMNS), reference(features, given_tables))
@@ -158,9 +193,17 @@ def random_tables(n: int = 3000) -> list[pd.DataFrame]:
     rng = np.random.default_rng(5)
 
     def one(count: int, **columns: Any) -> pd.DataFrame:
-        times = pd.DatetimeIndex(pd.Timestamp(FIRST) + pd.to_timedelta(rng.integers(0, 24 * 60, count), unit="h"))
+        times = pd.DatetimeIndex(
+            pd.Timestamp(FIRST) + pd.to_timedelta(rng.integers(0, 24 * 60, count), unit="h")
+        )
         return pd.DataFrame(
-            {**{k: rng.choice(v, count) if isinstance(v, list) else rng.normal(size=count) for k, v in columns.items()}, TIME: times}
+            {
+                **{
+                    k: rng.choice(v, count) if isinstance(v, list) else rng.normal(size=count)
+                    for k, v in columns.items()
+                },
+                TIME: times,
+            }
         )
 
     shop, item = [f"s{i}" for i in range(20)], [f"i{i}" for i in range(9)]
@@ -199,7 +242,15 @@ VERSIONED = FeatureSet.model_validate(
 def versions(column: str, created: str, *rows: tuple[int, float, int]) -> pd.DataFrame:
     """Rows of shop ``a``: day, value, day on which it became known."""
     return pd.DataFrame(
-        [{"shop": "a", TIME: FIRST + timedelta(days=d), column: v, created: FIRST + timedelta(days=known)} for d, v, known in rows]
+        [
+            {
+                "shop": "a",
+                TIME: FIRST + timedelta(days=d),
+                column: v,
+                created: FIRST + timedelta(days=known),
+            }
+            for d, v, known in rows
+        ]
     )
 
 
@@ -207,10 +258,23 @@ def test_the_newest_version_known_at_a_moment_is_read(make: Make) -> None:
     strategy, features = make(), fresh(VERSIONED)
     sales, weather = features.views
     write = strategy._offline.write
-    write(sales, features.views[sales], versions("y", "known_since", (0, 1.0, 1), (1, 2.0, 2), (2, 3.0, 3)))
-    assert write(sales, features.views[sales], versions("y", "known_since", (1, 20.0, 5), (0, 1.0, 1))) == 2
-    write(weather, features.views[weather], versions("temp", "seen", (0, 7.0, 1), (2, 9.0, 6), (0, 8.0, 4)))
-    assert strategy._offline.rows(sales, features.views[sales]) == 4  # a correction is appended, the same version twice is one
+    write(
+        sales,
+        features.views[sales],
+        versions("y", "known_since", (0, 1.0, 1), (1, 2.0, 2), (2, 3.0, 3)),
+    )
+    assert (
+        write(sales, features.views[sales], versions("y", "known_since", (1, 20.0, 5), (0, 1.0, 1)))
+        == 2
+    )
+    write(
+        weather,
+        features.views[weather],
+        versions("temp", "seen", (0, 7.0, 1), (2, 9.0, 6), (0, 8.0, 4)),
+    )
+    assert (
+        strategy._offline.rows(sales, features.views[sales]) == 4
+    )  # a correction is appended, the same version twice is one
 
     def rows(known: int | None) -> list[list[float | None]]:
         at = None if known is None else FIRST + timedelta(days=known)
@@ -223,7 +287,10 @@ def test_the_newest_version_known_at_a_moment_is_read(make: Make) -> None:
     assert rows(5) == [[1.0, 8.0], [20.0, 8.0], [3.0, 8.0]]
     assert rows(0) == []
     reference_strategy = FeastRetrieval(strategy.options.model_copy(update={"join": "feast"}))
-    same(reference_strategy.training_rows(features, ["y", "temp"]), strategy.training_rows(features, ["y", "temp"]))
+    same(
+        reference_strategy.training_rows(features, ["y", "temp"]),
+        strategy.training_rows(features, ["y", "temp"]),
+    )
     assert strategy.materialize(features, None, None, print) == {sales: 1, weather: 1}
 
 
@@ -239,7 +306,11 @@ def test_a_refused_row_leaves_the_old_rows(make: Make) -> None:
     name, view = next(iter(features.views.items()))
     strategy._offline.write(name, view, versions("y", "known_since", (0, 1.0, 1)))
     with pytest.raises(DataError, match=r"null in \['known_since'\]"):
-        strategy._offline.write(name, view, versions("y", "known_since", (0, 2.0, 1), (1, 1.0, 1)).assign(known_since=None))
+        strategy._offline.write(
+            name,
+            view,
+            versions("y", "known_since", (0, 2.0, 1), (1, 1.0, 1)).assign(known_since=None),
+        )
     assert strategy._offline.read(name, view)["y"].tolist() == [1.0]
 
 
@@ -247,23 +318,33 @@ class _Elsewhere(WarehouseStore):
     """The warehouse path with a store that runs here: Feast's PostgreSQL."""
 
     def source(self, name: str, view: View) -> Any:
-        from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+        from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+            PostgreSQLSource,
+        )
 
         return PostgreSQLSource(
-            table=view.table or name, name=f"{name}_rows", timestamp_field=TIME, created_timestamp_column=view.created or ""
+            table=view.table or name,
+            name=f"{name}_rows",
+            timestamp_field=TIME,
+            created_timestamp_column=view.created or "",
         )
 
 
 def test_a_warehouses_tables_are_read_through_feast(tmp_path: Path, server: dict[str, Any]) -> None:
     import psycopg
 
-    with psycopg.connect(f"postgresql://tests@{server['host']}:{server['port']}/{server['database']}") as connection:
+    with psycopg.connect(
+        f"postgresql://tests@{server['host']}:{server['port']}/{server['database']}"
+    ) as connection:
         connection.execute(
-            "CREATE TABLE warehouse_sales (shop text, event_timestamp timestamptz, seen timestamptz, y double precision, sky text)"
+            "CREATE TABLE warehouse_sales (shop text, event_timestamp timestamptz, seen "
+            "timestamptz, y double precision, sky text)"
         )
         for day, y, seen in ((1, 2.5, 1), (0, 1.5, 0), (1, 9.5, 4)):
             moments = (FIRST + timedelta(days=day), FIRST + timedelta(days=seen))
-            connection.execute("INSERT INTO warehouse_sales VALUES ('a', %s, %s, %s, 'sun')", (*moments, y))
+            connection.execute(
+                "INSERT INTO warehouse_sales VALUES ('a', %s, %s, %s, 'sun')", (*moments, y)
+            )
     content = {
         "project": "test",
         "provider": "local",
@@ -273,11 +354,24 @@ def test_a_warehouses_tables_are_read_through_feast(tmp_path: Path, server: dict
         "entity_key_serialization_version": 3,
         "materialization": {"pull_latest_features": True},
     }
-    view = {"entity": ["shop"], "columns": ["y", "sky"], "categories": ["sky"], "ttl": "1d", "table": "warehouse_sales", "created": "seen"}
+    view = {
+        "entity": ["shop"],
+        "columns": ["y", "sky"],
+        "categories": ["sky"],
+        "ttl": "1d",
+        "table": "warehouse_sales",
+        "created": "seen",
+    }
     features = FeatureSet.model_validate({"primary": "sales", "views": {"sales": view}})
     store = _Elsewhere(content)
     assert store.rows("sales", features.views["sales"]) == 3
-    assert joined_rows(features, store, ["y", "sky"])[["y", "sky"]].values.tolist() == [[1.5, "sun"], [9.5, "sun"]]
-    assert joined_rows(features, store, ["y"], FIRST + timedelta(days=1))["y"].tolist() == [1.5, 2.5]
+    assert joined_rows(features, store, ["y", "sky"])[["y", "sky"]].values.tolist() == [
+        [1.5, "sun"],
+        [9.5, "sun"],
+    ]
+    assert joined_rows(features, store, ["y"], FIRST + timedelta(days=1))["y"].tolist() == [
+        1.5,
+        2.5,
+    ]
     with pytest.raises(ConfigError, match=r"made there \(table 'warehouse_sales'"):
         store.write("sales", features.views["sales"], pd.DataFrame())

@@ -1,4 +1,6 @@
-"""``model=NAME`` alone: the shipped experiments train and serve every bundled model with Feast's online store, in whatever order."""
+"""``model=NAME`` alone: the shipped experiments train and serve every bundled model with Feast's
+online store, in whatever order.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from framework.retrieval.schema import make_needs
 from framework.serving.deployment import Deployment
 
 CONF = Path(__file__).parents[3] / "conf"
-MODELS = sorted(component.name for component in load_plugins().components() if component.kind == "model")
+MODELS = sorted(
+    component.name for component in load_plugins().components() if component.kind == "model"
+)
 
 
 def composed(experiment: str, model: str | None) -> Config:
@@ -38,7 +42,9 @@ def stored(config: Config, strategy: FeastRetrieval, steps: int) -> dict[str, st
     """One entity with random rows in every view."""
     rng, frequency = np.random.default_rng(5), Frequency.parse(config.panel.frequency)
     start = FIRST.tz_localize(None).to_datetime64().astype("M8[us]")
-    times = pd.DatetimeIndex(frequency.shift(np.full(steps, start), np.arange(steps))).tz_localize("UTC")
+    times = pd.DatetimeIndex(frequency.shift(np.full(steps, start), np.arange(steps))).tz_localize(
+        "UTC"
+    )
     entity = dict.fromkeys(config.features.entity_keys, "x")
     for name, view in config.features.views.items():
         columns = {column: rng.normal(size=steps) for column in view.feature_names()}
@@ -48,7 +54,9 @@ def stored(config: Config, strategy: FeastRetrieval, steps: int) -> dict[str, st
 
 
 @pytest.fixture(scope="module", params=["xgb_daily", "xgb_hourly"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, dict[str, str]]:
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, dict[str, str]]:
     """Materialized for the model of the experiment."""
     root, config = tmp_path_factory.mktemp("store"), composed(request.param, None)
     strategy = FeastRetrieval(options(root))
@@ -66,12 +74,24 @@ def test_every_bundled_model_is_meant() -> None:
 def test_a_model_is_one_word(store: tuple[str, Path, dict[str, str]], model: str) -> None:
     experiment, root, entity = store
     config = composed(experiment, model)
-    strategy, trained = FeastRetrieval(options(root)), Components(config, load_plugins()).make("model")
+    strategy, trained = (
+        FeastRetrieval(options(root)),
+        Components(config, load_plugins()).make("model"),
+    )
     features = Features(config, strategy)
     schema = features.schema(features.panel(), trained)  # which training begins with
-    strategy.lengthen(config.features, make_needs(config, trained), lambda _: None)  # as training does
+    strategy.lengthen(
+        config.features, make_needs(config, trained), lambda _: None
+    )  # as training does
 
-    deployment = Deployment(Components(config, load_plugins()), config.name, "production", config.features, "feast", root)
+    deployment = Deployment(
+        Components(config, load_plugins()),
+        config.name,
+        "production",
+        config.features,
+        "feast",
+        root,
+    )
     deployment.__dict__["strategy"] = strategy
     deployment.check(schema)
 

@@ -12,15 +12,18 @@ from framework.options import Options
 
 
 class Table(Options):
-    """How one table is made of the files. ``query``: DuckDB SQL over their aliases (time zone UTC), null for the file named like the table.
+    """How one table is made of the files. ``query``: DuckDB SQL over their aliases (time zone UTC),
+    null for the file named like the table.
 
-    ``rename``: ``{column: new name}``. ``order_by``: sorts the result; a file that is sorted already needs none.
+    ``rename``: ``{column: new name}``. ``order_by``: sorts the result; a file that is sorted
+    already needs none.
 
-    The other options say how the CSV file named like the table is read. ``delimiter``: between fields, null for
-    the one in the first line. ``encoding``: such as ``cp1252`` or ``utf-16``, null for UTF-8. ``decimal`` and
-    ``thousands``: the signs in numbers. ``null_values``: instead of the source's. ``date_format``: such as
-    ``%d/%m/%Y`` or ``%d.%m.%Y %H:%M``, for every column that is written so, or ``{column: format}``.
-    ``texts``: columns that are read as they are written; keys and categories always are.
+    The other options say how the CSV file named like the table is read. ``delimiter``: between
+    fields, null for the one in the first line. ``encoding``: such as ``cp1252`` or ``utf-16``, null
+    for UTF-8. ``decimal`` and ``thousands``: the signs in numbers. ``null_values``: instead of the
+    source's. ``date_format``: such as ``%d/%m/%Y`` or ``%d.%m.%Y %H:%M``, for every column that is
+    written so, or ``{column: format}``. ``texts``: columns that are read as they are written; keys
+    and categories always are.
     """
 
     query: str | None = None
@@ -40,7 +43,9 @@ class Table(Options):
         try:
             "".encode(value or "utf-8")
         except LookupError:
-            raise ValueError("no such encoding; utf-8, cp1252, latin-1 and utf-16 are common") from None
+            raise ValueError(
+                "no such encoding; utf-8, cp1252, latin-1 and utf-16 are common"
+            ) from None
         return value
 
     @field_validator("date_format")
@@ -48,7 +53,10 @@ class Table(Options):
     def _whole_dates(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
         for text in [value] if isinstance(value, str) else (value or {}).values():
             if "%" not in text:
-                raise ValueError(f"'{text}' is no format; %d, %m and %Y stand for day, month and year, such as %d/%m/%Y")
+                raise ValueError(
+                    f"'{text}' is no format; %d, %m and %Y stand for day, month and year, "
+                    "such as %d/%m/%Y"
+                )
         return value
 
     @model_validator(mode="after")
@@ -58,17 +66,28 @@ class Table(Options):
         return self
 
     def reading(self) -> tuple[str, ...]:
-        """Return the names of the options that say how the file is read, as far as they are given."""
-        names = ("delimiter", "encoding", "decimal", "thousands", "null_values", "date_format", "texts")
+        """Return the names of the options that say how the file is read, as far as they are
+        given.
+        """
+        names = (
+            "delimiter",
+            "encoding",
+            "decimal",
+            "thousands",
+            "null_values",
+            "date_format",
+            "texts",
+        )
         return tuple(name for name in names if getattr(self, name) not in (None, ()))
 
 
 class FilesOptions(Options):
-    """``files``: ``{alias: place}``: a file, a directory, a glob, or ``package://name/path`` for a file inside an installed package.
+    """``files``: ``{alias: place}``: a file, a directory, a glob, or ``package://name/path`` for a
+    file inside an installed package.
 
     CSV (plain, ``.gz``, ``.zip``) or Parquet; folders named ``key=value`` (Hive) give a column.
-    ``null_values``: texts of a CSV that mean null.
-    ``sample_size``: lines of a CSV after the first that decide what stands between its fields, -1 for all.
+    ``null_values``: texts of a CSV that mean null. ``sample_size``: lines of a CSV after the first
+    that decide what stands between its fields, -1 for all.
     """
 
     files: dict[str, str]
@@ -85,7 +104,10 @@ class FilesOptions(Options):
             if table.query is None:
                 raise ValueError(f"tables.{name} has no query and no file of that name; {known}")
             if table.reading():
-                raise ValueError(f"tables.{name}.{table.reading()[0]} says how the file '{name}' is read, and there is none; {known}")
+                raise ValueError(
+                    f"tables.{name}.{table.reading()[0]} says how the file '{name}' is "
+                    f"read, and there is none; {known}"
+                )
         return self
 
 
@@ -98,7 +120,24 @@ class FileOptions(Options):
 @hookimpl
 def components() -> list[Component]:
     return [
-        Component("source", "files", "framework_files.source:FilesSource", FilesOptions, "CSV and Parquet files, shaped by SQL"),
-        Component("retrieval", "file", "framework_files.file:FileRetrieval", FileOptions, "Parquet files, no feature store"),
-        Component("retrieval", "payload", "framework_files.payload:PayloadRetrieval", summary="features come with the request"),
+        Component(
+            "source",
+            "files",
+            "framework_files.source:FilesSource",
+            FilesOptions,
+            "CSV and Parquet files, shaped by SQL",
+        ),
+        Component(
+            "retrieval",
+            "file",
+            "framework_files.file:FileRetrieval",
+            FileOptions,
+            "Parquet files, no feature store",
+        ),
+        Component(
+            "retrieval",
+            "payload",
+            "framework_files.payload:PayloadRetrieval",
+            summary="features come with the request",
+        ),
     ]

@@ -1,4 +1,6 @@
-"""Which texts of a column are numbers or times. What can be read in two ways stays text until an option says which one is meant."""
+"""Which texts of a column are numbers or times. What can be read in two ways stays text until an
+option says which one is meant.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,24 @@ _SHORT = r"\s*[+-]?\d{1,3}\s*"
 _FORMATS_A_TIME = re.compile(r"%-?[HIMSpXcfgn]")
 #: What a text that is no number looks like, and what to do about it.
 _ADVICE = (
-    (r"[+-]?\d{1,3}(,\d{3})+", "has a comma for decimals or for thousands; set {path}.decimal=',' or {path}.thousands=','"),
+    (
+        r"[+-]?\d{1,3}(,\d{3})+",
+        "has a comma for decimals or for thousands; set {path}.decimal=',' or {path}.thousands=','",
+    ),
     (r"[+-]?\d{1,3}(,\d{3})+\.\d*", "has commas between thousands; set {path}.thousands=','"),
-    (r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?", "has dots between thousands; set {path}.decimal=',' and {path}.thousands='.'"),
+    (
+        r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?",
+        "has dots between thousands; set {path}.decimal=',' and {path}.thousands='.'",
+    ),
     (r"[+-]?\d*,\d+", "has a decimal comma; set {path}.decimal=','"),
-    (r"[+-]?\d{1,3}((?P<sign>[\s'’_])\d{3})+(\.\d*)?", 'has signs between thousands; set {path}.thousands="{sign}"'),
+    (
+        r"[+-]?\d{1,3}((?P<sign>[\s'’_])\d{3})+(\.\d*)?",
+        'has signs between thousands; set {path}.thousands="{sign}"',
+    ),
     (
         r"[+-]?\d{1,3}((?P<sign>[\s'’_])\d{3})+,\d*",
-        "has signs between thousands and a decimal comma; set {path}.thousands=\"{sign}\" and {path}.decimal=','",
+        'has signs between thousands and a decimal comma; set {path}.thousands="{sign}" '
+        "and {path}.decimal=','",
     ),
     (
         r"([^\w\s.,+-]|[A-Z]{1,3})\s*[+-]?\d[\d.,'\s]*|[+-]?\d[\d.,'\s]*([^\w\s.,]|[A-Za-z]{1,4})",
@@ -45,7 +57,9 @@ _NULLS = r"(?i)[-+]?(nan|inf|infinity)|n/?a|null|none|nil|-+|\?|\.+|#.*|missing|
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``sql``: an expression that gives the typed column. ``doubt``: why it is text, where something else was wanted or possible."""
+    """``sql``: an expression that gives the typed column. ``doubt``: why it is text, where
+    something else was wanted or possible.
+    """
 
     sql: str
     doubt: str = ""
@@ -55,8 +69,9 @@ class Reading:
 class Columns:
     """Reads the texts in the columns of ``table``, a quoted name.
 
-    ``spec``: its options; ``path`` names them in messages. ``semicolons``: they part its fields, as where numbers
-    have a decimal comma. ``warn``: takes a line about what is read in one of two ways.
+    ``spec``: its options; ``path`` names them in messages. ``semicolons``: they part its fields, as
+    where numbers have a decimal comma. ``warn``: takes a line about what is read in one of two
+    ways.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -67,7 +82,8 @@ class Columns:
     warn: Callable[[str], None]
 
     def read(self, column: str, want: Want) -> Reading:
-        """Say how the column is read: as the number or the time that every one of its texts is, else as text.
+        """Say how the column is read: as the number or the time that every one of its texts is,
+        else as text.
 
         Raises:
             DataError: A text of the column does not fit the format that is declared for it.
@@ -75,11 +91,19 @@ class Columns:
         name = quoted(column)
         if want == "text" or column in self.spec.texts:
             return Reading(name)
-        sample = self._texts(f"SELECT {name} FROM {self.table} WHERE {name} IS NOT NULL LIMIT {_SAMPLE}")  # noqa: S608
+        sample = self._texts(
+            f"SELECT {name} FROM {self.table} WHERE {name} IS NOT NULL LIMIT {_SAMPLE}"  # noqa: S608
+        )
         if not sample:
-            return Reading({"number": f"CAST({name} AS DOUBLE)", "time": f"CAST({name} AS TIMESTAMP)"}.get(want or "", name))
+            return Reading(
+                {"number": f"CAST({name} AS DOUBLE)", "time": f"CAST({name} AS TIMESTAMP)"}.get(
+                    want or "", name
+                )
+            )
         number = _fits(sample, self._number)
-        return self._declared(column, want, number) or self._undeclared(column, want, number, sample)
+        return self._declared(column, want, number) or self._undeclared(
+            column, want, number, sample
+        )
 
     def _undeclared(self, column: str, want: Want, number: bool, sample: Sequence[str]) -> Reading:
         name = quoted(column)
@@ -97,7 +121,9 @@ class Columns:
     def _number(self) -> str:
         """The pattern of a number: groups of three digits, if any, are whole."""
         decimal = re.escape(self._decimal)
-        grouped = rf"\d{{1,3}}({_group(self.spec.thousands)}\d{{3}})+|" if self.spec.thousands else ""
+        grouped = (
+            rf"\d{{1,3}}({_group(self.spec.thousands)}\d{{3}})+|" if self.spec.thousands else ""
+        )
         return rf"\s*[+-]?(({grouped}\d+)({decimal}\d*)?|{decimal}\d+)([eE][+-]?\d+)?\s*"
 
     @property
@@ -132,21 +158,36 @@ class Columns:
         return Reading(f"CAST({plain} AS {'DOUBLE' if fractions or long or zeros else 'BIGINT'})")
 
     def _thousands(self, column: str) -> str:
-        """Of numbers all of which have three digits behind the dot: why they are in doubt; empty, after a warning, where it is unlikely."""
+        """Of numbers all of which have three digits behind the dot: why they are in doubt; empty,
+        after a warning, where it is unlikely.
+        """
         example = self._first(f"contains({quoted(column)}, '.')", column)
         options = f"set {self.path}.decimal='.' or {self.path}.thousands='.'"
         if self.semicolons or self._counts(f"NOT contains({quoted(column)}, '.')")[0]:
             both = f"{float(example):g} or {example.strip().replace('.', '')}"
-            return f"'{example}' is {both}, for every number with a dot has three digits behind it; {options}"
-        said = f"every number of column '{column}' has three digits behind a dot, such as '{example}'; they are read as decimals"
+            return (
+                f"'{example}' is {both}, for every number with a dot has three digits behind "
+                f"it; {options}"
+            )
+        said = (
+            f"every number of column '{column}' has three digits behind a dot, such as "
+            f"'{example}'; they are read as decimals"
+        )
         self.warn(f"{self.path}: {said}; {options} if that is so, or not")
         return ""
 
     def _year_last(self, column: str) -> Reading:
         name = quoted(column)
         text = f"trim({name})"
-        parts = [f"regexp_extract({text}, '^(\\d+)[/.-](\\d+)[/.-](\\d+)', {group})" for group in (1, 2, 3)]
-        a, b, short = self._counts(f"CAST({parts[0]} AS INT) > 12", f"CAST({parts[1]} AS INT) > 12", f"length({parts[2]}) < 4")
+        parts = [
+            f"regexp_extract({text}, '^(\\d+)[/.-](\\d+)[/.-](\\d+)', {group})"
+            for group in (1, 2, 3)
+        ]
+        a, b, short = self._counts(
+            f"CAST({parts[0]} AS INT) > 12",
+            f"CAST({parts[1]} AS INT) > 12",
+            f"length({parts[2]}) < 4",
+        )
         example = self._first("true", column)
         options = f"set {self.path}.date_format, such as '{_format_of(example)}'"
         if short:
@@ -155,10 +196,16 @@ class Columns:
             why = "is day first and month first in turn" if a else "fits day first and month first"
             both = f"{options} or '{_format_of(example, month_first=True)}'"
             return Reading(
-                name, f"'{self._first('true', column)}' {why} (no row of the column says which); {both}" if not a else f"{why}; {both}"
+                name,
+                f"'{self._first('true', column)}' {why} (no row of the column says which); {both}"
+                if not a
+                else f"{why}; {both}",
             )
         if isinstance(self.spec.date_format, str):
-            return Reading(name, f"'{example}' does not fit '{self.spec.date_format}'; mend {self.path}.date_format")
+            return Reading(
+                name,
+                f"'{example}' does not fit '{self.spec.date_format}'; mend {self.path}.date_format",
+            )
         day, month = (parts[0], parts[1]) if a else (parts[1], parts[0])
         rest = f"regexp_replace({text}, '^\\d+[/.-]\\d+[/.-]\\d+', '')"
         return self._as_time(column, f"concat({parts[2]}, '-', {month}, '-', {day}, {rest})")
@@ -173,18 +220,31 @@ class Columns:
             f"length({text}) < 8",
             f"regexp_matches({text}, '[T ]\\d{{1,2}}:\\d{{2}}(\\s*([Zz]|UTC|GMT|[+-].*))?$')",
         )
-        dashed = f"regexp_replace({text}, '^(\\d{{4}})[/.](\\d{{1,2}})[/.]', '\\1-\\2-')" if slashed else text
-        dashed = f"regexp_replace({dashed}, '^(\\d{{4}}-\\d{{1,2}})$', '\\1-01')" if months else dashed
-        seconds = f"regexp_replace({dashed}, '([T ]\\d{{1,2}}:\\d{{2}})(\\s*([Zz]|UTC|GMT|[+-].*))?$', '\\1:00\\2')"
+        dashed = (
+            f"regexp_replace({text}, '^(\\d{{4}})[/.](\\d{{1,2}})[/.]', '\\1-\\2-')"
+            if slashed
+            else text
+        )
+        dashed = (
+            f"regexp_replace({dashed}, '^(\\d{{4}}-\\d{{1,2}})$', '\\1-01')" if months else dashed
+        )
+        seconds = (
+            f"regexp_replace({dashed}, '([T "
+            f"]\\d{{1,2}}:\\d{{2}})(\\s*([Zz]|UTC|GMT|[+-].*))?$', '\\1:00\\2')"
+        )
         dashed = seconds if minutes else dashed
         kind = "TIMESTAMPTZ" if zoned else "TIMESTAMP" if clock else "DATE"
         wrong = f"try_cast({dashed} AS {kind}) IS NULL"
         if self._counts(f"{wrong} AND {name} IS NOT NULL")[0]:
-            return Reading(name, f"'{self._first(wrong, column)}' is no day or no time of day; mend it")
+            return Reading(
+                name, f"'{self._first(wrong, column)}' is no day or no time of day; mend it"
+            )
         return Reading(f"CAST({dashed} AS {kind})")
 
     def _declared(self, column: str, want: Want, number: bool) -> Reading | None:
-        """As ``date_format`` says. None: it says nothing of this column, or is for the whole table and no text of this column fits it."""
+        """As ``date_format`` says. None: it says nothing of this column, or is for the whole table
+        and no text of this column fits it.
+        """
         formats = self.spec.date_format
         alone = isinstance(formats, dict)
         pattern = formats.get(column) if isinstance(formats, dict) else formats
@@ -197,15 +257,20 @@ class Columns:
             all_texts, misfits = self._counts(f"{name} IS NOT NULL", misfit)
         except duckdb.Error as error:
             reason = " ".join(str(error).partition(":")[2].split())
-            raise DataError(f"{self.path}.date_format: '{pattern}' is no format of a date: {reason}") from error
+            raise DataError(
+                f"{self.path}.date_format: '{pattern}' is no format of a date: {reason}"
+            ) from error
         if misfits == all_texts and not alone:
             return None
         if misfits:
             raise DataError(
-                f"{self.path}.date_format: '{self._first(misfit, column)}' in column '{column}' does not fit '{pattern}' "
+                f"{self.path}.date_format: '{self._first(misfit, column)}' in column "
+                f"'{column}' does not fit '{pattern}' "
                 f"({misfits:,} of {all_texts:,} rows); mend the row or the format."
             )
-        whole_days = not _FORMATS_A_TIME.search(pattern) and "%z" not in pattern and "%Z" not in pattern
+        whole_days = (
+            not _FORMATS_A_TIME.search(pattern) and "%z" not in pattern and "%Z" not in pattern
+        )
         return Reading(f"CAST({parsed} AS DATE)" if whole_days else parsed)
 
     def _reason(self, column: str, want: Want) -> str:
@@ -213,16 +278,23 @@ class Columns:
         name = quoted(column)
         if want == "time":
             example = self._first("true", column)
-            return f"'{example}' is no ISO 8601 time; set {self.path}.date_format, such as '%d/%m/%Y', or cast it in a query"
+            return (
+                f"'{example}' is no ISO 8601 time; set {self.path}.date_format, such as "
+                "'%d/%m/%Y', or cast it in a query"
+            )
         no_number = f"NOT regexp_full_match({name}, {literal(self._number)})"
         example = self._first(no_number, column)
         numbers, others, kinds = self._counts(
-            f"regexp_full_match({name}, {literal(self._number)})", no_number, distinct=f"CASE WHEN {no_number} THEN {name} END"
+            f"regexp_full_match({name}, {literal(self._number)})",
+            no_number,
+            distinct=f"CASE WHEN {no_number} THEN {name} END",
         )
         return f"'{example}' {self._advice(example, bool(numbers) and kinds <= 3 and others > 0)}"
 
     def _advice(self, example: str, few: bool) -> str:
-        """What to do about a text that is no number; ``few``: it is one of few such texts beside numbers."""
+        """What to do about a text that is no number; ``few``: it is one of few such texts beside
+        numbers.
+        """
         text, path = example.strip(), self.path
         for pattern, advice in _ADVICE:
             match = re.fullmatch(pattern, text)
@@ -240,13 +312,17 @@ class Columns:
         return not self._counts(f"NOT regexp_full_match({name}, {literal(pattern)})")[0]
 
     def _counts(self, *conditions: str, distinct: str | None = None) -> list[int]:
-        wanted = [f"count_if({condition})" for condition in conditions] + ([f"count(DISTINCT {distinct})"] if distinct else [])
+        wanted = [f"count_if({condition})" for condition in conditions] + (
+            [f"count(DISTINCT {distinct})"] if distinct else []
+        )
         row = self.connection.execute(f"SELECT {', '.join(wanted)} FROM {self.table}").fetchone()  # noqa: S608
         return [int(value or 0) for value in row or ()]
 
     def _first(self, condition: str, column: str) -> str:
         name = quoted(column)
-        texts = self._texts(f"SELECT {name} FROM {self.table} WHERE {name} IS NOT NULL AND ({condition}) LIMIT 1")  # noqa: S608
+        texts = self._texts(
+            f"SELECT {name} FROM {self.table} WHERE {name} IS NOT NULL AND ({condition}) LIMIT 1"  # noqa: S608
+        )
         return str(texts[0])[:60] if texts else ""
 
 
@@ -256,7 +332,9 @@ def _fits(texts: Sequence[str], pattern: str) -> bool:
 
 @cache
 def _group(sign: str) -> str:
-    """The pattern of the sign between thousands; a blank may be one that does not break the line."""
+    """The pattern of the sign between thousands; a blank may be one that does not break the
+    line.
+    """
     return "[ \u00a0\u202f\u2009]" if sign == " " else "['’]" if sign in "'’" else re.escape(sign)
 
 

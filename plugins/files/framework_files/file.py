@@ -1,4 +1,6 @@
-"""Retrieval from Parquet files: point-in-time joins in memory, any length of history, no server and no feature store."""
+"""Retrieval from Parquet files: point-in-time joins in memory, any length of history, no server and
+no feature store.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 
 class FileRetrieval(RetrievalStrategy):
-    """Keeps each view in one Parquet file below ``options.state``; serving reads them again when they have changed."""
+    """Keeps each view in one Parquet file below ``options.state``; serving reads them again when
+    they have changed.
+    """
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -41,7 +45,9 @@ class FileRetrieval(RetrievalStrategy):
     def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.remove(view, features.views[view], rows)
 
-    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+    def stored_rows(
+        self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         return self._store.series(view, features.views[view], series)
 
     def entities(self, features: FeatureSet) -> pd.DataFrame:
@@ -50,10 +56,18 @@ class FileRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
         return joined_rows(features, self._store, columns, known_at)
 
-    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
         return view_rows(features, self._store, view, columns, known_at)
 
     def materialize(
@@ -70,7 +84,13 @@ class FileRetrieval(RetrievalStrategy):
         """Nothing to do: serving reads the rows that training reads."""
         return {}
 
-    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    async def context(
+        self,
+        features: FeatureSet,
+        schema: Schema,
+        entities: Sequence[dict[str, str]],
+        at: datetime | None,
+    ) -> Context:
         return await asyncio.to_thread(self._context, features, schema, entities, at)
 
     def _context(
@@ -80,7 +100,10 @@ class FileRetrieval(RetrievalStrategy):
         entities: Sequence[dict[str, str]],
         at: datetime | None,
     ) -> Context:
-        keys = [tuple(canonical_text(entity.get(k)) or "" for k in schema.entity_keys) for entity in entities]
+        keys = [
+            tuple(canonical_text(entity.get(k)) or "" for k in schema.entity_keys)
+            for entity in entities
+        ]
         origin = None if at is None else to_numpy(at)
         now = utc_now() if at is None else None
         return stored_context(self._load(features, schema), features, schema, keys, origin, now)
@@ -89,10 +112,19 @@ class FileRetrieval(RetrievalStrategy):
         """The joined rows of this schema, from memory while no file has changed."""
         with self._lock:
             stamps = tuple(self._store.stamp(name, view) for name, view in features.views.items())
-            wanted = (schema.targets, schema.past, schema.known, schema.static, schema.frequency, schema.horizon)
+            wanted = (
+                schema.targets,
+                schema.past,
+                schema.known,
+                schema.static,
+                schema.frequency,
+                schema.horizon,
+            )
             key = (features.model_dump_json(), stamps, *wanted)
             if key not in self._loaded:
-                self._loaded = {k: v for k, v in self._loaded.items() if k[:2] == key[:2]}  # what older files gave is of no use
+                self._loaded = {
+                    k: v for k, v in self._loaded.items() if k[:2] == key[:2]
+                }  # what older files gave is of no use
                 self._loaded[key] = stored_panel(
                     self, features, columns_of(schema), gaps="insert"
                 )  # null: answered where training knew nulls

@@ -25,23 +25,42 @@ class PayloadRetrieval(RetrievalStrategy):
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Raises :class:`ConfigError`: there is no store."""
-        raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
+        raise ConfigError(
+            "retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast."
+        )
 
-    def stored_rows(self, features: FeatureSet, view: str, series: pd.DataFrame | None = None) -> pd.DataFrame:
+    def stored_rows(
+        self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Raises :class:`ConfigError`: there is no store."""
-        raise ConfigError("retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast.")
+        raise ConfigError(
+            "retrieval=payload keeps no rows; ingest with retrieval=file or retrieval=feast."
+        )
 
     def has_rows(self, features: FeatureSet) -> bool:
         """Never."""
         return False
 
-    def training_rows(self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None) -> pd.DataFrame:
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
         """Raises :class:`ConfigError`: there is no store."""
-        raise ConfigError("retrieval=payload has no rows to train on; train with retrieval=file or retrieval=feast.")
+        raise ConfigError(
+            "retrieval=payload has no rows to train on; train with retrieval=file or "
+            "retrieval=feast."
+        )
 
-    def view_rows(self, features: FeatureSet, view: str, columns: Sequence[str], known_at: datetime | None = None) -> pa.Table:
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
         """Raises :class:`ConfigError`: there is no store."""
-        raise ConfigError("retrieval=payload keeps no rows; read views with retrieval=file or retrieval=feast.")
+        raise ConfigError(
+            "retrieval=payload keeps no rows; read views with retrieval=file or retrieval=feast."
+        )
 
     def materialize(
         self,
@@ -57,6 +76,15 @@ class PayloadRetrieval(RetrievalStrategy):
         """Nothing to make available."""
         return {}
 
-    async def context(self, features: FeatureSet, schema: Schema, entities: Sequence[dict[str, str]], at: datetime | None) -> Context:
+    async def context(
+        self,
+        features: FeatureSet,
+        schema: Schema,
+        entities: Sequence[dict[str, str]],
+        at: datetime | None,
+    ) -> Context:
         """Raises :class:`DataError`: the caller has the features."""
-        raise DataError("retrieval=payload looks nothing up; send the features with POST /predict, or serve with retrieval=file or feast.")
+        raise DataError(
+            "retrieval=payload looks nothing up; send the features with POST /predict, or "
+            "serve with retrieval=file or feast."
+        )

@@ -21,9 +21,18 @@ def find_files(alias: str, place: str) -> list[Path]:
     if path.is_dir():
         found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_KINDS)]
     else:
-        found = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]
+        found = (
+            [path]
+            if path.is_file()
+            else [
+                Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()
+            ]
+        )
     if not found:
-        raise DataError(f"source=files: file '{alias}': nothing at {place}; {', '.join(_KINDS)} files, directories and globs are read.")
+        raise DataError(
+            f"source=files: file '{alias}': nothing at {place}; {', '.join(_KINDS)} files, "
+            "directories and globs are read."
+        )
     return found
 
 
@@ -32,7 +41,10 @@ def _in_package(alias: str, place: str) -> Path:
     package, _, inside = place.removeprefix(_PACKAGE).partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"source=files: file '{alias}': package '{package}' of {place} is not installed: pip install {package}")
+        raise DataError(
+            f"source=files: file '{alias}': package '{package}' of {place} is not "
+            f"installed: pip install {package}"
+        )
     return Path(next(iter(spec.submodule_search_locations))) / inside
 
 
@@ -49,7 +61,9 @@ def unpack(alias: str, path: Path, into: Path) -> list[Path]:
             members = [m for m in sorted(archive.namelist()) if m.endswith((*_CSV, ".parquet"))]
             parts = [Path(archive.extract(member, into / path.stem)) for member in members]
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"source=files: file '{alias}': {path} cannot be unpacked: {error}") from error
+        raise DataError(
+            f"source=files: file '{alias}': {path} cannot be unpacked: {error}"
+        ) from error
     if not parts:
         raise DataError(f"source=files: file '{alias}': {path} holds no CSV or Parquet file.")
     return parts

@@ -1,4 +1,6 @@
-"""``retrieval=file`` and ``retrieval=payload`` beyond the contract: windows, changed files, killed writers, no store."""
+"""``retrieval=file`` and ``retrieval=payload`` beyond the contract: windows, changed files, killed
+writers, no store.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,32 @@ from framework.features.views import FeatureSet
 from framework.options import Options
 from framework.retrieval.stored_panel import Columns, stored_panel
 
-FEATURES = FeatureSet.model_validate({"primary": "v", "views": {"v": {"entity": ["s"], "columns": ["y", "x"], "ttl": "1d"}}})
+FEATURES = FeatureSet.model_validate(
+    {"primary": "v", "views": {"v": {"entity": ["s"], "columns": ["y", "x"], "ttl": "1d"}}}
+)
 
 
 def rows(n: int = 10, series: str = "a", value: float = 0.0) -> pd.DataFrame:
     times = pd.date_range("2024-01-01", periods=n, freq="D", tz="UTC")
-    return pd.DataFrame({"s": series, "event_timestamp": times, "y": np.arange(n) + value, "x": 1.0})
+    return pd.DataFrame(
+        {"s": series, "event_timestamp": times, "y": np.arange(n) + value, "x": 1.0}
+    )
 
 
 def schema(length: int, nullable: tuple[str, ...] = ()) -> Schema:
     return Schema(
-        name="n", entity_keys=("s",), frequency="D", targets=("y",), past=("y", "x"), nullable=nullable, known=(), static=("s",),
-        horizon=2, context_length=length, quantiles=(),
-    )  # fmt: skip
+        name="n",
+        entity_keys=("s",),
+        frequency="D",
+        targets=("y",),
+        past=("y", "x"),
+        nullable=nullable,
+        known=(),
+        static=("s",),
+        horizon=2,
+        context_length=length,
+        quantiles=(),
+    )
 
 
 def store(tmp_path: Path) -> FileRetrieval:
@@ -49,7 +64,9 @@ def test_windows_have_any_length(tmp_path: Path) -> None:
     context = asyncio.run(strategy.context(FEATURES, schema(5), [{"s": "b"}, {"s": "a"}], None))
     assert context.status == [SHORT_HISTORY, OK]
     assert context.past[1, :, 0].tolist() == [5.0, 6.0, 7.0, 8.0, 9.0]
-    context = asyncio.run(strategy.context(FEATURES, schema(5), [{"s": "a"}], datetime(2024, 1, 6, tzinfo=UTC)))
+    context = asyncio.run(
+        strategy.context(FEATURES, schema(5), [{"s": "a"}], datetime(2024, 1, 6, tzinfo=UTC))
+    )
     assert context.past[0, :, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
@@ -92,11 +109,14 @@ def test_a_killed_writer_leaves_the_old_rows(tmp_path: Path) -> None:
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_file_store as t\n"
         "write = pq.write_table\n"
-        "def slow(table, stream, **kw): write(table, stream, **kw); stream.flush(); print('written', flush=True); time.sleep(60)\n"
+        "def slow(table, stream, **kw): write(table, stream, **kw); stream.flush(); "
+        "print('written', flush=True); time.sleep(60)\n"
         "pq.write_table = slow\n"
         f"t.store(Path({str(tmp_path)!r})).ingest(t.FEATURES, 'v', t.rows(3, value=9.0))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
         process.kill()
@@ -112,7 +132,8 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_file_store as t\n"
-        f"for i in range(5): t.store(Path({str(tmp_path)!r})).ingest(t.FEATURES, 'v', t.rows(4, f'{{sys.argv[1]}}{{i}}'))\n"
+        f"for i in range(5): t.store(Path({str(tmp_path)!r})).ingest(t.FEATURES, 'v', "
+        f"t.rows(4, f'{{sys.argv[1]}}{{i}}'))\n"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "pq"]
     assert [p.wait(60) for p in processes] == [0, 0]
@@ -169,7 +190,9 @@ def test_payload_keeps_nothing() -> None:
         asyncio.run(strategy.context(FEATURES, schema(1), [{"s": "a"}], None))
 
 
-def test_a_panel_of_an_earlier_moment_has_the_plan_and_the_actuals_that_were_known_then(tmp_path: Path) -> None:
+def test_a_panel_of_an_earlier_moment_has_the_plan_and_the_actuals_that_were_known_then(
+    tmp_path: Path,
+) -> None:
     features = FeatureSet.model_validate(
         {
             "primary": "sales",
@@ -180,15 +203,21 @@ def test_a_panel_of_an_earlier_moment_has_the_plan_and_the_actuals_that_were_kno
         }
     )
     day = [pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(days=d) for d in range(12)]
-    sales = [("a", day[d], None, day[0]) for d in range(10)] + [("a", day[d], d, day[d + 1]) for d in range(10)]
-    plan = [("a", day[d], 1.0, day[0]) for d in range(12)] + [("a", day[6], 7.0, day[8])]  # day 6 is changed on day 8
+    sales = [("a", day[d], None, day[0]) for d in range(10)] + [
+        ("a", day[d], d, day[d + 1]) for d in range(10)
+    ]
+    plan = [("a", day[d], 1.0, day[0]) for d in range(12)] + [
+        ("a", day[6], 7.0, day[8])
+    ]  # day 6 is changed on day 8
     strategy = FileRetrieval(FileOptions(state=tmp_path))
     for name, rows, column in (("sales", sales, "y"), ("plan", plan, "promo")):
         strategy.ingest(features, name, pd.DataFrame(rows, columns=["shop", TIME, column, "seen"]))
     columns = Columns(("y",), ("y",), ("promo",), (), Frequency.parse("D"), 2)
 
     then = stored_panel(strategy, features, columns, "refuse", day[6].to_pydatetime())
-    assert then.times[-1] == np.datetime64("2024-01-06")  # the actual of day 5 was seen at the start of day 6
+    assert then.times[-1] == np.datetime64(
+        "2024-01-06"
+    )  # the actual of day 5 was seen at the start of day 6
     assert then.ahead is not None
     assert then.ahead[0, :, 0].tolist() == [1.0, 1.0]
     now = stored_panel(strategy, features, columns, "refuse")

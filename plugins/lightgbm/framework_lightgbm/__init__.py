@@ -13,7 +13,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class LightGBMOptions(BoostingOptions):
-    """Names and meanings are those of ``lightgbm.LGBMRegressor``, beside those of :class:`BoostingOptions`."""
+    """Names and meanings are those of ``lightgbm.LGBMRegressor``, beside those of
+    :class:`BoostingOptions`.
+    """
 
     learning_rate: PositiveFloat = 0.08
     num_leaves: int = Field(default=31, ge=2)
@@ -28,9 +30,19 @@ class LightGBMOptions(BoostingOptions):
     reg_lambda: NonNegativeFloat = 0.0
     max_bin: int = Field(default=255, ge=2)
     device_type: Literal["cpu", "gpu", "cuda"] = "cpu"
-    objective: Literal["regression", "regression_l1", "huber", "poisson", "gamma", "tweedie"] = "regression"
+    objective: Literal["regression", "regression_l1", "huber", "poisson", "gamma", "tweedie"] = (
+        "regression"
+    )
 
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("model", "lightgbm", "framework_lightgbm.model:LightGBM", LightGBMOptions, "direct multi-step gradient boosting")]
+    return [
+        Component(
+            "model",
+            "lightgbm",
+            "framework_lightgbm.model:LightGBM",
+            LightGBMOptions,
+            "direct multi-step gradient boosting",
+        )
+    ]

@@ -1,4 +1,6 @@
-"""LightGBM's boosters, saved as its text: ``mean_{t}.txt`` and, by the quantile's place, ``quantile_{q}_{t}.txt``."""
+"""LightGBM's boosters, saved as its text: ``mean_{t}.txt`` and, by the quantile's place,
+``quantile_{q}_{t}.txt``.
+"""
 
 from __future__ import annotations
 
@@ -32,31 +34,54 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
 
     def outputs(self, target: str, quantiles: tuple[float, ...]) -> list[Output]:
         mean = Output("mean", {"objective": self.options.objective})
-        return [mean, *(Output(f"quantile_{i}", {"objective": "quantile", "alpha": q}) for i, q in enumerate(quantiles))]
+        return [
+            mean,
+            *(
+                Output(f"quantile_{i}", {"objective": "quantile", "alpha": q})
+                for i, q in enumerate(quantiles)
+            ),
+        ]
 
     def _params(self, seed: int) -> dict[str, Any]:
         return self.options.model_dump(exclude=_NOT_BOOSTED) | {
             "seed": seed,
             "deterministic": True,
-            "force_row_wise": True,  # LightGBM would time both layouts and choose: not the same in every run
+            # LightGBM would time both layouts and choose: not the same in every run
+            "force_row_wise": True,
             "feature_pre_filter": False,
             "verbosity": -1,
             "num_threads": self.options.n_jobs or 0,
         }
 
-    def rows(self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
+    def rows(
+        self,
+        table: Tabular,
+        windows: WindowSet,
+        target: int,
+        seed: int,
+        reference: lightgbm.Dataset | None,
+    ) -> lightgbm.Dataset:
         rows, labels = table.table(windows, target)
-        return lightgbm.Dataset(rows, labels, reference=reference, params=self._params(seed)).construct()
+        return lightgbm.Dataset(
+            rows, labels, reference=reference, params=self._params(seed)
+        ).construct()
 
     def boost(
-        self, params: dict[str, Any], rows: lightgbm.Dataset, rounds: int, watched: lightgbm.Dataset | None, seed: int
+        self,
+        params: dict[str, Any],
+        rows: lightgbm.Dataset,
+        rounds: int,
+        watched: lightgbm.Dataset | None,
+        seed: int,
     ) -> tuple[bytes, int]:
         params = self._params(seed) | params
         if watched is None:
             return lightgbm.train(params, rows, rounds).model_to_string().encode(), rounds
         stop = lightgbm.early_stopping(self.options.early_stopping_rounds, verbose=False)
         booster = lightgbm.train(params, rows, rounds, valid_sets=[watched], callbacks=[stop])
-        return booster.model_to_string(num_iteration=booster.best_iteration).encode(), booster.best_iteration
+        return booster.model_to_string(
+            num_iteration=booster.best_iteration
+        ).encode(), booster.best_iteration
 
     def read(self, raw: bytes) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=raw.decode())

@@ -12,10 +12,18 @@ from framework.testing.panels import make_panel, plain_arrays
 
 class TestLightGBM(ModelContract):
     name = "lightgbm"
-    options: ClassVar[dict[str, Any]] = {"n_estimators": 12, "num_leaves": 7, "early_stopping_rounds": 3, "subsample": 0.8, "n_jobs": 1}
+    options: ClassVar[dict[str, Any]] = {
+        "n_estimators": 12,
+        "num_leaves": 7,
+        "early_stopping_rounds": 3,
+        "subsample": 0.8,
+        "n_jobs": 1,
+    }
 
     def test_it_learns(self) -> None:
-        """Beside the mean of the training targets, the boosters must explain most of what the weekly season does."""
+        """Beside the mean of the training targets, the boosters must explain most of what the
+        weekly season does.
+        """
         model, windows, schema = self.fitted()
         panel = make_panel()
         _, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
@@ -29,10 +37,19 @@ class TestLightGBM(ModelContract):
         panel.past[:, 0] -= 1000
         schema = self.schema(panel)
         train, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
-        with pytest.raises(DataError, match=r"objective poisson needs labels of 0 or more, target 'sales' goes down to -"):
+        with pytest.raises(
+            DataError,
+            match=r"objective poisson needs labels of 0 or more, target 'sales' goes down to -",
+        ):
             self.make(objective="poisson").fit(train, later, schema, 1)
 
 
 class TestLightGBMWithoutRefit(ModelContract):
     name = "lightgbm"
-    options: ClassVar[dict[str, Any]] = {"n_estimators": 12, "num_leaves": 7, "early_stopping_rounds": 3, "refit": False, "n_jobs": 1}
+    options: ClassVar[dict[str, Any]] = {
+        "n_estimators": 12,
+        "num_leaves": 7,
+        "early_stopping_rounds": 3,
+        "refit": False,
+        "n_jobs": 1,
+    }

@@ -14,14 +14,25 @@ if TYPE_CHECKING:
     from framework.plugins.run import Run
 
 #: Runs that make or change something; looking and serving leave no MLflow run behind.
-_TRACKED = ("ingest", "materialize", "train", "backtest", "tune", "promote", "rollback", "alias", "reproduce")
+_TRACKED = (
+    "ingest",
+    "materialize",
+    "train",
+    "backtest",
+    "tune",
+    "promote",
+    "rollback",
+    "alias",
+    "reproduce",
+)
 
 
 class Retention(Options):
-    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that had an alias within ``days``.
+    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that
+    had an alias within ``days``.
 
-    ``upload_hours``: files that were stored for a pair that is still not complete after so long are those of a process that was
-    killed; ``run=prune`` and ``run=verify`` remove them.
+    ``upload_hours``: files that were stored for a pair that is still not complete after so long are
+    those of a process that was killed; ``run=prune`` and ``run=verify`` remove them.
     """
 
     last: int = Field(default=10, ge=1)
@@ -30,12 +41,15 @@ class Retention(Options):
 
 
 class MlflowOptions(Options):
-    """``tracking_uri``: MLflow's database or server. ``artifact_location``: where pairs are kept: a folder, or a URI such as ``s3://bucket/path``.
+    """``tracking_uri``: MLflow's database or server. ``artifact_location``: where pairs are kept: a
+    folder, or a URI such as ``s3://bucket/path``.
 
-    ``ledger``: the database that decides which pairs and aliases there are. As SQLite it must be another file than MLflow's; on PostgreSQL
-    (``postgresql+psycopg://…``) it may be the same database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote
-    artifact store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's minor version, or the major
-    version of numpy or of the model's library, is not that of its training.
+    ``ledger``: the database that decides which pairs and aliases there are. As SQLite it must be
+    another file than MLflow's; on PostgreSQL (``postgresql+psycopg://…``) it may be the same
+    database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote artifact
+    store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
+    minor version, or the major version of numpy or of the model's library, is not that of its
+    training.
     """
 
     tracking_uri: SecretUrl = "sqlite:///${paths.state}/mlflow.db"
@@ -49,7 +63,15 @@ class MlflowOptions(Options):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("registry", "mlflow", "framework_mlflow.registry:MlflowRegistry", MlflowOptions, "MLflow with a ledger of pairs")]
+    return [
+        Component(
+            "registry",
+            "mlflow",
+            "framework_mlflow.registry:MlflowRegistry",
+            MlflowOptions,
+            "MLflow with a ledger of pairs",
+        )
+    ]
 
 
 def _tracks(run: Run) -> bool:

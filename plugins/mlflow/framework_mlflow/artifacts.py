@@ -1,4 +1,6 @@
-"""The artifacts of a pair: each half as an MLflow PyFunc directory; and their way back to local disk."""
+"""The artifacts of a pair: each half as an MLflow PyFunc directory; and their way back to local
+disk.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from framework.pairs.manifest import HALVES
 from framework_mlflow.places import local_path
 from framework_mlflow.quiet import import_mlflow
 
-#: ``mlflow.pyfunc.load_model("models:/…")`` writes this file into the artifact itself when that is a local folder. Nothing reads it.
+#: ``mlflow.pyfunc.load_model("models:/…")`` writes this file into the artifact itself when that is
+#: a local folder. Nothing reads it.
 WRITTEN_BY_MLFLOW = ("registered_model_meta",)
 
 
@@ -29,22 +32,31 @@ def data_directory(artifact: Path, half: str) -> Path:
 
 
 def save(draft: PairDraft, directory: Path) -> dict[str, Path]:
-    """Write both PyFunc directories below ``directory``; by half. Requirements are given, none is inferred: that would take seconds."""
+    """Write both PyFunc directories below ``directory``; by half. Requirements are given, none is
+    inferred: that would take seconds.
+    """
     import_mlflow()
     import mlflow.pyfunc
     from mlflow.utils import environment
 
     signatures = _signatures(draft)
-    pinned = sorted({*draft.requirements, f"framework-mlflow=={metadata.version('framework-mlflow')}"})
+    pinned = sorted(
+        {*draft.requirements, f"framework-mlflow=={metadata.version('framework-mlflow')}"}
+    )
     artifacts: dict[str, Path] = {}
-    # They are the installed ones. MLflow (3.17) would see whether they are: it reads the metadata of every distribution, for a second.
-    unchecked = mock.patch.object(environment, "warn_dependency_requirement_mismatches", create=True)
+    # They are the installed ones. MLflow (3.17) would see whether they are: it reads the metadata
+    # of every distribution, for a second.
+    unchecked = mock.patch.object(
+        environment, "warn_dependency_requirement_mismatches", create=True
+    )
     for half, data in (("preprocessor", draft.preprocessor), ("model", draft.model)):
         # MLflow keeps the name of the data folder; the draft's may be called anything.
         named = directory / "data" / half
         shutil.copytree(data, named)
         with warnings.catch_warnings(), unchecked:
-            warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the golden batch is the example
+            warnings.filterwarnings(
+                "ignore", message=".*input example", category=UserWarning
+            )  # the golden batch is the example
             mlflow.pyfunc.save_model(
                 str(directory / half),
                 loader_module="framework_mlflow.pyfunc",
@@ -68,9 +80,13 @@ def _signatures(draft: PairDraft) -> dict[str, Any]:
     layout = Layout.read(draft.model)
     schema = layout.schema
     rows: list[Any] = [ColSpec("string", name) for name in schema.static]
-    rows.append(ColSpec(any_time(), TIME))  # MLflow's datetime takes neither ISO text nor a time zone
+    rows.append(
+        ColSpec(any_time(), TIME)
+    )  # MLflow's datetime takes neither ISO text nor a time zone
     rows += [ColSpec("double", name) for name in (*schema.past, *schema.known)]
-    between: list[Any] = [ColSpec("double", name) for name in layout.doubles()] + [ColSpec("float", name) for name in layout.floats()]
+    between: list[Any] = [ColSpec("double", name) for name in layout.doubles()] + [
+        ColSpec("float", name) for name in layout.floats()
+    ]
     answers: list[Any] = [ColSpec("double", name) for name in layout.answers()]
     return {
         "preprocessor": ModelSignature(Columns(rows), Columns(between)),
@@ -78,8 +94,12 @@ def _signatures(draft: PairDraft) -> dict[str, Any]:
     }
 
 
-def bring(sources: Mapping[str, str], pair: PairVersion, cache: Path, tracking_uri: str) -> dict[str, Path]:
-    """The artifact directories on local disk, by half: where they are when they are local, else in the cache, downloaded once."""
+def bring(
+    sources: Mapping[str, str], pair: PairVersion, cache: Path, tracking_uri: str
+) -> dict[str, Path]:
+    """The artifact directories on local disk, by half: where they are when they are local, else in
+    the cache, downloaded once.
+    """
     found: dict[str, Path] = {}
     for half in HALVES:
         place = local_path(sources[half])
@@ -88,7 +108,10 @@ def bring(sources: Mapping[str, str], pair: PairVersion, cache: Path, tracking_u
             if not place.is_dir():
                 _download(sources[half], half, place, tracking_uri)
         elif not place.is_dir():
-            raise RefusedError(f"{half} half of '{pair.name}' version {pair.version}: {place} is missing; the pair cannot be loaded.")
+            raise RefusedError(
+                f"{half} half of '{pair.name}' version {pair.version}: {place} is missing; "
+                "the pair cannot be loaded."
+            )
         found[half] = place
     return found
 
@@ -103,16 +126,24 @@ def forget(pair: PairVersion, cache: Path) -> None:
 
 
 def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
-    """Complete or not at all: a folder of its own first, then renamed. Another process may have been quicker."""
+    """Complete or not at all: a folder of its own first, then renamed. Another process may have
+    been quicker.
+    """
     import_mlflow()
     import mlflow.artifacts
 
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{half}-") as work:
         try:
-            got = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=work, tracking_uri=tracking_uri)
-        except Exception as error:  # the client of an artifact store raises its own library's errors
-            raise RegistryError(f"{half} half: {source} cannot be fetched: {one_line(error, 300)}") from error
+            got = mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=work, tracking_uri=tracking_uri
+            )
+        except (
+            Exception
+        ) as error:  # the client of an artifact store raises its own library's errors
+            raise RegistryError(
+                f"{half} half: {source} cannot be fetched: {one_line(error, 300)}"
+            ) from error
         try:
             os.rename(got, place)
         except OSError:
@@ -121,7 +152,9 @@ def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
 
 
 def remove(source: str, tracking_uri: str) -> None:
-    """Delete one half's artifacts; there may be none. Raises RegistryError when they cannot be deleted."""
+    """Delete one half's artifacts; there may be none. Raises RegistryError when they cannot be
+    deleted.
+    """
     place = local_path(source)
     try:
         if place is not None:
@@ -133,7 +166,9 @@ def remove(source: str, tracking_uri: str) -> None:
         repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
         repository.delete_artifacts()
     except Exception as error:  # the client of an artifact store raises its own library's errors
-        raise RegistryError(f"{source} cannot be deleted: {one_line(error, 300)}; run=verify tries again.") from error
+        raise RegistryError(
+            f"{source} cannot be deleted: {one_line(error, 300)}; run=verify tries again."
+        ) from error
 
 
 def _remove_folder(place: Path) -> None:

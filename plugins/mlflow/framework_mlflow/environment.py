@@ -9,7 +9,9 @@ from importlib import metadata
 
 
 def differences(recorded: Mapping[str, str]) -> list[str]:
-    """One line for each that matters: another minor version of Python, another major version of a library of the pair, or none."""
+    """One line for each that matters: another minor version of Python, another major version of a
+    library of the pair, or none.
+    """
     found: list[str] = []
     for name, version in recorded.items():
         if name == "python":

@@ -1,4 +1,6 @@
-"""Data frames to the values that cross the seams and back, for MLflow's PyFunc: rows in, flat features between, flat forecasts out."""
+"""Data frames to the values that cross the seams and back, for MLflow's PyFunc: rows in, flat
+features between, flat forecasts out.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ Flags = npt.NDArray[np.bool_]
 class Layout:
     """The columns between the halves, one row a window.
 
-    ``target__{name}__{k}`` (float64) and ``past__{name}__{k}`` for the steps ``k`` = 1 - L … 0 up to the origin,
-    ``future__{name}__{h}`` for the steps ``h`` = 1 … H after it, ``static__{name}`` (float32).
+    ``target__{name}__{k}`` (float64) and ``past__{name}__{k}`` for the steps ``k`` = 1 - L … 0 up
+    to the origin, ``future__{name}__{h}`` for the steps ``h`` = 1 … H after it, ``static__{name}``
+    (float32).
     """
 
     schema: Schema
@@ -50,17 +53,28 @@ class Layout:
 
     def floats(self) -> list[str]:
         past = [f"past__{name}__{k}" for k in self._back() for name in self.past]
-        future = [f"future__{name}__{h}" for h in range(1, self.schema.horizon + 1) for name in self.future]
+        future = [
+            f"future__{name}__{h}"
+            for h in range(1, self.schema.horizon + 1)
+            for name in self.future
+        ]
         return [*past, *future, *(f"static__{name}" for name in self.static)]
 
     def answers(self) -> list[str]:
         """``{target}__{mean or q0.1 …}__{h}``, the columns of a forecast."""
         kinds = ["mean", *(f"q{q:g}" for q in self.schema.quantiles)]
-        return [f"{t}__{kind}__{h}" for h in range(1, self.schema.horizon + 1) for t in self.schema.targets for kind in kinds]
+        return [
+            f"{t}__{kind}__{h}"
+            for h in range(1, self.schema.horizon + 1)
+            for t in self.schema.targets
+            for kind in kinds
+        ]
 
     def flatten(self, windows: Windows) -> pd.DataFrame:
         n = len(windows)
-        floats = np.concatenate([windows.past.reshape(n, -1), windows.future.reshape(n, -1), windows.static], axis=1)
+        floats = np.concatenate(
+            [windows.past.reshape(n, -1), windows.future.reshape(n, -1), windows.static], axis=1
+        )
         doubles = pd.DataFrame(windows.target_past.reshape(n, -1), columns=self.doubles())
         return pd.concat([doubles, pd.DataFrame(floats, columns=self.floats())], axis=1)
 
@@ -74,7 +88,9 @@ class Layout:
         split = np.cumsum([back * len(self.past), self.schema.horizon * len(self.future)])
         past, future, static = np.split(floats, split, axis=1)
         return Windows(
-            frame[self.doubles()].to_numpy(dtype=np.float64).reshape(n, back, len(self.schema.targets)),
+            frame[self.doubles()]
+            .to_numpy(dtype=np.float64)
+            .reshape(n, back, len(self.schema.targets)),
             past.reshape(n, back, len(self.past)),
             future.reshape(n, self.schema.horizon, len(self.future)),
             static,
@@ -87,14 +103,18 @@ class Layout:
 def context_from_rows(rows: pd.DataFrame, schema: Schema) -> Context:
     """The rows that ``POST /predict`` takes, as a table.
 
-    The columns are the static ones (text, number, boolean), ``event_timestamp``, the past and the known ones.
+    The columns are the static ones (text, number, boolean), ``event_timestamp``, the past and the
+    known ones.
 
-    ``event_timestamp``: datetimes or ISO text, UTC when it names no zone. With a context of one step and no known columns
-    each row is a window of its own. Otherwise the consecutive rows of an entity are its history and its last
-    ``context_length`` steps the window; where the schema has known columns, the rows after the origin hold them, with null in
-    every past column. Raises DataError naming the column, entity or step that is wrong.
+    ``event_timestamp``: datetimes or ISO text, UTC when it names no zone. With a context of one
+    step and no known columns each row is a window of its own. Otherwise the consecutive rows of an
+    entity are its history and its last ``context_length`` steps the window; where the schema has
+    known columns, the rows after the origin hold them, with null in every past column. Raises
+    DataError naming the column, entity or step that is wrong.
     """
-    _check_names(schema.name, [*schema.static, TIME, *schema.past, *schema.known], list(rows.columns))
+    _check_names(
+        schema.name, [*schema.static, TIME, *schema.past, *schema.known], list(rows.columns)
+    )
     if not len(rows):
         raise DataError(f"pair '{schema.name}': no rows.")
     static, times = _texts(rows, schema), _times(rows, schema)
@@ -103,20 +123,32 @@ def context_from_rows(rows: pd.DataFrame, schema: Schema) -> Context:
     _check_nulls(past, ahead, schema)
     if schema.context_length == 1 and not schema.known:
         nothing = np.zeros((len(rows), schema.horizon, 0))
-        return Context(times, past[:, None, :], nothing, static, [OK] * len(rows), [None] * len(rows))
+        return Context(
+            times, past[:, None, :], nothing, static, [OK] * len(rows), [None] * len(rows)
+        )
     keys = static[:, : len(schema.entity_keys)]
     starts = np.flatnonzero(np.append(True, (keys[1:] != keys[:-1]).any(axis=1)))
     stops = np.append(starts[1:], len(rows))
     _check_steps(keys, times, starts, schema)
-    origins = np.array([_origin(ahead, int(a), int(b), keys, schema) for a, b in zip(starts, stops, strict=True)], dtype=np.int64)
+    origins = np.array(
+        [_origin(ahead, int(a), int(b), keys, schema) for a, b in zip(starts, stops, strict=True)],
+        dtype=np.int64,
+    )
     n = len(origins)
     window = past[origins[:, None] + np.arange(1 - schema.context_length, 1)]
-    future = known[origins[:, None] + np.arange(1, schema.horizon + 1)] if schema.known else np.zeros((n, schema.horizon, 0))
+    future = (
+        known[origins[:, None] + np.arange(1, schema.horizon + 1)]
+        if schema.known
+        else np.zeros((n, schema.horizon, 0))
+    )
     return Context(times[origins], window, future, static[origins], [OK] * n, [None] * n)
 
 
 def _check_names(pair: str, expected: list[str], given: list[str]) -> None:
-    missing, extra = [c for c in expected if c not in given], [c for c in given if c not in expected]
+    missing, extra = (
+        [c for c in expected if c not in given],
+        [c for c in given if c not in expected],
+    )
     parts = [f"missing {missing}"] if missing else []
     parts += [f"unknown {extra}"] if extra else []
     if parts:
@@ -127,10 +159,17 @@ def _texts(rows: pd.DataFrame, schema: Schema) -> Objects:
     texts = np.empty((len(rows), len(schema.static)), dtype=object)
     where = f"pair '{schema.name}'"
     for i, column in enumerate(schema.static):
-        texts[:, i] = key_texts(rows[column], where) if column in schema.entity_keys else category_texts(rows[column])
+        texts[:, i] = (
+            key_texts(rows[column], where)
+            if column in schema.entity_keys
+            else category_texts(rows[column])
+        )
         null = np.equal(texts[:, i], None).astype(bool)  # type: ignore[call-overload]
         if null.any() and column not in schema.nullable:
-            raise DataError(f"{where}: column '{column}' is null in row {int(null.argmax())}; it never was in training.")
+            raise DataError(
+                f"{where}: column '{column}' is null in row {int(null.argmax())}; it never "
+                "was in training."
+            )
     return texts
 
 
@@ -140,12 +179,16 @@ def _times(rows: pd.DataFrame, schema: Schema) -> Times:
     except (TypeError, ValueError) as error:
         raise DataError(f"pair '{schema.name}': {TIME} is not a time: {error}") from error
     if bool(stamps.isna().any()):
-        raise DataError(f"pair '{schema.name}': {TIME} is null in row {int(stamps.isna().to_numpy().argmax())}.")
+        raise DataError(
+            f"pair '{schema.name}': {TIME} is null in row {int(stamps.isna().to_numpy().argmax())}."
+        )
     times = np.asarray(stamps.dt.tz_localize(None).to_numpy(), "M8[us]")
     wrong = off_grid(schema, times)
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"pair '{schema.name}': {TIME} of row {row}: {explain_off_grid(schema, times[row])}.")
+        raise DataError(
+            f"pair '{schema.name}': {TIME} of row {row}: {explain_off_grid(schema, times[row])}."
+        )
     return times
 
 
@@ -155,7 +198,9 @@ def _numbers(rows: pd.DataFrame, columns: tuple[str, ...], schema: Schema) -> Fl
         try:
             out[:, i] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise DataError(f"pair '{schema.name}': column '{column}' is not numeric: {error}") from error
+            raise DataError(
+                f"pair '{schema.name}': column '{column}' is not numeric: {error}"
+            ) from error
     return out
 
 
@@ -163,20 +208,33 @@ def _check_nulls(past: Float64, ahead: Flags, schema: Schema) -> None:
     for i, column in enumerate(schema.past):
         wrong = np.isnan(past[:, i]) & ~ahead
         if column not in schema.nullable and wrong.any():
-            raise DataError(f"pair '{schema.name}': column '{column}' is null in row {int(wrong.argmax())}; it never was in training.")
+            raise DataError(
+                f"pair '{schema.name}': column '{column}' is null in row "
+                f"{int(wrong.argmax())}; it never was in training."
+            )
 
 
 def _check_steps(keys: Objects, times: Times, starts: Rows, schema: Schema) -> None:
     if len({tuple(keys[s]) for s in starts}) < len(starts):
         order = [*schema.entity_keys, TIME]
-        raise DataError(f"pair '{schema.name}': the rows of an entity must follow each other; sort by {order}.")
+        raise DataError(
+            f"pair '{schema.name}': the rows of an entity must follow each other; sort by {order}."
+        )
     inside = np.ones(len(times), dtype=bool)
     inside[starts] = False
-    wrong = np.flatnonzero(inside[1:] & (times[1:] != Frequency.parse(schema.frequency).shift(times[:-1], 1))) + 1
+    wrong = (
+        np.flatnonzero(
+            inside[1:] & (times[1:] != Frequency.parse(schema.frequency).shift(times[:-1], 1))
+        )
+        + 1
+    )
     if len(wrong):
         row = int(wrong[0])
         expected = f"one step of {schema.frequency} after {times[row - 1]}"
-        raise DataError(f"pair '{schema.name}': row {row} of {list(keys[row])} is at {times[row]}, {expected} is needed.")
+        raise DataError(
+            f"pair '{schema.name}': row {row} of {list(keys[row])} is at {times[row]}, "
+            f"{expected} is needed."
+        )
 
 
 def _origin(ahead: Flags, start: int, stop: int, keys: Objects, schema: Schema) -> int:
@@ -186,10 +244,14 @@ def _origin(ahead: Flags, start: int, stop: int, keys: Objects, schema: Schema) 
         origin -= 1
     who, history = list(keys[start]), origin - start + 1
     if history < schema.context_length:
-        raise DataError(f"pair '{schema.name}': {history} steps of history of {who}, {schema.context_length} are needed.")
+        raise DataError(
+            f"pair '{schema.name}': {history} steps of history of {who}, "
+            f"{schema.context_length} are needed."
+        )
     steps = stop - 1 - origin
     if schema.known and steps < schema.horizon:
         raise DataError(
-            f"pair '{schema.name}': {steps} rows of {list(schema.known)} after the origin of {who}, {schema.horizon} are needed."
+            f"pair '{schema.name}': {steps} rows of {list(schema.known)} after the origin "
+            f"of {who}, {schema.horizon} are needed."
         )
     return origin

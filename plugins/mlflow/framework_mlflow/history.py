@@ -1,4 +1,6 @@
-"""The history as a hash chain: each entry's hash covers the one before, so that a changed, removed or added entry shows."""
+"""The history as a hash chain: each entry's hash covers the one before, so that a changed, removed
+or added entry shows.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ GENESIS = ""
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An entry as it is stored: its place in the name's chain (from 1), the hash of the entry before, its own."""
+    """An entry as it is stored: its place in the name's chain (from 1), the hash of the entry
+    before, its own.
+    """
 
     number: int
     entry: HistoryEntry
@@ -33,7 +37,9 @@ def now() -> str:
 
 
 def who() -> str:
-    """``user@host``; the environment variable ``FRAMEWORK_USER`` overrules it, for CI that acts for somebody."""
+    """``user@host``; the environment variable ``FRAMEWORK_USER`` overrules it, for CI that acts for
+    somebody.
+    """
     return os.environ.get("FRAMEWORK_USER") or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -48,13 +54,17 @@ def follow(number: int, previous: str, entry: HistoryEntry) -> Link:
 
 
 def breaks(name: str, links: Iterable[Link], count: int, head: str) -> list[str]:
-    """What is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what its end was recorded as."""
+    """What is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what its
+    end was recorded as.
+    """
     found: list[str] = []
     reached, previous = 0, GENESIS
     for link in links:
         label = f"history entry {link.number} of '{name}' ({link.entry.at}, {link.entry.action})"
         if link.number != reached + 1:
-            found.append(f"history of '{name}': entries {reached + 1} to {link.number - 1} are missing")
+            found.append(
+                f"history of '{name}': entries {reached + 1} to {link.number - 1} are missing"
+            )
         elif link.previous != previous:
             found.append(f"{label} does not follow the entry before it")
         if link_hash(link.number, link.entry, link.previous) != link.hash:

@@ -1,4 +1,6 @@
-"""The ledger: the database whose commit is the moment at which a pair exists and an alias has moved."""
+"""The ledger: the database whose commit is the moment at which a pair exists and an alias has
+moved.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ from framework_mlflow.prepared import rows
 
 #: Sessions that hold PostgreSQL's lock of a key, but for the one that asks.
 _HOLDERS = sa.text(
-    "SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN ("
-    "SELECT pid FROM pg_locks WHERE granted AND locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key "
+    "SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE pid <> "
+    "pg_backend_pid() AND pid IN ("
+    "SELECT pid FROM pg_locks WHERE granted AND locktype = 'advisory' AND ((classid::bigint "
+    "<< 32) | objid::bigint) = :key "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
@@ -36,7 +40,9 @@ _NOT_AVAILABLE = "55P03"
 
 
 def connect(uri: str) -> sa.Engine:
-    """An engine whose SQLite transactions begin when they say so, and write-locked where ``immediate`` asks for it."""
+    """An engine whose SQLite transactions begin when they say so, and write-locked where
+    ``immediate`` asks for it.
+    """
     if not uri.startswith("sqlite"):
         return sa.create_engine(uri, pool_pre_ping=True)
     engine = sa.create_engine(uri, connect_args={"timeout": PATIENCE})
@@ -51,7 +57,9 @@ def connect(uri: str) -> sa.Engine:
 
     @sa.event.listens_for(engine, "checkout")
     def only_the_file_that_is_there(_connection: Any, record: Any, _proxy: Any) -> None:
-        """SQLite forbids a connection across a fork; and one to a deleted file would go on reading it."""
+        """SQLite forbids a connection across a fork; and one to a deleted file would go on reading
+        it.
+        """
         try:
             same = record.info["opened by"] == opened_by()
         except FileNotFoundError:
@@ -93,7 +101,10 @@ class Ledger:
 
     @contextmanager
     def _transaction(self, engine: sa.Engine, immediate: bool) -> Iterator[sa.Connection]:
-        with engine.connect().execution_options(immediate=immediate) as connection, connection.begin():
+        with (
+            engine.connect().execution_options(immediate=immediate) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
@@ -102,15 +113,22 @@ class Ledger:
             yield
         except DBAPIError as error:
             reason = one_line(error.orig)
-            place = sqlite_file(self._uri) or sa.make_url(self._uri).render_as_string(hide_password=True)
+            place = sqlite_file(self._uri) or sa.make_url(self._uri).render_as_string(
+                hide_password=True
+            )
             if "database is locked" in reason:
                 owner = holder(_queue_file(self._uri))
-                raise LockedError(f"the ledger {place} is locked by {owner}; it was not free within {PATIENCE:g} s.") from error
+                raise LockedError(
+                    f"the ledger {place} is locked by {owner}; it was not free within "
+                    f"{PATIENCE:g} s."
+                ) from error
             raise RegistryError(f"registry.ledger: {place} cannot be used: {reason}") from error
 
     @contextmanager
     def reading(self) -> Iterator[View]:
-        """A consistent look at the ledger. Raises RegistryError when the database cannot be used."""
+        """A consistent look at the ledger. Raises RegistryError when the database cannot be
+        used.
+        """
         with self._errors(), self._transaction(self._engine, immediate=False) as connection:
             yield View(connection)
 
@@ -135,17 +153,25 @@ class Ledger:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[Pen]:
-        """The only writer of ``name`` (on SQLite: of the ledger) until the block ends; leaving it without an error is the commit."""
-        with self._errors(), _queue(self._uri), self._transaction(self._engine, immediate=True) as connection:
+        """The only writer of ``name`` (on SQLite: of the ledger) until the block ends; leaving it
+        without an error is the commit.
+        """
+        with (
+            self._errors(),
+            _queue(self._uri),
+            self._transaction(self._engine, immediate=True) as connection,
+        ):
             _lock(connection, name)
             yield Pen(connection)
 
 
 @contextmanager
 def _queue(uri: str) -> Iterator[None]:
-    """Wait in the kernel's queue for a SQLite ledger: SQLite itself polls, and was measured to let one of eight writers wait for 98 s.
+    """Wait in the kernel's queue for a SQLite ledger: SQLite itself polls, and was measured to let
+    one of eight writers wait for 98 s.
 
-    Only order and speed depend on it, and a killed process leaves it at once. Raises LockedError after the limit of a wait.
+    Only order and speed depend on it, and a killed process leaves it at once. Raises LockedError
+    after the limit of a wait.
     """
     if not uri.startswith("sqlite"):
         yield
@@ -159,12 +185,21 @@ def _queue_file(uri: str) -> Path:
 
 
 def _lock(connection: sa.Connection, name: str) -> None:
-    """PostgreSQL's lock of a name until the transaction ends. Raises LockedError after the limit of a wait."""
+    """PostgreSQL's lock of a name until the transaction ends. Raises LockedError after the limit of
+    a wait.
+    """
     if connection.dialect.name != "postgresql":
         return
-    key = int.from_bytes(hashlib.sha256(f"framework.ledger:{name}".encode()).digest()[:8], "big", signed=True)
-    connection.execute(sa.text("SELECT set_config('application_name', :who, true)"), {"who": f"{this_process()[:50]} {os.getpid()}"})
-    connection.execute(sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{PATIENCE:g}s"})
+    key = int.from_bytes(
+        hashlib.sha256(f"framework.ledger:{name}".encode()).digest()[:8], "big", signed=True
+    )
+    connection.execute(
+        sa.text("SELECT set_config('application_name', :who, true)"),
+        {"who": f"{this_process()[:50]} {os.getpid()}"},
+    )
+    connection.execute(
+        sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{PATIENCE:g}s"}
+    )
     try:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
     except OperationalError as error:
@@ -172,5 +207,11 @@ def _lock(connection: sa.Connection, name: str) -> None:
             raise
         with connection.engine.connect() as other:
             rows = other.execute(_HOLDERS, {"key": key}).all()
-        owners = ", ".join(f"{who or 'a session'} (PostgreSQL's process {pid}) since {since}" for pid, who, since in rows)
-        raise LockedError(f"the ledger is locked by {owners or 'another session'}; it was not free within {PATIENCE:g} s.") from error
+        owners = ", ".join(
+            f"{who or 'a session'} (PostgreSQL's process {pid}) since {since}"
+            for pid, who, since in rows
+        )
+        raise LockedError(
+            f"the ledger is locked by {owners or 'another session'}; it was not free within "
+            f"{PATIENCE:g} s."
+        ) from error

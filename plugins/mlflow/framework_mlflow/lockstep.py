@@ -22,18 +22,24 @@ def create_versions(
     tags: Mapping[str, str],
     step: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, Voided]:
-    """Create both halves under one number. Returns it and what had to be voided: ``(half, number)``.
+    """Create both halves under one number. Returns it and what had to be voided: ``(half,
+    number)``.
 
-    ``tags``: of both versions. ``level``: the highest number that is settled. MLflow gives each half the number after its own
-    highest, never one that was deleted; a number above the level that it skips was left by a registration that did not finish.
-    A half that lags behind is brought up with void versions. Nothing here is a pair before the ledger says so.
+    ``tags``: of both versions. ``level``: the highest number that is settled. MLflow gives each
+    half the number after its own highest, never one that was deleted; a number above the level that
+    it skips was left by a registration that did not finish. A half that lags behind is brought up
+    with void versions. Nothing here is a pair before the ledger says so.
     """
     voided: Voided = []
 
     def create(half: str, settled: int) -> int:
         number = store.create_version(name, half, sources[half], run_id, {**tags, STATE: PENDING})
         step(f"{half} created")
-        voided.extend((half, left) for left in range(settled + 1, number) if store.tag(name, half, left, STATE, VOID))
+        voided.extend(
+            (half, left)
+            for left in range(settled + 1, number)
+            if store.tag(name, half, left, STATE, VOID)
+        )
         return number
 
     numbers = {half: create(half, level) for half in HALVES}
@@ -46,13 +52,19 @@ def create_versions(
 
 
 def void_leftovers(store: Store, name: str, known: Collection[int]) -> tuple[int, Voided]:
-    """Void every version that is no pair and not void yet. Returns the highest number there is, and what was voided."""
+    """Void every version that is no pair and not void yet. Returns the highest number there is, and
+    what was voided.
+    """
     voided: Voided = []
     highest = 0
     for half in HALVES:
         for number, tags in sorted(store.versions(name, half).items()):
             highest = max(highest, number)
-            if number not in known and tags.get(STATE) != VOID and store.tag(name, half, number, STATE, VOID):
+            if (
+                number not in known
+                and tags.get(STATE) != VOID
+                and store.tag(name, half, number, STATE, VOID)
+            ):
                 voided.append((half, number))
     return highest, voided
 

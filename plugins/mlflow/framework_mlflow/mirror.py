@@ -1,4 +1,6 @@
-"""MLflow's view of what the ledger decided: state tags and aliases, for its UI and for plain MLflow clients."""
+"""MLflow's view of what the ledger decided: state tags and aliases, for its UI and for plain MLflow
+clients.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +21,38 @@ def finish_pairs(pen: Pen, store: Store, name: str, step: Callable[[str], None])
     for pair in pending:
         for half in HALVES:
             if not store.tag(name, half, pair.version, STATE, COMPLETE):
-                log.warning("%s: MLflow has no version %d of the %s half any more", name, pair.version, half)
+                log.warning(
+                    "%s: MLflow has no version %d of the %s half any more", name, pair.version, half
+                )
             step(f"{half} shown")
         pen.pair_is_mirrored(name, pair.version)
     return [pair.version for pair in pending]
 
 
 def mirror_aliases(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[str]:
-    """Point MLflow's aliases of both halves where the ledger says, for those that moved. Returns their names."""
+    """Point MLflow's aliases of both halves where the ledger says, for those that moved. Returns
+    their names.
+    """
     pending = pen.unmirrored_aliases(name)
     for alias, version in pending.items():
         for half in HALVES:
             if not store.set_alias(name, half, alias, version):
-                log.warning("%s@%s: MLflow has no version %d of the %s half any more", name, alias, version, half)
+                log.warning(
+                    "%s@%s: MLflow has no version %d of the %s half any more",
+                    name,
+                    alias,
+                    version,
+                    half,
+                )
             step(f"{half} alias shown")
         pen.alias_is_mirrored(name, alias)
     return list(pending)
 
 
 def delete_removed(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[int]:
-    """Delete what is left of pairs that are none any more: both versions, then the files. Returns their numbers."""
+    """Delete what is left of pairs that are none any more: both versions, then the files. Returns
+    their numbers.
+    """
     removed = pen.removed(name)
     for version, sources in removed.items():
         for half in HALVES:
@@ -50,7 +64,9 @@ def delete_removed(pen: Pen, store: Store, name: str, step: Callable[[str], None
     return list(removed)
 
 
-def delete_abandoned(pen: Pen, store: Store, name: str, step: Callable[[str], None]) -> list[Upload]:
+def delete_abandoned(
+    pen: Pen, store: Store, name: str, step: Callable[[str], None]
+) -> list[Upload]:
     """Delete the files of uploads that were given up. Returns what they were."""
     abandoned = [upload for upload in pen.uploads(name) if upload.abandoned]
     for upload in abandoned:

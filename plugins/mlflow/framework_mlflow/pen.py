@@ -1,4 +1,6 @@
-"""What is read from the ledger and written into it, inside a transaction of :mod:`framework_mlflow.ledger`."""
+"""What is read from the ledger and written into it, inside a transaction of
+:mod:`framework_mlflow.ledger`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from framework_mlflow.history import GENESIS, Link, follow, now, who
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Files of a registration that is under way, or was when its process ended. ``begun``: ISO 8601, UTC; ``sources``: URI by half."""
+    """Files of a registration that is under way, or was when its process ended. ``begun``: ISO
+    8601, UTC; ``sources``: URI by half.
+    """
 
     pair_id: str
     sources: dict[str, str]
@@ -37,7 +41,10 @@ class View:
 
     def pairs(self, name: str | None = None) -> list[PairVersion]:
         """Newest first."""
-        query, aliases = sa.select(tables.pairs).where(~tables.pairs.c.removed), sa.select(tables.aliases).order_by(tables.aliases.c.alias)
+        query, aliases = (
+            sa.select(tables.pairs).where(~tables.pairs.c.removed),
+            sa.select(tables.aliases).order_by(tables.aliases.c.alias),
+        )
         if name is None:
             query = query.order_by(tables.pairs.c.created.desc())
         else:
@@ -46,44 +53,71 @@ class View:
         owners: dict[tuple[str, int], list[str]] = {}
         for row in self._rows(aliases):
             owners.setdefault((row["name"], row["version"]), []).append(row["alias"])
-        return [version_of(row, tuple(owners.get((row["name"], row["version"]), ()))) for row in self._rows(query)]
+        return [
+            version_of(row, tuple(owners.get((row["name"], row["version"]), ())))
+            for row in self._rows(query)
+        ]
 
     def names(self) -> list[str]:
         """Every name that something ever happened to."""
-        return [row["name"] for row in self._rows(sa.select(tables.names.c.name).order_by(tables.names.c.name))]
+        return [
+            row["name"]
+            for row in self._rows(sa.select(tables.names.c.name).order_by(tables.names.c.name))
+        ]
 
     def removed(self, name: str) -> dict[int, dict[str, str]]:
-        """The artifact URIs by half of pairs that are no more, by number: what is left of them is to be deleted."""
-        found = self._rows(sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed))
+        """The artifact URIs by half of pairs that are no more, by number: what is left of them is
+        to be deleted.
+        """
+        found = self._rows(
+            sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed)
+        )
         return {row["version"]: {half: row[half] for half in HALVES} for row in found}
 
     def aliases(self, name: str) -> dict[str, int]:
-        return {r["alias"]: r["version"] for r in self._rows(sa.select(tables.aliases).where(tables.aliases.c.name == name))}
+        return {
+            r["alias"]: r["version"]
+            for r in self._rows(sa.select(tables.aliases).where(tables.aliases.c.name == name))
+        }
 
     def level(self, name: str) -> int:
         found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
         return int(found[0]["level"]) if found else 0
 
     def links(self, name: str) -> list[Link]:
-        query = sa.select(tables.history).where(tables.history.c.name == name).order_by(tables.history.c.number)
+        query = (
+            sa.select(tables.history)
+            .where(tables.history.c.name == name)
+            .order_by(tables.history.c.number)
+        )
         return [_link(row) for row in self._rows(query)]
 
     def chain_end(self, name: str) -> tuple[int, str]:
-        """How many entries the history of ``name`` has, and the hash of the last, as recorded beside it."""
+        """How many entries the history of ``name`` has, and the hash of the last, as recorded
+        beside it.
+        """
         found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
         return (int(found[0]["entries"]), str(found[0]["head"])) if found else (0, GENESIS)
 
     def unmirrored_pairs(self, name: str) -> list[PairVersion]:
-        query = sa.select(tables.pairs).where(tables.pairs.c.name == name, ~tables.pairs.c.mirrored, ~tables.pairs.c.removed)
+        query = sa.select(tables.pairs).where(
+            tables.pairs.c.name == name, ~tables.pairs.c.mirrored, ~tables.pairs.c.removed
+        )
         return [version_of(row, ()) for row in self._rows(query)]
 
     def unmirrored_aliases(self, name: str) -> dict[str, int]:
-        query = sa.select(tables.aliases).where(tables.aliases.c.name == name, ~tables.aliases.c.mirrored)
+        query = sa.select(tables.aliases).where(
+            tables.aliases.c.name == name, ~tables.aliases.c.mirrored
+        )
         return {row["alias"]: row["version"] for row in self._rows(query)}
 
     def uploads(self, name: str) -> list[Upload]:
         """What was announced and is no pair yet, the oldest first."""
-        query = sa.select(tables.uploads).where(tables.uploads.c.name == name).order_by(tables.uploads.c.begun)
+        query = (
+            sa.select(tables.uploads)
+            .where(tables.uploads.c.name == name)
+            .order_by(tables.uploads.c.begun)
+        )
         return [_upload(row) for row in self._rows(query)]
 
     def store_is_set_up(self, uri: str) -> bool:
@@ -94,24 +128,42 @@ class Pen(View):
     """Writes under the lock; nothing is there before the commit."""
 
     def add_pair(self, pair: PairVersion, sources: dict[str, str]) -> None:
-        row = {"name": pair.name, "version": pair.version, "pair_id": pair.pair_id, "digest": pair.digest, "run_id": pair.run_id}
-        self._connection.execute(tables.pairs.insert().values(**row, **sources, created=pair.created, mirrored=False, removed=False))
+        row = {
+            "name": pair.name,
+            "version": pair.version,
+            "pair_id": pair.pair_id,
+            "digest": pair.digest,
+            "run_id": pair.run_id,
+        }
+        self._connection.execute(
+            tables.pairs.insert().values(
+                **row, **sources, created=pair.created, mirrored=False, removed=False
+            )
+        )
         self.set_level(pair.name, pair.version)
 
     def announce_upload(self, name: str, pair_id: str, sources: Mapping[str, str]) -> None:
-        """Before the first byte is stored: what is under way is known, and found when its process dies."""
+        """Before the first byte is stored: what is under way is known, and found when its process
+        dies.
+        """
         self._name_row(name)
         row = {"name": name, "pair_id": pair_id, "begun": now(), "who": who(), "abandoned": False}
         self._connection.execute(tables.uploads.insert().values(**row, **sources))
 
     def claim_upload(self, pair_id: str) -> bool:
-        """The upload becomes a pair. False when it was given up meanwhile: its files may be gone."""
+        """The upload becomes a pair. False when it was given up meanwhile: its files may be
+        gone.
+        """
         where = (tables.uploads.c.pair_id == pair_id) & ~tables.uploads.c.abandoned
         return self._connection.execute(tables.uploads.delete().where(where)).rowcount == 1
 
     def abandon_upload(self, pair_id: str) -> None:
         """It never becomes a pair from the commit on; its files are to be deleted."""
-        self._connection.execute(tables.uploads.update().where(tables.uploads.c.pair_id == pair_id).values(abandoned=True))
+        self._connection.execute(
+            tables.uploads.update()
+            .where(tables.uploads.c.pair_id == pair_id)
+            .values(abandoned=True)
+        )
 
     def forget_upload(self, pair_id: str) -> None:
         self._connection.execute(tables.uploads.delete().where(tables.uploads.c.pair_id == pair_id))
@@ -122,17 +174,29 @@ class Pen(View):
         self._connection.execute(tables.pairs.update().where(where).values(removed=True))
 
     def forget_removed(self, name: str, version: int) -> None:
-        self._connection.execute(tables.pairs.delete().where(tables.pairs.c.name == name, tables.pairs.c.version == version))
+        self._connection.execute(
+            tables.pairs.delete().where(
+                tables.pairs.c.name == name, tables.pairs.c.version == version
+            )
+        )
 
     def set_level(self, name: str, level: int) -> None:
         self._name_row(name)
-        self._connection.execute(tables.names.update().where(tables.names.c.name == name).values(level=level))
+        self._connection.execute(
+            tables.names.update().where(tables.names.c.name == name).values(level=level)
+        )
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         where = (tables.aliases.c.name == name) & (tables.aliases.c.alias == alias)
-        changed = self._connection.execute(tables.aliases.update().where(where).values(version=version, mirrored=False))
+        changed = self._connection.execute(
+            tables.aliases.update().where(where).values(version=version, mirrored=False)
+        )
         if changed.rowcount == 0:
-            self._connection.execute(tables.aliases.insert().values(name=name, alias=alias, version=version, mirrored=False))
+            self._connection.execute(
+                tables.aliases.insert().values(
+                    name=name, alias=alias, version=version, mirrored=False
+                )
+            )
 
     def pair_is_mirrored(self, name: str, version: int) -> None:
         where = (tables.pairs.c.name == name) & (tables.pairs.c.version == version)
@@ -157,7 +221,11 @@ class Pen(View):
         """Append to the history of ``name``."""
         self._name_row(name)
         count, head = self.chain_end(name)
-        link = follow(count + 1, head, HistoryEntry(now(), who(), action, name, alias, before, after, reason, verdict, digest))
+        link = follow(
+            count + 1,
+            head,
+            HistoryEntry(now(), who(), action, name, alias, before, after, reason, verdict, digest),
+        )
         entry = link.entry
         self._connection.execute(
             tables.history.insert().values(
@@ -177,7 +245,9 @@ class Pen(View):
             )
         )
         end = {"entries": link.number, "head": link.hash}
-        self._connection.execute(tables.names.update().where(tables.names.c.name == name).values(**end))
+        self._connection.execute(
+            tables.names.update().where(tables.names.c.name == name).values(**end)
+        )
         return entry
 
     def store_was_set_up(self, uri: str, mlflow: str) -> None:
@@ -185,17 +255,29 @@ class Pen(View):
 
     def _name_row(self, name: str) -> None:
         if not self._rows(sa.select(tables.names.c.name).where(tables.names.c.name == name)):
-            self._connection.execute(tables.names.insert().values(name=name, level=0, entries=0, head=GENESIS))
+            self._connection.execute(
+                tables.names.insert().values(name=name, level=0, entries=0, head=GENESIS)
+            )
 
 
 def version_of(row: Any, aliases: tuple[str, ...]) -> PairVersion:
-    return PairVersion(row["name"], row["version"], row["pair_id"], row["digest"], row["run_id"], row["created"], aliases)
+    return PairVersion(
+        row["name"],
+        row["version"],
+        row["pair_id"],
+        row["digest"],
+        row["run_id"],
+        row["created"],
+        aliases,
+    )
 
 
 def _link(row: Any) -> Link:
     verdict = None if row["verdict"] is None else json.loads(row["verdict"])
     fields = ("at", "who", "action", "name", "alias", "before", "after", "reason")
-    entry = HistoryEntry(**{field: row[field] for field in fields}, verdict=verdict, digest=row["digest"])
+    entry = HistoryEntry(
+        **{field: row[field] for field in fields}, verdict=verdict, digest=row["digest"]
+    )
     return Link(row["number"], entry, row["previous"], row["hash"])
 
 

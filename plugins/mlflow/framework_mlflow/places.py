@@ -1,4 +1,6 @@
-"""Options to absolute places: what MLflow records must not depend on the folder a later command is started in."""
+"""Options to absolute places: what MLflow records must not depend on the folder a later command is
+started in.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from framework.secrets import secrets_in
 from framework_mlflow import MlflowOptions
 
 _SQLITE = "sqlite:///"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)  # MLflow's own, mlflow-artifacts:/path, has a single slash
+_SCHEME = re.compile(
+    r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE
+)  # MLflow's own, mlflow-artifacts:/path, has a single slash
 
 
 def database(uri: str) -> str:
@@ -37,7 +41,9 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def folder(location: str) -> str:
-    """A folder made absolute; a URI as it is. One with ``%`` becomes a URI: MLflow reads ``%20`` in a path as a space."""
+    """A folder made absolute; a URI as it is. One with ``%`` becomes a URI: MLflow reads ``%20`` in
+    a path as a space.
+    """
     if _SCHEME.match(location):
         return location
     path = Path(location).absolute()
@@ -53,15 +59,21 @@ def local_path(uri: str) -> Path | None:
 
 
 def check(options: MlflowOptions) -> MlflowOptions:
-    """Options with absolute places. Raises ConfigError when MLflow and the ledger would lock each other out."""
+    """Options with absolute places. Raises ConfigError when MLflow and the ledger would lock each
+    other out.
+    """
     if secrets_in(options.artifact_location):
         raise ConfigError(
-            "registry.artifact_location: a password in it would be recorded with every pair; give the store's credentials by its own "
+            "registry.artifact_location: a password in it would be recorded with every "
+            "pair; give the store's credentials by its own "
             "environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     tracking, ledger = database(options.tracking_uri), database(options.ledger)
     if tracking == ledger and tracking.startswith(_SQLITE):
-        raise ConfigError(f"registry.ledger: '{options.ledger}' is MLflow's own SQLite file; name another one, such as …/ledger.db.")
+        raise ConfigError(
+            f"registry.ledger: '{options.ledger}' is MLflow's own SQLite file; name another "
+            "one, such as …/ledger.db."
+        )
     return options.model_copy(
         update={
             "tracking_uri": tracking,

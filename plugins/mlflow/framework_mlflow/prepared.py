@@ -1,6 +1,7 @@
 """A query that runs before every load: built and compiled once, run on the driver's own cursor.
 
-SQLAlchemy takes about 0.2 ms for what SQLite does in 0.02. A connection still comes from the engine's pool, with its checks.
+SQLAlchemy takes about 0.2 ms for what SQLite does in 0.02. A connection still comes from the
+engine's pool, with its checks.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ import sqlalchemy as sa
 
 
 def rows(engine: sa.Engine, query: sa.Select[Any], values: dict[str, Any]) -> list[dict[str, Any]]:
-    """What ``query`` finds with ``values`` in place, columns by name. One statement sees one state of the database.
+    """What ``query`` finds with ``values`` in place, columns by name. One statement sees one state
+    of the database.
 
-    Raises what SQLAlchemy raises. The columns are of types that the driver gives as they are: text, whole numbers.
+    Raises what SQLAlchemy raises. The columns are of types that the driver gives as they are: text,
+    whole numbers.
     """
     compiled = _compiled(query, engine.dialect)
-    text, named, order = str(compiled), compiled.construct_params(values), getattr(compiled, "positiontup", None)
+    text, named, order = (
+        str(compiled),
+        compiled.construct_params(values),
+        getattr(compiled, "positiontup", None),
+    )
     pooled = engine.raw_connection()
     try:
         cursor = pooled.cursor()

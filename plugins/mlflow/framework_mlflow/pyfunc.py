@@ -1,8 +1,10 @@
-"""What MLflow's ``loader_module`` calls: one half as a PyFunc model. Neither pickle nor code is read from the artifact.
+"""What MLflow's ``loader_module`` calls: one half as a PyFunc model. Neither pickle nor code is
+read from the artifact.
 
-``mlflow.pyfunc.load_model("models:/{name}_preprocessor@production")`` takes rows, as :func:`framework_mlflow.frames.context_from_rows`
-describes them, and gives one row of features per window; ``models:/{name}_model@production`` takes that table and gives one
-row of forecasts per window, columns ``{target}__{mean or q0.1 …}__{step}``: bit for bit those of the pair.
+``mlflow.pyfunc.load_model("models:/{name}_preprocessor@production")`` takes rows, as
+:func:`framework_mlflow.frames.context_from_rows` describes them, and gives one row of features per
+window; ``models:/{name}_model@production`` takes that table and gives one row of forecasts per
+window, columns ``{target}__{mean or q0.1 …}__{step}``: bit for bit those of the pair.
 """
 
 from __future__ import annotations
@@ -39,8 +41,12 @@ class PreprocessorFunction:
             warnings.warn(line, stacklevel=2)
         for window, reason in without_history(schema, own_columns(schema), context).items():
             who = list(context.static[window, : len(schema.entity_keys)])
-            raise DataError(f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out.")
-        return self._layout.flatten(make_windows(self._preprocessor, schema, self._frequency, context))
+            raise DataError(
+                f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out."
+            )
+        return self._layout.flatten(
+            make_windows(self._preprocessor, schema, self._frequency, context)
+        )
 
 
 class ModelFunction:
@@ -53,9 +59,15 @@ class ModelFunction:
 
 
 def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
-    """Prove the half against its own manifest, then open it with the component that an installed plugin offers under its name."""
+    """Prove the half against its own manifest, then open it with the component that an installed
+    plugin offers under its name.
+    """
     directory = Path(data_path)
     kind = directory.name
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
     component, layout = open_half(directory, kind, installed()), Layout.read(directory)
-    return PreprocessorFunction(layout, component) if kind == "preprocessor" else ModelFunction(layout, component)
+    return (
+        PreprocessorFunction(layout, component)
+        if kind == "preprocessor"
+        else ModelFunction(layout, component)
+    )

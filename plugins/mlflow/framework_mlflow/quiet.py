@@ -1,4 +1,6 @@
-"""MLflow without its telemetry, progress bars and migration logs: standard output and error belong to the run."""
+"""MLflow without its telemetry, progress bars and migration logs: standard output and error belong
+to the run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ def import_mlflow() -> Any:
         os.environ.setdefault(key, value)
     import mlflow
 
-    for name, level in {"mlflow": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL, "alembic": logging.WARNING}.items():
-        # The database layer logs a traceback for every lock that it did not get; such a call is repeated, or its error shown in one line.
+    for name, level in {
+        "mlflow": logging.WARNING,
+        "mlflow.store.db.utils": logging.CRITICAL,
+        "alembic": logging.WARNING,
+    }.items():
+        # The database layer logs a traceback for every lock that it did not get; such a call is
+        # repeated, or its error shown in one line.
         logging.getLogger(name).setLevel(level)
     return mlflow

@@ -1,4 +1,6 @@
-"""``registry=mlflow``: what there is, the ledger decides; MLflow keeps the halves, and shows what the ledger decided."""
+"""``registry=mlflow``: what there is, the ledger decides; MLflow keeps the halves, and shows what
+the ledger decided.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
-from framework.interfaces.registry import Finding, HistoryEntry, PairDraft, PairVersion, ProvenPair, Registry
+from framework.interfaces.registry import (
+    Finding,
+    HistoryEntry,
+    PairDraft,
+    PairVersion,
+    ProvenPair,
+    Registry,
+)
 from framework.pairs.manifest import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import MlflowOptions, artifacts, environment, places
 from framework_mlflow.history import breaks, now
@@ -36,7 +45,9 @@ def _no_step(name: str) -> None:
 
 
 class MlflowRegistry(Registry):
-    """See :class:`framework_mlflow.MlflowOptions`. An operation on a name first finishes what an interrupted one left."""
+    """See :class:`framework_mlflow.MlflowOptions`. An operation on a name first finishes what an
+    interrupted one left.
+    """
 
     options: MlflowOptions
     step: Callable[[str], None] = staticmethod(_no_step)
@@ -52,7 +63,9 @@ class MlflowRegistry(Registry):
     @cached_property
     def store(self) -> Store:
         options = self._places
-        return Store(options.tracking_uri, options.artifact_location, options.experiment, self.ledger)
+        return Store(
+            options.tracking_uri, options.artifact_location, options.experiment, self.ledger
+        )
 
     def register(self, draft: PairDraft, run_id: str) -> PairVersion:
         name, pair_id = draft.schema.name, uuid.uuid4().hex
@@ -60,7 +73,12 @@ class MlflowRegistry(Registry):
             saved = artifacts.save(draft, Path(work))
             self.step("saved")
             manifest = make_manifest(
-                saved, pair_id=pair_id, run_id=run_id, schema=draft.schema, config=draft.config, requirements=draft.requirements
+                saved,
+                pair_id=pair_id,
+                run_id=run_id,
+                schema=draft.schema,
+                config=draft.config,
+                requirements=draft.requirements,
             )
             write_manifest(saved, manifest)
             mlflow_run, sources = self.store.place(run_id, pair_id)
@@ -75,12 +93,16 @@ class MlflowRegistry(Registry):
             self.step("locked")
             if not pen.claim_upload(pair_id):
                 raise RegistryError(
-                    f"'{name}': the upload of this pair took more than {self.options.retention.upload_hours:g} hours and was given up by "
-                    "run=prune or run=verify; register it again, or raise registry.retention.upload_hours."
+                    f"'{name}': the upload of this pair took more than "
+                    f"{self.options.retention.upload_hours:g} hours and was given up by "
+                    "run=prune or run=verify; register it again, or raise "
+                    "registry.retention.upload_hours."
                 )
             digest = manifest["digest"]
             tags = {PAIR_ID: pair_id, DIGEST: digest}
-            number, voided = create_versions(self.store, name, pen.level(name), sources, mlflow_run, tags, self.step)
+            number, voided = create_versions(
+                self.store, name, pen.level(name), sources, mlflow_run, tags, self.step
+            )
             for half, left in voided:
                 pen.remember(name, "void", before=left, reason=why_void(half, left))
             pair = PairVersion(name, number, pair_id, digest, run_id, now())
@@ -96,7 +118,11 @@ class MlflowRegistry(Registry):
         if reference == "latest":
             found = self.ledger.newest(name)
         else:
-            found = self.ledger.under(name, reference) if number is None else self.ledger.numbered(name, number)
+            found = (
+                self.ledger.under(name, reference)
+                if number is None
+                else self.ledger.numbered(name, number)
+            )
         if found is None:
             with self.ledger.reading() as view:
                 raise RegistryError(_absent(view, name, reference, number))
@@ -115,11 +141,16 @@ class MlflowRegistry(Registry):
             manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
         except RefusedError as error:
             if artifacts.is_remote(sources):
-                artifacts.forget(version, cache)  # the copy here may be what is wrong; the next fetch takes the original
+                artifacts.forget(
+                    version, cache
+                )  # the copy here may be what is wrong; the next fetch takes the original
             raise RefusedError(f"{label}: {error}") from error
         differing = environment.differences(manifest["environment"])
         if differing and self.options.environment == "refuse":
-            raise RefusedError(f"{label}: {'; '.join(differing)}; install those versions, or set registry.environment=warn.")
+            raise RefusedError(
+                f"{label}: {'; '.join(differing)}; install those versions, or set "
+                "registry.environment=warn."
+            )
         for difference in differing:
             log.warning("%s: %s", label, difference)
         preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
@@ -127,22 +158,33 @@ class MlflowRegistry(Registry):
 
     def read_states(self, version: PairVersion) -> dict[str, VersionState]:
         """MLflow's two versions of a pair, by half, without those that are gone."""
-        return read_versions(self._places.tracking_uri, lambda: self.store.client, version.name, version.version)
+        return read_versions(
+            self._places.tracking_uri, lambda: self.store.client, version.name, version.version
+        )
 
     def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
         """Refuse what MLflow has otherwise than the ledger."""
         states = self.read_states(version)
         for half in HALVES:
             if half not in states:
-                raise RefusedError(f"{label}: MLflow has no version {version.version} of its {half} half any more; the pair is broken.")
+                raise RefusedError(
+                    f"{label}: MLflow has no version {version.version} of its {half} half "
+                    "any more; the pair is broken."
+                )
             state = states[half]
             for tag, expected in ((PAIR_ID, version.pair_id), (DIGEST, version.digest)):
                 if state.tags.get(tag) != expected:
-                    raise RefusedError(f"{label}: {half} half: MLflow's tag {tag} is {state.tags.get(tag)}, {expected} was registered.")
+                    raise RefusedError(
+                        f"{label}: {half} half: MLflow's tag {tag} is "
+                        f"{state.tags.get(tag)}, {expected} was registered."
+                    )
             if state.tags.get(STATE) == VOID:
                 raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
             if state.source != sources[half]:
-                raise RefusedError(f"{label}: {half} half: MLflow's source is {state.source}, {sources[half]} was registered.")
+                raise RefusedError(
+                    f"{label}: {half} half: MLflow's source is {state.source}, "
+                    f"{sources[half]} was registered."
+                )
 
     def move(
         self,
@@ -158,27 +200,47 @@ class MlflowRegistry(Registry):
         with self.ledger.locked(name) as pen:
             pair = next((p for p in pen.pairs(name) if p.version == to), None)
             if pair is None:
-                raise RegistryError(f"'{name}' has no complete pair of version {to}; run=pairs lists them.")
+                raise RegistryError(
+                    f"'{name}' has no complete pair of version {to}; run=pairs lists them."
+                )
             current = pen.aliases(name).get(alias)
             if current != expected:
-                points, thought = (f"version {v}" if v is not None else "nothing" for v in (current, expected))
+                points, thought = (
+                    f"version {v}" if v is not None else "nothing" for v in (current, expected)
+                )
                 moved = f"alias '{alias}' of '{name}' points at {points}, not at {thought}"
                 raise RefusedError(f"{moved}: somebody moved it first; look and try again.")
             pen.set_alias(name, alias, to)
-            entry = pen.remember(name, "move", alias=alias, before=current, after=to, reason=reason, verdict=verdict, digest=pair.digest)
+            entry = pen.remember(
+                name,
+                "move",
+                alias=alias,
+                before=current,
+                after=to,
+                reason=reason,
+                verdict=verdict,
+                digest=pair.digest,
+            )
             self.step("before commit")
         self.step("committed")
         self._mirror(name)
         return entry
 
     def _mirror(self, name: str) -> None:
-        """Show the ledger's decision in MLflow. It has been taken: a failure here is finished by the next operation."""
+        """Show the ledger's decision in MLflow. It has been taken: a failure here is finished by
+        the next operation.
+        """
         try:
             self.store.open()
             with self.ledger.locked(name) as pen:
                 self._finish(pen, name)
         except FrameworkError as error:
-            log.warning("%s is committed, but MLflow does not show it yet; the next operation or run=verify does that: %s", name, error)
+            log.warning(
+                "%s is committed, but MLflow does not show it yet; the next operation or "
+                "run=verify does that: %s",
+                name,
+                error,
+            )
 
     def _finish(self, pen: Pen, name: str) -> None:
         finish_pairs(pen, self.store, name, self.step)
@@ -186,11 +248,22 @@ class MlflowRegistry(Registry):
         delete_removed(pen, self.store, name, self.step)
         delete_abandoned(pen, self.store, name, self.step)
 
-    def refuse(self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]) -> HistoryEntry:
+    def refuse(
+        self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]
+    ) -> HistoryEntry:
         with self.ledger.locked(name) as pen:
             digest = next((p.digest for p in pen.pairs(name) if p.version == version), None)
             current = pen.aliases(name).get(alias)
-            return pen.remember(name, "refuse", alias=alias, before=current, after=version, reason=reason, verdict=verdict, digest=digest)
+            return pen.remember(
+                name,
+                "refuse",
+                alias=alias,
+                before=current,
+                after=version,
+                reason=reason,
+                verdict=verdict,
+                digest=digest,
+            )
 
     def pairs(self, name: str | None = None) -> list[PairVersion]:
         with self.ledger.reading() as view:
@@ -209,19 +282,33 @@ class MlflowRegistry(Registry):
             known = view.names()
         if name is not None and name not in known:
             return lost(self.store, name, self._places.ledger)
-        return [finding for each in ([name] if name else known) for finding in self._verifier().verify(each)]
+        return [
+            finding
+            for each in ([name] if name else known)
+            for finding in self._verifier().verify(each)
+        ]
 
     def _verifier(self) -> Verifier:
-        return Verifier(self.ledger, self.store, self.read_states, self.fetch, self.options.retention)
+        return Verifier(
+            self.ledger, self.store, self.read_states, self.fetch, self.options.retention
+        )
 
     def prune(self, name: str) -> list[PairVersion]:
         self.store.open()
         with self.ledger.locked(name) as pen:
             self._finish(pen, name)
-            removed = superfluous(pen.pairs(name), [link.entry for link in pen.links(name)], self.options.retention)
+            removed = superfluous(
+                pen.pairs(name), [link.entry for link in pen.links(name)], self.options.retention
+            )
             for pair in removed:
                 pen.remove_pair(name, pair.version)
-                pen.remember(name, "remove", before=pair.version, reason=f"retention {self.options.retention}", digest=pair.digest)
+                pen.remember(
+                    name,
+                    "remove",
+                    before=pair.version,
+                    reason=f"retention {self.options.retention}",
+                    digest=pair.digest,
+                )
             for upload in give_up_uploads(pen, name, self.options.retention):
                 log.info("%s", why_given_up(upload))
             self.step("before commit")
@@ -236,17 +323,28 @@ def _absent(view: View, name: str, reference: str, number: int | None) -> str:
     if not there:
         known = sorted({pair.name for pair in view.pairs()})
         listed = f"it has {', '.join(known)}" if known else "it is empty"
-        return f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train registers one."
-    listed = ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+        return (
+            f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train "
+            "registers one."
+        )
+    listed = (
+        ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+    )
     versions = f"versions {', '.join(str(pair.version) for pair in reversed(there[:20]))}"
     if number is None:
-        return f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: {listed}; {versions}."
+        return (
+            f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: "
+            f"{listed}; {versions}."
+        )
     return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}."
 
 
 def check_alias(alias: str) -> None:
-    """Raise ConfigError for a name that could be taken for a version, or that MLflow would not take."""
+    """Raise ConfigError for a name that could be taken for a version, or that MLflow would not
+    take.
+    """
     if _RESERVED.fullmatch(alias) or not _ALIAS.fullmatch(alias):
         raise ConfigError(
-            f"alias: '{alias}' cannot be one; 'latest', 'v1' and numbers mean versions, a name is a letter, then letters, digits, - and _."
+            f"alias: '{alias}' cannot be one; 'latest', 'v1' and numbers mean versions, a "
+            "name is a letter, then letters, digits, - and _."
         )

@@ -1,7 +1,8 @@
 """MLflow's SQLite database, set up whole or not at all.
 
-MLflow makes its tables one migration after another, each of its own: a process that is killed among them
-leaves a database that no later one can use. So they are made beside, and the file gets its name at the end.
+MLflow makes its tables one migration after another, each of its own: a process that is killed among
+them leaves a database that no later one can use. So they are made beside, and the file gets its
+name at the end.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def is_there(uri: str) -> bool:
 def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
     """What ``opened`` gives for ``uri``, whose database is made first where there is none.
 
-    Called under a lock: nobody else sets the same database up. Of a database that holds something, what
-    is wrong with it is for ``opened`` to say.
+    Called under a lock: nobody else sets the same database up. Of a database that holds something,
+    what is wrong with it is for ``opened`` to say.
     """
     file = sqlite_file(uri)
     if file is None:
@@ -44,7 +45,11 @@ def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
     if is_there(uri) and not _is_whole(file) and not _holds_something(file):
         aside = file.with_name(f"{file.name}.half-made")
         file.replace(aside)
-        log.warning("%s was left half-made by an interrupted command and holds nothing: now %s", file, aside.name)
+        log.warning(
+            "%s was left half-made by an interrupted command and holds nothing: now %s",
+            file,
+            aside.name,
+        )
     if not is_there(uri):
         _build(file, opened)
     return opened(uri)
@@ -66,7 +71,9 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
 
 @contextmanager
 def _default_artifacts(uri: str) -> Iterator[None]:
-    """Where MLflow's default experiment, which nobody uses, keeps its files: its SQL breaks at a quote in a plain path."""
+    """Where MLflow's default experiment, which nobody uses, keeps its files: its SQL breaks at a
+    quote in a plain path.
+    """
     before = os.environ.get(_ARTIFACT_ROOT)
     os.environ.setdefault(_ARTIFACT_ROOT, uri)
     try:
@@ -83,7 +90,9 @@ def _is_whole(file: Path) -> bool:
 
     migrations = Path(str(mlflow.__file__)).parent / "store" / "db_migrations"
     try:
-        return _rows(file, "SELECT version_num FROM alembic_version") == [(ScriptDirectory(str(migrations)).get_current_head(),)]
+        return _rows(file, "SELECT version_num FROM alembic_version") == [
+            (ScriptDirectory(str(migrations)).get_current_head(),)
+        ]
     except sqlite3.Error:
         return False
 
@@ -91,8 +100,14 @@ def _is_whole(file: Path) -> bool:
 def _holds_something(file: Path) -> bool:
     """True as well for what cannot be read: it is not ours to judge."""
     try:
-        tables = {name for (name,) in _rows(file, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-        return any(_rows(file, f"SELECT 1 FROM {table} LIMIT 1") for table in _KEPT if table in tables)  # noqa: S608
+        tables = {
+            name for (name,) in _rows(file, "SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        return any(
+            _rows(file, f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608
+            for table in _KEPT
+            if table in tables
+        )
     except sqlite3.Error:
         return True
 
@@ -105,16 +120,21 @@ def _rows(file: Path, query: str) -> list[Any]:
 def open_client(mlflow: Any, uri: str) -> Any:
     """MLflow's client, its database opened. Raises what MLflow and SQLAlchemy raise.
 
-    MLflow takes a quoted path for a plain one and makes its folders: those that are new are removed again.
+    MLflow takes a quoted path for a plain one and makes its folders: those that are new are removed
+    again.
     """
     file, misread = sqlite_file(uri), Path(uri.removeprefix("sqlite:///")).parent
     quoted = file is not None and file.parent != misread
-    strays = [folder for folder in (misread, *misread.parents) if not folder.exists()] if quoted else []
+    strays = (
+        [folder for folder in (misread, *misread.parents) if not folder.exists()] if quoted else []
+    )
     try:
         client = mlflow.MlflowClient(uri, uri)
         client.get_experiment("0")
         if quoted:
-            client.search_registered_models(max_results=1)  # the registry's part makes them anew when it is first used
+            client.search_registered_models(
+                max_results=1
+            )  # the registry's part makes them anew when it is first used
     finally:
         with suppress(OSError):
             for folder in strays:

@@ -1,4 +1,6 @@
-"""MLflow's registry of models as the pair's two halves need it, its errors in one line, its lost races repeated."""
+"""MLflow's registry of models as the pair's two halves need it, its errors in one line, its lost
+races repeated.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from framework_mlflow.ledger import Ledger
 from framework_mlflow.quiet import import_mlflow
 from framework_mlflow.setup import is_there, open_client, set_up
 
-PAIR_ID, DIGEST, STATE, RUN_ID = "framework.pair_id", "framework.digest", "framework.state", "framework.run_id"
+PAIR_ID, DIGEST, STATE, RUN_ID = (
+    "framework.pair_id",
+    "framework.digest",
+    "framework.state",
+    "framework.run_id",
+)
 PENDING, COMPLETE, VOID = "pending", "complete", "void"
 #: Repetitions of a call that lost the race for MLflow's database; each was rolled back by MLflow.
 _ATTEMPTS = 12
@@ -34,14 +41,24 @@ def half_name(name: str, half: str) -> str:
 
 
 class Store:
-    """A tracking URI and what is done there. Version numbers are ints, whatever the transport gives."""
+    """A tracking URI and what is done there. Version numbers are ints, whatever the transport
+    gives.
+    """
 
-    def __init__(self, tracking_uri: str, artifact_location: str, experiment: str, ledger: Ledger) -> None:
-        self.uri, self._location, self._experiment, self._ledger = tracking_uri, artifact_location, experiment, ledger
+    def __init__(
+        self, tracking_uri: str, artifact_location: str, experiment: str, ledger: Ledger
+    ) -> None:
+        self.uri, self._location, self._experiment, self._ledger = (
+            tracking_uri,
+            artifact_location,
+            experiment,
+            ledger,
+        )
 
     @cached_property
     def client(self) -> Any:
-        """MLflow's client. The first process that opens a database sets it up while the others wait at the ledger.
+        """MLflow's client. The first process that opens a database sets it up while the others wait
+        at the ledger.
 
         Before the ledger is locked for something else: see :meth:`open`.
         """
@@ -64,21 +81,37 @@ class Store:
         return client
 
     def open(self) -> None:
-        """Called before the ledger is locked for what is done here: setting MLflow up takes the same lock."""
+        """Called before the ledger is locked for what is done here: setting MLflow up takes the
+        same lock.
+        """
         self.client  # noqa: B018
 
     def experiment_id(self) -> str:
         """The experiment's id; made on first use, with the artifact location of the options."""
         found = _call("read the experiment", self.client.get_experiment_by_name, self._experiment)
         if found is None:
-            self._unless((_EXISTS,), self.client.create_experiment, self._experiment, artifact_location=self._location)
-            found = _call("read the experiment", self.client.get_experiment_by_name, self._experiment)
+            self._unless(
+                (_EXISTS,),
+                self.client.create_experiment,
+                self._experiment,
+                artifact_location=self._location,
+            )
+            found = _call(
+                "read the experiment", self.client.get_experiment_by_name, self._experiment
+            )
         if found.lifecycle_stage != "active":
-            raise RegistryError(f"MLflow experiment '{self._experiment}' was deleted; restore it or set registry.experiment.")
+            raise RegistryError(
+                f"MLflow experiment '{self._experiment}' was deleted; restore it or set "
+                "registry.experiment."
+            )
         return str(found.experiment_id)
 
     def start_run(self, tags: Mapping[str, str]) -> str:
-        return str(_call("start a run", self.client.create_run, self.experiment_id(), tags=dict(tags)).info.run_id)
+        return str(
+            _call(
+                "start a run", self.client.create_run, self.experiment_id(), tags=dict(tags)
+            ).info.run_id
+        )
 
     def has_run(self, run_id: str) -> bool:
         """False too for an id that MLflow could not have given."""
@@ -91,7 +124,9 @@ class Store:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Metrics as ``(key, value, milliseconds, step)``; in as few calls as MLflow's limits allow."""
+        """Metrics as ``(key, value, milliseconds, step)``; in as few calls as MLflow's limits
+        allow.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         figures = [Metric(*figure) for figure in metrics]
@@ -103,7 +138,9 @@ class Store:
             figures, parameters, marks = figures[_METRICS:], parameters[_ENTRIES:], marks[_ENTRIES:]
 
     def place(self, run_id: str, pair_id: str) -> tuple[str, dict[str, str]]:
-        """Where a pair's halves go: under MLflow's run of that id, or one of its own. Returns MLflow's run id and the URI of each half."""
+        """Where a pair's halves go: under MLflow's run of that id, or one of its own. Returns
+        MLflow's run id and the URI of each half.
+        """
         if not self.has_run(run_id):
             run_id = self.start_run({"mlflow.runName": f"register {pair_id[:8]}", RUN_ID: run_id})
             _call("end the run", self.client.set_terminated, run_id)
@@ -115,29 +152,55 @@ class Store:
         for half in HALVES:
             try:
                 self.client.log_artifacts(run_id, str(artifacts[half]), _folder(pair_id, half))
-            except Exception as error:  # the client of an artifact store raises its own library's errors
-                raise RegistryError(_line(f"store the {half} half of pair {pair_id}", error)) from error
+            except (
+                Exception
+            ) as error:  # the client of an artifact store raises its own library's errors
+                raise RegistryError(
+                    _line(f"store the {half} half of pair {pair_id}", error)
+                ) from error
 
     def ensure_models(self, name: str) -> None:
         """The registered models of both halves, made when they are not there."""
         for half in HALVES:
             text = f"The {half} half of the pairs of '{name}'."
-            self._unless((_EXISTS,), self.client.create_registered_model, half_name(name, half), description=text)
+            self._unless(
+                (_EXISTS,),
+                self.client.create_registered_model,
+                half_name(name, half),
+                description=text,
+            )
 
-    def create_version(self, name: str, half: str, source: str, run_id: str, tags: Mapping[str, str]) -> int:
+    def create_version(
+        self, name: str, half: str, source: str, run_id: str, tags: Mapping[str, str]
+    ) -> int:
         create = self.client.create_model_version
-        return int(_call("create a model version", create, half_name(name, half), source, run_id, tags=dict(tags)).version)
+        return int(
+            _call(
+                "create a model version",
+                create,
+                half_name(name, half),
+                source,
+                run_id,
+                tags=dict(tags),
+            ).version
+        )
 
     def tag(self, name: str, half: str, version: int, key: str, value: str) -> bool:
         """Whether there was such a version to tag."""
-        return self._if_there(self.client.set_model_version_tag, half_name(name, half), str(version), key, value)
+        return self._if_there(
+            self.client.set_model_version_tag, half_name(name, half), str(version), key, value
+        )
 
     def set_alias(self, name: str, half: str, alias: str, version: int) -> bool:
         """Whether there was such a version to point at."""
-        return self._if_there(self.client.set_registered_model_alias, half_name(name, half), alias, str(version))
+        return self._if_there(
+            self.client.set_registered_model_alias, half_name(name, half), alias, str(version)
+        )
 
     def delete_alias(self, name: str, half: str, alias: str) -> bool:
-        return self._if_there(self.client.delete_registered_model_alias, half_name(name, half), alias)
+        return self._if_there(
+            self.client.delete_registered_model_alias, half_name(name, half), alias
+        )
 
     def delete_version(self, name: str, half: str, version: int) -> bool:
         return self._if_there(self.client.delete_model_version, half_name(name, half), str(version))
@@ -145,7 +208,9 @@ class Store:
     def aliases(self, name: str, half: str) -> dict[str, int]:
         """MLflow's aliases of one half; empty when the model is not there."""
         try:
-            model = _call("read the registered model", self.client.get_registered_model, half_name(name, half))
+            model = _call(
+                "read the registered model", self.client.get_registered_model, half_name(name, half)
+            )
         except MlflowError as error:
             if error.code != _ABSENT:
                 raise
@@ -157,7 +222,13 @@ class Store:
         found: dict[int, dict[str, str]] = {}
         query, token = f"name = '{half_name(name, half)}'", None
         while True:
-            page = _call("list versions", self.client.search_model_versions, query, max_results=1000, page_token=token)
+            page = _call(
+                "list versions",
+                self.client.search_model_versions,
+                query,
+                max_results=1000,
+                page_token=token,
+            )
             found.update({int(v.version): dict(v.tags) for v in page})
             token = page.token
             if not token:
@@ -166,7 +237,9 @@ class Store:
     def _if_there(self, call: Callable[..., Any], *arguments: Any) -> bool:
         return self._unless((_ABSENT,), call, *arguments)
 
-    def _unless(self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+    def _unless(
+        self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **named: Any
+    ) -> bool:
         """Whether the call succeeded; False when MLflow answered with one of those error codes."""
         try:
             _call(call.__name__.replace("_", " "), call, *arguments, **named)
@@ -186,7 +259,9 @@ class MlflowError(RegistryError):
 
 
 def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """The call's answer, repeated while MLflow's database is locked by another process. Raises MlflowError."""
+    """The call's answer, repeated while MLflow's database is locked by another process. Raises
+    MlflowError.
+    """
     from mlflow.exceptions import MlflowException
 
     end = time.monotonic() + PATIENCE
@@ -194,7 +269,11 @@ def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) ->
         try:
             return call(*arguments, **named)
         except MlflowException as error:
-            if error.error_code != "TEMPORARILY_UNAVAILABLE" or attempt + 1 == _ATTEMPTS or time.monotonic() > end:
+            if (
+                error.error_code != "TEMPORARILY_UNAVAILABLE"
+                or attempt + 1 == _ATTEMPTS
+                or time.monotonic() > end
+            ):
                 raise MlflowError(_line(what, error), error.error_code) from error
             time.sleep(random.uniform(0.01, 0.05) * 2 ** min(attempt, 5))  # noqa: S311  spread, not secrecy
     raise AssertionError("unreachable")

@@ -1,4 +1,6 @@
-"""The ledger's tables. A pair is complete when its row is here; an alias is what its row here says."""
+"""The ledger's tables. A pair is complete when its row is here; an alias is what its row here
+says.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, Text, 
 
 metadata = MetaData()
 
-#: One row a complete pair. ``mirrored``: whether MLflow's versions say so too. ``removed``: it is none any more, the rest is being deleted.
+#: One row a complete pair. ``mirrored``: whether MLflow's versions say so too. ``removed``: it is
+#: none any more, the rest is being deleted.
 pairs = Table(
     "framework_pairs",
     metadata,
@@ -22,7 +25,8 @@ pairs = Table(
     Column("removed", Boolean, nullable=False),
 )
 
-#: One row an upload whose pair is not complete. ``begun``: by the clock of the machine that registers. ``abandoned``: it never will be.
+#: One row an upload whose pair is not complete. ``begun``: by the clock of the machine that
+#: registers. ``abandoned``: it never will be.
 uploads = Table(
     "framework_uploads",
     metadata,
@@ -64,7 +68,8 @@ history = Table(
     UniqueConstraint("name", "hash"),
 )
 
-#: ``level``: the highest number that both halves have reached together; what is above it and not a pair was left by a crash.
+#: ``level``: the highest number that both halves have reached together; what is above it and not a
+#: pair was left by a crash.
 names = Table(
     "framework_names",
     metadata,
@@ -75,4 +80,9 @@ names = Table(
 )
 
 #: MLflow stores that have been set up: several processes must not create the same tables at once.
-stores = Table("framework_stores", metadata, Column("uri", String(500), primary_key=True), Column("mlflow", String(40), nullable=False))
+stores = Table(
+    "framework_stores",
+    metadata,
+    Column("uri", String(500), primary_key=True),
+    Column("mlflow", String(40), nullable=False),
+)

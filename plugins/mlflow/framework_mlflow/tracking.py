@@ -1,4 +1,6 @@
-"""Every run that makes or changes something as an MLflow run: its config, what it read, its figures, its files, and how it ended."""
+"""Every run that makes or changes something as an MLflow run: its config, what it read, its
+figures, its files, and how it ended.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,27 @@ if TYPE_CHECKING:
 #: What MLflow does not take in a name, and how much of a value is worth a column.
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
 _LONGEST = 500
-#: Folders of the config that a table of runs is compared by; the whole of it is kept as config.yaml.
-_PARAMETERS = ("name", "seed", "quantiles", "panel", "backtest", "validation", "source", "retrieval", "preprocessor", "model", "baseline")
+#: Folders of the config that a table of runs is compared by; the whole of it is kept as
+#: config.yaml.
+_PARAMETERS = (
+    "name",
+    "seed",
+    "quantiles",
+    "panel",
+    "backtest",
+    "validation",
+    "source",
+    "retrieval",
+    "preprocessor",
+    "model",
+    "baseline",
+)
 
 
 def start(run: Run) -> str:
-    """Open a run in the experiment and keep the composed config at once: a killed run can be repeated too. Returns MLflow's id."""
+    """Open a run in the experiment and keep the composed config at once: a killed run can be
+    repeated too. Returns MLflow's id.
+    """
     store = store_of(run)
     tags = {
         "mlflow.runName": f"{run.config.run} {run.config.name}",
@@ -38,7 +55,10 @@ def start(run: Run) -> str:
     }
     commit = git_state()
     if commit:
-        tags |= {"mlflow.source.git.commit": commit["commit"], "framework.git.dirty": str(commit["dirty"]).lower()}
+        tags |= {
+            "mlflow.source.git.commit": commit["commit"],
+            "framework.git.dirty": str(commit["dirty"]).lower(),
+        }
     identity = store.start_run(tags)
     store.client.log_text(identity, run.config.text, "config.yaml")
     run.record.facts["tracking"] = f"mlflow ui --backend-store-uri {shlex.quote(masked(store.uri))}"
@@ -53,7 +73,10 @@ def finish(run: Run, result: Mapping[str, Any]) -> None:
         store.client.log_dict(run.id, json.loads(json.dumps(result, default=str)), "result.json")
         tags = {"framework.status": str(result.get("status", "done"))}
         if isinstance(pair := result.get("pair"), Mapping):
-            tags |= {"framework.pair": f"{pair.get('name')} {pair.get('version')}", "framework.digest": str(pair.get("digest"))}
+            tags |= {
+                "framework.pair": f"{pair.get('name')} {pair.get('version')}",
+                "framework.digest": str(pair.get("digest")),
+            }
         store.log_batch(run.id, tags=tags)
         store.client.set_terminated(run.id, "FINISHED")
 
@@ -68,7 +91,9 @@ def fail(run: Run, error: BaseException) -> None:
         try:
             _log(store, run)
         finally:
-            store.client.set_terminated(run.id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            store.client.set_terminated(
+                run.id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            )
 
 
 def store_of(run: Run) -> Store:

@@ -1,4 +1,6 @@
-"""Every trial of a search as a child run: its config, its values, the objective after each fold, and how it ended."""
+"""Every trial of a search as a child run: its config, its values, the objective after each fold,
+and how it ended.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ def log_trial(run: Run, trial: Trial, config: str) -> None:
     metrics.append(("seconds", trial.seconds, now, 0))
     if trial.status == DONE and trial.value is not None:
         metrics.append(("value", trial.value, now, 0))
-    params = {path: value if isinstance(value, str) else json.dumps(value) for path, value in trial.values.items()}
-    store.log_batch(identity, metrics=metrics, params={path: text[:500] for path, text in params.items()})
+    params = {
+        path: value if isinstance(value, str) else json.dumps(value)
+        for path, value in trial.values.items()
+    }
+    store.log_batch(
+        identity, metrics=metrics, params={path: text[:500] for path, text in params.items()}
+    )
     store.client.log_text(identity, config, "config.yaml")
     store.client.set_terminated(identity, "FAILED" if trial.status == FAILED else "FINISHED")

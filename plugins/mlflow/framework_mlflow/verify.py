@@ -1,4 +1,6 @@
-"""The ledger, MLflow and the files held against each other: MLflow is set as the ledger decided, what is broken is told."""
+"""The ledger, MLflow and the files held against each other: MLflow is set as the ledger decided,
+what is broken is told.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,25 @@ class Verifier:
     """``states`` reads MLflow's versions of a pair, ``fetch`` proves it."""
 
     def __init__(
-        self, ledger: Ledger, store: Store, states: States, fetch: Callable[[PairVersion], ProvenPair], retention: Retention
+        self,
+        ledger: Ledger,
+        store: Store,
+        states: States,
+        fetch: Callable[[PairVersion], ProvenPair],
+        retention: Retention,
     ) -> None:
-        self._ledger, self._store, self._states, self._fetch, self._retention = ledger, store, states, fetch, retention
+        self._ledger, self._store, self._states, self._fetch, self._retention = (
+            ledger,
+            store,
+            states,
+            fetch,
+            retention,
+        )
 
     def verify(self, name: str) -> list[Finding]:
-        """Repairs are made under the lock and remembered; the pairs are proven after it, so that others need not wait."""
+        """Repairs are made under the lock and remembered; the pairs are proven after it, so that
+        others need not wait.
+        """
         self._store.open()
         with self._ledger.locked(name) as pen:
             given_up = give_up_uploads(pen, name, self._retention)
@@ -56,27 +71,41 @@ class Verifier:
             except FrameworkError as error:
                 under = f" (under {', '.join(pair.aliases)})" if pair.aliases else ""
                 broken.append(f"{error}{under}")
-        return [Finding(name, text, True) for text in (*map(why_given_up, given_up), *voided, *repaired)] + [
-            Finding(name, text, False) for text in broken
-        ]
+        return [
+            Finding(name, text, True) for text in (*map(why_given_up, given_up), *voided, *repaired)
+        ] + [Finding(name, text, False) for text in broken]
 
     def _finished(self, pen: Pen, name: str, given_up: list[Upload]) -> list[str]:
-        """What a killed process had committed and not shown yet; uploads are ``given_up`` here and told already."""
+        """What a killed process had committed and not shown yet; uploads are ``given_up`` here and
+        told already.
+        """
         shown = finish_pairs(pen, self._store, name, _no_step)
         moved = mirror_aliases(pen, self._store, name, _no_step)
         deleted = delete_removed(pen, self._store, name, _no_step)
         left = delete_abandoned(pen, self._store, name, _no_step)
         told = {upload.pair_id for upload in given_up}
         return [
-            *(f"version {number} was registered, but MLflow did not show it as complete" for number in shown),
-            *(f"alias '{alias}' was moved, but MLflow did not show it on both halves" for alias in moved),
+            *(
+                f"version {number} was registered, but MLflow did not show it as complete"
+                for number in shown
+            ),
+            *(
+                f"alias '{alias}' was moved, but MLflow did not show it on both halves"
+                for alias in moved
+            ),
             *(f"version {number} was removed, but not all of it was deleted" for number in deleted),
-            *(f"{why_given_up(upload)}, but not all of it was deleted" for upload in left if upload.pair_id not in told),
+            *(
+                f"{why_given_up(upload)}, but not all of it was deleted"
+                for upload in left
+                if upload.pair_id not in told
+            ),
         ]
 
     def _voided(self, pen: Pen, name: str) -> list[str]:
         """What a killed registration left, and what was registered by hand."""
-        highest, voided = void_leftovers(self._store, name, {pair.version for pair in pen.pairs(name)})
+        highest, voided = void_leftovers(
+            self._store, name, {pair.version for pair in pen.pairs(name)}
+        )
         if highest > pen.level(name):
             pen.set_level(name, highest)
         for half, number in voided:
@@ -90,8 +119,13 @@ class Verifier:
             expected = {PAIR_ID: pair.pair_id, DIGEST: pair.digest, STATE: COMPLETE}
             for half, state in self._states(pair).items():
                 for tag, value in expected.items():
-                    if state.tags.get(tag) != value and self._store.tag(name, half, pair.version, tag, value):
-                        found.append(f"{half} version {pair.version}: MLflow's tag {tag} was {state.tags.get(tag)}, {value} was registered")
+                    if state.tags.get(tag) != value and self._store.tag(
+                        name, half, pair.version, tag, value
+                    ):
+                        found.append(
+                            f"{half} version {pair.version}: MLflow's tag {tag} was "
+                            f"{state.tags.get(tag)}, {value} was registered"
+                        )
         return found
 
     def _aliases(self, pen: Pen, name: str) -> list[str]:
@@ -101,44 +135,68 @@ class Verifier:
         for half in HALVES:
             there = self._store.aliases(name, half)
             for alias, version in decided.items():
-                if there.get(alias) != version and self._store.set_alias(name, half, alias, version):
+                if there.get(alias) != version and self._store.set_alias(
+                    name, half, alias, version
+                ):
                     points = f"pointed at version {there[alias]}" if alias in there else "was gone"
-                    found.append(f"{half}: MLflow's alias '{alias}' {points}, it means version {version}; run=promote moves it")
+                    found.append(
+                        f"{half}: MLflow's alias '{alias}' {points}, it means version "
+                        f"{version}; run=promote moves it"
+                    )
             for alias in sorted(set(there) - set(decided)):
                 if self._store.delete_alias(name, half, alias):
                     found.append(
-                        f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set by hand; run=alias sets one on both halves"
+                        f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set "
+                        "by hand; run=alias sets one on both halves"
                     )
         return found
 
 
 def lost(store: Store, name: str, ledger: str) -> list[Finding]:
-    """What MLflow shows as complete of a name that the ledger has never heard of: nothing is changed there."""
+    """What MLflow shows as complete of a name that the ledger has never heard of: nothing is
+    changed there.
+    """
     if not is_there(store.uri):
         return []
-    numbers = sorted({n for half in HALVES for n, tags in store.versions(name, half).items() if tags.get(STATE) == COMPLETE})
+    numbers = sorted(
+        {
+            n
+            for half in HALVES
+            for n, tags in store.versions(name, half).items()
+            if tags.get(STATE) == COMPLETE
+        }
+    )
     if not numbers:
         return []
-    listed, place = ", ".join(map(str, numbers)), sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True)
+    listed, place = (
+        ", ".join(map(str, numbers)),
+        sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True),
+    )
     text = (
-        f"MLflow has '{name}' version {listed} as complete, the ledger {place} does not know the name: it was lost, or is another one. "
-        "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids those versions"
+        f"MLflow has '{name}' version {listed} as complete, the ledger {place} does not "
+        "know the name: it was lost, or is another one. "
+        "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids "
+        "those versions"
     )
     return [Finding(name, text, repaired=False)]
 
 
-def _against_history(name: str, pairs: list[PairVersion], aliases: dict[str, int], links: list[Link]) -> list[str]:
+def _against_history(
+    name: str, pairs: list[PairVersion], aliases: dict[str, int], links: list[Link]
+) -> list[str]:
     """Rows of the ledger that are not what its history says."""
     entries = [link.entry for link in links]
     registered = {entry.after: entry.digest for entry in entries if entry.action == "register"}
     found = [
-        f"'{name}' version {pair.version}: its digest is {pair.digest}, its registration recorded {registered.get(pair.version)}"
+        f"'{name}' version {pair.version}: its digest is {pair.digest}, its registration "
+        f"recorded {registered.get(pair.version)}"
         for pair in pairs
         if registered.get(pair.version) != pair.digest
     ]
     moved = {entry.alias: entry.after for entry in entries if entry.action == "move"}
     found += [
-        f"'{name}' alias '{alias}' points at version {aliases.get(str(alias))}, its last recorded move went to {moved.get(alias)}"
+        f"'{name}' alias '{alias}' points at version {aliases.get(str(alias))}, its last "
+        f"recorded move went to {moved.get(alias)}"
         for alias in sorted({*moved, *aliases}, key=str)
         if aliases.get(str(alias)) != moved.get(alias)
     ]

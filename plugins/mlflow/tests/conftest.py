@@ -40,7 +40,9 @@ def registry(options: MlflowOptions) -> MlflowRegistry:
 
 
 @pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The fakes as an installed plugin, for this process and its children."""
     place = install_fakes(tmp_path_factory.mktemp("site"))
     monkeypatch.syspath_prepend(place)

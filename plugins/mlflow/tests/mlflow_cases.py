@@ -1,4 +1,6 @@
-"""What several tests and their child processes do with a registry. Children are forked from a server that has MLflow imported already."""
+"""What several tests and their child processes do with a registry. Children are forked from a
+server that has MLflow imported already.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
     [
         "mlflow.pyfunc",
-        "mlflow.store.tracking.sqlalchemy_store",  # these two map MLflow's tables when they are imported, which takes seconds
+        # these two map MLflow's tables when they are imported, which takes seconds
+        "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.model_registry.sqlalchemy_store",
         "framework_mlflow.tracking",
         "mlflow_cases",
@@ -73,7 +76,9 @@ def register(options: str, folder: str, count: int, die_at: str | None = None) -
         registry.register(make_draft(Path(folder) / f"{os.getpid()}-{i}"), f"run {os.getpid()} {i}")
 
 
-def move(options: str, alias: str, to: int, expected: int | None, die_at: str | None = None) -> None:
+def move(
+    options: str, alias: str, to: int, expected: int | None, die_at: str | None = None
+) -> None:
     """Exits with 3 when it was refused."""
     try:
         opened(options, die_at).move("fake", alias, to, expected=expected)
@@ -86,7 +91,9 @@ def prune(options: str, die_at: str | None = None) -> None:
 
 
 def set_up(options: str, die_at: int, in_place: bool) -> None:
-    """MLflow's database, killed before the statement of that number; ``in_place``: as MLflow itself does it."""
+    """MLflow's database, killed before the statement of that number; ``in_place``: as MLflow itself
+    does it.
+    """
     import mlflow
     import sqlalchemy as sa
 
@@ -108,7 +115,9 @@ def set_up(options: str, die_at: int, in_place: bool) -> None:
 
 
 def check_halves(registry: MlflowRegistry, name: str = "fake") -> None:
-    """Nothing is crossed: every pair proves, both halves are level, everything else is void, MLflow's aliases are the ledger's."""
+    """Nothing is crossed: every pair proves, both halves are level, everything else is void,
+    MLflow's aliases are the ledger's.
+    """
     pairs = registry.pairs(name)
     for pair in pairs:
         registry.fetch(pair)

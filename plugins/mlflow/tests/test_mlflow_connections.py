@@ -1,4 +1,6 @@
-"""Connections to a SQLite ledger are kept, but not beyond the file and the process that they were opened for."""
+"""Connections to a SQLite ledger are kept, but not beyond the file and the process that they were
+opened for.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,12 @@ def test_the_alias_and_the_number_mean_the_same_pair_with_all_its_aliases(tmp_pa
         for alias in ("staging", "production"):
             pen.set_alias("shops", alias, 1)
     found = [ledger.newest("shops"), ledger.numbered("shops", 1), ledger.under("shops", "staging")]
-    assert ledger.under("shops", "nobody") is ledger.numbered("shops", 2) is ledger.newest("cafes") is None
+    assert (
+        ledger.under("shops", "nobody")
+        is ledger.numbered("shops", 2)
+        is ledger.newest("cafes")
+        is None
+    )
     assert found[0] is not None
     assert found[0].sources == SOURCES
     assert found[0].pair.aliases == ("production", "staging")

@@ -1,4 +1,6 @@
-"""kill -9 at every step of a registration and of a move; the next operation repairs what was left."""
+"""kill -9 at every step of a registration and of a move; the next operation repairs what was
+left.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
         ("model shown", True),
     ],
 )
-def test_a_killed_registration_leaves_a_pair_or_nothing(registry: MlflowRegistry, tmp_path: Path, step: str, committed: bool) -> None:
+def test_a_killed_registration_leaves_a_pair_or_nothing(
+    registry: MlflowRegistry, tmp_path: Path, step: str, committed: bool
+) -> None:
     before = registry.pairs("fake")
     highest = max(max(registry.store.versions("fake", half)) for half in HALVES)
-    assert outcome(child(register, registry.options.model_dump_json(), str(tmp_path), 1, step)) == -9
+    assert (
+        outcome(child(register, registry.options.model_dump_json(), str(tmp_path), 1, step)) == -9
+    )
     after = registry.pairs("fake")
     assert len(after) == len(before) + committed
     for half in HALVES:
@@ -63,24 +69,47 @@ def test_a_killed_registration_leaves_a_pair_or_nothing(registry: MlflowRegistry
 
 @pytest.mark.parametrize(
     ("step", "committed"),
-    [("before commit", False), ("committed", True), ("preprocessor alias shown", True), ("model alias shown", True)],
+    [
+        ("before commit", False),
+        ("committed", True),
+        ("preprocessor alias shown", True),
+        ("model alias shown", True),
+    ],
 )
-def test_a_killed_move_leaves_the_old_or_the_new_pair(registry: MlflowRegistry, tmp_path: Path, step: str, committed: bool) -> None:
+def test_a_killed_move_leaves_the_old_or_the_new_pair(
+    registry: MlflowRegistry, tmp_path: Path, step: str, committed: bool
+) -> None:
     alias = f"killed-{step.replace(' ', '-')}"
     registry.move("fake", alias, 1, expected=None)
     assert outcome(child(move, registry.options.model_dump_json(), alias, 2, 1, step)) == -9
     now = registry.resolve("fake", alias)
     assert now.version == (2 if committed else 1)
     assert registry.fetch(now).version == now
-    assert [entry.after for entry in registry.history("fake", alias)] == ([1, 2] if committed else [1])
+    assert [entry.after for entry in registry.history("fake", alias)] == (
+        [1, 2] if committed else [1]
+    )
 
     registry.move("fake", "other", 1, expected=1 if "other" in _aliases(registry) else None)
     check_halves(registry)
 
 
-def test_a_registration_repairs_an_interrupted_move(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_a_registration_repairs_an_interrupted_move(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
     registry.move("fake", "half-moved", 1, expected=None)
-    assert outcome(child(move, registry.options.model_dump_json(), "half-moved", 2, 1, "preprocessor alias shown")) == -9
+    assert (
+        outcome(
+            child(
+                move,
+                registry.options.model_dump_json(),
+                "half-moved",
+                2,
+                1,
+                "preprocessor alias shown",
+            )
+        )
+        == -9
+    )
     assert [registry.store.aliases("fake", half)["half-moved"] for half in HALVES] == [2, 1]
     registry.register(make_draft(tmp_path / "next"), "r")
     check_halves(registry)

@@ -1,4 +1,6 @@
-"""A pair that was registered before files of the core moved: it is proven, opened and answers the same bytes."""
+"""A pair that was registered before files of the core moved: it is proven, opened and answers the
+same bytes.
+"""
 
 from __future__ import annotations
 

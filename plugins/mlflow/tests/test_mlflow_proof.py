@@ -1,4 +1,6 @@
-"""Whatever differs between the ledger, MLflow and the files of a pair is refused by its name, before anything is opened."""
+"""Whatever differs between the ledger, MLflow and the files of a pair is refused by its name,
+before anything is opened.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,12 @@ def other(registry: MlflowRegistry, tmp_path_factory: pytest.TempPathFactory) ->
     ],
 )
 def test_a_mismatch_is_refused_by_name(
-    registry: MlflowRegistry, other: PairVersion, tmp_path: Path, half: str, damage: Callable[[Damage, str], None], named: str
+    registry: MlflowRegistry,
+    other: PairVersion,
+    tmp_path: Path,
+    half: str,
+    damage: Callable[[Damage, str], None],
+    named: str,
 ) -> None:
     pair = registry.register(make_draft(tmp_path / "draft"), "r")
     registry.fetch(pair)

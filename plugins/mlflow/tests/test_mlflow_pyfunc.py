@@ -1,4 +1,6 @@
-"""Both halves through ``mlflow.pyfunc.load_model``: bit for bit the forecasts of the pair, without pickle or code from the artifact."""
+"""Both halves through ``mlflow.pyfunc.load_model``: bit for bit the forecasts of the pair, without
+pickle or code from the artifact.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ def rows_of(context: Context, schema: Schema) -> pd.DataFrame:
         if schema.known:
             history[list(schema.known)] = 0.5
             ahead = pd.DataFrame(context.known[i], columns=list(schema.known))
-            ahead[TIME] = [f"{t}Z" for t in frequency.after(context.origins[i : i + 1], schema.horizon)[0].astype("M8[s]").astype(str)]
+            ahead[TIME] = [
+                f"{t}Z"
+                for t in frequency.after(context.origins[i : i + 1], schema.horizon)[0]
+                .astype("M8[s]")
+                .astype(str)
+            ]
             history = pd.concat([history, ahead], ignore_index=True)
         for name, value in zip(schema.static, context.static[i], strict=True):
             history[name] = value
@@ -56,28 +63,50 @@ SCHEMAS = {
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
 def test_both_halves_answer_bit_for_bit_as_the_pair(
-    registry: MlflowRegistry, options: MlflowOptions, tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch
+    registry: MlflowRegistry,
+    options: MlflowOptions,
+    tmp_path: Path,
+    schema: Schema,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     pair, golden = make_pair(schema, windows=5)
-    write_pair(tmp_path / "draft", pair, dict.fromkeys(HALVES, "fake"), Evidence(golden, pd.DataFrame({"step": [1]}), {}))
+    write_pair(
+        tmp_path / "draft",
+        pair,
+        dict.fromkeys(HALVES, "fake"),
+        Evidence(golden, pd.DataFrame({"step": [1]}), {}),
+    )
     numpy_pin = (f"numpy=={np.__version__}",)
-    registry.register(PairDraft(tmp_path / "draft" / "preprocessor", tmp_path / "draft" / "model", schema, "", numpy_pin), "r")
+    registry.register(
+        PairDraft(
+            tmp_path / "draft" / "preprocessor", tmp_path / "draft" / "model", schema, "", numpy_pin
+        ),
+        "r",
+    )
     registry.move("fake", "production", 1, expected=None)
 
     mlflow.set_tracking_uri(options.tracking_uri)
-    preprocessor, model = (mlflow.pyfunc.load_model(f"models:/fake_{half}@production") for half in HALVES)
+    preprocessor, model = (
+        mlflow.pyfunc.load_model(f"models:/fake_{half}@production") for half in HALVES
+    )
     rows = rows_of(golden.context, schema)
     features = preprocessor.predict(rows)
     assert set(features.dtypes.astype(str)) == {"float32", "float64"}
-    answer = model.predict(features[sorted(features.columns)])  # the order of columns must not matter
+    answer = model.predict(
+        features[sorted(features.columns)]
+    )  # the order of columns must not matter
     assert answer.columns[0] == "departures__mean__1"
     assert answer.columns[-1] == "delay__q0.9__3"
     np.testing.assert_array_equal(answer.to_numpy(), golden.values.reshape(5, -1))
 
     one = rows_of(golden.context.take(np.array([3])), schema)
-    np.testing.assert_array_equal(model.predict(preprocessor.predict(one)).to_numpy(), golden.values[3:4].reshape(1, -1))
-    registry.fetch(registry.resolve("fake", "production"))  # MLflow left a file in the artifact; the proof still holds
+    np.testing.assert_array_equal(
+        model.predict(preprocessor.predict(one)).to_numpy(), golden.values[3:4].reshape(1, -1)
+    )
+    registry.fetch(
+        registry.resolve("fake", "production")
+    )  # MLflow left a file in the artifact; the proof still holds
 
 
 @pytest.mark.usefixtures("site")
@@ -86,9 +115,13 @@ def test_a_changed_half_is_not_opened(registry: MlflowRegistry, tmp_path: Path) 
     copy = tmp_path / "copy"
     shutil.copytree(fetched.model.parent.parent, copy)
     (copy / "data" / "model" / "state" / "model.json").write_text("{}")
-    with pytest.raises(RefusedError, match=r"model half: file data/model/state/model.json was changed"):
+    with pytest.raises(
+        RefusedError, match=r"model half: file data/model/state/model.json was changed"
+    ):
         _load_pyfunc(str(copy / "data" / "model"))
-    (copy / "pair.json").write_text((copy / "pair.json").read_text().replace('"run_id":"r"', '"run_id":"x"'))
+    (copy / "pair.json").write_text(
+        (copy / "pair.json").read_text().replace('"run_id":"r"', '"run_id":"x"')
+    )
     with pytest.raises(RefusedError, match=r"pair.json was changed"):
         _load_pyfunc(str(copy / "data" / "model"))
 
@@ -118,8 +151,16 @@ def _row(**changed: Any) -> dict[str, Any]:
         ([_row(event_timestamp="yesterday-ish")], 1, r"event_timestamp is not a time"),
         ([_row(event_timestamp=None)], 1, r"event_timestamp is null in row 0"),
         ([_row()], 2, r"1 steps of history of \['JFK', 'AA'\], 2 are needed"),
-        ([_row(), _row(event_timestamp="2024-01-03")], 2, r"row 1 of \['JFK', 'AA'\] is at 2024-01-03.*one step of D after 2024-01-01"),
-        ([_row(), _row(carrier="B6"), _row(event_timestamp="2024-01-02")], 2, r"must follow each other"),
+        (
+            [_row(), _row(event_timestamp="2024-01-03")],
+            2,
+            r"row 1 of \['JFK', 'AA'\] is at 2024-01-03.*one step of D after 2024-01-01",
+        ),
+        (
+            [_row(), _row(carrier="B6"), _row(event_timestamp="2024-01-02")],
+            2,
+            r"must follow each other",
+        ),
     ],
 )
 def test_wrong_rows_are_named(rows: list[dict[str, Any]], length: int, message: str) -> None:
@@ -131,11 +172,18 @@ def test_wrong_rows_are_named(rows: list[dict[str, Any]], length: int, message: 
 def test_known_columns_must_reach_the_horizon() -> None:
     schema = make_schema(known=("price",))
     past = [_row(price=1.0)]
-    ahead = [_row(event_timestamp=f"2024-01-0{d}", price=float(d), departures=None, delay=None, temp=None) for d in (2, 3, 4)]
+    ahead = [
+        _row(
+            event_timestamp=f"2024-01-0{d}", price=float(d), departures=None, delay=None, temp=None
+        )
+        for d in (2, 3, 4)
+    ]
     context = context_from_rows(pd.DataFrame(past + ahead), schema)
     np.testing.assert_array_equal(context.known[0, :, 0], [2.0, 3.0, 4.0])
     assert context.origins[0] == np.datetime64("2024-01-01", "us")
-    with pytest.raises(DataError, match=r"2 rows of \['price'\] after the origin of .*, 3 are needed"):
+    with pytest.raises(
+        DataError, match=r"2 rows of \['price'\] after the origin of .*, 3 are needed"
+    ):
         context_from_rows(pd.DataFrame(past + ahead[:2]), schema)
 
 

@@ -21,7 +21,9 @@ def postgresql() -> Iterator[str]:
 
 def _race(options: MlflowOptions, tmp_path: Path) -> MlflowRegistry:
     """Four processes, three registrations each; nothing is set up before."""
-    processes = [child(register, options.model_dump_json(), str(tmp_path / "drafts"), 3) for _ in range(4)]
+    processes = [
+        child(register, options.model_dump_json(), str(tmp_path / "drafts"), 3) for _ in range(4)
+    ]
     assert [outcome(process) for process in processes] == [0, 0, 0, 0]
     registry = MlflowRegistry(options)
     assert [pair.version for pair in registry.pairs("fake")] == list(range(12, 0, -1))
@@ -33,7 +35,9 @@ def _race(options: MlflowOptions, tmp_path: Path) -> MlflowRegistry:
 def _contest(registry: MlflowRegistry) -> None:
     """Four processes move an alias from the same place: one wins, the others are told."""
     registry.move("fake", "production", 1, expected=None)
-    processes = [child(move, registry.options.model_dump_json(), "production", to, 1) for to in (2, 3, 4, 5)]
+    processes = [
+        child(move, registry.options.model_dump_json(), "production", to, 1) for to in (2, 3, 4, 5)
+    ]
     assert sorted(outcome(process) for process in processes) == [0, 3, 3, 3]
     moves = registry.history("fake", "production")
     assert [entry.before for entry in moves] == [None, 1]
@@ -47,4 +51,6 @@ def test_processes_on_sqlite_that_is_not_there_yet(tmp_path: Path) -> None:
 
 def test_processes_on_postgresql(postgresql: str, tmp_path: Path) -> None:
     """MLflow and the ledger in one database."""
-    _contest(_race(options_in(tmp_path / "state", tracking_uri=postgresql, ledger=postgresql), tmp_path))
+    _contest(
+        _race(options_in(tmp_path / "state", tracking_uri=postgresql, ledger=postgresql), tmp_path)
+    )

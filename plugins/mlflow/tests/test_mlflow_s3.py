@@ -48,7 +48,10 @@ def remote(options: MlflowOptions, bucket: str) -> MlflowRegistry:
 
 
 def _keys() -> list[str]:
-    return [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    return [
+        item["Key"]
+        for item in boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    ]
 
 
 def _stop_at_uploaded(step: str) -> None:
@@ -73,14 +76,18 @@ def test_a_pair_lives_on_s3(remote: MlflowRegistry, tmp_path: Path) -> None:
     assert remote.verify() == []
 
 
-def test_the_objects_of_a_killed_registration_are_removed(remote: MlflowRegistry, tmp_path: Path) -> None:
+def test_the_objects_of_a_killed_registration_are_removed(
+    remote: MlflowRegistry, tmp_path: Path
+) -> None:
     kept = remote.register(make_draft(tmp_path / "kept"), "r")
     remote.step = _stop_at_uploaded
     with pytest.raises(KeyboardInterrupt):
         remote.register(make_draft(tmp_path / "killed"), "r")
     assert len({key.split("/pairs/")[1].split("/")[0] for key in _keys()}) == 2
     assert remote.verify() == []
-    late = MlflowRegistry(remote.options.model_copy(update={"retention": Retention(upload_hours=0)}))
+    late = MlflowRegistry(
+        remote.options.model_copy(update={"retention": Retention(upload_hours=0)})
+    )
     assert [finding.repaired for finding in late.verify()] == [True]
     assert _keys()
     assert all(kept.pair_id in key for key in _keys())
@@ -91,11 +98,15 @@ def test_a_changed_object_is_refused(remote: MlflowRegistry, tmp_path: Path) -> 
     version = remote.register(make_draft(tmp_path / "draft"), "r")
     key = next(key for key in _keys() if key.endswith("model/state/model.json"))
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{}")
-    with pytest.raises(RefusedError, match=r"model half: file data/model/state/model.json was changed"):
+    with pytest.raises(
+        RefusedError, match=r"model half: file data/model/state/model.json was changed"
+    ):
         remote.fetch(version)
 
 
-def test_a_changed_copy_is_refused_and_fetched_again(remote: MlflowRegistry, tmp_path: Path) -> None:
+def test_a_changed_copy_is_refused_and_fetched_again(
+    remote: MlflowRegistry, tmp_path: Path
+) -> None:
     version = remote.register(make_draft(tmp_path / "draft"), "r")
     (remote.fetch(version).model / "golden.json").write_text("{}")
     with pytest.raises(RefusedError, match=r"golden.json was changed"):

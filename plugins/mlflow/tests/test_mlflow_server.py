@@ -31,15 +31,42 @@ def served(tmp_path: Path, empty_database: Path) -> Iterator[MlflowOptions]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    places = ["--backend-store-uri", f"sqlite:///{tmp_path}/served.db", "--artifacts-destination", str(tmp_path / "served")]
-    command = [sys.executable, "-m", "mlflow", "server", *places, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    without_jobs = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six more processes
+    places = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/served.db",
+        "--artifacts-destination",
+        str(tmp_path / "served"),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        *places,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    without_jobs = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }  # six more processes
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, env=without_jobs, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            command, env=without_jobs, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         _wait(f"{uri}/health", server)
         retention = Retention(last=1, days=0)
-        yield options_in(tmp_path, tracking_uri=uri, artifact_location="mlflow-artifacts:/pairs", retention=retention)
+        yield options_in(
+            tmp_path,
+            tracking_uri=uri,
+            artifact_location="mlflow-artifacts:/pairs",
+            retention=retention,
+        )
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
@@ -75,7 +102,9 @@ def test_pairs_through_a_tracking_server(served: MlflowOptions, tmp_path: Path) 
         registry.fetch(pair)
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = MlflowRegistry(options_in(tmp_path, tracking_uri="http://127.0.0.1:9"))
     with pytest.raises(RegistryError, match=r"MLflow could not .*127.0.0.1") as raised:

@@ -1,4 +1,6 @@
-"""A state folder in every condition: a first command that was killed, what was lost, what was copied, and what holds a lock."""
+"""A state folder in every condition: a first command that was killed, what was lost, what was
+copied, and what holds a lock.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ with exclusive(Path(sys.argv[2]), 'the ledger'):
 
 def texts(options: MlflowOptions) -> list[str]:
     """What a new process finds broken."""
-    return [finding.text for finding in MlflowRegistry(options).verify("fake") if not finding.repaired]
+    return [
+        finding.text for finding in MlflowRegistry(options).verify("fake") if not finding.repaired
+    ]
 
 
 @pytest.mark.parametrize(("statement", "in_place"), [(60, False), (60, True), (150, True)])
-def test_after_a_first_command_that_was_killed_the_next_goes_on(tmp_path: Path, statement: int, in_place: bool) -> None:
+def test_after_a_first_command_that_was_killed_the_next_goes_on(
+    tmp_path: Path, statement: int, in_place: bool
+) -> None:
     """``in_place``: what earlier versions, and MLflow itself, leave behind."""
     options = options_in(tmp_path / "state")
     (tmp_path / "state").mkdir()
@@ -47,11 +53,18 @@ def test_after_a_first_command_that_was_killed_the_next_goes_on(tmp_path: Path, 
     registry = MlflowRegistry(options)
     assert registry.register(make_draft(tmp_path / "draft"), "r").version == 1
     check_halves(registry)
-    left = {path.name for path in (tmp_path / "state").iterdir()} - {"ledger.db", "ledger.db.lock", "mlflow.db", "artifacts"}
+    left = {path.name for path in (tmp_path / "state").iterdir()} - {
+        "ledger.db",
+        "ledger.db.lock",
+        "mlflow.db",
+        "artifacts",
+    }
     assert left == ({"mlflow.db.half-made"} if in_place else set())
 
 
-def test_a_half_made_database_that_holds_something_is_left_alone(options: MlflowOptions, tmp_path: Path) -> None:
+def test_a_half_made_database_that_holds_something_is_left_alone(
+    options: MlflowOptions, tmp_path: Path
+) -> None:
     MlflowRegistry(options).register(make_draft(tmp_path / "draft"), "r")
     state = tmp_path / "state"
     with closing(sqlite3.connect(state / "mlflow.db")) as connection:
@@ -60,7 +73,9 @@ def test_a_half_made_database_that_holds_something_is_left_alone(options: Mlflow
     (state / "ledger.db").unlink()
     before = (state / "mlflow.db").read_bytes()
     with pytest.raises(RegistryError, match="MLflow could not open the store"):
-        MlflowRegistry(other(options, tmp_path / "state")).register(make_draft(tmp_path / "next"), "r")
+        MlflowRegistry(other(options, tmp_path / "state")).register(
+            make_draft(tmp_path / "next"), "r"
+        )
     assert (state / "mlflow.db").read_bytes() == before
 
 
@@ -93,11 +108,19 @@ def test_what_was_lost_is_named_and_nothing_changed(options: MlflowOptions, tmp_
         shutil.rmtree(state)
         kept.rename(state)
     assert texts(options) == []
-    assert {tags["framework.state"] for half in HALVES for tags in registry.store.versions("fake", half).values()} == {"complete"}
+    assert {
+        tags["framework.state"]
+        for half in HALVES
+        for tags in registry.store.versions("fake", half).values()
+    } == {"complete"}
 
 
-def test_a_copied_folder_can_be_verified_and_goes_on(options: MlflowOptions, tmp_path: Path) -> None:
-    """The ledger knows MLflow's database by its place: another one is set up under the same lock that a writer takes."""
+def test_a_copied_folder_can_be_verified_and_goes_on(
+    options: MlflowOptions, tmp_path: Path
+) -> None:
+    """The ledger knows MLflow's database by its place: another one is set up under the same lock
+    that a writer takes.
+    """
     MlflowRegistry(options).register(make_draft(tmp_path / "draft"), "r")
     shutil.copytree(tmp_path / "state", tmp_path / "copy")
     there = options_in(tmp_path / "copy")
@@ -107,7 +130,12 @@ def test_a_copied_folder_can_be_verified_and_goes_on(options: MlflowOptions, tmp
 
 @contextmanager
 def somebody_at(path: Path) -> Iterator[int]:
-    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert owner.stdout is not None
     assert owner.stdout.readline() == "held\n"
     try:
@@ -128,7 +156,9 @@ def test_beside_another_writer_it_ends_and_says_who_that_is(
             lambda: registry.prune("fake"),
             lambda: registry.move("fake", "a", 1, expected=None),
         ):
-            with pytest.raises(LockedError, match=rf"the ledger is held by process {process} \(.*run=train\) since"):
+            with pytest.raises(
+                LockedError, match=rf"the ledger is held by process {process} \(.*run=train\) since"
+            ):
                 write()
         assert [pair.version for pair in registry.pairs("fake")] == [1]
     assert registry.verify("fake") == []
@@ -150,11 +180,18 @@ def test_a_folder_may_be_called_anything(tmp_path: Path, empty_database: Path, n
     assert {path.name for path in state.iterdir()} >= {"ledger.db", "mlflow.db", "artifacts"}
 
 
-def test_a_database_is_set_up_below_a_folder_with_a_quote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_is_set_up_below_a_folder_with_a_quote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MLflow writes the working folder into its own SQL."""
     project = tmp_path / "it's 50%20 off?"
     project.mkdir()
     monkeypatch.chdir(project)
-    assert MlflowRegistry(options_in(Path("state"))).register(make_draft(tmp_path / "draft"), "r").version == 1
+    assert (
+        MlflowRegistry(options_in(Path("state")))
+        .register(make_draft(tmp_path / "draft"), "r")
+        .version
+        == 1
+    )
     assert {path.name for path in tmp_path.iterdir()} == {project.name, "draft"}
     assert {path.name for path in project.iterdir()} == {"state"}

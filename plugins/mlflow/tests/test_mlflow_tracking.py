@@ -17,14 +17,23 @@ from framework.plugins.execute import execute
 from framework.plugins.run import Run
 from framework.testing.contracts.registry import make_draft
 
-TEXT = "name: fake\nquantiles: [0.1]\npanel:\n  horizon: 3\nretrieval:\n  store:\n    password: ${oc.env:PGPASSWORD}\n"
+TEXT = (
+    "name: fake\nquantiles: [0.1]\npanel:\n  horizon: 3\nretrieval:\n  store:\n    password: "
+    "${oc.env:PGPASSWORD}\n"
+)
 
 
-def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run of this name that does ``body``; the rest of its config is the smallest that is valid."""
+def make_run(
+    options: MlflowOptions, folder: Path, run: str, body: Any, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """A run of this name that does ``body``; the rest of its config is the smallest that is
+    valid.
+    """
     plugins = load_plugins()
     load = plugins.load
-    monkeypatch.setattr(plugins, "load", lambda kind, name: body if kind == "run" else load(kind, name))
+    monkeypatch.setattr(
+        plugins, "load", lambda kind, name: body if kind == "run" else load(kind, name)
+    )
     config = Config.model_validate(
         {
             **dict.fromkeys(("alias", "version", "at", "start", "reason")),
@@ -35,7 +44,10 @@ def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypa
             "quantiles": (0.1,),
             "paths": {"state": folder},
             "panel": {"targets": ["y"], "frequency": "D", "horizon": 3, "season_length": 7},
-            "features": {"primary": "v", "views": {"v": {"entity": ["k"], "columns": ["y"], "ttl": "P1D"}}},
+            "features": {
+                "primary": "v",
+                "views": {"v": {"entity": ["k"], "columns": ["y"], "ttl": "P1D"}},
+            },
             "backtest": {},
             "validation": {},
             "gate": {},
@@ -49,7 +61,10 @@ def make_run(options: MlflowOptions, folder: Path, run: str, body: Any, monkeypa
 
 
 def test_a_finished_run_keeps_config_figures_facts_and_files(
-    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def train(run: Run) -> dict[str, Any]:
         run.record.metrics |= {f"departures.model.M{i}": float(i) for i in range(900)}
@@ -72,8 +87,16 @@ def test_a_finished_run_keeps_config_figures_facts_and_files(
     assert tracked.data.params["quantiles"] == "[0.1]"
     assert tracked.data.params["retrieval.store.password"] == "${oc.env:PGPASSWORD}"
     assert tracked.data.metrics["departures.model.M899"] == 899.0
-    assert [(m.step, m.value) for m in client.get_metric_history(run.id, "fold.departures.model.MAE")] == [(0, 1.0), (1, 2.0)]
-    assert {f.path for f in client.list_artifacts(run.id)} == {"config.yaml", "facts.json", "pairs", "report.html", "result.json"}
+    assert [
+        (m.step, m.value) for m in client.get_metric_history(run.id, "fold.departures.model.MAE")
+    ] == [(0, 1.0), (1, 2.0)]
+    assert {f.path for f in client.list_artifacts(run.id)} == {
+        "config.yaml",
+        "facts.json",
+        "pairs",
+        "report.html",
+        "result.json",
+    }
     folder = Path(tracked.info.artifact_uri)
     assert (folder / "config.yaml").read_text() == TEXT
     assert '"rows": 12' in (folder / "facts.json").read_text()
@@ -110,12 +133,17 @@ def test_a_failed_run_says_why(
     tracked = registry.store.client.get_run(run.id)
     assert tracked.info.status == ended
     assert tracked.data.tags["framework.status"] == status
-    assert tracked.data.tags["framework.error"] == (" ".join(str(error).split()) or "KeyboardInterrupt")
+    assert tracked.data.tags["framework.error"] == (
+        " ".join(str(error).split()) or "KeyboardInterrupt"
+    )
     assert (Path(tracked.info.artifact_uri) / "verdict.json").is_file()
 
 
 def test_looking_leaves_no_run_behind(
-    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = make_run(options, tmp_path / "run", "pairs", lambda run: {"pairs": []}, monkeypatch)
     before = run.id
@@ -126,11 +154,17 @@ def test_looking_leaves_no_run_behind(
 
 
 def test_each_trial_of_a_search_is_a_child_with_its_config_and_folds(
-    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def tune(run: Run) -> dict[str, Any]:
         values = {"model.depth": 3, "panel.columns": ["a"], "model.kind": "wide"}
-        for trial in (Trial(0, values, "done", (2.0, 1.5), 1.5, 0.3, "n1"), Trial(1, values, "failed", (), None, 0.1, "n1", "it broke")):
+        for trial in (
+            Trial(0, values, "done", (2.0, 1.5), 1.5, 0.3, "n1"),
+            Trial(1, values, "failed", (), None, 0.1, "n1", "it broke"),
+        ):
             run.plugins.hook.trial_finished(run=run, trial=trial, config=f"trial: {trial.number}\n")
         return {}
 
@@ -138,13 +172,17 @@ def test_each_trial_of_a_search_is_a_child_with_its_config_and_folds(
     execute(run)
     client = registry.store.client
     children = client.search_runs(
-        [registry.store.experiment_id()], f"tags.mlflow.parentRunId = '{run.id}'", order_by=["attributes.start_time"]
+        [registry.store.experiment_id()],
+        f"tags.mlflow.parentRunId = '{run.id}'",
+        order_by=["attributes.start_time"],
     )
     done, failed = children
     assert [child.info.status for child in children] == ["FINISHED", "FAILED"]
     assert done.data.params == {"model.depth": "3", "panel.columns": '["a"]', "model.kind": "wide"}
     assert done.data.metrics["value"] == 1.5
-    assert [(m.step, m.value) for m in client.get_metric_history(done.info.run_id, "objective")] == [(1, 2.0), (2, 1.5)]
+    assert [
+        (m.step, m.value) for m in client.get_metric_history(done.info.run_id, "objective")
+    ] == [(1, 2.0), (2, 1.5)]
     assert (Path(done.info.artifact_uri) / "config.yaml").read_text() == "trial: 0\n"
     assert failed.data.tags["framework.error"] == "it broke"
     assert "value" not in failed.data.metrics

@@ -1,4 +1,6 @@
-"""Files of a registration that was killed are found and removed; those of one that is under way are left alone."""
+"""Files of a registration that was killed are found and removed; those of one that is under way are
+left alone.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _kill(registry: MlflowRegistry, folder: Path, step: str) -> str:
 
 
 @pytest.mark.parametrize("step", ["announced", "preprocessor created"])
-def test_the_upload_of_a_killed_registration_is_removed(registry: MlflowRegistry, late: MlflowRegistry, tmp_path: Path, step: str) -> None:
+def test_the_upload_of_a_killed_registration_is_removed(
+    registry: MlflowRegistry, late: MlflowRegistry, tmp_path: Path, step: str
+) -> None:
     kept = registry.register(make_draft(tmp_path / "first"), "r")
     killed = _kill(registry, tmp_path, step)
     there = {kept.pair_id} if step == "announced" else {kept.pair_id, killed}
@@ -42,21 +46,31 @@ def test_the_upload_of_a_killed_registration_is_removed(registry: MlflowRegistry
 
     assert not [finding for finding in registry.verify() if killed in finding.text]
     assert registry.prune("fake") == []
-    assert {folder.name for folder in _uploads(registry)} == there  # it may be under way on another machine
+    assert {
+        folder.name for folder in _uploads(registry)
+    } == there  # it may be under way on another machine
 
     told = [finding for finding in late.verify() if killed in finding.text]
-    assert [(finding.repaired, finding.text.endswith("never completed its pair")) for finding in told] == [(True, True)]
+    assert [
+        (finding.repaired, finding.text.endswith("never completed its pair")) for finding in told
+    ] == [(True, True)]
     assert [folder.name for folder in _uploads(registry)] == [kept.pair_id]
     assert late.verify() == []
-    assert [entry.action for entry in registry.history("fake") if killed in str(entry.reason)] == ["remove"]
+    assert [entry.action for entry in registry.history("fake") if killed in str(entry.reason)] == [
+        "remove"
+    ]
     registry.register(make_draft(tmp_path / "next"), "r")
     check_halves(registry)
 
 
-def test_pruning_removes_it_too_and_a_killed_pruning_is_finished(registry: MlflowRegistry, late: MlflowRegistry, tmp_path: Path) -> None:
+def test_pruning_removes_it_too_and_a_killed_pruning_is_finished(
+    registry: MlflowRegistry, late: MlflowRegistry, tmp_path: Path
+) -> None:
     kept = registry.register(make_draft(tmp_path / "first"), "r")
     killed = _kill(registry, tmp_path, "uploaded")
-    assert outcome(child(prune, late.options.model_dump_json(), "preprocessor upload deleted")) == -9
+    assert (
+        outcome(child(prune, late.options.model_dump_json(), "preprocessor upload deleted")) == -9
+    )
     assert {folder.name for folder in _uploads(registry)} == {kept.pair_id, killed}
     assert [finding.text.split(": ")[0] for finding in registry.verify()] == [f"upload {killed}"]
     assert [folder.name for folder in _uploads(registry)] == [kept.pair_id]
@@ -69,7 +83,9 @@ def test_pruning_removes_it_too_and_a_killed_pruning_is_finished(registry: Mlflo
 def test_a_registration_whose_upload_was_given_up_fails_and_leaves_no_half(
     registry: MlflowRegistry, late: MlflowRegistry, tmp_path: Path
 ) -> None:
-    """The clock of one machine may be wrong, or an upload take a day: no pair may come to be whose files are gone."""
+    """The clock of one machine may be wrong, or an upload take a day: no pair may come to be whose
+    files are gone.
+    """
 
     def meanwhile(step: str) -> None:
         if step == "uploaded":

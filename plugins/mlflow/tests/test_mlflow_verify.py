@@ -45,20 +45,37 @@ def test_a_healthy_registry_has_no_findings(registry: MlflowRegistry) -> None:
     assert registry.history("fake") == before
 
 
-def test_interrupted_operations_are_finished_and_told(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_interrupted_operations_are_finished_and_told(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
     options = registry.options.model_dump_json()
     assert outcome(child(register, options, str(tmp_path), 1, "preprocessor created")) == -9
-    assert _found(registry) == [("preprocessor version 4: its registration never completed, or it has no twin", True)]
+    assert _found(registry) == [
+        ("preprocessor version 4: its registration never completed, or it has no twin", True)
+    ]
     assert outcome(child(move, options, "production", 3, 2, "preprocessor alias shown")) == -9
-    assert _found(registry) == [("alias 'production' was moved, but MLflow did not show it on both halves", True)]
+    assert _found(registry) == [
+        ("alias 'production' was moved, but MLflow did not show it on both halves", True)
+    ]
     assert outcome(child(register, options, str(tmp_path), 1, "committed")) == -9
-    assert [text for text, _ in _found(registry)] == ["version 5 was registered, but MLflow did not show it as complete"]
+    assert [text for text, _ in _found(registry)] == [
+        "version 5 was registered, but MLflow did not show it as complete"
+    ]
     assert registry.verify() == []
     check_halves(registry)
-    assert [e.action for e in registry.history("fake")][4:] == ["void", "move", "repair", "void", "register", "repair"]
+    assert [e.action for e in registry.history("fake")][4:] == [
+        "void",
+        "move",
+        "repair",
+        "void",
+        "register",
+        "repair",
+    ]
 
 
-def test_what_was_changed_by_hand_in_mlflow_is_set_back(registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_what_was_changed_by_hand_in_mlflow_is_set_back(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
     store = registry.store
     store.set_alias("fake", "model", "production", 3)
     store.delete_alias("fake", "preprocessor", "production")
@@ -91,17 +108,40 @@ def test_a_broken_pair_is_told_with_its_alias(registry: MlflowRegistry) -> None:
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE framework_history SET reason = 'all good' WHERE number = 4", r"history entry 4 of 'fake' \(.*, move\) was changed"),
-        ("UPDATE framework_history SET at = '2020-01-01' WHERE number = 2", r"history entry 2 of 'fake' .* was changed"),
-        ("DELETE FROM framework_history WHERE number = 2", r"history of 'fake': entries 2 to 2 are missing"),
+        (
+            "UPDATE framework_history SET reason = 'all good' WHERE number = 4",
+            r"history entry 4 of 'fake' \(.*, move\) was changed",
+        ),
+        (
+            "UPDATE framework_history SET at = '2020-01-01' WHERE number = 2",
+            r"history entry 2 of 'fake' .* was changed",
+        ),
+        (
+            "DELETE FROM framework_history WHERE number = 2",
+            r"history of 'fake': entries 2 to 2 are missing",
+        ),
         ("DELETE FROM framework_history WHERE number = 4", r"4 entries were written, 3 are there"),
-        ("UPDATE framework_history SET hash = 'x' WHERE number = 4", r"its last entry is not the one that was written last"),
-        ("UPDATE framework_aliases SET version = 1", r"alias 'production' points at version 1, its last recorded move went to 2"),
-        ("DELETE FROM framework_aliases", r"alias 'production' points at version None, its last recorded move went to 2"),
-        ("UPDATE framework_pairs SET digest = 'x' WHERE version = 3", r"version 3: its digest is x, its registration recorded"),
+        (
+            "UPDATE framework_history SET hash = 'x' WHERE number = 4",
+            r"its last entry is not the one that was written last",
+        ),
+        (
+            "UPDATE framework_aliases SET version = 1",
+            r"alias 'production' points at version 1, its last recorded move went to 2",
+        ),
+        (
+            "DELETE FROM framework_aliases",
+            r"alias 'production' points at version None, its last recorded move went to 2",
+        ),
+        (
+            "UPDATE framework_pairs SET digest = 'x' WHERE version = 3",
+            r"version 3: its digest is x, its registration recorded",
+        ),
     ],
 )
-def test_tampering_with_the_ledger_is_named(registry: MlflowRegistry, statement: str, named: str) -> None:
+def test_tampering_with_the_ledger_is_named(
+    registry: MlflowRegistry, statement: str, named: str
+) -> None:
     _edit_ledger(registry, statement)
     import re
 
@@ -109,25 +149,42 @@ def test_tampering_with_the_ledger_is_named(registry: MlflowRegistry, statement:
     assert any(re.search(named, text) for text in broken), broken
 
 
-def test_a_replaced_entry_breaks_the_chain(registry: MlflowRegistry, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_replaced_entry_breaks_the_chain(
+    registry: MlflowRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody who rewrites an entry with a hash of its own is found by the entry after it."""
     from framework_mlflow.history import follow
 
     with registry.ledger.reading() as view:
         links = view.links("fake")
-    forged = follow(2, links[0].hash, HistoryEntry(**{**_fields(links[1].entry), "who": "somebody else"}))
-    _edit_ledger(registry, f"UPDATE framework_history SET who = 'somebody else', hash = '{forged.hash}' WHERE number = 2")
-    assert any("history entry 3 of 'fake'" in text and "does not follow" in text for text, _ in _found(registry))
+    forged = follow(
+        2, links[0].hash, HistoryEntry(**{**_fields(links[1].entry), "who": "somebody else"})
+    )
+    _edit_ledger(
+        registry,
+        f"UPDATE framework_history SET who = 'somebody else', hash = '{forged.hash}' WHERE "
+        "number = 2",
+    )
+    assert any(
+        "history entry 3 of 'fake'" in text and "does not follow" in text
+        for text, _ in _found(registry)
+    )
     caplog.clear()
     assert registry.history("fake", "production")[0].after == 2
-    assert [record.levelname for record in caplog.records if "history entry 3 of 'fake'" in record.getMessage()] == ["WARNING"]
+    assert [
+        record.levelname
+        for record in caplog.records
+        if "history entry 3 of 'fake'" in record.getMessage()
+    ] == ["WARNING"]
 
 
 def _fields(entry: HistoryEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in HistoryEntry.__dataclass_fields__}
 
 
-def test_pruning_removes_whole_pairs(options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path) -> None:
+def test_pruning_removes_whole_pairs(
+    options: MlflowOptions, registry: MlflowRegistry, tmp_path: Path
+) -> None:
     registry.move("fake", "staging", 1, expected=None)
     for i in range(2):
         registry.register(make_draft(tmp_path / f"more{i}"), "r")
@@ -145,7 +202,9 @@ def test_pruning_removes_whole_pairs(options: MlflowOptions, registry: MlflowReg
     assert registry.register(make_draft(tmp_path / "next"), "r").version == 6
 
 
-@pytest.mark.parametrize("step", ["before commit", "committed", "preprocessor deleted", "model files deleted"])
+@pytest.mark.parametrize(
+    "step", ["before commit", "committed", "preprocessor deleted", "model files deleted"]
+)
 def test_a_killed_pruning_is_finished(registry: MlflowRegistry, step: str) -> None:
     options = registry.options.model_copy(update={"retention": Retention(last=1, days=0)})
     pair = registry.resolve("fake", "1")
@@ -166,10 +225,19 @@ def test_retention_keeps_what_was_live_within_its_days() -> None:
         at = (datetime.now(UTC) - timedelta(days=days_ago)).isoformat()
         return HistoryEntry(at, "me", "move", "fake", "production", None, to, None, None, None)
 
-    pairs = [PairVersion("fake", n, "", "", "", "", ("production",) if n == 4 else ()) for n in range(6, 0, -1)]
-    refused = HistoryEntry(datetime.now(UTC).isoformat(), "me", "refuse", "fake", "staging", None, 5, "worse", {}, None)
+    pairs = [
+        PairVersion("fake", n, "", "", "", "", ("production",) if n == 4 else ())
+        for n in range(6, 0, -1)
+    ]
+    refused = HistoryEntry(
+        datetime.now(UTC).isoformat(), "me", "refuse", "fake", "staging", None, 5, "worse", {}, None
+    )
     history = [moved(100, 1), moved(50, 2), moved(20, 3), moved(5, 4), refused]
     gone = superfluous(pairs, history, Retention(last=1, days=30))
     assert [pair.version for pair in gone] == [5, 1]
     assert [pair.version for pair in superfluous(pairs, history, Retention(last=1, days=60))] == [5]
-    assert [pair.version for pair in superfluous(pairs, history, Retention(last=2, days=0))] == [3, 2, 1]
+    assert [pair.version for pair in superfluous(pairs, history, Retention(last=2, days=0))] == [
+        3,
+        2,
+        1,
+    ]

@@ -13,7 +13,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Impute(Options):
-    """Nulls become the column's training mean or median, or ``fill_value``. ``indicator`` adds ``{column}_missing``, 1 where null."""
+    """Nulls become the column's training mean or median, or ``fill_value``. ``indicator`` adds
+    ``{column}_missing``, 1 where null.
+    """
 
     step: Literal["impute"]
     columns: tuple[str, ...] | None = None
@@ -23,7 +25,9 @@ class Impute(Options):
 
 
 class Scale(Options):
-    """standard: minus the mean, by the standard deviation; minmax: to [0, 1]; robust: minus the median, by the interquartile range."""
+    """standard: minus the mean, by the standard deviation; minmax: to [0, 1]; robust: minus the
+    median, by the interquartile range.
+    """
 
     step: Literal["scale"]
     columns: tuple[str, ...] | None = None
@@ -31,7 +35,9 @@ class Scale(Options):
 
 
 class Clip(Options):
-    """Between ``lower`` and ``upper``, or between the training quantiles ``lower_quantile`` and ``upper_quantile``."""
+    """Between ``lower`` and ``upper``, or between the training quantiles ``lower_quantile`` and
+    ``upper_quantile``.
+    """
 
     step: Literal["clip"]
     columns: tuple[str, ...] | None = None
@@ -45,7 +51,9 @@ class Clip(Options):
         for side in ("lower", "upper"):
             if getattr(self, side) is not None and getattr(self, f"{side}_quantile") is not None:
                 raise ValueError(f"give {side} or {side}_quantile, not both")
-        if all(v is None for v in (self.lower, self.upper, self.lower_quantile, self.upper_quantile)):
+        if all(
+            v is None for v in (self.lower, self.upper, self.lower_quantile, self.upper_quantile)
+        ):
             raise ValueError("give a bound: lower, upper, lower_quantile or upper_quantile")
         for low, high in ((self.lower, self.upper), (self.lower_quantile, self.upper_quantile)):
             if low is not None and high is not None and low >= high:
@@ -61,7 +69,9 @@ class Log(Options):
 
 
 class Calendar(Options):
-    """Adds ``calendar_{field}`` of each row's own step, see :func:`framework.features.calendar.calendar_columns`."""
+    """Adds ``calendar_{field}`` of each row's own step, see
+    :func:`framework.features.calendar.calendar_columns`.
+    """
 
     step: Literal["calendar"]
     fields: tuple[str, ...] = Field(min_length=1)
@@ -72,8 +82,9 @@ class Calendar(Options):
 class Encode(Options):
     """Texts become numbers.
 
-    ordinal: the place among the sorted training values, -1 for a value not seen there. onehot: a column ``{column}={value}``
-    for each training value, all 0 for a value not seen there. Null is a value of its own, the last one; its column is ``{column} is null``.
+    ordinal: the place among the sorted training values, -1 for a value not seen there. onehot: a
+    column ``{column}={value}`` for each training value, all 0 for a value not seen there. Null is a
+    value of its own, the last one; its column is ``{column} is null``.
     """
 
     step: Literal["encode"]
@@ -86,10 +97,11 @@ TextStep = Annotated[Encode, Field()]
 
 
 class NativeOptions(Options):
-    """Steps of each block, done in order; ``columns`` null means every column the block has at that point.
+    """Steps of each block, done in order; ``columns`` null means every column the block has at that
+    point.
 
-    The defaults suit trees: numbers untouched with their nulls, texts as ordinal codes. A static column that no step
-    encodes is left out.
+    The defaults suit trees: numbers untouched with their nulls, texts as ordinal codes. A static
+    column that no step encodes is left out.
     """
 
     past: tuple[NumericStep, ...] = ()
@@ -110,7 +122,10 @@ class Transformer(Options):
     @classmethod
     def _sklearn(cls, value: str) -> str:
         if not value.startswith("sklearn.") or value.count(".") < 2:
-            raise ValueError("the import path of a scikit-learn class, such as sklearn.preprocessing.StandardScaler")
+            raise ValueError(
+                "the import path of a scikit-learn class, such as "
+                "sklearn.preprocessing.StandardScaler"
+            )
         return value
 
 
@@ -125,8 +140,18 @@ class SklearnOptions(Options):
 @hookimpl
 def components() -> list[Component]:
     return [
-        Component("preprocessor", "native", "framework_preprocessing.native:NativePreprocessor", NativeOptions, "column steps in numpy"),
         Component(
-            "preprocessor", "sklearn", "framework_preprocessing.sklearn:SklearnPreprocessor", SklearnOptions, "scikit-learn transformers"
+            "preprocessor",
+            "native",
+            "framework_preprocessing.native:NativePreprocessor",
+            NativeOptions,
+            "column steps in numpy",
+        ),
+        Component(
+            "preprocessor",
+            "sklearn",
+            "framework_preprocessing.sklearn:SklearnPreprocessor",
+            SklearnOptions,
+            "scikit-learn transformers",
         ),
     ]

@@ -14,26 +14,49 @@ from framework_preprocessing.steps import Arrays, compile_step, learn, places
 
 
 def to_float32(values: Float64, names: Sequence[str]) -> Float32:
-    """The last step of every numeric block. Raises DataError for what float32 cannot hold, naming the column."""
+    """The last step of every numeric block. Raises DataError for what float32 cannot hold, naming
+    the column.
+    """
     with np.errstate(over="ignore"):
         out = values.astype(np.float32)
     infinite = np.isinf(out)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
-        raise DataError(f"column '{names[column]}': {values[row, column]:g} is not a finite float32; clip it or mend it at its source.")
+        raise DataError(
+            f"column '{names[column]}': {values[row, column]:g} is not a finite float32; "
+            "clip it or mend it at its source."
+        )
     return out
 
 
 class NumericBlock:
-    """``[r, len(inputs)] -> [r, len(names)]``: the input columns first, then what the steps added."""
+    """``[r, len(inputs)] -> [r, len(names)]``: the input columns first, then what the steps
+    added.
+    """
 
-    def __init__(self, steps: Sequence[Any], inputs: Sequence[str], names: Sequence[str], states: Sequence[Arrays]) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Any],
+        inputs: Sequence[str],
+        names: Sequence[str],
+        states: Sequence[Arrays],
+    ) -> None:
         self.inputs, self.names, self.states = tuple(inputs), tuple(names), list(states)
-        self._operations = [op for step, state in zip(steps, states, strict=True) for op in compile_step(step, state, self.names)]
+        self._operations = [
+            op
+            for step, state in zip(steps, states, strict=True)
+            for op in compile_step(step, state, self.names)
+        ]
 
     @classmethod
     def fit(
-        cls, steps: Sequence[Any], values: Float64, times: Times, inputs: Sequence[str], path: str, frequency: Frequency
+        cls,
+        steps: Sequence[Any],
+        values: Float64,
+        times: Times,
+        inputs: Sequence[str],
+        path: str,
+        frequency: Frequency,
     ) -> NumericBlock:
         """Each step learns from the training rows as the steps before it leave them."""
         names, states = list(inputs), []
@@ -67,24 +90,37 @@ class _Codes(dict[str | None, float]):
 class TextBlock:
     """``[r, S] str or None -> [r, len(names)]``.
 
-    ``states``: per step the columns' places and their sorted training values; ``null_{place}`` is there
-    where training had nulls, which are a value of their own: the last one.
+    ``states``: per step the columns' places and their sorted training values; ``null_{place}`` is
+    there where training had nulls, which are a value of their own: the last one.
     """
 
-    def __init__(self, steps: Sequence[Any], inputs: Sequence[str], states: Sequence[Arrays]) -> None:
+    def __init__(
+        self, steps: Sequence[Any], inputs: Sequence[str], states: Sequence[Arrays]
+    ) -> None:
         self.inputs, self.states = tuple(inputs), list(states)
         self._columns: list[tuple[int, _Codes, bool]] = []
         names: list[str] = []
         for step, state in zip(steps, states, strict=True):
             onehot = step.method == "onehot"
             for i in state["index"].tolist():
-                name, known = self.inputs[i], [*state[f"values_{i}"].tolist(), *([None] if f"null_{i}" in state else [])]
-                self._columns.append((i, _Codes({v: float(code) for code, v in enumerate(known)}), onehot))
-                names += [f"{name} is null" if v is None else f"{name}={v}" for v in known] if onehot else [name]
+                name, known = (
+                    self.inputs[i],
+                    [*state[f"values_{i}"].tolist(), *([None] if f"null_{i}" in state else [])],
+                )
+                self._columns.append(
+                    (i, _Codes({v: float(code) for code, v in enumerate(known)}), onehot)
+                )
+                names += (
+                    [f"{name} is null" if v is None else f"{name}={v}" for v in known]
+                    if onehot
+                    else [name]
+                )
         self.names = tuple(names)
 
     @classmethod
-    def fit(cls, steps: Sequence[Any], values: Objects, inputs: Sequence[str], path: str) -> TextBlock:
+    def fit(
+        cls, steps: Sequence[Any], values: Objects, inputs: Sequence[str], path: str
+    ) -> TextBlock:
         states = []
         for number, step in enumerate(steps):
             index = places(step.columns, list(inputs), f"{path}.{number}")
@@ -101,7 +137,9 @@ class TextBlock:
         out = np.zeros((len(values), len(self.names)), dtype=np.float32)
         first = 0
         for i, codes, onehot in self._columns:
-            code = np.fromiter(map(codes.__getitem__, values[:, i].tolist()), np.float64, len(values))
+            code = np.fromiter(
+                map(codes.__getitem__, values[:, i].tolist()), np.float64, len(values)
+            )
             if onehot:
                 rows = np.flatnonzero(code >= 0)
                 out[rows, first + code[rows].astype(np.int64)] = 1.0

@@ -1,4 +1,6 @@
-"""``preprocessor=native``: column steps in numpy. Saved as ``preprocessor.json`` (options, names) and ``state.npz``."""
+"""``preprocessor=native``: column steps in numpy. Saved as ``preprocessor.json`` (options, names)
+and ``state.npz``.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,27 @@ class NativePreprocessor(Preprocessor):
 
     options: NativeOptions
 
-    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+    def fit(
+        self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+    ) -> None:
         options, frequency = self.options, Frequency.parse(schema.frequency)
         self._use(
-            NumericBlock.fit(options.past, past, times, schema.past, "preprocessor.past", frequency),
-            NumericBlock.fit(options.future, known, times, schema.known, "preprocessor.future", frequency),
+            NumericBlock.fit(
+                options.past, past, times, schema.past, "preprocessor.past", frequency
+            ),
+            NumericBlock.fit(
+                options.future, known, times, schema.known, "preprocessor.future", frequency
+            ),
             TextBlock.fit(options.static, static, schema.static, "preprocessor.static"),
         )
 
     def _use(self, past: NumericBlock, future: NumericBlock, static: TextBlock) -> None:
         self._past, self._future, self._static = past, future, static
-        self.past_names, self.future_names, self.static_names = past.names, future.names, static.names
+        self.past_names, self.future_names, self.static_names = (
+            past.names,
+            future.names,
+            static.names,
+        )
 
     def past(self, values: Float64, times: Times) -> Float32:
         return self._past(values, times)
@@ -46,19 +58,32 @@ class NativePreprocessor(Preprocessor):
         return self._static(values)
 
     def save(self, directory: Path) -> None:
-        blocks: dict[str, NumericBlock | TextBlock] = {"past": self._past, "future": self._future, "static": self._static}
+        blocks: dict[str, NumericBlock | TextBlock] = {
+            "past": self._past,
+            "future": self._future,
+            "static": self._static,
+        }
         names = {block: {"inputs": b.inputs, "names": b.names} for block, b in blocks.items()}
         (directory / "preprocessor.json").write_text(
-            json.dumps({"options": self.options.model_dump(mode="json"), "columns": names}, indent=1)
+            json.dumps(
+                {"options": self.options.model_dump(mode="json"), "columns": names}, indent=1
+            )
         )
-        arrays = {f"{block}.{i}.{key}": a for block, b in blocks.items() for i, state in enumerate(b.states) for key, a in state.items()}
+        arrays = {
+            f"{block}.{i}.{key}": a
+            for block, b in blocks.items()
+            for i, state in enumerate(b.states)
+            for key, a in state.items()
+        }
         np.savez(directory / "state.npz", allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "preprocessor.json").read_text())
         made = cls(NativeOptions.model_validate(body["options"]))
-        states: dict[str, list[Arrays]] = {block: [{} for _ in getattr(made.options, block)] for block in _BLOCKS}
+        states: dict[str, list[Arrays]] = {
+            block: [{} for _ in getattr(made.options, block)] for block in _BLOCKS
+        }
         with np.load(directory / "state.npz", allow_pickle=False) as arrays:
             for name in arrays.files:
                 block, number, key = name.split(".", 2)

@@ -1,4 +1,6 @@
-"""``preprocessor=sklearn``: one scikit-learn transformer a block, kept in skops' format, which holds no code."""
+"""``preprocessor=sklearn``: one scikit-learn transformer a block, kept in skops' format, which
+holds no code.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class _Block:
         unknown = [t for t in skops.io.get_untrusted_types(data=data) if not t.startswith(_TRUSTED)]
         if unknown:
             raise ConfigError(
-                f"{path}: the transformer holds {unknown}, only types of scikit-learn and numpy are stored; choose another class."
+                f"{path}: the transformer holds {unknown}, only types of scikit-learn and "
+                "numpy are stored; choose another class."
             )
         self.data, self.names = data, names
         self._transformer = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
@@ -45,40 +48,53 @@ class _Block:
         transformer = _make(chosen, path)
         try:
             transformer.fit(values)
-            names = tuple(str(n) for n in transformer.get_feature_names_out(np.array(columns, dtype=object)))
+            names = tuple(
+                str(n) for n in transformer.get_feature_names_out(np.array(columns, dtype=object))
+            )
         except (ValueError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: {' '.join(str(error).split())}"
+                f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: "
+                f"{' '.join(str(error).split())}"
             ) from error
         block = cls(_stable(skops.io.dumps(transformer)), names, path)
         probe = values[:_PROBE]
         together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
         if together.tobytes() != np.concatenate(alone).tobytes():
-            raise ConfigError(f"{path}: {chosen.class_} gives a row other bits alone than among others; choose another class.")
+            raise ConfigError(
+                f"{path}: {chosen.class_} gives a row other bits alone than among others; "
+                "choose another class."
+            )
         return block
 
     def __call__(self, values: Any) -> Float32:
         try:
             out = self._transformer.transform(values)
         except ValueError as error:
-            raise DataError(f"{type(self._transformer).__name__}: {' '.join(str(error).split())}") from error
+            raise DataError(
+                f"{type(self._transformer).__name__}: {' '.join(str(error).split())}"
+            ) from error
         dense = out.toarray() if hasattr(out, "toarray") else np.asarray(out)
         return to_float32(np.asarray(dense, dtype=np.float64), self.names)
 
 
 def _stable(data: bytes) -> bytes:
-    """The archive with its objects numbered in their order, where skops writes their addresses: equal transformers are equal bytes."""
+    """The archive with its objects numbered in their order, where skops writes their addresses:
+    equal transformers are equal bytes.
+    """
     numbers: dict[bytes, bytes] = {}
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as written:
         schema = _ADDRESS.sub(
-            lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)) + found[3], archive.read("schema.json")
+            lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)) + found[3],
+            archive.read("schema.json"),
         )
         members = {"schema.json": schema}
         for name in archive.namelist():
             stem, _, kind = name.partition(".")
             if name not in members:
-                members[f"{numbers.get(stem.encode(), stem.encode()).decode()}.{kind}"] = archive.read(name)
+                members[f"{numbers.get(stem.encode(), stem.encode()).decode()}.{kind}"] = (
+                    archive.read(name)
+                )
         for name in sorted(members):
             written.writestr(zipfile.ZipInfo(name), members[name])
     return out.getvalue()
@@ -92,7 +108,9 @@ def _make(chosen: Transformer, path: str) -> Any:
         raise ConfigError(f"{path}.class: {module} cannot be imported ({error}).") from error
     kind = getattr(found, name, None)
     if kind is None or not hasattr(kind, "transform"):
-        raise ConfigError(f"{path}.class: {chosen.class_} is not a transformer;{suggest(name, dir(found))}")
+        raise ConfigError(
+            f"{path}.class: {chosen.class_} is not a transformer;{suggest(name, dir(found))}"
+        )
     try:
         return kind(**chosen.options)
     except TypeError as error:
@@ -105,17 +123,27 @@ class SklearnPreprocessor(Preprocessor):
     requirements = ("scikit-learn", "skops")
     options: SklearnOptions
 
-    def fit(self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema) -> None:
+    def fit(
+        self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
+    ) -> None:
         codes = TextBlock.fit(_CODES, static, schema.static, "preprocessor.static")
         self._plain(schema.past, schema.known, codes)
-        for block, values, columns in (("past", past, schema.past), ("future", known, schema.known), ("static", static, schema.static)):
+        for block, values, columns in (
+            ("past", past, schema.past),
+            ("future", known, schema.known),
+            ("static", static, schema.static),
+        ):
             chosen = getattr(self.options, block)
             if chosen is not None:
                 self._use(block, _Block.fit(chosen, values, columns, f"preprocessor.{block}"))
 
     def _plain(self, past: tuple[str, ...], known: tuple[str, ...], codes: TextBlock) -> None:
         self._blocks: dict[str, _Block] = {}
-        self._past, self._future, self._static = NumericBlock((), past, past, ()), NumericBlock((), known, known, ()), codes
+        self._past, self._future, self._static = (
+            NumericBlock((), past, past, ()),
+            NumericBlock((), known, known, ()),
+            codes,
+        )
         self.past_names, self.future_names, self.static_names = past, known, codes.names
 
     def _use(self, block: str, fitted: _Block) -> None:
@@ -126,7 +154,11 @@ class SklearnPreprocessor(Preprocessor):
         return self._blocks["past"](values) if "past" in self._blocks else self._past(values, times)
 
     def future(self, values: Float64, times: Times) -> Float32:
-        return self._blocks["future"](values) if "future" in self._blocks else self._future(values, times)
+        return (
+            self._blocks["future"](values)
+            if "future" in self._blocks
+            else self._future(values, times)
+        )
 
     def static(self, values: Objects) -> Float32:
         return self._blocks["static"](values) if "static" in self._blocks else self._static(values)
@@ -152,5 +184,12 @@ class SklearnPreprocessor(Preprocessor):
             codes = TextBlock(_CODES, body["static"], [{key: arrays[key] for key in arrays.files}])
         made._plain(tuple(body["past"]), tuple(body["future"]), codes)
         for block, names in body["names"].items():
-            made._use(block, _Block((directory / f"{block}.skops").read_bytes(), tuple(names), str(directory / f"{block}.skops")))
+            made._use(
+                block,
+                _Block(
+                    (directory / f"{block}.skops").read_bytes(),
+                    tuple(names),
+                    str(directory / f"{block}.skops"),
+                ),
+            )
         return made

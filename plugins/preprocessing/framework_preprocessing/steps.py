@@ -1,8 +1,9 @@
 """Numeric steps: learned once from training columns, then elementwise operations on whole rows.
 
-A step is compiled to vectors as wide as the block, neutral where it does not apply (minus 0, by 1, between -inf and inf), so
-that one row costs one call per operation and not one per column. Elementwise float64 operations give the same bits for a
-row alone and among a million; sums and products over rows or columns appear in ``learn`` only.
+A step is compiled to vectors as wide as the block, neutral where it does not apply (minus 0, by 1,
+between -inf and inf), so that one row costs one call per operation and not one per column.
+Elementwise float64 operations give the same bits for a row alone and among a million; sums and
+products over rows or columns appear in ``learn`` only.
 """
 
 from __future__ import annotations
@@ -24,17 +25,26 @@ Operation = Callable[[Float64, Times], None]
 
 
 def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> npt.NDArray[np.int64]:
-    """Where ``columns`` (None: all) are among ``names``. Raises ConfigError with the config path and a suggestion."""
+    """Where ``columns`` (None: all) are among ``names``. Raises ConfigError with the config path
+    and a suggestion.
+    """
     for column in columns or ():
         if column not in names:
             raise ConfigError(
-                f"{path}.columns: '{column}' is not a column here;{suggest(column, names)} Known: {', '.join(names) or 'none'}."
+                f"{path}.columns: '{column}' is not a column here;{suggest(column, names)} "
+                f"Known: {', '.join(names) or 'none'}."
             )
-    return np.array([names.index(c) for c in (names if columns is None else columns)], dtype=np.int64)
+    return np.array(
+        [names.index(c) for c in (names if columns is None else columns)], dtype=np.int64
+    )
 
 
-def learn(step: Any, values: Float64, times: Times, names: list[str], path: str, frequency: Frequency) -> tuple[Arrays, list[str]]:
-    """The fitted state of a step and the names of the columns it adds. ``values[r, len(names)]`` are training rows, ``times[r]`` theirs."""
+def learn(
+    step: Any, values: Float64, times: Times, names: list[str], path: str, frequency: Frequency
+) -> tuple[Arrays, list[str]]:
+    """The fitted state of a step and the names of the columns it adds. ``values[r, len(names)]``
+    are training rows, ``times[r]`` theirs.
+    """
     if step.step == "calendar":
         check_fields(step.fields, step.country, step.time_zone, frequency)
         check_labels(times, step.time_zone, frequency)
@@ -43,17 +53,29 @@ def learn(step: Any, values: Float64, times: Times, names: list[str], path: str,
         state: Arrays = {"frequency": np.array(frequency.alias)}
     else:
         index = places(step.columns, names, path)
-        state = _LEARN[step.step](step, [values[:, i] for i in index], [names[i] for i in index], path)
-        added = [f"{names[i]}_missing" for i in index] if step.step == "impute" and step.indicator else []
+        state = _LEARN[step.step](
+            step, [values[:, i] for i in index], [names[i] for i in index], path
+        )
+        added = (
+            [f"{names[i]}_missing" for i in index]
+            if step.step == "impute" and step.indicator
+            else []
+        )
     if clash := [name for name in added if name in names]:
-        raise ConfigError(f"{path}: adds columns {clash} that are there already; remove the step that repeats them.")
+        raise ConfigError(
+            f"{path}: adds columns {clash} that are there already; remove the step that "
+            "repeats them."
+        )
     return {"index": index, "first": np.array(len(names)), **state}, added
 
 
 def _known(column: Float64, name: str, path: str) -> Float64:
     known = column[~np.isnan(column)]
     if not len(known):
-        raise DataError(f"{path}: column '{name}' has no value in the training rows to learn from; leave it out of the step's columns.")
+        raise DataError(
+            f"{path}: column '{name}' has no value in the training rows to learn from; "
+            "leave it out of the step's columns."
+        )
     return known
 
 
@@ -61,7 +83,12 @@ def _impute(step: Any, columns: list[Float64], names: list[str], path: str) -> A
     if step.strategy == "constant":
         return {"fill": np.full(len(columns), step.fill_value)}
     statistic = np.mean if step.strategy == "mean" else np.median
-    return {"fill": np.array([statistic(_known(c, n, path)) for c, n in zip(columns, names, strict=True)], dtype=np.float64)}
+    return {
+        "fill": np.array(
+            [statistic(_known(c, n, path)) for c, n in zip(columns, names, strict=True)],
+            dtype=np.float64,
+        )
+    }
 
 
 def _scale(step: Any, columns: list[Float64], names: list[str], path: str) -> Arrays:
@@ -75,23 +102,40 @@ def _scale(step: Any, columns: list[Float64], names: list[str], path: str) -> Ar
         else:
             low, centre[i], high = np.quantile(known, [0.25, 0.5, 0.75])
             spread[i] = high - low
-    return {"centre": centre, "spread": np.where(spread > 0, spread, 1.0)}  # a constant column becomes 0
+    return {
+        "centre": centre,
+        "spread": np.where(spread > 0, spread, 1.0),
+    }  # a constant column becomes 0
 
 
 def _clip(step: Any, columns: list[Float64], names: list[str], path: str) -> Arrays:
     def bound(fixed: float | None, quantile: float | None, neutral: float) -> Float64:
         if quantile is not None:
-            return np.array([np.quantile(_known(c, n, path), quantile) for c, n in zip(columns, names, strict=True)], dtype=np.float64)
+            return np.array(
+                [
+                    np.quantile(_known(c, n, path), quantile)
+                    for c, n in zip(columns, names, strict=True)
+                ],
+                dtype=np.float64,
+            )
         return np.full(len(columns), neutral if fixed is None else fixed)
 
-    return {"lower": bound(step.lower, step.lower_quantile, -np.inf), "upper": bound(step.upper, step.upper_quantile, np.inf)}
+    return {
+        "lower": bound(step.lower, step.lower_quantile, -np.inf),
+        "upper": bound(step.upper, step.upper_quantile, np.inf),
+    }
 
 
 def _log(step: Any, columns: list[Float64], names: list[str], path: str) -> Arrays:
     return {}
 
 
-_LEARN: dict[str, Callable[[Any, list[Float64], list[str], str], Arrays]] = {"impute": _impute, "scale": _scale, "clip": _clip, "log": _log}
+_LEARN: dict[str, Callable[[Any, list[Float64], list[str], str], Arrays]] = {
+    "impute": _impute,
+    "scale": _scale,
+    "clip": _clip,
+    "log": _log,
+}
 
 
 def compile_step(step: Any, state: Arrays, names: Sequence[str]) -> list[Operation]:
@@ -147,7 +191,8 @@ def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operat
         if low.any():
             row, column = np.argwhere(low)[0]
             raise DataError(
-                f"column '{names[column]}': log(1 + x) needs values above -1, got {chosen[row, column]:g}; clip it first or leave it out."
+                f"column '{names[column]}': log(1 + x) needs values above -1, got "
+                f"{chosen[row, column]:g}; clip it first or leave it out."
             )
         values[:, index] = np.log1p(chosen)
 
@@ -159,10 +204,16 @@ def _calendar_operation(step: Any, state: Arrays, first: int) -> Operation:
     frequency = None
     if "frequency" in state:
         frequency = Frequency.parse(str(state["frequency"]))
-    else:  # saved by a version that took labels of days for moments, and had no ISO weeks: what was learned stays what is computed
-        fields = tuple("week_from_january_1" if field == "week_of_year" else field for field in fields)
+    # saved by a version that took labels of days for moments, and had no ISO weeks: what was
+    # learned stays what is computed
+    else:
+        fields = tuple(
+            "week_from_january_1" if field == "week_of_year" else field for field in fields
+        )
 
     def apply(values: Float64, times: Times) -> None:
-        values[:, first : first + len(fields)] = calendar_columns(times, fields, step.country, step.time_zone, frequency)
+        values[:, first : first + len(fields)] = calendar_columns(
+            times, fields, step.country, step.time_zone, frequency
+        )
 
     return apply

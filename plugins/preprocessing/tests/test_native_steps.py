@@ -25,7 +25,9 @@ def fitted(values: np.ndarray | None = None, **options: Any) -> NativePreprocess
     past = PANEL.past if values is None else values
     preprocessor = NativePreprocessor(validate(NativeOptions, options, "preprocessor"))
     rows = slice(0, len(past))
-    preprocessor.fit(past, PANEL.known[rows], PANEL.static[rows], PANEL.times[rows], panel_schema(PANEL))
+    preprocessor.fit(
+        past, PANEL.known[rows], PANEL.static[rows], PANEL.times[rows], panel_schema(PANEL)
+    )
     return preprocessor
 
 
@@ -50,16 +52,28 @@ def column(*values: float) -> np.ndarray:
         ({"step": "log"}, (0, 1), np.e - 1, 1.0),
     ],
 )
-def test_a_step_computes(step: dict[str, Any], training: tuple[float, ...], given_value: float, expected: float) -> None:
+def test_a_step_computes(
+    step: dict[str, Any], training: tuple[float, ...], given_value: float, expected: float
+) -> None:
     preprocessor = fitted(column(*training), past=[step])
-    np.testing.assert_array_equal(preprocessor.past(column(given_value), PANEL.times[:1]), np.full((1, 3), expected, np.float32))
+    np.testing.assert_array_equal(
+        preprocessor.past(column(given_value), PANEL.times[:1]),
+        np.full((1, 3), expected, np.float32),
+    )
 
 
 CHRISTMAS = np.array(["2024-12-25"], "M8[us]")
-LOCAL = {"step": "calendar", "fields": ["day_of_week", "is_holiday", "week_of_year"], "country": "US", "time_zone": "America/New_York"}
+LOCAL = {
+    "step": "calendar",
+    "fields": ["day_of_week", "is_holiday", "week_of_year"],
+    "country": "US",
+    "time_zone": "America/New_York",
+}
 
 
-def test_a_calendar_of_days_is_that_of_their_labels_and_stays_so_when_loaded(tmp_path: Path) -> None:
+def test_a_calendar_of_days_is_that_of_their_labels_and_stays_so_when_loaded(
+    tmp_path: Path,
+) -> None:
     preprocessor = fitted(future=[LOCAL])
     preprocessor.save(tmp_path)
     for one in (preprocessor, NativePreprocessor.load(tmp_path)):
@@ -72,18 +86,42 @@ def test_a_pair_saved_when_labels_were_moments_computes_what_it_learned(tmp_path
         kept = {name: arrays[name] for name in arrays.files if not name.endswith(".frequency")}
     np.savez(tmp_path / "state.npz", allow_pickle=False, **kept)
     old = NativePreprocessor.load(tmp_path)
-    assert old.future(np.zeros((1, 2)), CHRISTMAS)[0, 2:].tolist() == [1, 0, 52]  # the evening of the 24th in New York
-    assert old.future(np.zeros((1, 2)), np.array(["2021-01-03"], "M8[us]"))[0, 4] == 1  # ISO says 53
+    assert old.future(np.zeros((1, 2)), CHRISTMAS)[0, 2:].tolist() == [
+        1,
+        0,
+        52,
+    ]  # the evening of the 24th in New York
+    assert (
+        old.future(np.zeros((1, 2)), np.array(["2021-01-03"], "M8[us]"))[0, 4] == 1
+    )  # ISO says 53
 
 
 def test_a_calendar_that_the_steps_lack_is_refused_when_fitted() -> None:
-    with pytest.raises(ConfigError, match="counts the public holidays of a step of whole days, not of h"):
-        NativePreprocessor(validate(NativeOptions, {"future": [{**LOCAL, "fields": ["holidays"]}]}, "preprocessor")).fit(
-            PANEL.past, PANEL.known, PANEL.static, PANEL.times, panel_schema(PANEL).model_copy(update={"frequency": "h"})
+    with pytest.raises(
+        ConfigError, match="counts the public holidays of a step of whole days, not of h"
+    ):
+        NativePreprocessor(
+            validate(NativeOptions, {"future": [{**LOCAL, "fields": ["holidays"]}]}, "preprocessor")
+        ).fit(
+            PANEL.past,
+            PANEL.known,
+            PANEL.static,
+            PANEL.times,
+            panel_schema(PANEL).model_copy(update={"frequency": "h"}),
         )
     with pytest.raises(DataError, match="is no midnight"):
-        NativePreprocessor(validate(NativeOptions, {"future": [{"step": "calendar", "fields": ["month"]}]}, "preprocessor")).fit(
-            PANEL.past, PANEL.known, PANEL.static, PANEL.times + np.timedelta64(15, "h"), panel_schema(PANEL)
+        NativePreprocessor(
+            validate(
+                NativeOptions,
+                {"future": [{"step": "calendar", "fields": ["month"]}]},
+                "preprocessor",
+            )
+        ).fit(
+            PANEL.past,
+            PANEL.known,
+            PANEL.static,
+            PANEL.times + np.timedelta64(15, "h"),
+            panel_schema(PANEL),
         )
 
 
@@ -107,10 +145,17 @@ def test_added_columns_come_last_and_later_steps_may_name_them() -> None:
 
 
 def test_texts_become_codes_of_the_sorted_training_values() -> None:
-    preprocessor = fitted(static=[{"step": "encode", "columns": ["shop"]}, {"step": "encode", "columns": ["format"], "method": "onehot"}])
+    preprocessor = fitted(
+        static=[
+            {"step": "encode", "columns": ["shop"]},
+            {"step": "encode", "columns": ["format"], "method": "onehot"},
+        ]
+    )
     assert preprocessor.static_names == ("shop", "format=large", "format=small")
     rows = np.array([["shop-2", "small"], ["shop-99", "huge"]], dtype=object)
-    np.testing.assert_array_equal(preprocessor.static(rows), np.array([[2, 0, 1], [-1, 0, 0]], np.float32))
+    np.testing.assert_array_equal(
+        preprocessor.static(rows), np.array([[2, 0, 1], [-1, 0, 0]], np.float32)
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,10 +165,22 @@ def test_texts_become_codes_of_the_sorted_training_values() -> None:
             {"past": [{"step": "scale", "columns": ["temperatur"]}]},
             "preprocessor.past.0.columns: 'temperatur' .* Did you mean 'temperature'",
         ),
-        ({"future": [{"step": "scale", "columns": ["sales"]}]}, "preprocessor.future.0.columns: 'sales'"),
-        ({"static": [{"step": "encode", "columns": ["shops"]}]}, "preprocessor.static.0.columns: 'shops' .* Did you mean 'shop'"),
-        ({"future": [{"step": "calendar", "fields": ["weekday"]}]}, "calendar field 'weekday' is not known"),
-        ({"future": [{"step": "calendar", "fields": ["month"]}] * 2}, "adds columns .*calendar_month"),
+        (
+            {"future": [{"step": "scale", "columns": ["sales"]}]},
+            "preprocessor.future.0.columns: 'sales'",
+        ),
+        (
+            {"static": [{"step": "encode", "columns": ["shops"]}]},
+            "preprocessor.static.0.columns: 'shops' .* Did you mean 'shop'",
+        ),
+        (
+            {"future": [{"step": "calendar", "fields": ["weekday"]}]},
+            "calendar field 'weekday' is not known",
+        ),
+        (
+            {"future": [{"step": "calendar", "fields": ["month"]}] * 2},
+            "adds columns .*calendar_month",
+        ),
         ({"past": [{"step": "clip"}]}, "give a bound"),
         ({"past": [{"step": "clip", "lower": 3, "upper": 1}]}, "not below"),
         ({"past": [{"step": "impute", "strategie": "mean"}]}, "strategie: unknown key"),
@@ -163,11 +220,28 @@ def test_sklearn_refuses_what_is_no_transformer_or_treats_rows_together() -> Non
 
 
 @settings(deadline=None, derandomize=True, max_examples=50)
-@given(st.lists(st.integers(0, 4_000_000), min_size=1, max_size=70), st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]))
+@given(
+    st.lists(st.integers(0, 4_000_000), min_size=1, max_size=70),
+    st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]),
+)
 def test_calendar_of_few_rows_is_that_of_many(minutes: list[int], zone: str) -> None:
-    fields = ("minute", "hour", "day_of_week", "day_of_year", "is_holiday", "days_to_holiday", "days_since_holiday")
+    fields = (
+        "minute",
+        "hour",
+        "day_of_week",
+        "day_of_year",
+        "is_holiday",
+        "days_to_holiday",
+        "days_since_holiday",
+    )
     times = np.datetime64("2012-01-01", "us") + np.array(minutes) * np.timedelta64(60_000_000, "us")
     many = calendar_columns(np.tile(times, 65), fields, "US", zone)[: len(times)]
-    alone = np.concatenate([calendar_columns(times[i : i + 1], fields, "US", zone) for i in range(len(times))])
-    for few in (calendar_columns(times, fields, "US", zone), alone, calendar_columns(times, fields, "US", zone)):
+    alone = np.concatenate(
+        [calendar_columns(times[i : i + 1], fields, "US", zone) for i in range(len(times))]
+    )
+    for few in (
+        calendar_columns(times, fields, "US", zone),
+        alone,
+        calendar_columns(times, fields, "US", zone),
+    ):
         assert few.tobytes() == many.tobytes()

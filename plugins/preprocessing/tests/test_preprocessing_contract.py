@@ -29,7 +29,10 @@ class TestNativeEveryStep(PreprocessorContract):
             },
             {"step": "scale", "columns": ["calendar_day_of_week"], "method": "robust"},
         ],
-        "static": [{"step": "encode", "columns": ["shop"]}, {"step": "encode", "columns": ["format"], "method": "onehot"}],
+        "static": [
+            {"step": "encode", "columns": ["shop"]},
+            {"step": "encode", "columns": ["format"], "method": "onehot"},
+        ],
     }
 
 
@@ -41,6 +44,12 @@ class TestSklearn(PreprocessorContract):
     name = "sklearn"
     options: ClassVar[dict[str, Any]] = {
         "past": {"class": "sklearn.preprocessing.StandardScaler", "options": {}},
-        "future": {"class": "sklearn.preprocessing.QuantileTransformer", "options": {"n_quantiles": 20}},
-        "static": {"class": "sklearn.preprocessing.OneHotEncoder", "options": {"handle_unknown": "ignore"}},
+        "future": {
+            "class": "sklearn.preprocessing.QuantileTransformer",
+            "options": {"n_quantiles": 20},
+        },
+        "static": {
+            "class": "sklearn.preprocessing.OneHotEncoder",
+            "options": {"handle_unknown": "ignore"},
+        },
     }

@@ -1,4 +1,6 @@
-"""Large imports without the garbage collector, which would look through all that was imported, again and again, and at the end."""
+"""Large imports without the garbage collector, which would look through all that was imported,
+again and again, and at the end.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def import_all(modules: Sequence[str]) -> None:
 
 @contextmanager
 def meanwhile(modules: Sequence[str]) -> Iterator[None]:
-    """A thread imports them while the block runs; they are there after it. What cannot be imported says so when it is used."""
+    """A thread imports them while the block runs; they are there after it. What cannot be imported
+    says so when it is used.
+    """
     imports = threading.Thread(target=import_all, args=(modules,), daemon=True)
     imports.start()
     yield

@@ -18,9 +18,11 @@ with uncollected():
 
 #: Ray's own settings, of a cluster that is started here.
 _SETTINGS: dict[str, Any] = {
-    # By its own default Ray ends an idle worker when its CPU has been reserved, a moment before it is asked for.
+    # By its own default Ray ends an idle worker when its CPU has been reserved, a moment before it
+    # is asked for.
     "idle_worker_killing_time_threshold_ms": 60_000,
-    # The raylet knocks at its own object store before that listens, and by its own default waits a second to knock again.
+    # The raylet knocks at its own object store before that listens, and by its own default waits a
+    # second to knock again.
     "raylet_client_connect_timeout_milliseconds": 50,
     "raylet_client_num_connect_attempts": 200,
 }
@@ -29,13 +31,16 @@ _SETTINGS: dict[str, Any] = {
 def join(address: str, namespace: str | None = None) -> None:
     """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none.
 
-    Ray (2.60) itself looks for minutes for one that is not there; so whether anybody listens is asked first.
+    Ray (2.60) itself looks for minutes for one that is not there; so whether anybody listens is
+    asked first.
     """
     with _reaching(address):
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if port.isdigit():
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR
+        )
 
 
 def start(
@@ -47,10 +52,11 @@ def start(
     metrics_port: int | None = None,
     namespace: str | None = None,
 ) -> Any:
-    """Start a cluster on this machine that ends with ``ray.shutdown()`` or with this process; returns Ray's context.
+    """Start a cluster on this machine that ends with ``ray.shutdown()`` or with this process;
+    returns Ray's context.
 
-    ``object_store_memory`` in bytes. Its workers import ``modules`` first; with ``prestart`` there is soon an idle one for each CPU.
-    With a ``metrics_port`` Ray's figures are exported there.
+    ``object_store_memory`` in bytes. Its workers import ``modules`` first; with ``prestart`` there
+    is soon an idle one for each CPU. With a ``metrics_port`` Ray's figures are exported there.
     Raises :class:`FrameworkError` when it does not start.
     """
     options: dict[str, Any] = {
@@ -62,7 +68,11 @@ def start(
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "_metrics_export_port": metrics_port,
-        "_system_config": {**_SETTINGS, "preload_python_modules": list(modules), "prestart_worker_first_driver": prestart},
+        "_system_config": {
+            **_SETTINGS,
+            "preload_python_modules": list(modules),
+            "prestart_worker_first_driver": prestart,
+        },
     }
     few = nullcontext() if dashboard else few_processes(agent=metrics_port is not None)
     with _reaching("a cluster on this machine"), few:
@@ -71,8 +81,9 @@ def start(
         except Exception as error:  # Ray raises a plain one
             if "timed out during startup" not in str(error):
                 raise
-            # Where several start on a busy machine: a raylet (2.60) ends itself when its agents are not up after 15 s, and has no setting
-            # for it. A second start is quicker, and what is left of the first ends with this process.
+            # Where several start on a busy machine: a raylet (2.60) ends itself when its agents are
+            # not up after 15 s, and has no setting for it. A second start is quicker, and what is
+            # left of the first ends with this process.
             return ray.init(**options)
 
 
@@ -81,4 +92,6 @@ def _reaching(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Ray raises a plain one when its start takes too long
-        raise FrameworkError(f"ray.address: {where} cannot be reached: {one_line(error, 300)}") from error
+        raise FrameworkError(
+            f"ray.address: {where} cannot be reached: {one_line(error, 300)}"
+        ) from error

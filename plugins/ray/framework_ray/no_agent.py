@@ -1,4 +1,6 @@
-"""Stands where a raylet wants an agent of the dashboard: waits, and ends with the raylet. Run as a script, by a bare interpreter."""
+"""Stands where a raylet wants an agent of the dashboard: waits, and ends with the raylet. Run as a
+script, by a bare interpreter.
+"""
 
 import os
 import time

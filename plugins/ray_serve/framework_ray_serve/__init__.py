@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
@@ -12,20 +19,23 @@ from framework.serving.options import ServingOptions
 
 
 def _shared(key: str) -> Any:
-    """A default that follows the ``ray`` section, so that a cluster is named once for all that use it."""
+    """A default that follows the ``ray`` section, so that a cluster is named once for all that use
+    it.
+    """
     return Field(default=f"${{ray.{key}}}")
 
 
 class ServiceOptions(Options):
     """One service; null: as the preset says. Names are those of Ray Serve.
 
-    ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no autoscaling): ongoing requests of a replica
-    for ForecastAPI, milliseconds of a read for FeastService, per cent of its CPUs for PreprocessingService and ModelService, where it
-    has ``num_gpus`` also per cent of the time in the model, whichever is more. It is the mean over ``look_back_period_s`` of what
-    replicas report every ``metrics_interval_s``; the number changes when it has been wrong for ``upscale_delay_s`` or
-    ``downscale_delay_s``, by the factors of the change that is called for.
-    ``timeout_s``: how long a request waits for the service before it is 503. ``memory``: bytes.
-    ``resources``: custom resources of the cluster.
+    ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no
+    autoscaling): ongoing requests of a replica for ForecastAPI, milliseconds of a read for
+    FeastService, per cent of its CPUs for PreprocessingService and ModelService, where it has
+    ``num_gpus`` also per cent of the time in the model, whichever is more. It is the mean over
+    ``look_back_period_s`` of what replicas report every ``metrics_interval_s``; the number changes
+    when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors of the
+    change that is called for. ``timeout_s``: how long a request waits for the service before it is
+    503. ``memory``: bytes. ``resources``: custom resources of the cluster.
     """
 
     min_replicas: PositiveInt | None = None
@@ -53,7 +63,11 @@ class ServiceOptions(Options):
 
     @model_validator(mode="after")
     def _orders(self) -> ServiceOptions:
-        for low, high in (("min_replicas", "max_replicas"), ("min_replicas", "initial_replicas"), ("initial_replicas", "max_replicas")):
+        for low, high in (
+            ("min_replicas", "max_replicas"),
+            ("min_replicas", "initial_replicas"),
+            ("initial_replicas", "max_replicas"),
+        ):
             least, most = getattr(self, low), getattr(self, high)
             if least is not None and most is not None and least > most:
                 raise ValueError(f"{low} is {least}, more than the {most} of {high}")
@@ -61,16 +75,18 @@ class ServiceOptions(Options):
 
 
 class RayServeOptions(ServingOptions):
-    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu`` (reserves a GPU that no model uses yet); each
-    service's own options win.
+    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu`` (reserves a GPU that no
+    model uses yet); each service's own options win.
 
-    Each variant (an alias of ``split``, ``canary`` or ``shadow``) has a ModelService of its own with the options of ``model``; ``arms``
-    gives others by alias. ``topology: fused`` runs all stages in ForecastAPI. ``chunk``: windows of a large request that are worked on
-    as one piece, pieces at once. ``app``: the name of the Serve application, null for the pair's; ``route_prefix``: where it is below
-    the address. ``address``, ``num_cpus`` and ``dashboard``: see the section ``ray``; ``host``, ``port`` (0 for any that is free),
-    ``object_store_memory`` (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that is started
-    here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve config file and the KubeRay manifest, for
-    ``image``, instead of serving.
+    Each variant (an alias of ``split``, ``canary`` or ``shadow``) has a ModelService of its own
+    with the options of ``model``; ``arms`` gives others by alias. ``topology: fused`` runs all
+    stages in ForecastAPI. ``chunk``: windows of a large request that are worked on as one piece,
+    pieces at once. ``app``: the name of the Serve application, null for the pair's;
+    ``route_prefix``: where it is below the address. ``address``, ``num_cpus`` and ``dashboard``:
+    see the section ``ray``; ``host``, ``port`` (0 for any that is free), ``object_store_memory``
+    (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that
+    is started here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve
+    config file and the KubeRay manifest, for ``image``, instead of serving.
     """
 
     preset: Literal["laptop", "production", "gpu"] = "laptop"
@@ -98,4 +114,12 @@ class RayServeOptions(ServingOptions):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("serving", "ray", "framework_ray_serve.backend:RayServeBackend", RayServeOptions, "Ray Serve, four services")]
+    return [
+        Component(
+            "serving",
+            "ray",
+            "framework_ray_serve.backend:RayServeBackend",
+            RayServeOptions,
+            "Ray Serve, four services",
+        )
+    ]

@@ -1,4 +1,6 @@
-"""Large look-ups: each piece goes on to the next services as soon as it is read, while the others are still being read."""
+"""Large look-ups: each piece goes on to the next services as soon as it is read, while the others
+are still being read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from framework_ray_serve.services import Predicted
 
 @dataclass(frozen=True, slots=True)
 class Ahead(Context):
-    """A context whose pieces, in order, are being forecast already. Its parts, by ``take``, are plain ones.
+    """A context whose pieces, in order, are being forecast already. Its parts, by ``take``, are
+    plain ones.
 
     ``pieces``: the predictions of each piece's windows that are ``ok``.
     """
@@ -27,8 +30,14 @@ class Ahead(Context):
 def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]) -> Ahead:
     """The contexts of a request's pieces as one."""
     first = contexts[0]
-    arrays = {name: np.concatenate([getattr(context, name) for context in contexts]) for name in ("origins", "past", "known", "static")}
-    texts = {name: [text for context in contexts for text in getattr(context, name)] for name in ("status", "detail")}
+    arrays = {
+        name: np.concatenate([getattr(context, name) for context in contexts])
+        for name in ("origins", "past", "known", "static")
+    }
+    texts = {
+        name: [text for context in contexts for text in getattr(context, name)]
+        for name in ("status", "detail")
+    }
     unseen = sum((Counter(context.unseen) for context in contexts), Counter[str]())
     return Ahead(
         **arrays,
@@ -47,7 +56,10 @@ def _joined(contexts: Sequence[Context]) -> Freshness | None:
         return None
 
     def of(part: str) -> dict[str, Any]:
-        return {view: np.concatenate([getattr(freshness, part)[view] for freshness in found]) for view in getattr(found[0], part)}
+        return {
+            view: np.concatenate([getattr(freshness, part)[view] for freshness in found])
+            for view in getattr(found[0], part)
+        }
 
     return Freshness(of("times"), of("stale"))
 
@@ -57,7 +69,15 @@ def put_together(pieces: Sequence[Predicted]) -> Predicted:
     if len(pieces) == 1:
         return pieces[0]
     starts = np.cumsum([0, *(len(piece) for piece in pieces)]).tolist()
-    failed = {start + i: why for start, piece in zip(starts, pieces, strict=False) for i, why in piece.failed.items()}
+    failed = {
+        start + i: why
+        for start, piece in zip(starts, pieces, strict=False)
+        for i, why in piece.failed.items()
+    }
     stages = {stage for piece in pieces for stage in piece.seconds}
     seconds = {stage: sum(piece.seconds.get(stage, 0.0) for piece in pieces) for stage in stages}
-    return Predicted(np.concatenate([piece.values for piece in pieces if piece.values is not None]), seconds, failed)
+    return Predicted(
+        np.concatenate([piece.values for piece in pieces if piece.values is not None]),
+        seconds,
+        failed,
+    )

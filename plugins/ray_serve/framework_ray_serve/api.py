@@ -1,4 +1,6 @@
-"""ForecastAPI: the HTTP application that every backend has, in front of the other services, or with all stages in itself."""
+"""ForecastAPI: the HTTP application that every backend has, in front of the other services, or with
+all stages in itself.
+"""
 
 from __future__ import annotations
 
@@ -44,30 +46,49 @@ class RayService(Replicated):
         super().__init__(deployment, options)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
-        """Every replica holds and has proven the pair; its golden batch goes through the services as a request does."""
+        """Every replica holds and has proven the pair; its golden batch goes through the services
+        as a request does.
+        """
         stages, model = self._stages, self._stages.model_of(reference)
         try:
             facts = stages.wait(stages.hold(model, version))
             golden = facts.golden
             replayed = stages.wait(stages.forecast(model, version, golden.context))
         except (Refusal, Lost) as error:
-            raise FrameworkError(f"version {version.version}: its golden batch was not answered: {error}") from error
+            raise FrameworkError(
+                f"version {version.version}: its golden batch was not answered: {error}"
+            ) from error
         metrics = self.metrics.of_arm(reference, version)
         render = Renderer(version, alias_of(reference), facts.schema.entity_keys)
-        pipeline = RemotePipeline(model, version, facts, stages, metrics, self.options.max_rows, self.threads)
+        pipeline = RemotePipeline(
+            model, version, facts, stages, metrics, self.options.max_rows, self.threads
+        )
         assert replayed.values is not None
         forecast = pipeline.assemble(golden.context, None, replayed.values, replayed.failed)
         if not golden.difference(forecast) <= golden.tolerance:
-            raise RefusedError(f"version {version.version}: its golden batch, sent through the services, is not what training recorded.")
+            raise RefusedError(
+                f"version {version.version}: its golden batch, sent through the services, "
+                "is not what training recorded."
+            )
         render(forecast)
-        return Arm(reference, version, facts.schema, facts.golden, pipeline, render, Entities(facts.schema, self.options.max_rows))
+        return Arm(
+            reference,
+            version,
+            facts.schema,
+            facts.golden,
+            pipeline,
+            render,
+            Entities(facts.schema, self.options.max_rows),
+        )
 
     async def store_trouble(self) -> str | None:
         return await self._stages.store_trouble()
 
 
 class _Ingress:
-    async def __init__(self, deployment: Deployment, options: RayServeOptions, **handles: DeploymentHandle[Any]) -> None:
+    async def __init__(
+        self, deployment: Deployment, options: RayServeOptions, **handles: DeploymentHandle[Any]
+    ) -> None:
         logs.configure(options.log)
         if not handles:
             self._service: Replicated = await asyncio.to_thread(Replicated, deployment, options)
@@ -76,13 +97,20 @@ class _Ingress:
         self._quarantine = Quarantine(deployment, options, _tell)
         stages = Stages(handles, options, self._quarantine)
         self._service = await asyncio.to_thread(RayService, deployment, options, stages)
-        apart = options.model_copy(update={"split": None, "shadow": ShadowOptions(), "canary": CanaryOptions()})
+        apart = options.model_copy(
+            update={"split": None, "shadow": ShadowOptions(), "canary": CanaryOptions()}
+        )
         unguarded = stages.unguarded()
 
         def make(alias: str) -> Service:
             return RayService(replace(deployment, reference=alias), apart, unguarded)
 
-        self._shadows = Shadows([RemoteShadow(alias, options.shadow, self._service.metrics, make) for alias in options.shadow.aliases])
+        self._shadows = Shadows(
+            [
+                RemoteShadow(alias, options.shadow, self._service.metrics, make)
+                for alias in options.shadow.aliases
+            ]
+        )
 
     async def families(self) -> list[Metric]:
         """What this replica counted."""
@@ -112,7 +140,8 @@ async def _tell(deadly: bytes) -> None:
 def _behind_proxy(app: App) -> App:
     """The application as if it had the address for itself.
 
-    Its paths begin behind the route prefix, and of the header ``X-Request-ID``, which Ray Serve's proxy writes, too, there is one.
+    Its paths begin behind the route prefix, and of the header ``X-Request-ID``, which Ray Serve's
+    proxy writes, too, there is one.
     """
 
     async def adapted(scope: Scope, receive: Receive, send: Send) -> None:

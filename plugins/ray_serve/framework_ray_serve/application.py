@@ -1,4 +1,6 @@
-"""The application: four deployments and one more for each variant, or one. ``serve deploy`` builds it by :func:`build`."""
+"""The application: four deployments and one more for each variant, or one. ``serve deploy`` builds
+it by :func:`build`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from framework_ray_serve.services import FeastService, ModelService, Preprocessi
 
 def make(deployment: Deployment, options: RayServeOptions) -> Application:
     def bound(target: type[Any], key: str, *given: Any, **handles: Application) -> Application:
-        return serve.deployment(target, **options_of(options, key)).bind(deployment, options, *given, **handles)
+        return serve.deployment(target, **options_of(options, key)).bind(
+            deployment, options, *given, **handles
+        )
 
     if options.topology == "fused":
         return bound(ForecastAPI, "forecast_api")
@@ -33,10 +37,17 @@ def make(deployment: Deployment, options: RayServeOptions) -> Application:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """``config``: a composed configuration as text. ``reference``: the alias or number of the pair that is served."""
+    """``config``: a composed configuration as text. ``reference``: the alias or number of the pair
+    that is served.
+    """
     parts = rebuild(args["config"])
     config = parts.config
     options = config.component("serving").options
     assert isinstance(options, RayServeOptions)
     retrieval = config.component("retrieval").name
-    return make(Deployment(parts, config.name, args["reference"], config.features, retrieval, config.paths.state), options)
+    return make(
+        Deployment(
+            parts, config.name, args["reference"], config.features, retrieval, config.paths.state
+        ),
+        options,
+    )

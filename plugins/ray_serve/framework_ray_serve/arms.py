@@ -1,6 +1,8 @@
-"""Each variant, a shadow or an alias with a share, has a ModelService of its own, so that it scales and fails apart from the served pair's.
+"""Each variant, a shadow or an alias with a share, has a ModelService of its own, so that it scales
+and fails apart from the served pair's.
 
-A key is that of a service's options, such as ``model``; of a variant's ModelService it is ``model ALIAS``.
+A key is that of a service's options, such as ``model``; of a variant's ModelService it is ``model
+ALIAS``.
 """
 
 from __future__ import annotations
@@ -13,12 +15,20 @@ from framework_ray_serve.presets import NAMES, deployment_options, service
 
 def aliases_of(options: RayServeOptions, reference: str) -> list[str]:
     """The variants of what is served under ``reference``."""
-    return [alias for alias in dict.fromkeys((*options.variants(), *options.shadow.aliases)) if alias != reference]
+    return [
+        alias
+        for alias in dict.fromkeys((*options.variants(), *options.shadow.aliases))
+        if alias != reference
+    ]
 
 
 def keys_of(options: RayServeOptions, reference: str) -> list[str]:
     """Of all deployments of an application."""
-    return ["forecast_api"] if options.topology == "fused" else [*NAMES, *map(key_of, aliases_of(options, reference))]
+    return (
+        ["forecast_api"]
+        if options.topology == "fused"
+        else [*NAMES, *map(key_of, aliases_of(options, reference))]
+    )
 
 
 def key_of(alias: str) -> str:

@@ -32,7 +32,9 @@ class RayServeBackend(ServingBackend):
 
     options: RayServeOptions
 
-    def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> Mapping[str, Any] | None:
+    def serve(
+        self, deployment: Deployment, announce: Callable[[str, PairVersion], None]
+    ) -> Mapping[str, Any] | None:
         options = self.options
         logs.configure(options.log)
         prepare(options)
@@ -43,12 +45,21 @@ class RayServeBackend(ServingBackend):
         if options.dry_run:
             return self._write(deployment)
         out = sys.stdout
-        with _until_told_to_stop() as told, redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
+        with (
+            _until_told_to_stop() as told,
+            redirect_stdout(sys.stderr),
+            serving(options) as found,
+        ):  # Ray writes warnings to stdout
             told.listen()  # Ray has handlers of its own
-            version = deployment.load(deployment.resolve(deployment.reference)).version  # what is refused is refused here, in one line
+            version = deployment.load(
+                deployment.resolve(deployment.reference)
+            ).version  # what is refused is refused here, in one line
             app = options.app or deployment.name
             if app in found.others:
-                raise FrameworkError(f"an application '{app}' runs in this cluster already; set serving.app=NAME for another name.")
+                raise FrameworkError(
+                    f"an application '{app}' runs in this cluster already; set "
+                    "serving.app=NAME for another name."
+                )
             with _deployed(deployment, options, app):
                 with redirect_stdout(out):
                     announce(found.url + options.route_prefix.rstrip("/"), version)
@@ -61,7 +72,10 @@ class RayServeBackend(ServingBackend):
         parts = deployment.parts
         if not isinstance(parts, Components):
             raise ConfigError("serving.dry_run needs a composed configuration.")
-        return {name: str(path) for name, path in write(deployment, parts.config.text, self.options).items()}
+        return {
+            name: str(path)
+            for name, path in write(deployment, parts.config.text, self.options).items()
+        }
 
 
 @contextmanager
@@ -73,7 +87,9 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
 
     quiet = {"log_level": "WARNING", "enable_access_log": False}  # the server has a log of its own
     try:
-        target = serve.RunTarget(make(deployment, options), app, options.route_prefix, logging_config=quiet)
+        target = serve.RunTarget(
+            make(deployment, options), app, options.route_prefix, logging_config=quiet
+        )
         serve.run_many([target], wait_for_applications_running=False)
         _wait(app, options.start_timeout_s)
         yield
@@ -84,7 +100,9 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
 
 
 def _wait(app: str, seconds: float) -> None:
-    """Until all services run. Raises :class:`FrameworkError` when one cannot, or there is no room for it in the cluster."""
+    """Until all services run. Raises :class:`FrameworkError` when one cannot, or there is no room
+    for it in the cluster.
+    """
     from ray import serve
 
     deadline = monotonic() + seconds
@@ -95,10 +113,16 @@ def _wait(app: str, seconds: float) -> None:
         if status.status == "DEPLOY_FAILED":
             raise FrameworkError(f"the application '{app}' did not start: {_cause(status)}")
         if monotonic() > deadline:
-            waiting = [name for name, deployment in status.deployments.items() if deployment.status != "HEALTHY"]
+            waiting = [
+                name
+                for name, deployment in status.deployments.items()
+                if deployment.status != "HEALTHY"
+            ]
             raise FrameworkError(
-                f"the application '{app}' did not start within {seconds:g} s (serving.start_timeout_s): {', '.join(waiting)} waits for a "
-                "place in the cluster, or for its pair; free CPUs there, or ask for fewer (num_cpus of the service)."
+                f"the application '{app}' did not start within {seconds:g} s "
+                f"(serving.start_timeout_s): {', '.join(waiting)} waits for a "
+                "place in the cluster, or for its pair; free CPUs there, or ask for fewer "
+                "(num_cpus of the service)."
             )
         time.sleep(0.05)
 
@@ -106,7 +130,12 @@ def _wait(app: str, seconds: float) -> None:
 def _cause(status: ApplicationStatusOverview) -> str:
     """What the replicas that failed say, in one line."""
     messages = [deployment.message for deployment in status.deployments.values()]
-    errors = [line.strip() for message in messages for line in message.splitlines() if line.partition(":")[0].strip().endswith("Error")]
+    errors = [
+        line.strip()
+        for message in messages
+        for line in message.splitlines()
+        if line.partition(":")[0].strip().endswith("Error")
+    ]
     return errors[-1][:500] if errors else " ".join(status.message.split())[:500]
 
 
@@ -115,7 +144,9 @@ class _Stopped(BaseException):
 
 
 class _Told:
-    """Listens for SIGTERM and Ctrl-C; the first of them is raised, those after it change nothing."""
+    """Listens for SIGTERM and Ctrl-C; the first of them is raised, those after it change
+    nothing.
+    """
 
     def listen(self) -> None:
         for number in _SIGNALS:

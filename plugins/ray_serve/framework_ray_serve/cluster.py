@@ -1,4 +1,6 @@
-"""Ray and Ray Serve for the length of one server: an existing cluster, or one that is started here and ends with it."""
+"""Ray and Ray Serve for the length of one server: an existing cluster, or one that is started here
+and ends with it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ _NAMESPACE = "framework"
 #: What the workers of a Ray that is started here import first.
 FIRST = ("framework_ray_serve.first",)
 
-#: Serve's throughput mode: one event loop in a replica, gRPC between replicas and from the proxy. Without the ports of its direct
-#: ingress: they answer beside the proxy, and make an application take 30 s to stop.
+#: Serve's throughput mode: one event loop in a replica, gRPC between replicas and from the proxy.
+#: Without the ports of its direct : ingress: they answer beside the proxy, and make an application
+#: take 30 s to stop.
 _THROUGHPUT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
@@ -42,7 +45,9 @@ def prepare(options: RayServeOptions) -> None:
 
 @dataclass(frozen=True)
 class Serving:
-    """``url``: below which applications are reached. ``others``: the applications that were there before."""
+    """``url``: below which applications are reached. ``others``: the applications that were there
+    before.
+    """
 
     url: str
     others: frozenset[str]
@@ -55,7 +60,9 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
 
     port = options.port
     if options.address is None:
-        with bind(options.host, options.port) as listener:  # a port that is taken is said before anything starts
+        with bind(
+            options.host, options.port
+        ) as listener:  # a port that is taken is said before anything starts
             port = listener.getsockname()[1]
     try:
         with meanwhile(("ray.serve", "framework_ray_serve.application")):
@@ -66,7 +73,9 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
             logging.getLogger(name).setLevel(logging.ERROR)
         before = _running_port()
         if before is None:
-            serve.start(proxy_location="HeadOnly", http_options={"host": options.host, "port": port})
+            serve.start(
+                proxy_location="HeadOnly", http_options={"host": options.host, "port": port}
+            )
         others = frozenset(serve.status().applications) if before is not None else frozenset()
         try:
             yield Serving(f"http://{options.host}:{before or port}", others)

@@ -1,4 +1,6 @@
-"""What all replicas of ForecastAPI do when one of them is asked, ``GET /metrics`` and ``/admin/reload``, and Ray's own export."""
+"""What all replicas of ForecastAPI do when one of them is asked, ``GET /metrics`` and
+``/admin/reload``, and Ray's own export.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ from framework.serving.service import Service
 
 log = logging.getLogger(__name__)
 
-#: Seconds for all replicas to say what they counted, to look at the registry and prove what they find, and between two exports.
+#: Seconds for all replicas to say what they counted, to look at the registry and prove what they
+#: find, and between two exports.
 _PATIENCE, _LOOKING, _PERIOD = 5.0, 60.0, 5.0
 
 
 class Replicated(Service):
-    """The service of one of several replicas. What a replica counted ends with it, as with a restart: rates allow for it."""
+    """The service of one of several replicas. What a replica counted ends with it, as with a
+    restart: rates allow for it.
+    """
 
     _siblings: DeploymentHandle[Any] | None = None
     _exporting: asyncio.Task[None] | None = None
@@ -35,20 +40,36 @@ class Replicated(Service):
         try:
             all_of_them = await self._everywhere("families", _PATIENCE)
         except (TimeoutError, RayError, RayServeException) as error:
-            raise HTTPException(503, f"not all replicas of ForecastAPI say what they counted: {error}", {"retry-after": "1"}) from error
+            raise HTTPException(
+                503,
+                f"not all replicas of ForecastAPI say what they counted: {error}",
+                {"retry-after": "1"},
+            ) from error
         return self.metrics.render() if len(all_of_them) <= 1 else added_up(all_of_them)
 
     async def reload(self) -> dict[str, Any]:
-        """The least fortunate answer for each alias, and that of each replica. Raises :class:`Refusal` when one does not answer."""
+        """The least fortunate answer for each alias, and that of each replica. Raises
+        :class:`Refusal` when one does not answer.
+        """
         try:
             found = await self._everywhere("look", _LOOKING)
         except (TimeoutError, RayError, RayServeException) as error:
-            raise Refusal(503, f"not all replicas of ForecastAPI have looked within {_LOOKING:g} s: {error}", retry_after=1) from error
-        return {"aliases": least_fortunate([answer["aliases"] for answer in found]), "workers": found}
+            raise Refusal(
+                503,
+                f"not all replicas of ForecastAPI have looked within {_LOOKING:g} s: {error}",
+                retry_after=1,
+            ) from error
+        return {
+            "aliases": least_fortunate([answer["aliases"] for answer in found]),
+            "workers": found,
+        }
 
     async def look(self) -> dict[str, Any]:
         """What this replica alone found."""
-        return {"replica": serve.get_replica_context().replica_id.unique_id, **await super().reload()}
+        return {
+            "replica": serve.get_replica_context().replica_id.unique_id,
+            **await super().reload(),
+        }
 
     async def _everywhere(self, method: str, seconds: float) -> list[Any]:
         if self._siblings is None:
@@ -80,7 +101,8 @@ def _say_why(ended: asyncio.Task[None]) -> None:
 
 
 class Export:
-    """Hands the figures to Ray, whose agent on each node exports them as ``ray_framework_…`` with the tags of Serve's own.
+    """Hands the figures to Ray, whose agent on each node exports them as ``ray_framework_…`` with
+    the tags of Serve's own.
 
     Counters, gauges, and of histograms the counts and sums. Ray takes increments only.
     """
@@ -100,7 +122,9 @@ class Export:
                 kind = exported.Gauge if family.type == "gauge" else exported.Counter
                 theirs = self._theirs.get(sample.name)
                 if theirs is None:
-                    theirs = self._theirs[sample.name] = kind(sample.name, family.documentation, tuple(sample.labels))
+                    theirs = self._theirs[sample.name] = kind(
+                        sample.name, family.documentation, tuple(sample.labels)
+                    )
                 if family.type == "gauge":
                     theirs.set(sample.value, sample.labels)
                     continue

@@ -1,4 +1,6 @@
-"""The pairs that a replica holds, by digest: it answers from the one that a request names, opens what it lacks, never takes another."""
+"""The pairs that a replica holds, by digest: it answers from the one that a request names, opens
+what it lacks, never takes another.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ T = TypeVar("T")
 
 
 class Held(Generic[T]):
-    """At most ``keep`` of them: the one that was asked for least lately goes. ``open_pair`` proves what it opens, in a thread."""
+    """At most ``keep`` of them: the one that was asked for least lately goes. ``open_pair`` proves
+    what it opens, in a thread.
+    """
 
     def __init__(self, open_pair: Callable[[PairVersion], T], keep: int) -> None:
         self._open, self._keep = open_pair, keep

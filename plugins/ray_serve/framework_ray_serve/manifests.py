@@ -22,13 +22,18 @@ _GIGABYTES_OF_A_CPU = 4
 
 
 def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict[str, Path]:
-    """``serve_config`` and ``ray_service`` below ``paths.state``; only their owner may read them. Secrets are named, not copied."""
+    """``serve_config`` and ``ray_service`` below ``paths.state``; only their owner may read them.
+    Secrets are named, not copied.
+    """
     folder = deployment.state / "serving" / deployment.name
     folder.mkdir(parents=True, exist_ok=True)
     described = serve_config(deployment, config, options)
     files = {
         "serve_config": (folder / "serve.yaml", described),
-        "ray_service": (folder / "rayservice.yaml", ray_service(described, deployment.reference, options)),
+        "ray_service": (
+            folder / "rayservice.yaml",
+            ray_service(described, deployment.reference, options),
+        ),
     }
     for path, content in files.values():
         path.touch(mode=0o600)
@@ -37,9 +42,13 @@ def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict
 
 
 def serve_config(deployment: Deployment, config: str, options: RayServeOptions) -> dict[str, Any]:
-    """What ``serve deploy`` takes, checked by Ray's own schema. Raises :class:`ConfigError` for what a file cannot say."""
+    """What ``serve deploy`` takes, checked by Ray's own schema. Raises :class:`ConfigError` for
+    what a file cannot say.
+    """
     if options.port == 0:
-        raise ConfigError("serving.port=0: a file for a cluster needs the port on which it is reached.")
+        raise ConfigError(
+            "serving.port=0: a file for a cluster needs the port on which it is reached."
+        )
     keys = keys_of(options, deployment.reference)
     found = {
         "proxy_location": "EveryNode",
@@ -59,21 +68,35 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
     return found
 
 
-def ray_service(described: dict[str, Any], reference: str, options: RayServeOptions) -> dict[str, Any]:
-    """A RayService for KubeRay: a head without replicas, workers that hold what the services may grow to.
+def ray_service(
+    described: dict[str, Any], reference: str, options: RayServeOptions
+) -> dict[str, Any]:
+    """A RayService for KubeRay: a head without replicas, workers that hold what the services may
+    grow to.
 
-    What the configuration takes from the environment, the pods take from the Kubernetes secret of the service's name.
+    What the configuration takes from the environment, the pods take from the Kubernetes secret of
+    the service's name.
 
-    Its proxies listen to the whole cluster, as Kubernetes' Service and probes need: what may ask is said by ``access``.
+    Its proxies listen to the whole cluster, as Kubernetes' Service and probes need: what may ask is
+    said by ``access``.
     """
     described = {**described, "http_options": {**described["http_options"], "host": "0.0.0.0"}}  # noqa: S104
     chosen = [service_of(options, key) for key in keys_of(options, reference)]
     cpus = max(1, round(max(its.num_cpus or 0 for its in chosen) + 0.5))
     gpus = max(its.num_gpus or 0 for its in chosen)
-    needed = [sum((its.num_cpus or 0) * (count or 1) for its, count in counts) for counts in _counts(chosen)]
-    name, config = _label(described["applications"][0]["name"]), described["applications"][0]["args"]["config"]
+    needed = [
+        sum((its.num_cpus or 0) * (count or 1) for its, count in counts)
+        for counts in _counts(chosen)
+    ]
+    name, config = (
+        _label(described["applications"][0]["name"]),
+        described["applications"][0]["args"]["config"],
+    )
     secret = [
-        {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": variable, "optional": True}}}
+        {
+            "name": variable,
+            "valueFrom": {"secretKeyRef": {"name": name, "key": variable, "optional": True}},
+        }
         for variable in variables(config)
     ]
     limits: dict[str, Any] = {"cpu": str(cpus), "memory": f"{cpus * _GIGABYTES_OF_A_CPU}Gi"}
@@ -92,7 +115,9 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
                 "enableInTreeAutoscaling": low != high,
                 "headGroupSpec": {
                     "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  KubeRay asks the dashboard
-                    "template": _pod("ray-head", options, {"cpu": "1", "memory": "4Gi"}, ports, secret),
+                    "template": _pod(
+                        "ray-head", options, {"cpu": "1", "memory": "4Gi"}, ports, secret
+                    ),
                 },
                 "workerGroupSpecs": [
                     {
@@ -110,15 +135,26 @@ def ray_service(described: dict[str, Any], reference: str, options: RayServeOpti
 
 
 def _label(name: str) -> str:
-    """A name as Kubernetes takes them: short, in small letters, the first of them none of a number."""
-    return re.sub(r"^[^a-z]+", "", re.sub(r"[^a-z0-9]+", "-", name.lower()))[:40].rstrip("-") or "forecasts"
+    """A name as Kubernetes takes them: short, in small letters, the first of them none of a
+    number.
+    """
+    return (
+        re.sub(r"^[^a-z]+", "", re.sub(r"[^a-z0-9]+", "-", name.lower()))[:40].rstrip("-")
+        or "forecasts"
+    )
 
 
 def _counts(chosen: list[Any]) -> tuple[list[tuple[Any, int | None]], list[tuple[Any, int | None]]]:
     return [(its, its.min_replicas) for its in chosen], [(its, its.max_replicas) for its in chosen]
 
 
-def _pod(name: str, options: RayServeOptions, limits: dict[str, Any], ports: list[int], secret: list[dict[str, Any]]) -> dict[str, Any]:
+def _pod(
+    name: str,
+    options: RayServeOptions,
+    limits: dict[str, Any],
+    ports: list[int],
+    secret: list[dict[str, Any]],
+) -> dict[str, Any]:
     plain = [{"name": variable, "value": value} for variable, value in environment(options).items()]
     container: dict[str, Any] = {
         "name": name,
@@ -140,7 +176,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    )
 
 
 _Dumper.add_representer(str, _block)

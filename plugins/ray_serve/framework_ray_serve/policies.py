@@ -1,4 +1,6 @@
-"""Autoscaling by what the replicas report of themselves. Ray Serve's controller runs it: it imports Ray and nothing of ours."""
+"""Autoscaling by what the replicas report of themselves. Ray Serve's controller runs it: it imports
+Ray and nothing of ours.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,17 @@ from typing import Any
 
 from ray.serve.config import AutoscalingContext
 
-#: A mean this close to its target (a share of it) changes nothing, so that the number of replicas does not swing.
+#: A mean this close to its target (a share of it) changes nothing, so that the number of replicas
+#: does not swing.
 _TOLERANCE = 0.1
 
 
 class Holding:
-    """As many replicas as bring the mean of ``metric`` to ``target``, taken to be inversely proportional to their number.
+    """As many replicas as bring the mean of ``metric`` to ``target``, taken to be inversely
+    proportional to their number.
 
-    Bounds and delays are Ray Serve's: ``min_replicas``, ``max_replicas``, ``upscale_delay_s``, ``downscale_delay_s``.
+    Bounds and delays are Ray Serve's: ``min_replicas``, ``max_replicas``, ``upscale_delay_s``,
+    ``downscale_delay_s``.
     """
 
     def __init__(self, metric: str, target: float) -> None:

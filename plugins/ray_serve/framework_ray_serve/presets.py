@@ -1,4 +1,6 @@
-"""What the options leave to the preset, and how a service's options read in Ray Serve's own words."""
+"""What the options leave to the preset, and how a service's options read in Ray Serve's own
+words.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from framework.serving.pipeline.pipeline import TOGETHER
 from framework_ray_serve import RayServeOptions, ServiceOptions
 
 #: The services as they are called in Ray Serve, by the key of their options.
-NAMES = {"forecast_api": "ForecastAPI", "feast": "FeastService", "preprocessing": "PreprocessingService", "model": "ModelService"}
+NAMES = {
+    "forecast_api": "ForecastAPI",
+    "feast": "FeastService",
+    "preprocessing": "PreprocessingService",
+    "model": "ModelService",
+}
 
 #: What FeastService, PreprocessingService and ModelService report, and their autoscaling follows.
 METRICS = {"feast": "latency_ms", "preprocessing": "cpu_percent", "model": "load_percent"}
@@ -55,42 +62,66 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"num_cpus": 1.0, "num_gpus": 1.0, "max_replicas": 4},
     },
 }
-#: Seconds that ModelService waits for requests to answer together: where a call costs the same for one and for many.
+#: Seconds that ModelService waits for requests to answer together: where a call costs the same for
+#: one and for many.
 _WAITS = {"gpu": 0.005}
 
 
 def service(options: RayServeOptions, key: str) -> ServiceOptions:
     """All options of a service: its own, else the preset's."""
-    given = {name: value for name, value in getattr(options, key).model_dump().items() if value is not None}
+    given = {
+        name: value
+        for name, value in getattr(options, key).model_dump().items()
+        if value is not None
+    }
     preset = _PRESETS[options.preset][key]
     if options.topology == "fused":  # its replicas do the model's work
         preset = {**preset, **_PRESETS[options.preset]["model"]}
     merged = {**_ALL, **_EACH[key], **preset, **given}
     if "max_replicas" not in given:
-        merged["max_replicas"] = max(merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", 1))
+        merged["max_replicas"] = max(
+            merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", 1)
+        )
     if "min_replicas" not in given:
-        merged["min_replicas"] = min(merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", merged["min_replicas"]))
+        merged["min_replicas"] = min(
+            merged["min_replicas"],
+            merged["max_replicas"],
+            given.get("initial_replicas", merged["min_replicas"]),
+        )
     return ServiceOptions(**merged)
 
 
 def idle_gpus(options: RayServeOptions) -> str | None:
-    """One line naming the services that reserve a GPU, on which no bundled model forecasts; None when none does."""
+    """One line naming the services that reserve a GPU, on which no bundled model forecasts; None
+    when none does.
+    """
     holders = [key for key in NAMES if service(options, key).num_gpus]
-    holders += [f"arms.{alias}" for alias, given in options.arms.items() if given.num_gpus and "model" not in holders]
+    holders += [
+        f"arms.{alias}"
+        for alias, given in options.arms.items()
+        if given.num_gpus and "model" not in holders
+    ]
     if not holders:
         return None
     names = ", ".join(f"serving.{key}.num_gpus" for key in holders)
-    return f"{names}: a GPU is reserved for each replica and stays idle: the bundled models forecast on the CPU; set num_gpus to 0."
+    return (
+        f"{names}: a GPU is reserved for each replica and stays idle: the bundled models "
+        "forecast on the CPU; set num_gpus to 0."
+    )
 
 
 def batch(options: RayServeOptions) -> tuple[int, float]:
     """Windows that ModelService forecasts in one call, and seconds."""
     given = options.batch
-    return given.size or TOGETHER, _WAITS.get(options.preset, 0.0) if given.wait_s is None else given.wait_s
+    return given.size or TOGETHER, _WAITS.get(
+        options.preset, 0.0
+    ) if given.wait_s is None else given.wait_s
 
 
 def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
-    """What Ray Serve calls the deployment options of a service; plain values, as a Serve config file has them."""
+    """What Ray Serve calls the deployment options of a service; plain values, as a Serve config
+    file has them.
+    """
     chosen = service(options, key)
     actor: dict[str, Any] = {"num_cpus": chosen.num_cpus, "num_gpus": chosen.num_gpus}
     if chosen.memory is not None:
@@ -124,7 +155,10 @@ def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
             scaling[name] = getattr(chosen, name)
     if key in METRICS:
         policy = {"metric": METRICS[key], "target": chosen.target}
-        scaling["policy"] = {"policy_function": "framework_ray_serve.policies:Holding", "policy_kwargs": policy}
+        scaling["policy"] = {
+            "policy_function": "framework_ray_serve.policies:Holding",
+            "policy_kwargs": policy,
+        }
     else:
         scaling["target_ongoing_requests"] = chosen.target
     return {**found, "autoscaling_config": scaling}

@@ -1,7 +1,8 @@
 """What Ray Serve's proxy answers when it cannot have an answer from ForecastAPI.
 
-Of itself it says 500 to a request whose replica died, and 503 without Retry-After while there is none. The proxy imports
-:func:`middlewares` where ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names it: that is set for a Ray that is started here.
+Of itself it says 500 to a request whose replica died, and 503 without Retry-After while there is
+none. The proxy imports :func:`middlewares` where ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``
+names it: that is set for a Ray that is started here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 #: Before the proxy's process is started.
-VARIABLE, CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "framework_ray_serve.proxy:middlewares"
+VARIABLE, CALLBACK = (
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+    "framework_ray_serve.proxy:middlewares",
+)
 
 _RETRY = (b"retry-after", b"1")
-_BODY = b'{"error":{"path":null,"message":"the replica that had this request is gone; another is started, try again"}}'
+_BODY = (
+    b'{"error":{"path":null,"message":"the replica that had this request is gone; '
+    b'another is started, try again"}}'
+)
 _HEADERS = [
     (b"content-type", b"application/json"),
     (b"content-length", b"%d" % len(_BODY)),
@@ -46,7 +53,9 @@ class _Lost:
             if message["type"] == "http.response.start":
                 started = True
                 headers = list(message.get("headers", []))
-                if message["status"] == 503 and not any(name.lower() == b"retry-after" for name, _ in headers):
+                if message["status"] == 503 and not any(
+                    name.lower() == b"retry-after" for name, _ in headers
+                ):
                     message = {**message, "headers": [*headers, _RETRY]}
             await send(message)
 

@@ -1,4 +1,6 @@
-"""What a replica was working on when it died is tried once more, alone and in a process of its own: at most that one dies of it."""
+"""What a replica was working on when it died is tried once more, alone and in a process of its own:
+at most that one dies of it.
+"""
 
 from __future__ import annotations
 
@@ -44,23 +46,34 @@ class _Alone:
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> Context | Refusal:
         deployment, loaded = self._deployment, await self._held.get(version)
         try:
-            return await look_up(deployment.strategy, deployment.features, loaded.pair.schema, lookup)
+            return await look_up(
+                deployment.strategy, deployment.features, loaded.pair.schema, lookup
+            )
         except Refusal as refusal:
             return refusal
 
     async def predict(self, version: PairVersion, context: Context) -> Predicted:
         pair = (await self._held.get(version)).pair
-        values, failed = attempt(context, pair.schema, lambda part: pair.predict(pair.windows(part)))
+        values, failed = attempt(
+            context, pair.schema, lambda part: pair.predict(pair.windows(part))
+        )
         return Predicted(values, {}, failed)
 
 
 class Quarantine:
-    """One request at a time, so that what the process dies of is known. It is started when it is first needed.
+    """One request at a time, so that what the process dies of is known. It is started when it is
+    first needed.
 
-    ``tell`` is given what a process died of, so that the other replicas of ForecastAPI :meth:`remember` it, too.
+    ``tell`` is given what a process died of, so that the other replicas of ForecastAPI
+    :meth:`remember` it, too.
     """
 
-    def __init__(self, deployment: Deployment, options: RayServeOptions, tell: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        options: RayServeOptions,
+        tell: Callable[[bytes], Awaitable[None]],
+    ) -> None:
         self._arguments, self._tell = (deployment, options.log), tell
         self._patience = options.start_timeout_s
         self._actor: Any = None
@@ -94,19 +107,25 @@ class Quarantine:
             if self._idle is not None:
                 self._idle.cancel()
             if self._actor is None:
-                self._actor = ray.remote(num_cpus=0, max_restarts=0)(_Alone).remote(*self._arguments)
+                self._actor = ray.remote(num_cpus=0, max_restarts=0)(_Alone).remote(
+                    *self._arguments
+                )
             answered = False
             try:
                 async with asyncio.timeout(self._patience):
                     answer = await getattr(self._actor, method).remote(version, asked)
                 answered = True
             except RayActorError:
-                log.exception("a request ended the process that worked on it; it is not tried again")
+                log.exception(
+                    "a request ended the process that worked on it; it is not tried again"
+                )
                 self.remember(_key(version, asked))
                 await self._tell(_key(version, asked))
                 raise _refused() from None
             except TimeoutError:
-                raise Refusal(503, f"no answer within {self._patience:g} s", retry_after=1) from None
+                raise Refusal(
+                    503, f"no answer within {self._patience:g} s", retry_after=1
+                ) from None
             except RayTaskError as error:
                 if isinstance(error.cause, FrameworkError):
                     raise Refusal(503, str(error.cause), retry_after=1) from None

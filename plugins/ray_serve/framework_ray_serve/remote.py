@@ -1,4 +1,6 @@
-"""The stages as ForecastAPI sees them: calls to the other services, and what a client is told when one is away."""
+"""The stages as ForecastAPI sees them: calls to the other services, and what a client is told when
+one is away.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ from framework.interfaces.registry import PairVersion
 from framework.pairs.pair import KnownTerms
 from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends, ok_windows, shape_of
+from framework.serving.pipeline.pipeline import (
+    INLINE_BYTES,
+    INLINE_WINDOWS,
+    Ends,
+    ok_windows,
+    shape_of,
+)
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.ahead import Ahead, ahead, put_together
@@ -39,15 +47,24 @@ class Lost(Exception):  # noqa: N818  not a defect: a request that nobody knows 
 class Stages:
     """Made on ForecastAPI's event loop; :meth:`wait` is called from other threads.
 
-    ``handles`` by the keys of :mod:`.arms`: small requests travel in messages, in throughput mode by gRPC; large ones by reference, through
-    the nodes' object stores. Without a ``quarantine``, what had a request when it died is :class:`Lost`.
+    ``handles`` by the keys of :mod:`.arms`: small requests travel in messages, in throughput mode
+    by gRPC; large ones by reference, through the nodes' object stores. Without a ``quarantine``,
+    what had a request when it died is :class:`Lost`.
     """
 
-    def __init__(self, handles: Mapping[str, DeploymentHandle[Any]], options: RayServeOptions, quarantine: Quarantine | None) -> None:
+    def __init__(
+        self,
+        handles: Mapping[str, DeploymentHandle[Any]],
+        options: RayServeOptions,
+        quarantine: Quarantine | None,
+    ) -> None:
         self._handles = {
-            key: handle.options(request_serialization="pickle", response_serialization="pickle") for key, handle in handles.items()
+            key: handle.options(request_serialization="pickle", response_serialization="pickle")
+            for key, handle in handles.items()
         }
-        self._by_reference = {key: handle.options(_by_reference=True) for key, handle in handles.items()}
+        self._by_reference = {
+            key: handle.options(_by_reference=True) for key, handle in handles.items()
+        }
         self._options, self._quarantine = options, quarantine
         self._loop = asyncio.get_running_loop()
         self._seconds = {key: timeout_of(options, key) for key in handles}
@@ -68,8 +85,12 @@ class Stages:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def hold(self, model: str, version: PairVersion) -> Facts:
-        """Every replica of every service holds the pair when this returns. Raises :class:`FrameworkError` when one cannot."""
-        await asyncio.gather(*(self._hold_in(key, version) for key in ("feast", "preprocessing", model)))
+        """Every replica of every service holds the pair when this returns. Raises
+        :class:`FrameworkError` when one cannot.
+        """
+        await asyncio.gather(
+            *(self._hold_in(key, version) for key in ("feast", "preprocessing", model))
+        )
         facts: Facts = await self._answer(self._by_reference, model, "facts", version)
         return facts
 
@@ -80,13 +101,17 @@ class Stages:
                 await handle.hold.remote(version)  # waits for a replica where there is none yet
                 await handle.broadcast("hold", version).results_async(timeout_s=self._patience)
         except TimeoutError:
-            raise FrameworkError(f"{name_of(key)} does not hold version {version.version} after {self._patience:g} s") from None
+            raise FrameworkError(
+                f"{name_of(key)} does not hold version {version.version} after {self._patience:g} s"
+            ) from None
         except RayTaskError as error:
             if isinstance(error.cause, FrameworkError):
                 raise error.cause from None
             raise
         except (RayActorError, RayServeException) as error:
-            raise FrameworkError(f"{name_of(key)} died while it opened the pair: {one_line(error, 200)}") from error
+            raise FrameworkError(
+                f"{name_of(key)} died while it opened the pair: {one_line(error, 200)}"
+            ) from error
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> tuple[Context, float]:
         """Raises :class:`Refusal`."""
@@ -112,19 +137,32 @@ class Stages:
         return trouble
 
     async def forecast(self, model: str, version: PairVersion, context: Context) -> Predicted:
-        """``context``: windows that are all ``ok``. Pieces of a large one are worked on at once, each in order. Raises :class:`Refusal`."""
+        """``context``: windows that are all ``ok``. Pieces of a large one are worked on at once,
+        each in order. Raises :class:`Refusal`.
+        """
         if len(context) <= self.chunk:
             return await self._piece(model, version, context)
         starts = range(0, len(context), self.chunk)
-        parts = (context.take(np.arange(start, min(start + self.chunk, len(context)))) for start in starts)
-        return put_together(await asyncio.gather(*(self._piece(model, version, part) for part in parts)))
+        parts = (
+            context.take(np.arange(start, min(start + self.chunk, len(context))))
+            for start in starts
+        )
+        return put_together(
+            await asyncio.gather(*(self._piece(model, version, part) for part in parts))
+        )
 
     async def _piece(self, model: str, version: PairVersion, part: Context) -> Predicted:
         if self._quarantine is not None:
             self._quarantine.check(version, part)
         try:
-            handles = self._by_reference if part.past.nbytes + part.known.nbytes > INLINE_BYTES else self._handles
-            windows = handles["preprocessing"].preprocess.remote(version, part)  # by reference, it goes on without coming back here
+            handles = (
+                self._by_reference
+                if part.past.nbytes + part.known.nbytes > INLINE_BYTES
+                else self._handles
+            )
+            windows = handles["preprocessing"].preprocess.remote(
+                version, part
+            )  # by reference, it goes on without coming back here
             predicted: Predicted = await self._answer(handles, model, "predict", version, windows)
             if predicted.values is None:
                 predicted = await self._answer(handles, model, "attempt", version, part)
@@ -134,15 +172,21 @@ class Stages:
             predicted = await self._quarantine.predict(version, part)
         return predicted
 
-    async def _answer(self, handles: Mapping[str, DeploymentHandle[Any]], key: str, method: str, *arguments: Any) -> Any:
+    async def _answer(
+        self, handles: Mapping[str, DeploymentHandle[Any]], key: str, method: str, *arguments: Any
+    ) -> Any:
         name, seconds = name_of(key), self._seconds[key]
         try:
             async with asyncio.timeout(seconds):
                 return await getattr(handles[key], method).remote(*arguments)
         except TimeoutError:
-            raise Refusal(503, f"{name} did not answer within {seconds:g} s", retry_after=1) from None
+            raise Refusal(
+                503, f"{name} did not answer within {seconds:g} s", retry_after=1
+            ) from None
         except BackPressureError:
-            raise Refusal(503, f"too many requests wait for {name}; try again", retry_after=1) from None
+            raise Refusal(
+                503, f"too many requests wait for {name}; try again", retry_after=1
+            ) from None
         except DeploymentUnavailableError:
             raise Refusal(503, f"{name} is not available", retry_after=5) from None
         except RayTaskError as error:
@@ -156,12 +200,23 @@ class Stages:
 
 
 class RemotePipeline(Ends):
-    """The pipeline of a pair that is in the other services. Every call names the pair by its digest."""
+    """The pipeline of a pair that is in the other services. Every call names the pair by its
+    digest.
+    """
 
     def __init__(
-        self, model: str, version: PairVersion, facts: Facts, stages: Stages, metrics: ArmMetrics, max_rows: int, threads: Executor
+        self,
+        model: str,
+        version: PairVersion,
+        facts: Facts,
+        stages: Stages,
+        metrics: ArmMetrics,
+        max_rows: int,
+        threads: Executor,
     ) -> None:
-        super().__init__(KnownTerms(facts.schema, facts.calibration, facts.trained), metrics, max_rows, threads)
+        super().__init__(
+            KnownTerms(facts.schema, facts.calibration, facts.trained), metrics, max_rows, threads
+        )
         self._model, self._version, self._stages = model, version, stages
 
     async def read_entities(self, lookup: Lookup) -> Context:
@@ -172,7 +227,9 @@ class RemotePipeline(Ends):
         forecasts: list[asyncio.Task[Predicted]] = []
 
         async def read(start: int) -> tuple[Context, asyncio.Task[Predicted]]:
-            context = self.terms.admitted(await self._read(replace(lookup, entities=lookup.entities[start : start + size])))
+            context = self.terms.admitted(
+                await self._read(replace(lookup, entities=lookup.entities[start : start + size]))
+            )
             forecasts.append(asyncio.create_task(self._predict(context)))
             return context, forecasts[-1]
 
@@ -201,7 +258,9 @@ class RemotePipeline(Ends):
         values, failed = predicted.values, predicted.failed
         if len(context) <= INLINE_WINDOWS:
             return self.finish(context, ok_windows(context), values, failed)
-        return await self.in_thread(lambda: self.finish(context, ok_windows(context), values, failed))
+        return await self.in_thread(
+            lambda: self.finish(context, ok_windows(context), values, failed)
+        )
 
     async def _predict(self, context: Context) -> Predicted:
         """Of the windows that are ``ok``."""

@@ -1,4 +1,6 @@
-"""FeastService, PreprocessingService, ModelService: what one replica of each does. Arrays come and go; nothing blocks an event loop."""
+"""FeastService, PreprocessingService, ModelService: what one replica of each does. Arrays come and
+go; nothing blocks an event loop.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Preprocessed:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """``values``: ``[n, H, T, 1 + Q]``, None when some windows cannot be done. ``failed``: why, by window. ``seconds``: by stage."""
+    """``values``: ``[n, H, T, 1 + Q]``, None when some windows cannot be done. ``failed``: why, by
+    window. ``seconds``: by stage.
+    """
 
     values: Float64 | None
     seconds: dict[str, float]
@@ -73,9 +77,13 @@ class Predicted:
 
 
 class PairService(ABC, Generic[T]):
-    """What the three have in common: a replica is ready when it holds the pairs of its ``aliases``."""
+    """What the three have in common: a replica is ready when it holds the pairs of its
+    ``aliases``.
+    """
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
+    async def __init__(
+        self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
+    ) -> None:
         logs.configure(options.log)
         self.deployment = deployment
         self.held = Held(self.open, keep=len(aliases) + 2)
@@ -89,7 +97,9 @@ class PairService(ABC, Generic[T]):
 
     @abstractmethod
     def open(self, version: PairVersion) -> T:
-        """What this service needs of a pair, proven. Called in a thread. Raises :class:`~framework.errors.FrameworkError`."""
+        """What this service needs of a pair, proven. Called in a thread. Raises
+        :class:`~framework.errors.FrameworkError`.
+        """
 
     async def hold(self, version: PairVersion) -> None:
         """Be ready to answer from a pair."""
@@ -97,9 +107,13 @@ class PairService(ABC, Generic[T]):
 
 
 class FeastService(PairService[Schema]):
-    """The second stage. The store's client is here and nowhere else, on an event loop of its own: a store that blocks, blocks only that."""
+    """The second stage. The store's client is here and nowhere else, on an event loop of its own: a
+    store that blocks, blocks only that.
+    """
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
+    async def __init__(
+        self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
+    ) -> None:
         self._reads: list[float] = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="store", daemon=True).start()
@@ -110,7 +124,9 @@ class FeastService(PairService[Schema]):
         self.deployment.check(schema)
         return schema
 
-    async def retrieve(self, version: PairVersion, lookup: Lookup) -> tuple[Context | Refusal, float]:
+    async def retrieve(
+        self, version: PairVersion, lookup: Lookup
+    ) -> tuple[Context | Refusal, float]:
         """A context, or the refusal that the client gets; seconds."""
         schema = await self.held.get(version)
         start = perf_counter()
@@ -125,7 +141,9 @@ class FeastService(PairService[Schema]):
 
     async def store_trouble(self) -> str | None:
         """Why no entity can be looked up now."""
-        return await self._on_loop(store_trouble(self.deployment.strategy, self.deployment.features))
+        return await self._on_loop(
+            store_trouble(self.deployment.strategy, self.deployment.features)
+        )
 
     async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
@@ -139,7 +157,9 @@ class FeastService(PairService[Schema]):
 class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
     """The third stage: needs the pair's first half only, and none of the model's libraries."""
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
+    async def __init__(
+        self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
+    ) -> None:
         self._work = Work(service(options, "preprocessing").num_cpus or 1.0)
         await super().__init__(deployment, options, aliases)
 
@@ -156,7 +176,9 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
 
         try:
             windows, seconds = await self._work.do(work)
-        except FrameworkError:  # which windows are at fault is found out by ModelService, which has both halves
+        except (
+            FrameworkError
+        ):  # which windows are at fault is found out by ModelService, which has both halves
             return Preprocessed(None, {})
         return Preprocessed(windows, {"preprocess": seconds})
 
@@ -165,9 +187,13 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
 
 
 class ModelService(PairService[tuple[Pair, Golden]]):
-    """The last stage, one deployment for each arm. It has both halves: a pair is proven by its golden batch, which needs both."""
+    """The last stage, one deployment for each arm. It has both halves: a pair is proven by its
+    golden batch, which needs both.
+    """
 
-    async def __init__(self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]) -> None:
+    async def __init__(
+        self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
+    ) -> None:
         chosen = service(options, "model")
         self._work, self._has_gpu = Work(chosen.num_cpus or 1.0), bool(chosen.num_gpus)
         self._batches = Batches(self._predict_all, *batch(options), at_once=self._work.at_once)
@@ -185,17 +211,23 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         if preprocessed.windows is None:
             return Predicted(None, {})
         pair, _ = await self.held.get(version)
-        values, seconds = await self._batches.ask((version.digest, pair, preprocessed.windows), len(preprocessed.windows))
+        values, seconds = await self._batches.ask(
+            (version.digest, pair, preprocessed.windows), len(preprocessed.windows)
+        )
         return Predicted(values, {**preprocessed.seconds, "predict": seconds})
 
     async def attempt(self, version: PairVersion, context: Context) -> Predicted:
         """Both of the last stages, where each window that cannot be done fails alone."""
         pair, _ = await self.held.get(version)
-        (values, failed), _ = await self._work.do(lambda: attempt(context, pair.schema, lambda part: pair.predict(pair.windows(part))))
+        (values, failed), _ = await self._work.do(
+            lambda: attempt(context, pair.schema, lambda part: pair.predict(pair.windows(part)))
+        )
         return Predicted(values, {}, failed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Where there is a GPU, the share of the time that its model is at work stands for the GPU's: it does nothing else."""
+        """Where there is a GPU, the share of the time that its model is at work stands for the
+        GPU's: it does nothing else.
+        """
         busy = self._work.busy_percent() if self._has_gpu else 0.0
         return {METRICS["model"]: max(self._work.cpu_percent(), busy)}
 
@@ -205,13 +237,17 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         except FrameworkError:
             return None, 0.0
 
-    async def _predict_all(self, asked: Sequence[tuple[str, Pair, Windows]]) -> list[tuple[Float64 | None, float]]:
+    async def _predict_all(
+        self, asked: Sequence[tuple[str, Pair, Windows]]
+    ) -> list[tuple[Float64 | None, float]]:
         """Requests of the same pair in one call of its model; when that fails, each by itself."""
         answers: list[tuple[Float64 | None, float]] = [(None, 0.0)] * len(asked)
         for digest in {digest for digest, _, _ in asked}:
             which = [i for i, (its, _, _) in enumerate(asked) if its == digest]
             pair, parts = asked[which[0]][1], [asked[i][2] for i in which]
-            values, seconds = await self._predict(pair, parts[0] if len(parts) == 1 else joined(parts))
+            values, seconds = await self._predict(
+                pair, parts[0] if len(parts) == 1 else joined(parts)
+            )
             if values is None:
                 for i in which if len(which) > 1 else ():
                     answers[i] = await self._predict(pair, asked[i][2])
@@ -223,7 +259,9 @@ class ModelService(PairService[tuple[Pair, Golden]]):
 
 
 class Work:
-    """Threads for what computes, two at least so that a slow request does not hold up all others, and how much of the CPUs it takes."""
+    """Threads for what computes, two at least so that a slow request does not hold up all others,
+    and how much of the CPUs it takes.
+    """
 
     def __init__(self, cpus: float) -> None:
         self._cpus, self.at_once = cpus, max(2, round(cpus))
@@ -266,7 +304,9 @@ class Work:
 
 
 def contiguous(windows: Windows) -> Windows:
-    """Arrays that travel as raw buffers: of a slice, numpy would write the bytes into the message."""
+    """Arrays that travel as raw buffers: of a slice, numpy would write the bytes into the
+    message.
+    """
     return replace(windows, target_past=np.ascontiguousarray(windows.target_past))
 
 

@@ -1,4 +1,6 @@
-"""A shadow whose pair is in a ModelService of its own: what that takes, and when it dies, costs the answers nothing."""
+"""A shadow whose pair is in a ModelService of its own: what that takes, and when it dies, costs the
+answers nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ _PAUSE = 5.0
 
 
 class RemoteShadow(Shadowing):
-    """A bounded queue, and a task that asks one request after the other. ``make`` opens the alias' pair; it is called in a thread."""
+    """A bounded queue, and a task that asks one request after the other. ``make`` opens the alias'
+    pair; it is called in a thread.
+    """
 
-    def __init__(self, alias: str, options: ShadowOptions, metrics: Metrics, make: Callable[[str], Service]) -> None:
+    def __init__(
+        self, alias: str, options: ShadowOptions, metrics: Metrics, make: Callable[[str], Service]
+    ) -> None:
         super().__init__(alias, metrics)
         self._options, self._make = options, make
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(options.queue)

@@ -43,7 +43,9 @@ class Fresh:
 
 
 def replicas(url: str, service: str) -> list[psutil.Process]:
-    """The processes of a service of the application at a URL; without any while the first is being started."""
+    """The processes of a service of the application at a URL; without any while the first is being
+    started.
+    """
     title = f"ray::ServeReplica:{url.rpartition('/')[2]}:{service}"
     return [p for p in psutil.process_iter() if _command(p).partition(".")[0].strip() == title]
 
@@ -57,7 +59,9 @@ def _command(process: psutil.Process) -> str:
 
 @pytest.fixture(autouse=True)
 def _room() -> Iterator[None]:
-    """An application stays when its server is killed, as the contracts do at their end; so many do not fit into this Ray."""
+    """An application stays when its server is killed, as the contracts do at their end; so many do
+    not fit into this Ray.
+    """
     yield
     from ray import serve
 
@@ -76,7 +80,9 @@ def _ray() -> Iterator[None]:
 
     local.start(16, False, 100_000_000, FIRST, prestart=False)
     os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
-    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": free_ports(1)[0]})  # after Ray took its own
+    serve.start(
+        proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": free_ports(1)[0]}
+    )  # after Ray took its own
     yield
     serve.shutdown()
     ray.shutdown()

@@ -15,7 +15,8 @@ class TestRayServe(ServingContract):
     backend = "ray"
     options = Fresh()  # type: ignore[assignment]
 
-    # What ForecastAPI does alone is looked at in the class of one process below: it starts in half of the time.
+    # What ForecastAPI does alone is looked at in the class of one process below: it starts in half
+    # of the time.
     test_a_server_without_a_store_says_so = None  # type: ignore[assignment]
     test_too_many_requests_at_once_are_503_with_retry_after = None  # type: ignore[assignment]
 
@@ -50,10 +51,16 @@ class TestFused:
     reloading = LiveServingContract.reloading
     test_no_store = ServingContract.test_a_server_without_a_store_says_so
     test_limit = ServingContract.test_too_many_requests_at_once_are_503_with_retry_after
-    test_shares = LiveServingContract.test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each
+    test_shares = LiveServingContract.test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each  # noqa: E501
     test_alias = LiveServingContract.test_it_follows_its_alias_without_a_failed_or_mixed_answer
-    test_variant = LiveServingContract.test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair
+    test_variant = (
+        LiveServingContract.test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair
+    )
     test_body = LiveServingContract.test_a_body_that_does_not_come_is_given_up
-    test_registry = LiveServingContract.test_a_registry_that_is_gone_changes_nothing_but_the_readiness
-    test_keys = LiveServingContract.test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart
+    test_registry = (
+        LiveServingContract.test_a_registry_that_is_gone_changes_nothing_but_the_readiness
+    )
+    test_keys = (
+        LiveServingContract.test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart
+    )
     test_canary = LiveServingContract.test_a_canary_is_set_by_hand_and_falls_when_it_fails

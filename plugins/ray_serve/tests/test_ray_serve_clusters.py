@@ -1,4 +1,6 @@
-"""Somebody else's Ray: ``ray.address`` serves in it and leaves it as it was; ``serve deploy`` takes what a dry run writes."""
+"""Somebody else's Ray: ``ray.address`` serves in it and leaves it as it was; ``serve deploy`` takes
+what a dry run writes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Cluster:
 
     def applications(self) -> dict[str, Any]:
         """What Serve says of them."""
-        found: dict[str, Any] = ServeSubmissionClient(self.dashboard).get_serve_details()["applications"]
+        found: dict[str, Any] = ServeSubmissionClient(self.dashboard).get_serve_details()[
+            "applications"
+        ]
         return found
 
 
@@ -51,9 +55,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(project: Path) -> Iterator[Cluster]:
-    """``ray start --head`` with ports, files and processes of its own, in the project's folder: paths mean the same there."""
+    """``ray start --head`` with ports, files and processes of its own, in the project's folder:
+    paths mean the same there.
+    """
     gcs, dashboard, metrics, client, agent = free_ports(5)
-    files = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a longer path has no room for the names of sockets
+    files = tempfile.mkdtemp(
+        prefix="ray-", dir="/tmp"
+    )  # a longer path has no room for the names of sockets
     given: dict[str, Any] = {
         "port": gcs,
         "dashboard-port": dashboard,
@@ -71,7 +79,9 @@ def cluster(project: Path) -> Iterator[Cluster]:
     theirs |= {"RAY_USAGE_STATS_ENABLED": "0"}
     start = [BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options]
     with (Path(files) / "out").open("wb") as out:
-        process = subprocess.Popen(start, cwd=project, env=theirs, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            start, cwd=project, env=theirs, stdout=out, stderr=out, start_new_session=True
+        )
     try:
         wait_for(lambda: _answers(f"http://127.0.0.1:{dashboard}/api/version"))
         yield Cluster(process, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
@@ -91,7 +101,13 @@ def _answers(url: str) -> bool:
 
 
 def command(folder: Path, *overrides: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "framework", *overrides], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "framework", *overrides],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -100,13 +116,22 @@ def command(folder: Path, *overrides: str) -> dict[str, Any]:
 def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
     """By two replicas of ForecastAPI: each shows what both counted."""
     (port,) = free_ports(1)
-    options = fresh_options(address=cluster.address, port=port, topology="fused", forecast_api={"min_replicas": 2})
+    options = fresh_options(
+        address=cluster.address, port=port, topology="fused", forecast_api={"min_replicas": 2}
+    )
     with server_process("ray", options, tmp_path) as (process, url):
         for _ in range(20):
-            assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+            assert (
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code
+                == 200
+            )
         shown = [httpx.get(f"{url}/metrics", timeout=30).text.splitlines() for _ in range(6)]
-        counted = 'framework_requests_total{arm="production",pair="3",route="/predict",status="200"}'
-        assert {line for lines in shown for line in lines if line.startswith(counted)} == {f"{counted} 20.0"}
+        counted = (
+            'framework_requests_total{arm="production",pair="3",route="/predict",status="200"}'
+        )
+        assert {line for lines in shown for line in lines if line.startswith(counted)} == {
+            f"{counted} 20.0"
+        }
         assert set(cluster.applications()) == {options["app"]}
         process.terminate()
         assert process.wait(60) == 0
@@ -119,12 +144,25 @@ def test_serve_deploy_takes_what_a_dry_run_writes(cluster: Cluster, project: Pat
     """The commands are the how-to's, for a cluster of few CPUs."""
     (port,) = free_ports(1)
     text = (ROOT / "docs" / "how-to" / "serve-with-ray.md").read_text().replace("NAME", "shops")
-    page = [line.strip().replace("serving.preset=production", "serving.preset=laptop") for line in text.splitlines()]
-    (dry_run,) = (line.split()[3:] for line in page if "serving.dry_run=true" in line and line.startswith("python"))
-    (deploy,) = (line.replace("http://127.0.0.1:8265", cluster.dashboard).split() for line in page if line.startswith("serve deploy"))
+    page = [
+        line.strip().replace("serving.preset=production", "serving.preset=laptop")
+        for line in text.splitlines()
+    ]
+    (dry_run,) = (
+        line.split()[3:]
+        for line in page
+        if "serving.dry_run=true" in line and line.startswith("python")
+    )
+    (deploy,) = (
+        line.replace("http://127.0.0.1:8265", cluster.dashboard).split()
+        for line in page
+        if line.startswith("serve deploy")
+    )
     written = command(project, *dry_run[:-1], "version=1", f"serving.port={port}")
     assert written["serve_config"] == deploy[2]
-    deployed = subprocess.run([BIN / deploy[0], *deploy[1:]], cwd=project, capture_output=True, text=True, check=False)
+    deployed = subprocess.run(
+        [BIN / deploy[0], *deploy[1:]], cwd=project, capture_output=True, text=True, check=False
+    )
     assert deployed.returncode == 0, deployed.stderr
     url = f"http://127.0.0.1:{port}"
 
@@ -134,11 +172,20 @@ def test_serve_deploy_takes_what_a_dry_run_writes(cluster: Cluster, project: Pat
         return found
 
     wait_for(lambda: application()["status"] == "RUNNING", 120)
-    assert set(application()["deployments"]) == {"ForecastAPI", "FeastService", "PreprocessingService", "ModelService"}
-    answer = httpx.post(f"{url}/predict/feast", json={"entity": {"shop": "harbour"}}, timeout=30).json()
+    assert set(application()["deployments"]) == {
+        "ForecastAPI",
+        "FeastService",
+        "PreprocessingService",
+        "ModelService",
+    }
+    answer = httpx.post(
+        f"{url}/predict/feast", json={"entity": {"shop": "harbour"}}, timeout=30
+    ).json()
     assert answer["pair"]["version"] == 1
     assert answer["forecasts"][0]["status"] in ("ok", "stale")
-    example = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]["/predict"]["post"]["requestBody"]
+    example = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]["/predict"]["post"][
+        "requestBody"
+    ]
     row = example["content"]["application/json"]["example"]
     (forecast,) = httpx.post(f"{url}/predict", json=row, timeout=30).json()["forecasts"]
     assert (forecast["status"], len(forecast["times"])) == ("ok", 7)

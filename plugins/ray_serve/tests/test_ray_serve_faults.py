@@ -1,4 +1,6 @@
-"""What fails alone: killed replicas, requests that kill, a store that is slow or away, pairs that move. One server for all tests."""
+"""What fails alone: killed replicas, requests that kill, a store that is slow or away, pairs that
+move. One server for all tests.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ import pytest
 from framework.testing import fakes
 from framework.testing.contracts.serving_live import asking, wait_for
 from framework.testing.folder_registry import FolderRegistry, make_version
-from framework.testing.servers.fake_server import ENTITY, Client, make_deployment, make_row, server_process
+from framework.testing.servers.fake_server import (
+    ENTITY,
+    Client,
+    make_deployment,
+    make_row,
+    server_process,
+)
 
 from .conftest import fresh_options, replicas
 
@@ -33,7 +41,9 @@ class Server:
         return httpx.post(f"{self.url}/predict", json={"rows": [make_row(**changed)]}, timeout=60)
 
     def look_up(self, airport: str) -> httpx.Response:
-        return httpx.post(f"{self.url}/predict/feast", json={"entity": {**ENTITY, "airport": airport}}, timeout=60)
+        return httpx.post(
+            f"{self.url}/predict/feast", json={"entity": {**ENTITY, "airport": airport}}, timeout=60
+        )
 
     def pids(self, service: str) -> set[int]:
         return {process.pid for process in replicas(self.url, service)}
@@ -49,12 +59,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = FolderRegistry(directory)
     for number in (4, 5):
         registry.add(number)
-    options = fresh_options(reload={"seconds": 0.1}, feast={"timeout_s": 5.0}, forecast_api={"min_replicas": 2})
+    options = fresh_options(
+        reload={"seconds": 0.1}, feast={"timeout_s": 5.0}, forecast_api={"min_replicas": 2}
+    )
     with server_process("ray", options, directory) as (_, url):
         yield Server(url, registry)
 
 
-def test_promotions_and_a_rollback_under_load_change_no_process_and_mix_nothing(server: Server) -> None:
+def test_promotions_and_a_rollback_under_load_change_no_process_and_mix_nothing(
+    server: Server,
+) -> None:
     goldens = {number: fakes.make_pair(shift=float(number))[1] for number in (3, 4, 5)}
     before = {service: server.pids(service) for service in SERVICES}
     clients = 4
@@ -95,18 +109,30 @@ def test_a_reload_is_that_of_every_replica(server: Server) -> None:
         found = httpx.post(f"{server.url}/admin/reload", timeout=60).json()
         assert found["aliases"][0]["version"] == number
         assert len({worker["replica"] for worker in found["workers"]}) == 2
-        assert [entry["version"] for worker in found["workers"] for entry in worker["aliases"]] == [number, number]
+        assert [entry["version"] for worker in found["workers"] for entry in worker["aliases"]] == [
+            number,
+            number,
+        ]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_killed_replica_comes_back_and_nobody_is_told_worse_than_to_try_again(server: Server, service: str) -> None:
+def test_a_killed_replica_comes_back_and_nobody_is_told_worse_than_to_try_again(
+    server: Server, service: str
+) -> None:
     before = server.pids(service)
     others = {name: server.pids(name) for name in SERVICES if name != service}
-    with asking(server.url) as payloads, asking(server.url, path="/predict/feast", json={"entity": ENTITY}) as lookups:
+    with (
+        asking(server.url) as payloads,
+        asking(server.url, path="/predict/feast", json={"entity": ENTITY}) as lookups,
+    ):
         wait_for(lambda: payloads and lookups)
         victim = replicas(server.url, service)[0]
         victim.kill()
-        wait_for(lambda: len(server.pids(service)) == len(before) and victim.pid not in server.pids(service))
+        wait_for(
+            lambda: (
+                len(server.pids(service)) == len(before) and victim.pid not in server.pids(service)
+            )
+        )
         wait_for(server.answers)
         seen = len(payloads), len(lookups)
         wait_for(lambda: len(payloads) > seen[0] + 5 and len(lookups) > seen[1] + 5)
@@ -119,7 +145,9 @@ def test_a_killed_replica_comes_back_and_nobody_is_told_worse_than_to_try_again(
     assert {name: server.pids(name) for name in others} == others
 
 
-def test_without_feast_service_a_payload_is_answered_and_a_lookup_is_told_to_try_again(server: Server) -> None:
+def test_without_feast_service_a_payload_is_answered_and_a_lookup_is_told_to_try_again(
+    server: Server,
+) -> None:
     ended = threading.Event()
 
     def keep_away() -> None:
@@ -129,7 +157,9 @@ def test_without_feast_service_a_payload_is_answered_and_a_lookup_is_told_to_try
 
     thread = threading.Thread(target=keep_away)
     thread.start()
-    answers = list[httpx.Response]()  # the last one is while there is no replica; between two kills there may be one
+    answers = list[
+        httpx.Response
+    ]()  # the last one is while there is no replica; between two kills there may be one
 
     def refuses() -> bool:
         answers.append(server.look_up("JFK"))
@@ -149,12 +179,19 @@ def test_without_feast_service_a_payload_is_answered_and_a_lookup_is_told_to_try
     wait_for(server.answers)
 
 
-def test_a_slow_store_or_preprocessing_keeps_nobody_else_waiting(server: Server, tmp_path: Path) -> None:
-    waits = {"store": (server.look_up, "airport", "ok"), "preprocessing": (server.predict, "season", "ok")}
+def test_a_slow_store_or_preprocessing_keeps_nobody_else_waiting(
+    server: Server, tmp_path: Path
+) -> None:
+    waits = {
+        "store": (server.look_up, "airport", "ok"),
+        "preprocessing": (server.predict, "season", "ok"),
+    }
     for name, (ask, field, status) in waits.items():
         gate, answers = tmp_path / name, list[httpx.Response]()
         given = {field: f"{fakes.WAIT}{gate}"}
-        thread = threading.Thread(target=lambda ask=ask, given=given, answers=answers: answers.append(ask(**given)))
+        thread = threading.Thread(
+            target=lambda ask=ask, given=given, answers=answers: answers.append(ask(**given))
+        )
         thread.start()
         for _ in range(3):
             assert server.predict().status_code == 200
@@ -163,11 +200,19 @@ def test_a_slow_store_or_preprocessing_keeps_nobody_else_waiting(server: Server,
         assert not answers or answers[0].status_code == 503
         gate.touch()
         thread.join()
-        assert (name, answers[0].status_code, answers[0].json()["forecasts"][0]["status"]) == (name, 200, status)
+        assert (name, answers[0].status_code, answers[0].json()["forecasts"][0]["status"]) == (
+            name,
+            200,
+            status,
+        )
 
 
-@pytest.mark.parametrize(("service", "field"), [("ModelService", "season"), ("FeastService", "airport")])
-def test_a_request_that_ends_its_process_ends_one_replica_and_is_refused_from_then_on(server: Server, service: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("service", "field"), [("ModelService", "season"), ("FeastService", "airport")]
+)
+def test_a_request_that_ends_its_process_ends_one_replica_and_is_refused_from_then_on(
+    server: Server, service: str, field: str
+) -> None:
     ask = server.look_up if field == "airport" else server.predict
     (before,) = server.pids(service)
     answer = ask(**{field: fakes.DEADLY})

@@ -24,7 +24,9 @@ def composed(*overrides: str, serving: str = "ray") -> RayServeOptions:
     plugins = load_plugins()
     framework_compose.register(plugins)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = build_config(compose("config", ["+experiment=xgb_daily", f"serving={serving}", *overrides]), plugins)
+        config = build_config(
+            compose("config", ["+experiment=xgb_daily", f"serving={serving}", *overrides]), plugins
+        )
     options = config.component("serving").options
     assert isinstance(options, RayServeOptions)
     return options
@@ -32,7 +34,9 @@ def composed(*overrides: str, serving: str = "ray") -> RayServeOptions:
 
 def shown(options: RayServeOptions) -> dict[str, tuple[Any, ...]]:
     chosen = {key: service(options, key) for key in NAMES}
-    return {key: (c.min_replicas, c.max_replicas, c.num_cpus, c.num_gpus) for key, c in chosen.items()}
+    return {
+        key: (c.min_replicas, c.max_replicas, c.num_cpus, c.num_gpus) for key, c in chosen.items()
+    }
 
 
 def test_presets() -> None:
@@ -54,7 +58,9 @@ def test_presets() -> None:
     )
     gpu = shown(composed("serving.preset=gpu"))
     assert (gpu["preprocessing"], gpu["model"]) == ((2, 4, 2, 0), (1, 4, 1, 1))
-    assert shown(composed("serving.preset=production", "serving.topology=fused"))["forecast_api"] == (1, 4, 4, 0)
+    assert shown(composed("serving.preset=production", "serving.topology=fused"))[
+        "forecast_api"
+    ] == (1, 4, 4, 0)
 
 
 def test_a_gpu_that_nothing_uses_is_named() -> None:
@@ -62,9 +68,15 @@ def test_a_gpu_that_nothing_uses_is_named() -> None:
     assert idle_gpus(composed("serving.preset=gpu", "serving.model.num_gpus=0")) is None
     line = idle_gpus(composed("serving.preset=gpu"))
     assert line is not None
-    assert line.startswith("serving.model.num_gpus: a GPU is reserved for each replica and stays idle")
-    assert "serving.forecast_api.num_gpus" in str(idle_gpus(composed("serving.preset=gpu", "serving.topology=fused")))
-    assert "serving.arms.candidate.num_gpus" in str(idle_gpus(composed("+serving.arms.candidate.num_gpus=1")))
+    assert line.startswith(
+        "serving.model.num_gpus: a GPU is reserved for each replica and stays idle"
+    )
+    assert "serving.forecast_api.num_gpus" in str(
+        idle_gpus(composed("serving.preset=gpu", "serving.topology=fused"))
+    )
+    assert "serving.arms.candidate.num_gpus" in str(
+        idle_gpus(composed("+serving.arms.candidate.num_gpus=1"))
+    )
 
 
 def test_every_option_of_a_service_reaches_ray_serve() -> None:
@@ -91,7 +103,10 @@ def test_every_option_of_a_service_reaches_ray_serve() -> None:
         "graceful_shutdown_wait_loop_s": 0.1,
         "graceful_shutdown_timeout_s": 6.0,
     }
-    overrides = [f"serving.model.{name}={value if name != 'resources' else '{special:1.0}'}" for name, value in given.items()]
+    overrides = [
+        f"serving.model.{name}={value if name != 'resources' else '{special:1.0}'}"
+        for name, value in given.items()
+    ]
     found = deployment_options(composed(*overrides), "model")
     scaling = found.pop("autoscaling_config")
     actor = found.pop("ray_actor_options")
@@ -101,7 +116,10 @@ def test_every_option_of_a_service_reaches_ray_serve() -> None:
     assert {**found, **scaling} == {"name": "ModelService"} | {
         name: value for name, value in given.items() if name not in actor and name != "target"
     }
-    api = deployment_options(composed("serving.forecast_api.max_replicas=3", "serving.forecast_api.target=5"), "forecast_api")
+    api = deployment_options(
+        composed("serving.forecast_api.max_replicas=3", "serving.forecast_api.target=5"),
+        "forecast_api",
+    )
     assert api["autoscaling_config"]["target_ongoing_requests"] == 5
 
 
@@ -111,7 +129,10 @@ def test_every_option_of_a_service_reaches_ray_serve() -> None:
         ("serving.preset=huge", "serving.preset"),
         ("+serving.feast.replicas=2", "serving.feast.replicas: unknown key"),
         ("serving.feast.num_cpus=-1", "serving.feast.num_cpus"),
-        ("serving.feast={min_replicas:3,max_replicas:2}", "min_replicas is 3, more than the 2 of max_replicas"),
+        (
+            "serving.feast={min_replicas:3,max_replicas:2}",
+            "min_replicas is 3, more than the 2 of max_replicas",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(override: str, message: str) -> None:

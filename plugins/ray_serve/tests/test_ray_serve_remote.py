@@ -1,4 +1,6 @@
-"""The pipeline over services, with the services in this process: large requests in pieces, and what overlaps."""
+"""The pipeline over services, with the services in this process: large requests in pieces, and what
+overlaps.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ NAMES = ["JFK", "nowhere", "old", "EWR", "holed", "LGA", "young", "BOS"]
 
 
 class LocalStages:
-    """Stages that work in this process. ``gate``: reading the last piece waits for the first piece's forecast."""
+    """Stages that work in this process. ``gate``: reading the last piece waits for the first
+    piece's forecast.
+    """
 
     def __init__(self, chunk: int, *, gated: bool = False, down: str = "") -> None:
         self.chunk, self._down = chunk, down
@@ -49,14 +53,18 @@ class LocalStages:
         return await look_up(self._store, make_features(), PAIR.schema, lookup), 0.0
 
     async def forecast(self, model: str, version: PairVersion, context: Context) -> Predicted:
-        values, failed = attempt(context, PAIR.schema, lambda part: PAIR.predict(PAIR.windows(part)))
+        values, failed = attempt(
+            context, PAIR.schema, lambda part: PAIR.predict(PAIR.windows(part))
+        )
         self.gate.set()
         return Predicted(values, {"predict": 0.5}, failed)
 
 
 def make_remote(stages: LocalStages) -> RemotePipeline:
     metrics, facts = Metrics().of_arm("production", VERSION), Facts(PAIR.schema, None, None, GOLDEN)
-    return RemotePipeline("model", VERSION, facts, cast(Stages, stages), metrics, 2000, ThreadPoolExecutor(1))
+    return RemotePipeline(
+        "model", VERSION, facts, cast(Stages, stages), metrics, 2000, ThreadPoolExecutor(1)
+    )
 
 
 def make_lookup(**more: Any) -> Lookup:
@@ -70,7 +78,10 @@ def test_a_look_up_in_pieces_is_the_same_as_in_one(chunk: int) -> None:
         lookup = make_lookup(horizon=2)
         context = await remote.read_entities(lookup)
         assert isinstance(context, Ahead)
-        found, expected = await remote.answer(context), await local.answer(await local.read_entities(lookup))
+        found, expected = (
+            await remote.answer(context),
+            await local.answer(await local.read_entities(lookup)),
+        )
         assert np.array_equal(found.values, expected.values, equal_nan=True)
         assert (found.status, found.detail) == (expected.status, expected.detail)
         assert found.entities.tolist() == expected.entities.tolist()
@@ -94,7 +105,9 @@ def test_a_piece_that_cannot_be_read_ends_the_others() -> None:
     async def run() -> None:
         stages = LocalStages(1, gated=True, down="nowhere")
         with pytest.raises(Refusal, match="not available"):
-            await make_remote(stages).read_entities(Lookup([{"airport": n, "carrier": "DL"} for n in (NAMES[-1], "nowhere")], None))
+            await make_remote(stages).read_entities(
+                Lookup([{"airport": n, "carrier": "DL"} for n in (NAMES[-1], "nowhere")], None)
+            )
         await asyncio.sleep(0)
         assert stages.cancelled == 1
 
@@ -102,17 +115,28 @@ def test_a_piece_that_cannot_be_read_ends_the_others() -> None:
 
 
 def test_arrays_travel_as_raw_buffers() -> None:
-    context = fakes.make_context(PAIR.schema, np.array([["JFK", "DL", "x"]] * 2000, dtype=object), np.datetime64("2024-03-01", "us"), 1)
+    context = fakes.make_context(
+        PAIR.schema,
+        np.array([["JFK", "DL", "x"]] * 2000, dtype=object),
+        np.datetime64("2024-03-01", "us"),
+        1,
+    )
     windows = contiguous(PAIR.windows(context))
     arrays = [[context.past], [windows.target_past, windows.past, windows.future, windows.static]]
     for sent, numbers in zip((context, windows), arrays, strict=True):
         buffers: list[pickle.PickleBuffer] = []
         pickle.dumps(sent, protocol=5, buffer_callback=buffers.append)
-        assert sum(buffer.raw().nbytes for buffer in buffers) >= sum(array.nbytes for array in numbers)
+        assert sum(buffer.raw().nbytes for buffer in buffers) >= sum(
+            array.nbytes for array in numbers
+        )
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, (503, b"1")), (503, (503, b"1")), (200, (200, None))])
-def test_the_proxy_says_503_with_retry_after_where_a_replica_is_gone(given: int | None, expected: tuple[int, bytes | None]) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, (503, b"1")), (503, (503, b"1")), (200, (200, None))]
+)
+def test_the_proxy_says_503_with_retry_after_where_a_replica_is_gone(
+    given: int | None, expected: tuple[int, bytes | None]
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if given is not None:
             await send({"type": "http.response.start", "status": given, "headers": []})

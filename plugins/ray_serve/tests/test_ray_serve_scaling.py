@@ -1,4 +1,6 @@
-"""Load makes each service grow, and idleness makes it shrink: on real replicas, with low targets and short delays."""
+"""Load makes each service grow, and idleness makes it shrink: on real replicas, with low targets
+and short delays.
+"""
 
 from __future__ import annotations
 
@@ -67,18 +69,26 @@ def again_and_again(threads: int, one: Callable[[], Any]) -> Iterator[None]:
 def large_requests(app: str) -> Callable[[], Any]:
     """The last two stages of 5,000 windows, as ForecastAPI asks for them."""
     static = np.array([[f"A{i}", "DL", "spring"] for i in range(5000)], dtype=object)
-    context = ray.put(fakes.make_context(fakes.make_schema(), static, np.datetime64("2024-03-01", "us"), seed=0))
+    context = ray.put(
+        fakes.make_context(fakes.make_schema(), static, np.datetime64("2024-03-01", "us"), seed=0)
+    )
     names = ("PreprocessingService", "ModelService")
-    preprocessing, model = (serve.get_deployment_handle(name, app).options(_by_reference=True) for name in names)
+    preprocessing, model = (
+        serve.get_deployment_handle(name, app).options(_by_reference=True) for name in names
+    )
 
     def ask() -> Any:
-        return model.predict.remote(VERSION, preprocessing.preprocess.remote(VERSION, context)).result(timeout_s=60)
+        return model.predict.remote(
+            VERSION, preprocessing.preprocess.remote(VERSION, context)
+        ).result(timeout_s=60)
 
     return ask
 
 
 def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> None:
-    options = fresh_options(**{key: {**EAGER, **PATIENT, "target": target} for key, target in TARGETS.items()})
+    options = fresh_options(
+        **{key: {**EAGER, **PATIENT, "target": target} for key, target in TARGETS.items()}
+    )
     app, grown = options["app"], set[str]()
     with server_process("ray", options, tmp_path) as (_, url):
         names = set(running(app))
@@ -102,12 +112,21 @@ def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> N
         with again_and_again(3, large_requests(app)):
             wait_for(lambda: grew("PreprocessingService", "ModelService"))
         wait_for(lambda: running(app) == dict.fromkeys(names, 1))
-        assert httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+        assert (
+            httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code == 200
+        )
 
 
 @pytest.mark.parametrize(
-    ("reported", "now", "wanted"), [({"a": 160.0}, 1, 2.0), ({"a": 20.0, "b": 20.0}, 2, 1.0), ({"a": 84.0}, 3, 3), ({}, 2, 2)]
+    ("reported", "now", "wanted"),
+    [({"a": 160.0}, 1, 2.0), ({"a": 20.0, "b": 20.0}, 2, 1.0), ({"a": 84.0}, 3, 3), ({}, 2, 2)],
 )
-def test_the_number_of_replicas_follows_the_mean_of_what_they_report(reported: dict[str, float], now: int, wanted: float) -> None:
-    context: Any = SimpleNamespace(aggregated_metrics={"cpu_percent": reported}, current_num_replicas=now, target_num_replicas=now)
+def test_the_number_of_replicas_follows_the_mean_of_what_they_report(
+    reported: dict[str, float], now: int, wanted: float
+) -> None:
+    context: Any = SimpleNamespace(
+        aggregated_metrics={"cpu_percent": reported},
+        current_num_replicas=now,
+        target_num_replicas=now,
+    )
     assert Holding("cpu_percent", 80.0)(context) == (wanted, {})

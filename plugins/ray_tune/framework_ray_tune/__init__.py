@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 def _shared(key: str) -> Any:
-    """A default that follows the ``ray`` section, so that a cluster is named once for all that use it."""
+    """A default that follows the ``ray`` section, so that a cluster is named once for all that use
+    it.
+    """
     return Field(default=f"${{ray.{key}}}")
 
 
 class RayOptions(Options):
-    """Where Ray is, see the section ``ray``. ``object_store_memory``: bytes of a Ray that is started here, null for Ray's own choice."""
+    """Where Ray is, see the section ``ray``. ``object_store_memory``: bytes of a Ray that is
+    started here, null for Ray's own choice.
+    """
 
     address: str | None = _shared("address")
     num_cpus: PositiveInt | None = _shared("num_cpus")
@@ -30,12 +34,14 @@ class RayOptions(Options):
 
 
 class RayTuneOptions(RayOptions):
-    """``search``: Optuna's ``tpe`` (random for the first ``startup_trials``), ``random``, or every point of a ``grid``.
+    """``search``: Optuna's ``tpe`` (random for the first ``startup_trials``), ``random``, or every
+    point of a ``grid``.
 
-    ``scheduler: asha`` stops a trial after a fold (``grace_folds`` at the earliest) unless it is among the best ``1 / reduction_factor``
-    of those that came as far. A trial has ``cpus_per_trial`` cores and, in its numeric libraries, as many threads; ``concurrent`` of
-    them at a time (null: what the CPUs allow). ``trial_seconds``: a trial that takes longer has failed. ``retries``: how often
-    a trial is begun again whose worker process died.
+    ``scheduler: asha`` stops a trial after a fold (``grace_folds`` at the earliest) unless it is
+    among the best ``1 / reduction_factor`` of those that came as far. A trial has
+    ``cpus_per_trial`` cores and, in its numeric libraries, as many threads; ``concurrent`` of them
+    at a time (null: what the CPUs allow). ``trial_seconds``: a trial that takes longer has failed.
+    ``retries``: how often a trial is begun again whose worker process died.
     """
 
     search: Literal["tpe", "random", "grid"] = "tpe"
@@ -58,7 +64,13 @@ class RayComputeOptions(RayOptions):
 @hookimpl
 def components() -> list[Component]:
     return [
-        Component("tuner", "ray", "framework_ray_tune.tuner:RayTuner", RayTuneOptions, "Ray Tune with Optuna"),
+        Component(
+            "tuner",
+            "ray",
+            "framework_ray_tune.tuner:RayTuner",
+            RayTuneOptions,
+            "Ray Tune with Optuna",
+        ),
         Component(
             "compute",
             "ray",

@@ -1,4 +1,6 @@
-"""``compute=ray``: the folds of a backtest as tasks of a Ray cluster, the pieces of a batch scoring through Ray Data."""
+"""``compute=ray``: the folds of a backtest as tasks of a Ray cluster, the pieces of a batch scoring
+through Ray Data.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,12 @@ class RayCompute(Compute):
                     ray.cancel(result, force=True)
 
     def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
-        """Ray Data's ``map_batches`` over actors: as many as the cluster has CPUs for, one made anew where one died.
+        """Ray Data's ``map_batches`` over actors: as many as the cluster has CPUs for, one made
+        anew where one died.
 
-        The items are the data set, not the rows behind them: ``read_parquet`` cuts where a file's row groups end, which would make the
-        pieces, and what a killed run left of them, depend on how a file was written.
+        The items are the data set, not the rows behind them: ``read_parquet`` cuts where a file's
+        row groups end, which would make the pieces, and what a killed run left of them, depend on
+        how a file was written.
         """
         if not items:
             return
@@ -88,4 +92,5 @@ def _get(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from error  # the caller knows what the function raises, not Ray's wrapper of it
+        # the caller knows what the function raises, not Ray's wrapper of it
+        raise error.cause from error

@@ -15,7 +15,9 @@ GRACE = 5.0
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Raises :class:`TimeoutError` in the block when ``seconds`` are over; ends the process when it cannot be raised. Main thread only."""
+    """Raises :class:`TimeoutError` in the block when ``seconds`` are over; ends the process when it
+    cannot be raised. Main thread only.
+    """
     if seconds is None:
         yield
         return

@@ -1,4 +1,6 @@
-"""Between Ray Tune's loop and the search: proposes configurations, collects what came of them, says when it is over."""
+"""Between Ray Tune's loop and the search: proposes configurations, collects what came of them, says
+when it is over.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,16 @@ class _Running:
 
 
 class Driver(Searcher):
-    """Ray Tune's searcher. ``exhausted``: the budget or the space is used up, so that an end without it was an interruption."""
+    """Ray Tune's searcher. ``exhausted``: the budget or the space is used up, so that an end
+    without it was an interruption.
+    """
 
     def __init__(self, options: RayTuneOptions, search: Search) -> None:
         super().__init__(metric=VALUE, mode="min")
         self._search = search
-        self._sampler = make_sampler(options.search, search.dimensions, search.seed, options.startup_trials, search.before)
+        self._sampler = make_sampler(
+            options.search, search.dimensions, search.seed, options.startup_trials, search.before
+        )
         self._started = time.monotonic()
         self._next = max((trial.number for trial in search.before), default=-1) + 1
         self._running: dict[str, _Running] = {}
@@ -70,7 +76,9 @@ class Driver(Searcher):
         self._running[trial_id] = running
         return {"number": running.number, "values": running.values}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Nothing: the recorder tells, with the errors' causes (see ``ended``)."""
 
     def began(self, trial_id: str) -> None:
@@ -110,7 +118,16 @@ class Driver(Searcher):
         status = FAILED if error else DONE if complete else STOPPED
         value = running.folds[-1] if status == DONE else None
         seconds = round(time.monotonic() - running.started, 3)
-        trial = Trial(running.number, running.values, status, tuple(running.folds), value, seconds, running.node, error)
+        trial = Trial(
+            running.number,
+            running.values,
+            status,
+            tuple(running.folds),
+            value,
+            seconds,
+            running.node,
+            error,
+        )
         self._sampler.tell(trial)
         self._count(trial)
         self._search.report(trial)
@@ -147,7 +164,9 @@ class Driver(Searcher):
         return self._no_more and not self._running and not self._again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Ray Tune pickles what it is given, to go on by itself after a crash; here the core does that, and nothing of it is read back."""
+        """Ray Tune pickles what it is given, to go on by itself after a crash; here the core does
+        that, and nothing of it is read back.
+        """
         return object, ()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Driver:
@@ -169,18 +188,24 @@ class Recorder(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._driver.began(trial.trial_id)
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         self._driver.result(trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._driver.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._driver.ended(trial.trial_id, f"worker lost: {self._driver.cause or 'its process ended'}"[:500])
+        self._driver.ended(
+            trial.trial_id, f"worker lost: {self._driver.cause or 'its process ended'}"[:500]
+        )
 
 
 class NoTensorBoard(TBXLoggerCallback):
-    """Takes the place of the logger that Ray Tune adds: its library imports torch and boto3, for seconds, and nobody reads it."""
+    """Takes the place of the logger that Ray Tune adds: its library imports torch and boto3, for
+    seconds, and nobody reads it.
+    """
 
     def __init__(self) -> None:
         """Without what the logger makes there."""

@@ -21,9 +21,19 @@ mpl.use("Agg")
 
 
 def write_plots(run: Run, trials: list[Trial], dimensions: Sequence[Dimension]) -> list[Path]:
-    """``search_history.png`` and, when enough trials finished, ``search_importance.png``, in the run's folder."""
+    """``search_history.png`` and, when enough trials finished, ``search_importance.png``, in the
+    run's folder.
+    """
     paths = [
-        _save(_history(trials, f"{run.config.tune.metric} of {run.config.tune.target or run.config.panel.targets[0]}"), run, "history")
+        _save(
+            _history(
+                trials,
+                f"{run.config.tune.metric} of "
+                f"{run.config.tune.target or run.config.panel.targets[0]}",
+            ),
+            run,
+            "history",
+        )
     ]
     shares = importance(trials, dimensions)
     if shares:
@@ -47,10 +57,23 @@ def _history(trials: list[Trial], label: str) -> Figure:
     values = np.array([t.value for t in done], dtype=float)
     axes.scatter(numbers, values, s=18, color="#1f77b4", label="finished")
     early = [t for t in trials if t.status != DONE and t.folds]
-    axes.scatter([t.number for t in early], [t.folds[-1] for t in early], s=18, marker="x", color="#999999", label="stopped early")
+    axes.scatter(
+        [t.number for t in early],
+        [t.folds[-1] for t in early],
+        s=18,
+        marker="x",
+        color="#999999",
+        label="stopped early",
+    )
     order = np.argsort(numbers)
     if len(order):
-        axes.step(numbers[order], np.minimum.accumulate(values[order]), where="post", color="#d62728", label="best so far")
+        axes.step(
+            numbers[order],
+            np.minimum.accumulate(values[order]),
+            where="post",
+            color="#d62728",
+            label="best so far",
+        )
     axes.set_xlabel("trial")
     axes.set_ylabel(label)
     axes.legend()

@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from framework.errors import ConfigError
@@ -33,7 +38,9 @@ class Sampler(ABC):
         """How a trial that was asked for has ended."""
 
 
-def make_sampler(search: str, dimensions: Sequence[Dimension], seed: int, startup: int, before: Sequence[Trial]) -> Sampler:
+def make_sampler(
+    search: str, dimensions: Sequence[Dimension], seed: int, startup: int, before: Sequence[Trial]
+) -> Sampler:
     """``before``: ended trials to learn from and not to repeat."""
     if search == "grid":
         return GridPoints(dimensions, before)
@@ -41,7 +48,9 @@ def make_sampler(search: str, dimensions: Sequence[Dimension], seed: int, startu
 
 
 class GridPoints(Sampler):
-    """Every combination, in the order of the declaration; a conditional dimension only where it is active."""
+    """Every combination, in the order of the declaration; a conditional dimension only where it is
+    active.
+    """
 
     def __init__(self, dimensions: Sequence[Dimension], before: Sequence[Trial]) -> None:
         self._points = iter(list(_points(list(dimensions), {})))
@@ -71,7 +80,9 @@ def _points(dimensions: list[Dimension], values: dict[str, Any]) -> Iterator[dic
 
 
 def grid_values(dimension: Dimension) -> list[Any]:
-    """The values a grid takes of one dimension. Raises :class:`ConfigError` for a continuous one that does not say how many."""
+    """The values a grid takes of one dimension. Raises :class:`ConfigError` for a continuous one
+    that does not say how many.
+    """
     if dimension.kind == "choice":
         return list(dimension.choices)
     low, high = dimension.low, dimension.high
@@ -79,9 +90,14 @@ def grid_values(dimension: Dimension) -> list[Any]:
         return list(range(int(low), int(high) + 1, dimension.step))
     if dimension.points is None:
         raise ConfigError(
-            f"space.{dimension.path}: a grid needs a choice, or points: such as {{{dimension.kind}: [{low:g}, {high:g}], points: 5}}."
+            f"space.{dimension.path}: a grid needs a choice, or points: such as "
+            f"{{{dimension.kind}: [{low:g}, {high:g}], points: 5}}."
         )
-    spaced = np.geomspace(low, high, dimension.points) if dimension.kind.startswith("log") else np.linspace(low, high, dimension.points)
+    spaced = (
+        np.geomspace(low, high, dimension.points)
+        if dimension.kind.startswith("log")
+        else np.linspace(low, high, dimension.points)
+    )
     if dimension.kind in ("int", "logint"):
         return sorted({round(float(value)) for value in spaced})
     return [float(value) for value in spaced]
@@ -90,14 +106,27 @@ def grid_values(dimension: Dimension) -> list[Any]:
 class OptunaSampler(Sampler):
     """A study in memory; what must survive is kept by the core, and comes back as ``before``."""
 
-    def __init__(self, search: str, dimensions: Sequence[Dimension], seed: int, startup: int, before: Sequence[Trial]) -> None:
+    def __init__(
+        self,
+        search: str,
+        dimensions: Sequence[Dimension],
+        seed: int,
+        startup: int,
+        before: Sequence[Trial],
+    ) -> None:
         self._dimensions = tuple(dimensions)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler: optuna.samplers.BaseSampler = (
                 optuna.samplers.RandomSampler(seed)
                 if search == "random"
-                else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True)
+                else optuna.samplers.TPESampler(
+                    seed=seed,
+                    n_startup_trials=startup,
+                    multivariate=True,
+                    group=True,
+                    constant_liar=True,
+                )
             )
         self._study = optuna.create_study(sampler=sampler)
         for trial in before:
@@ -127,7 +156,12 @@ def frozen(trial: Trial, dimensions: Sequence[Dimension]) -> FrozenTrial:
     """An ended trial as Optuna keeps it."""
     state = _STATES.get(trial.status, TrialState.FAIL)
     searched = [d for d in dimensions if d.path in trial.values]
-    params = {d.path: d.choices.index(trial.values[d.path]) if d.kind == "choice" else trial.values[d.path] for d in searched}
+    params = {
+        d.path: d.choices.index(trial.values[d.path])
+        if d.kind == "choice"
+        else trial.values[d.path]
+        for d in searched
+    }
     return optuna.trial.create_trial(
         state=state,
         value=trial.value if state is TrialState.COMPLETE else None,
@@ -142,7 +176,9 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
         return CategoricalDistribution(tuple(range(len(dimension.choices))))
     if dimension.kind in ("int", "logint"):
         log = dimension.kind == "logint"
-        return IntDistribution(int(dimension.low), int(dimension.high), log=log, step=1 if log else dimension.step)
+        return IntDistribution(
+            int(dimension.low), int(dimension.high), log=log, step=1 if log else dimension.step
+        )
     return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "loguniform")
 
 
@@ -150,16 +186,30 @@ def _suggest(asked: optuna.Trial, dimension: Dimension) -> Any:
     """Choices go by their place, so that a list or a null can be chosen."""
     distribution = _distribution(dimension)
     if isinstance(distribution, CategoricalDistribution):
-        return dimension.choices[int(asked.suggest_categorical(dimension.path, distribution.choices))]  # type: ignore[arg-type]
+        return dimension.choices[
+            int(asked.suggest_categorical(dimension.path, distribution.choices))
+        ]  # type: ignore[arg-type]
     if isinstance(distribution, IntDistribution):
-        return asked.suggest_int(dimension.path, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+        return asked.suggest_int(
+            dimension.path,
+            distribution.low,
+            distribution.high,
+            step=distribution.step,
+            log=distribution.log,
+        )
     assert isinstance(distribution, FloatDistribution)
-    return asked.suggest_float(dimension.path, distribution.low, distribution.high, log=distribution.log)
+    return asked.suggest_float(
+        dimension.path, distribution.low, distribution.high, log=distribution.log
+    )
 
 
 def importance(trials: Sequence[Trial], dimensions: Sequence[Dimension]) -> dict[str, float]:
-    """How much of the objective each searched key explains (PED-ANOVA), the largest first; empty with too few finished trials."""
-    done = [t for t in trials if t.status == DONE and t.value is not None and math.isfinite(t.value)]
+    """How much of the objective each searched key explains (PED-ANOVA), the largest first; empty
+    with too few finished trials.
+    """
+    done = [
+        t for t in trials if t.status == DONE and t.value is not None and math.isfinite(t.value)
+    ]
     if len(done) < 4 or len({t.value for t in done}) < 2:
         return {}
     study = optuna.create_study()

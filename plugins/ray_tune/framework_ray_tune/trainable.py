@@ -14,16 +14,27 @@ from framework.interfaces.tuner import Evaluation, Objective
 from framework_ray_tune.cluster import ray
 from framework_ray_tune.deadline import deadline
 
-#: Keys of a result. An error is a result too, so that the worker lives on and takes the next configuration.
+#: Keys of a result. An error is a result too, so that the worker lives on and takes the next
+#: configuration.
 VALUE, FOLD, ERROR, NODE = "objective", "fold", "trial_error", "node"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class FoldTrainable(tune.Trainable):
-    """Kept from trial to trial (``reuse_actors``): the objective with its panel is read from the object store once a worker."""
+    """Kept from trial to trial (``reuse_actors``): the objective with its panel is read from the
+    object store once a worker.
+    """
 
-    def setup(self, config: dict[str, Any], objective: Objective | None = None, seconds: float | None = None, cpus: float = 1) -> None:
-        """``cpus``: the trial's; the numeric libraries, not yet loaded in this process, take as many threads."""
+    def setup(
+        self,
+        config: dict[str, Any],
+        objective: Objective | None = None,
+        seconds: float | None = None,
+        cpus: float = 1,
+    ) -> None:
+        """``cpus``: the trial's; the numeric libraries, not yet loaded in this process, take as
+        many threads.
+        """
         assert objective is not None
         os.environ.update(dict.fromkeys(_THREADS, str(max(1, int(cpus)))))
         self._objective, self._limit = objective, seconds
@@ -54,7 +65,12 @@ class FoldTrainable(tune.Trainable):
             return self._failed(f"{type(error).__name__}: {one_line(error)}")
         self._fold += 1
         self._spent += time.monotonic() - started
-        return {VALUE: value, FOLD: self._fold, NODE: self._node, "done": self._fold == self._objective.folds}
+        return {
+            VALUE: value,
+            FOLD: self._fold,
+            NODE: self._node,
+            "done": self._fold == self._objective.folds,
+        }
 
     def _failed(self, why: str) -> dict[str, Any]:
         return {VALUE: float("nan"), ERROR: why, NODE: self._node, "done": True}

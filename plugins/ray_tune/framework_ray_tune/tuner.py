@@ -25,13 +25,19 @@ _DRIVER = ("framework_ray_tune.driver", "framework_ray_tune.actors")
 
 
 class RayTuner(Tuner):
-    """The panel and the folds go into the object store once; each worker reads them once and takes trial after trial."""
+    """The panel and the folds go into the object store once; each worker reads them once and takes
+    trial after trial.
+    """
 
     options: RayTuneOptions
 
     def search(self, search: Search) -> bool:
         options = self.options
-        if options.search == "grid" and search.budget.trials is None and search.budget.seconds is None:
+        if (
+            options.search == "grid"
+            and search.budget.trials is None
+            and search.budget.seconds is None
+        ):
             search.say("tune: the whole grid")
         with connected(options, _TRIALS, _DRIVER) as ours:
             from framework_ray_tune.driver import Driver
@@ -55,7 +61,10 @@ class RayTuner(Tuner):
         options = self.options
         available = ray.cluster_resources().get("CPU", 0.0)
         if options.cpus_per_trial > available:
-            raise ConfigError(f"tuner.cpus_per_trial: {options.cpus_per_trial:g}, the cluster has {available:g} CPUs.")
+            raise ConfigError(
+                f"tuner.cpus_per_trial: {options.cpus_per_trial:g}, the cluster has "
+                f"{available:g} CPUs."
+            )
         scheduler: TrialScheduler = FIFOScheduler()
         if options.scheduler == "asha" and search.objective.folds > options.grace_folds:
             scheduler = ASHAScheduler(
@@ -67,7 +76,10 @@ class RayTuner(Tuner):
                 reduction_factor=options.reduction_factor,
             )
         trainable = tune.with_parameters(
-            FoldTrainable, objective=search.objective, seconds=options.trial_seconds, cpus=options.cpus_per_trial
+            FoldTrainable,
+            objective=search.objective,
+            seconds=options.trial_seconds,
+            cpus=options.cpus_per_trial,
         )
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"CPU": options.cpus_per_trial}),
@@ -76,7 +88,8 @@ class RayTuner(Tuner):
                 scheduler=scheduler,
                 num_samples=-1,  # the driver counts
                 reuse_actors=True,
-                max_concurrent_trials=options.concurrent or max(1, math.floor(available / options.cpus_per_trial)),
+                max_concurrent_trials=options.concurrent
+                or max(1, math.floor(available / options.cpus_per_trial)),
             ),
             run_config=tune.RunConfig(
                 name="trials",
@@ -92,7 +105,10 @@ class RayTuner(Tuner):
             with managed_actors(driver.worker_lost, same_environment=ours):
                 tuner.fit()
         except tune.TuneError as error:
-            raise FrameworkError(f"tune: Ray Tune ended: {masked(' '.join(str(error).split()))[-400:]}; resume=true goes on.") from error
+            raise FrameworkError(
+                f"tune: Ray Tune ended: {masked(' '.join(str(error).split()))[-400:]}; "
+                "resume=true goes on."
+            ) from error
 
 
 @contextmanager

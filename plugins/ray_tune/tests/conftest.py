@@ -1,4 +1,6 @@
-"""A small project in a folder of its own, whose model is found by worker processes as any plugin is."""
+"""A small project in a folder of its own, whose model is found by worker processes as any plugin
+is.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Project:
     def start(self, *overrides: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "framework", *overrides]
         pipe, where, env = subprocess.PIPE, self.directory, self.environment
-        process = subprocess.Popen(command, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
         self.started.append(process)
         return process
 
@@ -80,7 +84,9 @@ class Project:
 
 @pytest.fixture(scope="session")
 def left() -> Iterator[list[Path]]:
-    """Folders of drivers that were killed: Ray's agents see only after a minute that their node is gone, while other tests run."""
+    """Folders of drivers that were killed: Ray's agents see only after a minute that their node is
+    gone, while other tests run.
+    """
     folders: list[Path] = []
     yield folders
     for folder in folders:
@@ -114,7 +120,10 @@ def wait_until_gone(directory: Path) -> None:
 
 def _daily() -> list[str]:
     days = [date(2024, 1, 1) + timedelta(days=i) for i in range(50)]
-    return ["shop,event_timestamp,y,promo", *(f"{s},{d},{10 + (s == 'b')},{i % 2}" for s in "ab" for i, d in enumerate(days))]
+    return [
+        "shop,event_timestamp,y,promo",
+        *(f"{s},{d},{10 + (s == 'b')},{i % 2}" for s in "ab" for i, d in enumerate(days)),
+    ]
 
 
 def alive(directory: Path) -> list[str]:
@@ -122,7 +131,9 @@ def alive(directory: Path) -> list[str]:
     found = []
     for process in psutil.process_iter(["pid", "name", "status"]):
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(directory):
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(
+                directory
+            ):
                 found.append(f"{process.pid} {' '.join(process.cmdline())[:100]}")
         except (psutil.Error, OSError):
             continue

@@ -1,4 +1,6 @@
-"""Batch scoring through Ray Data: the file of a local run, byte for byte, whatever dies meanwhile."""
+"""Batch scoring through Ray Data: the file of a local run, byte for byte, whatever dies
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -39,38 +41,62 @@ address, rows, output = sys.argv[1:]
 pair = fakes.make_pair()[0]
 options = RayComputeOptions(address=address, num_cpus=None, dashboard=False)
 score(pair, RowsFile(Path(rows), pair.schema), 10, Path(output), {"pair": "p"}, RayCompute(options), print)
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
 def options() -> Iterator[RayComputeOptions]:
     """Of a Ray with two CPUs, to which this process is connected."""
-    made = RayComputeOptions(address=None, num_cpus=2, dashboard=False, object_store_memory=100_000_000)
+    made = RayComputeOptions(
+        address=None, num_cpus=2, dashboard=False, object_store_memory=100_000_000
+    )
     with connected(made):
         yield made
 
 
 @pytest.mark.parametrize("schema", [fakes.make_schema(), LONG], ids=["rows", "history"])
-def test_the_file_is_that_of_a_local_run_byte_for_byte(tmp_path: Path, options: RayComputeOptions, schema: Any) -> None:
+def test_the_file_is_that_of_a_local_run_byte_for_byte(
+    tmp_path: Path, options: RayComputeOptions, schema: Any
+) -> None:
     pair = fakes.make_pair(schema)[0]
-    path = write_rows(tmp_path / "rows.parquet", schema, 60, 1 if schema.context_length == 1 else 5, row_group_size=17)
+    path = write_rows(
+        tmp_path / "rows.parquet",
+        schema,
+        60,
+        1 if schema.context_length == 1 else 5,
+        row_group_size=17,
+    )
     found = {}
     for name, compute in (("local", LocalCompute(None)), ("ray", RayCompute(options))):
         output = tmp_path / f"{name}.parquet"
         scored = score(pair, RowsFile(path, schema), 7, output, {"pair": "p"}, compute, [].append)
         found[name] = (scored, output.read_bytes())
     assert found["ray"] == found["local"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["local.parquet", "ray.parquet", "rows.parquet"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "local.parquet",
+        "ray.parquet",
+        "rows.parquet",
+    ]
 
 
-def test_what_a_piece_refuses_is_refused_as_it_was_said(tmp_path: Path, options: RayComputeOptions) -> None:
+def test_what_a_piece_refuses_is_refused_as_it_was_said(
+    tmp_path: Path, options: RayComputeOptions
+) -> None:
     pair = fakes.make_pair()[0]
     path = write_rows(tmp_path / "rows.parquet", pair.schema, 30)
     rows = pd.read_parquet(path)
     rows.loc[25, "carrier"] = None
     rows.to_parquet(path, index=False)
     with pytest.raises(DataError, match="row 25, column carrier: null; a key is needed"):
-        score(pair, RowsFile(path, pair.schema), 10, tmp_path / "forecast.parquet", {"pair": "p"}, RayCompute(options), [].append)
+        score(
+            pair,
+            RowsFile(path, pair.schema),
+            10,
+            tmp_path / "forecast.parquet",
+            {"pair": "p"},
+            RayCompute(options),
+            [].append,
+        )
 
 
 def test_what_a_task_raises_is_raised_as_it_was(options: RayComputeOptions) -> None:
@@ -91,7 +117,9 @@ def test_a_worker_that_dies_is_made_anew(tmp_path: Path, options: RayComputeOpti
             os._exit(9)
         return item * item
 
-    assert sorted(RayCompute(options).stream(dies_once, tmp_path / "flag", range(12))) == [i * i for i in range(12)]
+    assert sorted(RayCompute(options).stream(dies_once, tmp_path / "flag", range(12))) == [
+        i * i for i in range(12)
+    ]
     assert (tmp_path / "flag").exists()
 
 
@@ -109,8 +137,18 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, options: RayComputeOp
     driver.wait()
     kept = len(list(parts.glob("*.parquet")))
     assert 3 <= kept < 12
-    score(pair, RowsFile(path, pair.schema), 10, output, {"pair": "p"}, RayCompute(options), said.append)
+    score(
+        pair,
+        RowsFile(path, pair.schema),
+        10,
+        output,
+        {"pair": "p"},
+        RayCompute(options),
+        said.append,
+    )
     assert said[0].startswith("predict: goes on after ")
     assert int(said[0].split()[4]) >= kept
     whole = pair.forecast(RowsFile(path, pair.schema).context((0, 120)))
-    pd.testing.assert_frame_equal(pd.read_parquet(output), forecast_table(whole, pair.schema.entity_keys))
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(output), forecast_table(whole, pair.schema.entity_keys)
+    )

@@ -24,11 +24,16 @@ class TwoFolds(Objective):
         raise AssertionError("nothing is evaluated here")
 
 
-def started(budget: Budget, before: Sequence[Trial] = (), **options: object) -> tuple[Driver, list[Trial]]:
+def started(
+    budget: Budget, before: Sequence[Trial] = (), **options: object
+) -> tuple[Driver, list[Trial]]:
     ended: list[Trial] = []
     dimension = Dimension("x", "uniform", 0.0, 1.0)
     values = RayTuneOptions(address=None, num_cpus=2, dashboard=False, search="random", **options)
-    return Driver(values, Search((dimension,), TwoFolds(), budget, 1, tuple(before), Path(), ended.append, print)), ended
+    return Driver(
+        values,
+        Search((dimension,), TwoFolds(), budget, 1, tuple(before), Path(), ended.append, print),
+    ), ended
 
 
 def play(driver: Driver, name: str, values: Sequence[float]) -> None:
@@ -60,7 +65,9 @@ def test_patience_goes_on_from_the_trials_of_before() -> None:
     assert driver.over()
 
 
-def test_the_time_is_up_and_what_runs_is_as_if_it_never_began(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_is_up_and_what_runs_is_as_if_it_never_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(driving.time, "monotonic", lambda: clock[0])
     driver, ended = started(Budget(None, 60.0, None))
@@ -87,4 +94,6 @@ def test_a_worker_that_dies_costs_a_retry_with_the_same_values_then_the_trial() 
     assert ended == []
     assert driver.suggest("b") == first
     driver.ended("b", "worker lost: gone again")
-    assert [(t.number, t.status, t.error) for t in ended] == [(0, "failed", "worker lost: gone again")]
+    assert [(t.number, t.status, t.error) for t in ended] == [
+        (0, "failed", "worker lost: gone again")
+    ]

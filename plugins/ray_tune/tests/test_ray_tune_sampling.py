@@ -16,7 +16,14 @@ SPACE = (
 
 
 def ended(number: int, values: dict, value: float | None, status: str = DONE) -> Trial:
-    return Trial(number, values, status, (value,) if value is not None else (), value if status == DONE else None, 1.0)
+    return Trial(
+        number,
+        values,
+        status,
+        (value,) if value is not None else (),
+        value if status == DONE else None,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize("search", ["tpe", "random"])
@@ -63,7 +70,9 @@ def test_a_grid_is_complete_and_leaves_out_what_was_tried() -> None:
         everything.append(values)
     assert len(everything) == (3 + 1 + 1) * 3
     assert sorted({values["rate"] for values in everything}) == pytest.approx([0.01, 0.1, 1.0])
-    rest = make_sampler("grid", space, 0, 5, [ended(i, values, 1.0) for i, values in enumerate(everything[:13])])
+    rest = make_sampler(
+        "grid", space, 0, 5, [ended(i, values, 1.0) for i, values in enumerate(everything[:13])]
+    )
     assert [rest.ask(13), rest.ask(14), rest.ask(15)] == [*everything[13:], None]
     with pytest.raises(ConfigError, match=r"space\.rate: a grid needs a choice, or points"):
         grid_values(SPACE[2])

@@ -13,19 +13,24 @@ from framework.options import Duration, Options
 
 
 class Stream(Options):
-    """``key``: the stream's, null for the name of the table. ``rename``: ``{field: column}``, where a field is not named as in the view."""
+    """``key``: the stream's, null for the name of the table. ``rename``: ``{field: column}``, where
+    a field is not named as in the view.
+    """
 
     key: str | None = None
     rename: dict[str, str] = Field(default_factory=dict)
 
 
 class RedisStreamOptions(Connection):
-    """One stream for each table; those that ``streams`` does not name have the key and the fields of the view.
+    """One stream for each table; those that ``streams`` does not name have the key and the fields
+    of the view.
 
-    ``url``: such as ``redis://host:6379/0``. ``group``: the consumer group, made when it is missing. ``consumer``: this
-    one's name in it; the same after a restart, so that it goes on with what it had not stored. ``claim_idle``: entries that another
-    consumer has held for so long are taken over. ``batch``: entries read and stored at a time. ``bad_entries``: ``park`` copies an entry
-    that is no row to the stream ``{key}:dead`` with the reason and goes on; ``refuse`` stops there.
+    ``url``: such as ``redis://host:6379/0``. ``group``: the consumer group, made when it is
+    missing. ``consumer``: this one's name in it; the same after a restart, so that it goes on with
+    what it had not stored. ``claim_idle``: entries that another consumer has held for so long are
+    taken over. ``batch``: entries read and stored at a time. ``bad_entries``: ``park`` copies an
+    entry that is no row to the stream ``{key}:dead`` with the reason and goes on; ``refuse`` stops
+    there.
     """
 
     streams: dict[str, Stream] = Field(default_factory=dict)
@@ -39,4 +44,12 @@ class RedisStreamOptions(Connection):
 @hookimpl
 def components() -> list[Component]:
     summary = "Redis Streams through a consumer group, at least once"
-    return [Component("source", "redis_stream", "framework_redis_stream.source:RedisStreamSource", RedisStreamOptions, summary)]
+    return [
+        Component(
+            "source",
+            "redis_stream",
+            "framework_redis_stream.source:RedisStreamSource",
+            RedisStreamOptions,
+            summary,
+        )
+    ]

@@ -20,9 +20,11 @@ class BadEntryError(ValueError):
 
 
 def row_of(view: View, fields: Fields, rename: Mapping[str, str]) -> dict[str, Any]:
-    """The view's columns. An empty text is null in a value, and an error in a key or a time. Fields the view has no use for are left out.
+    """The view's columns. An empty text is null in a value, and an error in a key or a time. Fields
+    the view has no use for are left out.
 
-    Raises :class:`BadEntryError` for a field that is missing, a number that is none or not finite, a time that is not ISO 8601.
+    Raises :class:`BadEntryError` for a field that is missing, a number that is none or not finite,
+    a time that is not ISO 8601.
     """
     names = {column: field for field, column in rename.items()}
     row: dict[str, Any] = {}

@@ -1,7 +1,8 @@
 """Redis Streams as the tables of feature views. An entry is acknowledged once its row is stored.
 
-Of two entries for one key and time the later id counts, also when the earlier one is delivered again: whatever was not acknowledged is
-read again in the order of the ids, together with everything that has been delivered after it.
+Of two entries for one key and time the later id counts, also when the earlier one is delivered
+again: whatever was not acknowledged is read again in the order of the ids, together with everything
+that has been delivered after it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Entry = tuple[str, dict[str, str]]
 
 
 class RedisStreamSource(Source):
-    """Connects when the first stream is read. One ingestion of a project's state at a time reads a stream; the core's lock sees to that."""
+    """Connects when the first stream is read. One ingestion of a project's state at a time reads a
+    stream; the core's lock sees to that.
+    """
 
     @property
     def poll(self) -> float | None:
@@ -35,17 +38,24 @@ class RedisStreamSource(Source):
         return follow
 
     def read(self, table: str) -> pd.DataFrame:
-        """Every entry that the stream still holds, its fields as text but for ``event_timestamp``; nothing is acknowledged."""
+        """Every entry that the stream still holds, its fields as text but for ``event_timestamp``;
+        nothing is acknowledged.
+        """
         spec = self._stream(table)
         with self._failing(table):
             entries: list[Entry] = self._client.xrange(self._key(table))
         rows = pd.DataFrame([fields for _, fields in entries]).rename(columns=spec.rename)
         if TIME not in rows.columns:
-            raise DataError(f"source=redis_stream: stream '{self._key(table)}': no field '{TIME}'; it has {list(rows.columns)}.")
+            raise DataError(
+                f"source=redis_stream: stream '{self._key(table)}': no field '{TIME}'; it "
+                f"has {list(rows.columns)}."
+            )
         return rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True, format="ISO8601")})
 
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
-        """First what was delivered and not acknowledged, then what is new, up to the entries that are there when the last one is read."""
+        """First what was delivered and not acknowledged, then what is new, up to the entries that
+        are there when the last one is read.
+        """
         key, group = self._key(table), self.options.group
         with self._failing(table):
             self._make_group(key)
@@ -54,16 +64,25 @@ class RedisStreamSource(Source):
             else:
                 yield from self._again(table, view, key)
             while True:
-                answer = self._client.xreadgroup(group, self.options.consumer, {key: ">"}, count=self.options.batch)
+                answer = self._client.xreadgroup(
+                    group, self.options.consumer, {key: ">"}, count=self.options.batch
+                )
                 entries: list[Entry] = answer[0][1] if answer else []
                 if not entries:
                     return
-                yield self._batch(table, view, entries, self._acknowledge(table, key, [name for name, _ in entries]))
+                yield self._batch(
+                    table,
+                    view,
+                    entries,
+                    self._acknowledge(table, key, [name for name, _ in entries]),
+                )
                 if len(entries) < self.options.batch:
                     return
 
     def fingerprint(self) -> dict[str, str]:
-        """``{"key (entries)": sha256}`` over ids and fields of the entries that were given, in their order."""
+        """``{"key (entries)": sha256}`` over ids and fields of the entries that were given, in
+        their order.
+        """
         return {f"{key} (entries)": digest.hexdigest() for key, digest in self._digests.items()}
 
     def close(self) -> None:
@@ -71,34 +90,52 @@ class RedisStreamSource(Source):
             self._client.close()
 
     def _again(self, table: str, view: View, key: str) -> Iterator[Batch]:
-        """From the oldest entry that nobody has stored to the last one delivered, in order: a later correction is stored after it again."""
+        """From the oldest entry that nobody has stored to the last one delivered, in order: a later
+        correction is stored after it again.
+        """
         options = self.options
         idle = int(options.claim_idle.total_seconds() * 1000)
         start, gone = "0-0", []
         while True:  # those of consumers that have gone become this one's
-            start, _, deleted = self._client.xautoclaim(key, options.group, options.consumer, idle, start_id=start, count=1000)
+            start, _, deleted = self._client.xautoclaim(
+                key, options.group, options.consumer, idle, start_id=start, count=1000
+            )
             gone += deleted
             if start == "0-0":
                 break
         waiting = self._waiting(key)
         yield from self._replayed(table, view, key, waiting, gone)
-        for at in range(0, len(waiting), 1000):  # not before: what was stored out of its order is put right by the entries behind it
+        for at in range(
+            0, len(waiting), 1000
+        ):  # not before: what was stored out of its order is put right by the entries behind it
             self._client.xack(key, options.group, *waiting[at : at + 1000])
         if gone:
             raise DataError(
-                f"source=redis_stream: stream '{key}': {len(gone)} entries were trimmed before they were stored, the first {min(gone)}; "
-                "their rows are lost to this project. Keep more of the stream (MAXLEN, MINID) and send them again."
+                f"source=redis_stream: stream '{key}': {len(gone)} entries were trimmed "
+                f"before they were stored, the first {min(gone)}; "
+                "their rows are lost to this project. Keep more of the stream (MAXLEN, "
+                "MINID) and send them again."
             )
 
-    def _replayed(self, table: str, view: View, key: str, waiting: list[str], gone: list[str]) -> Iterator[Batch]:
-        """The entries from the first of ``waiting`` to the last one delivered; ids that the stream no longer has are added to ``gone``."""
+    def _replayed(
+        self, table: str, view: View, key: str, waiting: list[str], gone: list[str]
+    ) -> Iterator[Batch]:
+        """The entries from the first of ``waiting`` to the last one delivered; ids that the stream
+        no longer has are added to ``gone``.
+        """
         if not waiting:
             return
         options = self.options
-        last = next(g["last-delivered-id"] for g in self._client.xinfo_groups(key) if g["name"] == options.group)
+        last = next(
+            g["last-delivered-id"]
+            for g in self._client.xinfo_groups(key)
+            if g["name"] == options.group
+        )
         first, found = waiting[0], set[str]()
         while True:
-            entries: list[Entry] = self._client.xrange(key, min=first, max=last, count=options.batch)
+            entries: list[Entry] = self._client.xrange(
+                key, min=first, max=last, count=options.batch
+            )
             if not entries:
                 break
             found |= {name for name, _ in entries}
@@ -111,13 +148,17 @@ class RedisStreamSource(Source):
         found: list[str] = []
         first = "-"
         while True:
-            part = self._client.xpending_range(key, self.options.group, first, "+", 1000, consumername=self.options.consumer)
+            part = self._client.xpending_range(
+                key, self.options.group, first, "+", 1000, consumername=self.options.consumer
+            )
             found += [entry["message_id"] for entry in part]
             if len(part) < 1000:
                 return found
             first = f"({found[-1]}"
 
-    def _batch(self, table: str, view: View, entries: Sequence[Entry], stored: Callable[[], None] | None) -> Batch:
+    def _batch(
+        self, table: str, view: View, entries: Sequence[Entry], stored: Callable[[], None] | None
+    ) -> Batch:
         key = self._key(table)
         digest = self._digests.setdefault(key, hashlib.sha256())
         rename = self._stream(table).rename
@@ -153,9 +194,14 @@ class RedisStreamSource(Source):
         """Parked under its own id, so that an entry that comes again is parked once; or refused."""
         name, fields = entry
         if self.options.bad_entries == "refuse":
-            raise DataError(f"source=redis_stream: stream '{key}': entry {name}: {why}; mend it, or set source.bad_entries=park.")
+            raise DataError(
+                f"source=redis_stream: stream '{key}': entry {name}: {why}; mend it, or set "
+                "source.bad_entries=park."
+            )
         try:
-            self._client.xadd(f"{key}:dead", {**fields, "framework.entry": name, "framework.error": why}, id=name)
+            self._client.xadd(
+                f"{key}:dead", {**fields, "framework.entry": name, "framework.error": why}, id=name
+            )
         except redis.ResponseError as error:
             if "equal or smaller" not in str(error):
                 raise
@@ -179,9 +225,15 @@ class RedisStreamSource(Source):
         return {}
 
     @cached_property
-    def _client(self) -> Any:  # the stubs join the answers of the asynchronous client to those of this one
+    def _client(
+        self,
+    ) -> Any:  # the stubs join the answers of the asynchronous client to those of this one
         password = self.options.password()
-        return redis.Redis.from_url(self.options.address(), decode_responses=True, **({} if password is None else {"password": password}))
+        return redis.Redis.from_url(
+            self.options.address(),
+            decode_responses=True,
+            **({} if password is None else {"password": password}),
+        )
 
     @contextmanager
     def _failing(self, table: str) -> Iterator[None]:
@@ -191,4 +243,6 @@ class RedisStreamSource(Source):
         except (redis.RedisError, ValueError) as error:
             said = masked(" ".join(str(error).split()))
             where = masked(self.options.address())
-            raise DataError(f"source=redis_stream: stream '{self._key(table)}' at {where}: {said}") from None
+            raise DataError(
+                f"source=redis_stream: stream '{self._key(table)}' at {where}: {said}"
+            ) from None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 def report(run: Run) -> Path | None:
     if run.record.backtest is None:
         return None
-    from framework_report.page import write_report  # matplotlib costs a second; only a backtest needs it
+    from framework_report.page import (
+        write_report,
+    )  # matplotlib costs a second; only a backtest needs it
 
     return write_report(run, run.record.backtest)

@@ -1,4 +1,6 @@
-"""The numbers of the report: per series, per fold, per quantile. Arrays in, arrays out; NaN where nothing is known."""
+"""The numbers of the report: per series, per fold, per quantile. Arrays in, arrays out; NaN where
+nothing is known.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,16 @@ from framework.evaluation.result import BacktestResult
 
 #: Series drawn for each target: the worst, and as many spread evenly over the ranks of the others.
 WORST, SPREAD = 12, 6
-#: Levels of the intervals that are shown, in per cent, and the rows of a backtest above which they would take too long.
+#: Levels of the intervals that are shown, in per cent, and the rows of a backtest above which they
+#: would take too long.
 LEVELS, LARGEST = (80.0, 95.0), 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesErrors:
-    """Errors of one target by series, over the steps that both the model and the baseline forecast."""
+    """Errors of one target by series, over the steps that both the model and the baseline
+    forecast.
+    """
 
     names: list[str]  # [S], entity keys joined by " · "
     rows: Rows  # [N], the series of each window
@@ -32,22 +37,36 @@ class SeriesErrors:
     baseline_mase: Float64
 
     def worst_first(self) -> Rows:
-        """Series that can be judged, by MASE, falling; those without a scale after them, by WAPE; those without any error are left out."""
+        """Series that can be judged, by MASE, falling; those without a scale after them, by WAPE;
+        those without any error are left out.
+        """
         known = np.flatnonzero(np.isfinite(self.mae))
-        mase, wape = np.nan_to_num(self.mase[known], nan=-1.0), np.nan_to_num(self.wape[known], nan=-1.0)
+        mase, wape = (
+            np.nan_to_num(self.mase[known], nan=-1.0),
+            np.nan_to_num(self.wape[known], nan=-1.0),
+        )
         return known[np.lexsort((known, -wape, -mase))]
 
 
 def series_errors(result: BacktestResult, target: int) -> SeriesErrors:
     """Errors of every series; ``target`` is its index in the schema."""
     order: dict[tuple[str, ...], int] = {}
-    rows = np.array([order.setdefault(tuple(entity), len(order)) for entity in result.entities], dtype=np.int64)
-    actual, model, base = result.actual[:, :, target], result.forecast[:, :, target, 0], result.baseline[:, :, target]
+    rows = np.array(
+        [order.setdefault(tuple(entity), len(order)) for entity in result.entities], dtype=np.int64
+    )
+    actual, model, base = (
+        result.actual[:, :, target],
+        result.forecast[:, :, target, 0],
+        result.baseline[:, :, target],
+    )
     judged = np.isfinite(actual) & np.isfinite(model) & np.isfinite(base)
     scale = np.broadcast_to(result.scale[:, None, target], actual.shape)
 
     def total(values: Float64, where: npt.NDArray[np.bool_]) -> Float64:
-        return np.asarray(np.bincount(rows, np.where(where, values, 0.0).sum(axis=1), minlength=len(order)), np.float64)
+        return np.asarray(
+            np.bincount(rows, np.where(where, values, 0.0).sum(axis=1), minlength=len(order)),
+            np.float64,
+        )
 
     def ratio(above: Float64, below: Float64) -> Float64:
         return np.asarray(np.divide(above, below, out=np.full(len(order), np.nan), where=below > 0))
@@ -82,19 +101,26 @@ def calibration(result: BacktestResult, target: int) -> list[tuple[float, float]
     for q, level in enumerate(result.schema.quantiles, start=1):
         actual, forecast = result.actual[:, :, target], result.forecast[:, :, target, q]
         known = np.isfinite(actual) & np.isfinite(forecast)
-        out.append((level, float((actual <= forecast)[known].mean()) if known.any() else float("nan")))
+        out.append(
+            (level, float((actual <= forecast)[known].mean()) if known.any() else float("nan"))
+        )
     return out
 
 
 def step_errors(result: BacktestResult, metric: str = "MAE") -> dict[str, dict[str, list[float]]]:
     """``{target: {"model": [H], "baseline": [H]}}``: the metric of each step ahead."""
     steps = [result.metrics(step=h) for h in range(result.schema.horizon)]
-    return {t: {who: [step[t][who][metric] for step in steps] for who in ("model", "baseline")} for t in result.schema.targets}
+    return {
+        t: {who: [step[t][who][metric] for step in steps] for who in ("model", "baseline")}
+        for t in result.schema.targets
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Prediction intervals of one level forward in time, over the origins that have others before them to be calibrated on."""
+    """Prediction intervals of one level forward in time, over the origins that have others before
+    them to be calibrated on.
+    """
 
     level: float
     known: int  # actuals
@@ -106,7 +132,9 @@ class Intervals:
 
 
 def intervals(result: BacktestResult) -> dict[str, list[Intervals]]:
-    """By target, for :data:`LEVELS`: what a pair trained at each origin would have answered; none where too few errors are known."""
+    """By target, for :data:`LEVELS`: what a pair trained at each origin would have answered; none
+    where too few errors are known.
+    """
     table = result.table()
     origins = table["origin"].nunique()
     if origins < 2 or len(table) > LARGEST:
@@ -117,7 +145,9 @@ def intervals(result: BacktestResult) -> dict[str, list[Intervals]]:
         by_origin = mine.groupby("origin")["inside"].mean()
         times = by_origin.index.tz_localize(None).to_numpy().astype("M8[us]")
         means = (float(mine[column].mean()) for column in ("inside", "width", "score"))
-        out[str(target)].append(Intervals(float(level), len(mine), *means, times, by_origin.to_numpy()))
+        out[str(target)].append(
+            Intervals(float(level), len(mine), *means, times, by_origin.to_numpy())
+        )
     return out
 
 

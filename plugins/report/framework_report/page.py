@@ -12,7 +12,15 @@ from markupsafe import Markup
 
 from framework.evaluation.result import BacktestResult
 from framework.plugins.run import Run
-from framework_report.figures import SeriesErrors, calibration, choose_series, intervals, metric_groups, series_errors, step_errors
+from framework_report.figures import (
+    SeriesErrors,
+    calibration,
+    choose_series,
+    intervals,
+    metric_groups,
+    series_errors,
+    step_errors,
+)
 from framework_report.plots import coverage_by_origin, error_by_step, series_grid
 from framework_report.svg import inline_svg
 
@@ -24,7 +32,9 @@ _COMPONENTS = ("model", "baseline", "preprocessor", "retrieval", "source", "regi
 
 
 def write_report(run: Run, result: BacktestResult) -> Path:
-    """Write ``report/index.html`` and ``report/plots/*.png`` below the run's directory; the plots become artifacts of the run."""
+    """Write ``report/index.html`` and ``report/plots/*.png`` below the run's directory; the plots
+    become artifacts of the run.
+    """
     folder = run.directory / "report"
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
@@ -45,11 +55,20 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             run_id=run.id,
             config=run.config.text,
             targets=targets,
-            by_step=_plot(error_by_step(step_errors(result), baseline), "error-by-step", "Error by steps ahead", plots),
+            by_step=_plot(
+                error_by_step(step_errors(result), baseline),
+                "error-by-step",
+                "Error by steps ahead",
+                plots,
+            ),
             comparison=run.record.comparison,
             groups=metric_groups(result.metrics()[result.schema.targets[0]]["model"]),
             intervals=found,
-            by_origin=_plot(coverage_by_origin(found), "coverage-by-origin", "Coverage by origin", plots) if any(found.values()) else None,
+            by_origin=_plot(
+                coverage_by_origin(found), "coverage-by-origin", "Coverage by origin", plots
+            )
+            if any(found.values())
+            else None,
             folds=_folds(result),
             total_seconds=sum(result.seconds),
         )
@@ -80,7 +99,9 @@ def change(value: float, reference: float) -> str:
 def when(time: str) -> str:
     """A time without the parts that are zero: the date alone for a day."""
     text = time.removesuffix(".000000")
-    date, _, clock = (text.removesuffix(":00") if len(text) == len("2024-01-01T00:00:00") else text).partition("T")
+    date, _, clock = (
+        text.removesuffix(":00") if len(text) == len("2024-01-01T00:00:00") else text
+    ).partition("T")
     return date if clock in ("", "00:00") else f"{date} {clock}"
 
 
@@ -91,10 +112,14 @@ def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
     short, without, lines = taken["short"], taken["no_forecast"], []
     if short["count"]:
         done = "left out" if short["policy"] == "drop" else "kept"
-        lines.append(f"{short['count']} too short to learn from ({short['needed']} steps are needed) and {done}: {_named(short)}")
+        lines.append(
+            f"{short['count']} too short to learn from ({short['needed']} steps are needed) "
+            f"and {done}: {_named(short)}"
+        )
     if without["windows"]:
         lines.append(
-            f"{without['windows']} windows have no forecast (a short history, a stale view or a missing feature), of {_named(without)}"
+            f"{without['windows']} windows have no forecast (a short history, a stale view "
+            f"or a missing feature), of {_named(without)}"
         )
     if taken["not_judged"]:
         lines.append(f"{taken['not_judged']} have no row at any origin and are not judged")
@@ -103,7 +128,9 @@ def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
 
 def _named(listed: Mapping[str, Any]) -> str:
     names = [" · ".join(series.values()) for series in listed["series"][:NAMED]]
-    return ", ".join(names) + (f" and {listed['count'] - len(names)} more" if listed["count"] > len(names) else "")
+    return ", ".join(names) + (
+        f" and {listed['count'] - len(names)} more" if listed["count"] > len(names) else ""
+    )
 
 
 def _verdict(model: float, baseline: float) -> str:
@@ -112,16 +139,26 @@ def _verdict(model: float, baseline: float) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("framework_report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("framework_report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "when": when, "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—"}
+    environment.filters |= {
+        "number": number,
+        "when": when,
+        "percent": lambda v: f"{100 * v:.1f} %" if np.isfinite(v) else "—",
+    }
     environment.filters["chance"] = lambda p: "—" if p is None else f"{p:.3g}"
     environment.globals |= {"change": change, "nan": float("nan")}
     return environment
 
 
 def _plot(figure: Any, name: str, label: str, folder: Path) -> Markup:
-    """Save the PNG, return the SVG. The figure comes from our own numbers; its texts are escaped by matplotlib."""
+    """Save the PNG, return the SVG. The figure comes from our own numbers; its texts are escaped by
+    matplotlib.
+    """
     figure.savefig(folder / f"{name}.png", dpi=90, facecolor="white")
     return Markup(inline_svg(figure, name, label))  # noqa: S704
 
@@ -135,9 +172,16 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
     plots = [
         {
             "title": title if not few else "Every series, the worst first",
-            "svg": _plot(series_grid(result, index, errors, chosen, baseline), f"series-{index}-{key}", f"{target}: {title}", folder),
+            "svg": _plot(
+                series_grid(result, index, errors, chosen, baseline),
+                f"series-{index}-{key}",
+                f"{target}: {title}",
+                folder,
+            ),
         }
-        for key, title, chosen in zip(("worst", "spread"), ("The worst series", "A spread of the others"), groups, strict=True)
+        for key, title, chosen in zip(
+            ("worst", "spread"), ("The worst series", "A spread of the others"), groups, strict=True
+        )
         if len(chosen)
     ]
     sides = result.metrics()[target]

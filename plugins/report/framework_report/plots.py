@@ -13,11 +13,20 @@ from framework.data.arrays import Float64, Rows, Times
 from framework.evaluation.result import BacktestResult
 from framework_report.figures import Intervals, SeriesErrors
 
-#: Colours by what they mean; :mod:`framework_report.svg` turns them into the page's own, light or dark.
-INK, MUTED, GRID, MODEL, BAND, BASELINE = "#1b2430", "#66707d", "#e3e7ec", "#1f5fd0", "#c9dafa", "#c2691c"
+#: Colours by what they mean; :mod:`framework_report.svg` turns them into the page's own, light or
+#: dark.
+INK, MUTED, GRID, MODEL, BAND, BASELINE = (
+    "#1b2430",
+    "#66707d",
+    "#e3e7ec",
+    "#1f5fd0",
+    "#c9dafa",
+    "#c2691c",
+)
 COLUMNS = 3
 _SIZE = 8.5
-#: Inches. Margins are set by hand: laying 18 panels out automatically takes longer than drawing them.
+#: Inches. Margins are set by hand: laying 18 panels out automatically takes longer than drawing
+#: them.
 _WIDTH, _PANEL, _LEGEND = 11.0, 1.6, 0.28
 
 
@@ -37,7 +46,15 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
     for axes, (target, sides) in zip(panels, errors.items(), strict=False):
         steps = np.arange(1, len(sides["model"]) + 1)
         marker = "o" if len(steps) <= 31 else ""
-        axes.plot(steps, sides["baseline"], color=BASELINE, linewidth=1.4, linestyle=(0, (4, 2)), marker=marker, markersize=3)
+        axes.plot(
+            steps,
+            sides["baseline"],
+            color=BASELINE,
+            linewidth=1.4,
+            linestyle=(0, (4, 2)),
+            marker=marker,
+            markersize=3,
+        )
         axes.plot(steps, sides["model"], color=MODEL, linewidth=2, marker=marker, markersize=4)
         _bare(axes)
         axes.set_ylim(bottom=0)
@@ -46,28 +63,59 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
         top = axes.get_ylim()[1]
         lasts = (sides["model"][-1], sides["baseline"][-1])
         apart = 0 if abs(lasts[0] - lasts[1]) > 0.07 * top else 5 if lasts[0] > lasts[1] else -5
-        for name, last, color, shift in (("model", lasts[0], MODEL, apart), (baseline, lasts[1], BASELINE, -apart)):
+        for name, last, color, shift in (
+            ("model", lasts[0], MODEL, apart),
+            (baseline, lasts[1], BASELINE, -apart),
+        ):
             if np.isfinite(last):
-                axes.annotate(name, (steps[-1], last), (6, shift), "data", "offset points", color=color, fontsize=_SIZE, va="center")
+                axes.annotate(
+                    name,
+                    (steps[-1], last),
+                    (6, shift),
+                    "data",
+                    "offset points",
+                    color=color,
+                    fontsize=_SIZE,
+                    va="center",
+                )
     return figure
 
 
 def coverage_by_origin(found: dict[str, list[Intervals]]) -> Figure:
-    """The share of actuals inside each origin's intervals, one panel a target; the level is the dotted line of the same shade."""
+    """The share of actuals inside each origin's intervals, one panel a target; the level is the
+    dotted line of the same shade.
+    """
     figure, panels = _side_by_side(len(found))
     for axes, (target, levels) in zip(panels, found.items(), strict=False):
         for one, color in zip(levels, (MODEL, INK), strict=False):
             x = _days(one.origins)
             axes.axhline(one.level, color=color, linewidth=0.9, linestyle=(0, (1, 2)))
-            axes.plot(x, 100 * one.by_origin, color=color, linewidth=1.6, marker="o" if len(x) <= 60 else "", markersize=4)
+            axes.plot(
+                x,
+                100 * one.by_origin,
+                color=color,
+                linewidth=1.6,
+                marker="o" if len(x) <= 60 else "",
+                markersize=4,
+            )
             axes.annotate(
-                f"{one.level:g} %", (x[-1], 100 * one.by_origin[-1]), (7, 0), "data", "offset points", color=color, fontsize=_SIZE
+                f"{one.level:g} %",
+                (x[-1], 100 * one.by_origin[-1]),
+                (7, 0),
+                "data",
+                "offset points",
+                color=color,
+                fontsize=_SIZE,
             )
         _bare(axes)
-        axes.set_ylim(min(50, 100 * min(one.by_origin.min() for one in levels) - 4) if levels else 0, 101)
+        axes.set_ylim(
+            min(50, 100 * min(one.by_origin.min() for one in levels) - 4) if levels else 0, 101
+        )
         if levels:
             axes.set_xticks(*_origin_ticks(levels[0].origins))
-        axes.set_title(f"{target}: coverage by origin, %", fontsize=_SIZE + 1, color=INK, loc="left")
+        axes.set_title(
+            f"{target}: coverage by origin, %", fontsize=_SIZE + 1, color=INK, loc="left"
+        )
     return figure
 
 
@@ -82,19 +130,41 @@ def _side_by_side(count: int) -> tuple[Figure, np.ndarray]:
     return figure, panels
 
 
-def series_grid(result: BacktestResult, target: int, errors: SeriesErrors, chosen: Rows, baseline: str) -> Figure:
-    """Forecast against actual, a panel a series: all origins in a row, the quantile band behind the mean."""
+def series_grid(
+    result: BacktestResult, target: int, errors: SeriesErrors, chosen: Rows, baseline: str
+) -> Figure:
+    """Forecast against actual, a panel a series: all origins in a row, the quantile band behind the
+    mean.
+    """
     rows = -(-len(chosen) // COLUMNS)
     height = _PANEL * rows + _LEGEND
     figure = Figure(figsize=(_WIDTH, height))
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    figure.subplots_adjust(0.035, 0.25 / height, 0.995, 1 - (_LEGEND + 0.2) / height, wspace=0.12, hspace=0.42)
+    figure.subplots_adjust(
+        0.035, 0.25 / height, 0.995, 1 - (_LEGEND + 0.2) / height, wspace=0.12, hspace=0.42
+    )
     span = _days(np.array([result.origins.min(), result.times.max()]))
     ticks, labels = _origin_ticks(result.origins)
     for axes, series in zip(panels, chosen, strict=False):
         _one_series(axes, result, target, np.flatnonzero(errors.rows == series))
-        axes.text(0, 1.05, errors.names[series], transform=axes.transAxes, fontsize=_SIZE, color=INK, fontweight="bold")
-        axes.text(1, 1.05, _caption(errors, int(series)), transform=axes.transAxes, fontsize=_SIZE - 1, color=MUTED, ha="right")
+        axes.text(
+            0,
+            1.05,
+            errors.names[series],
+            transform=axes.transAxes,
+            fontsize=_SIZE,
+            color=INK,
+            fontweight="bold",
+        )
+        axes.text(
+            1,
+            1.05,
+            _caption(errors, int(series)),
+            transform=axes.transAxes,
+            fontsize=_SIZE - 1,
+            color=MUTED,
+            ha="right",
+        )
         axes.set_xlim(span[0] - 0.01 * np.ptp(span), span[1] + 0.01 * np.ptp(span))
         axes.set_xticks(ticks, labels)
     for axes in panels[len(chosen) :]:
@@ -121,7 +191,9 @@ def series_grid(result: BacktestResult, target: int, errors: SeriesErrors, chose
 
 
 def _caption(errors: SeriesErrors, series: int) -> str:
-    parts = [(name, values[series]) for name, values in (("MASE", errors.mase), ("WAPE", errors.wape))]
+    parts = [
+        (name, values[series]) for name, values in (("MASE", errors.mase), ("WAPE", errors.wape))
+    ]
     return " · ".join(f"{name} {value:.2f}" for name, value in parts if np.isfinite(value))
 
 
@@ -129,7 +201,12 @@ def _one_series(axes: Axes, result: BacktestResult, target: int, windows: Rows) 
     windows = windows[np.argsort(result.origins[windows], kind="stable")]
     times, n = result.times[windows], len(windows)
     unique, first = np.unique(times.ravel(), return_index=True)
-    axes.plot(*_broken(unique, result.actual[windows, :, target].ravel()[first]), color=INK, linewidth=1.1, zorder=3)
+    axes.plot(
+        *_broken(unique, result.actual[windows, :, target].ravel()[first]),
+        color=INK,
+        linewidth=1.1,
+        zorder=3,
+    )
     gap = np.full((n, 1), np.nan)
     x = np.concatenate([_days(times), gap], axis=1).ravel()
 
@@ -137,12 +214,26 @@ def _one_series(axes: Axes, result: BacktestResult, target: int, windows: Rows) 
         """Windows of different origins are not joined by a line."""
         return np.concatenate([values, gap], axis=1).ravel()
 
-    axes.plot(x, apart(result.baseline[windows, :, target]), color=BASELINE, linewidth=0.9, linestyle=(0, (3, 2)), zorder=2)
+    axes.plot(
+        x,
+        apart(result.baseline[windows, :, target]),
+        color=BASELINE,
+        linewidth=0.9,
+        linestyle=(0, (3, 2)),
+        zorder=2,
+    )
     if len(result.schema.quantiles) >= 2:
         low, high = (apart(result.forecast[windows, :, target, q]) for q in (1, -1))
         axes.fill_between(x, low, high, color=BAND, linewidth=0, zorder=1)
     marker = "." if result.schema.horizon == 1 else ""
-    axes.plot(x, apart(result.forecast[windows, :, target, 0]), color=MODEL, linewidth=1.6, marker=marker, zorder=4)
+    axes.plot(
+        x,
+        apart(result.forecast[windows, :, target, 0]),
+        color=MODEL,
+        linewidth=1.6,
+        marker=marker,
+        zorder=4,
+    )
     _bare(axes)
 
 
@@ -156,7 +247,9 @@ def _broken(times: Times, values: Float64) -> tuple[Float64, Float64]:
     step = np.diff(x)
     if not len(step):
         return x, values
-    cuts = np.flatnonzero(step > 1.5 * step.min() + 2 * (step.min() > 27)) + 1  # months differ by up to three days
+    cuts = (
+        np.flatnonzero(step > 1.5 * step.min() + 2 * (step.min() > 27)) + 1
+    )  # months differ by up to three days
     return np.insert(x, cuts, np.nan), np.insert(values, cuts, np.nan)
 
 
@@ -165,4 +258,6 @@ def _origin_ticks(origins: Times) -> tuple[Float64, list[str]]:
     unique = np.unique(origins)
     chosen = unique[:: -(-len(unique) // 3)]
     daily = bool((chosen.astype("M8[D]") == chosen).all())
-    return _days(chosen), [str(t.astype("M8[D]" if daily else "M8[m]")).replace("T", " ") for t in chosen]
+    return _days(chosen), [
+        str(t.astype("M8[D]" if daily else "M8[m]")).replace("T", " ") for t in chosen
+    ]

@@ -1,4 +1,6 @@
-"""A matplotlib figure as SVG that lives inside a page: no address in it, colours from the page's style sheet."""
+"""A matplotlib figure as SVG that lives inside a page: no address in it, colours from the page's
+style sheet.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,29 @@ _VARIABLES = {
 
 
 def inline_svg(figure: Figure, name: str, label: str) -> str:
-    """One ``<svg>`` element. ``name`` keeps its ids apart from those of other figures; ``label`` is read to who cannot see it."""
+    """One ``<svg>`` element. ``name`` keeps its ids apart from those of other figures; ``label`` is
+    read to who cannot see it.
+    """
     text = StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(id="|#)((?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib|legend|FillBetween)[\w.]*)', rf"\1{name}-\2", svg)
-    svg = svg.replace("font-family: 'DejaVu Sans', 'Bitstream Vera Sans', 'Computer Modern Sans Serif'", "font-family: inherit")
+    svg = re.sub(
+        r'(id="|#)((?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib|legend|FillBetween)[\w.]*)',
+        rf"\1{name}-\2",
+        svg,
+    )
+    svg = svg.replace(
+        "font-family: 'DejaVu Sans', 'Bitstream Vera Sans', 'Computer Modern Sans Serif'",
+        "font-family: inherit",
+    )
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, variable)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

@@ -13,7 +13,15 @@ import framework_report
 import numpy as np
 import pandas as pd
 import pytest
-from framework_report.figures import SPREAD, WORST, calibration, choose_series, intervals, metric_groups, series_errors
+from framework_report.figures import (
+    SPREAD,
+    WORST,
+    calibration,
+    choose_series,
+    intervals,
+    metric_groups,
+    series_errors,
+)
 from framework_report.page import change, number, taken_lines, when
 
 from framework.config.sections import BacktestConfig
@@ -43,7 +51,16 @@ def _panel(series: int = 4, steps: int = 40) -> Panel:
     for i in range(series):
         level = 20 + 5 * i + 3 * np.sin(np.arange(steps) / 7 * 2 * np.pi)
         noise = generator.normal(0, 1 + i, (2, steps))
-        frames.append(pd.DataFrame({"shop": f"shop & {i:02}", "event_timestamp": times, "sales": level + noise[0], "visits": 9 + noise[1]}))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "shop": f"shop & {i:02}",
+                    "event_timestamp": times,
+                    "sales": level + noise[0],
+                    "visits": 9 + noise[1],
+                }
+            )
+        )
     return panel_from_rows(
         pd.concat(frames, ignore_index=True),
         entity_keys=("shop",),
@@ -56,7 +73,15 @@ def _panel(series: int = 4, steps: int = 40) -> Panel:
 
 def _result(series: int = 4, folds: int = 3) -> BacktestResult:
     panel = _panel(series)
-    setting = Setting(panel, SCHEMA, _pair, lambda: FakeModel(Options()), season_length=7, validation_steps=0, seed=1)
+    setting = Setting(
+        panel,
+        SCHEMA,
+        _pair,
+        lambda: FakeModel(Options()),
+        season_length=7,
+        validation_steps=0,
+        seed=1,
+    )
     planned = plan_folds(panel.times, panel.frequency, SCHEMA.horizon, BacktestConfig(folds=folds))
     return join_folds([run_fold(setting, fold) for fold in planned])
 
@@ -79,8 +104,14 @@ def _run(directory: Path, result: BacktestResult | None) -> Any:
         "versions": {"numpy": "9.8.7"},
         "git": {"commit": "0123456789abcdef", "dirty": True},
     }
-    config = SimpleNamespace(name=SCHEMA.name, text="seed: 7\n", component=lambda group: SimpleNamespace(name=f"a_{group}"))
-    return SimpleNamespace(config=config, record=Record(backtest=result, facts=facts), directory=directory, id="run-1")
+    config = SimpleNamespace(
+        name=SCHEMA.name,
+        text="seed: 7\n",
+        component=lambda group: SimpleNamespace(name=f"a_{group}"),
+    )
+    return SimpleNamespace(
+        config=config, record=Record(backtest=result, facts=facts), directory=directory, id="run-1"
+    )
 
 
 def _written(directory: Path, result: BacktestResult) -> str:
@@ -103,14 +134,35 @@ def test_page_shows_the_figures_of_the_backtest(tmp_path: Path, result: Backtest
     for fold in range(3):
         value = result.metrics(result.fold == fold)["sales"]["model"]["MAE"]
         assert f"<td>{number(value)}</td>" in page
-    for text in ("2024-01-01 to 2024-02-09", "160 rows", "commit 0123456789ab, with uncommitted changes", "9.8.7", "seed: 7", "run-1"):
+    for text in (
+        "2024-01-01 to 2024-02-09",
+        "160 rows",
+        "commit 0123456789ab, with uncommitted changes",
+        "9.8.7",
+        "seed: 7",
+        "run-1",
+    ):
         assert text in page
     assert "shop &amp; 03" in page
     assert "<h1>tiny &lt;daily&gt;</h1>" in page
 
 
 def test_metrics_are_grouped_each_once() -> None:
-    groups = metric_groups(["MAE", "RMSE", "WAPE", "MASE", "sMAPE", "bias", "RMSSE", "pinball", "WQL", "coverage", "mine"])
+    groups = metric_groups(
+        [
+            "MAE",
+            "RMSE",
+            "WAPE",
+            "MASE",
+            "sMAPE",
+            "bias",
+            "RMSSE",
+            "pinball",
+            "WQL",
+            "coverage",
+            "mine",
+        ]
+    )
     assert groups[0] == ("in the target's unit", ["MAE", "RMSE", "bias"])
     assert groups[-1] == ("other", ["mine"])
     assert sum(len(names) for _, names in groups) == 11
@@ -144,7 +196,8 @@ def test_what_was_left_out_is_said() -> None:
     }
     assert taken_lines(taken) == [
         "2 too short to learn from (8 steps are needed) and left out: a · x, b · y",
-        "3 windows have no forecast (a short history, a stale view or a missing feature), of a · x, b · y and 23 more",
+        "3 windows have no forecast (a short history, a stale view or a missing feature), "
+        "of a · x, b · y and 23 more",
         "1 have no row at any origin and are not judged",
     ]
     assert taken_lines(None) == []
@@ -155,7 +208,12 @@ def test_plots_are_artifacts_and_pictures(tmp_path: Path, result: BacktestResult
     framework_report.report(run)
     assert run.record.artifacts == [tmp_path / "report" / "plots"]
     pictures = sorted(p.name for p in run.record.artifacts[0].iterdir())
-    assert pictures == ["coverage-by-origin.png", "error-by-step.png", "series-0-worst.png", "series-1-worst.png"]
+    assert pictures == [
+        "coverage-by-origin.png",
+        "error-by-step.png",
+        "series-0-worst.png",
+        "series-1-worst.png",
+    ]
     assert all((run.record.artifacts[0] / p).read_bytes().startswith(b"\x89PNG") for p in pictures)
 
 
@@ -169,7 +227,11 @@ class _Loads(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for key, value in attrs:
-            if key in ("src", "href", "xlink:href", "action", "data") and value and not value.startswith(("#", "data:")):
+            if (
+                key in ("src", "href", "xlink:href", "action", "data")
+                and value
+                and not value.startswith(("#", "data:"))
+            ):
                 self.loads.append(value)
             if key == "id" and value:
                 self.ids.append(value)
@@ -197,13 +259,17 @@ def test_colours_come_from_the_style_sheet(tmp_path: Path, result: BacktestResul
     assert "prefers-color-scheme: dark" in page
 
 
-def test_unknown_actuals_and_forecasts_are_left_out_and_said(tmp_path: Path, result: BacktestResult) -> None:
+def test_unknown_actuals_and_forecasts_are_left_out_and_said(
+    tmp_path: Path, result: BacktestResult
+) -> None:
     actual, forecast = result.actual.copy(), result.forecast.copy()
     gone = np.array([entity[0] == "shop & 02" for entity in result.entities])
     actual[gone] = np.nan
     actual[0, 1] = np.nan
     forecast[1] = np.nan
-    holed = replace(result, actual=actual, forecast=forecast, scale=np.full_like(result.scale, np.nan))
+    holed = replace(
+        result, actual=actual, forecast=forecast, scale=np.full_like(result.scale, np.nan)
+    )
     page = _written(tmp_path, holed)
     assert "1 have no step that can be judged" in page
     assert "<td>—</td>" in page  # MASE without a scale
@@ -212,7 +278,9 @@ def test_unknown_actuals_and_forecasts_are_left_out_and_said(tmp_path: Path, res
     assert [errors.names[i] for i in errors.worst_first()].count("shop & 02") == 0
 
 
-def test_a_backtest_of_which_nothing_is_known_still_has_a_page(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_backtest_of_which_nothing_is_known_still_has_a_page(
+    tmp_path: Path, result: BacktestResult
+) -> None:
     page = _written(tmp_path, replace(result, actual=np.full_like(result.actual, np.nan)))
     assert "0 of 0 series" in page
 
@@ -241,14 +309,27 @@ def test_of_many_series_the_worst_and_a_spread_are_drawn(tmp_path: Path) -> None
 def test_calibration_is_the_share_below(result: BacktestResult) -> None:
     actual = np.zeros_like(result.actual)
     forecast = np.full_like(result.forecast, 1.0)
-    forecast[: len(forecast) // 2, :, :, 1] = -1.0  # the lower quantile lies above half of the actuals
+    forecast[
+        : len(forecast) // 2, :, :, 1
+    ] = -1.0  # the lower quantile lies above half of the actuals
     half = 1 - (len(forecast) // 2) / len(forecast)
-    assert calibration(replace(result, actual=actual, forecast=forecast), 0) == [(0.1, pytest.approx(half)), (0.9, 1.0)]
+    assert calibration(replace(result, actual=actual, forecast=forecast), 0) == [
+        (0.1, pytest.approx(half)),
+        (0.9, 1.0),
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(float("nan"), "—"), (0.0, "0"), (0.5079, "0.508"), (12.345, "12.35"), (1234.5, "1,234"), (1.2e12, "1.20e+12"), (-3.21, "-3.210")],
+    [
+        (float("nan"), "—"),
+        (0.0, "0"),
+        (0.5079, "0.508"),
+        (12.345, "12.35"),
+        (1234.5, "1,234"),
+        (1.2e12, "1.20e+12"),
+        (-3.21, "-3.210"),
+    ],
 )
 def test_numbers_for_people(value: float, text: str) -> None:
     assert number(value) == text

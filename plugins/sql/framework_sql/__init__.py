@@ -13,11 +13,14 @@ from framework.options import Options, parse_duration
 
 
 class SqlTable(Options):
-    """``query``: what is read for one table; it names the columns as the view does, with ``event_timestamp``.
+    """``query``: what is read for one table; it names the columns as the view does, with
+    ``event_timestamp``.
 
-    ``watermark``: a column of the query that grows with every new or changed row, such as ``updated_at`` or a serial number: an ingestion
-    then reads the rows from the newest one that is stored, that one included. Null: everything each time. ``overlap``: begin so much
-    earlier, for rows that become visible after newer ones (a long transaction, a replica): a duration for times, a number for numbers.
+    ``watermark``: a column of the query that grows with every new or changed row, such as
+    ``updated_at`` or a serial number: an ingestion then reads the rows from the newest one that is
+    stored, that one included. Null: everything each time. ``overlap``: begin so much earlier, for
+    rows that become visible after newer ones (a long transaction, a replica): a duration for times,
+    a number for numbers.
     """
 
     query: str
@@ -41,7 +44,8 @@ class SqlTable(Options):
 
 
 class SqlOptions(Connection):
-    """``url``: of SQLAlchemy, such as ``sqlite:///sales.db`` or ``postgresql+psycopg://reader@host/sales``.
+    """``url``: of SQLAlchemy, such as ``sqlite:///sales.db`` or
+    ``postgresql+psycopg://reader@host/sales``.
 
     ``chunk``: rows fetched and stored at a time.
     """
@@ -52,4 +56,12 @@ class SqlOptions(Connection):
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("source", "sql", "framework_sql.source:SqlSource", SqlOptions, "queries of a database, incremental by a watermark")]
+    return [
+        Component(
+            "source",
+            "sql",
+            "framework_sql.source:SqlSource",
+            SqlOptions,
+            "queries of a database, incremental by a watermark",
+        )
+    ]

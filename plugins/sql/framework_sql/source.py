@@ -23,7 +23,9 @@ from framework_sql.watermark import earlier, from_text, to_text
 
 
 class SqlSource(Source):
-    """Connects when the first table is read. Passwords come from the environment and are in no error message."""
+    """Connects when the first table is read. Passwords come from the environment and are in no
+    error message.
+    """
 
     @property
     def poll(self) -> float | None:
@@ -31,14 +33,18 @@ class SqlSource(Source):
         return follow
 
     def read(self, table: str) -> pd.DataFrame:
-        """Every row of the table's query, the watermark aside. A time without a zone, and a date, are taken as UTC."""
+        """Every row of the table's query, the watermark aside. A time without a zone, and a date,
+        are taken as UTC.
+        """
         query = _bare(self._table(table).query)
         with self._failing(table):
             parts = [rows for rows, _ in self._chunks(table, sa.text(query), {}, None)]
         return pd.concat(parts, ignore_index=True)
 
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
-        """In the order of the watermark, so that what is stored is always everything up to some value of it."""
+        """In the order of the watermark, so that what is stored is always everything up to some
+        value of it.
+        """
         spec = self._table(table)
         if spec.watermark is None:
             yield from self._pieces(table, sa.text(_bare(spec.query)), {}, None)
@@ -49,10 +55,16 @@ class SqlSource(Source):
         # a null watermark would never be found again: such a row is read, and refused
         found = "" if since is None else f" WHERE {mark} >= :framework_since OR {mark} IS NULL"
         query = f"SELECT * FROM ({_bare(spec.query)}) AS framework_rows{found} ORDER BY {mark}"  # noqa: S608  the project's own query
-        yield from self._pieces(table, sa.text(query), {} if since is None else {"framework_since": since}, position)
+        yield from self._pieces(
+            table, sa.text(query), {} if since is None else {"framework_since": since}, position
+        )
 
-    def _pieces(self, table: str, query: sa.TextClause, values: dict[str, Any], position: str | None) -> Iterator[Batch]:
-        """One batch for each chunk; a single one is the whole table when no watermark has cut it."""
+    def _pieces(
+        self, table: str, query: sa.TextClause, values: dict[str, Any], position: str | None
+    ) -> Iterator[Batch]:
+        """One batch for each chunk; a single one is the whole table when no watermark has cut
+        it.
+        """
         mark = self._table(table).watermark
         with self._failing(table):
             chunks = self._chunks(table, query, values, mark)
@@ -61,7 +73,10 @@ class SqlSource(Source):
             whole = mark is None and following is None
             if TIME not in rows.columns:
                 have = list(rows.columns)
-                raise DataError(f"source=sql: table '{table}': no column '{TIME}'; the query has {have}. Name one so: AS {TIME}.")
+                raise DataError(
+                    f"source=sql: table '{table}': no column '{TIME}'; the query has "
+                    f"{have}. Name one so: AS {TIME}."
+                )
             while True:
                 position = _later(newest, position)
                 yield Batch(rows, whole=whole, position=position)
@@ -71,16 +86,27 @@ class SqlSource(Source):
                 following = next(chunks, None)
 
     def fingerprint(self) -> dict[str, str]:
-        """``{"table (query)": sha256}``, and ``"table (rows)"`` over the rows that were read, in their order."""
+        """``{"table (query)": sha256}``, and ``"table (rows)"`` over the rows that were read, in
+        their order.
+        """
         prints = {
-            f"{name} (query)": hashlib.sha256(spec.model_dump_json().encode()).hexdigest() for name, spec in self.options.tables.items()
+            f"{name} (query)": hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+            for name, spec in self.options.tables.items()
         }
-        return {**prints, **{f"{name} (rows)": digest.hexdigest() for name, digest in self._digests.items()}}
+        return {
+            **prints,
+            **{f"{name} (rows)": digest.hexdigest() for name, digest in self._digests.items()},
+        }
 
     def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
-        """The queries alone: whether a database has other rows cannot be told without reading them."""
+        """The queries alone: whether a database has other rows cannot be told without reading
+        them.
+        """
         queries = {name: spec.query for name, spec in self.options.tables.items() if name in tables}
-        return {f"{name} (query)": hashlib.sha256(query.encode()).hexdigest() for name, query in queries.items()}
+        return {
+            f"{name} (query)": hashlib.sha256(query.encode()).hexdigest()
+            for name, query in queries.items()
+        }
 
     def close(self) -> None:
         if "_engine" in vars(self):
@@ -90,21 +116,31 @@ class SqlSource(Source):
         tables: dict[str, SqlTable] = self.options.tables
         if table not in tables:
             raise DataError(
-                f"source=sql: table '{table}' is not declared;{suggest(table, tables)} Declared: {', '.join(tables) or 'none'}."
+                f"source=sql: table '{table}' is not declared;{suggest(table, tables)} "
+                f"Declared: {', '.join(tables) or 'none'}."
             )
         return tables[table]
 
-    def _chunks(self, table: str, query: sa.TextClause, values: dict[str, Any], mark: str | None) -> Iterator[tuple[pd.DataFrame, Any]]:
-        """At least one chunk and its newest watermark, from a cursor that stays on the server: no more than two are in memory."""
+    def _chunks(
+        self, table: str, query: sa.TextClause, values: dict[str, Any], mark: str | None
+    ) -> Iterator[tuple[pd.DataFrame, Any]]:
+        """At least one chunk and its newest watermark, from a cursor that stays on the server: no
+        more than two are in memory.
+        """
         digest = self._digests.setdefault(table, hashlib.sha256())
         chunk = self.options.chunk
-        with self._engine.connect().execution_options(stream_results=True, max_row_buffer=chunk) as connection:
+        with self._engine.connect().execution_options(
+            stream_results=True, max_row_buffer=chunk
+        ) as connection:
             result = connection.execute(query, values)
             names, none = list(result.keys()), True
             for part in result.partitions(chunk):
-                # as objects: a column of integers would become floats in the chunks that have a null
+                # as objects: a column of integers would become floats in the chunks that have a
+                # null
                 rows = _timed(pd.DataFrame(part, columns=names, dtype=object), table)
-                digest.update(pd.util.hash_pandas_object(rows.astype(str), index=False).to_numpy().tobytes())
+                digest.update(
+                    pd.util.hash_pandas_object(rows.astype(str), index=False).to_numpy().tobytes()
+                )
                 none = False
                 yield rows, None if mark is None else _last(part, names, mark, table)
             if none:
@@ -123,7 +159,10 @@ class SqlSource(Source):
         try:
             url = make_url(self.options.address())
         except SQLAlchemyError as error:
-            raise ConfigError("source=sql: the URL cannot be read; it is dialect+driver://user@host:port/database.") from error
+            raise ConfigError(
+                "source=sql: the URL cannot be read; it is "
+                "dialect+driver://user@host:port/database."
+            ) from error
         password = self.options.password()
         return url if password is None else url.set(password=password)
 
@@ -134,17 +173,25 @@ class SqlSource(Source):
             yield
         except (SQLAlchemyError, ModuleNotFoundError) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-            raise DataError(f"source=sql: table '{table}': {self._url.render_as_string()}: {one_line(cause)}") from None
+            raise DataError(
+                f"source=sql: table '{table}': {self._url.render_as_string()}: {one_line(cause)}"
+            ) from None
 
 
 def _last(part: Sequence[Sequence[Any]], names: list[str], mark: str, table: str) -> Any:
-    """The watermark of the last row, as the driver gave it. Raises :class:`DataError` for rows without one."""
+    """The watermark of the last row, as the driver gave it. Raises :class:`DataError` for rows
+    without one.
+    """
     if mark not in names:
-        raise DataError(f"source=sql: table '{table}': no column '{mark}' for the watermark; the query has {names}.")
+        raise DataError(
+            f"source=sql: table '{table}': no column '{mark}' for the watermark; the query "
+            f"has {names}."
+        )
     values = [row[names.index(mark)] for row in part]
     if None in values:
         raise DataError(
-            f"source=sql: table '{table}': column '{mark}', the watermark, is null in {values.count(None)} rows; they would be lost."
+            f"source=sql: table '{table}': column '{mark}', the watermark, is null in "
+            f"{values.count(None)} rows; they would be lost."
         )
     return values[-1]
 
@@ -163,4 +210,6 @@ def _bare(query: str) -> str:
 def _timed(rows: pd.DataFrame, table: str) -> pd.DataFrame:
     if TIME not in rows.columns:  # a table that a view joins needs none
         return rows
-    return rows.assign(**{TIME: utc_times(rows[TIME], f"source=sql: table '{table}': column '{TIME}'")})
+    return rows.assign(
+        **{TIME: utc_times(rows[TIME], f"source=sql: table '{table}': column '{TIME}'")}
+    )

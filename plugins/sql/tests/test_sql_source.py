@@ -1,4 +1,6 @@
-"""``source=sql`` on a real PostgreSQL and on SQLite: everything, from the watermark on, killed in between; no password anywhere."""
+"""``source=sql`` on a real PostgreSQL and on SQLite: everything, from the watermark on, killed in
+between; no password anywhere.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,17 @@ def server() -> Iterator[str]:
 @pytest.fixture(params=["postgresql", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty table in either database."""
-    url = request.getfixturevalue("server") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'sales.db'}"
+    url = (
+        request.getfixturevalue("server")
+        if request.param == "postgresql"
+        else f"sqlite:///{tmp_path / 'sales.db'}"
+    )
     moment = "timestamptz" if request.param == "postgresql" else "text"
-    execute(url, "DROP TABLE IF EXISTS sales", f"CREATE TABLE sales (shop text, day {moment}, sales numeric, changed {moment})")
+    execute(
+        url,
+        "DROP TABLE IF EXISTS sales",
+        f"CREATE TABLE sales (shop text, day {moment}, sales numeric, changed {moment})",
+    )
     return str(url)
 
 
@@ -55,7 +65,8 @@ def execute(url: str, *statements: str) -> None:
 def insert(url: str, *rows: tuple[str, int, float | None, int]) -> None:
     """Shop, day, sales, and the hour of the change."""
     values = [
-        f"('{shop}', '{FIRST + timedelta(days=day):%Y-%m-%d %H:%M:%S+00:00}', {'NULL' if sales is None else sales}, "
+        f"('{shop}', '{FIRST + timedelta(days=day):%Y-%m-%d %H:%M:%S+00:00}', "
+        f"{'NULL' if sales is None else sales}, "
         f"'{FIRST + timedelta(hours=hour):%Y-%m-%d %H:%M:%S+00:00}')"
         for shop, day, sales, hour in rows
     ]
@@ -63,14 +74,24 @@ def insert(url: str, *rows: tuple[str, int, float | None, int]) -> None:
 
 
 def source(url: str, chunk: int = 100, **table: Any) -> SqlSource:
-    return SqlSource(SqlOptions.model_validate({"url": url, "tables": {"sales": {"query": QUERY, **table}}, "chunk": chunk}))
+    return SqlSource(
+        SqlOptions.model_validate(
+            {"url": url, "tables": {"sales": {"query": QUERY, **table}}, "chunk": chunk}
+        )
+    )
 
 
-def drain(reader: SqlSource, position: str | None = None) -> tuple[list[list[tuple[str, int, float]]], str | None]:
+def drain(
+    reader: SqlSource, position: str | None = None
+) -> tuple[list[list[tuple[str, int, float]]], str | None]:
     batches = []
     for batch in reader.batches("sales", VIEW, position):
-        days = (batch.rows["event_timestamp"] - pd.Timestamp(FIRST)).dt.days if len(batch.rows) else []
-        batches.append(list(zip(batch.rows["shop"], days, batch.rows["sales"].astype(float), strict=True)))
+        days = (
+            (batch.rows["event_timestamp"] - pd.Timestamp(FIRST)).dt.days if len(batch.rows) else []
+        )
+        batches.append(
+            list(zip(batch.rows["shop"], days, batch.rows["sales"].astype(float), strict=True))
+        )
         position = batch.position
     reader.close()
     return batches, position
@@ -79,12 +100,18 @@ def drain(reader: SqlSource, position: str | None = None) -> tuple[list[list[tup
 def test_the_whole_query_with_its_types(url: str) -> None:
     insert(url, ("a", 0, 1.5, 0), ("a", 1, None, 1))
     rows = source(url).read("sales")
-    assert rows["event_timestamp"].tolist() == [pd.Timestamp(FIRST), pd.Timestamp(FIRST + timedelta(days=1))]
+    assert rows["event_timestamp"].tolist() == [
+        pd.Timestamp(FIRST),
+        pd.Timestamp(FIRST + timedelta(days=1)),
+    ]
     assert pd.to_numeric(rows["sales"]).isna().tolist() == [False, True]
     (batch,) = source(url).batches("sales", VIEW, None)
     assert batch.whole
     pieces = list(source(url, chunk=1).batches("sales", VIEW, None))
-    assert [(len(p.rows), p.whole, p.position) for p in pieces] == [(1, False, None), (1, False, None)]
+    assert [(len(p.rows), p.whole, p.position) for p in pieces] == [
+        (1, False, None),
+        (1, False, None),
+    ]
 
 
 def test_only_what_is_new_is_read_and_equal_watermarks_again(url: str) -> None:
@@ -118,8 +145,13 @@ def test_a_null_watermark_is_refused_whenever_it_comes(url: str) -> None:
 
 
 def test_only_a_chunk_is_fetched_at_a_time(server: str) -> None:
-    """The batch after the first fails at the server, so the first one came before the query had ended."""
-    query = "SELECT 'a' AS shop, '2024-01-01'::timestamptz AS event_timestamp, 1 / (5000 - i) AS sales FROM generate_series(1, 6000) i"
+    """The batch after the first fails at the server, so the first one came before the query had
+    ended.
+    """
+    query = (
+        "SELECT 'a' AS shop, '2024-01-01'::timestamptz AS event_timestamp, 1 / (5000 - i) AS "
+        "sales FROM generate_series(1, 6000) i"
+    )
     reader = source(server, chunk=1000, query=query)
     batches = reader.batches("sales", VIEW, None)
     assert len(next(batches).rows) == 1000
@@ -132,11 +164,16 @@ def test_only_a_chunk_is_fetched_at_a_time(server: str) -> None:
     [
         ({"query": "SELECT nothing FROM sales"}, ["table 'sales'", "nothing"]),
         ({"query": "SELECT shop, sales FROM sales"}, ["no column 'event_timestamp'", "'sales'"]),
-        ({"query": "SELECT shop, shop AS event_timestamp, sales FROM sales"}, ["column 'event_timestamp' is not a time"]),
+        (
+            {"query": "SELECT shop, shop AS event_timestamp, sales FROM sales"},
+            ["column 'event_timestamp' is not a time"],
+        ),
         ({"watermark": "chnged"}, ["chnged"]),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(url: str, table: dict[str, Any], words: list[str]) -> None:
+def test_what_is_wrong_is_named_in_one_line(
+    url: str, table: dict[str, Any], words: list[str]
+) -> None:
     insert(url, ("a", 0, 1, 1))
     with pytest.raises(DataError) as caught:
         drain(source(url, **table))
@@ -146,7 +183,10 @@ def test_what_is_wrong_is_named_in_one_line(url: str, table: dict[str, Any], wor
 
 
 def test_a_password_is_in_no_message(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("postgresql+psycopg://me:hunter2@127.0.0.1/x", "postgresql+psycopg://127.0.0.1/x?password=hunter2"):
+    for url in (
+        "postgresql+psycopg://me:hunter2@127.0.0.1/x",
+        "postgresql+psycopg://127.0.0.1/x?password=hunter2",
+    ):
         options = validate(SqlOptions, {"url": url, "tables": {}}, "source")
         assert "hunter2" not in options.model_dump_json() + repr(options)
         with pytest.raises(ConfigError) as refused:
@@ -155,7 +195,10 @@ def test_a_password_is_in_no_message(server: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SALES_URL", "postgresql+psycopg://me:hunter2@127.0.0.1:1/x")
     monkeypatch.setenv("SALES_PASSWORD", "hunter2")
     tables = {"sales": {"query": QUERY}}
-    for options in ({"url_env": "SALES_URL"}, {"url": "postgresql+psycopg://me@127.0.0.1:1/x", "password_env": "SALES_PASSWORD"}):
+    for options in (
+        {"url_env": "SALES_URL"},
+        {"url": "postgresql+psycopg://me@127.0.0.1:1/x", "password_env": "SALES_PASSWORD"},
+    ):
         reader = SqlSource(SqlOptions.model_validate({**options, "tables": tables}))
         with pytest.raises(DataError) as caught:
             reader.read("sales")
@@ -163,13 +206,18 @@ def test_a_password_is_in_no_message(server: str, monkeypatch: pytest.MonkeyPatc
         assert "hunter2" not in str(caught.value) + repr(caught.value.__cause__)
     monkeypatch.delenv("SALES_URL")
     with pytest.raises(ConfigError, match="environment variable SALES_URL is not set"):
-        SqlSource(SqlOptions.model_validate({"url_env": "SALES_URL", "tables": tables})).read("sales")
+        SqlSource(SqlOptions.model_validate({"url_env": "SALES_URL", "tables": tables})).read(
+            "sales"
+        )
 
 
 def test_wrong_options_are_named() -> None:
     for options, words in (
         ({"tables": {}}, "give url or url_env"),
-        ({"url": "sqlite://", "tables": {"s": {"query": QUERY, "overlap": 3}}}, "overlap needs a watermark"),
+        (
+            {"url": "sqlite://", "tables": {"s": {"query": QUERY, "overlap": 3}}},
+            "overlap needs a watermark",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             SqlOptions.model_validate(options)
@@ -177,7 +225,18 @@ def test_wrong_options_are_named() -> None:
         source("sqlite://").read("sale")
 
 
-@pytest.mark.parametrize("value", [FIRST, FIRST.replace(tzinfo=None, microsecond=123), date(2024, 1, 1), 7, 2.5, Decimal("1.10"), "2024"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        FIRST,
+        FIRST.replace(tzinfo=None, microsecond=123),
+        date(2024, 1, 1),
+        7,
+        2.5,
+        Decimal("1.10"),
+        "2024",
+    ],
+)
 def test_a_watermark_comes_back_with_its_type(value: Any) -> None:
     back = from_text(to_text(value))
     assert (type(back), back) == (type(value), value)
@@ -187,7 +246,11 @@ def test_an_overlap_is_of_the_kind_of_the_watermark() -> None:
     assert earlier(10, 3) == 7
     assert earlier("2024-01-02 00:00:00", timedelta(days=1)) == "2024-01-01 00:00:00"
     assert earlier("2024-01-02", timedelta(days=1)) == "2024-01-01"
-    for value, overlap, words in ((FIRST, 3, "a duration"), (10, timedelta(days=1), "a number"), ("x7", 3, "a duration")):
+    for value, overlap, words in (
+        (FIRST, 3, "a duration"),
+        (10, timedelta(days=1), "a number"),
+        ("x7", 3, "a duration"),
+    ):
         with pytest.raises(ConfigError, match=words):
             earlier(value, overlap)
 
@@ -216,7 +279,13 @@ panel: {targets: [y], frequency: D, horizon: 7, season_length: 7}
 
 
 def run(project: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return command.run("+experiment=shops", "run=ingest", *overrides, cwd=project, env={**os.environ, **environment})
+    return command.run(
+        "+experiment=shops",
+        "run=ingest",
+        *overrides,
+        cwd=project,
+        env={**os.environ, **environment},
+    )
 
 
 KILLED = """
@@ -235,7 +304,9 @@ main()
 
 
 def test_a_killed_ingest_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Killed with the rows of the third batch stored and its position not; the next one gives the rows of an ingest that was left alone."""
+    """Killed with the rows of the third batch stored and its position not; the next one gives the
+    rows of an ingest that was left alone.
+    """
     tables = {}
     for name in ("killed", "alone"):
         project = tmp_path / name
@@ -243,24 +314,40 @@ def test_a_killed_ingest_loses_and_doubles_nothing(tmp_path: Path) -> None:
         (project / "conf" / "experiment" / "shops.yaml").write_text(EXPERIMENT)
         (project / "conf" / "config.yaml").write_text("defaults: [framework, _self_]\n")
         with sqlite3.connect(project / "sales.db") as database:
-            database.execute("CREATE TABLE sales (id integer, shop text, event_timestamp text, y real)")
-            rows = [(i, f"s{i % 4}", str(FIRST + timedelta(days=i // 4)), float(i * i % 37)) for i in range(400)]
+            database.execute(
+                "CREATE TABLE sales (id integer, shop text, event_timestamp text, y real)"
+            )
+            rows = [
+                (i, f"s{i % 4}", str(FIRST + timedelta(days=i // 4)), float(i * i % 37))
+                for i in range(400)
+            ]
             database.executemany("INSERT INTO sales VALUES (?, ?, ?, ?)", rows)
         database.close()
         if name == "killed":
             died = subprocess.run(
-                [sys.executable, "-c", KILLED, "+experiment=shops", "run=ingest"], cwd=project, capture_output=True, text=True, check=False
+                [sys.executable, "-c", KILLED, "+experiment=shops", "run=ingest"],
+                cwd=project,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert died.returncode == -9, died.stderr
         done = run(project)
         assert done.returncode == 0, done.stderr
-        last = {"killed": "301 rows read, 250 new or changed", "alone": "400 rows read, 400 new or changed"}[name]
-        assert last in done.stderr.splitlines()[-1]  # from the second position on, its own row again
+        last = {
+            "killed": "301 rows read, 250 new or changed",
+            "alone": "400 rows read, 400 new or changed",
+        }[name]
+        assert (
+            last in done.stderr.splitlines()[-1]
+        )  # from the second position on, its own row again
         (file,) = (project / "state" / "offline").glob("sales-*.parquet")
         tables[name] = pd.read_parquet(file)
     assert len(tables["alone"]) == 400
     pd.testing.assert_frame_equal(tables["killed"], tables["alone"], check_exact=True)
     again = run(tmp_path / "alone")
     assert "1 rows read, 0 new or changed" in again.stderr
-    recorded = "".join(p.read_text(errors="replace") for p in (tmp_path / "alone" / "state").rglob("*.yaml"))
+    recorded = "".join(
+        p.read_text(errors="replace") for p in (tmp_path / "alone" / "state").rglob("*.yaml")
+    )
     assert "sqlite:///sales.db" in recorded

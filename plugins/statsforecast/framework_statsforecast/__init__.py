@@ -1,8 +1,8 @@
 """``model=auto_arima``, ``auto_ets`` and ``auto_theta``: local models of the statsforecast library.
 
-A local model knows one series and nothing else, so it is fitted when it is asked: to the history in the window, target by target. What a
-run fits beforehand is only the level that a window without any value gets. New series need no retraining; a request costs
-a fit. Covariates are not used.
+A local model knows one series and nothing else, so it is fitted when it is asked: to the history in
+the window, target by target. What a run fits beforehand is only the level that a window without any
+value gets. New series need no retraining; a request costs a fit. Covariates are not used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from framework.options import Options
 
 
 class LocalOptions(Options):
-    """``context_length``: steps that each fit sees, null for ten seasons and at least 30. ``season_length``: in steps."""
+    """``context_length``: steps that each fit sees, null for ten seasons and at least 30.
+    ``season_length``: in steps.
+    """
 
     season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  # resolved, then checked, when a run is composed
     context_length: PositiveInt | None = None
@@ -56,9 +58,25 @@ class AutoThetaOptions(LocalOptions):
 def components() -> list[Component]:
     place = "framework_statsforecast.model"
     return [
-        Component("model", "auto_arima", f"{place}:AutoARIMA", AutoARIMAOptions, "ARIMA with orders by information criterion, per window"),
         Component(
-            "model", "auto_ets", f"{place}:AutoETS", AutoETSOptions, "exponential smoothing chosen by information criterion, per window"
+            "model",
+            "auto_arima",
+            f"{place}:AutoARIMA",
+            AutoARIMAOptions,
+            "ARIMA with orders by information criterion, per window",
         ),
-        Component("model", "auto_theta", f"{place}:AutoTheta", AutoThetaOptions, "the best of four Theta models, per window"),
+        Component(
+            "model",
+            "auto_ets",
+            f"{place}:AutoETS",
+            AutoETSOptions,
+            "exponential smoothing chosen by information criterion, per window",
+        ),
+        Component(
+            "model",
+            "auto_theta",
+            f"{place}:AutoTheta",
+            AutoThetaOptions,
+            "the best of four Theta models, per window",
+        ),
     ]

@@ -1,4 +1,6 @@
-"""One adapter over statsforecast's automatic models: each window is a series of its own, fitted when it is asked."""
+"""One adapter over statsforecast's automatic models: each window is a series of its own, fitted
+when it is asked.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,18 @@ from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
 from framework_statsforecast import AutoARIMAOptions, AutoETSOptions, AutoThetaOptions, LocalOptions
 
-#: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a series is asked with the same window.
+#: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a
+#: series is asked with the same window.
 REMEMBERED = 8192
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tuple[float, ...]) -> Float64:
-    """``[H, 1 + Q]`` of the library's model ``name`` fitted to ``history`` (float64, no nulls); read-only."""
+def _answer(
+    name: str, options: str, history: bytes, horizon: int, quantiles: tuple[float, ...]
+) -> Float64:
+    """``[H, 1 + Q]`` of the library's model ``name`` fitted to ``history`` (float64, no nulls);
+    read-only.
+    """
     y = np.frombuffer(history, dtype=np.float64)
     if y.min() == y.max():  # nothing to fit, and not every model of the library bears it
         out = np.full((horizon, 1 + len(quantiles)), y[0])
@@ -35,10 +42,15 @@ def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tu
         try:
             found = _forecast(getattr(library, name)(**given), y, horizon, levels)
         except (ArithmeticError, IndexError, ValueError, np.linalg.LinAlgError) as error:
-            raise DataError(f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask another model.") from error
+            raise DataError(
+                f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask "
+                "another model."
+            ) from error
         columns = [found["mean"]]
         for q in quantiles:
-            columns.append(found["mean"] if q == 0.5 else found[f"{'lo' if q < 0.5 else 'hi'}-{_level(q)}"])
+            columns.append(
+                found["mean"] if q == 0.5 else found[f"{'lo' if q < 0.5 else 'hi'}-{_level(q)}"]
+            )
         out = np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
         out[:, 1:].sort(axis=1)
     out.setflags(write=False)
@@ -46,7 +58,9 @@ def _answer(name: str, options: str, history: bytes, horizon: int, quantiles: tu
 
 
 def _forecast(model: Any, y: Float64, horizon: int, levels: list[float]) -> Any:
-    """Forecast one series; the library has a model of fewer values for those that it calls tiny: their average."""
+    """Forecast one series; the library has a model of fewer values for those that it calls tiny:
+    their average.
+    """
     try:
         return model.forecast(y=y.copy(), h=horizon, level=levels or None)
     except NotImplementedError:
@@ -61,9 +75,9 @@ def _level(quantile: float) -> float:
 class LocalModel(Model):
     """Subclasses name the library's model.
 
-    Nulls before the first value are cut off, others are interpolated linearly in time; a window with one value gets that value. The core
-    asks for no window without any; the answer to one is the mean of the training rows. A history shorter than two seasons is fitted
-    without a season.
+    Nulls before the first value are cut off, others are interpolated linearly in time; a window
+    with one value gets that value. The core asks for no window without any; the answer to one is
+    the mean of the training rows. A history shorter than two seasons is fitted without a season.
     """
 
     requirements = ("statsforecast",)
@@ -82,11 +96,15 @@ class LocalModel(Model):
     def covariates(self) -> frozenset[Covariates]:
         return frozenset()
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         target = train.arrays.target
         known = np.isfinite(target)
         if not known.any():
-            raise DataError(f"{self.name}: no target has a value in the training rows; check the source.")
+            raise DataError(
+                f"{self.name}: no target has a value in the training rows; check the source."
+            )
         self._level = np.where(known, target, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         self._horizon, self._quantiles = schema.horizon, schema.quantiles
 
@@ -97,7 +115,9 @@ class LocalModel(Model):
         for i in range(n):
             for t in range(targets):
                 history = self._history(windows.target_past[i, :, t], t)
-                out[i, :, t] = _answer(self.name, options, history.tobytes(), self._horizon, self._quantiles)
+                out[i, :, t] = _answer(
+                    self.name, options, history.tobytes(), self._horizon, self._quantiles
+                )
         return out
 
     def _history(self, values: Float64, target: int) -> Float64:
@@ -107,7 +127,10 @@ class LocalModel(Model):
         return np.interp(np.arange(known[0], len(values)), known, values[known])
 
     def save(self, directory: Path) -> None:
-        body: dict[str, Any] = {"options": self.options.model_dump(mode="json"), "level": self._level.tolist()}
+        body: dict[str, Any] = {
+            "options": self.options.model_dump(mode="json"),
+            "level": self._level.tolist(),
+        }
         body |= {"horizon": self._horizon, "quantiles": self._quantiles}
         (directory / "model.json").write_text(json.dumps(body, indent=1))
 
@@ -115,7 +138,11 @@ class LocalModel(Model):
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "model.json").read_text())
         made = cls(cls.options_type.model_validate(body["options"]))
-        made._level, made._horizon, made._quantiles = np.array(body["level"]), body["horizon"], tuple(body["quantiles"])
+        made._level, made._horizon, made._quantiles = (
+            np.array(body["level"]),
+            body["horizon"],
+            tuple(body["quantiles"]),
+        )
         return made
 
 

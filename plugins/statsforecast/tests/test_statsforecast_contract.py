@@ -14,7 +14,11 @@ from framework.testing.panels import make_panel, plain_arrays
 class TestAutoTheta(ModelContract):
     name = "auto_theta"
     local = True
-    options: ClassVar[dict[str, Any]] = {"context_length": 28, "model": "STM", "decomposition_type": "additive"}
+    options: ClassVar[dict[str, Any]] = {
+        "context_length": 28,
+        "model": "STM",
+        "decomposition_type": "additive",
+    }
 
     def window(self, *values: float) -> Windows:
         past = np.array(values, dtype=np.float64).reshape(1, -1, 1)
@@ -52,13 +56,27 @@ class TestAutoTheta(ModelContract):
     @pytest.mark.parametrize("name", ["auto_theta", "auto_ets", "auto_arima"])
     def test_a_season_is_found(self, name: str) -> None:
         """The second season of a noiseless one is predicted."""
-        contract = {"auto_theta": TestAutoTheta, "auto_ets": TestAutoETS, "auto_arima": TestAutoARIMA}[name]()
-        schema = self.schema(make_panel()).model_copy(update={"targets": ("sales",), "quantiles": ()})
+        contract = {
+            "auto_theta": TestAutoTheta,
+            "auto_ets": TestAutoETS,
+            "auto_arima": TestAutoARIMA,
+        }[name]()
+        schema = self.schema(make_panel()).model_copy(
+            update={"targets": ("sales",), "quantiles": ()}
+        )
         train, _ = self.split(plain_arrays(make_panel(), 1), schema)
-        changed = {"auto_theta": {}, "auto_ets": {"model": "ANA"}, "auto_arima": {"seasonal": True, "D": 1}}[name]
+        changed = {
+            "auto_theta": {},
+            "auto_ets": {"model": "ANA"},
+            "auto_arima": {"seasonal": True, "D": 1},
+        }[name]
         model = contract.make(**changed)
         model.fit(train, None, schema, 1)
-        y = 20 + 5 * np.sin(2 * np.pi * np.arange(40) / 7) + np.random.default_rng(1).normal(0, 0.05, 40)
+        y = (
+            20
+            + 5 * np.sin(2 * np.pi * np.arange(40) / 7)
+            + np.random.default_rng(1).normal(0, 0.05, 40)
+        )
         got = model.predict(self.window(*y[:35]))[0, :, 0, 0]
         assert np.abs(got - y[35:40]).max() < 0.5
 
@@ -72,4 +90,10 @@ class TestAutoETS(ModelContract):
 class TestAutoARIMA(ModelContract):
     name = "auto_arima"
     local = True
-    options: ClassVar[dict[str, Any]] = {"context_length": 21, "max_p": 1, "max_q": 0, "max_d": 1, "seasonal": False}
+    options: ClassVar[dict[str, Any]] = {
+        "context_length": 21,
+        "max_p": 1,
+        "max_q": 0,
+        "max_d": 1,
+        "seasonal": False,
+    }

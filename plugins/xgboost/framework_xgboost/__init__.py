@@ -21,8 +21,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class XGBoostOptions(BoostingOptions):
-    """Names and meanings are those of ``xgboost.XGBRegressor``, beside those of :class:`BoostingOptions`.
-    ``objectives`` gives single targets an objective of their own.
+    """Names and meanings are those of ``xgboost.XGBRegressor``, beside those of
+    :class:`BoostingOptions`. ``objectives`` gives single targets an objective of their own.
     """
 
     learning_rate: PositiveFloat = 0.08
@@ -42,11 +42,22 @@ class XGBoostOptions(BoostingOptions):
     def _consistent(self) -> XGBoostOptions:
         if self.tree_method == "exact" and self.device != "cpu":
             raise ValueError(f"tree_method exact runs on the cpu only, device is {self.device}")
-        if self.tree_method == "exact" and "reg:absoluteerror" in {self.objective, *self.objectives.values()}:
+        if self.tree_method == "exact" and "reg:absoluteerror" in {
+            self.objective,
+            *self.objectives.values(),
+        }:
             raise ValueError("tree_method exact cannot train reg:absoluteerror; use hist or approx")
         return self
 
 
 @hookimpl
 def components() -> list[Component]:
-    return [Component("model", "xgboost", "framework_xgboost.model:XGBoost", XGBoostOptions, "direct multi-step gradient boosting")]
+    return [
+        Component(
+            "model",
+            "xgboost",
+            "framework_xgboost.model:XGBoost",
+            XGBoostOptions,
+            "direct multi-step gradient boosting",
+        )
+    ]

@@ -11,12 +11,15 @@ from framework.data.arrays import Float32, Float64
 from framework.data.windows import WindowSet
 from framework.models.window_table import Tabular, pieces_of
 
-#: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for each of XGBoost's passes.
+#: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for
+#: each of XGBoost's passes.
 KEPT = 32 * 2**20
 
 
 class _Pieces(xgboost.DataIter):
-    """Hands XGBoost the rows of one target piece by piece, so that all of them never exist as floats at once."""
+    """Hands XGBoost the rows of one target piece by piece, so that all of them never exist as
+    floats at once.
+    """
 
     def __init__(self, table: Tabular, windows: WindowSet, target: int) -> None:
         self._table, self._windows, self._target = table, windows, target
@@ -48,13 +51,24 @@ class _Pieces(xgboost.DataIter):
 
 
 def train_matrix(
-    table: Tabular, windows: WindowSet, target: int, max_bin: int, reference: xgboost.DMatrix | None, nthread: int | None
+    table: Tabular,
+    windows: WindowSet,
+    target: int,
+    max_bin: int,
+    reference: xgboost.DMatrix | None,
+    nthread: int | None,
 ) -> xgboost.QuantileDMatrix:
-    """Binned matrix of one target, in bounded memory; ``reference`` is the training matrix when this one validates."""
-    return xgboost.QuantileDMatrix(_Pieces(table, windows, target), max_bin=max_bin, ref=reference, nthread=nthread)
+    """Binned matrix of one target, in bounded memory; ``reference`` is the training matrix when
+    this one validates.
+    """
+    return xgboost.QuantileDMatrix(
+        _Pieces(table, windows, target), max_bin=max_bin, ref=reference, nthread=nthread
+    )
 
 
-def plain_matrix(table: Tabular, windows: WindowSet, target: int, nthread: int | None) -> xgboost.DMatrix:
+def plain_matrix(
+    table: Tabular, windows: WindowSet, target: int, nthread: int | None
+) -> xgboost.DMatrix:
     """The same as one matrix of floats, for tree methods that do not bin beforehand."""
     rows, labels = table.table(windows, target)
     return xgboost.DMatrix(rows, labels, nthread=nthread)

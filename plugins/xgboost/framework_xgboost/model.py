@@ -1,4 +1,6 @@
-"""XGBoost's boosters. ``mean_{t}.ubj`` and ``quantiles_{t}.ubj``, the latter with one tree per quantile and round."""
+"""XGBoost's boosters. ``mean_{t}.ubj`` and ``quantiles_{t}.ubj``, the latter with one tree per
+quantile and round.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,27 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
     requirements = ("xgboost",)
     options_type = XGBoostOptions
     suffix = "ubj"
-    bounded: ClassVar[Mapping[str, bool]] = {"count:poisson": True, "reg:tweedie": True, "reg:gamma": False}
+    bounded: ClassVar[Mapping[str, bool]] = {
+        "count:poisson": True,
+        "reg:tweedie": True,
+        "reg:gamma": False,
+    }
     options: XGBoostOptions
 
-    def fit(self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int) -> None:
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
         if schema.quantiles and self.options.tree_method == "exact":
-            raise ConfigError("model.tree_method: exact cannot train quantiles; use hist or approx, or quantiles: [].")
+            raise ConfigError(
+                "model.tree_method: exact cannot train quantiles; use hist or approx, or "
+                "quantiles: []."
+            )
         unknown = sorted(set(self.options.objectives) - set(schema.targets))
         if unknown:
-            raise ConfigError(f"model.objectives: {unknown} are no targets; the targets are {list(schema.targets)}.")
+            raise ConfigError(
+                f"model.objectives: {unknown} are no targets; the targets are "
+                f"{list(schema.targets)}."
+            )
         super().fit(train, validation, schema, seed)
 
     def objective(self, target: str) -> str:
@@ -55,19 +69,40 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
         mean = Output("mean", {"objective": self.objective(target)})
         if not quantiles:
             return [mean]
-        return [mean, Output("quantiles", {"objective": "reg:quantileerror", "quantile_alpha": list(quantiles)})]
+        return [
+            mean,
+            Output(
+                "quantiles", {"objective": "reg:quantileerror", "quantile_alpha": list(quantiles)}
+            ),
+        ]
 
-    def rows(self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: xgboost.DMatrix | None) -> xgboost.DMatrix:
+    def rows(
+        self,
+        table: Tabular,
+        windows: WindowSet,
+        target: int,
+        seed: int,
+        reference: xgboost.DMatrix | None,
+    ) -> xgboost.DMatrix:
         options = self.options
         if options.tree_method == "hist":
             return train_matrix(table, windows, target, options.max_bin, reference, options.n_jobs)
         return plain_matrix(table, windows, target, options.n_jobs)
 
     def boost(
-        self, params: dict[str, Any], rows: xgboost.DMatrix, rounds: int, watched: xgboost.DMatrix | None, seed: int
+        self,
+        params: dict[str, Any],
+        rows: xgboost.DMatrix,
+        rounds: int,
+        watched: xgboost.DMatrix | None,
+        seed: int,
     ) -> tuple[bytes, int]:
         options = self.options
-        params = {name: getattr(options, name) for name in _BOOSTED} | params | {"seed": seed, "verbosity": 0}
+        params = (
+            {name: getattr(options, name) for name in _BOOSTED}
+            | params
+            | {"seed": seed, "verbosity": 0}
+        )
         if options.tree_method != "exact":
             params["max_bin"] = options.max_bin
         if options.n_jobs is not None:

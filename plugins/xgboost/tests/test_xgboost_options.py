@@ -23,7 +23,11 @@ PANEL = make_panel(series=3, days=90)
 
 def fitted(quantiles: tuple[float, ...] = (), panel: Any = PANEL, **options: Any) -> XGBoost:
     schema = panel_schema(panel, quantiles=quantiles)
-    model = XGBoost(validate(XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3, **options}, "model"))
+    model = XGBoost(
+        validate(
+            XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3, **options}, "model"
+        )
+    )
     fit_model(plain_arrays(panel, 2), schema, model, 14, 7)
     return model
 
@@ -39,15 +43,25 @@ def test_early_stopping_keeps_the_best_rounds_with_and_without_refit(tmp_path: P
     refitted, kept = fitted(**eager), fitted(**eager, refit=False)
     assert rounds(refitted, tmp_path / "a") == rounds(kept, tmp_path / "b") < 100
     assert rounds(fitted(early_stopping_rounds=None), tmp_path / "c") == 30
-    assert (tmp_path / "a" / "mean_0.ubj").read_bytes() != (tmp_path / "b" / "mean_0.ubj").read_bytes()
+    assert (tmp_path / "a" / "mean_0.ubj").read_bytes() != (
+        tmp_path / "b" / "mean_0.ubj"
+    ).read_bytes()
 
 
 def test_without_early_stopping_it_learns_from_the_validation_windows_too(tmp_path: Path) -> None:
-    """The same boosters as without any validation; with refit: false the last 14 days are not learned from."""
+    """The same boosters as without any validation; with refit: false the last 14 days are not
+    learned from.
+    """
     schema = panel_schema(PANEL)
-    plain = XGBoost(validate(XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3}, "model"))
+    plain = XGBoost(
+        validate(XGBoostOptions, {"n_jobs": 1, "n_estimators": 30, "max_depth": 3}, "model")
+    )
     fit_model(plain_arrays(PANEL, 2), schema, plain, 0, 7)
-    models = (plain, fitted(early_stopping_rounds=None), fitted(early_stopping_rounds=None, refit=False))
+    models = (
+        plain,
+        fitted(early_stopping_rounds=None),
+        fitted(early_stopping_rounds=None, refit=False),
+    )
     assert [rounds(model, tmp_path / str(i)) for i, model in enumerate(models)] == [30, 30, 30]
     boosters = [(tmp_path / str(i) / "mean_0.ubj").read_bytes() for i in range(3)]
     assert boosters[0] == boosters[1] != boosters[2]
@@ -65,23 +79,39 @@ def test_it_learns_the_week() -> None:
 
 
 def test_a_stride_trains_on_fewer_origins() -> None:
-    asked = Windows(np.zeros((1, 1, 2)), np.ones((1, 1, 3), np.float32), np.ones((1, 5, 2), np.float32), np.zeros((1, 2), np.float32))
+    asked = Windows(
+        np.zeros((1, 1, 2)),
+        np.ones((1, 1, 3), np.float32),
+        np.ones((1, 5, 2), np.float32),
+        np.zeros((1, 2), np.float32),
+    )
     assert fitted().predict(asked).tobytes() != fitted(origin_stride=3).predict(asked).tobytes()
 
 
 def test_count_objective_answers_in_natural_units() -> None:
-    assert 10 < float(fitted(objective="count:poisson", n_estimators=100).predict(_asked())[0, 0, 1, 0]) < 120
+    assert (
+        10
+        < float(fitted(objective="count:poisson", n_estimators=100).predict(_asked())[0, 0, 1, 0])
+        < 120
+    )
 
 
 def _asked() -> Windows:
     arrays = plain_arrays(PANEL, 2)
-    return Windows(arrays.target[50:51, None], arrays.past[50:51, None], arrays.future[None, 51:56], arrays.static[50:51])
+    return Windows(
+        arrays.target[50:51, None],
+        arrays.past[50:51, None],
+        arrays.future[None, 51:56],
+        arrays.static[50:51],
+    )
 
 
 def test_labels_an_objective_cannot_have_are_refused() -> None:
     panel = make_panel(series=2, days=60)
     panel.past[10, 1] = -4.0
-    with pytest.raises(DataError, match="count:poisson needs labels of 0 or more, target 'visits' goes down to -4"):
+    with pytest.raises(
+        DataError, match="count:poisson needs labels of 0 or more, target 'visits' goes down to -4"
+    ):
         fitted(panel=panel, objective="count:poisson")
     panel.past[:, 0] = np.nan
     with pytest.raises(DataError, match="target 'sales' has no value"):
@@ -112,14 +142,22 @@ def test_quantiles_need_a_tree_method_that_has_them() -> None:
 
 def test_few_rows_and_many_have_the_same_bits(tmp_path: Path) -> None:
     model, one = fitted(quantiles=(0.1, 0.9)), _asked()
-    many = Windows(*(np.repeat(part, 2000, axis=0) for part in (one.target_past, one.past, one.future, one.static)))
+    many = Windows(
+        *(
+            np.repeat(part, 2000, axis=0)
+            for part in (one.target_past, one.past, one.future, one.static)
+        )
+    )
     assert model.predict(many)[1999].tobytes() == model.predict(one)[0].tobytes()
     model.save(tmp_path)
     assert json.loads((tmp_path / "model.json").read_text())["quantiles"] == [0.1, 0.9]
 
 
 def test_an_objective_of_its_own_changes_its_target_alone() -> None:
-    plain, mixed = fitted(), fitted(objectives={panel_schema(PANEL).targets[0]: "reg:absoluteerror"})
+    plain, mixed = (
+        fitted(),
+        fitted(objectives={panel_schema(PANEL).targets[0]: "reg:absoluteerror"}),
+    )
     assert plain._raw[0] != mixed._raw[0]
     assert plain._raw[1] == mixed._raw[1]
     with pytest.raises(ConfigError, match=r"model\.objectives: \['nothing'\] are no targets"):

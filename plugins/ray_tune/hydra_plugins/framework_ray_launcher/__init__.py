@@ -1,4 +1,6 @@
-"""``hydra/launcher=ray``: the jobs of a multirun as Ray tasks. Hydra imports this at every start, so Ray is not imported here."""
+"""``hydra/launcher=ray``: the jobs of a multirun as Ray tasks. Hydra imports this at every start,
+so Ray is not imported here.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,24 @@ from omegaconf import DictConfig, open_dict
 
 
 class RayLauncher(Launcher):
-    """``cpus_per_job``: cores of a job, and threads of its numeric libraries. The rest is as in :class:`framework_ray_tune.RayOptions`.
+    """``cpus_per_job``: cores of a job, and threads of its numeric libraries. The rest is as in
+    :class:`framework_ray_tune.RayOptions`.
 
-    A job works in the folder the sweep was started in: on a cluster of several machines that folder is a shared one.
+    A job works in the folder the sweep was started in: on a cluster of several machines that folder
+    is a shared one.
     """
 
     def __init__(self, cpus_per_job: float, **options: Any) -> None:
         self._cpus, self._options = cpus_per_job, options
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self._context, self._task, self._config = hydra_context, task_function, config
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         from framework_ray_tune import RayOptions
         from framework_ray_tune.cluster import connected, ray
 
@@ -38,8 +46,13 @@ class RayLauncher(Launcher):
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         with connected(RayOptions(**self._options)):
             remote = ray.remote(num_cpus=self._cpus, max_retries=0)(_job)
-            shared = ray.put((str(Path.cwd()), self._context, self._config, self._task, Singleton.get_state()))
-            pending = [remote.remote(shared, initial_job_idx + i, list(given)) for i, given in enumerate(job_overrides)]
+            shared = ray.put(
+                (str(Path.cwd()), self._context, self._config, self._task, Singleton.get_state())
+            )
+            pending = [
+                remote.remote(shared, initial_job_idx + i, list(given))
+                for i, given in enumerate(job_overrides)
+            ]
             returned: list[JobReturn] = []
             for job in pending:
                 returned.append(ray.get(job))

@@ -1,4 +1,6 @@
-"""A plugin that worker processes find by its entry point: a model whose error, time and faults are its options."""
+"""A plugin that worker processes find by its entry point: a model whose error, time and faults are
+its options.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from framework.options import Options
 
 
 class ToyOptions(Options):
-    """It forecasts ``level + bonus``. ``seconds`` of one core a fit; ``fault``: what goes wrong in it (``eat``: it fills 8 GiB)."""
+    """It forecasts ``level + bonus``. ``seconds`` of one core a fit; ``fault``: what goes wrong in
+    it (``eat``: it fills 8 GiB).
+    """
 
     level: float = 0.0
     bonus: float = 0.0
