@@ -8,12 +8,5 @@ class DriftOptions(Options):
 
 @hookimpl
 def components() -> list[Component]:
-    return [
-        Component(
-            "model",
-            "drift",
-            "framework_drift.model:Drift",
-            DriftOptions,
-            "the line through a window's ends",
-        )
-    ]
+    path, summary = "framework_drift.model:Drift", "the line through a window's ends"
+    return [Component("model", "drift", path, DriftOptions, summary)]

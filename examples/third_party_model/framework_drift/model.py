@@ -11,10 +11,8 @@ class Drift(Model):
         return self.options.window
 
     def fit(self, train, validation, schema, seed):
-        self.horizon, self.level = (
-            schema.horizon,
-            np.nanmean(train.gather().target, axis=(0, 1)).tolist(),
-        )
+        self.horizon = schema.horizon
+        self.level = np.nanmean(train.gather().target, axis=(0, 1)).tolist()
 
     def predict(self, windows):
         y = np.where(np.isnan(windows.target_past), self.level, windows.target_past)
@@ -22,13 +20,12 @@ class Drift(Model):
         return (y[:, -1:] + slope * np.arange(1, self.horizon + 1)[None, :, None])[..., None]
 
     def save(self, directory):
-        (directory / "drift.json").write_text(
-            json.dumps([self.options.window, self.horizon, self.level])
-        )
+        state = [self.options.window, self.horizon, self.level]
+        (directory / "drift.json").write_text(json.dumps(state))
 
     @classmethod
     def load(cls, directory):
         window, horizon, level = json.loads((directory / "drift.json").read_text())
-        made = cls(DriftOptions(window=window))
-        made.horizon, made.level = horizon, level
-        return made
+        model = cls(DriftOptions(window=window))
+        model.horizon, model.level = horizon, level
+        return model
