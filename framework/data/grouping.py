@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.data.arrays import Rows
+from framework.data.arrays import Objects, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,21 @@ def series_numbers(keys: Sequence[str], *tables: pd.DataFrame) -> list[Rows]:
         together = pd.concat([table[list(keys)] for table in tables], ignore_index=True)
         numbers = np.asarray(together.groupby(list(keys), sort=False).ngroup(), dtype=np.int64)
     return [numbers[start:stop] for start, stop in pairwise(ends)]
+
+
+def entity_numbers(entities: Objects) -> Rows:
+    """Return the number of each row's series, the same number for the same keys.
+
+    Args:
+        entities: ``[rows, keys]`` of text; without a key column, all rows are of one series.
+
+    Returns:
+        ``[rows]``, from 0.
+    """
+    if not entities.shape[1]:
+        return np.zeros(len(entities), dtype=np.int64)
+    numbers = np.unique(entities.astype(str), axis=0, return_inverse=True)[1]
+    return np.asarray(numbers.reshape(-1), dtype=np.int64)
 
 
 def entities_of(keys: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from framework.data.arrays import Float64, Rows
+from framework.data.grouping import entity_numbers
 from framework.errors import DataError
 from framework.evaluation.result import BacktestResult
 
@@ -68,9 +69,7 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     if not known.any():
         raise DataError("comparison: no element was forecast by every model with a known actual.")
     scale = np.where(first.scale[:, target] > 0, first.scale[:, target], np.nan)[:, None]
-    keys = np.zeros(len(first.entities), dtype=np.int64)  # of one series without a key
-    if first.entities.shape[1]:
-        keys = np.unique(first.entities.astype(str), axis=0, return_inverse=True)[1].reshape(-1)
+    keys = entity_numbers(first.entities)
     losses = {name: _by_series(error / scale, known, keys) for name, error in errors.items()}
     usable = np.isfinite(np.stack(list(losses.values()))).all(axis=0)
     table = np.stack([loss[usable] for loss in losses.values()])  # [models, series]

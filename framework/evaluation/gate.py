@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from framework.config.sections import GateConfig
-from framework.data.arrays import Float64
+from framework.data.arrays import Float64, Rows
+from framework.data.grouping import series_numbers
 from framework.data.vocabulary import TIME
 from framework.errors import ConfigError
-from framework.evaluation.metrics import POINT_METRICS
+from framework.evaluation.metrics import POINT_METRICS, Tally, score
 from framework.interfaces.registry import Check
 
 if TYPE_CHECKING:
@@ -96,10 +97,12 @@ def judge(
 
 
 def _score(metric: str, rows: pd.DataFrame, column: str) -> float:
-    def array(name: str) -> Float64:
-        return rows[name].to_numpy(dtype=np.float64)
+    actual, forecast, scale = (_floats(rows, name) for name in ("actual", column, "scale"))
+    return score(actual, forecast[:, None], scale)[metric]
 
-    return POINT_METRICS[metric](array("actual"), array(column), array("scale"))
+
+def _floats(rows: pd.DataFrame, column: str) -> Float64:
+    return rows[column].to_numpy(dtype=np.float64)
 
 
 def _compare(
@@ -143,16 +146,27 @@ def _worst_series(
 ) -> Check:
     """The largest ratio of a series' mean absolute error to the incumbent's on that series."""
     assert config.worst_series is not None
-    by = list(keys) or ["target"]  # one series without a key
-    errors = [
-        (table["mean"] - table["actual"]).abs().groupby([table[k] for k in by]).mean()
-        for table in (new, old)
-    ]
-    ratio = (errors[0] / errors[1].replace(0.0, np.nan)).dropna()
-    if ratio.empty:
+    (series,) = series_numbers(keys, new)  # ``old`` has the same rows
+    candidate, incumbent = (_errors_by_series(table, series) for table in (new, old))
+    judged = incumbent > 0
+    if not judged.any():
         return Check(
             name, True, None, config.worst_series, "the incumbent has no error in any series"
         )
+    ratio = np.divide(candidate, incumbent, out=np.full(len(judged), -np.inf), where=judged)
     check = _limit(name, float(ratio.max()), config.worst_series, len(new))
-    worst = ratio.idxmax()
+    entity = new.loc[series == ratio.argmax(), list(keys) or ["target"]].iloc[0]
+    worst = ", ".join(map(str, entity))
     return Check(name, check.passed, check.value, check.limit, f"{worst}: {check.detail}")
+
+
+def _errors_by_series(rows: pd.DataFrame, series: Rows) -> Float64:
+    """Return the mean absolute error of each series."""
+    tally = Tally(groups=int(series.max()) + 1)
+    tally.add(
+        _floats(rows, "actual"),
+        _floats(rows, "mean")[:, None],
+        _floats(rows, "scale"),
+        groups=series,
+    )
+    return tally.figures()["MAE"]

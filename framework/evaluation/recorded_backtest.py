@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from framework.data.arrays import Float64
 from framework.data.arrow_columns import coded, moments
+from framework.data.grouping import series_numbers
 from framework.data.schema import Schema
 from framework.data.time import format_times
 from framework.data.vocabulary import TIME
 from framework.errors import FrameworkError
-from framework.evaluation.metrics import point_metrics, quantile_metrics
+from framework.evaluation.metrics import score
 from framework.pairs.artifacts import BACKTEST
 
 
@@ -33,15 +34,13 @@ def summary(model: Path) -> dict[str, Any]:
     """
     schema = Schema.model_validate_json((model / "schema.json").read_text())
     quantiles = [f"q{q:g}" for q in schema.quantiles]
-    table = _read(
-        model, ["fold", "origin", "target", "actual", "baseline", "scale", "mean", *quantiles]
-    )
+    columns = ["fold", "origin", "target", "actual", "baseline", "scale", "mean", *quantiles]
+    table = _read(model, [*schema.entity_keys, *columns], optional=["square"])
     origins = np.unique(moments(table["origin"]))
     places, names = coded(table["target"])
     first, last = format_times(origins[[0, -1]])
     targets = {
-        name: _judged(table.filter(places == i), quantiles, schema.quantiles)
-        for i, name in enumerate(names.to_pylist())
+        name: _judged(table.filter(places == i), schema) for i, name in enumerate(names.to_pylist())
     }
     return {
         "origins": len(pc.unique(table["fold"])),
@@ -52,24 +51,24 @@ def summary(model: Path) -> dict[str, Any]:
     }
 
 
-def _judged(
-    table: pa.Table, columns: Sequence[str], quantiles: tuple[float, ...]
-) -> dict[str, dict[str, float | None]]:
-    actual, model, baseline, scale = (
-        _floats(table, name) for name in ("actual", "mean", "baseline", "scale")
+def _judged(table: pa.Table, schema: Schema) -> dict[str, dict[str, float | None]]:
+    names = ["mean", *(f"q{q:g}" for q in schema.quantiles)]
+    model = np.stack([_floats(table, name) for name in names], axis=1)
+    baseline, scale = _floats(table, "baseline")[:, None], _floats(table, "scale")
+    both = np.isfinite(model[:, 0]) & np.isfinite(baseline[:, 0])
+    actual = np.where(both, _floats(table, "actual"), np.nan)
+    # Backtests of earlier versions have no denominator of RMSSE.
+    square = _floats(table, "square") if "square" in table.column_names else None
+    (series,) = series_numbers(
+        schema.entity_keys, table.select(list(schema.entity_keys)).to_pandas()
     )
-    actual = np.where(np.isfinite(model) & np.isfinite(baseline), actual, np.nan)
     sides = {
-        "model": point_metrics(actual, model, scale),
-        "baseline": point_metrics(actual, baseline, scale),
+        "model": score(actual, model, scale, schema.quantiles, square=square, series=series),
+        "baseline": score(actual, baseline, scale, square=square, series=series),
     }
-    if columns:
-        sides["model"] |= quantile_metrics(
-            actual, np.stack([_floats(table, name) for name in columns], axis=1), quantiles
-        )
     return {
-        side: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in found.items()}
-        for side, found in sides.items()
+        side: {m: float(f"{v:.6g}") if np.isfinite(v) else None for m, v in figures.items()}
+        for side, figures in sides.items()
     }
 
 
@@ -99,13 +98,18 @@ def earlier_forecasts(model: Path, schema: Schema, entity: dict[str, str]) -> li
 
 
 def _read(
-    model: Path, columns: Sequence[str], filters: list[tuple[str, str, str]] | None = None
+    model: Path,
+    columns: Sequence[str],
+    filters: list[tuple[str, str, str]] | None = None,
+    optional: Sequence[str] = (),
 ) -> pa.Table:
+    """Read columns of the backtest; ``optional`` ones where it has them."""
     path = model / BACKTEST
     if not path.is_file():
         raise FrameworkError("there is no backtest with this pair.")
     try:
-        return pq.read_table(path, columns=list(columns), filters=filters or None)
+        stored = [name for name in optional if name in pq.read_schema(path).names]
+        return pq.read_table(path, columns=[*columns, *stored], filters=filters or None)
     except (OSError, pa.ArrowException) as error:
         raise FrameworkError(
             f"the backtest of this pair cannot be read: {' '.join(str(error).split())}"

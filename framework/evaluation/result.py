@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from framework.data.arrays import Float64, Objects, Rows, Times
+from framework.data.grouping import entity_numbers
 from framework.data.schema import Schema
-from framework.evaluation.metrics import point_metrics, quantile_metrics, rmsse
+from framework.evaluation.metrics import score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,34 +38,40 @@ class BacktestResult:
     def metrics(
         self, where: np.ndarray | None = None, step: int | None = None
     ) -> dict[str, dict[str, dict[str, float]]]:
-        """``{target: {"model": {MAE, …}, "baseline": {…}}}`` over the windows ``where`` and one
-        ``step`` (0-based) or all.
+        """Judge model and baseline by :func:`framework.evaluation.metrics.score`, on the same
+        elements: those that both have forecast.
 
-        Model and baseline are judged on the same elements: those both have forecast.
+        Args:
+            where: The windows that count, as flags ``[N]`` or numbers; None: all.
+            step: The step that counts, from 0; None: all.
+
+        Returns:
+            ``{target: {"model": {MAE, …}, "baseline": {…}}}``.
         """
         rows = slice(None) if where is None else where
         steps = slice(None) if step is None else slice(step, step + 1)
+        series = entity_numbers(self.entities)[rows, None]
         out: dict[str, dict[str, dict[str, float]]] = {}
         for t, target in enumerate(self.schema.targets):
-            model, base = self.forecast[rows, steps, t, 0], self.baseline[rows, steps, t]
-            actual = np.where(
-                np.isfinite(model) & np.isfinite(base), self.actual[rows, steps, t], np.nan
-            )
-            scale = self.scale[rows, None, t]
-            square = self.square[rows, None, t]
+            model, baseline = self.forecast[rows, steps, t], self.baseline[rows, steps, t, None]
+            both = np.isfinite(model[..., 0]) & np.isfinite(baseline[..., 0])
+            actual = np.where(both, self.actual[rows, steps, t], np.nan)
+            scale, square = self.scale[rows, None, t], self.square[rows, None, t]
             out[target] = {
-                who: {**point_metrics(actual, found, scale), "RMSSE": rmsse(actual, found, square)}
-                for who, found in (("model", model), ("baseline", base))
-            }
-            if self.schema.quantiles:
-                out[target]["model"] |= quantile_metrics(
-                    actual, self.forecast[rows, steps, t, 1:], self.schema.quantiles
+                who: score(actual, forecast, scale, quantiles, square=square, series=series)
+                for who, forecast, quantiles in (
+                    ("model", model, self.schema.quantiles),
+                    ("baseline", baseline, ()),
                 )
+            }
         return out
 
     def table(self) -> pd.DataFrame:
-        """Long: entity keys, fold, origin, event_timestamp, step, target, actual, baseline, scale,
-        mean, one column a quantile (q0.1 …).
+        """Make a long table, one row for each window, step and target.
+
+        Returns:
+            The columns entity keys, fold, origin and event_timestamp (UTC), step (from 1), target,
+            actual, baseline, scale, square, mean, and one for each quantile (``q0.1`` …).
         """
         import pandas as pd
 
@@ -83,6 +90,7 @@ class BacktestResult:
         ).ravel()
         columns["actual"], columns["baseline"] = self.actual.ravel(), self.baseline.ravel()
         columns["scale"] = np.broadcast_to(self.scale[:, None, :], shape).ravel()
+        columns["square"] = np.broadcast_to(self.square[:, None, :], shape).ravel()
         for q, name in enumerate(["mean", *(f"q{q:g}" for q in self.schema.quantiles)]):
             columns[name] = self.forecast[..., q].ravel()
         frame = pd.DataFrame(columns)

@@ -149,7 +149,24 @@ def test_arms_beside_each_other_and_the_actual_values(tmp_path: Path) -> None:
             (known["mean"] - (9.0 if found["target"] == "departures" else 3.0)).abs().mean()
         )
         assert found["common"]["MAE"] == found["MAE"]
+        assert "MASE" not in found  # the store has no season before the first origin
     assert "candidate" in run.said[0]
+
+
+def test_mase_has_the_scale_of_what_was_known_at_the_first_origin(tmp_path: Path) -> None:
+    """Departures of every series change by 4 a week up to the origin; later rows, which are 100
+    higher, do not count in the scale.
+    """
+    answer(tmp_path, share=100)
+    origin = read(tmp_path)["origin"].iloc[0]
+    steps = pd.date_range(origin - pd.Timedelta(days=20), periods=24, freq="D")
+    values = np.repeat([2.0, 6.0, 10.0], 7).tolist() + [100.0] * 3
+    rows = pd.DataFrame({"airport": "A1", "carrier": "DL", "season": "spring", TIME: steps})
+    rows = rows.assign(departures=values, delay=3.0, temp=1.0, **{"wind gust": 1.0})
+    by_target = {arm["target"]: arm for arm in compare(make_run(tmp_path, rows))["arms"]}
+    assert by_target["departures"]["actuals"] == 3
+    assert by_target["departures"]["MASE"] == pytest.approx(by_target["departures"]["MAE"] / 4)
+    assert "MASE" not in by_target["delay"]  # its season never changes: no scale
 
 
 def test_a_disk_that_refuses_loses_records_and_nothing_else(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ _GROUPS = (
     ("in the target's unit", ("MAE", "RMSE", "bias")),
     ("relative", ("WAPE", "sMAPE")),
     ("scaled by the seasonal change", ("MASE", "RMSSE")),
-    ("quantiles", ("pinball", "WQL", "coverage")),
+    ("quantiles", ("pinball", "WQL", "coverage", "interval_score")),
 )
 
 

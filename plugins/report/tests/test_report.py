@@ -160,12 +160,13 @@ def test_metrics_are_grouped_each_once() -> None:
             "pinball",
             "WQL",
             "coverage",
+            "interval_score",
             "mine",
         ]
     )
     assert groups[0] == ("in the target's unit", ["MAE", "RMSE", "bias"])
     assert groups[-1] == ("other", ["mine"])
-    assert sum(len(names) for _, names in groups) == 11
+    assert sum(len(names) for _, names in groups) == 12
 
 
 def test_intervals_are_those_of_each_origin(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ function pairHead(pair) {
     make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))));
 }
 
-const LOWER = new Set(["MAE", "RMSE", "WAPE", "MASE", "sMAPE", "pinball", "WQL"]);
+const LOWER = new Set(["MAE", "RMSE", "WAPE", "MASE", "sMAPE", "RMSSE", "pinball", "WQL", "interval_score"]);
 
 function backtestTable(pair) {
   if (!pair.backtest) return make("p", { class: "quiet" }, `No backtest figures: ${pair.note}`);
@@ -39,7 +39,7 @@ function backtestTable(pair) {
     make("tr", { class: "quiet" }, make("td", {}), make("td", { class: "text" }, "difference"), metrics.map((m) => make("td", {}, difference(m, model, baseline)))),
   ]);
   return make("div", { class: "wide" }, make("table", { class: "numbers" },
-    make("caption", {}, `Backtest: ${origins} origins from ${when(first)} to ${when(last)}, ${horizon} steps each; MAE, RMSE, bias and pinball in the target's unit, coverage of the outermost quantiles`),
+    make("caption", {}, `Backtest: ${origins} origins from ${when(first)} to ${when(last)}, ${horizon} steps each; MAE, RMSE, bias, pinball and interval score in the target's unit, coverage of the outermost quantiles`),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Target"), make("th", { scope: "col", class: "text" }, "Of"), metrics.map((m) => make("th", { scope: "col" }, m)))),
     make("tbody", {}, rows)));
 }
