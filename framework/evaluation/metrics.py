@@ -1,7 +1,7 @@
 """Accuracy of forecasts: the one place that judges forecasts against actual values.
 
-:func:`score` judges arrays as a whole. :class:`Tally` does the same group by group (by target, step,
-series, arm or window of time) and takes its forecasts in pieces, so that they need not fit in
+:func:`score` judges arrays as a whole. :class:`Tally` does the same group by group (by target,
+step, series, arm or window of time) and takes its forecasts in pieces, so that they need not fit in
 memory together.
 """
 
@@ -226,16 +226,18 @@ class Tally:
         count = self._groups * parts
         # One sum over all is exact to the last digits (pairwise); bincount adds one by one.
         total = np.array([values.sum()]) if count == 1 else np.bincount(at, values, count)
-        self._sums[name] = self._sums.get(name, 0.0) + total
+        self._sums[name] = np.add(self._sums.get(name, 0.0), total, dtype=np.float64)
 
     def _sum(self, name: str, parts: int = 1) -> Float64:
         return self._sums.get(name, np.zeros(self._groups * parts))
 
 
-def _ratio(total: Float64, count: Float64 | Flags) -> Float64:
-    """Divide; NaN where the divisor is 0."""
+def _ratio(total: Float64, count: ArrayLike) -> Float64:
+    """Divide; NaN where the divisor is not above 0."""
+    divisor = np.asarray(count, dtype=np.float64)
     out = np.full(np.shape(total), np.nan)
-    return np.asarray(np.divide(total, count, out=out, where=np.asarray(count) > 0))
+    with np.errstate(over="ignore"):  # a share of next to nothing may be too large for a number
+        return np.asarray(np.divide(total, divisor, out=out, where=divisor > 0))
 
 
 def naive_scale(panel: Panel, targets: int, season_length: int, power: int = 1) -> Float64:
