@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hydra import compose, initialize_config_dir
+from starlette.testclient import TestClient
 
+from framework.config.config import build_config
 from framework.data.frequency import Frequency
 from framework.data.grouping import entities_of, series_numbers
 from framework.data.vocabulary import TIME
 from framework.features.views import View
 from framework.ingestion.merging import Grid, merge, normal, off_grid
+from framework.plugins import composition as offers
+from framework.plugins.components import Components
+from framework.plugins.discovery import load_plugins
 from framework.retrieval.parquet_store import OfflineStore
+from framework.serving.app.app import create_app
+from framework.serving.deployment import Deployment
+from framework.serving.options import ServingOptions
+from framework.serving.service import Service
 from framework.testing.servers import command
 
 EXPERIMENT = """# @package _global_
@@ -77,6 +89,45 @@ def test_it_is_trained_promoted_and_asked(project: Path) -> None:
         pq.read_table(project / "rows.out").to_pandas()["mean"].tolist() == store["mean"].tolist()
     )
     assert _run(project, "run=ingest")["rows"] == {"sales": 0, "weather": 0}
+
+
+def test_a_server_is_asked_with_an_empty_entity_or_rows_without_a_key(project: Path) -> None:
+    keys = ["shop"] if "shop" in (project / "sales.csv").read_text() else []
+    entity = {"shop": "a"} if keys else {}
+    rows = _rows(project, keys)
+    rows[TIME] = rows[TIME].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    payload = json.loads(rows.to_json(orient="records"))
+    with _served(project) as client:
+        stored = client.post("/predict/feast", json={"entity": entity}).json()["forecasts"]
+        batch = client.post("/predict/feast/batch", json={"entities": [entity]}).json()["forecasts"]
+        given = client.post("/predict", json={"rows": payload}).json()["forecasts"]
+        assert [client.get("/console/entities").json()["entities"]] == [[entity]]
+        series = client.post("/console/series", json={"entity": entity, "steps": 3}).json()
+    assert (stored[0]["entity"], stored[0]["status"]) == (entity, "ok")
+    means = [each[0]["targets"]["y"]["mean"] for each in (stored, batch, given)]
+    assert means == [[6.5, 7.5]] * 3
+    assert series["targets"]["y"][:3] == [3.5, 4.5, 5.5]
+
+
+@contextmanager
+def _served(project: Path) -> Iterator[TestClient]:
+    """The application of ``run=serve`` in this process."""
+    plugins = load_plugins()
+    offers.register(plugins)
+    state = f"paths.state={project}/state"
+    with initialize_config_dir(str(project / "conf"), version_base="1.3"):
+        composed = compose("config", ["+experiment=e", "run=serve", state])
+    config = build_config(composed, plugins)
+    deployment = Deployment(
+        Components(config, plugins),
+        config.name,
+        "production",
+        config.features,
+        "file",
+        config.paths.state,
+    )
+    with TestClient(create_app(Service(deployment, ServingOptions()))) as client:
+        yield client
 
 
 def _rows(project: Path, keys: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
 
 from framework.testing import fakes
 from framework.testing.folder_registry import FolderRegistry
@@ -92,6 +92,19 @@ def choose(page: Page, words: str, name: str) -> None:
     expect(page.locator("#entities [role=option]")).to_have_text([name])
     entity.press("Enter")
     expect(entity).to_have_value(name)
+
+
+def test_one_series_without_a_key_is_not_searched_for(browser: BrowserContext, url: str) -> None:
+    def without_keys(route: Route) -> None:
+        pair = route.fetch().json()
+        pair["schema"]["entity_keys"] = []
+        route.fulfill(json=pair)
+
+    with opened(browser, f"{url}/") as (page, _):
+        page.route("**/pair", without_keys)
+        page.reload()
+        expect(page.locator("#entity-field")).to_be_hidden()
+        expect(page.get_by_label("Target")).to_be_visible()
 
 
 def test_the_forecast_of_a_chosen_entity_is_drawn_with_the_servers_own_numbers(

@@ -20,6 +20,7 @@ from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 from framework.testing.contracts.known_ahead import KnownAheadContract
+from framework.testing.contracts.one_series import OneSeriesContract
 
 _DAY = timedelta(days=1)
 _FIRST = datetime(2024, 3, 8, tzinfo=UTC)
@@ -107,7 +108,7 @@ def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
     assert found == wanted
 
 
-class RetrievalContract(KnownAheadContract):
+class RetrievalContract(KnownAheadContract, OneSeriesContract):
     """Subclass as ``class TestMine(RetrievalContract)`` and give ``make``: the same store each time
     it is called in a test.
     """

@@ -5,12 +5,14 @@ const question = { entity: null, schema: null, asked: 0 };
 const by = (id) => document.getElementById(id);
 const ms = (text) => Date.parse(/[Z+]/.test(text) ? text : `${text}Z`);
 const nameOf = (entity) => Object.values(entity).join(" · ");
+const ofEntity = (entity) => (nameOf(entity) ? ` of ${nameOf(entity)}` : "");
 
 /** The pair that answers: its targets, its horizon, its keys. */
 async function beginForecast() {
   const pair = await ask("pair");
   const schema = pair.schema;
   question.schema = schema;
+  by("entity-field").hidden = !schema.entity_keys.length;
   by("entity-label").textContent = `Entity (${schema.entity_keys.join(" · ")})`;
   const options = (values, text) => values.map((v) => make("option", { value: v }, text(v)));
   by("target").replaceChildren(...options(schema.targets, (t) => t));
@@ -91,7 +93,7 @@ function drawForecast() {
   else if (upper) bands.push({ label: outermost(), kind: "interval level-0", points: ahead.map((t, i) => [t, lower[1][i], upper[1][i]]) });
   lines.push({ label: "actual", kind: "actual", points: times.map((t, i) => [t, values[i]]) });
   if (ok) lines.push({ label: "forecast", kind: "forecast", dots: ahead.length <= 60, points: ahead.map((t, i) => [t, found.mean[i]]) });
-  const all = `${target} of ${nameOf(question.entity)}: ${times.length} steps of history${ok ? ` and a forecast of ${ahead.length} steps from ${when(forecast.origin)}` : ", no forecast"}. Arrow keys read the values; the table below has them all.`;
+  const all = `${target}${ofEntity(question.entity)}: ${times.length} steps of history${ok ? ` and a forecast of ${ahead.length} steps from ${when(forecast.origin)}` : ", no forecast"}. Arrow keys read the values; the table below has them all.`;
   chart(by("forecast-chart"), {
     label: all, height: 340, from: first, to: last, bands, lines, show: (t) => when(new Date(t).toISOString()),
     marks: ok ? [{ at: ms(forecast.origin), label: "origin" }] : [],
