@@ -1,15 +1,12 @@
 """The record of what a server answered: forecasts by arm, as Parquet files below ``paths.state``.
-Written off the path, bounded.
+Follows the hooks of serving.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -21,7 +18,8 @@ import pandas as pd
 from framework.data.buckets import PLACES, place_of
 from framework.data.forecast import Forecast
 from framework.data.forecast_table import forecast_table
-from framework.interfaces.registry import PairVersion
+from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.interfaces.plugin import hookimpl
 from framework.monitoring.options import RecordOptions
 
 log = logging.getLogger(__name__)
@@ -32,23 +30,8 @@ def records_of(state: Path, name: str) -> Path:
     return state / "serving" / "records" / name
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The forecasts that one arm gave to one request.
-
-    ``entity_keys``: the names of the columns of ``forecast.entities``.
-    """
-
-    arm: str
-    pair: PairVersion
-    entity_keys: tuple[str, ...]
-    request_id: str
-    forecast: Forecast
-
-
 class ForecastLog:
-    """A bounded queue and the thread that writes it. ``offer`` never waits: what the queue has no
-    place for is dropped and counted.
+    """Follows a server through the hooks of serving, and writes what it forecast.
 
     Columns: ``at`` (UTC), ``request_id``, ``arm``, ``version``, ``digest``, then those of
     :func:`framework.data.forecast_table.forecast_table`.
@@ -58,50 +41,37 @@ class ForecastLog:
         self, options: RecordOptions, folder: Path, count: Callable[[str, int], None]
     ) -> None:
         self._options, self._folder, self._count = options, folder, count
-        self._queue: queue.Queue[tuple[datetime, Answered] | None] = queue.Queue(options.queue)
         self._limit = round(options.share * PLACES / 100)
-        self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+        self._tables: list[pd.DataFrame] = []
+        self._due = monotonic() + options.seconds
 
-    def start(self) -> None:
-        if self._limit:
-            self._thread.start()
+    @hookimpl
+    def forecasts_served(self, arm: ServedArm, forecast: Forecast, request: ServedRequest) -> None:
+        self._tables.append(self._table(arm, forecast, request))
+        if sum(len(table) for table in self._tables) >= self._options.rows:
+            self._flush()
 
-    def close(self) -> None:
-        """Write what is left."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+    @hookimpl
+    def forecasts_dropped(self, count: int) -> None:
+        self._count("dropped", count)
 
-    def offer(self, answered: Answered) -> None:
-        if not self._limit:
-            return
-        try:
-            self._queue.put_nowait((datetime.now(UTC), answered))
-        except queue.Full:
-            self._count("dropped", len(answered.forecast.status))
+    @hookimpl
+    def flush_due(self) -> None:
+        if monotonic() >= self._due:
+            self._flush()
 
-    def _run(self) -> None:
-        tables: list[pd.DataFrame] = []
-        due = monotonic() + self._options.seconds
-        while True:
-            stopping = False
-            try:
-                item = self._queue.get(timeout=max(0.0, due - monotonic()))
-            except queue.Empty:
-                item = None
-            else:
-                stopping = item is None
-            if item is not None:
-                tables.append(self._table(*item))
-            rows = sum(len(table) for table in tables)
-            if stopping or monotonic() >= due or rows >= self._options.rows:
-                self._write([table for table in tables if len(table)])
-                tables, due = [], monotonic() + self._options.seconds
-            if stopping:
-                return
+    @hookimpl
+    def server_stopped(self) -> None:
+        self._flush()
 
-    def _table(self, at: datetime, answered: Answered) -> pd.DataFrame:
-        keys, forecast, pair = answered.entity_keys, answered.forecast, answered.pair
+    def _flush(self) -> None:
+        """Write what has come together."""
+        tables, self._tables = self._tables, []
+        self._due = monotonic() + self._options.seconds
+        self._write([table for table in tables if len(table)])
+
+    def _table(self, arm: ServedArm, forecast: Forecast, request: ServedRequest) -> pd.DataFrame:
+        keys, pair = arm.schema.entity_keys, arm.pair
         table = forecast_table(forecast, keys)
         if self._limit < PLACES:  # by entity, so that every arm and shadow keeps the same ones
             kept = {
@@ -113,9 +83,9 @@ class ForecastLog:
                 [tuple(entity) in kept for entity in table[list(keys)].to_numpy(dtype=object)]
             ]
         head: dict[str, Any] = {
-            "at": at,
-            "request_id": answered.request_id,
-            "arm": answered.arm,
+            "at": request.at,
+            "request_id": request.id,
+            "arm": arm.name,
             "version": pair.version,
             "digest": pair.digest,
         }

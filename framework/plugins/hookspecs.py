@@ -19,6 +19,9 @@ import pluggy
 from framework.interfaces.plugin import Component
 
 if TYPE_CHECKING:
+    from framework.data.context import Context
+    from framework.data.forecast import Forecast
+    from framework.interfaces.observer import ServedArm, ServedDeployment, ServedRequest
     from framework.interfaces.registry import Check, HistoryEntry, PairVersion, ProvenPair
     from framework.interfaces.tuner import Dimension, Trial
     from framework.plugins.run import Run
@@ -89,3 +92,53 @@ def pair_registered(run: Run, pair: PairVersion) -> None:
 @hookspec
 def alias_moved(run: Run, entry: HistoryEntry) -> None:
     """Called after an alias has been moved, by a promotion or a rollback."""
+
+
+# While serving. Each process of a server has one queue and one thread for each plugin that
+# implements any of the hooks below. The thread calls them one at a time and in order, off the path
+# of the requests. A hook that is slow or raises changes no answer: what its queue has no room for
+# is dropped, counted in ``framework_observed_total`` and logged.
+
+
+@hookspec
+def server_started(deployment: ServedDeployment) -> None:
+    """Called first, once in each process that answers requests."""
+
+
+@hookspec
+def forecasts_served(
+    arm: ServedArm, forecast: Forecast, request: ServedRequest, context: Context
+) -> None:
+    """Called for the forecasts that one arm gave to one request, also for those of a shadow.
+
+    Take only the arguments you need. ``context``, the windows that the forecasts were made from,
+    stays in memory only for a plugin that takes it. All are shared with the server and with other
+    plugins: do not change them.
+    """
+
+
+@hookspec
+def forecasts_failed(arm: ServedArm, request: ServedRequest, error: Exception) -> None:
+    """Called when an arm could not answer a request at all."""
+
+
+@hookspec
+def forecasts_dropped(count: int) -> None:
+    """Called when the plugin was too slow: so many forecasts did not reach ``forecasts_served``."""
+
+
+@hookspec
+def pair_swapped(arm: ServedArm) -> None:
+    """Called when an arm answers with another pair, and for each arm when the server starts."""
+
+
+@hookspec
+def flush_due() -> None:
+    """Called about every second, whether or not anything was served: write what you collected."""
+
+
+@hookspec
+def server_stopped() -> None:
+    """Called last, when every request has ended and all before has been handed over. The server
+    waits ten seconds for it.
+    """

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from framework.data.context import Context
 from framework.data.forecast import Forecast
-from framework.data.vocabulary import ERROR
 from framework.serving.arms.arms import Arm, Arms, Table
 from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler, Headers
 from framework.serving.http.refusal import Refusal
+from framework.serving.observers import Feed
 from framework.serving.pipeline.pipeline import INLINE_WINDOWS
 from framework.serving.pipeline.rendering import render_mixed
 from framework.serving.pipeline.validation import EntityPeek, Lookup
@@ -60,16 +60,11 @@ class Answers:
     """The handlers of the routes that forecast. A request takes its table of arms at the start and
     keeps it to the end.
 
-    ``observe`` is told the statuses of every arm's forecasts, ``keep`` the forecasts.
+    ``feed`` is told of every arm's forecasts, and of requests that an arm could not answer.
     """
 
-    def __init__(
-        self,
-        arms: Arms,
-        observe: Callable[[str, Sequence[str]], None],
-        keep: Callable[[Arm, Forecast], None],
-    ) -> None:
-        self._arms, self._observe, self._keep = arms, observe, keep
+    def __init__(self, arms: Arms, feed: Feed) -> None:
+        self._arms, self._feed = arms, feed
         self._peek = EntityPeek(arms.table.primary.schema.entity_keys)
         self.handlers: dict[str, Handler] = {
             PREDICT: self.payload,
@@ -155,11 +150,10 @@ class Answers:
     async def _forecast(self, arm: Arm, context: Context) -> Forecast:
         try:
             forecast = await arm.pipeline.answer(context)
-        except Exception:
-            self._observe(arm.name, [ERROR] * len(context))
+        except Exception as error:
+            self._feed.failed(arm, len(context), error)
             raise
-        self._observe(arm.name, forecast.status)
-        self._keep(arm, forecast)
+        self._feed.served(arm, forecast, context)
         return forecast
 
 

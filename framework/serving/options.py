@@ -77,6 +77,14 @@ class LogOptions(Options):
     access: Percent = 0.0
 
 
+class ObserverOptions(Options):
+    """``queue``: answers that wait at most for a plugin that follows the forecasts (a large answer
+    counts as one for each hundred of its forecasts); what comes then is dropped and counted.
+    """
+
+    queue: PositiveInt = 1000
+
+
 class BatchOptions(Options):
     """Requests that are answered together: ``size`` windows at most (1: each request by itself),
     the first of which waits ``wait_s`` seconds for others (0: only for those that are there
@@ -122,6 +130,7 @@ class ServingOptions(Options):
     access: AccessOptions = AccessOptions()
     log: LogOptions = LogOptions()
     records: RecordOptions = RecordOptions()
+    observers: ObserverOptions = ObserverOptions()
     batch: BatchOptions = BatchOptions()
     tracing: TracingOptions = TracingOptions()
     console: bool = True

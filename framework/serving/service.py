@@ -9,17 +9,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from framework.data.forecast import Forecast
 from framework.interfaces.registry import PairVersion
-from framework.monitoring.forecast_log import Answered, ForecastLog, records_of
+from framework.monitoring.forecast_log import ForecastLog, records_of
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
 from framework.serving.arms.canary import Canary
 from framework.serving.arms.follower import Follower
 from framework.serving.deployment import Deployment, alias_of
 from framework.serving.http.access import Access
-from framework.serving.http.asgi import request_id
 from framework.serving.http.metrics import Metrics
+from framework.serving.observers import Observers, Own
 from framework.serving.options import ServingOptions
 from framework.serving.pipeline.pipeline import Pipeline, call_size
 from framework.serving.pipeline.rendering import Renderer
@@ -34,10 +33,19 @@ class Service:
     """Opens the first pair when it is made: raises what :class:`Deployment` raises when there is
     none that may answer.
 
-    A backend whose stages run elsewhere overrides :meth:`open`.
+    A backend whose stages run elsewhere overrides :meth:`open`. ``shadow``: nobody gets its
+    answers. ``observers``: those of another service of this process, which starts and closes them;
+    None for its own.
     """
 
-    def __init__(self, deployment: Deployment, options: ServingOptions) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        options: ServingOptions,
+        *,
+        shadow: bool = False,
+        observers: Observers | None = None,
+    ) -> None:
         self.deployment, self.options = deployment, options
         self.access = Access(options.access)
         self.tracing = _tracing(options, deployment.name)
@@ -46,16 +54,14 @@ class Service:
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
-        self.records = ForecastLog(
-            options.records,
-            records_of(deployment.state, deployment.name),
-            self.metrics.count_records,
-        )
         self.canary = Canary(
             options.canary,
             self.arms,
             deployment.state / "serving" / f"{deployment.name}.canary.json",
         )
+        self._owns_observers = observers is None
+        self.observers = self._observers() if observers is None else observers
+        self._feed = self.observers.feed(shadow=shadow)
         followed = [
             name
             for name in (deployment.reference, *options.variants())
@@ -67,13 +73,14 @@ class Service:
             deployment.resolve,
             self.open,
             self.canary.tick,
+            self._feed.swapped,
             self.metrics,
             options.reload,
         )
         if options.variants():
             # one that cannot be had is no reason not to serve the others: the readiness says so
             self.follower.look()
-        self.answers = Answers(self.arms, self.canary.observe, self._keep)
+        self.answers = Answers(self.arms, self._feed)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""
@@ -108,12 +115,16 @@ class Service:
             Entities(schema, self.options.max_rows),
         )
 
-    def _keep(self, arm: Arm, forecast: Forecast) -> None:
-        self.records.offer(
-            Answered(
-                arm.name, arm.version, arm.schema.entity_keys, request_id.get().decode(), forecast
-            )
-        )
+    def _observers(self) -> Observers:
+        """The plugins, and of our own those that the options ask for."""
+        options, deployment, own = self.options, self.deployment, list[Own]()
+        if options.records.share:
+            folder = records_of(deployment.state, deployment.name)
+            records = ForecastLog(options.records, folder, self.metrics.count_records)
+            own.append(Own("records", records, options.records.queue))
+        if options.canary.alias is not None:
+            own.append(Own("canary", self.canary, options.observers.queue))
+        return Observers(deployment.parts.plugins, own, options.observers.queue, self.metrics)
 
     async def figures(self) -> bytes:
         """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides
@@ -134,14 +145,19 @@ class Service:
         return await store_trouble(self.deployment.strategy, self.deployment.features)
 
     def start(self) -> None:
+        """Begin to follow aliases, and to be followed."""
+        if self._owns_observers:
+            self.observers.start(self.deployment)
+        for arm in self.arms.table.arms.values():
+            self._feed.swapped(arm)
         self.follower.start()
-        self.records.start()
 
     async def close(self) -> None:
         """Stop following; let go of threads and of the store's connections."""
         self.follower.stop()
         self.threads.shutdown()
-        await asyncio.to_thread(self.records.close)
+        if self._owns_observers:
+            await asyncio.to_thread(self.observers.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await self.deployment.close()

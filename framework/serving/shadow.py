@@ -199,7 +199,7 @@ def answer_shadowed(
     )  # Ctrl-C is meant for the server, which still drains
     os.nice(10)
     try:
-        service = Service(replace(deployment, reference=alias), options)
+        service = Service(replace(deployment, reference=alias), options, shadow=True)
     except FrameworkError as error:
         connection.send(str(error))
         return

@@ -14,7 +14,10 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from framework.data.forecast import Forecast
 from framework.data.vocabulary import ERROR
+from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.interfaces.plugin import hookimpl
 from framework.serving.arms.arms import Arms
 from framework.serving.options import CanaryOptions
 
@@ -36,12 +39,24 @@ class Canary:
         self._state: dict[str, Any] | None = None
         self._fell: str | None = None
 
-    def observe(self, name: str, statuses: Sequence[str]) -> None:
+    @hookimpl
+    def forecasts_served(self, arm: ServedArm, forecast: Forecast) -> None:
+        self._observe(arm, [status == ERROR for status in forecast.status])
+
+    @hookimpl
+    def forecasts_failed(self, arm: ServedArm, request: ServedRequest) -> None:
+        self._observe(arm, [True] * request.forecasts)
+
+    def _observe(self, arm: ServedArm, failed: Sequence[bool]) -> None:
         """Count the forecasts of a request; too many failures take the canary's share at once."""
-        alias = self._options.alias
-        if alias is None or name != alias or self._fell is not None:
-            return
-        self._failed.extend(status == ERROR for status in statuses)
+        with self._lock:
+            alias, state = self._options.alias, self._state
+            of_another = state is not None and state["digest"] != arm.pair.digest
+            if arm.name == alias and not arm.shadow and not of_another and self._fell is None:
+                self._count(alias, failed)
+
+    def _count(self, alias: str, failed: Sequence[bool]) -> None:
+        self._failed.extend(failed)
         if len(self._failed) == self._options.forecasts and sum(
             self._failed
         ) > self._options.max_errors * len(self._failed):

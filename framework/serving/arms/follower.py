@@ -48,7 +48,7 @@ class Follower:
 
     A pair that is refused, or a registry that does not answer, leaves what serves in place:
     :attr:`troubles` says why, and the metric ``framework_degraded`` is 1 until it is over.
-    ``looked`` is called after every look.
+    ``looked`` is called after every look, ``swapped`` with every arm that answers from then on.
     """
 
     def __init__(
@@ -58,11 +58,12 @@ class Follower:
         resolve: Callable[[str], PairVersion],
         open_arm: Callable[[str, PairVersion], Arm],
         looked: Callable[[], None],
+        swapped: Callable[[Arm], None],
         metrics: Metrics,
         options: ReloadOptions,
     ) -> None:
         self._arms, self._resolve, self._open, self._looked = arms, resolve, open_arm, looked
-        self._metrics, self._options = metrics, options
+        self._swapped, self._metrics, self._options = swapped, metrics, options
         self._troubles: dict[str, Trouble] = {}
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._aliases = aliases
@@ -150,6 +151,7 @@ class Follower:
         self._metrics.show_pair(alias, version, True)
         self._metrics.count_reload(alias, "swapped")
         self._over(alias)
+        self._swapped(arm)
         log.info("%s@%s: version %d serves from now on", version.name, alias, version.version)
         return "swapped", None
 

@@ -77,6 +77,7 @@ class Metrics:
     route, status, arm and pair, forecasts_total by status, arm and pair, unseen_categories_total by
     column, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded
     by arm, shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total,
+    observed_total by observer and outcome,
     process_….
     """
 
@@ -166,6 +167,12 @@ class Metrics:
         self._records = Counter(
             "framework_records", "Recorded forecasts by outcome", ["outcome"], registry=collectors
         )
+        self._observed = Counter(
+            "framework_observed",
+            "Forecasts that observers were told of, by outcome",
+            ["observer", "outcome"],
+            registry=collectors,
+        )
         ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
@@ -206,6 +213,10 @@ class Metrics:
     def count_records(self, outcome: str, rows: int) -> None:
         """``outcome``: written, dropped (the queue was full) or lost (the disk refused)."""
         self._records.labels(outcome).inc(rows)
+
+    def count_observed(self, observer: str, outcome: str, forecasts: int) -> None:
+        """``outcome``: told, dropped (its queue was full) or failed (it raised)."""
+        self.child(self._observed, observer, outcome).inc(forecasts)
 
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)

@@ -268,7 +268,7 @@ class LiveServingContract:
                 assert version() == 4
                 for _ in range(20):
                     version(season=fakes.BROKEN)
-                assert version() == 3
+                wait_for(lambda: version() == 3)
                 wait_for(lambda http=http: http.get("/admin/canary").json()["halted"] is not None)  # type: ignore[misc]
 
     def test_keys_open_what_their_scopes_say_and_are_changed_without_a_restart(

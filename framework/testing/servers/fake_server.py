@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,15 +59,22 @@ def make_features() -> FeatureSet:
 
 class FakeParts:
     """The components of a deployment of fakes: pairs and aliases in a folder, the fake feature
-    store or none. Can be pickled.
+    store or none. Can be pickled when its plugins can.
+
+    Args:
+        directory: where the pairs and the state are.
+        store: whether there is a feature store.
+        extra: plugins beside the installed ones and the fakes.
     """
 
-    def __init__(self, directory: Path, *, store: bool = True) -> None:
-        self.directory, self.store = directory, store
-        self.plugins = load_plugins(extra=[fakes])
+    def __init__(
+        self, directory: Path, *, store: bool = True, extra: Sequence[object] = ()
+    ) -> None:
+        self.directory, self.store, self.extra = directory, store, extra
+        self.plugins = load_plugins(extra=[fakes, *extra])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(FakeParts, self.directory, store=self.store), ()
+        return partial(FakeParts, self.directory, store=self.store, extra=self.extra), ()
 
     def make(self, group: str) -> Any:
         if group == "registry":
@@ -79,16 +86,18 @@ class _NoStore(fakes.FakeRetrieval):
     max_context_length = 0
 
 
-def make_deployment(directory: Path, *, store: bool = True) -> Deployment:
+def make_deployment(
+    directory: Path, *, store: bool = True, extra: Sequence[object] = ()
+) -> Deployment:
     """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs
-    already is taken as it is.
+    already is taken as it is. ``extra``: plugins beside the installed ones and the fakes.
     """
     registry = FolderRegistry(directory)
     if not registry.has("production"):
         registry.add(3)
         registry.point("production", 3)
     return Deployment(
-        FakeParts(directory, store=store),
+        FakeParts(directory, store=store, extra=extra),
         "fake",
         "production",
         make_features(),

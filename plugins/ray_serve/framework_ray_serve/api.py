@@ -24,6 +24,7 @@ from framework.serving.deployment import Deployment, alias_of
 from framework.serving.http import logs
 from framework.serving.http.asgi import App, Receive, Scope, Send
 from framework.serving.http.refusal import Refusal
+from framework.serving.observers import Observers
 from framework.serving.options import CanaryOptions, ShadowOptions
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Entities
@@ -41,9 +42,17 @@ log = logging.getLogger(__name__)
 class RayService(Replicated):
     """A service whose pairs are elsewhere."""
 
-    def __init__(self, deployment: Deployment, options: RayServeOptions, stages: Stages) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        options: RayServeOptions,
+        stages: Stages,
+        *,
+        shadow: bool = False,
+        observers: Observers | None = None,
+    ) -> None:
         self._stages = stages
-        super().__init__(deployment, options)
+        super().__init__(deployment, options, shadow=shadow, observers=observers)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Every replica holds and has proven the pair; its golden batch goes through the services
@@ -103,7 +112,13 @@ class _Ingress:
         unguarded = stages.unguarded()
 
         def make(alias: str) -> Service:
-            return RayService(replace(deployment, reference=alias), apart, unguarded)
+            return RayService(
+                replace(deployment, reference=alias),
+                apart,
+                unguarded,
+                shadow=True,
+                observers=self._service.observers,
+            )
 
         self._shadows = Shadows(
             [

@@ -61,7 +61,6 @@ class RemoteShadow(Shadowing):
                 self.say(trouble or service.follower.troubles.get(self.alias))
         finally:
             service.follower.stop()
-            await asyncio.to_thread(service.records.close)
 
     async def _opened(self) -> Service:
         while True:
