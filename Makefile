@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts lightgbm ray ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test fuzz stress check install clean
+.PHONY: demo test fuzz stress check api install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -57,6 +57,10 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# docs/reference/api.md, from the docstrings of the public surface.
+api: .venv/dev
+	$(BIN)/python docs/api.py
 
 clean:
 	rm -rf .venv state

@@ -1,4 +1,4 @@
-"""The contracts between the core and its plugins, one file each, and the values that cross them.
+"""The contracts between the core and its plugins, one file each.
 
-``docs/how-to/write-a-plugin.md`` lists what a plugin may import; import-linter holds it.
+:mod:`framework.interfaces.surface` lists what a plugin may import.
 """
