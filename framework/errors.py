@@ -69,14 +69,29 @@ class RefusedError(FrameworkError):
 
 
 def one_line(error: object, limit: int = 400) -> str:
-    """What an error of a library says, in one line, masked before it is cut: half a secret is one
-    too.
+    """Cut what an error of a library says to one line. It is masked before it is cut: half a secret
+    is one too.
+
+    Args:
+        error: The error, or any text.
+        limit: The most characters that are left.
+
+    Returns:
+        One line.
     """
     return masked(" ".join(str(error).split()))[:limit]
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the closest known word, or nothing."""
+    """Guess which known name was meant.
+
+    Args:
+        word: What was written.
+        known: The names that there are.
+
+    Returns:
+        `` Did you mean 'x'?`` with a space before it; empty when nothing is near.
+    """
     close = _closest(word, list(known))
     return f" Did you mean '{close}'?" if close else ""
 
@@ -124,7 +139,14 @@ _NEXT = {
 
 
 def explain_system(error: OSError) -> str:
-    """An error of the operating system in one line: the path, what is wrong with it, what to do."""
+    """Explain an error of the operating system in one line.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The path, what is wrong with it, what to do next.
+    """
     paths = " to ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
     text = " ".join((error.strerror or str(error)).split())
     if not paths:

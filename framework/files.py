@@ -52,11 +52,16 @@ def exclusive(
 ) -> Iterator[None]:
     """Hold the lock ``path``, in the order of asking. Its folder is made.
 
-    Args: path: The lock file. What it holds is who has the lock, or had it last. what: What the
-        lock is for, as the subject of a message: ``the ledger``. limit: Seconds to wait,
-        :data:`PATIENCE` by default; 0 refuses at once. say: Called at once when somebody else holds
-        the lock; a log line after two seconds otherwise. remove: Delete the file afterwards: for a
-        lock beside a file of the user.
+    Args:
+        path: The lock file. What it holds is who has the lock, or had it last.
+        what: What the lock is for, as the subject of a message: ``the ledger``.
+        limit: Seconds to wait, :data:`PATIENCE` by default; 0 refuses at once.
+        say: Called at once when somebody else holds the lock; a log line after two seconds
+            otherwise.
+        remove: Delete the file afterwards: for a lock beside a file of the user.
+
+    Yields:
+        Nothing, while the lock is held.
 
     Raises:
         LockedError: The limit has passed; the message says who holds the lock.
@@ -79,7 +84,14 @@ def exclusive(
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock ``path``, in words: process, machine, command, since when."""
+    """Say in words who holds a lock.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        Process, machine, command, since when; ``another process`` when the file does not say.
+    """
     try:
         owner = json.loads(path.read_text())
         place = "" if owner["host"] == socket.gethostname() else f" on {owner['host']}"
@@ -89,8 +101,11 @@ def holder(path: Path) -> str:
 
 
 def this_process() -> str:
-    """What this process was started for: its run and experiment alone, as other overrides may hold
-    secrets.
+    """Say what this process was started for: its run and experiment alone, as other overrides may
+    hold secrets.
+
+    Returns:
+        One line.
     """
     program, *arguments = sys.argv or [""]
     name = "framework" if Path(program).stem in ("__main__", "framework") else Path(program).name

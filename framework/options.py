@@ -155,8 +155,19 @@ _PLAIN_WORDS = {
 def validate(
     model: type[T], values: dict[str, Any], path: str, source_of: Callable[[str], str] = str
 ) -> T:
-    """``model`` from plain values; errors carry the config path of the wrong key, or what
-    ``source_of`` makes of it.
+    """Make options from plain values.
+
+    Args:
+        model: The class of the options.
+        values: Plain values, as YAML gives them.
+        path: The config path that ``values`` are at, for messages.
+        source_of: Says where a path was written, for messages.
+
+    Returns:
+        The options.
+
+    Raises:
+        ConfigError: A key is unknown or a value is wrong; the message has the path of each.
     """
     try:
         return model.model_validate(values)
@@ -167,13 +178,29 @@ def validate(
 
 
 def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys below ``path`` in ``model``, none where they are not fixed."""
+    """List the keys below a path.
+
+    Args:
+        model: The class of the options.
+        path: The parts of the path.
+
+    Returns:
+        The keys; none where they are not fixed.
+    """
     kind = _kind(model, path)
     return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Options) else ()
 
 
 def takes_any_key(model: type[Options], path: Sequence[str | int]) -> bool:
-    """Whether the keys below ``path`` in ``model`` are names of the user's."""
+    """Say whether the keys below a path are names of the user's.
+
+    Args:
+        model: The class of the options.
+        path: The parts of the path.
+
+    Returns:
+        True for a dictionary.
+    """
     kind = _kind(model, path)
     return kind is Any or get_origin(kind) in (dict, Mapping)
 

@@ -71,8 +71,14 @@ _pattern: re.Pattern[str] | None = None
 
 
 def looks_secret(name: str) -> bool:
-    """Whether an option of this name, or path, holds a secret: ``password``, ``secret_access_key``,
-    ``apiKey``; not ``password_env``.
+    """Say whether an option of this name, or path, holds a secret: ``password``,
+    ``secret_access_key``, ``apiKey``; not ``password_env``.
+
+    Args:
+        name: The name or path.
+
+    Returns:
+        True when its value is to be masked.
     """
     words = (
         re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2])
@@ -91,8 +97,14 @@ def looks_secret(name: str) -> bool:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Passwords of URLs, and what is assigned to a secret's name in a query or a connection
-    string.
+    """List the passwords of URLs in a text, and what is assigned to a secret's name in a query or a
+    connection string.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The secrets.
     """
     assigned = [
         match[3].strip("'\"") for match in _ASSIGNED.finditer(text) if looks_secret(match[2])
@@ -105,8 +117,11 @@ def secrets_in(text: str) -> list[str]:
 
 
 def remember(value: str) -> None:
-    """Mask ``value``, as it is and as URLs, JSON and Python write it, in all that this process says
+    """Mask a value, as it is and as URLs, JSON and Python write it, in all that this process says
     from now on.
+
+    Args:
+        value: The secret.
     """
     global _pattern  # noqa: PLW0603  of the process, as its log is
     lines = [line.strip() for line in value.splitlines()]
@@ -134,8 +149,13 @@ def remember(value: str) -> None:
 
 
 def masked(text: str) -> str:
-    """``text`` without the secrets that are remembered, and without those that its shape gives
-    away.
+    """Mask the secrets that are remembered, and those that their shape gives away.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with ``***`` in their place.
     """
     if _pattern is not None:
         text = _pattern.sub(MASK, text)
@@ -149,8 +169,13 @@ def masked(text: str) -> str:
 
 
 def masked_tree(value: Any) -> Any:
-    """The same for every text in plain containers; a text below the name of a secret is masked
-    whole.
+    """Mask every text in plain containers. A text below the name of a secret is masked whole.
+
+    Args:
+        value: Dictionaries, lists and plain values.
+
+    Returns:
+        The same shape, masked.
     """
     if isinstance(value, str):
         return masked(value)
@@ -200,5 +225,12 @@ _NAMED = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
 
 
 def variables(text: str) -> Iterator[str]:
-    """The environment variables that a recorded text names."""
+    """List the environment variables that a recorded text names.
+
+    Args:
+        text: A composed configuration, as text.
+
+    Yields:
+        The names, each once.
+    """
     yield from dict.fromkeys(match[1] for match in _NAMED.finditer(text))

@@ -14,24 +14,41 @@ R = TypeVar("R")
 
 
 class Compute(ABC):
-    """The constructor stores its options and does nothing else."""
+    """Where independent pieces of one run are worked on. The constructor stores its options and
+    does nothing else.
+    """
 
     def __init__(self, options: Any) -> None:
         self.options = options
 
     @abstractmethod
     def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
-        """``function(shared, item)`` for each item, in order; raises what the function raises.
+        """Call ``function(shared, item)`` for each item, wherever there is room.
 
-        All three can be pickled; ``shared`` is large, and is sent to a worker at most once. What
+        All three can be pickled. ``shared`` is large, and is sent to a worker at most once. What
         was started ends with the iterator.
+
+        Args:
+            function: What is called. Whatever it raises is raised where the result was to be.
+            shared: The first argument of every call.
+            items: The second argument, one for each call.
+
+        Returns:
+            The results, in the order of ``items``.
         """
 
     def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
-        """As :meth:`map`, for many small items whose results nobody needs in order: each is given
-        as soon as it is there.
+        """Call ``function(shared, item)`` for many small items whose results nobody needs in order.
 
         A worker keeps ``shared`` for all its items. An item may be worked on more than once when a
         worker dies.
+
+        Args:
+            function: What is called. Whatever it raises is raised by the iterator.
+            shared: The first argument of every call.
+            items: The second argument, one for each call.
+
+        Returns:
+            The results, each as soon as it is there.
         """
         return self.map(function, shared, items)

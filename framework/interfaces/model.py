@@ -30,8 +30,13 @@ class Model(ABC):
         self.options = options
 
     def context_length(self, schema_hint: int) -> int:
-        """How many past steps a window must hold. ``schema_hint`` is the season length of the panel
-        in steps.
+        """Say how many past steps a window must hold.
+
+        Args:
+            schema_hint: The season length of the panel, in steps.
+
+        Returns:
+            The number of steps, at least 1.
         """
         return 1
 
@@ -39,20 +44,32 @@ class Model(ABC):
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
     ) -> None:
-        """Learn from ``train``; ``validation`` holds the later windows for early stopping, None
-        when there are none.
+        """Learn from windows.
 
-        A target may be NaN in some steps: leave those steps out. Raise
-        :class:`~framework.errors.DataError` when nothing is left to learn from.
+        A target may be NaN in some steps: leave those steps out.
+
+        Args:
+            train: The windows to learn from.
+            validation: The later windows, for early stopping; None when there are none.
+            schema: The columns, the horizon and the quantiles that ``predict`` answers.
+            seed: The seed of everything random.
+
+        Raises:
+            DataError: Nothing is left to learn from.
         """
 
     @abstractmethod
     def predict(self, windows: Windows) -> Float64:
-        """``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then Schema.quantiles in
-        rising order, monotone.
+        """Forecast every window, independently of the others. A server may call it from several
+        threads at once.
 
-        A model without quantiles of its own is only asked for ``Q = 0``. NaN is never an answer. A
-        server may call it from several threads at once.
+        Args:
+            windows: ``n`` windows, as the preprocessor made them.
+
+        Returns:
+            ``[n, H, T, 1 + Q]`` in the targets' natural units: the mean, then the quantiles of the
+            schema in rising order, monotone. NaN is never an answer. A model without quantiles of
+            its own is only asked for ``Q = 0``.
         """
 
     @property
@@ -69,11 +86,20 @@ class Model(ABC):
 
     @abstractmethod
     def save(self, directory: Path) -> None:
-        """Write the fitted state to an existing empty directory in the library's own format, no
-        pickle.
+        """Write the fitted state in the library's own format, no pickle.
+
+        Args:
+            directory: An existing, empty directory.
         """
 
     @classmethod
     @abstractmethod
     def load(cls, directory: Path) -> Self:
-        """Read what ``save`` wrote; predictions are bit for bit those before ``save``."""
+        """Read what ``save`` wrote.
+
+        Args:
+            directory: The directory that ``save`` was given.
+
+        Returns:
+            A model whose predictions are bit for bit those before ``save``.
+        """

@@ -36,37 +36,80 @@ class Preprocessor(ABC):
     def fit(
         self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
     ) -> None:
-        """Learn from training rows: ``past[r, P]``, ``known[r, K]``, ``static[r, S]`` str or None,
-        ``times[r]`` (UTC).
+        """Learn from training rows.
+
+        Args:
+            past: ``[r, P]``, the columns of ``schema.past``, NaN where null.
+            known: ``[r, K]``, the columns of ``schema.known``, NaN where null.
+            static: ``[r, S]`` of text, the columns of ``schema.static``, None where null.
+            times: ``[r]``, the UTC label of each row's step.
+            schema: Names the columns.
+
+        Raises:
+            DataError: A value cannot be learned from; the message names the column.
         """
 
     @abstractmethod
     def past(self, values: Float64, times: Times) -> Float32:
-        """``[r, P] -> [r, F]``: the columns of Schema.past (the targets' history included, as
-        features).
+        """Transform the columns of ``schema.past``, the targets' history included, to features.
+
+        Args:
+            values: ``[r, P]``, NaN where null.
+            times: ``[r]``, the UTC label of each row's step.
+
+        Returns:
+            ``[r, F]``, one column for each of ``past_names``.
+
+        Raises:
+            DataError: A value cannot be transformed; the message names the column.
         """
 
     @abstractmethod
     def future(self, values: Float64, times: Times) -> Float32:
-        """``[r, K] -> [r, K']``: known-in-advance columns and whatever follows from the time
-        itself, such as a calendar.
+        """Transform the columns known in advance, and whatever follows from the time itself, such
+        as a calendar.
+
+        Args:
+            values: ``[r, K]``, the columns of ``schema.known``, NaN where null.
+            times: ``[r]``, the UTC label of each row's step.
+
+        Returns:
+            ``[r, K']``, one column for each of ``future_names``.
+
+        Raises:
+            DataError: A value cannot be transformed; the message names the column.
         """
 
     @abstractmethod
     def static(self, values: Objects) -> Float32:
-        """``[r, S] -> [r, S']``: entity keys and categories. A value unseen in ``fit`` is encoded
-        as unknown, not as a known one.
+        """Transform entity keys and categories.
 
-        None is a value like any other: known where ``fit`` saw it, unknown where it did not.
+        A value unseen in ``fit`` is encoded as unknown, not as a known one. None is a value like
+        any other: known where ``fit`` saw it, unknown where it did not.
+
+        Args:
+            values: ``[r, S]`` of text, the columns of ``schema.static``, None where null.
+
+        Returns:
+            ``[r, S']``, one column for each of ``static_names``.
         """
 
     @abstractmethod
     def save(self, directory: Path) -> None:
-        """Write the fitted state to an existing empty directory: JSON, npz or a library's safe
-        format, no pickle.
+        """Write the fitted state as JSON, npz or a library's safe format, no pickle.
+
+        Args:
+            directory: An existing, empty directory.
         """
 
     @classmethod
     @abstractmethod
     def load(cls, directory: Path) -> Self:
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote.
+
+        Args:
+            directory: The directory that ``save`` was given.
+
+        Returns:
+            A preprocessor whose transforms are bit for bit those before ``save``.
+        """

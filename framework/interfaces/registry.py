@@ -27,7 +27,14 @@ class PairVersion:
     aliases: tuple[str, ...] = ()
 
     def stamp(self, alias: str | None = None) -> dict[str, Any]:
-        """What a response carries: ``{name, version, alias, digest}``."""
+        """Make what a response carries of this pair.
+
+        Args:
+            alias: The alias that the pair was found by, if any.
+
+        Returns:
+            ``{name, version, alias, digest}``.
+        """
         return {"name": self.name, "version": self.version, "alias": alias, "digest": self.digest}
 
 
@@ -60,6 +67,11 @@ class Check:
     detail: str
 
     def as_dict(self) -> dict[str, object]:
+        """Return the fields by name, as JSON holds them.
+
+        Returns:
+            ``{check, passed, value, limit, detail}``.
+        """
         return asdict(self)
 
 
@@ -100,7 +112,7 @@ class Finding:
 
 
 class Registry(ABC):
-    """The constructor stores its options and does nothing else."""
+    """Keeps pairs and their history. The constructor stores its options and does nothing else."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -111,21 +123,43 @@ class Registry(ABC):
 
         After a crash at any step no reference resolves to the half that was left; its number is
         never used again.
+
+        Args:
+            draft: The pair on local disk.
+            run_id: The run that made it, as its tracker calls it.
+
+        Returns:
+            The registered pair.
         """
 
     @abstractmethod
     def resolve(self, name: str, reference: str) -> PairVersion:
-        """The complete pair that an alias, a version number or ``latest`` means now.
+        """Find the complete pair that a reference means now.
 
-        Raises :class:`~framework.errors.RegistryError` naming what there is.
+        Args:
+            name: The pair's name.
+            reference: An alias, a version number, or ``latest`` for the newest complete pair.
+
+        Returns:
+            The pair.
+
+        Raises:
+            RegistryError: There is no such pair; the message names what there is.
         """
 
     @abstractmethod
     def fetch(self, version: PairVersion) -> ProvenPair:
         """Bring both halves to local disk and prove them.
 
-        Raises :class:`~framework.errors.RefusedError` naming what differs, before anything of the
-        artifacts is opened.
+        Args:
+            version: A pair that :meth:`resolve` or :meth:`pairs` gave.
+
+        Returns:
+            The directories of both halves.
+
+        Raises:
+            RefusedError: A byte differs from the pair's manifest; the message names what. Nothing
+                of the artifacts has been opened then.
         """
 
     @abstractmethod
@@ -139,40 +173,88 @@ class Registry(ABC):
         reason: str | None = None,
         verdict: dict[str, Any] | None = None,
     ) -> HistoryEntry:
-        """Point ``alias`` at a complete pair, both halves at once, if it still points at
-        ``expected`` (None: nowhere).
+        """Point an alias at a complete pair, both halves at once.
 
-        Raises :class:`~framework.errors.RefusedError` when somebody moved it first.
+        Args:
+            name: The pair's name.
+            alias: The alias, which need not exist.
+            to: The version that it is to point at.
+            expected: The version that it points at now, None: nowhere.
+            reason: Why, for the history.
+            verdict: The figures it was decided on, for the history.
+
+        Returns:
+            The entry of the history.
+
+        Raises:
+            RefusedError: The alias does not point at ``expected``: somebody moved it first.
         """
 
     @abstractmethod
     def refuse(
         self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]
     ) -> HistoryEntry:
-        """Remember that a move was refused, and on what figures."""
+        """Remember that a move was refused, and on what figures.
+
+        Args:
+            name: The pair's name.
+            alias: The alias that stays as it is.
+            version: The version that it was not moved to.
+            reason: Why.
+            verdict: The figures it was decided on.
+
+        Returns:
+            The entry of the history.
+        """
 
     @abstractmethod
     def pairs(self, name: str | None = None) -> list[PairVersion]:
-        """The complete pairs, newest first; of all names when ``name`` is None."""
+        """List the complete pairs.
+
+        Args:
+            name: Only pairs of this name; None: of all names.
+
+        Returns:
+            The pairs, newest first.
+        """
 
     @abstractmethod
     def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
-        """What happened, oldest first; of one alias or of the whole name."""
+        """List what happened to a name.
+
+        Args:
+            name: The pair's name.
+            alias: Only what concerns this alias; None: everything.
+
+        Returns:
+            The entries, oldest first.
+        """
 
     @abstractmethod
     def verify(self, name: str | None = None) -> list[Finding]:
-        """Look at every pair, alias and history entry of ``name`` (None: of all) and put right what
-        can be.
+        """Look at every pair, alias and history entry, and put right what can be.
 
-        What an interrupted operation left is finished or voided, what somebody changed behind the
+        What an interrupted operation left is finished or voided. What somebody changed behind the
         registry's back is set as the registry decided it. A pair that cannot be proven and a
         history that was changed are found, not repaired.
+
+        Args:
+            name: Only what belongs to this name; None: everything.
+
+        Returns:
+            What was not as it was left.
         """
 
     @abstractmethod
     def prune(self, name: str) -> list[PairVersion]:
         """Remove the pairs that the retention of the options does not keep, both halves with all
-        they have; return them.
+        they have.
 
         A pair under an alias is always kept, and so is the history.
+
+        Args:
+            name: The pairs' name.
+
+        Returns:
+            The pairs that were removed.
         """

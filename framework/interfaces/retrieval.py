@@ -51,51 +51,80 @@ class RetrievalStrategy(ABC):
 
     @abstractmethod
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
-        """Store the finished rows of a view for training: entity keys, ``event_timestamp``,
-        features. Returns the rows stored.
+        """Store the finished rows of a view for training.
 
         Complete or not at all: a killed process leaves the old rows. A row with the
         ``View.identity`` of a stored one replaces it.
+
+        Args:
+            features: The views.
+            view: The name of one of them.
+            rows: Its ``View.identity`` and features; times are UTC.
+
+        Returns:
+            How many rows were stored.
         """
 
     @abstractmethod
     def stored_rows(
         self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
     ) -> pd.DataFrame:
-        """What ``ingest`` has stored of a view, every version: ``View.identity`` and features,
-        sorted by it; empty when there is none.
+        """Read what ``ingest`` has stored of a view, every version. Ingestion merges new rows with
+        them.
 
-        Also ``INSERTED`` (:mod:`framework.features.views`), when rows had it. A strategy that does
-        not keep it has rows that fill gaps known by their looks alone.
+        Args:
+            features: The views.
+            view: The name of one of them.
+            series: The view's entity keys (text), for rows of these series only; None: of all.
 
-        ``series``: a frame of the view's entity keys (text); only these series. Ingestion merges
-        new rows with them.
+        Returns:
+            ``View.identity`` and features, sorted by the identity; empty when nothing is stored.
+            Also ``INSERTED`` (:mod:`framework.features.views`), when rows had it. A strategy that
+            does not keep it has rows that fill gaps known by their looks alone.
         """
 
     def entities(self, features: FeatureSet) -> pd.DataFrame:
-        """The entities of the primary view that have stored rows: its keys (text), each once,
-        sorted.
+        """List the entities of the primary view that have stored rows.
 
         A strategy that can read the keys alone does so; here they come from ``stored_rows``.
+
+        Args:
+            features: The views.
+
+        Returns:
+            The keys (text), each once, sorted.
         """
         return entities_of(features.entity_keys, self.stored_rows(features, features.primary))
 
     @abstractmethod
     def has_rows(self, features: FeatureSet) -> bool:
-        """Whether every view has rows for training."""
+        """Say whether every view has rows for training.
+
+        Args:
+            features: The views.
+
+        Returns:
+            False when a view has none.
+        """
 
     @abstractmethod
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
     ) -> pd.DataFrame:
-        """Every row of the primary view joined, point-in-time and within each view's ttl, with
-        ``columns`` of all views.
+        """Read every row of the primary view, joined point-in-time with the other views.
 
-        Sorted by entity keys and ``event_timestamp`` (UTC, ``datetime64[us, UTC]``); null where a
-        view has no row in time. Of a row's versions the newest counts; with ``known_at``, the
-        newest of those created at or before it, and rows without one are absent. Columns known in
-        advance are not asked for here but from ``view_rows``: they have rows of steps that are
-        still to come.
+        Columns known in advance are not asked for here but from :meth:`view_rows`: they have rows
+        of steps that are still to come.
+
+        Args:
+            features: The views; each one's ttl says how old its row may be.
+            columns: Columns of all views.
+            known_at: Of a row's versions, the newest of those created at or before this time (UTC);
+                a row without one is absent. None: the newest.
+
+        Returns:
+            Entity keys, ``event_timestamp`` (UTC, ``datetime64[us, UTC]``) and ``columns``, sorted
+            by keys and time; null where a view has no row in time.
         """
 
     @abstractmethod
@@ -115,8 +144,9 @@ class RetrievalStrategy(ABC):
             columns: Columns of it, in this order; none for the keys and times alone.
             known_at: As of :meth:`training_rows`.
 
-        Returns: One row for each key and time: the view's entity keys (text), ``event_timestamp``
-            (UTC, microseconds), ``columns``. Sorted by keys and time.
+        Returns:
+            One row for each key and time: the view's entity keys (text), ``event_timestamp`` (UTC,
+            microseconds), ``columns``. Sorted by keys and time.
 
         Raises:
             DataError: The view has no rows.
@@ -134,22 +164,39 @@ class RetrievalStrategy(ABC):
         overlap: timedelta | None = None,
         needs: Needs | None = None,
     ) -> dict[str, int]:
-        """Make the stored rows from ``start`` (None: the first) to ``end`` (None: the last),
-        inclusive, available to ``context``.
+        """Make stored rows available to ``context``.
 
-        ``views``: these only. ``overlap``: begin so long before what earlier calls have made
-        available instead, for the rows that came late. ``needs``: so much of the rows before the
-        newest actual, and all that are stored of the steps after it; what earlier calls have kept
-        for longer contexts stays. No row replaces a newer one of its key, in whatever order calls
-        come; one that was killed is made good by the next. Returns the keys written of each view; a
-        strategy that serves what training reads returns {}.
+        No row replaces a newer one of its key, in whatever order calls come. A call that was killed
+        is made good by the next.
+
+        Args:
+            features: The views.
+            start: The first time (UTC), inclusive; None: of the first row.
+            end: The last time (UTC), inclusive; None: of the last row.
+            progress: Takes a line for people.
+            views: These only; None: all.
+            overlap: Instead of ``start``, begin so long before what earlier calls have made
+                available, for the rows that came late.
+            needs: So much of the rows before the newest actual, and all that are stored of the
+                steps after it. What earlier calls have kept for longer contexts stays.
+
+        Returns:
+            The keys written, by view; {} of a strategy that serves what training reads.
         """
 
     def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
-        """Remove the stored rows whose ``View.identity`` is in ``rows``; returns how many there
-        were. Complete or not at all.
+        """Remove stored rows, all of them or none.
 
-        Raises :class:`~framework.errors.ConfigError`: a strategy that cannot.
+        Args:
+            features: The views.
+            view: The name of one of them.
+            rows: The ``View.identity`` of the rows.
+
+        Returns:
+            How many of them were stored.
+
+        Raises:
+            ConfigError: This strategy cannot remove rows.
         """
         raise ConfigError(
             "ingest.removed=remove: the selected retrieval strategy cannot remove rows; "
@@ -158,22 +205,33 @@ class RetrievalStrategy(ABC):
         )
 
     def lengthen(self, features: FeatureSet, needs: Needs, progress: Progress) -> dict[str, int]:
-        """Make as much history available as ``needs`` says, of the views of which ``materialize``
-        has made less available.
+        """Make more history available, of the views of which ``materialize`` has made less than is
+        needed. Training calls it for the pair's model.
 
-        Training calls it for the pair's model. Returns the keys written of each view; {} of a
-        strategy that serves what training reads.
+        Args:
+            features: The views.
+            needs: How much.
+            progress: Takes a line for people.
+
+        Returns:
+            The keys written, by view; {} of a strategy that serves what training reads.
         """
         return {}
 
     def push(
         self, features: FeatureSet, view: str, rows: pd.DataFrame, needs: Needs | None = None
     ) -> int:
-        """Make finished rows of a view available to ``context`` at once, as a stream brings them;
-        the columns are those of ``ingest``.
+        """Make finished rows of a view available to ``context`` at once, as a stream brings them.
+        Training sees rows by :meth:`ingest` only.
 
-        ``needs``: as of ``materialize``. Returns the keys written, 0 of a strategy that serves what
-        training reads. Training sees rows by ``ingest`` only.
+        Args:
+            features: The views.
+            view: The name of one of them.
+            rows: The columns of :meth:`ingest`.
+            needs: As of :meth:`materialize`.
+
+        Returns:
+            The keys written; 0 of a strategy that serves what training reads.
         """
         return 0
 
@@ -185,24 +243,40 @@ class RetrievalStrategy(ABC):
         entities: Sequence[dict[str, str]],
         at: datetime | None,
     ) -> Context:
-        """One window per entity, in order, as known at ``at`` (UTC; None: the newest step of each
-        entity with an actual).
+        """Look up one window for each entity.
 
         An actual is a target that is not null; rows of the primary view after the newest one are
         steps to come, never an origin. ``Context.known`` holds the value of each step ahead by
         :func:`framework.retrieval.freshness.in_force`, from any view.
 
-        Never raises for an entity: an unknown one, a missing or stale feature, a short history is
-        that window's status. Raises :class:`~framework.errors.DataError` when the store cannot be
-        reached.
+        An entity never raises: an unknown one, a missing or stale feature, a short history is that
+        window's status.
+
+        Args:
+            features: The views.
+            schema: The columns and lengths of a window.
+            entities: The entity keys of each window.
+            at: As known at this time (UTC); None: at the newest step of each entity with an actual.
+
+        Returns:
+            The windows, in the order of ``entities``.
+
+        Raises:
+            DataError: The store cannot be reached.
         """
 
     async def has_entities(self, features: FeatureSet) -> bool:
-        """Whether ``context`` can find any entity of the primary view at all. Servers ask again and
-        again: it must be cheap.
+        """Say whether ``context`` can find any entity of the primary view at all. Servers ask again
+        and again: it must be cheap.
 
-        Raises :class:`~framework.errors.DataError` when the store cannot be reached. Here for a
-        strategy that serves what training reads.
+        Args:
+            features: The views.
+
+        Returns:
+            What :meth:`has_rows` says, for a strategy that serves what training reads.
+
+        Raises:
+            DataError: The store cannot be reached.
         """
         return await asyncio.to_thread(self.has_rows, features)
 

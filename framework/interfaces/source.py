@@ -55,14 +55,26 @@ class Roles:
 
     @classmethod
     def of_view(cls, view: View) -> Roles:
-        """Return the roles of the columns that the source gives for ``view``."""
+        """Make the roles of the columns that the source gives for a view.
+
+        Args:
+            view: The view.
+
+        Returns:
+            The roles.
+        """
         times = (TIME,) if view.created is None else (TIME, view.created)
         return cls((*view.entity, *view.texts), view.numbers, times)
 
     @classmethod
     def of_joins(cls, joins: Iterable[tuple[View, Join]]) -> Roles:
-        """Return the roles of the columns of one table that these views join; a text to one of them
-        is a text.
+        """Make the roles of the columns of one table that views join.
+
+        Args:
+            joins: Each view and its join. A text to one of them is a text.
+
+        Returns:
+            The roles.
         """
         texts: dict[str, None] = {}
         numbers: dict[str, None] = {}
@@ -83,44 +95,76 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, table: str) -> pd.DataFrame:
-        """Every row of one table, in the source's order: a view's keys, ``event_timestamp`` (UTC)
-        and values, or what views join.
+        """Read every row of one table, in the source's order.
 
-        Raises :class:`~framework.errors.DataError` naming the file, table or column that is
-        missing.
+        Args:
+            table: The table's name, as a view or a join has it.
+
+        Returns:
+            A view's keys, ``event_timestamp`` (UTC) and values, or what views join.
+
+        Raises:
+            DataError: A file, table or column is missing; the message names it.
         """
 
     def read_as(self, table: str, roles: Roles) -> pd.DataFrame:
-        """Read as :meth:`read` does. A source whose data has no types of its own reads columns as
-        ``roles`` says.
+        """Read as :meth:`read` does, columns as they are used.
+
+        A source whose data has no types of its own, such as CSV, reads columns as ``roles`` says.
+
+        Args:
+            table: The table's name.
+            roles: How its columns are used.
+
+        Returns:
+            The rows of :meth:`read`.
         """
         return self.read(table)
 
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
-        """What is to be stored for ``view``, one batch after another; the next one is asked for
-        when the last is stored.
+        """Read what is to be stored for a view, one batch after another. The next one is asked for
+        when the last is stored. By default it is the whole table each time.
 
-        ``position``: the newest one that was stored, None to begin at the beginning. Rows that were
-        given before may be given again: storing them twice changes nothing. By default the whole
-        table each time.
+        Rows that were given before may be given again: storing them twice changes nothing.
+
+        Args:
+            table: The table's name.
+            view: The view that the rows are for.
+            position: The newest one that was stored; None: begin at the beginning.
+
+        Yields:
+            The batches.
         """
         yield Batch(self.read_as(table, Roles.of_view(view)), whole=True)
 
     @abstractmethod
     def fingerprint(self) -> dict[str, str]:
-        """What was read: ``{file or query: sha256}``; equal data gives an equal fingerprint."""
+        """Say what was read.
+
+        Returns:
+            ``{file or query: sha256}``; equal data gives an equal fingerprint.
+        """
 
     def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
-        """Return what these tables can be told by without reading them, as :meth:`fingerprint`
-        does; empty: nothing.
+        """Say what tables can be told by without reading them.
 
         ``train`` compares it with that of the last ingestion, so it differs only when reading again
         would matter.
+
+        Args:
+            tables: The tables' names.
+
+        Returns:
+            As :meth:`fingerprint`; empty: nothing tells them.
         """
         return {}
 
     def warnings(self) -> list[str]:
-        """Return what was doubtful in what was read, one line each."""
+        """Say what was doubtful in what was read.
+
+        Returns:
+            One line each.
+        """
         return []
 
     @property
@@ -153,14 +197,24 @@ class Connection(Options):
         return self
 
     def address(self) -> str:
-        """The URL, from wherever it is; raises :class:`ConfigError` when its environment variable
-        is not set.
+        """Return the URL, from wherever it is.
+
+        Returns:
+            The URL, with its password.
+
+        Raises:
+            ConfigError: Its environment variable is not set.
         """
         return self.url if self.url is not None else _environment("url_env", self.url_env)
 
     def password(self) -> str | None:
-        """None when ``password_env`` names none; raises :class:`ConfigError` when that variable is
-        not set.
+        """Return the password, from its environment variable.
+
+        Returns:
+            The password; None when ``password_env`` names no variable.
+
+        Raises:
+            ConfigError: The variable is not set.
         """
         return (
             None if self.password_env is None else _environment("password_env", self.password_env)

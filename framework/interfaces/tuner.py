@@ -31,7 +31,14 @@ class Dimension:
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def active(self, values: Mapping[str, Any]) -> bool:
-        """Whether it is searched, given the values of the dimensions before it."""
+        """Say whether this key is searched in a trial.
+
+        Args:
+            values: The values of the dimensions before it, by path.
+
+        Returns:
+            True when every condition of ``when`` holds.
+        """
         return all(
             path in values and values[path] in allowed for path, allowed in self.when.items()
         )
@@ -72,11 +79,16 @@ class Evaluation(ABC):
 
     @abstractmethod
     def fold(self, number: int) -> float:
-        """Fit and judge fold ``number`` (from 0, in order); the objective over the folds so far,
-        lower is better.
+        """Fit and judge one fold.
 
-        Raises what the fit raises, and :class:`~framework.errors.DataError` when the figure is not
-        finite.
+        Args:
+            number: The fold, from 0; folds come in order.
+
+        Returns:
+            The objective over the folds so far; lower is better.
+
+        Raises:
+            DataError: The figure is not finite. What the fit raises is raised as it is.
         """
 
 
@@ -92,8 +104,16 @@ class Objective(ABC):
 
     @abstractmethod
     def evaluation(self, values: Mapping[str, Any]) -> Evaluation:
-        """A configuration with ``values`` in place. Raises :class:`~framework.errors.ConfigError`
-        for one that does not validate.
+        """Begin to judge a configuration.
+
+        Args:
+            values: The values of the searched keys, by path.
+
+        Returns:
+            The judgement, no fold of which has been fitted.
+
+        Raises:
+            ConfigError: The configuration does not validate.
         """
 
 
@@ -117,17 +137,24 @@ class Search:
 
 
 class Tuner(ABC):
-    """The constructor stores its options and does nothing else."""
+    """Searches a space. The constructor stores its options and does nothing else."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
 
     @abstractmethod
     def search(self, search: Search) -> bool:
-        """Try configurations until the budget (``before`` counts) or the space is used up; whether
-        it was so.
+        """Try configurations until the budget or the space is used up.
 
-        False after SIGINT or SIGTERM: what had ended was reported, nothing runs any more. A trial
-        that fails is reported and does not end the search. Raises
-        :class:`~framework.errors.FrameworkError` when the search itself cannot go on.
+        A trial that fails is reported and does not end the search.
+
+        Args:
+            search: What is searched. Its ``before`` counts in the budget.
+
+        Returns:
+            True when budget or space was used up; False after SIGINT or SIGTERM: what had ended was
+            reported, nothing runs any more.
+
+        Raises:
+            FrameworkError: The search itself cannot go on.
         """

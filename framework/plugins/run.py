@@ -51,10 +51,21 @@ class Run:
     record: Record = field(default_factory=Record)
 
     def make(self, group: str) -> Any:
-        """A new instance of the component selected in ``group``."""
+        """Make a new instance of the selected component.
+
+        Args:
+            group: The config group, such as ``model``.
+
+        Returns:
+            The instance.
+        """
         selected = self.config.component(group)
         return self.plugins.load(GROUPS[group], selected.name)(selected.options)
 
     def say(self, text: str) -> None:
-        """Progress, to stderr."""
+        """Tell people of progress, on stderr, with secrets masked.
+
+        Args:
+            text: One line.
+        """
         print(masked(text), file=sys.stderr, flush=True)
