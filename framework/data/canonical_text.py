@@ -24,7 +24,13 @@ EXACT = float(2**53)
 
 
 def canonical_text(value: Any) -> str | None:
-    """Return the text of one value, None for null (None, NaN, NaT, NA).
+    """Write one value as text.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Its text, None for null (None, NaN, NaT, NA).
 
     Raises:
         DataError: The value is a list, an object or another thing that has no text.
@@ -43,7 +49,13 @@ def canonical_text(value: Any) -> str | None:
 
 
 def category_texts(values: pd.Series[Any]) -> Objects:
-    """Return the canonical text of every value of a column, None for null.
+    """Write every value of a column as text.
+
+    Args:
+        values: The column.
+
+    Returns:
+        ``[rows]``, None for null.
 
     Raises:
         DataError: A value has no text; the message names the column.
@@ -55,12 +67,15 @@ def category_texts(values: pd.Series[Any]) -> Objects:
 
 
 def key_texts(values: pd.Series[Any], where: str, *, whole: bool = True) -> Objects:
-    """Return the canonical texts of a key column, of which no two ids may share one.
+    """Write a key column as texts, of which no two ids may share one.
 
     Args:
         values: A column of keys; null stays null.
         where: What the message begins with, such as ``view 'sales'``.
         whole: Refuse fractions too, not only floats that cannot hold their id.
+
+    Returns:
+        ``[rows]``, None for null.
 
     Raises:
         DataError: A key is a float that has lost digits, or a fraction.

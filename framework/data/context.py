@@ -23,7 +23,14 @@ class Freshness:
     stale: dict[str, Flags]  # [n]
 
     def take(self, index: npt.NDArray[np.int64]) -> Freshness:
-        """The windows at ``index``, in that order."""
+        """Select windows.
+
+        Args:
+            index: Their numbers.
+
+        Returns:
+            These windows, in that order.
+        """
         return Freshness(
             {v: t[index] for v, t in self.times.items()},
             {v: s[index] for v, s in self.stale.items()},
@@ -56,7 +63,14 @@ class Context:
         return len(self.status)
 
     def take(self, index: npt.NDArray[np.int64]) -> Context:
-        """The windows at ``index``, in that order."""
+        """Select windows.
+
+        Args:
+            index: Their numbers.
+
+        Returns:
+            These windows, in that order.
+        """
         return Context(
             self.origins[index],
             self.past[index],

@@ -55,8 +55,17 @@ class Frequency:
 
     @classmethod
     def parse(cls, alias: str, path: str = "panel.frequency") -> Frequency:
-        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration
-        it stands.
+        """Read a frequency from its alias.
+
+        Args:
+            alias: A pandas offset alias, such as ``D``, ``15min`` or ``MS``.
+            path: Where in the configuration it stands, for messages.
+
+        Returns:
+            The frequency.
+
+        Raises:
+            ConfigError: It is none; the message says what was meant.
         """
         match = re.fullmatch(r"(\d*)(s|min|h|D|W|[MQY][SE])", alias)
         if match is None or match[1].strip("0") == "" != match[1]:
@@ -74,9 +83,16 @@ class Frequency:
         return bool(self.months) or self.seconds % 86400 == 0
 
     def shift(self, times: Times, steps: Any) -> Times:
-        """``times`` moved by ``steps`` (broadcast), ``datetime64[us]``.
+        """Move times by steps.
 
         With steps of months a time that is no label counts as the newest label before it.
+
+        Args:
+            times: The times (UTC).
+            steps: How many steps, in a shape that fits; negative: back.
+
+        Returns:
+            The times, ``datetime64[us]``.
         """
         steps = np.asarray(steps, dtype=np.int64)
         if self.seconds:
@@ -85,8 +101,14 @@ class Frequency:
         return self._label(self._month(times) + steps * self.months)
 
     def steps_between(self, first: Times, last: Times) -> npt.NDArray[np.int64]:
-        """Whole steps from ``first`` to ``last``, rounded down; negative where ``last`` is
-        earlier.
+        """Count whole steps between times.
+
+        Args:
+            first: The earlier times (UTC).
+            last: The later times, in a shape that fits.
+
+        Returns:
+            The steps, rounded down; negative where ``last`` is earlier.
         """
         if self.seconds:
             length = np.timedelta64(self.seconds * 1_000_000, "us")
@@ -96,20 +118,47 @@ class Frequency:
         return np.asarray(steps, dtype=np.int64)
 
     def after(self, origins: Times, horizon: int) -> Times:
-        """``[n] -> [n, horizon]``: the steps that follow each origin."""
+        """List the steps that follow origins.
+
+        Args:
+            origins: ``[n]`` (UTC).
+            horizon: How many steps.
+
+        Returns:
+            ``[n, horizon]``.
+        """
         return self.shift(np.asarray(origins)[:, None], np.arange(1, horizon + 1)[None, :])
 
     def labels(self, times: Times) -> Flags:
-        """``[n]``: which times can be the label of a step, whatever the series."""
+        """Say which times can be the label of a step, whatever the series.
+
+        Args:
+            times: ``[n]`` (UTC).
+
+        Returns:
+            ``[n]``.
+        """
         return np.asarray(self.shift(times, 0) == np.asarray(times, "M8[us]"), dtype=np.bool_)
 
     def over(self, times: Times) -> Times:
-        """The moment at which the step of each label is over, hence known."""
+        """Find the moment at which a step is over, hence known.
+
+        Args:
+            times: The labels of steps (UTC).
+
+        Returns:
+            The moments.
+        """
         return np.asarray(np.asarray(times, "M8[us]") + _DAY) if self.ends else self.shift(times, 1)
 
     def days(self, times: Times) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Days since 1970: of the first day of each step of whole days, and of the one after its
-        last.
+        """Find the days of steps of whole days.
+
+        Args:
+            times: The labels of steps (UTC).
+
+        Returns:
+            Days since 1970: the first day of each step, and the one after its last.
         """
         if self.ends:
             months = self._month(times)
@@ -119,7 +168,11 @@ class Frequency:
         return first.astype(np.int64), last.astype(np.int64)
 
     def what_a_label_is(self) -> str:
-        """For a message about a time that is none."""
+        """Describe the label of a step, for a message about a time that is none.
+
+        Returns:
+            The words.
+        """
         if not self.months:
             return f"a step of {self.alias}"
         period = {"M": "month", "Q": "quarter", "Y": "year"}[self.alias.lstrip("0123456789")[0]]

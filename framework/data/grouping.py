@@ -50,8 +50,14 @@ def entity_numbers(entities: Objects) -> Rows:
 
 
 def entities_of(keys: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the keys of every series in a table, each once; one row without a column for a series
-    without a key.
+    """List the keys of every series in a table.
+
+    Args:
+        keys: The key columns; none for one series without a key.
+        rows: A long table.
+
+    Returns:
+        Each series once; one row without a column for a series without a key.
     """
     import pandas as pd
 

@@ -68,19 +68,48 @@ class Panel:
         return len(self.times)
 
     def until(self, last: np.datetime64) -> Panel:
-        """The rows up to and including ``last``. Series that begin later are gone."""
+        """Cut off what came later.
+
+        Args:
+            last: The last step that is kept (UTC).
+
+        Returns:
+            The rows up to and including ``last``. Series that begin later are gone.
+        """
         return self.select(self.times <= last)
 
     def between(self, first: np.datetime64, last: np.datetime64) -> Panel:
-        """The rows from ``first`` to ``last``, both included. Series that have none are gone."""
+        """Cut off what came earlier and later.
+
+        Args:
+            first: The first step that is kept (UTC).
+            last: The last step that is kept (UTC).
+
+        Returns:
+            The rows from ``first`` to ``last``. Series that have none are gone.
+        """
         return self.select((self.times >= first) & (self.times <= last))
 
     def known_at(self, origin: np.datetime64) -> Panel:
-        """This panel as it was known at ``origin``; itself when it holds no vintages."""
+        """Find this panel as it was known at a time.
+
+        Args:
+            origin: The origin of a backtest (UTC).
+
+        Returns:
+            The vintage of that origin; this panel itself when it holds no vintages.
+        """
         return self.vintages[origin] if self.vintages else self
 
     def select(self, keep: Flags) -> Panel:
-        """The rows that ``keep[rows]`` marks. Series that have none are gone."""
+        """Select rows.
+
+        Args:
+            keep: ``[rows]``: which ones.
+
+        Returns:
+            A panel of these rows. Series that have none are gone.
+        """
         if not self.vintages and keep.all():
             return self
         counts = (
@@ -104,7 +133,14 @@ class Panel:
         )
 
     def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
-        """The other series; in the vintages too."""
+        """Leave out series; in the vintages too.
+
+        Args:
+            entities: The keys of the series that go.
+
+        Returns:
+            A panel of the other series.
+        """
         gone = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
         if not gone.any() and not self.vintages:
             return self
@@ -115,10 +151,16 @@ class Panel:
         )
 
     def origins_at(self, time: np.datetime64) -> tuple[Objects, Times]:
-        """``[n, E]`` and ``[n]``: the series that have a step at ``time``, and each one's own.
+        """Find the series that have a step at a time.
 
         Series may count their steps from other anchors, weeks from Monday and from Sunday: then the
         own step is the newest one that is not later, less than a step before ``time``.
+
+        Args:
+            time: The time (UTC).
+
+        Returns:
+            ``[n, E]``, the keys of the series, and ``[n]``, each one's own step.
         """
         start, stop = self.offsets[:-1], self.offsets[1:]
         row = start + self.frequency.steps_between(self.times[start], np.asarray(time))
@@ -126,8 +168,10 @@ class Panel:
         return self.entities[there], self.times[row[there]]
 
     def to_rows(self) -> pd.DataFrame:
-        """The panel as a long table: static columns, ``event_timestamp`` (UTC), past and known
-        columns.
+        """Make a long table.
+
+        Returns:
+            Static columns, ``event_timestamp`` (UTC), past and known columns.
         """
         import pandas as pd
 
@@ -146,10 +190,17 @@ class Panel:
         at: np.datetime64 | Times | None,
         series: Rows | None = None,
     ) -> Context:
-        """One window per entity that ends at ``at``, one time or ``[n]`` (None: at each series' own
-        last step).
+        """Cut one window for each entity.
 
-        ``series``: what :meth:`series_of` said of the entities, None to ask.
+        Args:
+            schema: The columns and lengths of a window.
+            entities: The keys of each window's series.
+            at: The origin (UTC), one or ``[n]``; None: each series' own last step.
+            series: What :meth:`series_of` says of the entities; None: ask it.
+
+        Returns:
+            The windows, in the order of ``entities``. One that cannot be cut has a status that says
+            why.
         """
         n, length, horizon = len(entities), schema.context_length, schema.horizon
         origins = np.full(n, at if at is not None else np.datetime64("NaT"), dtype="M8[us]")
@@ -207,13 +258,26 @@ class Panel:
         return known
 
     def series_of(self, entities: Sequence[Sequence[str]] | Objects) -> Rows:
-        """``[n]``: the number of each entity's series, -1 where there is none."""
+        """Find the series of entities.
+
+        Args:
+            entities: ``[n, E]``, their keys.
+
+        Returns:
+            ``[n]``: the number of each one's series, -1 where there is none.
+        """
         numbers = {tuple(entity): i for i, entity in enumerate(self.entities)}
         return np.array([numbers.get(tuple(entity), -1) for entity in entities], dtype=np.int64)
 
     def rows_at(self, series: Rows, times: Times | np.datetime64) -> Rows:
-        """The row of each of ``series`` at ``times`` (broadcast), -1 where there is none. Series -1
-        has none.
+        """Find the rows of series at times.
+
+        Args:
+            series: Numbers of series; -1 has no row.
+            times: The times (UTC), in a shape that fits.
+
+        Returns:
+            The rows, -1 where there is none.
         """
         if not len(self):
             return np.full(np.broadcast_shapes(series.shape, np.shape(times)), -1, dtype=np.int64)
@@ -236,9 +300,21 @@ def panel_from_rows(
 ) -> Panel:
     """Check a long table and turn it into a panel.
 
-    ``rows``: entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and
-    time, no key twice, one row a step. Raises :class:`DataError` naming the first series and step
-    that breaks this. ``gaps="insert"`` puts null rows where steps are missing instead.
+    Args:
+        rows: Entity keys, ``event_timestamp`` (UTC) and the named columns, sorted by entity and
+            time, no key twice, one row a step.
+        entity_keys: The key columns.
+        past: Numeric columns that are observed up to an origin, the targets first.
+        known: Numeric columns that are known in advance.
+        categories: Text columns that describe a series at a step.
+        frequency: How far apart steps are.
+        gaps: ``refuse`` a table that lacks steps, or ``insert`` null rows in their places.
+
+    Returns:
+        The panel.
+
+    Raises:
+        DataError: The table is not so; the message names the first series and step.
     """
     import pandas as pd
 

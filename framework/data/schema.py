@@ -41,7 +41,14 @@ class Schema(BaseModel):
     anchors: tuple[str, ...] = ()
 
     def column_error(self, given: tuple[str, ...]) -> str | None:
-        """One line naming the columns that are missing or unknown among ``given``, or None."""
+        """Compare columns with those of a context row.
+
+        Args:
+            given: The columns that there are.
+
+        Returns:
+            One line that names the missing and unknown ones; None when all is there.
+        """
         expected = {*self.entity_keys, TIME, *self.past, *self.static}
         missing, extra = sorted(expected - set(given)), sorted(set(given) - expected)
         parts = [f"missing {missing}"] if missing else []

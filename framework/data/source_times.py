@@ -15,12 +15,14 @@ _TIMES = {"datetime64", "datetime", "date", "string", "empty", "mixed"}
 
 
 def utc_times(values: pd.Series[Any], where: str) -> pd.DatetimeIndex:
-    """Return the moments of a column, with microseconds; a time without a zone is UTC, null stays
-    null.
+    """Read a column of times; a time without a zone is UTC, null stays null.
 
     Args:
         values: Times, dates or texts in ISO 8601.
         where: What the message begins with, such as ``view 'sales': column 'day'``.
+
+    Returns:
+        The moments in UTC, with microseconds.
 
     Raises:
         DataError: A value is a number, or a text that is not ISO 8601.

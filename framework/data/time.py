@@ -11,7 +11,18 @@ from framework.errors import ConfigError, DataError
 
 
 def parse_time(text: str, where: str) -> datetime:
-    """An ISO 8601 time; without an offset it is UTC."""
+    """Read an ISO 8601 time.
+
+    Args:
+        text: The time; without an offset it is UTC.
+        where: The config path or field that it stands at, for messages.
+
+    Returns:
+        The time in UTC.
+
+    Raises:
+        ConfigError: It is no such time.
+    """
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
@@ -22,14 +33,30 @@ def parse_time(text: str, where: str) -> datetime:
 
 
 def to_numpy(time: datetime) -> np.datetime64:
-    """UTC ``datetime64[us]`` of an aware time."""
+    """Make a numpy time of an aware one.
+
+    Args:
+        time: A time with a zone.
+
+    Returns:
+        The time in UTC, ``datetime64[us]``.
+
+    Raises:
+        DataError: The time has no zone.
+    """
     if time.tzinfo is None:
         raise DataError(f"{time} has no time zone.")
     return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def format_times(times: Times) -> list[str | None]:
-    """``[n]`` to texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where
-    there is one; NaT is None.
+    """Write times as text.
+
+    Args:
+        times: ``[n]`` (UTC).
+
+    Returns:
+        ``[n]`` texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where there
+        is one; None for NaT.
     """
     return [None if time is None else time.isoformat() + "Z" for time in times.tolist()]

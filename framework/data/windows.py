@@ -29,15 +29,30 @@ class PanelArrays:
     past_names: tuple[str, ...]  # [F]
 
     def series_ends(self) -> Rows:
-        """``[rows]``: one past the last row of each row's series."""
+        """Find where each row's series ends.
+
+        Returns:
+            ``[rows]``: one past the last row of each row's series.
+        """
         return np.repeat(self.offsets[1:], np.diff(self.offsets))
 
     def series_starts(self) -> Rows:
-        """``[rows]``: the first row of each row's series."""
+        """Find where each row's series begins.
+
+        Returns:
+            ``[rows]``: the first row of each row's series.
+        """
         return np.repeat(self.offsets[:-1], np.diff(self.offsets))
 
     def until(self, last: np.datetime64) -> PanelArrays:
-        """The rows up to and including ``last``."""
+        """Cut off what came later.
+
+        Args:
+            last: The last step that is kept.
+
+        Returns:
+            The rows up to and including ``last``. Series that begin later are gone.
+        """
         keep = self.times <= last
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
         alive = counts > 0
@@ -69,7 +84,15 @@ class WindowSet:
         return len(self.origins)
 
     def gather(self, start: int = 0, stop: int | None = None) -> Windows:
-        """The windows ``start:stop`` with their targets, as arrays."""
+        """Gather windows from the rows.
+
+        Args:
+            start: The first window.
+            stop: One past the last window; None: all that are left.
+
+        Returns:
+            The windows with their targets, as arrays.
+        """
         origins = self.origins[start:stop]
         a = self.arrays
         back = origins[:, None] + np.arange(1 - self.context_length, 1)[None, :]
@@ -97,8 +120,14 @@ class WindowSet:
         return offsets[np.searchsorted(offsets, origins, side="right")]
 
     def reached(self, first: int, last: int) -> Flags:
-        """``[rows]``: which rows lie from ``first`` to ``last`` steps after an origin, inside its
-        series.
+        """Mark the rows that lie some steps after an origin, inside its series.
+
+        Args:
+            first: The nearest step, from 1.
+            last: The farthest step.
+
+        Returns:
+            ``[rows]``.
         """
         edges = np.zeros(len(self.arrays.times) + 1, dtype=np.int64)
         np.add.at(edges, self.origins + first, 1)
@@ -106,16 +135,28 @@ class WindowSet:
         return np.cumsum(edges[:-1]) > 0
 
     def batches(self, size: int) -> Iterator[Windows]:
-        """The windows in order, at most ``size`` at a time."""
+        """Gather the windows in pieces.
+
+        Args:
+            size: The most windows of a piece.
+
+        Yields:
+            The pieces, in order.
+        """
         for start in range(0, len(self), size):
             yield self.gather(start, start + size)
 
     def joined(self, later: WindowSet) -> WindowSet:
-        """These windows and the ``later`` ones over the rows of ``later``, whose series go on where
-        the rows of these end.
+        """Join these windows with later ones over longer rows.
 
         Target steps that were beyond the rows of these windows are known where ``later`` has them:
         what a refit on everything learns from.
+
+        Args:
+            later: Windows over rows whose series go on where the rows of these end.
+
+        Returns:
+            All windows, over the rows of ``later``.
         """
         series = {tuple(entity): i for i, entity in enumerate(later.arrays.entities)}
         shift = (
@@ -146,7 +187,15 @@ class Windows:
         return len(self.past)
 
     def part(self, start: int, stop: int) -> Windows:
-        """The windows ``start:stop``, without their targets."""
+        """Select windows, without their targets.
+
+        Args:
+            start: The first window.
+            stop: One past the last window.
+
+        Returns:
+            The windows.
+        """
         return Windows(
             self.target_past[start:stop],
             self.past[start:stop],

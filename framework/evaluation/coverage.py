@@ -29,14 +29,25 @@ def forward_coverage(
     first: int,
     pace: float = PACE,
 ) -> pd.DataFrame:
-    """One row for each known actual and level: target, step, origin, level, inside, width, score.
+    """Measure interval coverage out of time: the intervals at each origin use only what was known
+    there, as a pair trained then would answer.
 
-    ``backtest``: a backtest's long table
-    (:meth:`framework.evaluation.result.BacktestResult.table`). Every origin from the ``first``
-    (0-based) on is judged by a calibration on the ``calibrated_on`` origins before it, on the steps
-    of theirs that had come by then. ``score``: Winkler's interval score (Gneiting & Raftery 2007,
-    section 6.2), in the target's unit: the width, and 2 / (1 - level) times the distance of an
-    actual outside. A level that the calibration has too few errors for is left out at that origin.
+    ``score`` is Winkler's interval score (Gneiting & Raftery 2007, section 6.2), in the target's
+    unit: the width, and 2 / (1 - level) times the distance of an actual outside. A level that the
+    calibration has too few errors for is left out at that origin.
+
+    Args:
+        backtest: A backtest's long table
+            (:meth:`framework.evaluation.result.BacktestResult.table`).
+        schema: What the pair was trained on.
+        levels: The levels of the intervals, in per cent.
+        calibrated_on: On how many origins before it each origin is calibrated, on the steps of
+            theirs that had come by then.
+        first: The first origin that is judged, from 0.
+        pace: How fast levels follow their misses.
+
+    Returns:
+        One row for each known actual and level: target, step, origin, level, inside, width, score.
     """
     import pandas as pd
 

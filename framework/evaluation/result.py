@@ -100,7 +100,14 @@ class BacktestResult:
 
 
 def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
-    """One result of several, in the order given."""
+    """Join results into one.
+
+    Args:
+        parts: The results of folds, of one schema.
+
+    Returns:
+        Their windows, in the order of ``parts``.
+    """
     arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(BacktestResult)

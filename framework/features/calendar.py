@@ -78,8 +78,17 @@ _FAR = 14
 def check_fields(
     fields: tuple[str, ...], country: str | None, time_zone: str, frequency: Frequency | None = None
 ) -> None:
-    """Raise ConfigError for a field, country or time zone that does not exist, and for a field that
-    a step of ``frequency`` lacks.
+    """Check the fields of a calendar.
+
+    Args:
+        fields: Names of :func:`calendar_columns`.
+        country: Whose public holidays count, such as ``US``; None: nobody's.
+        time_zone: An IANA name.
+        frequency: The step that the fields are about; None: any.
+
+    Raises:
+        ConfigError: A field, country or time zone does not exist, or a step of ``frequency`` lacks
+            the field.
     """
     for field in fields:
         if field not in _FIELDS and field not in _HOLIDAY_FIELDS:
@@ -118,8 +127,15 @@ def _check_holiday_fields(fields: tuple[str, ...], frequency: Frequency) -> None
 
 
 def check_labels(times: Times, time_zone: str, frequency: Frequency) -> None:
-    """Raise DataError where labels of days are no dates, and nothing says in which time zone they
-    are one.
+    """Check that labels of days are dates, unless something says in which time zone they are one.
+
+    Args:
+        times: ``[rows]`` (UTC).
+        time_zone: The time zone of the calendar; ``UTC`` says nothing.
+        frequency: The step.
+
+    Raises:
+        DataError: A label of a step of whole days is no midnight.
     """
     if not frequency.whole_days or time_zone != "UTC":
         return
@@ -219,13 +235,22 @@ def calendar_columns(
     time_zone: str = "UTC",
     frequency: Frequency | None = None,
 ) -> Float64:
-    """``[rows] UTC -> [rows, fields]``: of the date that labels a step of whole days of
-    ``frequency``, else in local time of ``time_zone``.
+    """Compute calendar columns of steps, from their labels alone.
 
     Fields: minute, hour, day_of_week (Monday 0), is_weekend, day_of_month, day_of_year,
     week_of_year (ISO 8601), week_from_january_1 (the first seven days of a year are 1), month,
     quarter, year; of the public holidays of ``country``: is_holiday, days_to_holiday and
     days_since_holiday (0 to 14, 14 is 14 or more), and holidays, how many a step of whole days has.
+
+    Args:
+        times: ``[rows]``, UTC labels of steps.
+        fields: The columns.
+        country: Whose public holidays count, such as ``US``.
+        time_zone: The IANA name of the zone whose clock counts.
+        frequency: The step. A label of a step of whole days is a date, whatever the time zone.
+
+    Returns:
+        ``[rows, fields]``.
     """
     stamps = np.asarray(times, "M8[us]")
     if not fields or not 0 < len(stamps) <= _FEW:

@@ -100,8 +100,11 @@ class View(Options):
         return self
 
     def definition(self) -> str:
-        """How the stored columns are made, as text: what it says changes with every change of it, a
-        named function's source included.
+        """Describe how the stored columns are made. The text changes with every change of what is
+        stored, a named function's source included.
+
+        Returns:
+            The text, whose digest tells stored rows apart.
         """
         sources = "".join(op.source_digest() for op in self.engineer if isinstance(op, Python))
         meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
@@ -130,13 +133,19 @@ class View(Options):
         return any(not isinstance(op, Join) for op in self.engineer)
 
     def identity(self) -> tuple[str, ...]:
-        """The columns that tell stored rows apart: keys, ``event_timestamp``, and the created
-        column of a view that has one.
+        """List the columns that tell stored rows apart.
+
+        Returns:
+            Keys, ``event_timestamp``, and the created column of a view that has one.
         """
         return (*self.entity, TIME) if self.created is None else (*self.entity, TIME, self.created)
 
     def feature_names(self) -> tuple[str, ...]:
-        """Every column of the view beside its identity, in the order they are stored."""
+        """List every column of the view beside its identity.
+
+        Returns:
+            The columns, in the order they are stored.
+        """
         return self.columns + tuple(name for op in self.engineer for name in op.names())
 
 
@@ -185,7 +194,17 @@ class FeatureSet(Options):
         return self.views[self.primary].entity
 
     def feature_names(self) -> tuple[str, ...]:
+        """List the columns of all views beside their identities.
+
+        Returns:
+            The columns, view by view.
+        """
         return tuple(name for view in self.views.values() for name in view.feature_names())
 
     def categories(self) -> tuple[str, ...]:
+        """List the categories of all views.
+
+        Returns:
+            The columns, view by view.
+        """
         return tuple(name for view in self.views.values() for name in view.categories)

@@ -47,6 +47,13 @@ class Evidence:
 def write_half(directory: Path, kind: str, name: str, component: Any, schema: Schema) -> None:
     """Write the data directory of one half: ``component.json``, ``schema.json`` and the component's
     own files in ``state/``.
+
+    Args:
+        directory: The directory, which is made.
+        kind: ``preprocessor`` or ``model``.
+        name: The component's name.
+        component: The fitted component.
+        schema: What it was fitted on.
     """
     state = directory / "state"
     state.mkdir(parents=True)
@@ -56,11 +63,16 @@ def write_half(directory: Path, kind: str, name: str, component: Any, schema: Sc
 
 
 def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: Evidence) -> None:
-    """Write both data directories, ``preprocessor/`` and ``model/``; ``names`` are the components'
-    names.
+    """Write both data directories, ``preprocessor/`` and ``model/``.
 
     Both halves name the arrays between them (``features.json``), so that each can be asked on its
     own. The evidence goes with the model.
+
+    Args:
+        directory: Where they are made.
+        pair: The fitted pair.
+        names: The component's name of each half.
+        evidence: What the pair is trusted by later.
     """
     write_half(
         directory / "preprocessor",
@@ -86,7 +98,19 @@ def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: 
 
 
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
-    """The fitted component of one data directory."""
+    """Open the fitted component of one proven data directory.
+
+    Args:
+        directory: The directory.
+        kind: ``preprocessor`` or ``model``.
+        plugins: Where components are found.
+
+    Returns:
+        The component.
+
+    Raises:
+        RefusedError: The directory holds the other kind, or another version has written it.
+    """
     written = json.loads((directory / "component.json").read_text())
     if written["kind"] != kind:
         raise RefusedError(f"{directory}: holds a {written['kind']}, a {kind} was expected.")
@@ -110,7 +134,19 @@ def _opening(directory: Path) -> Iterator[None]:
 
 
 def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
-    """Open proven data directories. The schemas of both halves must be equal."""
+    """Open proven data directories.
+
+    Args:
+        preprocessor: The directory of this half.
+        model: The directory of this half.
+        plugins: Where components are found.
+
+    Returns:
+        The pair.
+
+    Raises:
+        RefusedError: The schemas of both halves differ, or another version has written them.
+    """
     texts = [(d / "schema.json").read_text() for d in (preprocessor, model)]
     if texts[0] != texts[1]:
         raise RefusedError(

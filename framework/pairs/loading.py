@@ -13,21 +13,46 @@ from framework.pairs.pair import Pair
 
 @dataclass(frozen=True)
 class LoadedPair:
+    """A pair that may answer, with the registry's entry and the golden batch that it has
+    answered.
+    """
+
     version: PairVersion
     pair: Pair
     golden: Golden
 
 
 def load_pair(registry: Registry, plugins: Plugins, name: str, reference: str) -> LoadedPair:
-    """The pair that ``reference`` (alias, number, ``latest``) means. Raises RegistryError or
-    RefusedError; never returns half of one.
+    """Bring the pair that a reference means from the registry to where it may answer.
+
+    Args:
+        registry: The registry.
+        plugins: Where components are found.
+        name: The pair's name.
+        reference: An alias, a version number, or ``latest``.
+
+    Returns:
+        The proven, opened and replayed pair, never half of one.
+
+    Raises:
+        RegistryError: There is no such pair.
+        RefusedError: A byte differs, or the pair does not answer as in training.
     """
     return open_proven(registry.fetch(registry.resolve(name, reference)), plugins)
 
 
 def open_proven(proven: ProvenPair, plugins: Plugins) -> LoadedPair:
-    """Open a proven pair and replay its golden batch. Raises RefusedError when it does not answer
-    as in training.
+    """Open a proven pair and replay its golden batch.
+
+    Args:
+        proven: What the registry fetched.
+        plugins: Where components are found.
+
+    Returns:
+        The pair.
+
+    Raises:
+        RefusedError: It does not answer as in training.
     """
     pair = open_pair(proven.preprocessor, proven.model, plugins)
     golden = golden_of(proven.model)

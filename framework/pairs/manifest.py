@@ -25,12 +25,26 @@ _BLOCK = 1 << 16
 
 
 def canonical(value: Any) -> str:
-    """One text for equal values: JSON with sorted keys and no white space."""
+    """Write a value so that equal values have one text.
+
+    Args:
+        value: Plain containers and values.
+
+    Returns:
+        JSON with sorted keys and no white space.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def hash_files(directory: Path) -> dict[str, str]:
-    """``{relative path: sha256}`` of every file below, the manifest itself left out."""
+    """Hash every file below a directory, the manifest itself left out.
+
+    Args:
+        directory: The directory.
+
+    Returns:
+        ``{relative path: sha256}``.
+    """
     found: dict[str, str] = {}
     block = memoryview(bytearray(_BLOCK))
     folders = [("", str(directory))]
@@ -57,13 +71,28 @@ def _sha256(path: str, block: memoryview) -> str:
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
+    """Hash a manifest.
+
+    Args:
+        body: The manifest, with or without its digest.
+
+    Returns:
+        The SHA-256 of all that is not the digest.
+    """
     return hashlib.sha256(
         canonical({k: v for k, v in body.items() if k != "digest"}).encode()
     ).hexdigest()
 
 
 def environment(requirements: tuple[str, ...]) -> dict[str, str]:
-    """Versions that a forecast may depend on."""
+    """List the versions that a forecast may depend on.
+
+    Args:
+        requirements: Pinned distributions, ``name==version``.
+
+    Returns:
+        Python, numpy and each distribution, as they are installed.
+    """
     packages = {r.split("==")[0] for r in requirements} | {"numpy"}
     return {
         "python": platform.python_version(),
@@ -80,7 +109,19 @@ def make_manifest(
     config: str,
     requirements: tuple[str, ...],
 ) -> dict[str, Any]:
-    """The manifest of two finished artifact directories, by half."""
+    """Make the manifest of two finished artifact directories.
+
+    Args:
+        artifacts: The directory of each half.
+        pair_id: The id of the pair.
+        run_id: The run that made it.
+        schema: What the pair was trained on.
+        config: The composed config, YAML.
+        requirements: Pinned distributions that loading it needs.
+
+    Returns:
+        The manifest with its digest.
+    """
     body: dict[str, Any] = {
         "pair_id": pair_id,
         "run_id": run_id,
@@ -93,6 +134,12 @@ def make_manifest(
 
 
 def write_manifest(artifacts: Mapping[str, Path], manifest: Mapping[str, Any]) -> None:
+    """Write a manifest into both artifact directories.
+
+    Args:
+        artifacts: The directory of each half.
+        manifest: What :func:`make_manifest` made.
+    """
     text = canonical(manifest)
     for half in HALVES:
         (artifacts[half] / MANIFEST).write_text(text)
@@ -101,12 +148,20 @@ def write_manifest(artifacts: Mapping[str, Path], manifest: Mapping[str, Any]) -
 def prove(
     artifacts: Mapping[str, Path], digest: str, ignore: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Check every byte of both artifact directories against the manifest and its digest; return the
-    manifest.
+    """Check every byte of both artifact directories against the manifest and its digest.
 
-    Nothing of the artifacts but the manifests is parsed. ``ignore``: files that the registry's own
-    tools leave there and nobody opens. Raises :class:`RefusedError` naming the first thing that
-    differs.
+    Nothing of the artifacts but the manifests is parsed.
+
+    Args:
+        artifacts: The directory of each half.
+        digest: The digest that the registry recorded.
+        ignore: Files that the registry's own tools leave there and nobody opens.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        RefusedError: Something differs; the message names the first thing.
     """
     texts: dict[str, str] = {}
     for half in HALVES:
@@ -142,6 +197,14 @@ def prove(
 def prove_half(half: str, artifact: Path, ignore: Collection[str] = ()) -> None:
     """Check one artifact directory against the manifest in it, for a reader that has only this half
     and no registry.
+
+    Args:
+        half: ``preprocessor`` or ``model``.
+        artifact: The directory.
+        ignore: Files that nobody opens.
+
+    Raises:
+        RefusedError: Something differs; the message names the first thing.
     """
     path = artifact / MANIFEST
     if not path.is_file():

@@ -27,8 +27,13 @@ _RECORDED = (
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Installed versions of the core, of all plugins, of what numbers may depend on, and of
-    ``more``; absent ones are left out.
+    """List installed versions of the core, of all plugins, and of what numbers may depend on.
+
+    Args:
+        more: Other distributions.
+
+    Returns:
+        ``{distribution: version}``, with ``python``; absent ones are left out.
     """
     found = {"python": platform.python_version()}
     for name in sorted({*_plugins().values(), *_RECORDED, *more}):
@@ -40,7 +45,11 @@ def versions(*more: str) -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any]:
-    """``{"commit", "dirty"}`` of the working folder, empty outside a repository or without git."""
+    """Describe the state of the code in the working folder.
+
+    Returns:
+        ``{"commit", "dirty"}``; empty outside a repository or without git.
+    """
     git = shutil.which("git")
     if git is None:
         return {}
@@ -54,8 +63,14 @@ def git_state() -> dict[str, Any]:
 
 
 def requirements(*components: Any) -> tuple[str, ...]:
-    """Pinned distributions that loading these fitted components needs: their own and what their
+    """List the pinned distributions that loading fitted components needs: their own and what their
     classes name.
+
+    Args:
+        components: The fitted components.
+
+    Returns:
+        ``name==version``, sorted.
     """
     owners = {"framework": "framework-core", **_plugins()}
     names = {"framework-core", "numpy"}

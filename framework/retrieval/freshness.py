@@ -19,7 +19,11 @@ from framework.features.views import FeatureSet, View
 
 
 def utc_now() -> np.datetime64:
-    """The clock, ``datetime64[us]``."""
+    """Read the clock.
+
+    Returns:
+        The time in UTC, ``datetime64[us]``.
+    """
     return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
 
 
@@ -30,14 +34,23 @@ def check_context(
     held: Mapping[str, Times],
     now: np.datetime64 | None = None,
 ) -> Context:
-    """``context`` with its freshness, and the status of each ``ok`` window that must not be
-    forecast from, and why.
+    """Judge which windows may be forecast from, and say why of the others.
 
-    ``held[view][n]``: the time of the row each view describes the origin with, NaT for none.
-    ``now``: the clock, where the origins are the newest rows and not what a request asked for.
-    ``stale``, unless ``features.stale`` is ``flag``: that row is older than the view's ttl at the
-    origin, or the origin itself older than ``features.max_age`` by the clock. ``missing_feature``:
-    the row is later than the origin, or a value that was never null in training is null.
+    A window is ``stale``, unless ``features.stale`` is ``flag``, when the row of a view is older
+    than the view's ttl at the origin, or the origin itself older than ``features.max_age`` by the
+    clock. It has a ``missing_feature`` when the row is later than the origin, or a value that was
+    never null in training is null.
+
+    Args:
+        features: The views and their policies.
+        schema: What the windows have.
+        context: The windows. Only those that are ``ok`` are judged.
+        held: By view ``[n]``: the time of the row that describes the origin, NaT for none.
+        now: The clock (UTC), where the origins are the newest rows and not what a request asked
+            for.
+
+    Returns:
+        The windows with their freshness and status.
     """
     status, detail = list(context.status), list(context.detail)
     open_ = np.array([word == OK for word in status], dtype=np.bool_)
@@ -89,7 +102,16 @@ def check_context(
 
 
 def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]) -> str:
-    """Say which known-in-advance columns lack how many of the steps ahead, ``gone[K]``."""
+    """Say which known-in-advance columns lack how many of the steps ahead.
+
+    Args:
+        schema: What the windows have.
+        origin: The origin (UTC).
+        gone: ``[K]``: how many steps each column lacks.
+
+    Returns:
+        One line, for the detail of a window.
+    """
     columns = ", ".join(
         f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n
     )
@@ -107,8 +129,9 @@ def in_force(view: View, held: Times, steps: Times) -> Flags:
         held: The time of the newest row at or before each step, NaT for none.
         steps: The steps, in a shape that fits.
 
-    Returns: True where that row has the label of the step itself, or holds for it by
-        ``View.valid_for``. Where it does not, and where the row has a null, the value is missing.
+    Returns:
+        True where that row has the label of the step itself, or holds for it by ``View.valid_for``.
+        Where it does not, and where the row has a null, the value is missing.
     """
     if view.valid_for is None:
         return np.asarray(held == steps)
@@ -128,8 +151,16 @@ def _null_categories(schema: Schema, context: Context, categories: list[str]) ->
 
 
 def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
-    """Status and detail of a window asked for ``at`` when the primary view's nearest row is
-    ``held``.
+    """Say why the primary view has no row at an origin that was asked for.
+
+    Args:
+        name: The view's name.
+        view: The view.
+        at: The origin (UTC).
+        held: The time of the nearest row (UTC).
+
+    Returns:
+        Status and detail of the window.
     """
     if at > held and _older(at, held, view.ttl):
         return (

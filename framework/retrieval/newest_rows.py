@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 
 def newest_versions(view: View, rows: pa.Table, known_at: datetime | None) -> pa.Table:
-    """One row for each key and time: the version created last, at or before ``known_at``. ``rows``
-    are sorted by identity.
+    """Keep one row for each key and time: the version created last.
+
+    Args:
+        view: The view.
+        rows: Its rows, sorted by identity.
+        known_at: Only versions created at or before this time (UTC); None: all.
+
+    Returns:
+        The rows, sorted by key and time.
     """
     if view.created is None:
         return rows
@@ -33,7 +40,15 @@ def newest_versions(view: View, rows: pa.Table, known_at: datetime | None) -> pa
 
 
 def last_of_runs(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The last of the neighbouring rows that are equal in ``columns``."""
+    """Keep the last of neighbouring rows that are equal in some columns.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+
+    Returns:
+        The rows that are left.
+    """
     ends = np.ones(rows.num_rows, dtype=bool)
     for i, column in enumerate(columns):
         changed = _changes(rows[column])[1:]

@@ -37,12 +37,27 @@ class OfflineStore(RowStore):
         self.root = Path(root).resolve()
 
     def path(self, name: str, view: View) -> Path:
-        """The file of this view."""
+        """Name the file of a view.
+
+        Args:
+            name: The view's name.
+            view: The view.
+
+        Returns:
+            The path, whether or not the file exists.
+        """
         return self.root / f"{name}-{digest_of(view)}.parquet"
 
     def stamp(self, name: str, view: View) -> tuple[int, int, int, int] | None:
-        """Changes whenever the file is replaced or written over, by whatever copy; None when there
-        is none.
+        """Describe the state of a view's file, which changes whenever the file is replaced or
+        written over, by whatever copy.
+
+        Args:
+            name: The view's name.
+            view: The view.
+
+        Returns:
+            Device, inode, time of change and size; None when there is no file.
         """
         try:
             stat = self.path(name, view).stat()
@@ -105,8 +120,15 @@ class OfflineStore(RowStore):
         return int(new.num_rows)
 
     def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Take out the rows whose identity is in ``rows``, in one step; return how many there
-        were.
+        """Take rows out, in one step.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            rows: The identity of the rows.
+
+        Returns:
+            How many of them were stored.
         """
         import pyarrow as pa
 

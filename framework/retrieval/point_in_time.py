@@ -35,8 +35,18 @@ def view_rows(
     columns: Sequence[str],
     known_at: datetime | None = None,
 ) -> pa.Table:
-    """As :meth:`framework.interfaces.retrieval.RetrievalStrategy.view_rows`, from the rows of
-    ``store``.
+    """Read one view alone, as :meth:`framework.interfaces.retrieval.RetrievalStrategy.view_rows`
+    does, from a store.
+
+    Args:
+        features: The views.
+        store: Where the rows are.
+        name: The view's name.
+        columns: Columns of it.
+        known_at: Only versions created at or before this time (UTC); None: all.
+
+    Returns:
+        Keys, ``event_timestamp`` and ``columns``, sorted by key and time.
     """
     view = features.views[name]
     rows = newest_versions(view, store.table(name, view, columns), known_at)
@@ -46,13 +56,22 @@ def view_rows(
 def joined_rows(
     features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and time,
-    from the rows of ``store``.
+    """Join the views of a store, point-in-time.
 
-    A row at the very time counts as known, one exactly as old as the ttl as fresh. Null where a
-    view has no such row. Of several versions of a row the newest counts, with ``known_at`` the
-    newest created at or before it. Raises :class:`DataError` for a column of no view and for a view
-    without rows.
+    A row at the very time counts as known, one exactly as old as the ttl as fresh.
+
+    Args:
+        features: The views.
+        store: Where the rows are.
+        columns: Columns of all views.
+        known_at: Only versions created at or before this time (UTC); None: all.
+
+    Returns:
+        Entity keys, ``event_timestamp`` (UTC, microseconds) and ``columns``, sorted by key and
+        time; null where a view has no row in time.
+
+    Raises:
+        DataError: A column is in no view, or a view has no rows.
     """
     unknown = [c for c in columns if c not in features.feature_names()]
     if unknown:
@@ -74,7 +93,16 @@ def joined_rows(
 def join_tables(
     features: FeatureSet, tables: Mapping[str, pa.Table], columns: Sequence[str]
 ) -> pd.DataFrame:
-    """As :func:`joined_rows`, from one row for each key and time of every view that is needed."""
+    """Join tables of views, point-in-time, as :func:`joined_rows` does.
+
+    Args:
+        features: The views.
+        tables: By view, one row for each key and time, sorted; of every view that is needed.
+        columns: Columns of the tables.
+
+    Returns:
+        As of :func:`joined_rows`.
+    """
     import pandas as pd
 
     primary = tables[features.primary]
@@ -115,6 +143,15 @@ class Keys:
 
     @classmethod
     def of(cls, rows: pa.Table, keys: Sequence[str]) -> Keys:
+        """Find the runs of a table.
+
+        Args:
+            rows: A table, sorted by ``keys``.
+            keys: The key columns.
+
+        Returns:
+            The runs.
+        """
         columns = {key: coded(rows[key]) for key in keys}
         starts = np.zeros(rows.num_rows, dtype=bool)
         starts[:1] = True
@@ -130,7 +167,15 @@ class Keys:
 
     @classmethod
     def of_entities(cls, entities: Objects, keys: Sequence[str]) -> Keys:
-        """The runs of equal rows of ``entities[n, E]``."""
+        """Find the runs of an array.
+
+        Args:
+            entities: ``[n, E]``, sorted.
+            keys: The names of its columns.
+
+        Returns:
+            The runs of equal rows.
+        """
         import pyarrow as pa
 
         columns = {
@@ -141,8 +186,13 @@ class Keys:
         )  # without keys it still has its rows
 
     def places_in(self, other: Keys) -> Rows:
-        """``[runs]``: the run of ``other`` that has these keys (of which it may have fewer), -1 for
-        none.
+        """Find these runs in another table.
+
+        Args:
+            other: The runs of the other table, of which the keys may be fewer.
+
+        Returns:
+            ``[runs]``: the run of ``other`` that has these keys, -1 for none.
         """
         import pyarrow.compute as pc
 
@@ -221,8 +271,16 @@ def newest(
 
 
 def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
-    """The values at the places of ``match``, null where it has none; all of them without a
-    match.
+    """Take values at the places of a match.
+
+    Args:
+        values: The values of a view's rows.
+        match: For each step the place of its row, and whether it has one; None: every value is
+            taken as it is.
+        null: What a step without a row gets.
+
+    Returns:
+        One value for each step.
     """
     if match is None:
         return values
@@ -235,11 +293,25 @@ def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) 
 
 
 def objects(column: pa.ChunkedArray) -> np.ndarray:
-    """Texts, None for null."""
+    """Read a column of texts.
+
+    Args:
+        column: The column.
+
+    Returns:
+        ``[rows]``, None for null.
+    """
     codes, values = coded(column)
     return np.array([*values.to_pylist(), None], dtype=object)[codes]  # -1 takes the last
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers, NaN for null."""
+    """Read a column of numbers.
+
+    Args:
+        column: The column.
+
+    Returns:
+        ``[rows]``, NaN for null.
+    """
     return np.asarray(column.to_numpy(), dtype=np.float64)

@@ -34,25 +34,58 @@ class RowStore(ABC):
 
     @abstractmethod
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
-        """Add ``rows``, all or none, and return how many distinct ones. One with the identity of a
-        stored or an earlier row replaces it.
+        """Add rows, all or none. One with the identity of a stored or an earlier row replaces it.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            rows: Its identity and features.
+
+        Returns:
+            How many distinct rows were written.
+
+        Raises:
+            DataError: A column is missing, null or no number.
         """
 
     @abstractmethod
     def rows(self, name: str, view: View) -> int:
-        """How many rows are stored."""
+        """Count the stored rows.
+
+        Args:
+            name: The view's name.
+            view: The view.
+
+        Returns:
+            The number of rows, of every version.
+        """
 
     @abstractmethod
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        """Every stored row, sorted by identity: its columns, then ``features``, or ``INSERTED``.
-        Times are microseconds, UTC.
+        """Read every stored row.
 
-        Raises :class:`DataError` when there are none or they cannot be read.
+        Args:
+            name: The view's name.
+            view: The view.
+            features: Columns beside the identity; features, or ``INSERTED``.
+
+        Returns:
+            The identity, then ``features``, sorted by identity. Times are microseconds, UTC.
+
+        Raises:
+            DataError: There are no rows, or they cannot be read.
         """
 
     def read(self, name: str, view: View, known_at: datetime | None = None) -> pd.DataFrame:
-        """The newest version of each row (created at or before ``known_at``), every column of the
-        view, sorted by identity.
+        """Read the newest version of each row.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            known_at: Only versions created at or before this time (UTC); None: all.
+
+        Returns:
+            Every column of the view, sorted by identity.
         """
         rows: pd.DataFrame = newest_versions(
             view, self.table(name, view, view.feature_names()), known_at
@@ -60,8 +93,16 @@ class RowStore(ABC):
         return rows
 
     def series(self, name: str, view: View, series: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Every version of the series whose keys are the rows of ``series`` (None: of all), sorted
-        by identity, or nothing.
+        """Read every version of some series.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            series: The keys of the series; None: all series.
+
+        Returns:
+            The identity and what :meth:`kept` names, sorted by identity; empty when nothing is
+            stored.
         """
         import pandas as pd
 
@@ -79,11 +120,27 @@ class RowStore(ABC):
         return rows if series is None else rows.merge(series[keys].drop_duplicates(), on=keys)
 
     def kept(self, view: View) -> tuple[str, ...]:
-        """The columns of a stored row beside its identity."""
+        """List the columns of a stored row beside its identity.
+
+        Args:
+            view: The view.
+
+        Returns:
+            The features and ``INSERTED``.
+        """
         return (*view.feature_names(), INSERTED)
 
     def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
-        """The rows of some series, and few others; here after all have been read."""
+        """Read the rows of some series, and few others; here after all have been read.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            series: The keys of the series.
+
+        Returns:
+            The identity and what :meth:`kept` names.
+        """
         import pyarrow.compute as pc
 
         table, key = self.table(name, view, self.kept(view)), view.entity[0]
@@ -95,7 +152,15 @@ class RowStore(ABC):
         )
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
-        """The keys of every series, each once, sorted."""
+        """List the keys of every series.
+
+        Args:
+            name: The view's name.
+            view: The view.
+
+        Returns:
+            The keys, each once, sorted.
+        """
         import pandas as pd
 
         keys = list(view.entity)
@@ -110,13 +175,31 @@ class RowStore(ABC):
 
 
 def digest_of(view: View) -> str:
-    """Of how the columns are made. The ttl is not part of it: it is applied when rows are read."""
+    """Hash how the columns of a view are made. The ttl is not part of it: it is applied when rows
+    are read.
+
+    Args:
+        view: The view.
+
+    Returns:
+        Eight hexadecimal digits.
+    """
     return hashlib.sha256(view.definition().encode()).hexdigest()[:8]
 
 
 def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
-    """The view's columns in the types of a store. Raises :class:`DataError` naming one that is
-    missing, null or no number.
+    """Give the columns of a view the types of a store.
+
+    Args:
+        name: The view's name, for messages.
+        view: The view.
+        rows: Its identity and features, in any types.
+
+    Returns:
+        Keys and categories as text, times in UTC with microseconds, numbers as floats.
+
+    Raises:
+        DataError: A column is missing, null or no number; the message names it.
     """
     import pyarrow as pa
 
@@ -198,7 +281,15 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def distinct(view: View, rows: pa.Table) -> pa.Table:
-    """Sorted by identity; of rows with the same identity the last one given."""
+    """Drop all but the last of rows with the same identity.
+
+    Args:
+        view: The view.
+        rows: Its rows, in any order.
+
+    Returns:
+        The rows, sorted by identity.
+    """
     return last_of_runs(
         rows.sort_by([(column, "ascending") for column in view.identity()]), view.identity()
     )

@@ -49,7 +49,14 @@ class Columns:
 
 
 def columns_of(schema: Schema) -> Columns:
-    """The columns that a pair of ``schema`` asks for."""
+    """List the columns that a pair asks for.
+
+    Args:
+        schema: The pair's schema.
+
+    Returns:
+        The columns.
+    """
     categories = schema.static[len(schema.entity_keys) :]
     frequency = Frequency.parse(schema.frequency)
     return Columns(schema.targets, schema.past, schema.known, categories, frequency, schema.horizon)
