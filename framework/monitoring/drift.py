@@ -1,13 +1,8 @@
 """Tell a real change of the forecasts' errors from chance, with a bound on false alarms.
 
 The data are not tested: season, trend and holidays change them every day. The forecast is tested,
-because its median and its interval carry what is expected to change. Each observation is the mean,
-over the series and the steps of one horizon bucket, of a figure between 0 and 1:
-
-- ``level``: whether the actual is above the median;
-- ``outside``: whether it is outside the 80 % interval;
-- ``error``: the absolute error over the reference spread of the same season position, clipped;
-- ``repeat``: whether the actual equals the one a step before, as those of a dead sensor do.
+because its median and its interval carry what is expected to change. See
+:mod:`framework.monitoring.observations`.
 
 The null says: given the past, the expectation of an observation is at most a limit. The limit is
 the mean of the pair's own backtest, plus what the day before carries over, plus a margin ``delta``
@@ -20,7 +15,8 @@ averaged over a grid of stakes and of days on which the betting begins.
 
 A forecast of several steps has errors that overlap with those of the next origin, and the average
 of interleaved products is no supermartingale (erratum, Biometrika 109(4):1181). An observation
-must therefore begin after the last step of the one before: :func:`spaced` picks such origins.
+must therefore begin after the last step of the one before:
+:func:`framework.monitoring.observations.spaced` picks such origins.
 """
 
 from __future__ import annotations
@@ -30,26 +26,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from framework.data.arrays import Flags, Float64, Rows
+from framework.monitoring.observations import mean_over_series, ratio
 
-#: What is watched of each observation, and the one-sided tests that are made of it: the name, the
-#: figure's place, and whether the figure or its complement must not rise.
-FIGURES = ("level", "outside", "error", "repeat")
-TESTS: tuple[tuple[str, int, bool], ...] = (
-    ("level_up", 0, True),
-    ("level_down", 0, False),
-    ("outside_up", 1, True),
-    ("error_up", 2, True),
-    ("repeat_up", 3, True),
-)
-TEST_NAMES = tuple(name for name, _, _ in TESTS)
-
-#: An error of this many reference spreads, or more, counts as 1.
-CLIP = 4.0
-#: Errors of the series' typical size that each season position is given.
-SHRINKAGE = 10.0
 #: Fewer observations of a backtest give no reference, fewer live ones no verdict.
 FEWEST_REFERENCE, FEWEST_LIVE = 4, 5
 #: Stakes, as shares of the largest one that cannot lose everything.
@@ -58,8 +38,10 @@ STAKES = (0.3, 0.6, 0.95)
 START_EVERY = 10
 #: The margin in standard errors of what the backtest estimates, and the least margin.
 STANDARD_ERRORS, LEAST_DELTA = 2.0, 0.02
-#: What the day before may carry over at most, and the highest limit.
-MOST_CARRIED, HIGHEST_LIMIT = 0.9, 0.97
+#: What the day before may carry over at most.
+MOST_CARRIED = 0.9
+#: A limit is at least this, and there are no bets above this.
+LEAST_LIMIT, HIGHEST_LIMIT = 0.01, 0.97
 
 Verdict = Literal["alarm", "quiet", "too few"]
 
@@ -79,151 +61,23 @@ class Reference:
     count: Rows
 
 
-def buckets(horizon: int) -> tuple[tuple[int, int], ...]:
-    """Group the steps ``1..horizon``: first and last step of each bucket, 1, 2-4, 5-16 and so on."""
-    last = 1
-    edges = [(1, 1)]
-    while last < horizon:
-        edges.append((last + 1, min(4 * last, horizon)))
-        last *= 4
-    return tuple(edges)
-
-
-def spaced(positions: Rows, apart: int) -> Flags:
-    """Pick origins whose observations do not overlap: the first, then each at least ``apart``
-    steps after the one picked before.
-
-    Args:
-        positions: The origins in steps, rising.
-        apart: The last step of the bucket.
-    """
-    chosen = np.zeros(len(positions), dtype=bool)
-    free_from = np.iinfo(np.int64).min
-    for i, position in enumerate(positions):
-        if position >= free_from:
-            chosen[i] = True
-            free_from = int(position) + apart
-    return chosen
-
-
-def reference_spread(error: Float64, position: Rows, seasons: int) -> Float64:
-    """Estimate the typical absolute error of each series and season position.
-
-    Args:
-        error: ``[times, series]``, the backtest's absolute errors, NaN where unknown.
-        position: ``[times]``, each time's place in the season, ``0..seasons - 1``.
-        seasons: How many places a season has.
-
-    Returns:
-        ``[seasons, series]``; NaN for a series without any error. A position with few errors is
-        pulled to the series' mean.
-    """
-    totals, counts = _by_position(error, position, seasons)
-    return _shrunk(totals, counts, totals.sum(0), counts.sum(0))
-
-
-def reference_spread_without_own(error: Float64, position: Rows, seasons: int) -> Float64:
-    """:func:`reference_spread` for each backtested error, as the others give it.
-
-    An error that was part of its own spread would look too small beside a live one.
-
-    Returns:
-        ``[times, series]``.
-    """
-    totals, counts = _by_position(error, position, seasons)
-    own, known = np.nan_to_num(error), np.isfinite(error)
-    return _shrunk(
-        totals[position] - own,
-        counts[position] - known,
-        totals.sum(0) - own,
-        counts.sum(0) - known,
-    )
-
-
-def _by_position(error: Float64, position: Rows, seasons: int) -> tuple[Float64, Float64]:
-    totals, counts = np.zeros((2, seasons, error.shape[1]))
-    np.add.at(totals, position, np.nan_to_num(error))
-    np.add.at(counts, position, np.isfinite(error))
-    return totals, counts
-
-
-def _shrunk(totals: Float64, counts: Float64, all_total: Float64, all_count: Float64) -> Float64:
-    typical = np.divide(
-        all_total, all_count, out=np.full(np.shape(all_total), np.nan), where=all_count > 0
-    )
-    return np.asarray((totals + SHRINKAGE * typical) / (counts + SHRINKAGE))
-
-
-def figures(
-    actual: Float64,
-    before: Float64,
-    median: Float64,
-    lower: Float64,
-    upper: Float64,
-    spread: Float64,
-) -> Float64:
-    """Judge each forecast by :data:`FIGURES`.
-
-    Args:
-        actual: Any shape; so are the others. NaN where unknown.
-        before: The actual a step before; NaN leaves ``repeat`` unknown.
-        median: The forecast's median.
-        lower: Lower end of its 80 % interval.
-        upper: Upper end.
-        spread: The reference spread; one of 0 or NaN leaves ``error`` unknown.
-
-    Returns:
-        The shape of ``actual`` and one axis more, ``[..., 4]``, each in [0, 1] or NaN. An actual
-        that equals the median counts half, so that data with many equal values stay centred.
-    """
-    error = np.abs(actual - median)
-    level = np.where(actual == median, 0.5, (actual > median).astype(np.float64))
-    outside = ((actual < lower) | (actual > upper)).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.minimum(error / (CLIP * spread), 1.0)
-    size = np.where(spread > 0, size, np.nan)
-    known = np.isfinite(actual) & np.isfinite(median)
-    bounded = known & np.isfinite(lower) & np.isfinite(upper)
-    columns = [
-        np.where(known, level, np.nan),
-        np.where(bounded, outside, np.nan),
-        np.where(known, size, np.nan),
-        np.where(np.isfinite(actual) & np.isfinite(before), actual == before, np.nan),
-    ]
-    return np.stack(columns, axis=-1)
-
-
-def one_sided(observations: Float64) -> Float64:
-    """Turn observations ``[..., 4]`` into those of the one-sided tests, ``[..., 5]``: each must not
-    rise.
-    """
-    return np.stack(
-        [
-            observations[..., place] if rises else 1.0 - observations[..., place]
-            for _, place, rises in TESTS
-        ],
-        axis=-1,
-    )
-
-
 def make_reference(tested: Float64) -> Reference:
     """Estimate the null from a backtest's observations.
 
     ``delta`` covers the standard errors of the mean and of the carry-over.
 
     Args:
-        tested: ``[origins, ..., tests]``, in order of time, from :func:`one_sided`.
+        tested: ``[origins, ..., tests]``, in order of time, from
+            :func:`framework.monitoring.observations.one_sided`.
     """
     known = np.isfinite(tested)
     count = known.sum(0)
     enough = count >= FEWEST_REFERENCE
-    mean = _ratio(np.where(known, tested, 0).sum(0), count)
+    mean = ratio(np.where(known, tested, 0).sum(0), count)
     carry = _carried(tested, mean)
     error = _for_few(count) * np.sqrt(2 * _unexplained(tested, mean, carry) / np.maximum(count, 1))
     delta = np.maximum(STANDARD_ERRORS * error, LEAST_DELTA)
-    return Reference(
-        np.where(enough, mean, np.nan), carry, np.where(enough, delta, np.nan), count
-    )
+    return Reference(np.where(enough, mean, np.nan), carry, np.where(enough, delta, np.nan), count)
 
 
 def make_reference_of_series(tested: Float64) -> Reference:
@@ -234,22 +88,23 @@ def make_reference_of_series(tested: Float64) -> Reference:
     carry-over is that of all.
 
     Args:
-        tested: ``[origins, series, tests]``, in order of time, from :func:`one_sided`.
+        tested: ``[origins, series, tests]``, in order of time, from
+            :func:`framework.monitoring.observations.one_sided`.
     """
     alone = make_reference(tested)
     enough = np.isfinite(alone.mean)
     weights = enough.astype(np.float64)
-    of_all = _ratio((np.nan_to_num(alone.mean) * weights).sum(0), weights.sum(0))
+    of_all = ratio((np.nan_to_num(alone.mean) * weights).sum(0), weights.sum(0))
     carry = np.broadcast_to(
-        np.nan_to_num(_ratio((alone.carry * weights).sum(0), weights.sum(0))), alone.mean.shape
+        np.nan_to_num(ratio((alone.carry * weights).sum(0), weights.sum(0))), alone.mean.shape
     )
     noise = _unexplained(tested, alone.mean, carry) / np.maximum(alone.count, 1) / (1 - carry) ** 2
     distance = np.where(enough, alone.mean - of_all, 0.0)
     differing = np.maximum(
-        _ratio((distance**2 - np.where(enough, noise, 0.0)).sum(0), weights.sum(0)), 0.0
+        ratio((distance**2 - np.where(enough, noise, 0.0)).sum(0), weights.sum(0)), 0.0
     )
-    own = np.nan_to_num(_ratio(differing * np.ones_like(noise), differing + noise))
-    of_mean = np.nan_to_num(make_reference(_mean(tested)).delta) / STANDARD_ERRORS
+    own = np.nan_to_num(ratio(differing * np.ones_like(noise), differing + noise))
+    of_mean = np.nan_to_num(make_reference(mean_over_series(tested)).delta) / STANDARD_ERRORS
     left = (1 - carry) ** 2 * own * noise + of_mean**2
     delta = np.maximum(STANDARD_ERRORS * _for_few(alone.count) * np.sqrt(left), LEAST_DELTA)
     return Reference(
@@ -260,19 +115,15 @@ def make_reference_of_series(tested: Float64) -> Reference:
     )
 
 
-def _mean(tested: Float64) -> Float64:
-    known = np.isfinite(tested)
-    return _ratio(np.where(known, tested, 0.0).sum(1), known.sum(1))
-
-
 def _carried(tested: Float64, mean: Float64) -> Float64:
     """Estimate the lag-one autocorrelation, 0 when it is negative."""
     known = np.isfinite(tested)
     centred = np.where(known, tested - mean, 0.0)
     before = np.where(known[1:], centred[:-1], 0.0)
-    carry = np.nan_to_num(_ratio((before * centred[1:]).sum(0), (before**2).sum(0)))
+    carry = np.nan_to_num(ratio((before * centred[1:]).sum(0), (before**2).sum(0)))
     # the estimate from n observations is about (1 + 3 carry) / n too low
-    return np.clip(carry + (1 + 3 * carry) / np.maximum(known.sum(0), 1), 0, MOST_CARRIED)
+    raised = carry + (1 + 3 * carry) / np.maximum(known.sum(0), 1)
+    return np.asarray(np.clip(raised, 0, MOST_CARRIED))
 
 
 def _unexplained(tested: Float64, mean: Float64, carry: Float64) -> Float64:
@@ -280,14 +131,7 @@ def _unexplained(tested: Float64, mean: Float64, carry: Float64) -> Float64:
     known = np.isfinite(tested)
     residual = np.where(known, tested - mean, 0.0)
     residual[1:] -= np.where(known[1:], carry * residual[:-1], 0.0)
-    return _ratio((residual**2).sum(0), np.maximum(known.sum(0) - 2, 1))
-
-
-def _ratio(total: Float64, count: npt.ArrayLike) -> Float64:
-    divisor = np.asarray(count, dtype=np.float64)
-    return np.asarray(
-        np.divide(total, divisor, out=np.full(np.shape(total), np.nan), where=divisor > 0)
-    )
+    return ratio((residual**2).sum(0), np.maximum(known.sum(0) - 2, 1))
 
 
 def _for_few(count: Rows) -> Float64:
@@ -302,7 +146,8 @@ def wealth(tested: Float64, reference: Reference, review: int) -> Float64:
     """Bet against the null, observation by observation.
 
     Args:
-        tested: ``[times, ..., tests]`` of the live forecasts, in order, from :func:`one_sided`. An
+        tested: ``[times, ..., tests]`` of the live forecasts, in order, from
+            :func:`framework.monitoring.observations.one_sided`. An
             unknown one leaves the wealth as it is.
         reference: The null, ``[..., tests]``. A test without one keeps a wealth of 1.
         review: Observations of a review period. Betting starts afresh in each; the bound on false
@@ -324,8 +169,9 @@ def wealth(tested: Float64, reference: Reference, review: int) -> Float64:
         if t % review % START_EVERY == 0:
             betting = betting + 1 / starts
             waiting -= 1 / starts
-        limit = np.clip(mean + reference.carry * (before - mean) + delta, 0.01, HIGHEST_LIMIT)
-        known = np.isfinite(x) & usable
+        limit = np.maximum(mean + reference.carry * (before - mean) + delta, LEAST_LIMIT)
+        # where the null allows nearly everything there is nothing to bet on
+        known = np.isfinite(x) & usable & (limit <= HIGHEST_LIMIT)
         bets = 1 + stakes / limit * (np.where(known, x, limit) - limit)
         betting *= bets
         out[t] = betting.mean(0) + waiting
