@@ -33,7 +33,7 @@ from framework.monitoring.observations import mean_over_series, ratio
 #: Fewer observations of a backtest give no reference, fewer live ones no verdict.
 FEWEST_REFERENCE, FEWEST_LIVE = 4, 5
 #: Stakes, as shares of the largest one that cannot lose everything.
-STAKES = (0.3, 0.6, 0.95)
+STAKES = (0.5, 0.8)
 #: Observations between two days on which betting begins.
 START_EVERY = 10
 #: The margin in standard errors of what the backtest estimates, and the least margin.
