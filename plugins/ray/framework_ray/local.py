@@ -14,18 +14,7 @@ from framework_ray.imports import uncollected
 with uncollected():
     import ray
 
-    from framework_ray.processes import few_processes
-
-#: Ray's own settings, of a cluster that is started here.
-_SETTINGS: dict[str, Any] = {
-    # By its own default Ray ends an idle worker when its CPU has been reserved, a moment before it
-    # is asked for.
-    "idle_worker_killing_time_threshold_ms": 60_000,
-    # The raylet knocks at its own object store before that listens, and by its own default waits a
-    # second to knock again.
-    "raylet_client_connect_timeout_milliseconds": 50,
-    "raylet_client_num_connect_attempts": 200,
-}
+    from framework_ray.private_parts import few_processes, raylet_settings
 
 
 def join(address: str, namespace: str | None = None) -> None:
@@ -68,11 +57,7 @@ def start(
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "_metrics_export_port": metrics_port,
-        "_system_config": {
-            **_SETTINGS,
-            "preload_python_modules": list(modules),
-            "prestart_worker_first_driver": prestart,
-        },
+        "_system_config": raylet_settings(modules, prestart),
     }
     few = nullcontext() if dashboard else few_processes(agent=metrics_port is not None)
     with _reaching("a cluster on this machine"), few:

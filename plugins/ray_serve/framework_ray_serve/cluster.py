@@ -71,7 +71,7 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
 
         for name in ("ray", "ray.serve"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        before = _running_port()
+        before = _running_port(options)
         if before is None:
             serve.start(
                 proxy_location="HeadOnly", http_options={"host": options.host, "port": port}
@@ -105,9 +105,13 @@ def _connect(options: RayServeOptions) -> None:
         print(f"serve: Ray's dashboard is at http://{started.dashboard_url}", file=sys.stderr)
 
 
-def _running_port() -> int | None:
-    """The port of a Ray Serve that runs in this cluster already."""
-    from ray.serve.context import _get_global_client
+def _running_port(options: RayServeOptions) -> int | None:
+    """Return the port of a Ray Serve that runs in this cluster already, None where none runs.
 
-    client = _get_global_client(raise_if_no_controller_running=False)
-    return None if client is None else int(client.http_config.port)
+    A Ray that does not say the port is taken to serve at ``port`` of the options.
+    """
+    from framework_ray.private_parts import serve_port
+    from ray import serve
+
+    port = serve_port()
+    return options.port if port is None and serve.status().proxies else port

@@ -1,5 +1,8 @@
 """What a worker imports before it is a replica; Ray imports this module when the worker starts."""
 
-from framework_ray.imports import import_all
+from framework_ray.imports import import_all, uncollected
+from framework_ray.private_parts import SERVE_REPLICA, find_part
 
-import_all(("ray.serve._private.replica", "framework_ray_serve.application"))
+with uncollected():
+    find_part(SERVE_REPLICA)
+    import_all(("framework_ray_serve.application",))

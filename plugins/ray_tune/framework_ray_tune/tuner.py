@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Imported while Ray starts, by its first workers and by the driver.
 _TRIALS = ("framework_ray_tune.first",)
-_DRIVER = ("framework_ray_tune.driver", "framework_ray_tune.actors")
+_DRIVER = ("framework_ray_tune.driver", "framework_ray.private_parts")
 
 
 class RayTuner(Tuner):
@@ -50,10 +50,10 @@ class RayTuner(Tuner):
             return driver.exhausted
 
     def _fit(self, driver: Driver, search: Search, ours: bool) -> None:
+        from framework_ray.private_parts import managed_actors
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-        from framework_ray_tune.actors import managed_actors
         from framework_ray_tune.cluster import ray
         from framework_ray_tune.driver import NoTensorBoard, Recorder, Stop
         from framework_ray_tune.trainable import FOLD, VALUE, FoldTrainable
