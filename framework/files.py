@@ -1,13 +1,14 @@
-"""One process at a time: a file that the kernel locks, so that a killed holder leaves nothing
-behind.
+"""Files that survive a kill: written whole or not at all, and changed by one process at a time.
 
-Every wait for a lock of the product goes through :func:`exclusive`, or has a limit of its own where
-a database keeps the lock. Who holds a lock stands in its file, for those who wait.
+A lock is a file that the kernel locks, so that a killed holder leaves nothing behind. Every wait
+for a lock of the product goes through :func:`exclusive`, or has a limit of its own where a database
+keeps the lock. Who holds a lock stands in its file, for those who wait.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import BinaryIO
 
 from framework.errors import FrameworkError
 
@@ -39,6 +41,47 @@ _owners: dict[tuple[int, int], tuple[int, int]] = {}
 
 class LockedError(FrameworkError):
     """A lock was not free within the limit of the wait."""
+
+
+@contextmanager
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """Write a file whole or not at all. Its folder is made.
+
+    The content is written beside ``path`` and renamed when the block ends, so that a reader sees
+    the old file or the new one. A block that raises leaves the old file. A killed process leaves
+    at most a hidden ``.NAME.….tmp``.
+
+    Args:
+        path: The file. An existing one is replaced.
+        durable: Whether the file survives a crash of the machine from the end of the block on;
+            this waits for the disk.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with beside.open("wb") as stream:
+            yield stream
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what killed writers of ``path`` left. Call where nobody writes it, under its lock."""
+    for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        remains.unlink(missing_ok=True)
 
 
 @contextmanager

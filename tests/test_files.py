@@ -1,5 +1,5 @@
 """A lock that another process holds: waited for in turn, let go by a kill, left by Ctrl-C whatever
-library is loaded.
+library is loaded. A file that is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.files import LockedError, exclusive, holder
+from framework.files import LockedError, atomic_write, exclusive, holder, remove_remains
 
 HOLD = """
 import sys
@@ -20,6 +20,16 @@ from pathlib import Path
 from framework.files import exclusive
 with exclusive(Path(sys.argv[1]), 'the lock'):
     print('held', flush=True)
+    input()
+"""
+WRITE = """
+import sys
+from pathlib import Path
+from framework.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as stream:
+    stream.write(b'half of the new')
+    stream.flush()
+    print('written', flush=True)
     input()
 """
 WAIT = """
@@ -116,3 +126,58 @@ def test_threads_of_a_process_take_turns(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(40)))
     assert most == [1] * 40
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_is_replaced_when_its_content_is_complete(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "folder" / "file"
+    for content in (b"old", b"new"):
+        before = path.read_bytes() if path.exists() else None
+        with atomic_write(path, durable=durable) as stream:
+            stream.write(content)
+            stream.flush()
+            assert (path.read_bytes() if path.exists() else None) == before
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError), atomic_write(path) as stream:
+        stream.writelines([b"half of the new", "no bytes"])  # type: ignore[list-item]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file_and_remains_that_are_removed(tmp_path: Path) -> None:
+    path, other = tmp_path / "file[1]", tmp_path / ".another.1-1.tmp"
+    path.write_bytes(b"old")
+    other.touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(path)],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.kill()
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_remains(path)
+    assert sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_only_one_module_renames_and_locks_files() -> None:
+    """Every other one calls :mod:`framework.files`. SQLite's own files are no content of ours."""
+    root = Path(__file__).parents[1]
+    allowed = {"files.py", "records_sqlite.py", "sqlite.py", "setup.py", "artifacts.py"}
+    sources = [*root.glob("framework/**/*.py"), *root.glob("plugins/*/framework_*/**/*.py")]
+    words = ("fcntl", "os.replace", "os.rename", "temporary.replace", ".tmp")
+    own = {
+        path.name
+        for path in sources
+        if any(word in path.read_text() for word in words) and path.name not in allowed
+    }
+    assert own == {"batch_scoring.py"}, "it removes the remains of its folder"

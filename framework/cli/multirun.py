@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from framework.files import atomic_write
 from framework.secrets import masked_tree
 
 RESULT = "result.json"
@@ -36,9 +37,8 @@ def keep_result(result: dict[str, Any], code: int) -> None:
         job.overrides.task, resolve=False
     )  # as they were written: one may name a secret
     body = {"job": number, "overrides": overrides, "exit_code": code, "result": masked_tree(result)}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(body, default=str))
-    temporary.replace(path)
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(body, default=str).encode())
 
 
 def summary(directory: Path) -> tuple[dict[str, Any], int]:

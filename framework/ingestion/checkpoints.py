@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from framework.errors import DataError
-from framework.files import LONG_PATIENCE, exclusive
+from framework.files import LONG_PATIENCE, atomic_write, exclusive
 
 
 class Positions:
@@ -49,13 +48,9 @@ class Positions:
 
     def keep(self, view: str, made: str, position: str) -> None:
         """Replaced in one step and on the disk when this returns."""
-        path = self._path(view)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w") as stream:
-            json.dump({"made": _digest(made), "position": position}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        content = json.dumps({"made": _digest(made), "position": position})
+        with atomic_write(self._path(view), durable=True) as stream:
+            stream.write(content.encode())
 
     def _path(self, view: str) -> Path:
         return self.root / f"{view}.json"

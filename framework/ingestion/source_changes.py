@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from framework.data.fingerprint import first_difference
 from framework.errors import FrameworkError
 from framework.features.operations import Join
+from framework.files import atomic_write
 
 if TYPE_CHECKING:
     from framework.config.config import Config
@@ -32,13 +33,10 @@ def tables_of(name: str, view: View) -> list[str]:
 
 def keep(config: Config, name: str, prints: dict[str, str]) -> None:
     """Record that the view was ingested now, from a source with this fingerprint."""
-    path = _path(config, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     record = {"at": at, "source": config.component("source").name, "fingerprint": prints}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record))
-    temporary.replace(path)
+    with atomic_write(_path(config, name)) as stream:
+        stream.write(json.dumps(record).encode())
 
 
 def source_changes(

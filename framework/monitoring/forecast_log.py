@@ -18,6 +18,7 @@ import pandas as pd
 from framework.data.buckets import PLACES, place_of
 from framework.data.forecast import Forecast
 from framework.data.forecast_table import forecast_table
+from framework.files import atomic_write
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.plugin import hookimpl
 from framework.monitoring.options import RecordOptions
@@ -100,9 +101,8 @@ class ForecastLog:
         path = self._folder / f"{now:%Y-%m-%d}" / f"{now:%H%M%S%f}-{os.getpid()}.parquet"
         together = pd.concat(tables, ignore_index=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            together.to_parquet(path.with_suffix(".tmp"), index=False)
-            path.with_suffix(".tmp").replace(path)
+            with atomic_write(path) as stream:
+                together.to_parquet(stream, index=False)
             self._forget()
         except OSError as error:
             log.error("%d records are lost: %s", len(together), error)

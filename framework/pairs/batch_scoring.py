@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 from framework.data.context import Context
 from framework.data.forecast_table import forecast_arrow, plain
 from framework.data.vocabulary import OK
-from framework.files import exclusive
+from framework.files import atomic_write, exclusive
 from framework.interfaces.compute import Compute, Piece
 from framework.pairs.pair import Pair
 
@@ -74,10 +73,8 @@ def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
     scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
     noted = table.replace_schema_metadata({"scored": json.dumps(scored)})
-    path = scorer.file(piece)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    pq.write_table(noted, temporary)
-    temporary.replace(path)
+    with atomic_write(scorer.file(piece)) as stream:
+        pq.write_table(noted, stream)
     return scored
 
 
@@ -151,8 +148,8 @@ def _begin(folder: Path, identity: dict[str, Any]) -> None:
     if folder.is_dir() and (not note.is_file() or note.read_text() != digest):
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
-    for left in folder.glob("*.tmp"):
-        left.unlink()
+    for remains in folder.glob("*.tmp"):
+        remains.unlink()
     note.write_text(digest)
 
 
@@ -162,15 +159,14 @@ def _scored(path: Path) -> ScoredPiece:
 
 def _join(parts: Sequence[Path], output: Path) -> int:
     """The pieces as one file: a row group each. It is on the disk before it gets its name."""
-    temporary = output.with_name(f".{output.name}.tmp")
     schema = plain(pq.read_schema(parts[0])).remove_metadata()
     rows = 0
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with (
+        atomic_write(output, durable=True) as stream,
+        pq.ParquetWriter(stream, schema) as writer,
+    ):
         for part in parts:
             table: pa.Table = pq.read_table(part).cast(schema)
             writer.write_table(table)
             rows += len(table)
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(output)
     return rows

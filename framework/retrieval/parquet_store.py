@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from framework.errors import DataError
 from framework.features.views import INSERTED, View
-from framework.files import LONG_PATIENCE, exclusive
+from framework.files import LONG_PATIENCE, atomic_write, exclusive, remove_remains
 from framework.retrieval.row_store import (
     RowStore,
     _line,
@@ -153,22 +151,14 @@ class OfflineStore(RowStore):
         """One writer of ``path`` at a time; what a killed one left is removed."""
         what = f"the writing of {path.name}"
         with exclusive(path.with_suffix(".lock"), what, limit=LONG_PATIENCE):
-            for left in self.root.glob(f"{path.stem}.*.tmp"):
-                left.unlink()
+            remove_remains(path)
             yield
 
     def _replace(self, path: Path, rows: pa.Table) -> None:
         import pyarrow.parquet as pq
 
-        temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("wb") as stream:
-                pq.write_table(rows, stream, compression="zstd")
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_write(path, durable=True) as stream:
+            pq.write_table(rows, stream, compression="zstd")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pandas as pd
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import RefusedError, RegistryError
+from framework.files import atomic_write
 from framework.interfaces.registry import HistoryEntry, PairVersion, ProvenPair
 from framework.pairs.artifacts import BACKTEST, write_half
 from framework.pairs.intervals import INTERVALS, calibrate
@@ -125,9 +126,8 @@ class FolderRegistry:
     def point(self, alias: str, number: int) -> None:
         """Move an alias, in one step."""
         self._remember("move", alias, self._aliases().get(alias), number)
-        temporary = self._directory / f"{_ALIASES}.tmp"
-        temporary.write_text(json.dumps({**self._aliases(), alias: number}))
-        temporary.replace(self._directory / _ALIASES)
+        with atomic_write(self._directory / _ALIASES) as stream:
+            stream.write(json.dumps({**self._aliases(), alias: number}).encode())
 
     def has(self, alias: str) -> bool:
         return alias in self._aliases()

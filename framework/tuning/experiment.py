@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
+
+from framework.files import atomic_write
 
 #: What a search is told that its best configuration does not need.
 _OF_THE_SEARCH = (
@@ -63,7 +64,5 @@ def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
 
 def write_experiment(path: Path, text: str) -> None:
     """Replace ``path`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with atomic_write(path, durable=True) as stream:
+        stream.write(text.encode())

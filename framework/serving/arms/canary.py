@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from framework.data.forecast import Forecast
 from framework.data.vocabulary import ERROR
+from framework.files import atomic_write
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.plugin import hookimpl
 from framework.serving.arms.arms import Arms
@@ -120,8 +120,6 @@ class Canary:
         return self._write({"digest": digest, "started": time(), "share": None, "halted": None})
 
     def _write(self, state: dict[str, Any]) -> dict[str, Any]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(state))
-        temporary.replace(self._file)
+        with atomic_write(self._file) as stream:
+            stream.write(json.dumps(state).encode())
         return state

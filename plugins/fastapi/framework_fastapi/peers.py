@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from framework.files import atomic_write
+
 #: Seconds between two looks at the folder.
 _EVERY = 0.05
 
@@ -90,9 +92,8 @@ class Peers:
                     log.exception("what the workers were asked failed in this one")
 
     def _note(self, answer: Any) -> None:
-        written = self._folder / f".{os.getpid()}"
-        written.write_text(json.dumps({"number": self._seen, "answer": answer}))
-        written.replace(self._file(os.getpid()))
+        with atomic_write(self._file(os.getpid())) as stream:
+            stream.write(json.dumps({"number": self._seen, "answer": answer}).encode())
 
     def _file(self, pid: int) -> Path:
         return self._folder / f"done-{pid}"

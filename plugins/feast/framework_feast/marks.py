@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from framework.features.views import FeatureSet
+from framework.files import atomic_write
 from framework.interfaces.retrieval import Needs
 from framework_feast import FeastOptions
 from framework_feast.packed import definition
@@ -112,7 +113,5 @@ class _Files:
         return path.read_text() if path.is_file() else None
 
     def set_mark(self, name: str, text: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._path(name).with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.replace(self._path(name))
+        with atomic_write(self._path(name)) as stream:
+            stream.write(text.encode())

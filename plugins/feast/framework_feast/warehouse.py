@@ -67,7 +67,7 @@ class WarehouseStore(FeastRows):
         store = open_store(self.content)
         times = {"timestamp_field": TIME, "created_timestamp_column": view.created}
         with quiet(), failing(f"read '{name}'"):
-            job = store._get_provider().offline_store.pull_all_from_table_or_query(
+            job = store.provider.offline_store.pull_all_from_table_or_query(
                 config=store.config,
                 data_source=self.source(name, view),
                 join_key_columns=list(view.entity),

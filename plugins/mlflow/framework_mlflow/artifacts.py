@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from framework.data.vocabulary import TIME
 from framework.errors import RefusedError, RegistryError, one_line
 from framework.interfaces.registry import PairDraft, PairVersion
 from framework.pairs.manifest import HALVES
 from framework_mlflow.places import local_path
+from framework_mlflow.private_parts import delete_artifacts, unchecked_requirements
 from framework_mlflow.quiet import import_mlflow
 
 #: ``mlflow.pyfunc.load_model("models:/…")`` writes this file into the artifact itself when that is
@@ -37,23 +37,17 @@ def save(draft: PairDraft, directory: Path) -> dict[str, Path]:
     """
     import_mlflow()
     import mlflow.pyfunc
-    from mlflow.utils import environment
 
     signatures = _signatures(draft)
     pinned = sorted(
         {*draft.requirements, f"framework-mlflow=={metadata.version('framework-mlflow')}"}
     )
     artifacts: dict[str, Path] = {}
-    # They are the installed ones. MLflow (3.17) would see whether they are: it reads the metadata
-    # of every distribution, for a second.
-    unchecked = mock.patch.object(
-        environment, "warn_dependency_requirement_mismatches", create=True
-    )
     for half, data in (("preprocessor", draft.preprocessor), ("model", draft.model)):
         # MLflow keeps the name of the data folder; the draft's may be called anything.
         named = directory / "data" / half
         shutil.copytree(data, named)
-        with warnings.catch_warnings(), unchecked:
+        with warnings.catch_warnings(), unchecked_requirements():
             warnings.filterwarnings(
                 "ignore", message=".*input example", category=UserWarning
             )  # the golden batch is the example
@@ -161,10 +155,7 @@ def remove(source: str, tracking_uri: str) -> None:
             _remove_folder(place)
             return
         import_mlflow()
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri)
-        repository.delete_artifacts()
+        delete_artifacts(source, tracking_uri)
     except Exception as error:  # the client of an artifact store raises its own library's errors
         raise RegistryError(
             f"{source} cannot be deleted: {one_line(error, 300)}; run=verify tries again."

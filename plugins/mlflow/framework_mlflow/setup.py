@@ -8,23 +8,20 @@ name at the end.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from framework_mlflow.places import sqlite_file, sqlite_uri
+from framework_mlflow.private_parts import default_artifacts, newest_migration
 
 log = logging.getLogger(__name__)
 
 #: Tables of MLflow in which something was kept; it fills others itself when it sets them up.
 _KEPT = ("runs", "registered_models", "model_versions")
-
-#: Of MLflow's server: the artifacts of an experiment without a place of its own.
-_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 
 def is_there(uri: str) -> bool:
@@ -60,7 +57,7 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     beside = folder / file.name
-    with _default_artifacts(Path("mlruns").absolute().as_uri()):
+    with default_artifacts(Path("mlruns").absolute().as_uri()):
         opened(sqlite_uri(beside))
     if file.is_file() and file.stat().st_size == 0:
         file.unlink()  # SQLite makes an empty file of a database that is only looked at
@@ -69,30 +66,13 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     shutil.rmtree(folder)
 
 
-@contextmanager
-def _default_artifacts(uri: str) -> Iterator[None]:
-    """Where MLflow's default experiment, which nobody uses, keeps its files: its SQL breaks at a
-    quote in a plain path.
-    """
-    before = os.environ.get(_ARTIFACT_ROOT)
-    os.environ.setdefault(_ARTIFACT_ROOT, uri)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_ARTIFACT_ROOT]
-
-
 def _is_whole(file: Path) -> bool:
-    """Whether the last of MLflow's migrations was made."""
-    import mlflow
-    from alembic.script import ScriptDirectory
-
-    migrations = Path(str(mlflow.__file__)).parent / "store" / "db_migrations"
+    """Tell whether the last of MLflow's migrations was made; True where it cannot be told."""
+    newest = newest_migration()
     try:
-        return _rows(file, "SELECT version_num FROM alembic_version") == [
-            (ScriptDirectory(str(migrations)).get_current_head(),)
-        ]
+        return newest is None or (
+            _rows(file, "SELECT version_num FROM alembic_version") == [(newest,)]
+        )
     except sqlite3.Error:
         return False
 
