@@ -71,7 +71,11 @@ def gaps() -> list[str]:
 
 def _package() -> griffe.Module:
     package = griffe.load(
-        "framework", search_paths=[ROOT], docstring_parser="google", allow_inspection=False
+        "framework",
+        search_paths=[ROOT],
+        try_relative_path=False,
+        docstring_parser="google",
+        allow_inspection=False,
     )
     assert isinstance(package, griffe.Module)
     return package
@@ -86,7 +90,7 @@ def _modules(package: griffe.Module) -> Iterator[griffe.Module]:
 
 
 def _below(module: griffe.Module) -> Iterator[griffe.Module]:
-    for child in module.modules.values():
+    for child in (m for m in module.modules.values() if not m.is_alias):
         yield child
         yield from _below(child)
 

@@ -61,33 +61,83 @@ class BoostedModel(Model, Generic[Data, Booster]):
 
     @abstractmethod
     def objective(self, target: str) -> str:
-        """The objective of a target's mean."""
+        """Name the objective of a target's mean.
+
+        Args:
+            target: The target.
+
+        Returns:
+            The objective, as the library calls it.
+        """
 
     @abstractmethod
     def outputs(self, target: str, quantiles: tuple[float, ...]) -> list[Output]:
-        """The boosters of a target: the mean's, then those of the quantiles."""
+        """List the boosters of a target.
+
+        Args:
+            target: The target.
+            quantiles: The quantiles of the schema.
+
+        Returns:
+            The mean's booster, then those of the quantiles.
+        """
 
     @abstractmethod
     def rows(
         self, table: Tabular, windows: WindowSet, target: int, seed: int, reference: Data | None
     ) -> Data:
-        """The rows of one target; ``reference`` are the training rows when these validate."""
+        """Make the library's data of one target.
+
+        Args:
+            table: How windows become rows.
+            windows: The windows.
+            target: The number of the target.
+            seed: The seed of everything random.
+            reference: The training data, when these rows validate.
+
+        Returns:
+            The rows and labels, in the library's own form.
+        """
 
     @abstractmethod
     def boost(
         self, params: dict[str, Any], rows: Data, rounds: int, watched: Data | None, seed: int
     ) -> tuple[bytes, int]:
-        """A booster's bytes and its rounds; with ``watched`` those of the best round, found by
-        early stopping.
+        """Train one booster.
+
+        Args:
+            params: The library's parameters.
+            rows: The training data.
+            rounds: How many rounds, at most.
+            watched: The data that early stopping looks at; None: every round is kept.
+            seed: The seed of everything random.
+
+        Returns:
+            The booster's bytes and its rounds; with ``watched`` those of the best round.
         """
 
     @abstractmethod
     def read(self, raw: bytes) -> Booster:
-        """A booster from its bytes, ready to answer."""
+        """Read a booster, ready to answer.
+
+        Args:
+            raw: The bytes of :meth:`boost`.
+
+        Returns:
+            The booster.
+        """
 
     @abstractmethod
     def answer(self, booster: Booster, rows: Float32) -> Float64:
-        """``[rows]`` or ``[rows, outputs]``, by one thread up to :data:`MANY_ROWS` rows."""
+        """Ask a booster, by one thread up to :data:`MANY_ROWS` rows.
+
+        Args:
+            booster: The booster.
+            rows: ``[rows, columns]`` of :meth:`Tabular.features`.
+
+        Returns:
+            ``[rows]`` or ``[rows, outputs]``.
+        """
 
     @property
     def supports_quantiles(self) -> bool:

@@ -45,7 +45,14 @@ class TargetTransform:
     target: int | None = None
 
     def scales(self, windows: Windows) -> Float64 | None:
-        """``[n]``, above 0."""
+        """Find what each window's target is divided by.
+
+        Args:
+            windows: ``n`` windows.
+
+        Returns:
+            ``[n]``, above 0; None without a scale.
+        """
         if self.scale is None:
             return None
         scales = windows.past[:, -1, self.scale].astype(np.float64)
@@ -67,14 +74,30 @@ class TargetTransform:
         return np.where(counts > 0, sums / np.maximum(counts, 1), self.typical)
 
     def forward(self, values: Float64, windows: Windows) -> Float64:
-        """``[n, H]``, natural units -> as learned."""
+        """Turn values into what is learned.
+
+        Args:
+            values: ``[n, H]``, in natural units.
+            windows: The windows of the values.
+
+        Returns:
+            ``[n, H]``, as learned.
+        """
         scales = self.scales(windows)
         level = self._level(windows, scales)
         out = self._rise(values if scales is None else values / scales[:, None])
         return out if level is None else out - level
 
     def back(self, learned: Float64, windows: Windows) -> Float64:
-        """``[n, H, 1 + Q]`` as learned -> natural units; the first of the last axis is the mean."""
+        """Turn what was learned into natural units.
+
+        Args:
+            learned: ``[n, H, 1 + Q]``, as learned; the first of the last axis is the mean.
+            windows: The windows of the forecasts.
+
+        Returns:
+            ``[n, H, 1 + Q]``, in natural units.
+        """
         scales = self.scales(windows)
         level = self._level(windows, scales)
         out = learned if level is None else learned + level[..., None]
@@ -108,12 +131,24 @@ class TargetTransform:
         return np.log1p(np.maximum(values, _LOWEST)) if self.log else values
 
     def with_errors(self, errors: Float64) -> Self:
-        """With the smearing estimate of these errors, actual less forecast as learned."""
+        """Add the smearing estimate.
+
+        Args:
+            errors: Actual less forecast, as learned.
+
+        Returns:
+            This transform with the estimate; as it is without ``log`` or errors.
+        """
         return (
             replace(self, smear=float(np.exp(errors).mean())) if self.log and len(errors) else self
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Describe the transform in plain values.
+
+        Returns:
+            What :meth:`from_json` reads.
+        """
         anchor = None if self.anchor is None else self.anchor.tolist()
         body = {
             "anchor": anchor,
@@ -126,6 +161,14 @@ class TargetTransform:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
+        """Read a transform.
+
+        Args:
+            body: What :meth:`to_json` wrote.
+
+        Returns:
+            The transform.
+        """
         anchor = None if body["anchor"] is None else np.array(body["anchor"], dtype=np.int64)
         return cls(**{**body, "anchor": anchor})
 
@@ -138,8 +181,22 @@ def plan_transform(
     log: tuple[str, ...],
     scale: dict[str, str],
 ) -> TargetTransform:
-    """The transform of one target. Raises :class:`ConfigError` or :class:`DataError` for what
-    cannot be transformed so.
+    """Plan the transform of one target.
+
+    Args:
+        arrays: The training rows.
+        schema: Names the targets.
+        target: The number of the target.
+        anchor: The place of the feature that each step's value is taken from, if any.
+        log: The targets that are learned as logarithms.
+        scale: By target the feature that it is divided by.
+
+    Returns:
+        The transform.
+
+    Raises:
+        ConfigError: The feature of the scale is not there.
+        DataError: The target cannot be transformed so.
     """
     name = schema.targets[target]
     if name in log:

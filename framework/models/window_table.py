@@ -38,12 +38,22 @@ class Tabular:
 
     @classmethod
     def plan(cls, arrays: PanelArrays, schema: Schema, options: TargetOptions) -> Self:
-        """Seen from the origin, a value one lag before a step is the lag less the step back:
-        ``{target}_lag_{k}``, or the target.
+        """Plan how windows become rows.
 
-        A lag that is not longer than the step counts as often as it must to reach the past. The
-        difference is taken from the first lag. Raises :class:`ConfigError` for features that are
-        missing or, under a difference, not in the target's unit.
+        Seen from the origin, a value one lag before a step is the lag less the step back:
+        ``{target}_lag_{k}``, or the target. A lag that is not longer than the step counts as often
+        as it must to reach the past. The difference is taken from the first lag.
+
+        Args:
+            arrays: The training rows.
+            schema: Names the targets, and the horizon.
+            options: Lags, differences, logarithms and scales.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ConfigError: A feature is missing or, under a difference, not in the target's unit.
         """
         lags = options.seasonal_lags
         for key, names in (
@@ -90,9 +100,15 @@ class Tabular:
         )
 
     def features(self, windows: Windows) -> Float32:
-        """``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's
-        future columns, its seasonal columns, the step (1 to H). Where there is one step alone, none
-        says which: a constant costs a booster as much as any other column.
+        """Turn windows into rows, one for each step ahead.
+
+        Args:
+            windows: ``n`` windows.
+
+        Returns:
+            ``[n * H, L * F + S' + K' + A + 1]``: the past (oldest step first), static, the step's
+            future columns, its seasonal columns, the step (1 to H). Where there is one step alone,
+            none says which: a constant costs a booster as much as any other column.
         """
         n, horizon, known = windows.future.shape
         past = windows.past.shape[1] * windows.past.shape[2]
@@ -119,23 +135,53 @@ class Tabular:
                 out[:, :, t * lags : (t + 1) * lags] /= scales[:, None, None]
 
     def known_rows(self, windows: Windows, target: int) -> tuple[Float32, Float64]:
-        """The rows whose label of ``target`` is known, and the labels as they are learned."""
+        """Turn windows into the rows whose label is known.
+
+        Args:
+            windows: Windows with their targets.
+            target: The number of the target.
+
+        Returns:
+            The rows of :meth:`features`, and their labels as they are learned.
+        """
         assert windows.target is not None  # training windows have them
         labels = self.targets[target].forward(windows.target[:, :, target], windows).ravel()
         rows, known = self.features(windows), ~np.isnan(labels)
         return (rows, labels) if known.all() else (rows[known], labels[known])
 
     def with_transform(self, target: int, transform: TargetTransform) -> Self:
+        """Replace the transform of one target.
+
+        Args:
+            target: The number of the target.
+            transform: The new transform.
+
+        Returns:
+            The plan with it.
+        """
         return replace(
             self, targets=(*self.targets[:target], transform, *self.targets[target + 1 :])
         )
 
     def table(self, windows: WindowSet, target: int) -> tuple[Float32, Float64]:
-        """All of :meth:`known_rows` of a window set, at once in memory."""
+        """Make :meth:`known_rows` of a window set, all at once in memory.
+
+        Args:
+            windows: The windows.
+            target: The number of the target.
+
+        Returns:
+            The rows and their labels.
+        """
         parts = [self.known_rows(piece, target) for piece in windows.batches(pieces_of(windows))]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def to_json(self) -> dict[str, Any]:
+        """Describe the plan in plain values.
+
+        Returns:
+            What :meth:`from_json` reads.
+        """
         seasonal = None if self.seasonal is None else self.seasonal.tolist()
         return {
             "seasonal": seasonal,
@@ -144,6 +190,14 @@ class Tabular:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
+        """Read a plan.
+
+        Args:
+            body: What :meth:`to_json` wrote.
+
+        Returns:
+            The plan.
+        """
         seasonal = None if body["seasonal"] is None else np.array(body["seasonal"], dtype=np.int64)
         return cls(
             seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"])
@@ -172,8 +226,14 @@ def _check_unit(arrays: PanelArrays, target: int, name: str, steps_back: int) ->
 
 
 def pieces_of(windows: WindowSet) -> int:
-    """How many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those are
-    more.
+    """Say how many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those
+    are more.
+
+    Args:
+        windows: The windows.
+
+    Returns:
+        The number of windows, at least 1.
     """
     arrays = windows.arrays
     width = (
@@ -187,20 +247,47 @@ def pieces_of(windows: WindowSet) -> int:
 
 
 def strided(windows: WindowSet, stride: int) -> WindowSet:
-    """Every ``stride``-th origin."""
+    """Thin out origins.
+
+    Args:
+        windows: The windows.
+        stride: How far apart the origins are that stay.
+
+    Returns:
+        Every ``stride``-th window.
+    """
     return WindowSet(
         windows.arrays, windows.origins[::stride], windows.context_length, windows.horizon
     )
 
 
 def has_label(windows: WindowSet, target: int) -> bool:
-    """Whether any window knows a value of ``target``."""
+    """Say whether any window knows a value of a target.
+
+    Args:
+        windows: The windows.
+        target: The number of the target.
+
+    Returns:
+        True when one does.
+    """
     return bool(len(_labels(windows, target)))
 
 
 def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> float:
-    """The lowest label of target number ``target``. Raises :class:`DataError` when ``name`` has
-    none.
+    """Find the lowest label of a target.
+
+    Args:
+        windows: The windows.
+        target: The number of the target.
+        model: The model's name, for the message.
+        name: The target's name, for the message.
+
+    Returns:
+        The label, in the target's unit.
+
+    Raises:
+        DataError: The windows know no value of it.
     """
     labels = _labels(windows, target)
     if not len(labels):

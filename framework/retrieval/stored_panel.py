@@ -303,12 +303,28 @@ class PanelWindows:
     now: np.datetime64 | None  # the clock, where no origin is named
 
     def pieces(self, size: int) -> list[Piece]:
+        """Divide the entities.
+
+        Args:
+            size: The most entities of a piece.
+
+        Returns:
+            The first entity of each piece and the one past its last.
+        """
         return [
             (start, min(start + size, len(self.entities)))
             for start in range(0, len(self.entities), size)
         ]
 
     def context(self, piece: Piece) -> Context:
+        """Cut the windows of one piece.
+
+        Args:
+            piece: One of :meth:`pieces`.
+
+        Returns:
+            The windows, in the order of the entities.
+        """
         return stored_context(
             self.panel, self.features, self.schema, self.entities[slice(*piece)], self.at, self.now
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ServingBackend(ABC):
-    """The constructor stores its options and does nothing else."""
+    """Runs a server. The constructor stores its options and does nothing else."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -22,10 +22,16 @@ class ServingBackend(ABC):
     def serve(
         self, deployment: Deployment, announce: Callable[[str, PairVersion], None]
     ) -> Mapping[str, Any] | None:
-        """Serve until SIGTERM or SIGINT, finish the requests in flight, return what the run's
-        result has more of, if anything.
+        """Serve until SIGTERM or SIGINT, and finish the requests in flight.
 
-        Calls ``announce`` once, with the base URL and the pair that answers, when ``/health/ready``
-        answers 200. Raises :class:`~framework.errors.FrameworkError` when the address is taken or
-        the pair may not answer.
+        Args:
+            deployment: What to serve.
+            announce: Called once, with the base URL and the pair that answers, when
+                ``/health/ready`` answers 200.
+
+        Returns:
+            What the run's result has more of, if anything.
+
+        Raises:
+            FrameworkError: The address is taken, or the pair may not answer.
         """

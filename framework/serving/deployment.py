@@ -19,7 +19,14 @@ from framework.pairs.loading import LoadedPair, open_proven
 
 
 def alias_of(reference: str) -> str | None:
-    """The reference when it is an alias, None when it is a number."""
+    """Tell aliases from numbers.
+
+    Args:
+        reference: An alias or a version number.
+
+    Returns:
+        The alias; None for a number.
+    """
     return None if reference.isdecimal() else reference
 
 
@@ -31,7 +38,14 @@ class Parts(Protocol):
     plugins: Plugins
 
     def make(self, group: str) -> Any:
-        """A new instance of the component selected in ``group``."""
+        """Make a new instance of the selected component.
+
+        Args:
+            group: The config group, such as ``registry``.
+
+        Returns:
+            The instance.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,29 +79,67 @@ class Deployment:
         return registry
 
     def resolve(self, reference: str) -> PairVersion:
-        """What an alias or a number means now. Raises :class:`~framework.errors.FrameworkError`
-        when the registry does not say.
+        """Find the pair that a reference means now.
+
+        Args:
+            reference: An alias or a version number.
+
+        Returns:
+            The pair.
+
+        Raises:
+            FrameworkError: The registry does not say.
         """
         return self._registry.resolve(self.name, reference)
 
     def pairs(self) -> list[PairVersion]:
-        """The complete pairs of the name, newest first. Raises
-        :class:`~framework.errors.FrameworkError` when the registry does not say.
+        """List the complete pairs of the name.
+
+        Returns:
+            The pairs, newest first.
+
+        Raises:
+            FrameworkError: The registry does not say.
         """
         return self._registry.pairs(self.name)
 
     def history(self) -> list[HistoryEntry]:
-        """What happened to the name, oldest first. Raises as :meth:`pairs` does."""
+        """List what happened to the name.
+
+        Returns:
+            The entries, oldest first.
+
+        Raises:
+            FrameworkError: The registry does not say.
+        """
         return self._registry.history(self.name)
 
     def load(self, version: PairVersion) -> LoadedPair:
-        """Fetch, prove every byte, open, replay the golden batch. Raises RefusedError naming what
-        differs.
+        """Fetch a pair, prove every byte, open it, replay its golden batch.
+
+        Args:
+            version: The pair.
+
+        Returns:
+            The pair, which may answer.
+
+        Raises:
+            RefusedError: Something differs; the message names it.
         """
         return open_proven(self.fetch(version), self.parts.plugins)
 
     def fetch(self, version: PairVersion) -> ProvenPair:
-        """The files of a pair, every byte proven: for a process that needs one half only."""
+        """Fetch the files of a pair, every byte proven: for a process that needs one half only.
+
+        Args:
+            version: The pair.
+
+        Returns:
+            The directories of both halves.
+
+        Raises:
+            RefusedError: Something differs; the message names it.
+        """
         return self._registry.fetch(version)
 
     @cached_property
@@ -105,8 +157,13 @@ class Deployment:
             await strategy.close()
 
     def check(self, schema: Schema) -> None:
-        """Raise :class:`ConfigError` when the features of this deployment are not what a pair was
-        trained on.
+        """Check that the features of this deployment are what a pair was trained on.
+
+        Args:
+            schema: The pair's schema.
+
+        Raises:
+            ConfigError: They are not; the message says what to change.
         """
         if self.strategy is None:
             return

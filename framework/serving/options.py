@@ -154,5 +154,9 @@ class ServingOptions(Options):
         return self
 
     def variants(self) -> tuple[str, ...]:
-        """The aliases that may answer beside the served one."""
+        """List the aliases that may answer beside the served one.
+
+        Returns:
+            The canary's, then those of the split.
+        """
         return (*((self.canary.alias,) if self.canary.alias else ()), *(self.split or {}))

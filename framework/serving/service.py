@@ -83,7 +83,18 @@ class Service:
         self.answers = Answers(self.arms, self._feed)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
-        """Load a pair, prove it, warm it. Raises :class:`~framework.errors.FrameworkError`."""
+        """Load a pair, prove it, warm it.
+
+        Args:
+            reference: The alias or number that it is served as.
+            version: The pair.
+
+        Returns:
+            What answers for it.
+
+        Raises:
+            FrameworkError: It may not answer.
+        """
         loaded = self.deployment.load(version)
         schema = loaded.pair.schema
         self.deployment.check(schema)
@@ -127,20 +138,28 @@ class Service:
         return Observers(deployment.parts.plugins, own, options.observers.queue, self.metrics)
 
     async def figures(self) -> bytes:
-        """What ``GET /metrics`` answers. A backend whose processes do not share a folder overrides
-        it.
+        """Render what ``GET /metrics`` answers. A backend whose processes do not share a folder
+        overrides it.
+
+        Returns:
+            Prometheus text.
         """
         return self.metrics.render()
 
     async def reload(self) -> dict[str, Any]:
-        """Look at the registry now: ``{"aliases": […]}``, as :meth:`Follower.look` says. With
-        several processes all of them look.
+        """Look at the registry now. With several processes all of them look.
+
+        Returns:
+            ``{"aliases": […]}``, as :meth:`Follower.look` says.
         """
         return {"aliases": await asyncio.to_thread(self.follower.look, insist=True)}
 
     async def store_trouble(self) -> str | None:
-        """Say why no entity can be looked up now, None when some can. A backend whose store is read
-        elsewhere overrides it.
+        """Look whether any entity can be looked up. A backend whose store is read elsewhere
+        overrides it.
+
+        Returns:
+            One line that says why none can; None when some can.
         """
         return await store_trouble(self.deployment.strategy, self.deployment.features)
 

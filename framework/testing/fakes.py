@@ -77,6 +77,13 @@ class FakePreprocessor(Preprocessor):
         )
 
     def centre(self, past: Float64, known: Float64, schema: Schema) -> None:
+        """Remember what rows are centred by.
+
+        Args:
+            past: ``[r, P]``.
+            known: ``[r, K]``.
+            schema: Names the columns.
+        """
         self.past_mean, self.known_mean = past, known
         self.past_names, self.future_names, self.static_names = (
             schema.past,
@@ -134,6 +141,11 @@ class FakeModel(Model):
         self.shape(schema)
 
     def shape(self, schema: Schema) -> None:
+        """Remember what a forecast looks like.
+
+        Args:
+            schema: Says how many steps and quantiles.
+        """
         self.horizon, self.quantiles = schema.horizon, schema.quantiles
 
     @property
@@ -264,6 +276,11 @@ class FakeRetrieval(RetrievalStrategy):
 
 @hookimpl
 def components() -> list[Component]:
+    """Offer the fakes.
+
+    Returns:
+        A preprocessor, a model and a retrieval strategy, each named ``fake``.
+    """
     return [
         Component("preprocessor", "fake", "framework.testing.fakes:FakePreprocessor"),
         Component("model", "fake", "framework.testing.fakes:FakeModel"),
@@ -272,8 +289,13 @@ def components() -> list[Component]:
 
 
 def make_schema(**changed: Any) -> Schema:
-    """A small daily schema: two targets, a nullable feature, one category, two entity keys;
-    ``changed`` fields replace its own.
+    """Make the schema of the fakes.
+
+    Args:
+        changed: Fields that differ.
+
+    Returns:
+        The schema.
     """
     fields: dict[str, Any] = {
         "name": "fake",
@@ -296,8 +318,11 @@ STORED = (("EWR", "UA"), ("JFK", "AA"), ("JFK", "DL"))
 
 
 def make_history() -> pd.DataFrame:
-    """Rows of :data:`STORED`, daily from 2024-01-01 to 2024-03-03, two days after the origin; the
-    row of 2024-02-10 is missing.
+    """Make rows of :data:`STORED`, daily from 2024-01-01 to 2024-03-03, two days after the origin;
+    the row of 2024-02-10 is missing.
+
+    Returns:
+        A long table.
     """
     days = pd.date_range("2024-01-01", "2024-03-03", freq="D", tz="UTC")
     frames = []
@@ -322,7 +347,17 @@ def make_history() -> pd.DataFrame:
 
 
 def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: int) -> Context:
-    """Windows of random numbers that end at ``origin``; nullable columns are null in some rows."""
+    """Make windows of random numbers; nullable columns are null in some rows.
+
+    Args:
+        schema: The columns and lengths of a window.
+        static: ``[n, S]``, the static columns.
+        origin: The origin of all windows (UTC).
+        seed: The seed of the numbers.
+
+    Returns:
+        ``n`` windows.
+    """
     generator, n = np.random.default_rng(seed), len(static)
     past = generator.normal(10, 3, (n, schema.context_length, len(schema.past)))
     for column in schema.nullable:
@@ -334,8 +369,15 @@ def make_context(schema: Schema, static: Objects, origin: np.datetime64, seed: i
 def make_pair(
     schema: Schema | None = None, windows: int = 4, shift: float = 0.0
 ) -> tuple[Pair, Golden]:
-    """A pair of fakes and its golden batch of ``windows`` windows. Pairs of another ``shift`` give
-    other forecasts.
+    """Make a pair of fakes.
+
+    Args:
+        schema: Its schema; None: that of :func:`make_schema`.
+        windows: How many windows its golden batch has.
+        shift: Pairs of another shift give other forecasts.
+
+    Returns:
+        The pair and its golden batch.
     """
     schema = schema or make_schema()
     static = np.array(

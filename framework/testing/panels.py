@@ -20,10 +20,19 @@ KNOWN = ("promotion", "price")
 
 
 def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
-    """Daily ``sales`` and ``visits`` (targets, above 0, weekly season), ``temperature`` with nulls;
-    known ``promotion`` and ``price``.
+    """Make daily series: ``sales`` and ``visits`` (targets, above 0, weekly season),
+    ``temperature`` with nulls; ``promotion`` and ``price`` are known in advance.
 
-    Entity key ``shop``, category ``format``. Series begin at different days and end together.
+    The entity key is ``shop``, the category ``format``. Series begin at different days and end
+    together.
+
+    Args:
+        series: How many series.
+        days: The steps of the longest series.
+        seed: The seed of all numbers.
+
+    Returns:
+        The panel.
     """
     generator = np.random.default_rng(seed)
     end = np.datetime64("2024-06-30", "D")
@@ -62,8 +71,14 @@ def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
 
 
 def panel_schema(panel: Panel, **changed: Any) -> Schema:
-    """The schema of :func:`make_panel`: two targets, 5 steps ahead; ``changed`` fields replace its
-    own.
+    """Make the schema of :func:`make_panel`: two targets, 5 steps ahead.
+
+    Args:
+        panel: The panel.
+        changed: Fields that differ.
+
+    Returns:
+        The schema.
     """
     fields: dict[str, Any] = {
         "name": "contract",
@@ -82,8 +97,14 @@ def panel_schema(panel: Panel, **changed: Any) -> Schema:
 
 
 def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
-    """The panel as a model sees it after a preprocessor that changes nothing; texts are the places
-    of their values.
+    """Make the panel as a model sees it after a preprocessor that changes nothing.
+
+    Args:
+        panel: The panel.
+        targets: How many targets it has.
+
+    Returns:
+        The arrays; texts are the places of their values.
     """
     codes = [
         np.unique(panel.static[:, i].astype(str), return_inverse=True)[1]
@@ -104,8 +125,16 @@ def plain_arrays(panel: Panel, targets: int) -> PanelArrays:
 def windows_between(
     arrays: PanelArrays, schema: Schema, first: np.datetime64 | None, last: np.datetime64
 ) -> WindowSet:
-    """The windows whose whole horizon is known, with origins from ``first`` (None: the earliest) to
-    ``last``, inclusive.
+    """Find the windows whose whole horizon is known.
+
+    Args:
+        arrays: A panel after preprocessing.
+        schema: Says how long windows are.
+        first: The first origin (UTC); None: the earliest.
+        last: The last origin (UTC).
+
+    Returns:
+        The windows.
     """
     rows = np.arange(len(arrays.times))
     usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (
@@ -128,8 +157,18 @@ def write_rows(
     columns: dict[str, str] | None = None,
     **parquet: Any,
 ) -> Path:
-    """A Parquet file of rows as ``POST /predict`` takes them, ``steps`` daily ones of each entity;
-    ``columns``: one text in all rows.
+    """Write a Parquet file of rows as ``POST /predict`` takes them.
+
+    Args:
+        path: The file.
+        schema: The columns.
+        entities: How many entities.
+        steps: How many daily rows of each.
+        columns: One text in all rows, by column.
+        parquet: Options of the writer.
+
+    Returns:
+        ``path``.
     """
     generator, n = np.random.default_rng(3), entities * steps
     rows: dict[str, Any] = {

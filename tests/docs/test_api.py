@@ -65,3 +65,53 @@ def test_an_entry_module_stays_light() -> None:
     names = ["framework.interfaces.plugin", "framework.options", "framework.interfaces.surface"]
     code = f"import sys, {', '.join(names)}; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_docstring_of_the_surface_is_whole(api: ModuleType) -> None:
+    """Args names every argument, Returns and Raises are there where something is returned or
+    raised.
+    """
+    assert api.gaps() == []
+
+
+def test_a_docstring_that_is_not_whole_is_found(
+    api: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "framework"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "one.py").write_text('''"""One module."""
+class Contract:
+    """A contract."""
+    def known(self, a: int) -> int:
+        """Do it.
+
+        Args:
+            a: A number.
+
+        Returns:
+            Another.
+        """
+class Kept(Contract):
+    """It says the contract's words."""
+    def known(self, a: int) -> int:
+        return a
+    def bare(self): ...
+def unsaid(a: int, b: int) -> int:
+    """Do it.
+
+    Args:
+        b: A number.
+        c: Another.
+    """
+    raise ValueError("no")
+''')
+    monkeypatch.setattr(api, "ROOT", tmp_path)
+    monkeypatch.setattr(api, "SURFACE", {"all": ("framework.one",)})
+    assert api.gaps() == [
+        "framework.one.Kept.bare: no docstring",
+        "framework.one.unsaid: Args: does not name a",
+        "framework.one.unsaid: Args: names c, which it does not take",
+        "framework.one.unsaid: no Returns",
+        "framework.one.unsaid: Raises: does not name ValueError",
+    ]

@@ -50,10 +50,22 @@ class ComponentContract:
     options: ClassVar[dict[str, Any]] = {}
 
     def component(self) -> Component:
+        """Find the component among the installed plugins.
+
+        Returns:
+            What the plugin offers.
+        """
         return load_plugins().find(self.kind, self.name)
 
     def make(self, **changed: Any) -> Any:
-        """A new instance, its defaults resolved and its options checked as in a run."""
+        """Make a new instance, its defaults resolved and its options checked as in a run.
+
+        Args:
+            changed: Options that differ from those of the suite.
+
+        Returns:
+            The instance.
+        """
         component = self.component()
         node = {**default_node(component.name, component.options), **self.options, **changed}
         tree = OmegaConf.create(
@@ -87,8 +99,14 @@ class ComponentContract:
 
 
 def saved(component: Any, directory: Path) -> dict[str, bytes]:
-    """Save to a new ``directory``; the files by their path, archives by their members (they hold
-    times of their own).
+    """Save a component and read what it saved.
+
+    Args:
+        component: The fitted component.
+        directory: Where it is saved; it is made.
+
+    Returns:
+        The files by their path, archives by their members (they hold times of their own).
     """
     directory.mkdir()
     component.save(directory)
@@ -104,7 +122,11 @@ def saved(component: Any, directory: Path) -> dict[str, bytes]:
 
 
 def assert_no_pickle(files: dict[str, bytes]) -> None:
-    """No file or member is a pickle, by name or content, and no array holds objects."""
+    """Check that no file or member is a pickle, by name or content, and no array holds objects.
+
+    Args:
+        files: What :func:`saved` gave.
+    """
     assert files, "nothing was saved"
     for name, data in files.items():
         assert not name.endswith((".pkl", ".pickle", ".joblib", ".dill")), name

@@ -45,8 +45,11 @@ _KNOWN = ("promo", "price", "hours", "rate")
 
 
 def stored() -> dict[str, pd.DataFrame]:
-    """Rows of each view. The targets end at :data:`_NEWEST`, ``z`` a day before ``y``; all that is
-    planned goes on for three days.
+    """Make rows of each view. The targets end at :data:`_NEWEST`, ``z`` a day before ``y``; all
+    that is planned goes on for three days.
+
+    Returns:
+        The rows, by view.
     """
     till, plan = [], []
     for i, ((shop, item), newest) in enumerate(_NEWEST.items()):
@@ -72,7 +75,16 @@ def stored() -> dict[str, pd.DataFrame]:
 
 
 def ahead_of(rows: dict[str, pd.DataFrame], shop: str, item: str) -> np.ndarray:
-    """``[H, K]``: what is planned of the steps after a series' newest actual, as a plain loop."""
+    """Find what is planned of the steps after a series' newest actual, by a plain loop.
+
+    Args:
+        rows: What :func:`stored` made.
+        shop: A key of the series.
+        item: A key of the series.
+
+    Returns:
+        ``[H, K]``.
+    """
     origin = _FIRST + _NEWEST[shop, item] * _DAY
     values = np.full((_HORIZON, len(_KNOWN)), np.nan)
     for k, (column, name) in enumerate(zip(_KNOWN, AHEAD.views, strict=True)):
@@ -93,11 +105,26 @@ class KnownAheadContract:
 
     @abstractmethod
     def make(self, tmp_path: Any) -> RetrievalStrategy:
-        """A new strategy on the store below ``tmp_path``, as another process would make it."""
+        """Make a new strategy on the store below ``tmp_path``, as another process would make it.
+
+        Args:
+            tmp_path: A folder of the test's own.
+
+        Returns:
+            The strategy.
+        """
 
     @pytest.fixture(params=[1, 3], ids=["newest", "window"])
     def length(self, request: pytest.FixtureRequest, tmp_path: Any) -> int:
-        """Steps of a window; fewer where the strategy gives fewer."""
+        """Choose the steps of a window; fewer where the strategy gives fewer.
+
+        Args:
+            request: Of the fixture.
+            tmp_path: A folder of the test's own.
+
+        Returns:
+            The steps.
+        """
         limit = self.make(tmp_path / "limit").max_context_length
         return min(int(request.param), limit or int(request.param))
 

@@ -39,8 +39,16 @@ class LeakError(AssertionError):
 
 
 def with_absurd_future(panel: Panel, origin: np.datetime64, horizon: int) -> Panel:
-    """The panel with absurd values after ``origin``; known-in-advance columns from behind the
-    horizon on, until there they are known.
+    """Make everything after an origin absurd; columns known in advance from behind the horizon on,
+    until there they are known.
+
+    Args:
+        panel: A panel.
+        origin: The origin (UTC).
+        horizon: The steps ahead that are known in advance.
+
+    Returns:
+        The panel with absurd values.
     """
     past, known = panel.past.copy(), panel.known.copy()
     past[panel.times > origin] = ABSURD
@@ -55,10 +63,18 @@ def assert_features_do_not_leak(
     origin: np.datetime64,
     tables: Tables | None = None,
 ) -> None:
-    """Engineer ``rows`` twice, the second time with absurd numbers after ``origin`` (UTC). Raises
-    :class:`LeakError` naming the feature.
+    """Engineer rows twice, the second time with absurd numbers after an origin.
 
-    ``tables``: those that the view joins; what they hold after ``origin`` becomes absurd too.
+    Args:
+        view: The view.
+        rows: What the source gives for it.
+        frequency: How far apart its rows are.
+        origin: The origin (UTC).
+        tables: Those that the view joins; what they hold after ``origin`` becomes absurd too.
+
+    Raises:
+        LeakError: A feature changes up to the origin; the message names it.
+        ValueError: There is no row after the origin: the check would prove nothing.
     """
     after = rows[TIME] > pd.Timestamp(origin, tz="UTC")
     if not after.any():
@@ -79,11 +95,21 @@ def assert_pair_does_not_leak(
     directory: Path,
     seed: int = 7,
 ) -> None:
-    """Fit and forecast at ``origin`` twice, the second time on a panel whose future is absurd;
-    ``directory`` is empty.
+    """Fit and forecast at an origin twice, the second time on a panel whose future is absurd.
 
-    Raises :class:`LeakError` naming the first file of the fitted state, or the forecast, that
-    differs.
+    Args:
+        panel: The panel.
+        schema: What the pair is fitted on.
+        make: Makes an unfitted preprocessor and model, of the panel.
+        origin: The origin (UTC).
+        validation_steps: How many steps before the origin validate.
+        directory: An empty folder.
+        seed: The seed of everything random.
+
+    Raises:
+        LeakError: A file of the fitted state, or the forecast, differs; the message names the
+            first.
+        ValueError: There is no row after the origin: the check would prove nothing.
     """
     if not (panel.times > origin).any():
         raise ValueError(f"no row after {origin}: the check would prove nothing.")

@@ -23,7 +23,15 @@ from framework.testing.panels import SEASON, make_panel, panel_schema, plain_arr
 
 
 def take(windows: Windows, index: Any) -> Windows:
-    """The windows at ``index``."""
+    """Select windows, without their targets.
+
+    Args:
+        windows: The windows.
+        index: Which ones, in this order.
+
+    Returns:
+        The windows.
+    """
     return Windows(
         windows.target_past[index],
         windows.past[index],
@@ -47,12 +55,29 @@ class ModelContract(ComponentContract):
     local: ClassVar[bool] = False
 
     def schema(self, panel: Panel) -> Schema:
+        """Make the schema of a panel, with the model's context length.
+
+        Args:
+            panel: The panel.
+
+        Returns:
+            The schema, with quantiles where the model has some of its own.
+        """
         model: Model = self.make()
         quantiles = (0.1, 0.5, 0.9) if model.supports_quantiles else ()
         return panel_schema(panel, context_length=model.context_length(SEASON), quantiles=quantiles)
 
     def split(self, arrays: PanelArrays, schema: Schema) -> tuple[WindowSet, WindowSet]:
-        """Training windows that know no target of the 14 validation days, as a run makes them."""
+        """Divide windows into those to learn from and those of the last 14 days, as a run does: the
+        former know no target of these days.
+
+        Args:
+            arrays: A panel after preprocessing.
+            schema: The schema.
+
+        Returns:
+            The windows for training and for validation.
+        """
         boundary = arrays.times.max() - np.timedelta64(14, "D")
         last = arrays.times.max()
         return windows_between(arrays.until(boundary), schema, None, last), windows_between(
@@ -62,7 +87,15 @@ class ModelContract(ComponentContract):
     def fitted(
         self, panel: Panel | None = None, validation: bool = True
     ) -> tuple[Model, Windows, Schema]:
-        """A fitted model and the windows at the panel's end, targets unknown."""
+        """Fit a model.
+
+        Args:
+            panel: What it learns from; None: the suite's.
+            validation: Hand it windows for early stopping.
+
+        Returns:
+            The model, the windows at the panel's end with their targets unknown, the schema.
+        """
         panel = panel if panel is not None else make_panel()
         schema = self.schema(panel)
         arrays = plain_arrays(panel, len(schema.targets))

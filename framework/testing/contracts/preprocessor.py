@@ -40,6 +40,14 @@ class PreprocessorContract(ComponentContract):
     stable_files: ClassVar[bool] = True
 
     def fitted(self, panel: Panel | None = None) -> tuple[Preprocessor, Panel, Schema]:
+        """Fit a preprocessor.
+
+        Args:
+            panel: What it learns from; None: the suite's.
+
+        Returns:
+            The preprocessor, the panel, the schema.
+        """
         panel = panel if panel is not None else make_panel()
         preprocessor: Preprocessor = self.make()
         schema = panel_schema(panel)

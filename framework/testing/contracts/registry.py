@@ -27,11 +27,14 @@ _ENTRY_POINTS = "[framework]\nfakes = framework.testing.fakes\n"
 
 
 def install_fakes(directory: Path) -> str:
-    """Write a distribution that offers the fakes; return the folder for ``sys.path`` or
-    ``PYTHONPATH``.
+    """Write a distribution that offers the fakes, for code that loads plugins by itself, such as
+    MLflow's PyFunc loader or a server in another process.
 
-    For code that loads plugins by itself, such as MLflow's PyFunc loader or a server in another
-    process.
+    Args:
+        directory: Where it is written.
+
+    Returns:
+        The folder for ``sys.path`` or ``PYTHONPATH``.
     """
     place = directory / "framework_fakes-0.dist-info"
     place.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,17 @@ def install_fakes(directory: Path) -> str:
 def make_draft(
     directory: Path, name: str = "fake", config: str = "run: train\n", shift: float = 0.0
 ) -> PairDraft:
-    """A pair of fakes on disk below ``directory``, which is made."""
+    """Write a pair of fakes to disk.
+
+    Args:
+        directory: The folder, which is made.
+        name: The pair's name.
+        config: Its composed config.
+        shift: What its forecasts are shifted by.
+
+    Returns:
+        The pair, not yet registered.
+    """
     pair, golden = fakes.make_pair(fakes.make_schema(name=name), shift=shift)
     directory.mkdir(parents=True, exist_ok=True)
     write_pair(
@@ -65,6 +78,17 @@ class RegistryContract:
 
     @pytest.fixture
     def registry(self, tmp_path: Path) -> Registry:
+        """Give a new, empty registry: the subclass overrides this fixture.
+
+        Args:
+            tmp_path: A folder of the test's own.
+
+        Returns:
+            The registry.
+
+        Raises:
+            NotImplementedError: The subclass does not.
+        """
         raise NotImplementedError("give the fixture 'registry': a new, empty registry")
 
     @pytest.fixture(autouse=True)

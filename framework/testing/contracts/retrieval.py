@@ -44,7 +44,12 @@ FEATURES = FeatureSet.model_validate(
 
 
 def sales() -> pd.DataFrame:
-    """Three series, daily; ``gap`` is null on every third row. Shop ``c`` has no weather at all."""
+    """Make three series, daily; ``gap`` is null on every third row. Shop ``c`` has no weather at
+    all.
+
+    Returns:
+        Rows of the view ``sales``.
+    """
     rows = []
     for i, (shop, item) in enumerate([("a", "x"), ("a", "y"), ("c", "x")]):
         for day in range(9 - i):
@@ -63,8 +68,15 @@ def sales() -> pd.DataFrame:
 
 
 def weather(shop: str = "a", until: int = 9) -> pd.DataFrame:
-    """At the very time of an origin, exactly one ttl before one, a microsecond more than that, and
-    between two.
+    """Make weather at the very time of an origin, exactly one ttl before one, a microsecond more
+    than that, and between two.
+
+    Args:
+        shop: Whose weather.
+        until: The last day, from the first one of the sales.
+
+    Returns:
+        Rows of the view ``weather``.
     """
     moments = [
         _FIRST - 2 * _DAY,
@@ -84,7 +96,16 @@ def weather(shop: str = "a", until: int = 9) -> pd.DataFrame:
 def expected_rows(
     primary: pd.DataFrame, other: pd.DataFrame, ttl: timedelta
 ) -> list[tuple[Any, ...]]:
-    """The point-in-time join as a plain loop over every pair of rows."""
+    """Join point-in-time by a plain loop over every pair of rows.
+
+    Args:
+        primary: Rows of ``sales``.
+        other: Rows of ``weather``.
+        ttl: How old weather may be.
+
+    Returns:
+        The joined rows, sorted.
+    """
     out: list[tuple[Any, ...]] = []
     for row in primary.to_dict("records"):
         best: dict[Any, Any] | None = None
@@ -100,7 +121,12 @@ def expected_rows(
 
 
 def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
-    """Assert equality, bit for bit, null equal to null."""
+    """Assert equality, bit for bit, null equal to null.
+
+    Args:
+        got: What a strategy gave.
+        expected: What :func:`expected_rows` gave.
+    """
     assert list(got.columns) == ["shop", "item", TIME, *_COLUMNS]
     assert str(got[TIME].dtype) == "datetime64[us, UTC]"
     found = [tuple(None if pd.isna(v) else v for v in row) for row in got.itertuples(index=False)]
@@ -115,13 +141,36 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
 
     @abstractmethod
     def make(self, tmp_path: Any) -> RetrievalStrategy:
-        """A new strategy on the store below ``tmp_path``, as another process would make it."""
+        """Make a new strategy on the store below ``tmp_path``, as another process would make it.
+
+        Args:
+            tmp_path: A folder of the test's own.
+
+        Returns:
+            The strategy.
+        """
 
     @pytest.fixture
     def strategy(self, tmp_path: Any) -> RetrievalStrategy:
+        """Give one strategy of the store.
+
+        Args:
+            tmp_path: A folder of the test's own.
+
+        Returns:
+            The strategy.
+        """
         return self.make(tmp_path)
 
     def schema(self, **changes: Any) -> Schema:
+        """Make the schema of a pair on the suite's views.
+
+        Args:
+            changes: Fields that differ.
+
+        Returns:
+            The schema.
+        """
         values: dict[str, Any] = {
             "name": "contract",
             "entity_keys": ("shop", "item"),
@@ -138,6 +187,12 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         return Schema(**{**values, **changes})
 
     def fill(self, strategy: RetrievalStrategy, *weathers: pd.DataFrame) -> None:
+        """Store sales and weather.
+
+        Args:
+            strategy: Where they are stored.
+            weathers: Rows of weather; none: the suite's.
+        """
         strategy.ingest(FEATURES, "sales", sales())
         strategy.ingest(FEATURES, "weather", pd.concat(weathers or (weather(),)))
 
@@ -149,6 +204,18 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         features: FeatureSet = FEATURES,
         **changes: Any,
     ) -> Context:
+        """Look windows up and close the strategy.
+
+        Args:
+            strategy: What is asked.
+            entities: Shop and item of each window.
+            at: The origin (UTC); None: the newest.
+            features: The views.
+            changes: Fields of the schema that differ.
+
+        Returns:
+            The windows.
+        """
         asked = [{"shop": shop, "item": item} for shop, item in entities]
 
         async def once() -> Context:

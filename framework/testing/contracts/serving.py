@@ -83,6 +83,14 @@ class ServingContract:
     @pytest.fixture(scope="class")
     @classmethod
     def client(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+        """Start one server for all checks.
+
+        Args:
+            tmp_path_factory: Makes its folder.
+
+        Yields:
+            A client of the server.
+        """
         limited = {**cls.options, "max_rows": 50, "max_body_bytes": 65_536}
         with (
             server_process(cls.backend, limited, tmp_path_factory.mktemp("pair")) as (_, url),
@@ -347,8 +355,13 @@ class ServingContract:
             assert self.is_gone(url)
 
     def is_gone(self, url: str) -> bool:
-        """Whether nothing answers any more where a server was; a backend behind a proxy that stays
-        says how that looks.
+        """Say whether a server has ended.
+
+        Args:
+            url: The base URL that it had.
+
+        Returns:
+            True when nothing answers there any more.
         """
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/health/live", timeout=5)

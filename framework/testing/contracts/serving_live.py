@@ -347,7 +347,15 @@ class LiveServingContract:
             assert (slow.status_code, slow.headers["retry-after"]) == (504, "1")
 
     def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
-        """What a server started by spawning; a backend whose shadows are elsewhere says where."""
+        """Find the processes of the shadows.
+
+        Args:
+            pid: The server's process.
+            url: Its base URL.
+
+        Returns:
+            The processes.
+        """
         return [
             p
             for p in psutil.Process(pid).children(recursive=True)
@@ -356,7 +364,15 @@ class LiveServingContract:
 
     @contextmanager
     def reloading(self, directory: Path, **options: Any) -> Iterator[str]:
-        """A server that looks at its aliases ten times a second."""
+        """Run a server that looks at its aliases often.
+
+        Args:
+            directory: Where its deployment is.
+            options: Options of the backend that differ.
+
+        Yields:
+            The base URL.
+        """
         with server_process(
             self.backend, {**self.options, "reload": {"seconds": 0.1}, **options}, directory
         ) as (_, url):
@@ -368,7 +384,12 @@ def _latest_is(answers: list[httpx.Response], number: int) -> bool:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Until the condition holds; fails after a time that no machine needs."""
+    """Wait until something is so.
+
+    Args:
+        condition: Says whether it is.
+        seconds: The longest wait; then it is an assertion error.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -379,8 +400,16 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 def asking(
     url: str, every: float = 0.02, path: str = "/predict", **request: Any
 ) -> Iterator[list[httpx.Response]]:
-    """Asks for a forecast again and again inside the block; the answers in order. By default of the
-    first golden row.
+    """Ask a server again and again, in a thread, while the block runs.
+
+    Args:
+        url: The base URL.
+        path: The path that is asked.
+        request: The body.
+        every: Seconds between two requests.
+
+    Yields:
+        The answers, which grow.
     """
     answers, stop = list[httpx.Response](), threading.Event()
     row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
