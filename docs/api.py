@@ -177,8 +177,8 @@ def _shown(attribute: griffe.Attribute) -> bool:
 
 
 def _field(attribute: griffe.Attribute) -> str:
-    value = "" if attribute.value is None else f" = {attribute.value}"
-    return f"{attribute.name}: {attribute.annotation}{value}\n"
+    value = "" if attribute.value is None else f" = {_code(attribute.value)}"
+    return f"{attribute.name}: {_code(attribute.annotation)}{value}\n"
 
 
 def _function(member: griffe.Function, level: str) -> str:
@@ -192,10 +192,10 @@ def _function(member: griffe.Function, level: str) -> str:
         prefix = {"variadic positional": "*", "variadic keyword": "**"}.get(
             parameter.kind.value if parameter.kind else "", ""
         )
-        kind = "" if parameter.annotation is None else f": {parameter.annotation}"
-        default = "" if parameter.default is None or prefix else f" = {parameter.default}"
+        kind = "" if parameter.annotation is None else f": {_code(parameter.annotation)}"
+        default = "" if parameter.default is None or prefix else f" = {_code(parameter.default)}"
         shown.append(f"{prefix}{parameter.name}{kind}{default}")
-    returns = "" if member.returns is None else f" -> {member.returns}"
+    returns = "" if member.returns is None else f" -> {_code(member.returns)}"
     word = "async " if "async" in member.labels else ""
     line = f"{word}{member.name}({', '.join(shown)}){returns}"
     if len(line) > 96:
@@ -232,6 +232,12 @@ def _markdown(text: str) -> str:
     """Turn roles and double backticks into what Markdown shows as code."""
     text = re.sub(r":(?:class|func|meth|mod|data|attr):`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text)
     return text.replace("``", "`")
+
+
+def _code(expression: object) -> str:
+    """Write an expression with one kind of quotes, whichever griffe has kept."""
+    text = ast.unparse(ast.parse(str(expression), mode="eval"))
+    return text if '"' in text else text.replace("'", '"')
 
 
 def _plain(text: str) -> str:

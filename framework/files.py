@@ -48,13 +48,16 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     """Write a file whole or not at all. Its folder is made.
 
     The content is written beside ``path`` and renamed when the block ends, so that a reader sees
-    the old file or the new one. A block that raises leaves the old file. A killed process leaves
-    at most a hidden ``.NAME.….tmp``.
+    the old file or the new one. A block that raises leaves the old file. A killed process leaves at
+    most a hidden ``.NAME.….tmp``.
 
     Args:
         path: The file. An existing one is replaced.
-        durable: Whether the file survives a crash of the machine from the end of the block on;
-            this waits for the disk.
+        durable: Whether the file survives a crash of the machine from the end of the block on; this
+            waits for the disk.
+
+    Yields:
+        The stream to write to.
 
     Raises:
         OSError: The file cannot be written.
@@ -79,7 +82,12 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 
 
 def remove_remains(path: Path) -> None:
-    """Remove what killed writers of ``path`` left. Call where nobody writes it, under its lock."""
+    """Remove what killed writers of a file left. Call it where nobody writes the file, under its
+    lock.
+
+    Args:
+        path: The file.
+    """
     for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         remains.unlink(missing_ok=True)
 

@@ -78,6 +78,7 @@ INNER: tuple[str, ...] = (
     "framework.serving.arms",
     "framework.serving.http",
     "framework.serving.pipeline",
+    "framework.serving.observers",
     "framework.serving.shadow",
     "framework.pairs.golden",
     "framework.pairs.intervals",
