@@ -74,10 +74,10 @@ class Answers:
 
     async def payload(self, body: bytes, call: Call, write: Write = write_own) -> Answer:
         table = self._arms.table
-        asked = asked_for(table, call)
-        arm = asked or self._owner(table, body)
+        requested = requested_arm(table, call)
+        arm = requested or self._owner(table, body)
         context = await arm.pipeline.read_payload(body)
-        if asked or not table.ranges:
+        if requested or not table.ranges:
             return await self._answered(arm, context, write)
         keys = len(arm.schema.entity_keys)
         groups = _grouped(table, [tuple(row) for row in context.static[:, :keys]])
@@ -101,7 +101,7 @@ class Answers:
 
     def _owner(self, table: Table, body: bytes) -> Arm:
         """The arm of the first entity of a payload; of one that cannot be read, the primary, whose
-        door says why.
+        validation says why.
         """
         first = self._peek.first(body) if table.ranges else None
         return table.primary if first is None else table.of(first)
@@ -113,13 +113,13 @@ class Answers:
         return await self._looked_up(call, body, lambda arm: arm.entities.many)
 
     async def _looked_up(
-        self, call: Call, body: bytes, door: Callable[[Arm], Callable[[bytes], Lookup]]
+        self, call: Call, body: bytes, parse: Callable[[Arm], Callable[[bytes], Lookup]]
     ) -> Answer:
         table = self._arms.table
-        asked = asked_for(table, call)
-        lookup = door(asked or table.primary)(body)
-        if asked or not table.ranges:
-            arm = asked or table.primary
+        requested = requested_arm(table, call)
+        lookup = parse(requested or table.primary)(body)
+        if requested or not table.ranges:
+            arm = requested or table.primary
             return await self._answered(arm, await arm.pipeline.read_entities(lookup))
         groups = _grouped(table, [tuple(entity.values()) for entity in lookup.entities])
 
@@ -157,7 +157,7 @@ class Answers:
         return forecast
 
 
-def asked_for(table: Table, call: Call) -> Arm | None:
+def requested_arm(table: Table, call: Call) -> Arm | None:
     """The arm that a tester names by header or query."""
     given = call.headers.get(ARM_HEADER)
     if given is not None:

@@ -322,7 +322,7 @@ def test_what_was_between_two_looks_is_their_difference() -> None:
             metrics.count_request("/predict", 200, "production", 3)
             metrics.count_request("/metrics", 200)
             arm.observe["predict"](0.001 * n)
-        looks.append(traffic.look(n))
+        looks.append(traffic.snapshot(n))
     assert [look.requests for look in looks] == [
         {("200", "production"): 2},
         {("200", "production"): 7},

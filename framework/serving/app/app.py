@@ -24,7 +24,15 @@ from framework.serving.app.admin import add_admin_routes
 from framework.serving.app.openapi import describe
 from framework.serving.arms.arms import Arm
 from framework.serving.console.routes import Console
-from framework.serving.http.asgi import App, Door, Gate, HotRoute, JsonRoute, Rules, refused
+from framework.serving.http.asgi import (
+    App,
+    ConcurrencyLimit,
+    Entry,
+    HotRoute,
+    JsonRoute,
+    Rules,
+    refused,
+)
 from framework.serving.http.logs import AccessLog
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.store_watch import StoreWatch
@@ -51,7 +59,7 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     """
     readiness, gate, shadows = (
         Readiness(),
-        Gate(service.options.max_in_flight, service.metrics),
+        ConcurrencyLimit(service.options.max_in_flight, service.metrics),
         elsewhere or shadows_of(service),
     )
     routes: dict[str, HotRoute] = {
@@ -95,7 +103,7 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     if service.tracing is not None:
         routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
-    door = Door(
+    door = Entry(
         app,
         routes,
         known,

@@ -37,7 +37,7 @@ class Canary:
         self._failed: deque[bool] = deque(maxlen=options.forecasts)
         self._lock = threading.Lock()
         self._state: dict[str, Any] | None = None
-        self._fell: str | None = None
+        self._halted_because: str | None = None
 
     @hookimpl
     def forecasts_served(self, arm: ServedArm, forecast: Forecast) -> None:
@@ -52,7 +52,12 @@ class Canary:
         with self._lock:
             alias, state = self._options.alias, self._state
             of_another = state is not None and state["digest"] != arm.pair.digest
-            if arm.name == alias and not arm.shadow and not of_another and self._fell is None:
+            if (
+                arm.name == alias
+                and not arm.shadow
+                and not of_another
+                and self._halted_because is None
+            ):
                 self._count(alias, failed)
 
     def _count(self, alias: str, failed: Sequence[bool]) -> None:
@@ -60,9 +65,11 @@ class Canary:
         if len(self._failed) == self._options.forecasts and sum(
             self._failed
         ) > self._options.max_errors * len(self._failed):
-            self._fell = f"{sum(self._failed)} of its last {len(self._failed)} forecasts failed"
+            self._halted_because = (
+                f"{sum(self._failed)} of its last {len(self._failed)} forecasts failed"
+            )
             self._arms.weigh(alias, 0)
-            log.error("canary '%s': %s; its share is 0", alias, self._fell)
+            log.error("canary '%s': %s; its share is 0", alias, self._halted_because)
 
     def tick(self) -> None:
         """Give the canary the share that is its due now. Called again and again, not on the event
@@ -76,12 +83,12 @@ class Canary:
 
     def _follow(self, alias: str, digest: str) -> None:
         if self._state is not None and self._state["digest"] != digest:
-            self._fell = None
+            self._halted_because = None
             self._failed.clear()
         state = self._read(digest)
-        if self._fell is not None and state["halted"] is None:
-            state = self._write({**state, "halted": self._fell})
-        self._state, self._fell = state, state["halted"]
+        if self._halted_because is not None and state["halted"] is None:
+            state = self._write({**state, "halted": self._halted_because})
+        self._state, self._halted_because = state, state["halted"]
         self._arms.weigh(alias, self._due(state))
 
     def set(self, share: float | None) -> dict[str, Any]:
@@ -89,7 +96,7 @@ class Canary:
         with self._lock:
             if self._state is not None and self._options.alias is not None:
                 self._failed.clear()
-                self._fell = None
+                self._halted_because = None
                 self._write({**self._state, "share": share, "halted": None})
                 self._follow(self._options.alias, self._state["digest"])
         return self.shown()
@@ -99,7 +106,7 @@ class Canary:
         state = self._state
         if state is None:
             return {"alias": self._options.alias, "share": 0.0, "halted": None}
-        share = 0.0 if self._fell is not None else self._due(state)
+        share = 0.0 if self._halted_because is not None else self._due(state)
         return {"alias": self._options.alias, "share": share, "halted": state["halted"]}
 
     def _due(self, state: dict[str, Any]) -> float:

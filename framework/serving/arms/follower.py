@@ -19,20 +19,20 @@ from framework.serving.options import ReloadOptions
 
 log = logging.getLogger(__name__)
 
-#: What a look may find, from the best on.
-_FORTUNES = ("current", "swapped", "unreachable", "refused")
+#: What a look may find, from the best to the worst.
+OUTCOMES = ("current", "swapped", "unreachable", "refused")
 
 
-def least_fortunate(found: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of what several processes found at a :meth:`Follower.look`, the worst for each alias."""
+def worst_outcome(answers: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Give the worst answer for each alias of several processes' :meth:`Follower.look`."""
     return [
-        max(entries, key=lambda entry: _FORTUNES.index(entry["status"]))
-        for entries in zip(*found, strict=True)
+        max(entries, key=lambda entry: OUTCOMES.index(entry["status"]))
+        for entries in zip(*answers, strict=True)
     ]
 
 
 @dataclass(slots=True)
-class Trouble:
+class Degradation:
     """Why an arm does not serve what its alias means. ``digest``: of the pair that was refused,
     None when the registry does not answer.
     """
@@ -64,7 +64,7 @@ class Follower:
     ) -> None:
         self._arms, self._resolve, self._open, self._looked = arms, resolve, open_arm, looked
         self._swapped, self._metrics, self._options = swapped, metrics, options
-        self._troubles: dict[str, Trouble] = {}
+        self._troubles: dict[str, Degradation] = {}
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._aliases = aliases
         for alias in self._aliases:
@@ -164,7 +164,7 @@ class Follower:
             else self._options.seconds or 1.0
         )
         reason = " ".join(reason.split())
-        self._troubles[alias] = Trouble(reason, digest, wait, monotonic() + wait)
+        self._troubles[alias] = Degradation(reason, digest, wait, monotonic() + wait)
         self._metrics.show_degraded(alias, True)
         self._metrics.count_reload(alias, status)
         if not again:

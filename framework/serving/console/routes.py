@@ -32,7 +32,7 @@ from framework.serving.http.asgi import (
     Answer,
     Answered,
     Call,
-    Gate,
+    ConcurrencyLimit,
     HotRoute,
     JsonRoute,
     Receive,
@@ -80,9 +80,9 @@ class Console:
         for path, endpoint in paths.items():
             app.router.routes.append(Route(path, endpoint, methods=["GET"]))
 
-    def hot_routes(self, gate: Gate) -> dict[str, HotRoute]:
+    def hot_routes(self, limit: ConcurrencyLimit) -> dict[str, HotRoute]:
         """What has a body, with the limits of every other; no shadow is told of it."""
-        route = JsonRoute(self._series, gate, self._service.options)
+        route = JsonRoute(self._series, limit, self._service.options)
 
         async def alone(call: Call, receive: Receive, _: Answered) -> Answer:
             return await route(call, receive, lambda *_: None)

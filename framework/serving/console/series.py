@@ -31,7 +31,7 @@ MAX_STEPS = 2000
 _SEARCHED = "\0text"
 
 
-class _Asked(Struct, forbid_unknown_fields=True):
+class _SeriesRequest(Struct, forbid_unknown_fields=True):
     entity: dict[str, Value]
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 60
     at: str | None = None
@@ -50,22 +50,22 @@ class Question:
     arm: str | None
 
 
-_decode = Decoder(_Asked)
+_decode = Decoder(_SeriesRequest)
 
 
 def read_question(body: bytes, schema: Schema) -> Question:
     """Raises :class:`Refusal` 400 or 422 with the path."""
-    asked: _Asked = _decode(body)
+    request: _SeriesRequest = _decode(body)
     for key in schema.entity_keys:
-        if key not in asked.entity:
+        if key not in request.entity:
             raise Refusal(422, "a value is required", f"entity.{key}")
-    for key in asked.entity:
+    for key in request.entity:
         if key not in schema.entity_keys:
             raise Refusal(422, "unknown field", f"entity.{key[:100]}")
-    at = None if asked.at is None else read_origin(asked.at, schema)
+    at = None if request.at is None else read_origin(request.at, schema)
     keys = schema.entity_keys
-    entity = read_keys([asked.entity[key] for key in keys], keys, "entity")
-    return Question(dict(zip(keys, entity, strict=True)), asked.steps, at, asked.arm)
+    entity = read_keys([request.entity[key] for key in keys], keys, "entity")
+    return Question(dict(zip(keys, entity, strict=True)), request.steps, at, request.arm)
 
 
 def store_of(deployment: Deployment) -> RetrievalStrategy:

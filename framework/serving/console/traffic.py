@@ -1,5 +1,5 @@
 """The last minutes of a server, from its own metrics: looked at again and again, so that what was
-between two looks can be told.
+between two snapshots can be told.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from framework.data.arrays import Float64
 from framework.serving.http.metrics import STAGES, Metrics
 
-#: Seconds between two looks, and how many intervals are kept: a quarter of an hour.
+#: Seconds between two snapshots, and how many intervals are kept: a quarter of an hour.
 EVERY, KEPT = 10, 90
 
 Labels = tuple[str, ...]
@@ -26,7 +26,7 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """Counts since the server began. ``requests`` by status and arm, ``stages`` by stage and arm:
     below each upper bound; ``shadows`` by alias and outcome.
     """
@@ -39,18 +39,18 @@ class Look:
 
 
 class Traffic:
-    """A thread looks every ten seconds, on the clock, so that several processes look at the same
+    """A thread takes a snapshot every ten seconds, on the clock: several processes take theirs at the same
     times. ``routes``: what counts.
     """
 
     def __init__(self, metrics: Metrics, routes: Collection[str]) -> None:
         self._metrics, self._routes = metrics, frozenset(routes)
-        self._looks: deque[Look] = deque(maxlen=KEPT + 1)
+        self._snapshots: deque[Snapshot] = deque(maxlen=KEPT + 1)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
     def start(self) -> None:
-        self._looks.append(self.look(int(time())))
+        self._snapshots.append(self.snapshot(int(time())))
         self._thread.start()
 
     def stop(self) -> None:
@@ -58,9 +58,9 @@ class Traffic:
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY - time() % EVERY):
-            self._looks.append(self.look(round(time())))
+            self._snapshots.append(self.snapshot(round(time())))
 
-    def look(self, at: int) -> Look:
+    def snapshot(self, at: int) -> Snapshot:
         requests: dict[Labels, float] = defaultdict(float)
         stages: dict[Labels, dict[float, float]] = defaultdict(dict)
         shadows: dict[Labels, float] = defaultdict(float)
@@ -74,7 +74,7 @@ class Traffic:
                 shadows[labels["arm"], labels["outcome"]] += value
             elif name == "framework_requests_in_flight":
                 in_flight += value
-        return Look(at, dict(requests), dict(stages), dict(shadows), in_flight)
+        return Snapshot(at, dict(requests), dict(stages), dict(shadows), in_flight)
 
     def shown(self) -> dict[str, Any]:
         """``{"now", "times", "seconds", "requests", "stages", "shadows", "in_flight"}``; the first
@@ -86,16 +86,18 @@ class Traffic:
         figures of all intervals as one. ``shadows``: ``{"alias", outcome: count}`` since the server
         began.
         """
-        now = self.look(round(time()))
-        looks = [look for look in self._looks if look.at < now.at]
-        last = [*looks, now]
+        now = self.snapshot(round(time()))
+        snapshots = [snapshot for snapshot in self._snapshots if snapshot.at < now.at]
+        last = [*snapshots, now]
         requests = [
             {
                 "status": status,
                 "arm": arm,
                 "counts": [
                     round(n)
-                    for n in _changes([look.requests.get((status, arm), 0.0) for look in last])
+                    for n in _changes(
+                        [snapshot.requests.get((status, arm), 0.0) for snapshot in last]
+                    )
                 ],
             }
             for status, arm in sorted(now.requests)
@@ -105,7 +107,7 @@ class Traffic:
             shadows[alias][outcome] = round(count)
         return {
             "now": _text(now.at),
-            "times": [_text(look.at) for look in last[1:]],
+            "times": [_text(snapshot.at) for snapshot in last[1:]],
             "seconds": [after.at - before.at for before, after in pairwise(last)],
             "requests": [entry for entry in requests if any(entry["counts"])],
             "stages": [*_stages(last)],
@@ -122,15 +124,15 @@ def _changes(values: Sequence[float]) -> list[float]:
     return [float(change) for change in np.maximum(np.diff(values), 0.0)]
 
 
-def _stages(looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
+def _stages(snapshots: Sequence[Snapshot]) -> Iterator[dict[str, Any]]:
     """All arms together first, then each by itself where there are several."""
-    arms = sorted({arm for _, arm in looks[-1].stages})
+    arms = sorted({arm for _, arm in snapshots[-1].stages})
     for arm in (None, *(arms if len(arms) > 1 else ())):
         for stage in STAGES:
             parts = [
-                _below(looks, (stage, name))
+                _below(snapshots, (stage, name))
                 for name in (arms if arm is None else (arm,))
-                if (stage, name) in looks[-1].stages
+                if (stage, name) in snapshots[-1].stages
             ]
             if parts:
                 bounds = parts[0][0]
@@ -142,11 +144,14 @@ def _stages(looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _below(looks: Sequence[Look], key: Labels) -> tuple[Float64, Float64]:
-    """Upper bounds ``[b]`` in seconds, and counts ``[looks, b]`` below each."""
-    bounds = sorted(looks[-1].stages[key])
+def _below(snapshots: Sequence[Snapshot], key: Labels) -> tuple[Float64, Float64]:
+    """Upper bounds ``[b]`` in seconds, and counts ``[snapshots, b]`` below each."""
+    bounds = sorted(snapshots[-1].stages[key])
     return np.array(bounds), np.array(
-        [[look.stages.get(key, {}).get(bound, 0.0) for bound in bounds] for look in looks]
+        [
+            [snapshot.stages.get(key, {}).get(bound, 0.0) for bound in bounds]
+            for snapshot in snapshots
+        ]
     )
 
 

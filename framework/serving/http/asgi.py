@@ -1,5 +1,5 @@
 """Requests and responses without a framework in between: what the hot routes are made of, and the
-door that all requests pass.
+entry that all requests pass.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ Answered = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the door asks others. ``check`` raises :class:`Refusal` for a call that may not come
+    """What the entry asks others. ``check`` raises :class:`Refusal` for a call that may not come
     in.
     """
 
@@ -116,11 +116,11 @@ async def read_body(call: Call, receive: Receive, limit: int, accepts: frozenset
     return body if len(parts) == 1 else b"".join(parts)
 
 
-#: A route that is answered at the door: raises :class:`Refusal`.
+#: A route that is answered at the entry: raises :class:`Refusal`.
 HotRoute = Callable[[Call, Receive, Answered], Awaitable[Answer]]
 
 
-class Gate:
+class ConcurrencyLimit:
     """How many requests are being answered. Entering raises a 503 when there are ``limit``
     already.
     """
@@ -142,18 +142,18 @@ class Gate:
 
 
 class JsonRoute:
-    """``POST`` of JSON: body in, answer out; never more at once than the gate lets in, none for
+    """``POST`` of JSON: body in, answer out. ``concurrency`` says how many at once; none takes
     longer than the deadline.
     """
 
     def __init__(
         self,
         handler: Handler,
-        gate: Gate,
+        concurrency: ConcurrencyLimit,
         options: ServingOptions,
         accepts: frozenset[bytes] = frozenset({JSON_TYPE}),
     ) -> None:
-        self._handler, self._gate, self._accepts = handler, gate, accepts
+        self._handler, self._concurrency, self._accepts = handler, concurrency, accepts
         self._limit, self._deadline = options.max_body_bytes, options.deadline
 
     async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
@@ -164,7 +164,7 @@ class JsonRoute:
         body = None
         try:
             async with asyncio.timeout(self._deadline) as deadline:
-                with self._gate:
+                with self._concurrency:
                     body = await read_body(call, receive, self._limit, self._accepts)
                     answer = await self._handler(body, call)
         except TimeoutError:
@@ -179,7 +179,7 @@ class JsonRoute:
         return answer
 
 
-class Door:
+class Entry:
     """What every request passes, whatever answers it: an id, the headers of the response, the count
     by route and status.
 

@@ -1,4 +1,4 @@
-"""Times at the door: ISO 8601 texts to UTC and back."""
+"""Times of requests: ISO 8601 texts to UTC and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door: request bodies to arrays, by validators compiled from the pair's schema. Wrong input is
+"""Request bodies to arrays, by validators compiled from the pair's schema. Wrong input is
 a 422 with its path.
 """
 
@@ -40,7 +40,7 @@ LEVELS: Any = (
 )
 
 
-def _asked(schema: Schema) -> list[Any]:
+def _request_fields(schema: Schema) -> list[Any]:
     """The fields that every request for a forecast has, each with its default."""
     return [LEVELS, ("horizon", Annotated[int, Meta(ge=1, le=schema.horizon)] | None, None)]
 
@@ -129,7 +129,12 @@ class Payload:
             body.append(("future", list[future]))  # type: ignore[valid-type]
             body = [body[-1], *body[:-1]]  # required fields come first
         self._decode = Decoder(
-            defstruct("Request", [*body, *_asked(schema)], forbid_unknown_fields=True, frozen=True)
+            defstruct(
+                "Request",
+                [*body, *_request_fields(schema)],
+                forbid_unknown_fields=True,
+                frozen=True,
+            )
         )
 
     def context(self, body: bytes) -> Context:
@@ -270,8 +275,8 @@ def read_keys(values: Sequence[Any], names: Sequence[str], path: str) -> tuple[s
 
 
 class EntityPeek:
-    """The entity of a payload's first row, whatever else is in it: which pair's door a request
-    belongs to.
+    """The entity of a payload's first row, whatever else is in it: it says which arm validates the
+    request.
     """
 
     def __init__(self, entity_keys: Sequence[str]) -> None:
@@ -325,12 +330,16 @@ class Entities:
         entity = _struct("Entity", [(key, Value) for key in schema.entity_keys])
         at: tuple[str, Any, None] = ("at", str | None, None)
         self._one = Decoder(
-            defstruct("One", [("entity", entity), at, *_asked(schema)], forbid_unknown_fields=True)
+            defstruct(
+                "One",
+                [("entity", entity), at, *_request_fields(schema)],
+                forbid_unknown_fields=True,
+            )
         )
         self._many = Decoder(
             defstruct(
                 "Many",
-                [("entities", list[entity]), at, *_asked(schema)],  # type: ignore[valid-type]
+                [("entities", list[entity]), at, *_request_fields(schema)],  # type: ignore[valid-type]
                 forbid_unknown_fields=True,
             )
         )

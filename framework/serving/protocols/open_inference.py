@@ -63,7 +63,7 @@ class _Output(Struct, forbid_unknown_fields=True):
     parameters: _Parameters = struct_field(default_factory=_Parameters)
 
 
-class _Asked(Struct):
+class _RequestParameters(Struct):
     horizon: int | UnsetType = UNSET
     levels: str | UnsetType = UNSET
     binary_data_output: bool = False
@@ -72,7 +72,7 @@ class _Asked(Struct):
 class _Request(Struct, forbid_unknown_fields=True):
     inputs: list[_Input]
     id: str | None = None
-    parameters: _Asked = struct_field(default_factory=_Asked)
+    parameters: _RequestParameters = struct_field(default_factory=_RequestParameters)
     outputs: list[_Output] | None = None
 
 

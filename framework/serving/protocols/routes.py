@@ -14,7 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from framework.serving.http.asgi import Answer, Answered, Call, Gate, HotRoute, JsonRoute, Receive
+from framework.serving.http.asgi import (
+    Answer,
+    Answered,
+    Call,
+    ConcurrencyLimit,
+    HotRoute,
+    JsonRoute,
+    Receive,
+)
 from framework.serving.http.refusal import Refusal
 from framework.serving.protocols.dialect import Dialect, speak
 from framework.serving.protocols.mlflow_scoring import Invocations
@@ -30,11 +38,11 @@ from framework.serving.service import Service
 _DISTRIBUTION = "framework-core"
 
 
-def foreign_routes(service: Service, gate: Gate) -> dict[str, HotRoute]:
+def foreign_routes(service: Service, limit: ConcurrencyLimit) -> dict[str, HotRoute]:
     """What forecasts, by path."""
 
     def route(dialect: Dialect) -> HotRoute:
-        return JsonRoute(speak(dialect, service.answers), gate, service.options, dialect.accepts)
+        return JsonRoute(speak(dialect, service.answers), limit, service.options, dialect.accepts)
 
     name = service.deployment.name
     return {

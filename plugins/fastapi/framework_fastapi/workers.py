@@ -24,7 +24,7 @@ from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
 
 from framework.errors import FrameworkError
 from framework.serving.app.app import create_app
-from framework.serving.arms.follower import least_fortunate
+from framework.serving.arms.follower import worst_outcome
 from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.asgi import App
@@ -97,7 +97,7 @@ class WorkerService(Service):
         self._peers = Peers(folder, partial(self.follower.look, insist=True))
 
     async def reload(self) -> dict[str, Any]:
-        """The least fortunate answer for each alias, and the ``workers``' own. Raises
+        """The worst outcome for each alias, and the ``workers``' own. Raises
         :class:`Refusal` when one does not answer.
         """
         found = await asyncio.to_thread(self._peers.ask, _HANGS)
@@ -109,7 +109,7 @@ class WorkerService(Service):
                 f"(process {late[0]})",
                 retry_after=1,
             )
-        aliases = least_fortunate(list(found.values()))
+        aliases = worst_outcome(list(found.values()))
         return {
             "aliases": aliases,
             "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())],

@@ -15,7 +15,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
-from framework.serving.arms.follower import least_fortunate
+from framework.serving.arms.follower import worst_outcome
 from framework.serving.http.metrics import Metrics, added_up
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
@@ -48,7 +48,7 @@ class Replicated(Service):
         return self.metrics.render() if len(all_of_them) <= 1 else added_up(all_of_them)
 
     async def reload(self) -> dict[str, Any]:
-        """The least fortunate answer for each alias, and that of each replica. Raises
+        """The worst outcome for each alias, and that of each replica. Raises
         :class:`Refusal` when one does not answer.
         """
         try:
@@ -60,7 +60,7 @@ class Replicated(Service):
                 retry_after=1,
             ) from error
         return {
-            "aliases": least_fortunate([answer["aliases"] for answer in found]),
+            "aliases": worst_outcome([answer["aliases"] for answer in found]),
             "workers": found,
         }
 
