@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from framework.data.forecast import Forecast
     from framework.interfaces.observer import ServedArm, ServedDeployment, ServedRequest
     from framework.interfaces.registry import Check, HistoryEntry, PairVersion, ProvenPair
+    from framework.interfaces.serving_extension import Extension, MetricRegistry
     from framework.interfaces.tuner import Dimension, Trial
     from framework.plugins.run import Run
 
@@ -92,6 +93,14 @@ def pair_registered(run: Run, pair: PairVersion) -> None:
 @hookspec
 def alias_moved(run: Run, entry: HistoryEntry) -> None:
     """Called after an alias has been moved, by a promotion or a rollback."""
+
+
+@hookspec
+def serving_extensions(deployment: ServedDeployment, metrics: MetricRegistry) -> list[Extension]:  # type: ignore[empty-body]
+    """Called in each process of a server before it answers. Return the routes, protocols and pages
+    of the console that the plugin adds; make its metrics with ``metrics``. A path that is taken is
+    refused.
+    """
 
 
 # While serving. Each process of a server has one queue and one thread for each plugin that

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.interfaces.registry import PairVersion
@@ -35,7 +36,8 @@ class Service:
 
     A backend whose stages run elsewhere overrides :meth:`open`. ``shadow``: nobody gets its
     answers. ``observers``: those of another service of this process, which starts and closes them;
-    None for its own.
+    None for its own. ``figures``: the folder where the processes of one server count together,
+    None for a process that counts alone.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class Service:
         *,
         shadow: bool = False,
         observers: Observers | None = None,
+        figures: Path | None = None,
     ) -> None:
         self.deployment, self.options = deployment, options
         self.access = Access(options.access)
         self.tracing = _tracing(options, deployment.name)
-        self.metrics = Metrics(None if self.tracing is None else self.tracing.stage)
+        self.metrics = Metrics(None if self.tracing is None else self.tracing.stage, figures)
         self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
         first = self.open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})

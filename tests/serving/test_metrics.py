@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
-from framework.serving.http.metrics import Metrics, added_up
+import pytest
+
+from framework.errors import FrameworkError
+from framework.serving.http.metric_registry import added_up
+from framework.serving.http.metrics import Metrics
 from framework.testing.folder_registry import make_version
 
 
@@ -44,3 +50,33 @@ def test_one_process_looks_the_same_but_for_what_is_its_own() -> None:
     metrics.count_request("/predict", 200, "production", 3)
     alone = [line for line in metrics.render().decode().splitlines() if "process_" not in line]
     assert sorted(added_up([metrics.families()]).decode().splitlines()) == sorted(alone)
+
+
+AFTER_FEAST = """
+import os, tempfile
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()  # as importing Feast does
+import prometheus_client
+from framework.serving.http.metrics import Metrics
+before = dict(os.environ)
+first, second = Metrics(), Metrics()
+first.count_request("/predict", 200)
+assert before == dict(os.environ)
+assert 'status="200"} 1.0' in first.render().decode()
+assert 'status="200"' not in second.render().decode()
+assert os.listdir(os.environ["PROMETHEUS_MULTIPROC_DIR"]) == []
+"""
+
+
+def test_a_server_counts_alone_whatever_was_imported_before() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_FEAST], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_metric_whose_name_is_taken_is_refused() -> None:
+    metrics = Metrics()
+    metrics.gauge("drift", "How far the inputs have moved", ["column"]).labels("temp").set(2)
+    assert 'drift{column="temp"} 2.0' in metrics.render().decode()
+    with pytest.raises(FrameworkError, match="the metric 'framework_requests' cannot be made"):
+        metrics.counter("framework_requests", "mine")

@@ -6,12 +6,11 @@ import asyncio
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from framework.interfaces.serving_extension import HttpRoute
 from framework.serving.http.asgi import refused
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.validation import Decoder
@@ -27,7 +26,7 @@ class _Share(Struct, forbid_unknown_fields=True):
     share: float | None
 
 
-def add_admin_routes(app: FastAPI, service: Service) -> None:
+def admin_routes(service: Service) -> list[HttpRoute]:
     """``POST /admin/reload``, ``GET`` and ``POST /admin/canary``."""
     decode = Decoder(_Share)
 
@@ -53,8 +52,10 @@ def add_admin_routes(app: FastAPI, service: Service) -> None:
             return _refused(refusal)
         return _json(await asyncio.to_thread(service.canary.set, share))
 
-    app.router.routes.append(Route("/admin/reload", reload, methods=["POST"]))
-    app.router.routes.append(Route("/admin/canary", canary, methods=["GET", "POST"]))
+    return [
+        HttpRoute("/admin/reload", reload, ("POST",)),
+        HttpRoute("/admin/canary", canary, ("GET", "POST")),
+    ]
 
 
 async def _body(request: Request) -> bytes:

@@ -20,10 +20,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from framework.data.schema import Schema
-from framework.serving.app.admin import add_admin_routes
+from framework.interfaces.serving_extension import Extension, HttpRoute
+from framework.serving.app.admin import admin_routes
 from framework.serving.app.openapi import describe
 from framework.serving.arms.arms import Arm
 from framework.serving.console.routes import Console
+from framework.serving.extensions import Extensions, add_extensions
 from framework.serving.http.asgi import (
     App,
     ConcurrencyLimit,
@@ -36,7 +38,7 @@ from framework.serving.http.asgi import (
 from framework.serving.http.logs import AccessLog
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.store_watch import StoreWatch
-from framework.serving.protocols.routes import add_foreign_routes, foreign_routes
+from framework.serving.protocols.routes import forecast_routes, foreign_routes, protocols
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
 
@@ -57,23 +59,39 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
 
     ``elsewhere``: the shadows, where they are no processes of this one.
     """
-    readiness, gate, shadows = (
+    readiness, limit, shadows = (
         Readiness(),
         ConcurrencyLimit(service.options.max_in_flight, service.metrics),
         elsewhere or shadows_of(service),
     )
+    extensions = Extensions(service.access, console=service.options.console)
     routes: dict[str, HotRoute] = {
-        path: JsonRoute(handler, gate, service.options)
+        path: JsonRoute(handler, limit, service.options)
         for path, handler in service.answers.handlers.items()
     }
-    routes |= foreign_routes(service, gate)
+    extensions.reserve(routes)
 
     watch = StoreWatch(service.store_trouble, service.metrics)
 
     def troubles() -> dict[str, str]:
         return {**service.follower.troubles, **shadows.troubles(), **watch.troubles()}
 
-    console = Console(service, troubles, routes) if service.options.console else None
+    own: list[Extension] = [
+        *_status_routes(service, readiness, troubles),
+        *admin_routes(service),
+        *foreign_routes(service, lambda: readiness.reason),
+        *protocols(service.deployment.name),
+    ]
+    for extension in own:
+        extensions.add(extension)
+    forecasting = {*routes, *(route.path for route in extensions.forecasts)}
+    console = Console(service, troubles, forecasting) if service.options.console else None
+    if console is not None:
+        for console_route in console.routes(extensions.pages):
+            extensions.add(console_route)
+        hot = console.hot_routes(limit)
+        extensions.reserve(hot)
+        routes |= hot
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,14 +110,12 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
         await service.close()
 
     app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
-    _add_status_routes(app, service, readiness, troubles)
-    add_admin_routes(app, service)
-    add_foreign_routes(app, service, lambda: readiness.reason)
+    extensions.reserve(route.path for route in app.router.routes if isinstance(route, Route))
+    add_extensions(extensions, service.deployment, service.metrics)
+    routes |= forecast_routes(extensions.forecasts, service, limit)
+    app.router.routes.extend(extensions.routes())
     _add_errors(app)
-    app.openapi = lambda: _document(service)  # type: ignore[method-assign]
-    if console is not None:
-        console.add_routes(app)
-        routes |= console.hot_routes(gate)
+    app.openapi = lambda: _document(service, extensions)  # type: ignore[method-assign]
     if service.tracing is not None:
         routes = {path: service.tracing.around(route) for path, route in routes.items()}
     known = frozenset(route.path for route in app.router.routes if isinstance(route, Route))
@@ -125,10 +141,15 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def _document(service: Service) -> dict[str, Any]:
+def _document(service: Service, extensions: Extensions) -> dict[str, Any]:
     arm, looks_up = service.arms.table.primary, service.deployment.strategy is not None
     return describe(
-        arm.schema, arm.version, arm.golden, looks_up=looks_up, console=service.options.console
+        arm.schema,
+        arm.version,
+        arm.golden,
+        looks_up=looks_up,
+        console=service.options.console,
+        more=[*extensions.http, *extensions.forecasts],
     )
 
 
@@ -161,9 +182,9 @@ def _categories(schema: Schema, column: str) -> dict[str, Any]:
     }
 
 
-def _add_status_routes(
-    app: FastAPI, service: Service, readiness: Readiness, troubles: Callable[[], dict[str, str]]
-) -> None:
+def _status_routes(
+    service: Service, readiness: Readiness, troubles: Callable[[], dict[str, str]]
+) -> list[HttpRoute]:
     async def live(_: Request) -> Response:
         return _json({"status": "live"})
 
@@ -188,13 +209,12 @@ def _add_status_routes(
             await service.figures(), headers={"content-type": service.metrics.content_type}
         )
 
-    for path, endpoint in (
-        ("/health/live", live),
-        ("/health/ready", ready),
-        ("/pair", show_pair),
-        ("/metrics", metrics),
-    ):
-        app.router.routes.append(Route(path, endpoint, methods=["GET"]))
+    return [
+        HttpRoute("/health/live", live, scope=None),
+        HttpRoute("/health/ready", ready, scope=None),
+        HttpRoute("/pair", show_pair, scope="predict"),
+        HttpRoute("/metrics", metrics, scope="metrics"),
+    ]
 
 
 def _add_errors(app: FastAPI) -> None:

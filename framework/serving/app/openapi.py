@@ -4,6 +4,7 @@ that work when pasted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isnan
 from typing import Any
 
@@ -23,6 +24,7 @@ from framework.data.vocabulary import (
     UNKNOWN_ENTITY,
 )
 from framework.interfaces.registry import PairVersion
+from framework.interfaces.serving_extension import ForecastRoute, HttpRoute
 from framework.pairs.golden import Golden
 from framework.serving.console.openapi import describe_console
 from framework.serving.protocols.open_inference import example_infer, infer_path
@@ -68,14 +70,15 @@ def describe(
     *,
     looks_up: bool = True,
     console: bool = False,
+    more: Iterable[HttpRoute | ForecastRoute] = (),
 ) -> dict[str, Any]:
     """OpenAPI 3.1. ``looks_up``: whether there is a feature store; without one the routes that ask
     it are left out.
 
-    ``console``: with what the console asks.
+    ``console``: with what the console asks. ``more``: of these, those with a summary.
     """
     payload, entity = example_payload(schema, golden), _entity(schema, golden)
-    more, schemas = describe_console(schema, entity, looks_up) if console else ({}, {})
+    console_paths, schemas = describe_console(schema, entity, looks_up) if console else ({}, {})
     history = "Each row is a window of its own." if schema.context_length == 1 else _history(schema)
     return {
         "openapi": "3.1.0",
@@ -121,10 +124,17 @@ def describe(
             "/health/ready": _get("Whether a proven pair is loaded"),
             "/pair": _get("The pair that answers: version, alias, digest, schema"),
             "/metrics": _get("Prometheus text"),
-            **more,
+            **console_paths,
+            **{route.path: _added(route) for route in more if route.summary},
         },
         "components": {"schemas": {**_schemas(schema), **schemas}},
     }
+
+
+def _added(route: HttpRoute | ForecastRoute) -> dict[str, Any]:
+    methods = route.methods if isinstance(route, HttpRoute) else ("POST",)
+    described = {"summary": route.summary, "responses": {"200": {"description": route.summary}}}
+    return {method.lower(): described for method in methods}
 
 
 def _lookups(entity: dict[str, str]) -> dict[str, Any]:

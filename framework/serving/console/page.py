@@ -5,9 +5,13 @@ browser run these parts and no others.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
+from html import escape
 from pathlib import Path
+
+from framework.interfaces.serving_extension import ConsolePage
 
 _FOLDER = Path(__file__).parent / "page"
 _STYLE = (_FOLDER / "console.css").read_text()
@@ -36,8 +40,16 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
+def page(pages: Sequence[ConsolePage] = ()) -> str:
+    """Give the document, with links to ``pages``."""
+    links = (
+        f'<a href="console/pages/{linked.name}">{escape(linked.title)}</a>' for linked in pages
+    )
+    return _document().replace("{{pages}}", "\n    ".join(links))
+
+
 @cache
-def page() -> str:
+def _document() -> str:
     """One document without references: it works wherever it is mounted, and without any network but
     this server.
     """

@@ -4,17 +4,16 @@ any client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from framework.errors import FrameworkError
 from framework.evaluation.recorded_backtest import earlier_forecasts
+from framework.interfaces.serving_extension import ConsolePage, HttpRoute
 from framework.serving.arms.arms import Arm
 from framework.serving.console.cached_reads import Reader
 from framework.serving.console.page import CONTENT_SECURITY_POLICY, page
@@ -70,15 +69,23 @@ class Console:
         self._traffic.stop()
         self._read.close()
 
-    def add_routes(self, app: FastAPI) -> None:
-        paths = {
-            "/": self._page,
-            "/console/pairs": self._shown_pairs,
-            "/console/history": self._history,
-        }
-        paths |= {"/console/traffic": self._shown_traffic, "/console/entities": self._entities}
-        for path, endpoint in paths.items():
-            app.router.routes.append(Route(path, endpoint, methods=["GET"]))
+    def routes(self, pages: Sequence[ConsolePage]) -> list[HttpRoute]:
+        """The page, which has no data in it, and what it reads. ``pages``: to which it links."""
+
+        async def shown(_: Request) -> Response:
+            return Response(
+                page(pages),
+                media_type="text/html",
+                headers={"content-security-policy": CONTENT_SECURITY_POLICY},
+            )
+
+        return [
+            HttpRoute("/", shown, scope=None),
+            HttpRoute("/console/pairs", self._shown_pairs, scope="metrics"),
+            HttpRoute("/console/history", self._history, scope="admin"),
+            HttpRoute("/console/traffic", self._shown_traffic, scope="metrics"),
+            HttpRoute("/console/entities", self._entities, scope="predict"),
+        ]
 
     def hot_routes(self, limit: ConcurrencyLimit) -> dict[str, HotRoute]:
         """What has a body, with the limits of every other; no shadow is told of it."""
@@ -88,13 +95,6 @@ class Console:
             return await route(call, receive, lambda *_: None)
 
         return {SERIES: alone}
-
-    async def _page(self, _: Request) -> Response:
-        return Response(
-            page(),
-            media_type="text/html",
-            headers={"content-security-policy": CONTENT_SECURITY_POLICY},
-        )
 
     async def _shown_pairs(self, _: Request) -> Response:
         return await _answered(lambda: self._read("pairs", _PAIRS, self._pairs.shown))

@@ -39,7 +39,7 @@ class Snapshot:
 
 
 class Traffic:
-    """A thread takes a snapshot every ten seconds, on the clock: several processes take theirs at the same
+    """A thread takes a snapshot every ten seconds, on the clock, as other processes do at the same
     times. ``routes``: what counts.
     """
 

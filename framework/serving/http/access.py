@@ -17,11 +17,6 @@ from framework.serving.http.refusal import Refusal
 from framework.serving.options import AccessOptions
 
 SCOPES = ("predict", "metrics", "admin")
-#: What load balancers ask, beside ``/health/…``; and the console's page, which has no data in it.
-_OPEN = frozenset({"/", "/ping", "/v2/health/live", "/v2/health/ready"})
-_METRICS = frozenset({"/metrics", "/console/pairs", "/console/traffic"})
-#: Who did what, and why.
-_ADMIN = frozenset({"/console/history"})
 _LINE = re.compile(r"(?P<scopes>[a-z,]+)\s+(?P<hash>[0-9a-f]{64})(\s+\S.*)?", re.ASCII)
 #: Seconds between two looks at the file.
 _EVERY = 1.0
@@ -41,6 +36,7 @@ class Access:
 
     def __init__(self, options: AccessOptions) -> None:
         self._file = options.keys_file
+        self._scopes: dict[str, str | None] = {}
         given = os.environ.get(options.keys_variable, "")
         if self._file is not None and given:
             raise ConfigError(
@@ -59,11 +55,25 @@ class Access:
     def guarded(self) -> bool:
         return bool(self._keys)
 
+    def declare(self, path: str, scope: str | None) -> None:
+        """Say what a key must be for to ask a path; None lets everybody ask."""
+        self._scopes[path] = scope
+
+    def scope_of(self, path: str) -> str | None:
+        """What was declared; of other paths ``/health/…`` is open, ``/admin/…`` is for operators,
+        and the rest for who may ask for forecasts.
+        """
+        if path in self._scopes:
+            return self._scopes[path]
+        if path.startswith("/health/"):
+            return None
+        return "admin" if path.startswith("/admin/") else "predict"
+
     def __call__(self, call: Call) -> None:
         """Raise :class:`Refusal` 401 without a known key, 403 when the key has not the scope."""
         if not self._keys:
             return
-        scope = scope_of(call.path)
+        scope = self.scope_of(call.path)
         if scope is None:
             return
         if self._file is not None and monotonic() >= self._next:
@@ -104,15 +114,6 @@ class Access:
             log.warning("%d keys read from %s", len(keys), file)
         else:
             log.error("%s has no key in it any more; the keys of before stay", file)
-
-
-def scope_of(path: str) -> str | None:
-    """None for what is open."""
-    if path in _OPEN or path.startswith("/health/"):
-        return None
-    if path in _ADMIN or path.startswith("/admin/"):
-        return "admin"
-    return "metrics" if path in _METRICS else "predict"
 
 
 def _read(file: Path) -> Keys:

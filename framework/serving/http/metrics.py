@@ -1,41 +1,14 @@
-"""What a server counts, for Prometheus. One collector registry per application, so that several
-live in one process.
-"""
+"""What a server counts, for Prometheus."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import sys
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
-#: The variable that says where the processes of one server count together.
-MULTIPROCESS = "FRAMEWORK_METRICS_DIR"
-_TOGETHER = os.environ.get(MULTIPROCESS)
-# prometheus_client looks at its own variables when it is imported. Feast sets them for itself
-# wherever it is imported, and the children of that process inherit them: they say nothing of this
-# server.
-if "prometheus_client" not in sys.modules:
-    for _variable in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
-        os.environ.pop(_variable, None)
-        if _TOGETHER is not None:
-            os.environ[_variable] = _TOGETHER
-
-from prometheus_client import (  # noqa: E402
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: E402
-from prometheus_client.metrics_core import Metric  # noqa: E402
-from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
-
-from framework.interfaces.registry import PairVersion  # noqa: E402
+from framework.interfaces.registry import PairVersion
+from framework.serving.http import metric_registry
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
 _SECONDS = (
@@ -57,8 +30,6 @@ _SECONDS = (
     5,
     10,
 )
-#: True of a server when it is true of one of its processes.
-_ANY = ("framework_pair_info", "framework_degraded")
 _WINDOWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
@@ -68,112 +39,79 @@ class Observe(Protocol):
     def __call__(self, seconds: float, ago: float = 0.0) -> None: ...
 
 
-class Metrics:
-    """``on_stage`` is told of every stage that ended, its seconds, and how long ago it ended. In a
-    process that has ``FRAMEWORK_METRICS_DIR`` the figures are the sums of all processes that share
-    it, without ``process_…``.
+class Metrics(metric_registry.Metrics):
+    """``on_stage`` is told of every stage that ended, its seconds, and how long ago it ended. With
+    a ``folder`` the figures are the sums of all processes that share it, without ``process_…``.
 
     ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by
     route, status, arm and pair, forecasts_total by status, arm and pair, unseen_categories_total by
     column, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded
     by arm, shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total,
-    observed_total by observer and outcome,
-    process_….
+    observed_total by observer and outcome, process_….
     """
 
-    content_type = CONTENT_TYPE_LATEST
-
-    def __init__(self, on_stage: Callable[[str, float, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_stage: Callable[[str, float, float], None] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(folder)
         self._on_stage = on_stage
-        self._collectors = collectors = CollectorRegistry()
-        self.stages = Histogram(
+        self.stages = self.histogram(
             "framework_stage_seconds",
             "Seconds in each stage of a request",
             ["stage", "arm"],
             buckets=_SECONDS,
-            registry=collectors,
         )
-        self.windows = Histogram(
-            "framework_request_windows",
-            "Windows of a request",
-            ["arm"],
-            buckets=_WINDOWS,
-            registry=collectors,
+        self.windows = self.histogram(
+            "framework_request_windows", "Windows of a request", ["arm"], buckets=_WINDOWS
         )
-        self.batches = Histogram(
-            "framework_batch_windows",
-            "Windows forecast in one call",
-            ["arm"],
-            buckets=_WINDOWS,
-            registry=collectors,
+        self.batches = self.histogram(
+            "framework_batch_windows", "Windows forecast in one call", ["arm"], buckets=_WINDOWS
         )
-        self.requests = Counter(
+        self.requests = self.counter(
             "framework_requests",
             "Requests by route and HTTP status",
             ["route", "status", "arm", "pair"],
-            registry=collectors,
         )
-        self.forecasts = Counter(
-            "framework_forecasts",
-            "Forecasts by status",
-            ["status", "arm", "pair"],
-            registry=collectors,
+        self.forecasts = self.counter(
+            "framework_forecasts", "Forecasts by status", ["status", "arm", "pair"]
         )
-        self.unseen = Counter(
+        self.unseen = self.counter(
             "framework_unseen_categories",
             "Windows with a category that training did not see",
             ["column", "arm", "pair"],
-            registry=collectors,
         )
-        self.in_flight = Gauge(
-            "framework_requests_in_flight",
-            "Requests being answered",
-            multiprocess_mode="livesum",
-            registry=collectors,
-        )
-        self._info = Gauge(
+        self.in_flight = self.gauge("framework_requests_in_flight", "Requests being answered")
+        self._info = self.gauge(
             "framework_pair_info",
             "1 for each pair that answers",
             ["arm", "name", "version", "digest"],
-            multiprocess_mode="livemax",
-            registry=collectors,
+            mode="livemax",
         )
-        self._reloads = Counter(
-            "framework_reloads",
-            "Pairs that an alias moved to, by outcome",
-            ["arm", "outcome"],
-            registry=collectors,
+        self._reloads = self.counter(
+            "framework_reloads", "Pairs that an alias moved to, by outcome", ["arm", "outcome"]
         )
-        self._degraded = Gauge(
+        self._degraded = self.gauge(
             "framework_degraded",
             "1 while an arm does not serve what its alias means",
             ["arm"],
-            multiprocess_mode="livemax",
-            registry=collectors,
+            mode="livemax",
         )
-        self._shadows = Counter(
-            "framework_shadow_requests",
-            "Requests to shadows by outcome",
-            ["arm", "outcome"],
-            registry=collectors,
+        self._shadows = self.counter(
+            "framework_shadow_requests", "Requests to shadows by outcome", ["arm", "outcome"]
         )
-        self._shadow_seconds = Histogram(
-            "framework_shadow_seconds",
-            "Seconds until a shadow's answer",
-            ["arm"],
-            buckets=_SECONDS,
-            registry=collectors,
+        self._shadow_seconds = self.histogram(
+            "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=_SECONDS
         )
-        self._records = Counter(
-            "framework_records", "Recorded forecasts by outcome", ["outcome"], registry=collectors
+        self._records = self.counter(
+            "framework_records", "Recorded forecasts by outcome", ["outcome"]
         )
-        self._observed = Counter(
+        self._observed = self.counter(
             "framework_observed",
             "Forecasts that observers were told of, by outcome",
             ["observer", "outcome"],
-            registry=collectors,
         )
-        ProcessCollector(registry=collectors)
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def child(self, metric: Any, *labels: Any) -> Any:
@@ -232,65 +170,6 @@ class Metrics:
                 heard(stage, seconds, ago)
 
         return seen
-
-    def render(self) -> bytes:
-        return generate_latest(self._summed())
-
-    def samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
-        """What :meth:`render` writes, as name, labels and value."""
-        for family in self._summed().collect():
-            for sample in family.samples:
-                yield sample.name, sample.labels, sample.value
-
-    def _summed(self) -> CollectorRegistry:
-        if _TOGETHER is None:
-            return self._collectors
-        together = CollectorRegistry()
-        MultiProcessCollector(together, _TOGETHER)  # type: ignore[no-untyped-call]
-        return together
-
-    def families(self) -> list[Metric]:
-        """The figures of this process, for :func:`added_up` in another one."""
-        return list(self._collectors.collect())
-
-
-def added_up(processes: Iterable[Iterable[Metric]]) -> bytes:
-    """What :meth:`Metrics.render` gives, of several processes: sums, 1 where any of them says so,
-    nothing of what is each one's own.
-    """
-    families: dict[str, Metric] = {}
-    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
-    for family in itertools.chain.from_iterable(processes):
-        if family.name.startswith("process_"):
-            continue
-        families.setdefault(family.name, family)
-        found = values.setdefault(family.name, {})
-        for sample in family.samples:
-            key = (sample.name, tuple(sample.labels.items()))
-            if sample.name.endswith("_created"):
-                found[key] = min(found.get(key, sample.value), sample.value)
-            elif family.name in _ANY:
-                found[key] = max(found.get(key, sample.value), sample.value)
-            else:
-                found[key] = found.get(key, 0.0) + sample.value
-    together = []
-    for name, family in families.items():
-        merged = Metric(name, family.documentation, family.type)
-        for (sampled, labels), value in values[name].items():
-            merged.add_sample(sampled, dict(labels), value)
-        together.append(merged)
-    return generate_latest(_Collected(together))
-
-
-class _Collected(CollectorRegistry):
-    """Figures that were collected elsewhere."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        super().__init__()
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self._families)
 
 
 class ArmMetrics:

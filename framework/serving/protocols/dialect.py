@@ -43,6 +43,10 @@ class Dialect(ABC):
     def translate(self, body: bytes, call: Call) -> Translation:
         """Raises :class:`Refusal` with paths in the client's body."""
 
+    def refusal(self, refusal: Refusal) -> Refusal:
+        """Give a refusal the shape that the protocol's clients expect."""
+        return refusal
+
 
 def speak(dialect: Dialect, answers: Answers) -> Handler:
     """The handler of a route in a dialect; what the shadows are asked is the translation."""

@@ -95,6 +95,9 @@ class InferenceProtocol(Dialect):
     def __init__(self, name: str) -> None:
         self._name, self._decode = name, Decoder(_Request)
 
+    def refusal(self, refusal: Refusal) -> Refusal:
+        return ProtocolRefusal.of(refusal)
+
     def translate(self, body: bytes, call: Call) -> Translation:
         head, tail = _cut(body, call.headers.get(_LENGTH))
         request = self._decode(head)

@@ -4,16 +4,15 @@ scoring server's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from framework.interfaces.serving_extension import ForecastRoute, HttpRoute
 from framework.serving.http.asgi import (
     Answer,
     Answered,
@@ -28,7 +27,6 @@ from framework.serving.protocols.dialect import Dialect, speak
 from framework.serving.protocols.mlflow_scoring import Invocations
 from framework.serving.protocols.open_inference import (
     InferenceProtocol,
-    ProtocolRefusal,
     infer_path,
     metadata,
 )
@@ -38,31 +36,38 @@ from framework.serving.service import Service
 _DISTRIBUTION = "framework-core"
 
 
-def foreign_routes(service: Service, limit: ConcurrencyLimit) -> dict[str, HotRoute]:
-    """What forecasts, by path."""
-
-    def route(dialect: Dialect) -> HotRoute:
-        return JsonRoute(speak(dialect, service.answers), limit, service.options, dialect.accepts)
-
-    name = service.deployment.name
-    return {
-        "/invocations": route(Invocations()),
-        infer_path(name): _in_one_text(route(InferenceProtocol(name))),
-    }
+def protocols(name: str) -> list[ForecastRoute]:
+    """The protocols that every server of the pair ``name`` speaks."""
+    return [
+        ForecastRoute("/invocations", Invocations()),
+        ForecastRoute(infer_path(name), InferenceProtocol(name)),
+    ]
 
 
-def _in_one_text(route: HotRoute) -> HotRoute:
-    async def told(call: Call, receive: Receive, answered: Answered) -> Answer:
+def forecast_routes(
+    routes: Sequence[ForecastRoute], service: Service, limit: ConcurrencyLimit
+) -> dict[str, HotRoute]:
+    """What answers the requests of other protocols, by path."""
+
+    def answering(dialect: Dialect) -> HotRoute:
+        handler = speak(dialect, service.answers)
+        return _refusing(dialect, JsonRoute(handler, limit, service.options, dialect.accepts))
+
+    return {route.path: answering(route.dialect) for route in routes}
+
+
+def _refusing(dialect: Dialect, route: HotRoute) -> HotRoute:
+    async def answer(call: Call, receive: Receive, answered: Answered) -> Answer:
         try:
             return await route(call, receive, answered)
         except Refusal as refusal:
-            raise ProtocolRefusal.of(refusal) from None
+            raise dialect.refusal(refusal) from None
 
-    return told
+    return answer
 
 
-def add_foreign_routes(app: FastAPI, service: Service, not_ready: Callable[[], str | None]) -> None:
-    """What says whether and what is served."""
+def foreign_routes(service: Service, not_ready: Callable[[], str | None]) -> list[HttpRoute]:
+    """What says to other people's clients whether and what is served."""
     name, release = service.deployment.name, version(_DISTRIBUTION)
 
     async def live(_: Request) -> Response:
@@ -101,8 +106,11 @@ def add_foreign_routes(app: FastAPI, service: Service, not_ready: Callable[[], s
         "/ping": ping,
         "/version": release_of,
     }
-    for path, endpoint in routes.items():
-        app.router.routes.append(Route(path, endpoint, methods=["GET"]))
+    open_to_all = ("/ping", "/v2/health/live", "/v2/health/ready")
+    return [
+        HttpRoute(path, endpoint, scope=None if path in open_to_all else "predict")
+        for path, endpoint in routes.items()
+    ]
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -28,7 +28,7 @@ from framework.serving.arms.follower import worst_outcome
 from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.asgi import App
-from framework.serving.http.metrics import MULTIPROCESS
+from framework.serving.http.metric_registry import FOLDER_VARIABLE
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
@@ -50,9 +50,8 @@ def run_workers(
     """
     figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    os.environ[MULTIPROCESS] = str(
-        figures
-    )  # for the workers: it is read when they import framework.serving
+    inherited = os.environ.get(FOLDER_VARIABLE)
+    os.environ[FOLDER_VARIABLE] = str(figures)  # for the workers, which inherit it
     try:
         config = configure(
             partial(make_app, deployment, options, figures),
@@ -64,7 +63,9 @@ def run_workers(
         workers = _Workers(config, [listener], ready, figures)
         workers.run()
     finally:
-        del os.environ[MULTIPROCESS]
+        del os.environ[FOLDER_VARIABLE]
+        if inherited is not None:
+            os.environ[FOLDER_VARIABLE] = inherited
         for number, handler in before.items():
             signal.signal(number, handler)
         shutil.rmtree(figures)
@@ -93,7 +94,7 @@ class WorkerService(Service):
     """One of several: a reload is everybody's."""
 
     def __init__(self, deployment: Deployment, options: FastapiOptions, folder: Path) -> None:
-        super().__init__(deployment, options)
+        super().__init__(deployment, options, figures=folder)
         self._peers = Peers(folder, partial(self.follower.look, insist=True))
 
     async def reload(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from framework.serving.arms.follower import worst_outcome
-from framework.serving.http.metrics import Metrics, added_up
+from framework.serving.http.metric_registry import added_up
+from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 
