@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -16,8 +17,10 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     SecretStr,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
+    model_serializer,
 )
 
 from framework.errors import ConfigError, suggest
@@ -41,6 +44,18 @@ class Options(BaseModel):
         return [(name, masked_tree(value)) for name, value in super().__repr_args__()]
 
 
+class FreeOptions(Options):
+    """Options of another library, which checks them itself: every key is taken. Values whose names
+    are those of secrets are held to be secrets.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_serializer(mode="wrap")
+    def _masked(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        return masked_tree(serialize(self))
+
+
 #: An option that is a secret: an API key, a password. It must come from the environment, and is
 #: masked wherever it is shown; : the component asks for it with
 #: ``options.api_key.get_secret_value()``.
@@ -54,6 +69,28 @@ SecretUrl = Annotated[str, PlainSerializer(masked)]
 #: Options of another library, free-form; values whose names are those of secrets are held to be
 #: secrets.
 FreeForm = Annotated[dict[str, Any], PlainSerializer(masked_tree)]
+
+
+@dataclass(frozen=True, slots=True)
+class _TopLevel:
+    """The mark of :data:`TOP_LEVEL`."""
+
+
+#: Marks an option of a run whose key stands at the top level of the configuration, not below the
+#: run's name: ``schedule: Annotated[str | None, TOP_LEVEL] = None``.
+TOP_LEVEL: Final = _TopLevel()
+
+
+def top_level_keys(model: type[Options]) -> tuple[str, ...]:
+    """List the options that are marked with :data:`TOP_LEVEL`.
+
+    Args:
+        model: The class of the options.
+
+    Returns:
+        Their names.
+    """
+    return tuple(name for name, field in model.model_fields.items() if TOP_LEVEL in field.metadata)
 
 
 #: Microseconds of each unit, by every way to write it.
@@ -169,11 +206,46 @@ def validate(
     Raises:
         ConfigError: A key is unknown or a value is wrong; the message has the path of each.
     """
+    options = _validate(model, values, path, source_of, ())
+    assert options is not None  # nothing is excused
+    return options
+
+
+def validate_given(
+    model: type[T], values: dict[str, Any], path: str, source_of: Callable[[str], str] = str
+) -> T | None:
+    """Make options as :func:`validate` does, from values that need not be complete.
+
+    Args:
+        model: The class of the options.
+        values: Plain values, as YAML gives them.
+        path: The config path that ``values`` are at, for messages.
+        source_of: Says where a path was written, for messages.
+
+    Returns:
+        The options, or None where a required one is missing.
+
+    Raises:
+        ConfigError: Names the config path of every wrong key and value that is there.
+    """
+    return _validate(model, values, path, source_of, ("missing",))
+
+
+def _validate(
+    model: type[T],
+    values: dict[str, Any],
+    path: str,
+    source_of: Callable[[str], str],
+    excused: Sequence[str],
+) -> T | None:
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        problems = [each for each in error.errors() if each["type"] not in excused]
+        if not problems:
+            return None
         raise ConfigError(
-            "; ".join(_explain(model, problem, path, source_of) for problem in error.errors())
+            "; ".join(_explain(model, problem, path, source_of) for problem in problems)
         ) from error
 
 
@@ -185,10 +257,14 @@ def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ..
         path: The parts of the path.
 
     Returns:
-        The keys; none where they are not fixed.
+        The keys; none where they are not fixed. Options that are marked with :data:`TOP_LEVEL`
+        stand elsewhere and are left out.
     """
     kind = _kind(model, path)
-    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Options) else ()
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        return ()
+    elsewhere = top_level_keys(kind)
+    return tuple(name for name in kind.model_fields if name not in elsewhere)
 
 
 def takes_any_key(model: type[Options], path: Sequence[str | int]) -> bool:
@@ -199,14 +275,23 @@ def takes_any_key(model: type[Options], path: Sequence[str | int]) -> bool:
         path: The parts of the path.
 
     Returns:
-        True for a dictionary.
+        True for a dictionary, and for :class:`FreeOptions`.
     """
     kind = _kind(model, path)
-    return kind is Any or get_origin(kind) in (dict, Mapping)
+    return kind is Any or get_origin(kind) in (dict, Mapping) or _is_free(kind)
+
+
+def _is_free(kind: Any) -> bool:
+    """Say whether ``kind`` is a class of options that takes every key."""
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, Options)
+        and kind.model_config.get("extra") == "allow"
+    )
 
 
 def _kind(model: type[Options], path: Sequence[str | int]) -> Any:
-    """The type of the value at ``path``, None where there is none."""
+    """Return the type of the value at ``path``, None where there is none."""
     kind: Any = model
     for part in path:
         if get_origin(kind) in (dict, Mapping):
@@ -215,6 +300,8 @@ def _kind(model: type[Options], path: Sequence[str | int]) -> Any:
             isinstance(kind, type) and issubclass(kind, Options) and str(part) in kind.model_fields
         ):
             kind = kind.model_fields[str(part)].annotation
+        elif _is_free(kind):
+            kind = Any
         elif kind is not Any:
             return None
         if get_origin(kind) in (Union, UnionType):

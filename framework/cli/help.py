@@ -4,9 +4,14 @@ composes.
 
 from __future__ import annotations
 
+import json
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from framework.config.catalog import Plugins
+from framework.config.config import layout_of
 from framework.config.groups import GROUPS
 
 _HEAD = """\
@@ -39,7 +44,35 @@ def help_text(plugins: Plugins, project: Path) -> str:
         f"{'+' * (group == 'experiment')}{group}": names for group, names in composed.items()
     }
     blocks = [f"{title}\n{body}" for title, groups in sections.items() if (body := _lines(groups))]
+    blocks.insert(
+        1, f"Keys of runs, extensions and sections, with their defaults\n{_keys(plugins)}"
+    )
     return "\n".join([_HEAD, *blocks, _FOOT])
+
+
+def _keys(plugins: Plugins) -> str:
+    """Write the keys that each run, extension and section declares, as they are written."""
+    lines = []
+    for part in layout_of(plugins).parts.values():
+        words = list(_overrides("", part.defaults()))
+        lines += textwrap.wrap(
+            "  ".join(words),
+            width=98,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _overrides(path: str, node: dict[str, Any]) -> Iterator[str]:
+    for key, value in node.items():
+        here = f"{path}.{key}" if path else key
+        if isinstance(value, dict) and value:
+            yield from _overrides(here, value)
+        else:
+            yield f"{here}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _offered(plugins: Plugins, kind: str) -> dict[str, str]:
@@ -48,7 +81,7 @@ def _offered(plugins: Plugins, kind: str) -> dict[str, str]:
 
 
 def _lines(groups: dict[str, dict[str, str]]) -> str:
-    """``group=name`` and its summary, one a line."""
+    """Write ``group=name`` and its summary, one a line."""
     rows = [
         (f"{group}={name}", summary)
         for group, names in groups.items()

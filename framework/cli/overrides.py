@@ -17,9 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from yaml import YAMLError
 
-from framework.config.catalog import Plugins
-from framework.config.config import Config, sections
+from framework.config.catalog import FIRST_PARTY_SECTIONS, Plugins
+from framework.config.config import layout_of
 from framework.config.groups import GROUPS
+from framework.config.layout import Layout
 from framework.errors import ConfigError, suggest
 from framework.options import known_keys, takes_any_key
 
@@ -51,7 +52,10 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 def check_taken(overrides: Iterable[str], run: str, plugins: Plugins) -> None:
     """Raise ConfigError for an override that other runs take and ``run`` does not."""
-    runs = {c.name: c.takes for c in plugins.components() if c.kind == "run"}
+    parts = layout_of(plugins).parts
+    runs = {
+        c.name: _taken(c.takes, parts[c.name].keys) for c in plugins.components() if c.kind == "run"
+    }
     own = runs[run]
     if own is None:
         return
@@ -73,6 +77,11 @@ def _key(override: str) -> str | None:
     if override.startswith("-") or "=" not in override:
         return None
     return override.split("=", 1)[0].lstrip("+~")
+
+
+def _taken(takes: Sequence[str] | None, own: Sequence[str]) -> tuple[str, ...] | None:
+    """Give the keys that a run uses and most runs do not, None where it takes whatever is given."""
+    return None if takes is None and not own else (*(takes or ()), *own)
 
 
 def _is_taken(key: str, takes: Iterable[str]) -> bool:
@@ -174,18 +183,26 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
 def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:
     if path and path[0] in GROUPS:
         return _no_such_option(where, path, key, plugins)
-    if path and takes_any_key(Config, path):
+    layout = layout_of(plugins)
+    owner = layout.owner(path)
+    if owner is not None and takes_any_key(*owner):
         return f"there is no such key yet; +{where}=… adds it."
-    known = known_keys(Config, path) if path else sections()
+    known = layout.known(path)
     if key in known:
         return f"it is not set yet; +{where}=… adds it."
     if known:
         return f"unknown key.{suggest(key, known)} Known: {', '.join(known)}."
-    if path[0] in sections():
+    return _no_keys_there(path, layout)
+
+
+def _no_keys_there(path: Sequence[str], layout: Layout) -> str:
+    if path[0] in FIRST_PARTY_SECTIONS and path[0] in layout.absent:
+        return f"it is not installed: pip install {FIRST_PARTY_SECTIONS[path[0]][0]}"
+    if path[0] in layout.names():
         return f"unknown key; {'.'.join(path)} has no keys of its own."
     return (
-        f"unknown key; there is no section '{path[0]}'.{suggest(path[0], sections())} Known: "
-        f"{', '.join(sections())}."
+        f"unknown key; there is no section '{path[0]}'.{suggest(path[0], layout.names())} Known: "
+        f"{', '.join(layout.names())}."
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any
 
 import pluggy
 
 from framework.errors import ConfigError, FrameworkError, NotInstalledError, suggest
-from framework.interfaces.plugin import KINDS, Component
+from framework.interfaces.plugin import KINDS, Component, Section
 
 #: First-party components by distribution, so that a missing one is answered with what to install.
 FIRST_PARTY = {
@@ -38,37 +39,70 @@ FIRST_PARTY = {
 }
 
 
+#: First-party sections of the configuration by distribution, and whether ``NAME=CHOICE`` selects
+#: their content.
+FIRST_PARTY_SECTIONS = {
+    "feature_store": ("framework-feast", True),
+    "ray": ("framework-ray-tune framework-ray-serve", False),
+}
+
+
 class Plugins:
     """The plugins of this process. Build one with :func:`load_plugins`."""
 
     def __init__(self, manager: pluggy.PluginManager) -> None:
-        self._manager = manager
+        self.manager = manager
         self.hook: Any = manager.hook
+        #: Whether the hooks of extensions are among :attr:`hook`.
+        self.extended = False
         self._components: dict[tuple[str, str], Component] = {}
-        owners: dict[tuple[str, str], str] = {}
-        for implementation in manager.hook.components.get_hookimpls():
-            try:
-                offered: list[Component] = implementation.function()  # type: ignore[assignment]
-            except Exception as error:
-                name = implementation.plugin_name
+        self._sections: dict[str, Section] = {}
+        owners: dict[object, str] = {}
+        for owner, component in _offers(manager.hook.components):
+            _check_offer(component, owner)
+            key = (component.kind, component.name)
+            if key in owners:
+                raise ConfigError(
+                    f"plugins {owners[key]} and {owner} both offer {component.kind}="
+                    f"{component.name}; uninstall one."
+                )
+            owners[key] = owner
+            self._components[key] = component
+        for owner, section in _offers(manager.hook.sections):
+            if not isinstance(section, Section):
                 raise FrameworkError(
-                    f"plugin {name}: components(): {type(error).__name__}: {error}; "
-                    "reinstall or uninstall it."
-                ) from error
-            for component in offered:
-                _check_offer(component, implementation.plugin_name)
-                key = (component.kind, component.name)
-                if key in owners:
-                    both = f"{owners[key]} and {implementation.plugin_name}"
-                    raise ConfigError(
-                        f"plugins {both} both offer {component.kind}={component.name}; "
-                        "uninstall one."
-                    )
-                owners[key] = implementation.plugin_name
-                self._components[key] = component
+                    f"plugin {owner}: sections() returns {section!r}, not a Section; mend or "
+                    "uninstall it."
+                )
+            if self._sections.setdefault(section.name, section) != section:
+                raise ConfigError(
+                    f"plugins {owners[section.name]} and {owner} bring different sections "
+                    f"'{section.name}'; uninstall one."
+                )
+            owners.setdefault(section.name, owner)
+
+    def with_manager(self, manager: pluggy.PluginManager) -> Plugins:
+        """Give the same offers with the hooks of ``manager``, which has extensions too."""
+        plugins = copy(self)
+        plugins.manager, plugins.hook, plugins.extended = manager, manager.hook, True
+        return plugins
 
     def components(self) -> Iterable[Component]:
         return self._components.values()
+
+    def sections(self) -> Iterable[Section]:
+        """Give the sections of the configuration that the plugins bring."""
+        return self._sections.values()
+
+    def missing_sections(self) -> dict[str, bool]:
+        """Give the first-party sections that no installed distribution brings, and whether
+        ``NAME=CHOICE`` selects their content.
+        """
+        return {
+            name: group
+            for name, (_, group) in FIRST_PARTY_SECTIONS.items()
+            if name not in self._sections
+        }
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for k, name in self._components if k == kind)
@@ -104,6 +138,21 @@ class Plugins:
             raise FrameworkError(
                 f"{kind}={name} cannot be imported: {error}; reinstall its distribution."
             ) from error
+
+
+def _offers(hook: pluggy.HookCaller) -> Iterator[tuple[str, Any]]:
+    """Call every implementation of ``hook``; give each of its offers with the plugin's name."""
+    for implementation in hook.get_hookimpls():
+        owner = implementation.plugin_name
+        try:
+            offers: Any = implementation.function()
+        except Exception as error:
+            raise FrameworkError(
+                f"plugin {owner}: {hook.name}(): {type(error).__name__}: {error}; "
+                "reinstall or uninstall it."
+            ) from error
+        for offer in offers:
+            yield owner, offer
 
 
 def _check_offer(component: Component, plugin: str) -> None:

@@ -4,20 +4,20 @@ path.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, flag_override
 from pydantic import Field, PositiveInt, SerializeAsAny, field_validator
 
 from framework.config.catalog import Plugins
 from framework.config.groups import GROUPS
+from framework.config.layout import Layout
 from framework.config.literals import check_leaves, declared, free
 from framework.config.names import check_names
+from framework.config.resolving import resolve, source_of_values
 from framework.config.sections import (
     BacktestConfig,
     GateConfig,
@@ -25,7 +25,6 @@ from framework.config.sections import (
     PanelConfig,
     Paths,
     PredictConfig,
-    RayConfig,
     TuneConfig,
     ValidationConfig,
     VerifyConfig,
@@ -86,8 +85,8 @@ class Config(Options):
     resume: bool = False
     space: dict[str, Any] = Field(default_factory=dict)
     tune: TuneConfig = TuneConfig()
-    ray: RayConfig = RayConfig()
     components: dict[str, Selected]
+    sections: dict[str, SerializeAsAny[Options]] = Field(default_factory=dict)
     text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
 
     @field_validator("features")
@@ -127,27 +126,51 @@ class Config(Options):
     def component(self, group: str) -> Selected:
         return self.components[group]
 
+    def section(self, name: str) -> Any:
+        """Give the options that a run, an extension or a plugin's section declares.
+
+        Args:
+            name: ``materialize`` for those of ``run=materialize``, ``extensions.NAME`` for those of
+                an extension, ``ray`` for the section of that name.
+        """
+        return self.sections[name]
+
+
+@lru_cache(maxsize=16)
+def layout_of(plugins: Plugins) -> Layout:
+    """Tell which keys a configuration has with these plugins."""
+    return Layout(Config, plugins)
+
 
 def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = False) -> Config:
     """Check a composed config.
 
-    Args: composed: As Hydra gives it, or a recorded text. plugins: Whose options the selected
-        components have. recorded: A text that an earlier version may have recorded, with secrets
-        written out: they are not refused.
+    Args:
+        composed: As Hydra gives it, or a recorded text.
+        plugins: Whose runs, extensions and selected components have the options.
+        recorded: Whether ``composed`` is a recorded text. Secrets that an earlier version wrote out
+            are not refused, and sections of plugins that are not installed here are left out.
 
-    Raises: ConfigError: With the path of every wrong key; for a secret that is written out, and a
-        variable that is not set.
+    Raises:
+        ConfigError: With the path of every wrong key; for a secret that is written out, and a
+            variable that is not set.
     """
-    written = write(composed)
+    layout = layout_of(plugins)
+    whole = OmegaConf.merge(layout.defaults(), composed)
+    assert isinstance(whole, DictConfig)  # both are mappings
+    written = write(whole)
     check_leaves(written.leaves, partial(is_secret, written.tree, plugins), refuse=not recorded)
-    raw: Any = OmegaConf.to_container(composed, resolve=False)
-    _check_sections(raw)
-    try:
-        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_unresolved(error, raw)) from error
-    tree.pop("feature_store", None)
-    source_of = _interpolations(raw)
+    raw: Any = OmegaConf.to_container(whole, resolve=False)
+    unknown = [key for key in raw if key not in layout.names()]
+    if unknown and not recorded:
+        raise ConfigError(
+            f"{unknown[0]}: unknown key.{suggest(str(unknown[0]), layout.names())} Known: "
+            f"{', '.join(layout.names())}."
+        )
+    _check_mappings(raw, layout)
+    _leave_out(whole, (*unknown, *layout.absent), layout)
+    tree = resolve(whole)
+    source_of = source_of_values(raw)
     components: dict[str, Any] = {}
     for group, kind in GROUPS.items():
         node = tree.pop(group, None)
@@ -163,14 +186,17 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
             "features=NAME."
         )
     plugins.find("run", tree["run"])
-    config = validate(Config, {**tree, "components": components, "text": written.text()}, "")
+    sections = layout.read(tree, tree["run"], source_of)
+    own = {key: value for key, value in tree.items() if key in Config.model_fields}
+    parts = {"components": components, "sections": sections, "text": written.text()}
+    config = validate(Config, {**own, **parts}, "")
     check_names(config.features, config.panel)
     return config
 
 
 def is_secret(tree: Mapping[str, Any], plugins: Plugins, path: tuple[str, ...]) -> bool:
-    """Whether the value at ``path`` of a composed config is a secret: the options of what ``tree``
-    selects say so, or its name.
+    """Say whether the value at ``path`` of a composed config is a secret: the options of what
+    ``tree`` selects say so, or its name.
     """
     section, *rest = path
     if section in GROUPS:
@@ -180,70 +206,37 @@ def is_secret(tree: Mapping[str, Any], plugins: Plugins, path: tuple[str, ...]) 
             (c for c in plugins.components() if (c.kind, c.name) == (GROUPS[section], name)), None
         )
         return free(rest) if component is None else declared(component.options, rest)
-    field = Config.model_fields.get(section)
-    return free(path) if field is None else declared(field.annotation, rest, section)
+    owner = layout_of(plugins).owner(path)
+    return free(path) if owner is None else declared(*owner)
 
 
-def sections() -> tuple[str, ...]:
-    """The top-level keys that a configuration may have."""
-    made = {"components", "text"}
-    return tuple(sorted({*Config.model_fields, *GROUPS, "feature_store"} - made))
-
-
-def _check_sections(tree: dict[str, Any]) -> None:
-    """Raise ConfigError for a key of the top level that is unknown, and for a section that is a
-    single value.
-    """
+def _check_mappings(tree: dict[str, Any], layout: Layout) -> None:
+    """Raise ConfigError for a section that is a single value."""
     for key, value in tree.items():
-        if key not in sections():
-            raise ConfigError(
-                f"{key}: unknown key.{suggest(str(key), sections())} Known: "
-                f"{', '.join(sections())}."
-            )
-        field = Config.model_fields.get(key)
-        options = (
-            field is not None
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, Options)
-        )
-        if (key in GROUPS or options) and value is not None and not isinstance(value, dict):
+        if layout.needs_mapping(key) and value is not None and not isinstance(value, dict):
             raise ConfigError(
                 f"{key}: keys with values are needed there, such as {key}.KEY=VALUE; got "
                 f"{masked(repr(value))[:80]}."
             )
 
 
-def _places(node: Any, path: str, text: str) -> list[str]:
-    """The keys at which a value holds ``text``."""
-    if isinstance(node, str):
-        return [path] if text in node else []
-    items = (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
-    return [
-        place
-        for key, value in items
-        for place in _places(value, f"{path}.{key}" if path else str(key), text)
-    ]
-
-
-def _interpolations(raw: Any) -> Callable[[str], str]:
-    """Name the key that a value was written at: ``panel.season_length`` where a model's own is an
-    interpolation of it.
+def _leave_out(whole: DictConfig, keys: Iterable[str], layout: Layout) -> None:
+    """Take ``keys`` out of a configuration, and what other runs than the selected one would
+    require.
     """
-
-    def source_of(path: str) -> str:
-        node = raw
-        for part in path.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        reference = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
-        return path if reference is None else reference[1]
-
-    return source_of
+    with flag_override(whole, ["struct", "readonly"], [False, False]):
+        for key in keys:
+            whole.pop(key, None)
+        for part in layout.parts.values():
+            if part.run in (None, whole.get("run")):
+                continue
+            section = whole.get(part.name) if part.has_section else None
+            nodes = [(whole, part.top)]
+            if isinstance(section, DictConfig):
+                nodes.append((section, tuple(part.options.model_fields)))
+            for node, names in nodes:
+                for name in (each for each in names if OmegaConf.is_missing(node, each)):
+                    del node[name]
 
 
 def _select(
@@ -260,17 +253,3 @@ def _select(
     except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
         return Selected(name=name, options=None)
     return Selected(name=name, options=options)
-
-
-def _unresolved(error: OmegaConfBaseException, raw: Any) -> str:
-    """What cannot be resolved, by the key that it is written at: others may refer to that one."""
-    missing = re.search(r"'([^']+)'", str(error))
-    written = (
-        _places(raw, "", f"{missing[1]}}}") + _places(raw, "", f"{missing[1]},") if missing else []
-    )
-    where = written[0] if written else str(error.full_key or error.key)
-    if unset := re.search(r"Environment variable '(.+?)' not found", str(error)):
-        return f"{where}: the environment variable {unset[1]} is not set."
-    if isinstance(error, MissingMandatoryValue):
-        return f"{where}: missing; give it a value, such as {where}=… on the command line."
-    return f"{where}: {' '.join(str(error).partition('full_key:')[0].split())}"

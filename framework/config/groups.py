@@ -25,10 +25,13 @@ GROUPS: dict[str, Kind] = {
 
 
 def default_node(name: str, options: type[Options]) -> dict[str, Any]:
-    """The node that ``group=name`` selects: every option with its default, ``???`` where one must
-    be given.
-    """
-    node: dict[str, Any] = {"name": name}
+    """Make the node that ``group=name`` selects: the name, and every option with its default."""
+    return {"name": name, **default_values(options)}
+
+
+def default_values(options: type[Options]) -> dict[str, Any]:
+    """Give every option with its default, as YAML has it; ``???`` where one must be given."""
+    node: dict[str, Any] = {}
     for key, field in options.model_fields.items():
         default = "???" if field.is_required() else field.get_default(call_default_factory=True)
         node[key] = (

@@ -16,7 +16,7 @@ from framework.config.config import Config, build_config, is_secret
 from framework.config.written import write
 from framework.secrets import secrets_in
 
-#: Sections and groups that decide what is learned and forecast.
+#: Sections and groups of the core that decide what is learned and forecast.
 DECISIVE = (
     "name",
     "seed",
@@ -25,7 +25,6 @@ DECISIVE = (
     "features",
     "source",
     "retrieval",
-    "feature_store",
     "preprocessor",
     "model",
     "baseline",
@@ -47,7 +46,7 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
     now: Any = OmegaConf.create(current.text)
     today = write(now)
     known = {leaf.path: leaf for leaf in today.leaves}
-    for key in DECISIVE:
+    for key in (*DECISIVE, *decisive_sections(plugins)):
         if key in then:
             now[key] = then[key]
     merged = write(now)
@@ -59,6 +58,11 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
         if secret and not leaf.parts and path in known and known[path].parts:
             OmegaConf.update(now, ".".join(path), _raw(today.tree, path))
     return build_config(now, plugins, recorded=True)
+
+
+def decisive_sections(plugins: Plugins) -> tuple[str, ...]:
+    """Give the sections of the installed plugins that decide what is learned and forecast."""
+    return tuple(section.name for section in plugins.sections() if section.decisive)
 
 
 def _raw(tree: Any, path: tuple[str, ...]) -> Any:

@@ -160,16 +160,3 @@ class TuneConfig(Options):
         if self.trials is None and self.seconds is None and self.patience is None:
             raise ValueError("give a limit: trials, seconds or patience")
         return self
-
-
-class RayConfig(Options):
-    """For every component that uses Ray. ``address``: an existing cluster (``auto``,
-    ``HOST:PORT``), null to start one for the run alone.
-
-    ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it
-    too.
-    """
-
-    address: str | None = None
-    num_cpus: PositiveInt | None = None
-    dashboard: bool = False

@@ -13,19 +13,41 @@ hookimpl = pluggy.HookimplMarker("framework")
 
 
 Kind = Literal[
-    "source", "retrieval", "preprocessor", "model", "registry", "serving", "tuner", "compute", "run"
+    "source",
+    "retrieval",
+    "preprocessor",
+    "model",
+    "registry",
+    "serving",
+    "tuner",
+    "compute",
+    "run",
+    "extension",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One offer: ``kind=name`` in a composition selects ``load`` ("package.module:Class") with
-    ``options``.
+    """One offer: ``kind=name`` in a composition selects ``load`` with ``options``.
 
-    The class implements the interface of its kind; a ``run`` is a function ``(Run) -> dict``
-    instead and has no options. ``takes``: the keys of the configuration that a run uses and most
-    others do not, ``predict`` for all of ``predict.*``. A key that some run takes is refused on the
-    command line of a run that does not; null takes whatever is given.
+    The class implements the interface of its kind. Two kinds are different:
+
+    - A ``run`` is a function ``(Run) -> dict``. It finds its options as ``run.options``. Their keys
+      stand below the name of the run, ``run=drift drift.window=3``; one that is marked with
+      :data:`framework.options.TOP_LEVEL` stands at the top level.
+    - An ``extension`` is a class whose methods are hooks (``@hookimpl``). Nobody selects it: it is
+      made with its options when a run begins. Their keys stand below ``extensions.NAME``.
+
+    Args:
+        kind: Which interface it implements.
+        name: The word that selects it.
+        load: ``package.module:Class``, imported when it is needed.
+        options: The class of its options.
+        summary: A line for ``--help``.
+        takes: Of a run: keys that it uses beside its own options and that most runs do not,
+            ``predict`` for all of ``predict.*``. A key that some run takes is refused on the
+            command line of a run that does not. None: the run takes whatever is given, or where it
+            has options, these alone.
     """
 
     kind: Kind
@@ -34,6 +56,28 @@ class Component:
     options: type[Options] = Options
     summary: str = ""
     takes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the configuration that several options of a plugin refer to.
+
+    ``ray.address=HOST:PORT`` is written once; the options of a component have the default
+    ``${ray.address}``. Several distributions may offer the same section with the same class.
+
+    Args:
+        name: The key at the top level.
+        options: What stands below it. A :class:`framework.options.FreeOptions` takes every
+            key.
+        group: Whether ``name=CHOICE`` selects ``conf/name/CHOICE.yaml``.
+        decisive: Whether it decides what is learned and forecast. A decisive section is the one
+            that a pair recorded when the pair is rebuilt; any other is that of the run at hand.
+    """
+
+    name: str
+    options: type[Options]
+    group: bool = False
+    decisive: bool = False
 
 
 ENTRY_POINTS = "framework"

@@ -16,6 +16,7 @@ from framework.evaluation.backtest import Setting
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.plugins.discovery import load_plugins
+from framework.plugins.extensions import with_extensions
 
 #: The plugins of a worker process, found once.
 installed = cache(load_plugins)
@@ -55,7 +56,8 @@ def rebuild(text: str) -> Components:
     """
     composed = OmegaConf.create(text)
     assert isinstance(composed, DictConfig)  # a recorded configuration is a mapping
-    return Components(build_config(composed, installed(), recorded=True), installed())
+    config = build_config(composed, installed(), recorded=True)
+    return Components(config, with_extensions(config, installed()))
 
 
 def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:

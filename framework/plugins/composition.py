@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from framework.config.catalog import Plugins
-from framework.config.config import is_secret
+from framework.config.config import is_secret, layout_of
 from framework.config.groups import GROUPS, default_node
 from framework.config.literals import check_leaves
 from framework.config.written import Leaf, write
@@ -34,10 +34,21 @@ class FrameworkSearchPath(SearchPathPlugin):
         search_path.append(provider="framework", path="pkg://framework.conf")
 
 
+#: The composition that holds the keys of runs, extensions and sections, for ``framework.yaml``.
+DECLARED = "framework_declared"
+
+
 def register(plugins: Plugins) -> None:
-    """Offer every component to Hydra. Call before composing."""
+    """Offer every component to Hydra, and every key that the plugins declare. Call before
+    composing.
+    """
     HydraPlugins.instance().register(FrameworkSearchPath)
     store = ConfigStore.instance()
+    layout = layout_of(plugins)
+    groups = [part.name for part in layout.parts.values() if part.group]
+    groups += [name for name, is_group in plugins.missing_sections().items() if is_group]
+    node = {"defaults": [*({name: None} for name in groups), "_self_"], **layout.defaults()}
+    store.store(name=DECLARED, node=node, provider="framework")
     for group, kind in GROUPS.items():
         for component in plugins.components():
             if component.kind == kind:

@@ -32,11 +32,11 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
             ) from error
     for plugin in extra:
         manager.register(plugin)
-    _check_hooks(manager)
+    check_hooks(manager)
     return Plugins(manager)
 
 
-def _check_hooks(manager: pluggy.PluginManager) -> None:
+def check_hooks(manager: pluggy.PluginManager) -> None:
     """Raise FrameworkError for an implementation of a hook that is never called."""
     hooks = {
         name: caller

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from framework.plugins.extensions import with_extensions
 from framework.plugins.run import Run
 
 log = logging.getLogger(__name__)
 
 
 def execute(run: Run) -> dict[str, Any]:
-    """Run ``run.config.run``; returns ``{"run", "status", …}``. Raises what the run raises, after
-    the plugins have heard of it.
+    """Run ``run.config.run`` with the extensions; returns ``{"run", "status", …}``. Raises what the
+    run raises, after the plugins have heard of it.
     """
+    run.plugins = with_extensions(run.config, run.plugins)
     hook = run.plugins.hook
     identity = hook.run_started(run=run)
     if identity is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from framework.interfaces.plugin import Component
+from framework.interfaces.plugin import Component, Section
 
 if TYPE_CHECKING:
     from framework.data.context import Context
@@ -33,6 +33,13 @@ hookspec = pluggy.HookspecMarker("framework")
 @hookspec
 def components() -> list[Component]:  # type: ignore[empty-body]
     """Called once at start, before the configuration is composed. Return what the plugin offers."""
+
+
+@hookspec
+def sections() -> list[Section]:  # type: ignore[empty-body]
+    """Called once at start, before the configuration is composed. Return the sections of the
+    configuration that the plugin brings.
+    """
 
 
 @hookspec(firstresult=True)

@@ -50,6 +50,11 @@ class Run:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     record: Record = field(default_factory=Record)
 
+    @property
+    def options(self) -> Any:
+        """The options of the run itself, of the class that its component names."""
+        return self.config.section(self.config.run)
+
     def make(self, group: str) -> Any:
         """Make a new instance of the selected component.
 

@@ -128,6 +128,7 @@ def _conclude(
         experiment_text(
             best.values,
             f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.",
+            [section.name for section in run.plugins.sections() if not section.decisive],
         ),
     )
     run.record.artifacts += [table, output]

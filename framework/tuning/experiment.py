@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ _OF_THE_SEARCH = (
     "space",
     "tune",
     "tuner",
-    "ray",
     "compute",
     "paths",
     "registry",
@@ -30,11 +29,17 @@ _OF_THE_SEARCH = (
 )
 
 
-def experiment_text(values: Mapping[str, Any], comment: str) -> str:
-    """The YAML of an experiment: the one that was searched, what the command line changed of it,
-    and ``values``.
+def experiment_text(values: Mapping[str, Any], comment: str, left_out: Collection[str] = ()) -> str:
+    """Write the YAML of an experiment: the one that was searched, what the command line changed of
+    it, and ``values``.
+
+    Args:
+        values: The best options, by their path.
+        comment: The second line of the file.
+        left_out: Sections of plugins that decide nothing; what the command line changed of them
+            does not belong to the experiment.
     """
-    choices, overrides = _composition()
+    choices, overrides = _composition({*_OF_THE_SEARCH, *left_out})
     groups = {o.key_or_group: o.value() for o in overrides if o.key_or_group in choices}
     changed = {o.key_or_group: o.value() for o in overrides if o.key_or_group not in choices}
     experiment = choices.get("experiment")
@@ -46,8 +51,8 @@ def experiment_text(values: Mapping[str, Any], comment: str) -> str:
     return f"# @package _global_\n# {comment}\n{OmegaConf.to_yaml(tree)}"
 
 
-def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
-    """The choices of this Hydra job, and the overrides that belong to the experiment."""
+def _composition(left_out: Collection[str]) -> tuple[Mapping[str, Any], Sequence[Override]]:
+    """Give the choices of this Hydra job, and the overrides that belong to the experiment."""
     if not HydraConfig.initialized():
         return {}, []
     hydra = HydraConfig.get()
@@ -56,9 +61,7 @@ def _composition() -> tuple[Mapping[str, Any], Sequence[Override]]:
     )  # one may name a secret
     parsed = OverridesParser.create().parse_overrides(written)
     return dict(hydra.runtime.choices), [
-        o
-        for o in parsed
-        if o.key_or_group.split(".")[0] not in _OF_THE_SEARCH and not o.is_delete()
+        o for o in parsed if o.key_or_group.split(".")[0] not in left_out and not o.is_delete()
     ]
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.interfaces.plugin import Component, hookimpl
-from framework.options import FreeForm, Options
+from framework.interfaces.plugin import Component, Section, hookimpl
+from framework.options import FreeForm, FreeOptions, Options
 
 
 class FeastOptions(Options):
@@ -40,6 +40,15 @@ class FeastOptions(Options):
 
     def longest_window(self) -> int:
         return max(self.window, *self.windows.values(), 1)
+
+
+class FeatureStore(FreeOptions):
+    """The content of a feature_store.yaml: Feast's own keys, which Feast checks."""
+
+
+@hookimpl
+def sections() -> list[Section]:
+    return [Section("feature_store", FeatureStore, group=True, decisive=True)]
 
 
 @hookimpl

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+from framework_ray.options import RAY, shared
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -13,16 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Component, Section, hookimpl
 from framework.options import Options
 from framework.serving.options import ServingOptions
-
-
-def _shared(key: str) -> Any:
-    """A default that follows the ``ray`` section, so that a cluster is named once for all that use
-    it.
-    """
-    return Field(default=f"${{ray.{key}}}")
 
 
 class ServiceOptions(Options):
@@ -101,15 +95,20 @@ class RayServeOptions(ServingOptions):
     model: ServiceOptions = ServiceOptions()
     arms: dict[str, ServiceOptions] = Field(default_factory=dict)
     chunk: PositiveInt = 2048
-    address: str | None = _shared("address")
-    num_cpus: PositiveInt | None = _shared("num_cpus")
-    dashboard: bool = _shared("dashboard")
+    address: str | None = shared("address")
+    num_cpus: PositiveInt | None = shared("num_cpus")
+    dashboard: bool = shared("dashboard")
     object_store_memory: PositiveInt | None = None
     metrics_port: NonNegativeInt | None = None
     throughput_optimized: bool = True
     start_timeout_s: PositiveFloat = 300.0
     dry_run: bool = False
     image: str = "framework:latest"
+
+
+@hookimpl
+def sections() -> list[Section]:
+    return [RAY]
 
 
 @hookimpl

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from framework_ray.options import RAY, shared
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Component, Section, hookimpl
 from framework.options import Options
 
 if TYPE_CHECKING:
@@ -15,21 +16,14 @@ if TYPE_CHECKING:
     from framework.plugins.run import Run
 
 
-def _shared(key: str) -> Any:
-    """A default that follows the ``ray`` section, so that a cluster is named once for all that use
-    it.
-    """
-    return Field(default=f"${{ray.{key}}}")
-
-
 class RayOptions(Options):
     """Where Ray is, see the section ``ray``. ``object_store_memory``: bytes of a Ray that is
     started here, null for Ray's own choice.
     """
 
-    address: str | None = _shared("address")
-    num_cpus: PositiveInt | None = _shared("num_cpus")
-    dashboard: bool = _shared("dashboard")
+    address: str | None = shared("address")
+    num_cpus: PositiveInt | None = shared("num_cpus")
+    dashboard: bool = shared("dashboard")
     object_store_memory: PositiveInt | None = None
 
 
@@ -59,6 +53,11 @@ class RayComputeOptions(RayOptions):
     """``cpus_per_task``: cores, and threads of the numeric libraries, of one fold."""
 
     cpus_per_task: PositiveFloat = 1
+
+
+@hookimpl
+def sections() -> list[Section]:
+    return [RAY]
 
 
 @hookimpl
