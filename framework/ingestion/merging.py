@@ -74,12 +74,17 @@ def grid_of(features: FeatureSet, panel: PanelConfig, name: str) -> Grid | None:
 
 
 def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
-    """Raise :class:`DataError` unless a whole table is sorted and unique; of a primary view also on
-    its grid and by policy without gaps.
+    """Raise :class:`DataError` unless the rows of a whole table are unique; of a primary view also
+    on its grid and by policy without gaps. Their order does not matter.
 
     ``rows``: as :func:`normal` gives them. Of a view with a created column the newest versions are
-    checked, in whatever order they come.
+    checked.
     """
+    (series,) = series_numbers(view.entity, rows)
+    times = rows[TIME].dt.tz_localize(None).to_numpy()
+    apart, order = np.diff(series), np.diff(times) < np.timedelta64(0)
+    if (apart < 0).any() or (order & (apart == 0)).any():
+        rows = rows.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
     if view.created is not None:
         rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates(
             [*view.entity, TIME], keep="last"

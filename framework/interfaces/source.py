@@ -46,12 +46,13 @@ class Roles:
     """How the columns of a table are used.
 
     ``texts``: keys and categories, wanted as they are written. ``numbers`` and ``times``: wanted as
-    such.
+    such. ``keys``: those of ``texts`` that tell the series apart.
     """
 
     texts: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @classmethod
     def of_view(cls, view: View) -> Roles:
@@ -64,7 +65,7 @@ class Roles:
             The roles.
         """
         times = (TIME,) if view.created is None else (TIME, view.created)
-        return cls((*view.entity, *view.texts), view.numbers, times)
+        return cls((*view.entity, *view.texts), view.numbers, times, view.entity)
 
     @classmethod
     def of_joins(cls, joins: Iterable[tuple[View, Join]]) -> Roles:

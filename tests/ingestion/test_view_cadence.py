@@ -60,9 +60,9 @@ def test_rows_of_another_view_stay_as_they_are_given(times: tuple[str, ...]) -> 
     assert not off_grid(given.views["prices"], table.iloc[:0], table, None).any()
 
 
-def test_rows_out_of_order_or_twice_are_still_refused() -> None:
-    with pytest.raises(DataError, match="unsorted"):
-        stored(features(), rows("2024-01-02", "2024-01-01"))
+def test_rows_out_of_order_are_sorted_and_twice_refused() -> None:
+    finished = stored(features(), rows("2024-01-02", "2024-01-01"))
+    assert finished["price"].tolist() == [2, 1]
     with pytest.raises(DataError, match="duplicate"):
         stored(features(), rows("2024-01-02", "2024-01-02"))
 

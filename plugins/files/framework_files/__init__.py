@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 
+#: Formats of numbers that are times: how many of them a second has.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}
+
 
 class Table(Options):
     """How one table is made of the files. ``query``: DuckDB SQL over their aliases (time zone UTC),
     null for the file named like the table.
 
-    ``rename``: ``{column: new name}``. ``order_by``: sorts the result; a file that is sorted
-    already needs none.
+    ``rename``: ``{column: new name}``. ``order_by``: sorts the result, for a query over it; what
+    is ingested is sorted anyway. ``time_zone``: of the clock that its times without an offset are
+    read from, such as ``Europe/Berlin``; null for UTC, and dates stay dates. ``ambiguous``: which
+    hour a local time is of that the clock shows twice and a series has once, ``first`` or
+    ``second``; null refuses it.
 
     The other options say how the CSV file named like the table is read. ``delimiter``: between
     fields, null for the one in the first line. ``encoding``: such as ``cp1252`` or ``utf-16``, null
     for UTF-8. ``decimal`` and ``thousands``: the signs in numbers. ``null_values``: instead of the
-    source's. ``date_format``: such as ``%d/%m/%Y`` or ``%d.%m.%Y %H:%M``, for every column that is
-    written so, or ``{column: format}``. ``texts``: columns that are read as they are written; keys
-    and categories always are.
+    source's. ``date_format``: such as ``%d/%m/%Y`` or ``%d.%m.%Y %H:%M``, or ``epoch_s`` or
+    ``epoch_ms`` for seconds or milliseconds since 1970, for every column that is written so, a list
+    of such formats, or ``{column: format}``. ``texts``: columns that are read as they are written;
+    keys and categories always are.
     """
 
     query: str | None = None
     rename: dict[str, str] = Field(default_factory=dict)
     order_by: tuple[str, ...] = ()
+    time_zone: str | None = None
+    ambiguous: Literal["first", "second"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: str | None = None
     decimal: Annotated[str, Field(pattern=r"^[.,]$")] | None = None
     thousands: Annotated[str, Field(pattern=r"^[.,'’ _]$")] | None = None
     null_values: tuple[str, ...] | None = None
-    date_format: str | dict[str, str] | None = None
+    date_format: str | tuple[str, ...] | dict[str, str] | None = None
     texts: tuple[str, ...] = ()
 
     @field_validator("encoding")
@@ -48,16 +58,34 @@ class Table(Options):
             ) from None
         return value
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError("no time zone, such as Europe/Berlin or America/New_York")
+        return value
+
     @field_validator("date_format")
     @classmethod
-    def _whole_dates(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
-        for text in [value] if isinstance(value, str) else (value or {}).values():
-            if "%" not in text:
+    def _whole_dates(
+        cls, value: str | tuple[str, ...] | dict[str, str] | None
+    ) -> str | tuple[str, ...] | dict[str, str] | None:
+        texts = (value,) if isinstance(value, str) else value or ()
+        for text in texts.values() if isinstance(texts, dict) else texts:
+            if "%" not in text and text not in EPOCHS:
                 raise ValueError(
                     f"'{text}' is no format; %d, %m and %Y stand for day, month and year, "
-                    "such as %d/%m/%Y"
+                    "such as %d/%m/%Y; epoch_s and epoch_ms for seconds and milliseconds since 1970"
                 )
+        if isinstance(value, tuple) and {*value} & {*EPOCHS}:
+            raise ValueError("a list is of formats with % alone; epoch_s and epoch_ms stand alone")
         return value
+
+    @model_validator(mode="after")
+    def _ambiguous_needs_a_zone(self) -> Table:
+        if self.ambiguous is not None and self.time_zone is None:
+            raise ValueError("ambiguous is about the clock of a time_zone, and there is none")
+        return self
 
     @model_validator(mode="after")
     def _signs_differ(self) -> Table:

@@ -13,7 +13,7 @@ from typing import Literal
 import duckdb
 
 from framework.errors import DataError
-from framework_files import Table
+from framework_files import EPOCHS, Table
 from framework_files.csv_files import literal, quoted
 
 #: What a column is wanted as; None: as what it is.
@@ -25,7 +25,7 @@ _YEAR_LAST = r"\s*\d{1,2}(/\d{1,2}/|\.\d{1,2}\.|-\d{1,2}-)(\d{4}|\d{2})" + _CLOC
 _BOOLEAN = r"(?i)\s*(true|false)\s*"
 _GROUPED = r"\s*[+-]?[1-9]\d{0,2}(\.\d{3})+\s*"
 _SHORT = r"\s*[+-]?\d{1,3}\s*"
-_FORMATS_A_TIME = re.compile(r"%-?[HIMSpXcfgn]")
+_FORMATS_A_TIME = re.compile(r"%-?[HIMSpXcfgnzZ]|^epoch")
 #: What a text that is no number looks like, and what to do about it.
 _ADVICE = (
     (
@@ -251,7 +251,7 @@ class Columns:
         if pattern is None or (number and want != "time" and not alone):
             return None
         name = quoted(column)
-        parsed = f"try_strptime(trim({name}), {literal(pattern)})"
+        parsed = _parsed(name, pattern)
         misfit = f"{name} IS NOT NULL AND ({parsed} IS NULL OR year({parsed}) < 1000)"
         try:
             all_texts, misfits = self._counts(f"{name} IS NOT NULL", misfit)
@@ -268,9 +268,7 @@ class Columns:
                 f"'{column}' does not fit '{pattern}' "
                 f"({misfits:,} of {all_texts:,} rows); mend the row or the format."
             )
-        whole_days = (
-            not _FORMATS_A_TIME.search(pattern) and "%z" not in pattern and "%Z" not in pattern
-        )
+        whole_days = not any(map(_FORMATS_A_TIME.search, formats_of(pattern)))
         return Reading(f"CAST({parsed} AS DATE)" if whole_days else parsed)
 
     def _reason(self, column: str, want: Want) -> str:
@@ -336,6 +334,20 @@ def _group(sign: str) -> str:
     line.
     """
     return "[ \u00a0\u202f\u2009]" if sign == " " else "['’]" if sign in "'’" else re.escape(sign)
+
+
+def formats_of(pattern: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return one format, or several, as a tuple."""
+    return (pattern,) if isinstance(pattern, str) else pattern
+
+
+def _parsed(name: str, pattern: str | tuple[str, ...]) -> str:
+    """An expression that gives the time of a text, null where it does not fit."""
+    if isinstance(pattern, str) and pattern in EPOCHS:
+        microseconds = f"try_cast(trim({name}) AS DECIMAL(28, 6)) * {1_000_000 // EPOCHS[pattern]}"
+        return f"make_timestamp(CAST({microseconds} AS BIGINT))"
+    formats = ", ".join(map(literal, formats_of(pattern)))
+    return f"try_strptime(trim({name}), [{formats}])"
 
 
 def _format_of(example: str, *, month_first: bool = False) -> str:

@@ -22,9 +22,12 @@ from framework.interfaces.source import Roles, Source
 from framework_files import Table
 from framework_files.columns import Columns, Reading, Want
 from framework_files.csv_files import CsvFiles, literal, partition, quoted
+from framework_files.local_times import second_times, to_utc
 from framework_files.places import find_files, kind_of, unpack
 
 _RESULT = quoted("(result)")
+#: Texts between numbers that mean nothing else than null.
+_USUAL_NULLS = "(?i)|na|n/a|#n/a|nan|null|none|nil"
 _INTEGERS = {
     "TINYINT",
     "SMALLINT",
@@ -92,16 +95,44 @@ class FilesSource(Source):
                     f"source=files: table '{table}': the query gives no rows; it is one SELECT."
                 )
             names = _renamed(relation.columns, spec.rename, table)
-            order = ", ".join(_ordered(names, spec.order_by, table))
+            order_columns = _ordered(names, spec.order_by, table)
+            order = ", ".join(map(quoted, order_columns))
             relation = self._typed(relation, names, roles, table)
-            return _timed(relation.order(order).df() if order else relation.df())
+            if spec.time_zone is None:
+                return _timed(relation.order(order).df() if order else relation.df())
+            return _timed(self._from_local(relation, spec, roles, table), by=order_columns)
         except duckdb.Error as error:
             raise DataError(
                 f"source=files: table '{table}': {_line(error)}{self._text_in(query)}"
             ) from error
 
+    def _from_local(
+        self, relation: duckdb.DuckDBPyRelation, spec: Table, roles: Roles, table: str
+    ) -> pd.DataFrame:
+        """The rows, with times in UTC where they were of the clock of the table's zone.
+
+        Of the hour that the clock shows twice, the time of a step is told by the order of the rows;
+        any other time is taken for the later one, when the row was known for sure.
+        """
+        rows, zone = relation.df(), str(spec.time_zone)
+        kinds = {
+            name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)
+        }
+        for column in dict.fromkeys((TIME, *roles.times)):
+            kind = kinds.get(column, "")
+            if not kind.startswith("TIMESTAMP") or "ZONE" in kind:
+                continue
+            where = f"source=files: table '{table}': column '{column}'"
+            later = None
+            if column == TIME:
+                later = second_times(rows, column, roles.keys, zone, spec.ambiguous, where)
+            rows[column] = to_utc(rows, column, zone, later, where)
+        return rows
+
     def warnings(self) -> list[str]:
-        """Return one line for each column whose numbers may be thousands."""
+        """Return one line for each column whose numbers may be thousands, or have texts for
+        nulls.
+        """
         return list(self._warnings)
 
     def fingerprint(self) -> dict[str, str]:
@@ -141,7 +172,10 @@ class FilesSource(Source):
                         else f"{alias}/{path.parent.name}/{path.name}"
                     ] = hashlib.file_digest(stream, "sha256").hexdigest()
         for table, spec in self.options.tables.items():
-            shape = spec.model_dump_json(include={"query", "rename", "order_by", *spec.reading()})
+            said = {name for name in ("time_zone", "ambiguous") if getattr(spec, name) is not None}
+            shape = spec.model_dump_json(
+                include={"query", "rename", "order_by", *said, *spec.reading()}
+            )
             prints[f"{table} (table)"] = hashlib.sha256(shape.encode()).hexdigest()
         if self.options.null_values != ("",):
             prints["null_values"] = hashlib.sha256(
@@ -301,6 +335,8 @@ class FilesSource(Source):
             )
         if kind != "VARCHAR" or want not in ("number", "time"):
             return column
+        if want == "number":
+            self._empty_nulls(name, table)
         reading = self._columns(_RESULT, self._home(table)).read(name, want)
         if reading.sql == column:
             raise DataError(
@@ -308,6 +344,25 @@ class FilesSource(Source):
                 f"{reading.doubt}."
             )
         return reading.sql
+
+    def _empty_nulls(self, name: str, table: str) -> None:
+        """Make the usual texts for a missing number null, where no option says what is."""
+        home = self._home(table)
+        if self._spec(home).null_values is not None or self.options.null_values != ("",):
+            return
+        text = f"trim({quoted(name)})"
+        where = f"WHERE regexp_full_match({text}, {literal(_USUAL_NULLS)})"
+        texts = self._connection.execute(
+            f"SELECT {text}, count(*) FROM {_RESULT} {where} GROUP BY 1 ORDER BY 1"  # noqa: S608
+        ).fetchall()
+        if not texts:
+            return
+        self._connection.execute(f"UPDATE {_RESULT} SET {quoted(name)} = NULL {where}")  # noqa: S608
+        shown = ", ".join(f"'{text}' ({count:,} rows)" for text, count in texts)
+        self._warnings[
+            f"table '{table}': column '{name}': {shown} is read as null; "
+            f"set {_path(home)}.null_values to say which texts are"
+        ] = None
 
     def _home(self, table: str) -> str:
         """The table whose options say how the texts of ``table`` were read: of the file, where
@@ -377,7 +432,7 @@ def _ordered(names: dict[str, str], order_by: tuple[str, ...], table: str) -> li
             f"source=files: table '{table}': order_by: no column "
             f"'{wrong[0]}';{suggest(wrong[0], names)} It has {[*names]}."
         )
-    return [quoted(names.get(c, c)) for c in order_by]
+    return [names.get(c, c) for c in order_by]
 
 
 def _missing(column: str, columns: list[str]) -> str:
@@ -406,15 +461,19 @@ def _time_of(value: Any, column: str, home: str) -> str:
     if re.fullmatch(r"(19|20)\d{6}", text):
         return f": {text} is a day; set {_path(home)}.date_format='%Y%m%d', or cast it in a query."
     if re.fullmatch(r"\d{9,10}|\d{12,13}", text):
-        seconds = column if len(text) < 11 else f"{column} / 1000"
+        short = len(text) < 11
+        unit, seconds = ("", column) if short else ("milli", f"{column} / 1000")
         return (
-            f": {text} are seconds since 1970; cast it in a query, to_timestamp({seconds}) AS "
-            f"{column}."
+            f": {text} are {unit}seconds since 1970; set {_path(home)}.date_format="
+            f"{'epoch_s' if short else 'epoch_ms'} for a CSV file, or cast it in a query, "
+            f"to_timestamp({seconds}) AS {column}."
         )
     return f", such as 2024-01-31, and not {text!r}; cast it in a query."
 
 
-def _timed(rows: pd.DataFrame) -> pd.DataFrame:
+def _timed(rows: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    if by:
+        rows = rows.sort_values([*by], kind="stable", ignore_index=True)
     return (
         rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True)})
         if TIME in rows.columns

@@ -199,7 +199,9 @@ def test_a_date_with_two_readings_is_refused_until_its_format_is_declared(
         (["31/01/24"], {}, ["a year of two digits", "%d/%m/%y"]),
         (["5 Jan 2024"], {}, ["no ISO 8601 time", "date_format"]),
         (["20240105"], {}, ["BIGINT", "20240105 is a day", "date_format='%Y%m%d'"]),
-        (["1704412800"], {}, ["seconds since 1970", "to_timestamp("]),
+        (["1704412800"], {}, ["are seconds since 1970", "date_format=epoch_s", "to_timestamp("]),
+        (["1704412800000"], {}, ["milliseconds since 1970", "epoch_ms", "to_timestamp("]),
+        (["1704412800", "soon"], {"date_format": "epoch_s"}, ["'soon'", "does not fit 'epoch_s'"]),
         (["2024-02-30"], {}, ["'2024-02-30' is no day"]),
         (["01/02/2024", "2024-02-03"], {}, ["no ISO 8601 time"]),
         (
@@ -230,6 +232,21 @@ def test_a_declared_format_reads_days_without_signs_and_names_of_months(tmp_path
     assert read(tmp_path, days("01/02/24"), date_format="%d/%m/%y")["event_timestamp"].iloc[
         0
     ] == pd.Timestamp("2024-02-01", tz="UTC")
+
+
+@pytest.mark.parametrize(
+    ("texts", "formats"),
+    [
+        (["1704412800", "1704416400"], "epoch_s"),
+        (["1704412800000", "1704416400000"], "epoch_ms"),
+        (["2024-01-05", "05.01.2024 01:00"], ["%Y-%m-%d", "%d.%m.%Y %H:%M"]),
+    ],
+)
+def test_several_formats_and_seconds_since_1970_are_read(
+    tmp_path: Path, texts: list[str], formats: str | list[str]
+) -> None:
+    times = read(tmp_path, days(*texts), date_format=formats)["event_timestamp"]
+    assert times.tolist() == list(pd.date_range("2024-01-05", periods=2, freq="h", tz="UTC"))
 
 
 def test_dates_of_versions_and_of_joined_tables_are_held_to_the_same(tmp_path: Path) -> None:
@@ -297,8 +314,8 @@ def test_a_number_with_one_reading_or_a_declared_one_is_read(
         (["12%", "13%"], {}, ["'12%' has a unit or a currency sign", "query"]),
         (["€5", "€6.50"], {}, ["a currency sign"]),
         (["5 EUR"], {}, ["a currency sign"]),
-        (["1", "NA"], {}, ["'NA' is no number", "source.tables.t.null_values"]),
-        (["1", "nan"], {}, ["'nan' is no number", "null_values"]),
+        (["1", "NA"], {"null_values": [""]}, ["'NA' is no number", "source.tables.t.null_values"]),
+        (["1", "-"], {}, ["'-' is no number", "null_values"]),
         (["1", "-inf"], {}, ["'-inf' is no number", "null_values"]),
         (["yes", "no"], {}, ["'yes' is no number", "categories"]),
         (["1_000", "2_000"], {}, ['thousands="_"']),
@@ -312,6 +329,16 @@ def test_a_number_in_doubt_is_refused_with_the_option(
     said = refused(tmp_path, numbers(*texts, delimiter="|"), **options)
     for word in ("column 'y' is text, a number is needed", *words):
         assert word in said
+
+
+def test_the_usual_texts_for_null_are_null_between_numbers_and_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(numbers("1", "NA", "nan", " ", "2,5", "NA"))
+    reader = source(tmp_path, decimal=",")
+    column = reader.read_as("t", ROLES)["y"]
+    assert [None if pd.isna(v) else v for v in column] == [1, None, None, None, 2.5, None]
+    (line,) = reader.warnings()
+    assert "column 'y': '' (1 rows), 'NA' (2 rows), 'nan' (1 rows) is read as null" in line
+    assert "source.tables.t.null_values" in line
 
 
 def test_dots_in_a_file_with_semicolons_are_in_doubt_and_said_elsewhere(tmp_path: Path) -> None:
