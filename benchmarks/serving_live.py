@@ -32,7 +32,7 @@ from framework.config.catalog import Plugins
 from framework.interfaces.registry import PairDraft, Registry
 from framework.pairs.provenance import requirements
 from framework.plugins.discovery import load_plugins
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.serving.deployment import Deployment
 
 RATE = 50

@@ -29,7 +29,7 @@ from framework.pairs.fit import fit_pair
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Pair
 from framework.plugins.discovery import load_plugins
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.serving.deployment import Deployment
 
 CALENDAR = (

@@ -29,7 +29,7 @@ from framework.plugins import composition as offers
 from framework.plugins.discovery import load_plugins
 from framework.plugins.execute import execute
 from framework.plugins.run import Run
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.testing.servers.fake_server import Client
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"

@@ -26,7 +26,7 @@ from framework.pairs.golden import Golden, replay
 from framework.pairs.intervals import calibrate
 from framework.plugins.compute import LocalCompute
 from framework.plugins.discovery import load_plugins
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.serving.pipeline.pipeline import Pipeline
 from framework.testing.panels import make_panel, panel_schema
 from framework.testing.servers.fake_server import answer_payload, make_pipeline

@@ -16,7 +16,7 @@ import pytest
 from framework_mlflow import MlflowOptions
 from framework_mlflow.registry import MlflowRegistry
 
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.testing import fakes
 from framework.testing.contracts.registry import install_fakes, make_draft
 from framework.testing.contracts.serving_live import asking, wait_for

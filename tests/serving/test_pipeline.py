@@ -15,7 +15,7 @@ from framework.data.context import Context
 from framework.errors import FrameworkError
 from framework.pairs.intervals import calibrate
 from framework.pairs.pair import Pair
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline import pipeline as pipeline_module
 from framework.serving.pipeline.rendering import Renderer

@@ -18,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from framework.data.vocabulary import TIME
 from framework.pairs.golden import Golden
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.testing import fakes
 from framework.testing.servers.fake_server import VERSION, make_row, server_process
 

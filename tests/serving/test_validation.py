@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from framework.data.forecast import Forecast
 from framework.data.vocabulary import SHORT_HISTORY, TIME
-from framework.serving.app.openapi import describe, example_payload
+from framework.serving.app.examples import example_payload
+from framework.serving.app.openapi import describe
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Entities, Payload
@@ -276,3 +277,35 @@ def test_an_unknown_origin_and_fractions_of_a_second_are_rendered_as_they_are() 
         ["2024-03-01T00:00:01.250000Z"],
     )
     assert second["targets"] == {"y": {"mean": [0.1 + 0.2], "quantiles": {}}}
+
+
+def test_the_document_describes_the_structs_that_decode() -> None:
+    _, golden = fakes.make_pair(LONG)
+    schemas = describe(LONG, VERSION, golden, console=True)["components"]["schemas"]
+    for request, steps in (("PredictRequest", 3), ("EntityRequest", 3), ("EntitiesRequest", 3)):
+        horizon = schemas[request]["properties"]["horizon"]
+        assert horizon["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": steps}
+        assert "null: all" in horizon["description"]
+        assert schemas[request]["additionalProperties"] is False
+    described = schemas["Row"]
+    assert set(described["required"]) == {*LONG.static, TIME, *LONG.past}
+    assert described["properties"][TIME]["format"] == "date-time"
+    assert {"type": "null"} in described["properties"]["wind gust"]["anyOf"]
+    assert set(schemas["Future"]["required"]) == {*LONG.entity_keys, TIME, *LONG.known}
+    largest = described["properties"]["temp"]["maximum"]
+    too_large = {"rows": [row(temp=largest * 2)] * 3, "future": []}
+    with pytest.raises(Refusal, match="<="):
+        Payload(LONG, 10).context(orjson.dumps(too_large))
+    assert schemas["InvocationSplit"]["properties"]["columns"]["items"]["enum"] == [
+        *LONG.static,
+        TIME,
+        *LONG.past,
+    ]
+    split = schemas["Invocation"]["oneOf"]
+    assert [form["required"] for form in split] == [
+        ["dataframe_split"],
+        ["dataframe_records"],
+        ["instances"],
+        ["inputs"],
+    ]
+    assert set(schemas["SeriesRequest"]["properties"]) == {"entity", "steps", "at", "arm"}

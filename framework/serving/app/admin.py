@@ -13,7 +13,7 @@ from starlette.responses import Response
 from framework.interfaces.serving_extension import HttpRoute
 from framework.serving.http.asgi import refused
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.validation import Decoder
+from framework.serving.pipeline.decoding import Decoder
 from framework.serving.service import Service
 
 #: Bytes of an operator's request.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from framework.data.schema import Schema
-from framework.serving.console.series import MAX_STEPS
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _NULLABLE_TEXT = {"type": ["string", "null"]}
@@ -186,20 +185,6 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         "degraded": {"type": "object", "additionalProperties": _TEXT},
         "shadowed": _array(_TEXT),
     }
-    asked = {
-        "entity": _ref("Entity"),
-        "steps": {"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 60},
-        "at": {
-            **_or_null(_WHEN),
-            "default": None,
-            "description": "The origin; null: the newest step",
-        },
-        "arm": {
-            **_NULLABLE_TEXT,
-            "default": None,
-            "description": "Whose backtest; null: the arm of the entity",
-        },
-    }
     lines = _object(dict.fromkeys(("mean", "lower", "upper"), _NUMBERS), ("lower", "upper"))
     earlier = _object(
         {
@@ -227,6 +212,5 @@ def _schemas(schema: Schema) -> dict[str, Any]:
         "EntitiesFound": _object(
             {"total": _COUNT, "matching": _COUNT, "entities": _array(_ref("Entity"))}
         ),
-        "SeriesRequest": _object(asked, ("steps", "at", "arm")),
         "Series": _object(series),
     }

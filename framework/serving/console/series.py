@@ -23,7 +23,9 @@ from framework.errors import FrameworkError
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.serving.deployment import Deployment
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.validation import Decoder, Value, read_keys, read_origin
+from framework.serving.pipeline.decoding import Decoder
+from framework.serving.pipeline.request_types import Value, When
+from framework.serving.pipeline.validation import read_keys, read_origin
 
 #: Steps of history in one answer at most.
 MAX_STEPS = 2000
@@ -31,11 +33,15 @@ MAX_STEPS = 2000
 _SEARCHED = "\0text"
 
 
-class _SeriesRequest(Struct, forbid_unknown_fields=True):
-    entity: dict[str, Value]
+class SeriesRequest(Struct, forbid_unknown_fields=True):
+    entity: Annotated[
+        dict[str, Value], Meta(extra_json_schema={"$ref": "#/components/schemas/Entity"})
+    ]
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 60
-    at: str | None = None
-    arm: str | None = None
+    at: Annotated[When | None, Meta(description="The origin; null: the newest step")] = None
+    arm: Annotated[str | None, Meta(description="Whose backtest; null: the arm of the entity")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,12 @@ class Question:
     arm: str | None
 
 
-_decode = Decoder(_SeriesRequest)
+_decode = Decoder(SeriesRequest)
 
 
 def read_question(body: bytes, schema: Schema) -> Question:
     """Raises :class:`Refusal` 400 or 422 with the path."""
-    request: _SeriesRequest = _decode(body)
+    request: SeriesRequest = _decode(body)
     for key in schema.entity_keys:
         if key not in request.entity:
             raise Refusal(422, "a value is required", f"entity.{key}")

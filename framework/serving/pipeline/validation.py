@@ -4,15 +4,14 @@ a 422 with its path.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec import UNSET, Struct, UnsetType, defstruct
 from msgspec.structs import astuple
 
 from framework.data.anchors import explain_off_grid, off_grid
@@ -25,74 +24,9 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import FieldError
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.decoding import Decoder
+from framework.serving.pipeline.request_types import Value, request_types
 from framework.serving.pipeline.times import parse_time, parse_times
-
-#: Features are float32 after preprocessing; a number beyond that would become infinite.
-_LARGEST = float(np.finfo(np.float32).max)
-_Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
-#: A category; its text is the canonical one.
-Value = str | int | float | bool
-#: Levels of prediction intervals, in per cent; a field of every request for a forecast.
-LEVELS: Any = (
-    "levels",
-    Annotated[tuple[Annotated[float, Meta(gt=0, lt=100)], ...], Meta(max_length=20)],
-    (),
-)
-
-
-def _request_fields(schema: Schema) -> list[Any]:
-    """The fields that every request for a forecast has, each with its default."""
-    return [LEVELS, ("horizon", Annotated[int, Meta(ge=1, le=schema.horizon)] | None, None)]
-
-
-def _struct(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
-    """A record with exactly these fields, whatever characters their names have."""
-    listed = list(fields)
-    attributes = [f"f{i}" for i in range(len(listed))]
-    return defstruct(
-        name,
-        [(a, kind) for a, (_, kind) in zip(attributes, listed, strict=True)],
-        rename=dict(zip(attributes, (field for field, _ in listed), strict=True)),
-        forbid_unknown_fields=True,
-        frozen=True,
-        gc=False,
-    )
-
-
-class Decoder:
-    """JSON bytes to one type. Raises a 400 when they are no JSON, a 422 with the path when they are
-    not that type.
-    """
-
-    def __init__(self, kind: Any) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
-
-    def __call__(self, body: bytes) -> Any:
-        try:
-            return self._decode(body)
-        except msgspec.ValidationError as error:
-            raise _explain(str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refusal(400, f"the body is not JSON: {error}", "body") from None
-        except RecursionError:
-            raise Refusal(400, "the body is nested too deeply", "body") from None
-
-
-def _explain(text: str) -> Refusal:
-    """msgspec's "… - at `$.rows[3].temp`" as a refusal; a missing or unknown field becomes part of
-    the path.
-    """
-    message, _, where = text.rpartition(" - at `$") if " - at `$" in text else (text, "", "")
-    path = where.removesuffix("`").removeprefix(".")
-    field = re.match(
-        r"Object (missing required|contains unknown) field `(.*)`$", message, re.DOTALL
-    )
-    if field is None:
-        return Refusal(422, message.replace("`", "'"), path or "body")
-    path = f"{path}.{field[2]}" if path else field[2]
-    return Refusal(
-        422, "a value is required" if field[1] == "missing required" else "unknown field", path
-    )
 
 
 class Payload:
@@ -108,34 +42,7 @@ class Payload:
         self._schema, self._max_rows = schema, max_rows
         self._frequency = Frequency.parse(schema.frequency)
         self._static = len(schema.static)
-        fields: list[tuple[str, Any]] = [
-            (name, Value | None if name in schema.nullable else Value) for name in schema.static
-        ]
-        fields.append((TIME, str))
-        fields += [
-            (name, _Number | None if name in schema.nullable else _Number) for name in schema.past
-        ]
-        row = _struct("Row", fields)
-        columns = _struct("Columns", [(name, list[kind]) for name, kind in fields])  # type: ignore[valid-type]
-        body: list[Any] = [
-            ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
-            ("columns", columns | UnsetType, UNSET),
-        ]
-        if schema.known:
-            keys: list[tuple[str, Any]] = [(name, Value) for name in schema.entity_keys]
-            future = _struct(
-                "Future", [*keys, (TIME, str), *((name, _Number) for name in schema.known)]
-            )
-            body.append(("future", list[future]))  # type: ignore[valid-type]
-            body = [body[-1], *body[:-1]]  # required fields come first
-        self._decode = Decoder(
-            defstruct(
-                "Request",
-                [*body, *_request_fields(schema)],
-                forbid_unknown_fields=True,
-                frozen=True,
-            )
-        )
+        self._decode = Decoder(request_types(schema).payload)
 
     def context(self, body: bytes) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
@@ -327,22 +234,8 @@ class Entities:
 
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self._schema, self._keys, self._max_rows = schema, schema.entity_keys, max_rows
-        entity = _struct("Entity", [(key, Value) for key in schema.entity_keys])
-        at: tuple[str, Any, None] = ("at", str | None, None)
-        self._one = Decoder(
-            defstruct(
-                "One",
-                [("entity", entity), at, *_request_fields(schema)],
-                forbid_unknown_fields=True,
-            )
-        )
-        self._many = Decoder(
-            defstruct(
-                "Many",
-                [("entities", list[entity]), at, *_request_fields(schema)],  # type: ignore[valid-type]
-                forbid_unknown_fields=True,
-            )
-        )
+        types = request_types(schema)
+        self._one, self._many = Decoder(types.one), Decoder(types.many)
 
     def one(self, body: bytes) -> Lookup:
         request = self._one(body)

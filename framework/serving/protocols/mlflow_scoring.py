@@ -9,53 +9,65 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from framework.data.time import format_times
 from framework.serving.answers import Part, Written
 from framework.serving.http.asgi import Call
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.validation import Decoder
+from framework.serving.pipeline.decoding import Decoder
 from framework.serving.protocols.dialect import Dialect, Translation, together
 
 
-class _Split(Struct, forbid_unknown_fields=True):
+def _part(name: str) -> dict[str, Any]:
+    """The part of the OpenAPI document that the pair's validation checks."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_RECORDS = {"type": "array", "items": _part("Row")}
+_Cell = Annotated[Raw, Meta(extra_json_schema={"type": ["string", "number", "boolean", "null"]})]
+_Records = Annotated[Raw, Meta(extra_json_schema=_RECORDS)]
+_Inputs = Annotated[Raw, Meta(extra_json_schema={"anyOf": [_part("Columns"), _RECORDS]})]
+_ASKED = "PredictRequest/properties"
+
+
+class InvocationSplit(Struct, forbid_unknown_fields=True):
     columns: list[str]
-    data: list[list[Raw]]
+    data: list[list[_Cell]]
     index: Raw | UnsetType = UNSET
 
 
-class _Params(Struct, forbid_unknown_fields=True):
-    levels: Raw | UnsetType = UNSET
-    horizon: Raw | UnsetType = UNSET
-    future: Raw | UnsetType = UNSET
+class InvocationParams(Struct, forbid_unknown_fields=True):
+    levels: Annotated[Raw, Meta(extra_json_schema=_part(f"{_ASKED}/levels"))] | UnsetType = UNSET
+    horizon: Annotated[Raw, Meta(extra_json_schema=_part(f"{_ASKED}/horizon"))] | UnsetType = UNSET
+    future: Annotated[Raw, Meta(extra_json_schema=_part(f"{_ASKED}/future"))] | UnsetType = UNSET
 
 
-class _Request(Struct, forbid_unknown_fields=True):
-    dataframe_split: _Split | UnsetType = UNSET
-    dataframe_records: Raw | UnsetType = UNSET
-    instances: Raw | UnsetType = UNSET
-    inputs: Raw | UnsetType = UNSET
-    params: _Params | None = None
+class Invocation(Struct, forbid_unknown_fields=True):
+    dataframe_split: InvocationSplit | UnsetType = UNSET
+    dataframe_records: _Records | UnsetType = UNSET
+    instances: _Records | UnsetType = UNSET
+    inputs: _Inputs | UnsetType = UNSET
+    params: InvocationParams | None = None
 
 
-_FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+FORMS = tuple(name for name in Invocation.__struct_fields__ if name != "params")
 
 
 class Invocations(Dialect):
     def __init__(self) -> None:
-        self._decode = Decoder(_Request)
+        self._decode = Decoder(Invocation)
 
     def translate(self, body: bytes, call: Call) -> Translation:
         request = self._decode(body)
-        given = [form for form in _FORMS if getattr(request, form) is not UNSET]
+        given = [form for form in FORMS if getattr(request, form) is not UNSET]
         if len(given) != 1:
             raise Refusal(
-                422, f"give one of {', '.join(_FORMS)}, got {', '.join(given) or 'none'}", "body"
+                422, f"give one of {', '.join(FORMS)}, got {', '.join(given) or 'none'}", "body"
             )
         form = given[0]
         content, where = (
@@ -78,7 +90,7 @@ def _named(raw: Raw, form: str) -> tuple[bytes, Callable[[str], str]]:
     return b'"%s":%s' % (ours.encode(), content), lambda path: _outer(path, ours, form)
 
 
-def _split(split: _Split) -> tuple[bytes, Callable[[str], str]]:
+def _split(split: InvocationSplit) -> tuple[bytes, Callable[[str], str]]:
     if len(set(split.columns)) != len(split.columns):
         raise Refusal(422, "a column is named twice", "dataframe_split.columns")
     names = [orjson.dumps(name) + b":" for name in split.columns]

@@ -13,12 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import prod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import field as struct_field
 
 from framework.data.schema import Schema
@@ -27,7 +27,7 @@ from framework.data.vocabulary import TIME
 from framework.serving.answers import Part, Written
 from framework.serving.http.asgi import JSON_TYPE, Call
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.validation import Decoder
+from framework.serving.pipeline.decoding import Decoder
 from framework.serving.protocols.dialect import Dialect, Translation, together
 
 _LENGTH = b"inference-header-content-length"
@@ -45,35 +45,35 @@ _KINDS: dict[str, tuple[type, ...]] = {"BYTES": (str,), "BOOL": (bool,)}
 _Item = int | float | str | bool | None
 
 
-class _Parameters(Struct):
+class InferTensorParameters(Struct):
     binary_data_size: int | None = None
     binary_data: bool | None = None
 
 
-class _Input(Struct, forbid_unknown_fields=True):
+class InferTensor(Struct, forbid_unknown_fields=True):
     name: str
     shape: list[int]
     datatype: str
     data: list[_Item | list[_Item]] | UnsetType = UNSET
-    parameters: _Parameters = struct_field(default_factory=_Parameters)
+    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
 
 
-class _Output(Struct, forbid_unknown_fields=True):
+class InferOutput(Struct, forbid_unknown_fields=True):
     name: str
-    parameters: _Parameters = struct_field(default_factory=_Parameters)
+    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
 
 
-class _RequestParameters(Struct):
+class InferParameters(Struct):
     horizon: int | UnsetType = UNSET
-    levels: str | UnsetType = UNSET
+    levels: Annotated[str, Meta(description="Per cents, such as 80,95")] | UnsetType = UNSET
     binary_data_output: bool = False
 
 
-class _Request(Struct, forbid_unknown_fields=True):
-    inputs: list[_Input]
+class InferRequest(Struct, forbid_unknown_fields=True):
+    inputs: list[InferTensor]
     id: str | None = None
-    parameters: _RequestParameters = struct_field(default_factory=_RequestParameters)
-    outputs: list[_Output] | None = None
+    parameters: InferParameters = struct_field(default_factory=InferParameters)
+    outputs: list[InferOutput] | None = None
 
 
 class ProtocolRefusal(Refusal):
@@ -93,7 +93,7 @@ class InferenceProtocol(Dialect):
     accepts: ClassVar[frozenset[bytes]] = frozenset({JSON_TYPE, _BINARY, b""})
 
     def __init__(self, name: str) -> None:
-        self._name, self._decode = name, Decoder(_Request)
+        self._name, self._decode = name, Decoder(InferRequest)
 
     def refusal(self, refusal: Refusal) -> Refusal:
         return ProtocolRefusal.of(refusal)
@@ -158,7 +158,7 @@ def _cut(body: bytes, length: bytes | None) -> tuple[bytes, bytes]:
     return body[: int(length)], body[int(length) :]
 
 
-def _values(tensor: _Input, path: str, tail: bytes) -> tuple[list[Any], bytes]:
+def _values(tensor: InferTensor, path: str, tail: bytes) -> tuple[list[Any], bytes]:
     """One value a row, null for NaN, and what is left of the binary tensors."""
     shape = tensor.shape
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
@@ -245,7 +245,7 @@ def _levels(text: str) -> list[float]:
         ) from None
 
 
-def _write(name: str, request: _Request, parts: Sequence[Part]) -> Written:
+def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
     forecast = together(parts)
     found: dict[str, npt.NDArray[Any]] = {"mean": forecast.values[..., 0]}
     if forecast.quantiles:
@@ -260,7 +260,7 @@ def _write(name: str, request: _Request, parts: Sequence[Part]) -> Written:
         np.array(words, dtype=object) for words in (forecast.status, forecast.detail)
     )
     wanted = (
-        [_Output(output, _Parameters(binary_data=None)) for output in found]
+        [InferOutput(output, InferTensorParameters(binary_data=None)) for output in found]
         if request.outputs is None
         else request.outputs
     )

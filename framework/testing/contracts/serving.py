@@ -265,7 +265,7 @@ class ServingContract:
         assert client.http.get("/docs").status_code == 200
         document = client.http.get("/openapi.json").json()
         row = document["components"]["schemas"]["Row"]
-        assert row["properties"]["temp"] == {"type": "number"}
+        assert row["properties"]["temp"]["type"] == "number"
         assert set(row["required"]) == set(make_row())
         for path, operations in document["paths"].items():
             for method, operation in operations.items():

@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import psutil
 
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.testing import fakes
 from framework.testing.folder_registry import FolderRegistry, make_version
 from framework.testing.servers.fake_server import Client, make_deployment, make_row, server_process

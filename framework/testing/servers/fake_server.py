@@ -31,7 +31,7 @@ from framework.options import Options
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Pair
 from framework.plugins.discovery import load_plugins
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.serving.deployment import Deployment
 from framework.serving.http.metrics import Metrics
 from framework.serving.options import BatchOptions

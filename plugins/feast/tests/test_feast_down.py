@@ -16,7 +16,7 @@ from feast_cases import options
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.vocabulary import TIME
-from framework.serving.app.openapi import example_payload
+from framework.serving.app.examples import example_payload
 from framework.testing import fakes
 from framework.testing.servers import redis
 from framework.testing.servers.fake_server import make_features

@@ -1,0 +1,100 @@
+"""What a request may be: structs compiled from the pair's schema. They decode the bodies, and the
+OpenAPI document is generated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+
+#: Features are float32 after preprocessing; a number beyond that would become infinite.
+_LARGEST = float(np.finfo(np.float32).max)
+_Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+#: A category; its text is the canonical one.
+Value = str | int | float | bool
+When = Annotated[
+    str,
+    Meta(
+        description="ISO 8601; without an offset it is UTC",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+_Levels = Annotated[
+    tuple[Annotated[float, Meta(gt=0, lt=100)], ...],
+    Meta(
+        max_length=20,
+        description="Prediction intervals to answer, in per cent, such as [80, 95]",
+    ),
+]
+_At = Annotated[When | None, Meta(description="As known at this time; null: the newest")]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTypes:
+    """The structs of one pair. ``payload``: of ``POST /predict``; ``one`` and ``many``: of
+    ``/predict/feast`` and its batch.
+    """
+
+    payload: type[Struct]
+    one: type[Struct]
+    many: type[Struct]
+
+
+def request_types(schema: Schema) -> RequestTypes:
+    """Compile the structs of a pair."""
+    fields: list[tuple[str, Any]] = [
+        (name, Value | None if name in schema.nullable else Value) for name in schema.static
+    ]
+    fields.append((TIME, When))
+    fields += [
+        (name, _Number | None if name in schema.nullable else _Number) for name in schema.past
+    ]
+    row = _record("Row", fields)
+    columns = _record("Columns", [(name, list[kind]) for name, kind in fields])  # type: ignore[valid-type]
+    body: list[Any] = [
+        ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
+        ("columns", columns | UnsetType, UNSET),
+    ]
+    keys: list[tuple[str, Any]] = [(name, Value) for name in schema.entity_keys]
+    if schema.known:
+        known: list[tuple[str, Any]] = [(name, _Number) for name in schema.known]
+        future = _record("Future", [*keys, (TIME, When), *known])
+        ahead = list[future]  # type: ignore[valid-type]
+        body = [("future", ahead), *body]  # a field that is required comes first
+    entity = _record("Entity", keys)
+    horizon = Annotated[
+        Annotated[int, Meta(ge=1, le=schema.horizon)] | None,
+        Meta(description="Steps to answer; null: all"),
+    ]
+    shared: list[Any] = [("levels", _Levels, ()), ("horizon", horizon, None)]
+    at: Any = ("at", _At, None)
+    return RequestTypes(
+        defstruct("PredictRequest", [*body, *shared], forbid_unknown_fields=True, frozen=True),
+        defstruct("EntityRequest", [("entity", entity), at, *shared], forbid_unknown_fields=True),
+        defstruct(
+            "EntitiesRequest",
+            [("entities", list[entity]), at, *shared],  # type: ignore[valid-type]
+            forbid_unknown_fields=True,
+        ),
+    )
+
+
+def _record(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
+    """A record with exactly these fields, whatever characters their names have."""
+    listed = list(fields)
+    attributes = [f"f{i}" for i in range(len(listed))]
+    return defstruct(
+        name,
+        [(a, kind) for a, (_, kind) in zip(attributes, listed, strict=True)],
+        rename=dict(zip(attributes, (field for field, _ in listed), strict=True)),
+        forbid_unknown_fields=True,
+        frozen=True,
+        gc=False,
+    )
