@@ -16,17 +16,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from framework.data.arrays import Float64
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.schema import Schema
-from framework.data.vocabulary import ERROR, OK
-from framework.errors import DataError, FrameworkError
+from framework.data.vocabulary import ERROR
+from framework.errors import DataError
 from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import RetrievalStrategy
 from framework.pairs.pair import Pair, Terms
@@ -34,6 +33,7 @@ from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import BatchOptions
 from framework.serving.pipeline.batching import Batches
+from framework.serving.pipeline.parts import Index, attempt, joined, ok_windows, shape_of
 from framework.serving.pipeline.validation import Lookup, Payload
 
 #: Above either, a request is worked on in a thread. Below, handing it over and taking turns with
@@ -41,13 +41,10 @@ from framework.serving.pipeline.validation import Lookup, Payload
 INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
 #: Windows that are forecast in one call where that helps and nothing else is said.
 TOGETHER = 64
-#: How often a failed batch is tried again in parts.
-MAX_ATTEMPTS = 128
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Index = npt.NDArray[np.int64]
 
 
 class Ends:
@@ -284,56 +281,3 @@ def call_size(pair: Pair, context: Context) -> int:
         return min(timeit.repeat(lambda: pair.predict(pair.windows(part)), number=1, repeat=3))
 
     return 1 if seconds(8) > 4 * seconds(1) else TOGETHER
-
-
-def ok_windows(context: Context) -> Index | None:
-    """The windows that get a forecast; None for all of them."""
-    if context.status.count(OK) == len(context):
-        return None
-    return np.array([i for i, word in enumerate(context.status) if word == OK], dtype=np.int64)
-
-
-def joined(contexts: Sequence[Context]) -> Context:
-    """The windows of several requests, in order: what the last two stages need of them."""
-
-    def of(name: str) -> Any:
-        return np.concatenate([getattr(context, name) for context in contexts])
-
-    size = sum(len(context) for context in contexts)
-    return Context(of("origins"), of("past"), of("known"), of("static"), [OK] * size, [None] * size)
-
-
-def shape_of(schema: Schema) -> tuple[int, int, int]:
-    """``[H, T, 1 + Q]``."""
-    return schema.horizon, len(schema.targets), 1 + len(schema.quantiles)
-
-
-def attempt(
-    context: Context, schema: Schema, work: Callable[[Context], Float64]
-) -> tuple[Float64, dict[int, str]]:
-    """``[n, H, T, 1 + Q]`` by ``work``, NaN where it failed, and why, by window.
-
-    What failed is halved until the windows at fault are alone, or until it is plain that they are
-    many.
-    """
-    if not len(context):
-        return np.empty((0, *shape_of(schema))), {}
-    try:
-        return work(context), {}
-    except FrameworkError as first:
-        parts: list[tuple[Index, FrameworkError]] = [(np.arange(len(context)), first)]
-    values = np.full((len(context), *shape_of(schema)), np.nan)
-    failed: dict[int, str] = {}
-    attempts = 0
-    while parts:
-        part, error = parts.pop()
-        if len(part) == 1 or attempts >= MAX_ATTEMPTS:
-            failed |= dict.fromkeys(part.tolist(), str(error))
-            continue
-        for half in np.array_split(part, 2):
-            attempts += 1
-            try:
-                values[half] = work(context.take(half))
-            except FrameworkError as again:
-                parts.append((half, again))
-    return values, failed

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import prod
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -29,33 +28,15 @@ from framework.serving.http.asgi import JSON_TYPE, Call
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.decoding import Decoder
 from framework.serving.protocols.dialect import Dialect, Translation, together
+from framework.serving.protocols.tensors import (
+    InferTensor,
+    InferTensorParameters,
+    read_tensor,
+    write_tensor,
+)
 
 _LENGTH = b"inference-header-content-length"
 _BINARY = b"application/octet-stream"
-_TYPES = {
-    "FP64": "<f8",
-    "FP32": "<f4",
-    "FP16": "<f2",
-    **{f"INT{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
-    **{f"UINT{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
-}
-#: What the JSON of a datatype that holds no numbers may have; any other may have integers and
-#: floats.
-_KINDS: dict[str, tuple[type, ...]] = {"BYTES": (str,), "BOOL": (bool,)}
-_Item = int | float | str | bool | None
-
-
-class InferTensorParameters(Struct):
-    binary_data_size: int | None = None
-    binary_data: bool | None = None
-
-
-class InferTensor(Struct, forbid_unknown_fields=True):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[_Item | list[_Item]] | UnsetType = UNSET
-    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
 
 
 class InferOutput(Struct, forbid_unknown_fields=True):
@@ -106,7 +87,7 @@ class InferenceProtocol(Dialect):
         for i, tensor in enumerate(request.inputs):
             if tensor.name in columns:
                 raise Refusal(422, f"'{tensor.name}' is given twice", f"inputs[{i}].name")
-            columns[tensor.name], tail = _values(tensor, f"inputs[{i}]", tail)
+            columns[tensor.name], tail = read_tensor(tensor, f"inputs[{i}]", tail)
             places[tensor.name] = i
         if tail:
             raise Refusal(422, f"{len(tail)} bytes follow the last binary tensor", "body")
@@ -158,84 +139,6 @@ def _cut(body: bytes, length: bytes | None) -> tuple[bytes, bytes]:
     return body[: int(length)], body[int(length) :]
 
 
-def _values(tensor: InferTensor, path: str, tail: bytes) -> tuple[list[Any], bytes]:
-    """One value a row, null for NaN, and what is left of the binary tensors."""
-    shape = tensor.shape
-    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
-        raise Refusal(422, f"[n] or [n, 1] is expected, got {shape[:5]}", f"{path}.shape")
-    if tensor.datatype not in _KINDS and tensor.datatype not in _TYPES:
-        raise Refusal(
-            422,
-            f"'{tensor.datatype[:20]}' is none of {', '.join([*_KINDS, *_TYPES])}",
-            f"{path}.datatype",
-        )
-    size = tensor.parameters.binary_data_size
-    if (size is None) == (tensor.data is UNSET):
-        raise Refusal(422, "give data, or binary_data_size and the bytes", f"{path}.data")
-    if size is None:
-        assert not isinstance(tensor.data, UnsetType)
-        values: list[Any] = [
-            item for part in tensor.data for item in (part if isinstance(part, list) else [part])
-        ]
-        kinds = _KINDS.get(tensor.datatype, (int, float))
-        wrong = next(
-            (i for i, value in enumerate(values) if value is not None and type(value) not in kinds),
-            None,
-        )
-        if wrong is not None:
-            raise Refusal(422, f"not a value of {tensor.datatype}", f"{path}.data[{wrong}]")
-    else:
-        if not 0 <= size <= len(tail):
-            raise Refusal(
-                422,
-                f"{len(tail)} bytes are left, not {size}",
-                f"{path}.parameters.binary_data_size",
-            )
-        content, tail = tail[:size], tail[size:]
-        values = (
-            _texts(content, path)
-            if tensor.datatype == "BYTES"
-            else _numbers(content, _TYPES.get(tensor.datatype, "?"), path)
-        )
-    if len(values) != prod(shape):
-        raise Refusal(422, f"{len(values)} values, but shape {shape}", f"{path}.shape")
-    return values, tail
-
-
-def _numbers(content: bytes, kind: str, path: str) -> list[Any]:
-    if len(content) % np.dtype(kind).itemsize:
-        raise Refusal(
-            422,
-            f"{len(content)} bytes are no whole number of values",
-            f"{path}.parameters.binary_data_size",
-        )
-    if np.dtype(kind).kind in "iub":
-        whole: list[Any] = np.frombuffer(content, kind).tolist()
-        return whole
-    values = np.frombuffer(content, kind).astype(np.float64)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise Refusal(422, "a finite number is needed", f"{path}.data[{infinite[0]}]")
-    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN
-
-
-def _texts(content: bytes, path: str) -> list[str]:
-    """Each with its length before it, 4 bytes, the lowest first."""
-    texts: list[str] = []
-    at = 0
-    while at < len(content):
-        size = int.from_bytes(content[at : at + 4], "little")
-        text = content[at + 4 : at + 4 + size]
-        if len(text) != size or at + 4 > len(content):
-            raise Refusal(422, f"text {len(texts)} is cut off", f"{path}.data[{len(texts)}]")
-        try:
-            texts.append(text.decode())
-        except UnicodeDecodeError:
-            raise Refusal(422, "not UTF-8", f"{path}.data[{len(texts)}]") from None
-        at += 4 + size
-    return texts
-
-
 def _levels(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -282,7 +185,7 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
         }
         outputs.append(tensor)
         if request.parameters.binary_data_output if binary is None else binary:
-            tail.append(_bytes(values))
+            tail.append(write_tensor(values))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
             flat = values.ravel().tolist()
@@ -307,13 +210,6 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
     if not tail:
         return Written(head)
     return Written(b"".join([head, *tail]), _BINARY, [(_LENGTH, b"%d" % len(head))])
-
-
-def _bytes(values: npt.NDArray[Any]) -> bytes:
-    if values.dtype != object:
-        return np.ascontiguousarray(values, dtype="<f8").tobytes()
-    encoded = [("" if value is None else value).encode() for value in values.ravel().tolist()]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
 
 
 def metadata(name: str, schema: Schema, versions: Sequence[int]) -> dict[str, Any]:

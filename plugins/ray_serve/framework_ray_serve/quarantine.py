@@ -23,7 +23,8 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import LogOptions
-from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.parts import attempt
+from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.held import Held

@@ -23,13 +23,8 @@ from framework.interfaces.registry import PairVersion
 from framework.pairs.pair import KnownTerms
 from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.pipeline import (
-    INLINE_BYTES,
-    INLINE_WINDOWS,
-    Ends,
-    ok_windows,
-    shape_of,
-)
+from framework.serving.pipeline.parts import ok_windows, shape_of
+from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.ahead import Ahead, ahead, put_together

@@ -32,7 +32,8 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.batching import Batches
-from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.parts import attempt
+from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.store_watch import store_trouble
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions

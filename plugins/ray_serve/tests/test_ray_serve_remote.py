@@ -20,7 +20,8 @@ from framework.data.context import Context
 from framework.interfaces.registry import PairVersion
 from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.pipeline import attempt, look_up
+from framework.serving.pipeline.parts import attempt
+from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.validation import Lookup
 from framework.testing import fakes
 from framework.testing.servers.fake_server import VERSION, make_features, make_pipeline
