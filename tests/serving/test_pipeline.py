@@ -17,7 +17,7 @@ from framework.pairs.intervals import calibrate
 from framework.pairs.pair import Pair
 from framework.serving.app.examples import example_payload
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline import pipeline as pipeline_module
+from framework.serving.pipeline.parts import MAX_ATTEMPTS
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Entities
 from framework.testing import fakes
@@ -79,7 +79,7 @@ def test_a_model_that_fails_for_all_is_asked_a_bounded_number_of_times(
     monkeypatch.setattr(pair.model, "predict", predict)
     served = make_pipeline(pair).forecast(context_of(2000))
     assert set(served.status) == {"error"}
-    assert calls <= pipeline_module.MAX_ATTEMPTS + 3
+    assert calls <= MAX_ATTEMPTS + 3
 
 
 def test_a_large_request_leaves_the_event_loop_free() -> None:
