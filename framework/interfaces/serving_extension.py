@@ -75,12 +75,40 @@ class MetricRegistry(Protocol):
     """
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Any:
-        """Make a counter."""
+        """Make a counter.
+
+        Args:
+            name: without ``_total``.
+            text: what it counts.
+            labels: names of its labels.
+
+        Returns:
+            A ``prometheus_client.Counter``.
+        """
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Any:
-        """Make a gauge; those of several processes are added up."""
+        """Make a gauge; those of several processes are added up.
+
+        Args:
+            name: of the metric.
+            text: what it shows.
+            labels: names of its labels.
+
+        Returns:
+            A ``prometheus_client.Gauge``.
+        """
 
     def histogram(
         self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]
     ) -> Any:
-        """Make a histogram with these upper bounds."""
+        """Make a histogram.
+
+        Args:
+            name: of the metric.
+            text: what it measures.
+            labels: names of its labels.
+            buckets: upper bounds, rising.
+
+        Returns:
+            A ``prometheus_client.Histogram``.
+        """

@@ -62,6 +62,11 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.serving.options",
         "framework.serving.service",
     ),
+    "a plugin that follows a server, or adds to it": (
+        "framework.interfaces.observer",
+        "framework.interfaces.serving_extension",
+        "framework.serving.protocols.dialect",
+    ),
     "a report": ("framework.evaluation.result", "framework.evaluation.coverage"),
     "tests": (
         "framework.testing.contracts",

@@ -41,15 +41,44 @@ class Dialect(ABC):
 
     @abstractmethod
     def translate(self, body: bytes, call: Call) -> Translation:
-        """Raises :class:`Refusal` with paths in the client's body."""
+        """Translate a request.
+
+        Args:
+            body: of the client's request.
+            call: the request's path, query and headers.
+
+        Returns:
+            The same request as a body of ``POST /predict``, and how to write the answer.
+
+        Raises:
+            Refusal: the request is wrong; its path is one in the client's body.
+        """
 
     def refusal(self, refusal: Refusal) -> Refusal:
-        """Give a refusal the shape that the protocol's clients expect."""
+        """Give a refusal the shape that the protocol's clients expect.
+
+        Args:
+            refusal: with a path in the client's body.
+
+        Returns:
+            The refusal that is answered; the same one by default.
+        """
         return refusal
 
 
 def speak(dialect: Dialect, answers: Answers) -> Handler:
-    """The handler of a route in a dialect; what the shadows are asked is the translation."""
+    """Make the handler of a route in a dialect; shadows are asked the translation.
+
+    Args:
+        dialect: the protocol.
+        answers: of the server.
+
+    Returns:
+        A handler of bodies.
+
+    Raises:
+        Refusal: from the handler, with a path in the client's body.
+    """
 
     async def handler(body: bytes, call: Call) -> Answer:
         large = len(body) > INLINE_BYTES
@@ -72,8 +101,16 @@ def speak(dialect: Dialect, answers: Answers) -> Handler:
 
 
 def together(parts: Sequence[Part]) -> Forecast:
-    """One forecast in the order of the request, NaN where there is none. Raises :class:`Refusal`
-    when the arms answer different things.
+    """Join the parts of an answer.
+
+    Args:
+        parts: each arm's, with the positions of its entities in the request.
+
+    Returns:
+        One forecast in the order of the request, NaN where there is none.
+
+    Raises:
+        Refusal: the arms answer different things.
     """
     forecast = parts[0][2] if len(parts) == 1 else _joined(parts)
     absent = np.array([status != OK for status in forecast.status])
