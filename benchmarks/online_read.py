@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from framework_feast import FeastOptions
-from framework_feast.records_redis import parse_connection
+from framework_feast.records.redis import parse_connection
 from framework_feast.retrieval import FeastRetrieval
 from redis.asyncio import Redis
 from rich.console import Console

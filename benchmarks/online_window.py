@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from framework_feast.records_redis import parse_connection
+from framework_feast.records.redis import parse_connection
 from framework_feast.retrieval import FeastRetrieval
 from online_read import Side, compare, options, stores
 from redis.asyncio import Redis

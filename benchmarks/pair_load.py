@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from framework_mlflow import MlflowOptions
-from framework_mlflow.quiet import import_mlflow
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.quiet_mlflow import import_mlflow
+from framework_mlflow.registry.registry import MlflowRegistry
 from rich.console import Console
 from rich.table import Table
 

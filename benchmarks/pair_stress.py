@@ -27,8 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from framework_mlflow import MlflowOptions, Retention
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions, Retention
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.errors import FrameworkError
 from framework.pairs.manifest import HALVES, MANIFEST
@@ -224,7 +224,9 @@ def main() -> int:
     )
     given = parser.parse_args()
     tables = [f"mlflow.store.{part}.sqlalchemy_store" for part in ("tracking", "model_registry")]
-    CHILDREN.set_forkserver_preload(["mlflow.pyfunc", *tables, "framework_mlflow.registry"])
+    CHILDREN.set_forkserver_preload(
+        ["mlflow.pyfunc", *tables, "framework_mlflow.registry.registry"]
+    )
     wrong = 0
     for kind in given.databases:
         with (

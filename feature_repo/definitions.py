@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from framework_feast.definitions import feast_objects
+from framework_feast.repository.definitions import feast_objects
 from omegaconf import OmegaConf
 
 from framework.features.views import FeatureSet

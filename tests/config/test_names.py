@@ -17,7 +17,7 @@ from framework.testing.fakes import make_pair
 from framework.testing.servers import command
 
 command.preload(
-    "framework_mlflow.registry",
+    "framework_mlflow.registry.registry",
     "framework_files.source",
     "framework_baselines.seasonal_naive",
     "framework_preprocessing.native",

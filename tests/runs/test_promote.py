@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.config.sections import GateConfig
 from framework.errors import ConfigError, RefusedError

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.serving.app.examples import example_payload
 from framework.testing import fakes
@@ -28,8 +28,8 @@ VERSIONS = (1, 2, 3, 4)
 SERVER = """
 import sys
 from pathlib import Path
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 from framework.plugins.discovery import load_plugins
 from framework.serving.deployment import Deployment
 from framework.testing.servers.fake_server import FakeParts, make_features

@@ -18,15 +18,15 @@ from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
 from framework.retrieval.point_in_time import joined_rows, view_rows
 from framework.retrieval.row_store import RowStore
-from framework_feast.offline import row_store
-from framework_feast.online import OnlineFeatures
-from framework_feast.records import has_records
+from framework_feast.offline.stores import row_store
+from framework_feast.online.features import OnlineFeatures
+from framework_feast.records.records import has_records
 
 if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
     import pyarrow as pa
 
     from framework_feast.light import FeatureStore
-    from framework_feast.materialize import Materializer
+    from framework_feast.online.materialize import Materializer
 
 
 class FeastRetrieval(RetrievalStrategy):
@@ -57,7 +57,7 @@ class FeastRetrieval(RetrievalStrategy):
         Feast keeps the registry in memory and SQLite open, and would go on with files that were
         removed.
         """
-        from framework_feast.store import file_identities, open_store
+        from framework_feast.repository.store import file_identities, open_store
 
         with self._lock:
             files = file_identities(self.options.store)
@@ -100,7 +100,7 @@ class FeastRetrieval(RetrievalStrategy):
     ) -> pd.DataFrame:
         if self.options.join == "arrays":
             return joined_rows(features, self._offline, columns, known_at)
-        from framework_feast.historical import historical_rows
+        from framework_feast.offline.historical import historical_rows
 
         self._apply(self._store, features)
         return historical_rows(self._store, features, self._offline, columns, known_at)
@@ -142,7 +142,7 @@ class FeastRetrieval(RetrievalStrategy):
         return self._materializer(features, needs).push(view, rows)
 
     def _materializer(self, features: FeatureSet, needs: Needs | None) -> Materializer:
-        from framework_feast.materialize import Materializer
+        from framework_feast.online.materialize import Materializer
 
         self._apply(self._store, features)
         return Materializer(
@@ -162,8 +162,8 @@ class FeastRetrieval(RetrievalStrategy):
         return await self._online.has_entities(features)
 
     def _apply(self, store: FeatureStore, features: FeatureSet) -> None:
-        from framework_feast.definitions import feast_objects
-        from framework_feast.store import apply
+        from framework_feast.repository.definitions import feast_objects
+        from framework_feast.repository.store import apply
 
         records = self._online.records
         if records is not None:

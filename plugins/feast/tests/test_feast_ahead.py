@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from feast_cases import DAY, FIRST, options
-from framework_feast import packed
-from framework_feast.packed import decode, definition, record_keys
+from framework_feast.records import packed
+from framework_feast.records.packed import decode, definition, record_keys
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.context import Context

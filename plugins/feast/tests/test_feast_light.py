@@ -12,7 +12,7 @@ from framework_feast import private_parts
 PROGRAM = """
 import sys, typeguard
 checked = typeguard.typechecked
-from framework_feast.store import open_store
+from framework_feast.repository.store import open_store
 assert "torch" not in sys.modules
 assert typeguard.typechecked is checked
 import importlib.util

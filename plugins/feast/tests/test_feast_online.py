@@ -31,7 +31,7 @@ from feast_cases import (
     schema,
 )
 from framework_feast import FeastOptions
-from framework_feast.packed import (
+from framework_feast.records.packed import (
     NewestRows,
     Rows,
     columns,
@@ -42,7 +42,7 @@ from framework_feast.packed import (
     record_keys,
     single,
 )
-from framework_feast.records import open_records
+from framework_feast.records.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.vocabulary import OK, TIME, UNKNOWN_ENTITY
@@ -238,7 +238,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 from feast_cases import FEATURES, options
-from framework_feast import materialize
+from framework_feast.online import materialize
 from framework_feast.retrieval import FeastRetrieval
 
 materialize._BATCH = 4

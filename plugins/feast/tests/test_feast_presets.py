@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from framework_feast import FeastOptions
-from framework_feast.records import open_records
+from framework_feast.records.records import open_records
+from framework_feast.repository.store import open_store
 from framework_feast.retrieval import FeastRetrieval
-from framework_feast.store import open_store
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 

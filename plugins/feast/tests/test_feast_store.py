@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from feast import FeatureStore
-from framework_feast import FeastOptions, store
+from framework_feast import FeastOptions
+from framework_feast.repository import store
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.schema import Schema

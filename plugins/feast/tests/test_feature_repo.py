@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner
 from feast import FeatureStore
 from feast.cli.cli import cli
-from framework_feast.definitions import feast_objects
+from framework_feast.repository.definitions import feast_objects
 from omegaconf import OmegaConf
 
 from framework.features.views import FeatureSet

@@ -13,8 +13,8 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
     PostgreSQLSource,
 )
 from framework_feast import FeastOptions
-from framework_feast.definitions import feast_objects
-from framework_feast.offline import row_store
+from framework_feast.offline.stores import row_store
+from framework_feast.repository.definitions import feast_objects
 from omegaconf import OmegaConf
 
 from framework.errors import ConfigError

@@ -14,8 +14,8 @@ import duckdb
 import pandas as pd
 import pytest
 from framework_feast import FeastOptions
+from framework_feast.offline.warehouse import WarehouseStore
 from framework_feast.retrieval import FeastRetrieval
-from framework_feast.warehouse import WarehouseStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -17,9 +17,9 @@ from framework.data.vocabulary import TIME
 from framework.errors import RefusedError, RegistryError, one_line
 from framework.interfaces.registry import PairDraft, PairVersion
 from framework.pairs.manifest import HALVES
-from framework_mlflow.places import local_path
+from framework_mlflow.paths import local_path
 from framework_mlflow.private_parts import delete_artifacts, unchecked_requirements
-from framework_mlflow.quiet import import_mlflow
+from framework_mlflow.quiet_mlflow import import_mlflow
 
 #: ``mlflow.pyfunc.load_model("models:/…")`` writes this file into the artifact itself when that is
 #: a local folder. Nothing reads it.

@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from sqlalchemy.exc import SQLAlchemyError
 
 from framework.pairs.manifest import HALVES
-from framework_mlflow.prepared import rows
+from framework_mlflow.ledger.prepared_query import rows
 
 log = logging.getLogger(__name__)
 

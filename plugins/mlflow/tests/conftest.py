@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.plugins.components import installed
 from framework.testing.contracts.registry import install_fakes

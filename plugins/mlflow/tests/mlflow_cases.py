@@ -11,9 +11,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
-from framework_mlflow.store import STATE, VOID
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
+from framework_mlflow.store.store import STATE, VOID
 
 from framework.errors import RefusedError
 from framework.pairs.manifest import HALVES
@@ -26,7 +26,7 @@ CHILDREN.set_forkserver_preload(
         # these two map MLflow's tables when they are imported, which takes seconds
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.model_registry.sqlalchemy_store",
-        "framework_mlflow.tracking",
+        "framework_mlflow.tracking.runs",
         "mlflow_cases",
     ]
 )

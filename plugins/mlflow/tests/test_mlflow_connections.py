@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from framework_mlflow.history import now
-from framework_mlflow.ledger import Ledger
+from framework_mlflow.ledger.history import now
+from framework_mlflow.ledger.ledger import Ledger
 
 from framework.interfaces.registry import PairVersion
 
@@ -17,8 +17,8 @@ SOURCES = {"preprocessor": "file:///p", "model": "file:///m"}
 
 def opened(folder: Path) -> Ledger:
     ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-    with ledger.locked("shops") as pen:
-        pen.add_pair(PairVersion("shops", 1, "a" * 32, "b" * 64, "run", now()), SOURCES)
+    with ledger.locked("shops") as writer:
+        writer.add_pair(PairVersion("shops", 1, "a" * 32, "b" * 64, "run", now()), SOURCES)
     return ledger
 
 
@@ -32,9 +32,9 @@ def test_a_ledger_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     assert newest(ledger) is not None
     (tmp_path / "other").mkdir()
     other = opened(tmp_path / "other")
-    with other.locked("shops") as pen:
-        pen.remove_pair("shops", 1)
-        pen.add_pair(PairVersion("shops", 2, "c" * 32, "d" * 64, "run", now()), SOURCES)
+    with other.locked("shops") as writer:
+        writer.remove_pair("shops", 1)
+        writer.add_pair(PairVersion("shops", 2, "c" * 32, "d" * 64, "run", now()), SOURCES)
     (tmp_path / "other" / "ledger.db").replace(tmp_path / "ledger.db")
     found = newest(ledger)
     assert found is not None
@@ -59,9 +59,9 @@ def _records(ledger: Ledger) -> list[object]:
 
 def test_the_alias_and_the_number_mean_the_same_pair_with_all_its_aliases(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    with ledger.locked("shops") as pen:
+    with ledger.locked("shops") as writer:
         for alias in ("staging", "production"):
-            pen.set_alias("shops", alias, 1)
+            writer.set_alias("shops", alias, 1)
     found = [ledger.newest("shops"), ledger.numbered("shops", 1), ledger.under("shops", "staging")]
     assert (
         ledger.under("shops", "nobody")

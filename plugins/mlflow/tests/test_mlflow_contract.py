@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.errors import ConfigError, RefusedError, RegistryError
 from framework.interfaces.registry import Registry
@@ -46,8 +46,8 @@ def test_looking_imports_neither_mlflow_nor_the_client(
     """
     registry.register(make_draft(tmp_path / "draft"), "r")
     code = (
-        "import sys; from framework_mlflow import MlflowOptions; from "
-        "framework_mlflow.registry import MlflowRegistry\n"
+        "import sys; from framework_mlflow.options import MlflowOptions; from "
+        "framework_mlflow.registry.registry import MlflowRegistry\n"
         "registry = MlflowRegistry(MlflowOptions.model_validate_json(sys.argv[1]))\n"
         "print(registry.fetch(registry.resolve('fake', 'latest')).version.version, 'mlflow' "
         "in sys.modules)"

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
 from framework.errors import RegistryError

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from framework_mlflow import MlflowOptions, private_parts
-from framework_mlflow.quiet import import_mlflow
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow import private_parts
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.quiet_mlflow import import_mlflow
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.testing.contracts.registry import make_draft
 

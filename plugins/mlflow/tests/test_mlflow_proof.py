@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import options_in
 
 from framework.errors import RefusedError

@@ -12,10 +12,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from framework_mlflow import MlflowOptions
 from framework_mlflow.frames import context_from_rows
+from framework_mlflow.options import MlflowOptions
 from framework_mlflow.pyfunc import _load_pyfunc
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.data.context import Context
 from framework.data.frequency import Frequency

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, move, options_in, outcome, register
 
 from framework.testing.servers.postgresql import server

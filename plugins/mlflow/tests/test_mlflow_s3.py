@@ -8,8 +8,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from framework_mlflow import MlflowOptions, Retention
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions, Retention
+from framework_mlflow.registry.registry import MlflowRegistry
 from moto.server import ThreadedMotoServer
 
 from framework.errors import RefusedError, RegistryError

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions, Retention
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions, Retention
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, options_in
 
 from framework.errors import RefusedError, RegistryError

@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, options_in, outcome, set_up
 
 import framework.files

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from framework_mlflow import MlflowOptions
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.config.config import Config
 from framework.errors import RefusedError

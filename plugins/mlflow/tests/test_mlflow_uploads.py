@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from framework_mlflow import MlflowOptions, Retention
-from framework_mlflow.registry import MlflowRegistry
+from framework_mlflow.options import MlflowOptions, Retention
+from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, outcome, prune, register
 
 from framework.errors import RegistryError
@@ -31,8 +31,8 @@ def _uploads(registry: MlflowRegistry) -> list[Path]:
 def _kill(registry: MlflowRegistry, folder: Path, step: str) -> str:
     """The id of a pair whose registration was killed."""
     assert outcome(child(register, registry.options.model_dump_json(), str(folder), 1, step)) == -9
-    with registry.ledger.reading() as view:
-        return view.uploads("fake")[-1].pair_id
+    with registry.ledger.reading() as reader:
+        return reader.uploads("fake")[-1].pair_id
 
 
 @pytest.mark.parametrize("step", ["announced", "preprocessor created"])

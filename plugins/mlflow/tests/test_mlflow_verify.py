@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from framework_mlflow import MlflowOptions, Retention
-from framework_mlflow.registry import MlflowRegistry
-from framework_mlflow.retention import superfluous
+from framework_mlflow.options import MlflowOptions, Retention
+from framework_mlflow.registry.registry import MlflowRegistry
+from framework_mlflow.registry.retention import superfluous
 from mlflow_cases import check_halves, child, move, outcome, prune, register
 
 from framework.errors import RefusedError, RegistryError
@@ -153,10 +153,10 @@ def test_a_replaced_entry_breaks_the_chain(
     registry: MlflowRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Somebody who rewrites an entry with a hash of its own is found by the entry after it."""
-    from framework_mlflow.history import follow
+    from framework_mlflow.ledger.history import follow
 
-    with registry.ledger.reading() as view:
-        links = view.links("fake")
+    with registry.ledger.reading() as reader:
+        links = reader.links("fake")
     forged = follow(
         2, links[0].hash, HistoryEntry(**{**_fields(links[1].entry), "who": "somebody else"})
     )

@@ -31,7 +31,7 @@ from framework.serving.pipeline.validation import Entities
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.figures import Replicated
+from framework_ray_serve.all_replicas import Replicated
 from framework_ray_serve.quarantine import Quarantine
 from framework_ray_serve.remote import Lost, RemotePipeline, Stages
 from framework_ray_serve.shadow import RemoteShadow

@@ -13,8 +13,8 @@ from framework.plugins.components import rebuild
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.api import ForecastAPI
-from framework_ray_serve.arms import aliases_of, key_of, options_of
 from framework_ray_serve.services import FeastService, ModelService, PreprocessingService
+from framework_ray_serve.variants import aliases_of, key_of, options_of
 
 
 def make(deployment: Deployment, options: RayServeOptions) -> Application:

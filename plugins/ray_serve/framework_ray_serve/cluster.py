@@ -21,7 +21,7 @@ from framework_ray_serve.proxy import CALLBACK, VARIABLE
 _ENVIRONMENT = {**ENVIRONMENT, "RAY_SERVE_LOG_TO_STDERR": "0", VARIABLE: CALLBACK}
 _NAMESPACE = "framework"
 #: What the workers of a Ray that is started here import first.
-FIRST = ("framework_ray_serve.first",)
+FIRST = ("framework_ray_serve.worker_imports",)
 
 #: Serve's throughput mode: one event loop in a replica, gRPC between replicas and from the proxy.
 #: Without the ports of its direct : ingress: they answer beside the proxy, and make an application

@@ -27,7 +27,7 @@ from framework.serving.pipeline.parts import attempt
 from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.held import Held
+from framework_ray_serve.loaded_pairs import Held
 from framework_ray_serve.services import Predicted
 
 #: Requests that are remembered as deadly, and seconds until a process that nothing asks is let go.

@@ -37,7 +37,7 @@ from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.store_watch import store_trouble
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.held import Held
+from framework_ray_serve.loaded_pairs import Held
 from framework_ray_serve.presets import METRICS, batch, service
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from framework_ray_serve.ahead import Ahead
+from framework_ray_serve.large_requests import Ahead
 from framework_ray_serve.proxy import middlewares
 from framework_ray_serve.remote import RemotePipeline, Stages
 from framework_ray_serve.services import Facts, Predicted, contiguous

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from framework_ray_tune.driver import Driver
 
 #: Imported while Ray starts, by its first workers and by the driver.
-_TRIALS = ("framework_ray_tune.first",)
+_TRIALS = ("framework_ray_tune.worker_imports",)
 _DRIVER = ("framework_ray_tune.driver", "framework_ray.private_parts")
 
 

@@ -1,0 +1,1 @@
+"""Rows for training: the stores that keep them, and Feast's own join."""

@@ -1,0 +1,1 @@
+"""Rows for serving: written by ``run=materialize``, read for a request."""

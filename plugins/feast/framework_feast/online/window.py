@@ -1,0 +1,205 @@
+"""A context of several steps from the windows of each view: what the join of training gives for the
+same steps, gaps included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.arrays import Float64, Objects, Times
+from framework.data.context import Context
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import OK, SHORT_HISTORY
+from framework.features.views import FeatureSet, View
+from framework.retrieval.freshness import check_context, in_force, utc_now
+from framework_feast.online.newest import explain_absent, moment, places, static_values
+from framework_feast.records.packed import Moments, Rows, columns, newest_actual_of
+
+_NAT = np.datetime64("NaT", "us")
+Windows = Mapping[str, Sequence[Rows | None]]
+Index = npt.NDArray[np.int64]
+
+
+def window_context(
+    features: FeatureSet,
+    schema: Schema,
+    entities: Sequence[dict[str, str]],
+    at: datetime | None,
+    windows: Windows,
+) -> Context:
+    """One window per entity that ends at ``at`` (None: its newest row), in order.
+    ``windows[view]``: what the store has of each entity.
+
+    Its newest row is the newest with an actual; what is stored of the steps after it gives the
+    columns known in advance. A step without a row of the primary view is null. Of another view each
+    step has the newest row that is not later and within the view's ttl. ``short_history``: the
+    series begins later, or the store no longer has the rows of the first steps.
+    """
+    n, wanted = len(entities), moment(at)
+    status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
+    origins = np.full(n, _NAT if wanted is None else wanted)
+    targets = [
+        columns(features.views[features.primary])[0].index(target) for target in schema.targets
+    ]
+    for j, rows in enumerate(windows[features.primary]):
+        newest, held = _origin(rows, wanted, targets)
+        if np.isnat(newest):
+            status[j], detail[j] = explain_absent(features, entities[j], wanted, held)
+        else:
+            origins[j] = newest
+    frequency = Frequency.parse(schema.frequency)
+    steps = frequency.shift(origins[:, None], np.arange(1 - schema.context_length, 1)[None, :])
+    past = np.full((n, schema.context_length, len(schema.past)), np.nan)
+    static = static_values(schema, entities)
+    held_times = {name: np.full(n, _NAT) for name in features.views}
+    fills = [
+        _Fill(features, name, view, schema, past, static, held_times[name])
+        for name, view in features.views.items()
+        if name == features.primary
+        or not {*schema.past, *schema.static}.isdisjoint(view.feature_names())
+    ]
+    fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
+    for j in (j for j in range(n) if status[j] == OK):
+        there = np.ones(schema.context_length, dtype=np.bool_)
+        for fill in fills:
+            problem = fill(j, steps[j].view(np.int64), windows[fill.name][j], there)
+            if problem is not None:
+                status[j], detail[j] = SHORT_HISTORY, problem
+                break
+    known = _known_ahead(features, schema, frequency.after(origins, schema.horizon), windows)
+    context = Context(origins, past, known, static, status, detail)
+    return check_context(features, schema, context, held_times, utc_now() if at is None else None)
+
+
+def _origin(
+    rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[int]
+) -> tuple[np.datetime64, np.datetime64]:
+    """The origin, NaT when the store has none as asked; and the row next to it that there is, NaT
+    without any actual.
+    """
+    place = -1 if rows is None else newest_actual_of(rows, targets)
+    if rows is None or place < 0:
+        return _NAT, _NAT
+    times: Times = rows.times.view("M8[us]")[: place + 1]
+    if wanted is None:
+        return times[-1], times[-1]
+    place = max(int(np.searchsorted(times, wanted, side="right")) - 1, 0)
+    return (wanted if times[place] == wanted else _NAT), times[place]
+
+
+def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Windows) -> Float64:
+    """``[n, H, K]`` for ``steps[n, H]``: of the view that owns a column the row that holds for the
+    step, null without one.
+    """
+    known = np.full((*steps.shape, len(schema.known)), np.nan)
+    for name, view in features.views.items():
+        source, target = places(columns(view)[0], schema.known)
+        for j, rows in enumerate(windows[name] if source else ()):
+            if rows is None or np.isnat(steps[j, 0]):
+                continue
+            used = np.searchsorted(rows.times, steps[j].astype(np.int64), side="right") - 1
+            held = np.where(used >= 0, rows.times[used].view("M8[us]"), _NAT)
+            there = np.flatnonzero(in_force(view, held, steps[j]))
+            known[j][np.ix_(there, target)] = rows.numbers[np.ix_(used[there], source)]
+    return known
+
+
+@dataclass
+class _Fill:
+    """Writes one view's part of a window into the arrays of the context."""
+
+    features: FeatureSet
+    name: str
+    view: View
+    schema: Schema
+    past: Float64
+    static: Objects
+    held: Times
+
+    def __post_init__(self) -> None:
+        self.primary = self.name == self.features.primary
+        numbers, categories = columns(self.view)
+        self._numbers, self._past = places(numbers, self.schema.past)
+        self._block = (
+            _slice(self._numbers),
+            _slice(self._past),
+        )  # as slices they are copied without an index
+        self._texts, self._static = places(categories, self.schema.static)
+        self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
+
+    def __call__(
+        self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]
+    ) -> str | None:
+        """Why the window of entity ``j`` is too short, None when it is not. The primary view clears
+        ``there`` at the gaps.
+        """
+        if rows is None:
+            return None
+        stop = int(np.searchsorted(rows.times, steps[-1], side="right"))
+        if (
+            stop >= len(steps)
+            and there.all()
+            and np.array_equal(rows.times[stop - len(steps) : stop], steps)
+        ):
+            self._write_block(j, rows, stop)  # a row for each step, as a rule
+            return None
+        used = np.searchsorted(rows.times, steps, side="right") - 1
+        if used[0] < 0:
+            problem = self._too_late(steps, rows, used, there)
+            if problem is not None:
+                return problem
+        within = there & (used >= 0)
+        if self.primary:
+            within &= rows.times[used] == steps
+            there &= within
+        else:
+            within &= self._fresh(steps, rows, used)
+        if used[-1] >= 0:
+            self.held[j] = rows.times[used[-1]].astype("M8[us]")
+        self._write(j, rows, used, within)
+        return None
+
+    def _fresh(self, steps: Moments, rows: Rows, used: Index) -> npt.NDArray[np.bool_]:
+        fresh: npt.NDArray[np.bool_] = steps - rows.times[used] <= self._ttl
+        if self.features.stale == "flag":
+            fresh |= used == used[-1]  # what describes the origin stale, and says so
+        return fresh
+
+    def _too_late(
+        self, steps: Moments, rows: Rows, used: Index, there: npt.NDArray[np.bool_]
+    ) -> str | None:
+        first = rows.times[0].astype("M8[us]")
+        if rows.cut and there[used < 0].any():
+            return (
+                f"view '{self.name}': the online window begins at {first}, the first of "
+                f"{len(steps)} steps is {steps[0].astype('M8[us]')}; "
+                "run=materialize with this pair's model keeps as many as it needs, "
+                f"retrieval.windows.{self.name} and retrieval.window others"
+            )
+        if self.primary:
+            return f"{int((used >= 0).sum())} steps of history, {len(steps)} needed"
+        return None
+
+    def _write_block(self, j: int, rows: Rows, stop: int) -> None:
+        source, target = self._block
+        self.past[j, :, target] = rows.numbers[stop - self.past.shape[1] : stop, source]
+        self.held[j] = rows.times[stop - 1].astype("M8[us]")
+        if self._static:
+            self.static[j, self._static] = rows.categories[stop - 1][self._texts]
+
+    def _write(self, j: int, rows: Rows, used: Index, within: npt.NDArray[np.bool_]) -> None:
+        self.past[j][np.ix_(within, self._past)] = rows.numbers[np.ix_(used[within], self._numbers)]
+        if self._static and within[-1]:
+            self.static[j, self._static] = rows.categories[used[-1]][self._texts]
+
+
+def _slice(index: list[int]) -> slice | list[int]:
+    """Consecutive places as a slice."""
+    consecutive = bool(index) and index == list(range(index[0], index[0] + len(index)))
+    return slice(index[0], index[0] + len(index)) if consecutive else index

@@ -1,0 +1,1 @@
+"""Packed records: the newest rows of an entity as one value of the online store."""

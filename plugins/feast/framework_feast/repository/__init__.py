@@ -1,0 +1,1 @@
+"""The feature store of a configuration, and its views as Feast declares them."""

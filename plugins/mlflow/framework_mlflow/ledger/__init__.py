@@ -1,0 +1,1 @@
+"""The ledger: the database that decides which pairs and aliases there are."""

@@ -1,0 +1,286 @@
+"""What is read from the ledger and written into it, inside a transaction of
+:mod:`framework_mlflow.ledger.ledger`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from framework.interfaces.registry import HistoryEntry, PairVersion
+from framework.pairs.manifest import HALVES, canonical
+from framework_mlflow.ledger import tables
+from framework_mlflow.ledger.history import GENESIS, Link, follow, now, who
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Files of a registration that is under way, or was when its process ended. ``begun``: ISO
+    8601, UTC; ``sources``: URI by half.
+    """
+
+    pair_id: str
+    sources: dict[str, str]
+    begun: str
+    who: str
+    abandoned: bool
+
+
+class LedgerReader:
+    """Reads inside one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def _rows(self, query: sa.Select[Any]) -> list[Any]:
+        return list(self._connection.execute(query).mappings())
+
+    def pairs(self, name: str | None = None) -> list[PairVersion]:
+        """Newest first."""
+        query, aliases = (
+            sa.select(tables.pairs).where(~tables.pairs.c.removed),
+            sa.select(tables.aliases).order_by(tables.aliases.c.alias),
+        )
+        if name is None:
+            query = query.order_by(tables.pairs.c.created.desc())
+        else:
+            query = query.where(tables.pairs.c.name == name).order_by(tables.pairs.c.version.desc())
+            aliases = aliases.where(tables.aliases.c.name == name)
+        owners: dict[tuple[str, int], list[str]] = {}
+        for row in self._rows(aliases):
+            owners.setdefault((row["name"], row["version"]), []).append(row["alias"])
+        return [
+            version_of(row, tuple(owners.get((row["name"], row["version"]), ())))
+            for row in self._rows(query)
+        ]
+
+    def names(self) -> list[str]:
+        """Every name that something ever happened to."""
+        return [
+            row["name"]
+            for row in self._rows(sa.select(tables.names.c.name).order_by(tables.names.c.name))
+        ]
+
+    def removed(self, name: str) -> dict[int, dict[str, str]]:
+        """The artifact URIs by half of pairs that are no more, by number: what is left of them is
+        to be deleted.
+        """
+        found = self._rows(
+            sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed)
+        )
+        return {row["version"]: {half: row[half] for half in HALVES} for row in found}
+
+    def aliases(self, name: str) -> dict[str, int]:
+        return {
+            r["alias"]: r["version"]
+            for r in self._rows(sa.select(tables.aliases).where(tables.aliases.c.name == name))
+        }
+
+    def level(self, name: str) -> int:
+        found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
+        return int(found[0]["level"]) if found else 0
+
+    def links(self, name: str) -> list[Link]:
+        query = (
+            sa.select(tables.history)
+            .where(tables.history.c.name == name)
+            .order_by(tables.history.c.number)
+        )
+        return [_link(row) for row in self._rows(query)]
+
+    def chain_end(self, name: str) -> tuple[int, str]:
+        """How many entries the history of ``name`` has, and the hash of the last, as recorded
+        beside it.
+        """
+        found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
+        return (int(found[0]["entries"]), str(found[0]["head"])) if found else (0, GENESIS)
+
+    def unmirrored_pairs(self, name: str) -> list[PairVersion]:
+        query = sa.select(tables.pairs).where(
+            tables.pairs.c.name == name, ~tables.pairs.c.mirrored, ~tables.pairs.c.removed
+        )
+        return [version_of(row, ()) for row in self._rows(query)]
+
+    def unmirrored_aliases(self, name: str) -> dict[str, int]:
+        query = sa.select(tables.aliases).where(
+            tables.aliases.c.name == name, ~tables.aliases.c.mirrored
+        )
+        return {row["alias"]: row["version"] for row in self._rows(query)}
+
+    def uploads(self, name: str) -> list[Upload]:
+        """What was announced and is no pair yet, the oldest first."""
+        query = (
+            sa.select(tables.uploads)
+            .where(tables.uploads.c.name == name)
+            .order_by(tables.uploads.c.begun)
+        )
+        return [_upload(row) for row in self._rows(query)]
+
+    def store_is_set_up(self, uri: str) -> bool:
+        return bool(self._rows(sa.select(tables.stores).where(tables.stores.c.uri == uri)))
+
+
+class LedgerWriter(LedgerReader):
+    """Writes under the lock; nothing is there before the commit."""
+
+    def add_pair(self, pair: PairVersion, sources: dict[str, str]) -> None:
+        row = {
+            "name": pair.name,
+            "version": pair.version,
+            "pair_id": pair.pair_id,
+            "digest": pair.digest,
+            "run_id": pair.run_id,
+        }
+        self._connection.execute(
+            tables.pairs.insert().values(
+                **row, **sources, created=pair.created, mirrored=False, removed=False
+            )
+        )
+        self.set_level(pair.name, pair.version)
+
+    def announce_upload(self, name: str, pair_id: str, sources: Mapping[str, str]) -> None:
+        """Before the first byte is stored: what is under way is known, and found when its process
+        dies.
+        """
+        self._name_row(name)
+        row = {"name": name, "pair_id": pair_id, "begun": now(), "who": who(), "abandoned": False}
+        self._connection.execute(tables.uploads.insert().values(**row, **sources))
+
+    def claim_upload(self, pair_id: str) -> bool:
+        """The upload becomes a pair. False when it was given up meanwhile: its files may be
+        gone.
+        """
+        where = (tables.uploads.c.pair_id == pair_id) & ~tables.uploads.c.abandoned
+        return self._connection.execute(tables.uploads.delete().where(where)).rowcount == 1
+
+    def abandon_upload(self, pair_id: str) -> None:
+        """It never becomes a pair from the commit on; its files are to be deleted."""
+        self._connection.execute(
+            tables.uploads.update()
+            .where(tables.uploads.c.pair_id == pair_id)
+            .values(abandoned=True)
+        )
+
+    def forget_upload(self, pair_id: str) -> None:
+        self._connection.execute(tables.uploads.delete().where(tables.uploads.c.pair_id == pair_id))
+
+    def remove_pair(self, name: str, version: int) -> None:
+        """Make it no pair from the commit on; :meth:`LedgerReader.removed` lists what to delete."""
+        where = (tables.pairs.c.name == name) & (tables.pairs.c.version == version)
+        self._connection.execute(tables.pairs.update().where(where).values(removed=True))
+
+    def forget_removed(self, name: str, version: int) -> None:
+        self._connection.execute(
+            tables.pairs.delete().where(
+                tables.pairs.c.name == name, tables.pairs.c.version == version
+            )
+        )
+
+    def set_level(self, name: str, level: int) -> None:
+        self._name_row(name)
+        self._connection.execute(
+            tables.names.update().where(tables.names.c.name == name).values(level=level)
+        )
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        where = (tables.aliases.c.name == name) & (tables.aliases.c.alias == alias)
+        changed = self._connection.execute(
+            tables.aliases.update().where(where).values(version=version, mirrored=False)
+        )
+        if changed.rowcount == 0:
+            self._connection.execute(
+                tables.aliases.insert().values(
+                    name=name, alias=alias, version=version, mirrored=False
+                )
+            )
+
+    def pair_is_mirrored(self, name: str, version: int) -> None:
+        where = (tables.pairs.c.name == name) & (tables.pairs.c.version == version)
+        self._connection.execute(tables.pairs.update().where(where).values(mirrored=True))
+
+    def alias_is_mirrored(self, name: str, alias: str) -> None:
+        where = (tables.aliases.c.name == name) & (tables.aliases.c.alias == alias)
+        self._connection.execute(tables.aliases.update().where(where).values(mirrored=True))
+
+    def remember(
+        self,
+        name: str,
+        action: str,
+        *,
+        alias: str | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        reason: str | None = None,
+        verdict: dict[str, Any] | None = None,
+        digest: str | None = None,
+    ) -> HistoryEntry:
+        """Append to the history of ``name``."""
+        self._name_row(name)
+        count, head = self.chain_end(name)
+        link = follow(
+            count + 1,
+            head,
+            HistoryEntry(now(), who(), action, name, alias, before, after, reason, verdict, digest),
+        )
+        entry = link.entry
+        self._connection.execute(
+            tables.history.insert().values(
+                name=name,
+                number=link.number,
+                at=entry.at,
+                who=entry.who,
+                action=entry.action,
+                alias=alias,
+                before=before,
+                after=after,
+                reason=reason,
+                verdict=None if entry.verdict is None else canonical(entry.verdict),
+                digest=digest,
+                previous=link.previous,
+                hash=link.hash,
+            )
+        )
+        end = {"entries": link.number, "head": link.hash}
+        self._connection.execute(
+            tables.names.update().where(tables.names.c.name == name).values(**end)
+        )
+        return entry
+
+    def store_was_set_up(self, uri: str, mlflow: str) -> None:
+        self._connection.execute(tables.stores.insert().values(uri=uri, mlflow=mlflow))
+
+    def _name_row(self, name: str) -> None:
+        if not self._rows(sa.select(tables.names.c.name).where(tables.names.c.name == name)):
+            self._connection.execute(
+                tables.names.insert().values(name=name, level=0, entries=0, head=GENESIS)
+            )
+
+
+def version_of(row: Any, aliases: tuple[str, ...]) -> PairVersion:
+    return PairVersion(
+        row["name"],
+        row["version"],
+        row["pair_id"],
+        row["digest"],
+        row["run_id"],
+        row["created"],
+        aliases,
+    )
+
+
+def _link(row: Any) -> Link:
+    verdict = None if row["verdict"] is None else json.loads(row["verdict"])
+    fields = ("at", "who", "action", "name", "alias", "before", "after", "reason")
+    entry = HistoryEntry(
+        **{field: row[field] for field in fields}, verdict=verdict, digest=row["digest"]
+    )
+    return Link(row["number"], entry, row["previous"], row["hash"])
+
+
+def _upload(row: Any) -> Upload:
+    sources = {half: row[half] for half in HALVES}
+    return Upload(row["pair_id"], sources, row["begun"], row["who"], bool(row["abandoned"]))

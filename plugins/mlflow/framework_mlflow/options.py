@@ -1,0 +1,43 @@
+"""What ``registry`` and its ``retention`` take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from framework.options import Options, SecretUrl
+
+
+class Retention(Options):
+    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that
+    had an alias within ``days``.
+
+    ``upload_hours``: files that were stored for a pair that is still not complete after so long are
+    those of a process that was killed; ``run=prune`` and ``run=verify`` remove them.
+    """
+
+    last: int = Field(default=10, ge=1)
+    days: int = Field(default=90, ge=0)
+    upload_hours: float = Field(default=24, ge=0)
+
+
+class MlflowOptions(Options):
+    """``tracking_uri``: MLflow's database or server. ``artifact_location``: where pairs are kept: a
+    folder, or a URI such as ``s3://bucket/path``.
+
+    ``ledger``: the database that decides which pairs and aliases there are. As SQLite it must be
+    another file than MLflow's; on PostgreSQL (``postgresql+psycopg://…``) it may be the same
+    database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote artifact
+    store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
+    minor version, or the major version of numpy or of the model's library, is not that of its
+    training.
+    """
+
+    tracking_uri: SecretUrl = "sqlite:///${paths.state}/mlflow.db"
+    artifact_location: str = "${paths.state}/artifacts"
+    ledger: SecretUrl = "sqlite:///${paths.state}/ledger.db"
+    experiment: str = "${name}"
+    cache: str = "${paths.state}/cache"
+    environment: Literal["refuse", "warn"] = "refuse"
+    retention: Retention = Retention()

@@ -1,0 +1,1 @@
+"""``registry=mlflow``: pairs in the ledger, shown in MLflow."""

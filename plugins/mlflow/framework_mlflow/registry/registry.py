@@ -1,0 +1,359 @@
+"""``registry=mlflow``: what there is, the ledger decides; MLflow keeps the halves, and shows what
+the ledger decided.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
+from framework.interfaces.registry import (
+    Finding,
+    HistoryEntry,
+    PairDraft,
+    PairVersion,
+    ProvenPair,
+    Registry,
+)
+from framework.pairs.manifest import HALVES, make_manifest, prove, write_manifest
+from framework_mlflow import artifacts, paths
+from framework_mlflow.ledger.history import breaks, now
+from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry import environment
+from framework_mlflow.registry.mirror import (
+    delete_abandoned,
+    delete_removed,
+    finish_pairs,
+    mirror_aliases,
+)
+from framework_mlflow.registry.retention import give_up_uploads, superfluous, why_given_up
+from framework_mlflow.registry.verify import Verifier, lost
+from framework_mlflow.registry.version_numbers import create_versions, why_void
+from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
+from framework_mlflow.store.version_states import VersionState, read_versions
+
+log = logging.getLogger(__name__)
+
+_ALIAS = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+
+
+def _no_step(name: str) -> None:
+    """Called at each step of an operation; tests replace it to stop a process there."""
+
+
+class MlflowRegistry(Registry):
+    """See :class:`framework_mlflow.MlflowOptions`. An operation on a name first finishes what an
+    interrupted one left.
+    """
+
+    options: MlflowOptions
+    step: Callable[[str], None] = staticmethod(_no_step)
+
+    @cached_property
+    def _places(self) -> MlflowOptions:
+        return paths.check(self.options)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self._places.ledger)
+
+    @cached_property
+    def store(self) -> Store:
+        options = self._places
+        return Store(
+            options.tracking_uri, options.artifact_location, options.experiment, self.ledger
+        )
+
+    def register(self, draft: PairDraft, run_id: str) -> PairVersion:
+        name, pair_id = draft.schema.name, uuid.uuid4().hex
+        with tempfile.TemporaryDirectory(prefix="framework-pair-") as work:
+            saved = artifacts.save(draft, Path(work))
+            self.step("saved")
+            manifest = make_manifest(
+                saved,
+                pair_id=pair_id,
+                run_id=run_id,
+                schema=draft.schema,
+                config=draft.config,
+                requirements=draft.requirements,
+            )
+            write_manifest(saved, manifest)
+            mlflow_run, sources = self.store.place(run_id, pair_id)
+            with self.ledger.locked(name) as writer:
+                writer.announce_upload(name, pair_id, sources)
+            self.step("announced")
+            self.store.upload(mlflow_run, pair_id, saved)
+        self.step("uploaded")
+        self.store.ensure_models(name)
+        with self.ledger.locked(name) as writer:
+            self._finish(writer, name)
+            self.step("locked")
+            if not writer.claim_upload(pair_id):
+                raise RegistryError(
+                    f"'{name}': the upload of this pair took more than "
+                    f"{self.options.retention.upload_hours:g} hours and was given up by "
+                    "run=prune or run=verify; register it again, or raise "
+                    "registry.retention.upload_hours."
+                )
+            digest = manifest["digest"]
+            tags = {PAIR_ID: pair_id, DIGEST: digest}
+            number, voided = create_versions(
+                self.store, name, writer.level(name), sources, mlflow_run, tags, self.step
+            )
+            for half, left in voided:
+                writer.remember(name, "void", before=left, reason=why_void(half, left))
+            pair = PairVersion(name, number, pair_id, digest, run_id, now())
+            writer.add_pair(pair, sources)
+            writer.remember(name, "register", after=number, digest=digest)
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return pair
+
+    def resolve(self, name: str, reference: str) -> PairVersion:
+        number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
+        if reference == "latest":
+            found = self.ledger.newest(name)
+        else:
+            found = (
+                self.ledger.under(name, reference)
+                if number is None
+                else self.ledger.numbered(name, number)
+            )
+        if found is None:
+            with self.ledger.reading() as reader:
+                raise RegistryError(_absent(reader, name, reference, number))
+        return found.pair
+
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        found = self.ledger.numbered(version.name, version.version)
+        label = f"'{version.name}' version {version.version}"
+        if found is None:
+            raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
+        sources = found.sources
+        self._compare(version, sources, label)
+        cache = Path(self._places.cache)
+        local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
+        try:
+            manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
+        except RefusedError as error:
+            if artifacts.is_remote(sources):
+                artifacts.forget(
+                    version, cache
+                )  # the copy here may be what is wrong; the next fetch takes the original
+            raise RefusedError(f"{label}: {error}") from error
+        differing = environment.differences(manifest["environment"])
+        if differing and self.options.environment == "refuse":
+            raise RefusedError(
+                f"{label}: {'; '.join(differing)}; install those versions, or set "
+                "registry.environment=warn."
+            )
+        for difference in differing:
+            log.warning("%s: %s", label, difference)
+        preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
+        return ProvenPair(version, preprocessor, model, manifest["config"])
+
+    def read_states(self, version: PairVersion) -> dict[str, VersionState]:
+        """MLflow's two versions of a pair, by half, without those that are gone."""
+        return read_versions(
+            self._places.tracking_uri, lambda: self.store.client, version.name, version.version
+        )
+
+    def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
+        """Refuse what MLflow has otherwise than the ledger."""
+        states = self.read_states(version)
+        for half in HALVES:
+            if half not in states:
+                raise RefusedError(
+                    f"{label}: MLflow has no version {version.version} of its {half} half "
+                    "any more; the pair is broken."
+                )
+            state = states[half]
+            for tag, expected in ((PAIR_ID, version.pair_id), (DIGEST, version.digest)):
+                if state.tags.get(tag) != expected:
+                    raise RefusedError(
+                        f"{label}: {half} half: MLflow's tag {tag} is "
+                        f"{state.tags.get(tag)}, {expected} was registered."
+                    )
+            if state.tags.get(STATE) == VOID:
+                raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
+            if state.source != sources[half]:
+                raise RefusedError(
+                    f"{label}: {half} half: MLflow's source is {state.source}, "
+                    f"{sources[half]} was registered."
+                )
+
+    def move(
+        self,
+        name: str,
+        alias: str,
+        to: int,
+        *,
+        expected: int | None,
+        reason: str | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> HistoryEntry:
+        check_alias(alias)
+        with self.ledger.locked(name) as writer:
+            pair = next((p for p in writer.pairs(name) if p.version == to), None)
+            if pair is None:
+                raise RegistryError(
+                    f"'{name}' has no complete pair of version {to}; run=pairs lists them."
+                )
+            current = writer.aliases(name).get(alias)
+            if current != expected:
+                points, thought = (
+                    f"version {v}" if v is not None else "nothing" for v in (current, expected)
+                )
+                moved = f"alias '{alias}' of '{name}' points at {points}, not at {thought}"
+                raise RefusedError(f"{moved}: somebody moved it first; look and try again.")
+            writer.set_alias(name, alias, to)
+            entry = writer.remember(
+                name,
+                "move",
+                alias=alias,
+                before=current,
+                after=to,
+                reason=reason,
+                verdict=verdict,
+                digest=pair.digest,
+            )
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return entry
+
+    def _mirror(self, name: str) -> None:
+        """Show the ledger's decision in MLflow. It has been taken: a failure here is finished by
+        the next operation.
+        """
+        try:
+            self.store.open()
+            with self.ledger.locked(name) as writer:
+                self._finish(writer, name)
+        except FrameworkError as error:
+            log.warning(
+                "%s is committed, but MLflow does not show it yet; the next operation or "
+                "run=verify does that: %s",
+                name,
+                error,
+            )
+
+    def _finish(self, writer: LedgerWriter, name: str) -> None:
+        finish_pairs(writer, self.store, name, self.step)
+        mirror_aliases(writer, self.store, name, self.step)
+        delete_removed(writer, self.store, name, self.step)
+        delete_abandoned(writer, self.store, name, self.step)
+
+    def refuse(
+        self, name: str, alias: str, version: int, reason: str, verdict: dict[str, Any]
+    ) -> HistoryEntry:
+        with self.ledger.locked(name) as writer:
+            digest = next((p.digest for p in writer.pairs(name) if p.version == version), None)
+            current = writer.aliases(name).get(alias)
+            return writer.remember(
+                name,
+                "refuse",
+                alias=alias,
+                before=current,
+                after=version,
+                reason=reason,
+                verdict=verdict,
+                digest=digest,
+            )
+
+    def pairs(self, name: str | None = None) -> list[PairVersion]:
+        with self.ledger.reading() as reader:
+            return reader.pairs(name)
+
+    def history(self, name: str, alias: str | None = None) -> list[HistoryEntry]:
+        with self.ledger.reading() as reader:
+            links, (count, head) = reader.links(name), reader.chain_end(name)
+        for broken in breaks(name, links, count, head):
+            log.warning("%s; do not rely on it, run=verify has the whole account", broken)
+        entries = [link.entry for link in links]
+        return [entry for entry in entries if alias is None or entry.alias == alias]
+
+    def verify(self, name: str | None = None) -> list[Finding]:
+        with self.ledger.reading() as reader:
+            known = reader.names()
+        if name is not None and name not in known:
+            return lost(self.store, name, self._places.ledger)
+        return [
+            finding
+            for each in ([name] if name else known)
+            for finding in self._verifier().verify(each)
+        ]
+
+    def _verifier(self) -> Verifier:
+        return Verifier(
+            self.ledger, self.store, self.read_states, self.fetch, self.options.retention
+        )
+
+    def prune(self, name: str) -> list[PairVersion]:
+        self.store.open()
+        with self.ledger.locked(name) as writer:
+            self._finish(writer, name)
+            removed = superfluous(
+                writer.pairs(name),
+                [link.entry for link in writer.links(name)],
+                self.options.retention,
+            )
+            for pair in removed:
+                writer.remove_pair(name, pair.version)
+                writer.remember(
+                    name,
+                    "remove",
+                    before=pair.version,
+                    reason=f"retention {self.options.retention}",
+                    digest=pair.digest,
+                )
+            for upload in give_up_uploads(writer, name, self.options.retention):
+                log.info("%s", why_given_up(upload))
+            self.step("before commit")
+        self.step("committed")
+        self._mirror(name)
+        return removed
+
+
+def _absent(reader: LedgerReader, name: str, reference: str, number: int | None) -> str:
+    """Why ``reference`` means no pair, and what there is."""
+    there, aliases = reader.pairs(name), reader.aliases(name)
+    if not there:
+        known = sorted({pair.name for pair in reader.pairs()})
+        listed = f"it has {', '.join(known)}" if known else "it is empty"
+        return (
+            f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train "
+            "registers one."
+        )
+    listed = (
+        ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
+    )
+    versions = f"versions {', '.join(str(pair.version) for pair in reversed(there[:20]))}"
+    if number is None:
+        return (
+            f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: "
+            f"{listed}; {versions}."
+        )
+    return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}."
+
+
+def check_alias(alias: str) -> None:
+    """Raise ConfigError for a name that could be taken for a version, or that MLflow would not
+    take.
+    """
+    if _RESERVED.fullmatch(alias) or not _ALIAS.fullmatch(alias):
+        raise ConfigError(
+            f"alias: '{alias}' cannot be one; 'latest', 'v1' and numbers mean versions, a "
+            "name is a letter, then letters, digits, - and _."
+        )

@@ -1,0 +1,208 @@
+"""The ledger, MLflow and the files held against each other: MLflow is set as the ledger decided,
+what is broken is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from framework.errors import FrameworkError
+from framework.interfaces.registry import Finding, PairVersion, ProvenPair
+from framework.pairs.manifest import HALVES
+from framework_mlflow.ledger.history import Link, breaks
+from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.transaction import LedgerWriter, Upload
+from framework_mlflow.options import Retention
+from framework_mlflow.paths import sqlite_file
+from framework_mlflow.registry.mirror import (
+    delete_abandoned,
+    delete_removed,
+    finish_pairs,
+    mirror_aliases,
+)
+from framework_mlflow.registry.retention import give_up_uploads, why_given_up
+from framework_mlflow.registry.version_numbers import void_leftovers, why_void
+from framework_mlflow.store.setup import is_there
+from framework_mlflow.store.store import COMPLETE, DIGEST, PAIR_ID, STATE, Store
+from framework_mlflow.store.version_states import VersionState
+
+States = Callable[[PairVersion], dict[str, VersionState]]
+
+
+def _no_step(_: str) -> None:
+    return None
+
+
+class Verifier:
+    """``states`` reads MLflow's versions of a pair, ``fetch`` proves it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        states: States,
+        fetch: Callable[[PairVersion], ProvenPair],
+        retention: Retention,
+    ) -> None:
+        self._ledger, self._store, self._states, self._fetch, self._retention = (
+            ledger,
+            store,
+            states,
+            fetch,
+            retention,
+        )
+
+    def verify(self, name: str) -> list[Finding]:
+        """Repairs are made under the lock and remembered; the pairs are proven after it, so that
+        others need not wait.
+        """
+        self._store.open()
+        with self._ledger.locked(name) as writer:
+            given_up = give_up_uploads(writer, name, self._retention)
+        with self._ledger.locked(name) as writer:
+            repaired = self._finished(writer, name, given_up)
+            voided = self._voided(writer, name)
+            repaired += [*self._tags(writer, name), *self._aliases(writer, name)]
+            for text in repaired:
+                writer.remember(name, "repair", reason=text)
+            pairs, links, aliases = writer.pairs(name), writer.links(name), writer.aliases(name)
+            count, head = writer.chain_end(name)
+        broken = [*breaks(name, links, count, head), *_against_history(name, pairs, aliases, links)]
+        for pair in pairs:
+            try:
+                self._fetch(pair)
+            except FrameworkError as error:
+                under = f" (under {', '.join(pair.aliases)})" if pair.aliases else ""
+                broken.append(f"{error}{under}")
+        return [
+            Finding(name, text, True) for text in (*map(why_given_up, given_up), *voided, *repaired)
+        ] + [Finding(name, text, False) for text in broken]
+
+    def _finished(self, writer: LedgerWriter, name: str, given_up: list[Upload]) -> list[str]:
+        """What a killed process had committed and not shown yet; uploads are ``given_up`` here and
+        told already.
+        """
+        shown = finish_pairs(writer, self._store, name, _no_step)
+        moved = mirror_aliases(writer, self._store, name, _no_step)
+        deleted = delete_removed(writer, self._store, name, _no_step)
+        left = delete_abandoned(writer, self._store, name, _no_step)
+        told = {upload.pair_id for upload in given_up}
+        return [
+            *(
+                f"version {number} was registered, but MLflow did not show it as complete"
+                for number in shown
+            ),
+            *(
+                f"alias '{alias}' was moved, but MLflow did not show it on both halves"
+                for alias in moved
+            ),
+            *(f"version {number} was removed, but not all of it was deleted" for number in deleted),
+            *(
+                f"{why_given_up(upload)}, but not all of it was deleted"
+                for upload in left
+                if upload.pair_id not in told
+            ),
+        ]
+
+    def _voided(self, writer: LedgerWriter, name: str) -> list[str]:
+        """What a killed registration left, and what was registered by hand."""
+        highest, voided = void_leftovers(
+            self._store, name, {pair.version for pair in writer.pairs(name)}
+        )
+        if highest > writer.level(name):
+            writer.set_level(name, highest)
+        for half, number in voided:
+            writer.remember(name, "void", before=number, reason=why_void(half, number))
+        return [why_void(half, number) for half, number in voided]
+
+    def _tags(self, writer: LedgerWriter, name: str) -> list[str]:
+        """Tags that somebody changed in MLflow."""
+        found: list[str] = []
+        for pair in writer.pairs(name):
+            expected = {PAIR_ID: pair.pair_id, DIGEST: pair.digest, STATE: COMPLETE}
+            for half, state in self._states(pair).items():
+                for tag, value in expected.items():
+                    if state.tags.get(tag) != value and self._store.tag(
+                        name, half, pair.version, tag, value
+                    ):
+                        found.append(
+                            f"{half} version {pair.version}: MLflow's tag {tag} was "
+                            f"{state.tags.get(tag)}, {value} was registered"
+                        )
+        return found
+
+    def _aliases(self, writer: LedgerWriter, name: str) -> list[str]:
+        """Aliases that somebody moved, made or deleted in MLflow, on one half or on both."""
+        found: list[str] = []
+        decided = writer.aliases(name)
+        for half in HALVES:
+            there = self._store.aliases(name, half)
+            for alias, version in decided.items():
+                if there.get(alias) != version and self._store.set_alias(
+                    name, half, alias, version
+                ):
+                    points = f"pointed at version {there[alias]}" if alias in there else "was gone"
+                    found.append(
+                        f"{half}: MLflow's alias '{alias}' {points}, it means version "
+                        f"{version}; run=promote moves it"
+                    )
+            for alias in sorted(set(there) - set(decided)):
+                if self._store.delete_alias(name, half, alias):
+                    found.append(
+                        f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set "
+                        "by hand; run=alias sets one on both halves"
+                    )
+        return found
+
+
+def lost(store: Store, name: str, ledger: str) -> list[Finding]:
+    """What MLflow shows as complete of a name that the ledger has never heard of: nothing is
+    changed there.
+    """
+    if not is_there(store.uri):
+        return []
+    numbers = sorted(
+        {
+            n
+            for half in HALVES
+            for n, tags in store.versions(name, half).items()
+            if tags.get(STATE) == COMPLETE
+        }
+    )
+    if not numbers:
+        return []
+    listed, place = (
+        ", ".join(map(str, numbers)),
+        sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True),
+    )
+    text = (
+        f"MLflow has '{name}' version {listed} as complete, the ledger {place} does not "
+        "know the name: it was lost, or is another one. "
+        "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids "
+        "those versions"
+    )
+    return [Finding(name, text, repaired=False)]
+
+
+def _against_history(
+    name: str, pairs: list[PairVersion], aliases: dict[str, int], links: list[Link]
+) -> list[str]:
+    """Rows of the ledger that are not what its history says."""
+    entries = [link.entry for link in links]
+    registered = {entry.after: entry.digest for entry in entries if entry.action == "register"}
+    found = [
+        f"'{name}' version {pair.version}: its digest is {pair.digest}, its registration "
+        f"recorded {registered.get(pair.version)}"
+        for pair in pairs
+        if registered.get(pair.version) != pair.digest
+    ]
+    moved = {entry.alias: entry.after for entry in entries if entry.action == "move"}
+    found += [
+        f"'{name}' alias '{alias}' points at version {aliases.get(str(alias))}, its last "
+        f"recorded move went to {moved.get(alias)}"
+        for alias in sorted({*moved, *aliases}, key=str)
+        if aliases.get(str(alias)) != moved.get(alias)
+    ]
+    return found

@@ -1,0 +1,1 @@
+"""MLflow itself: its client, its database, its versions of both halves."""

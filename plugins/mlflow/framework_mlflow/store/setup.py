@@ -1,0 +1,122 @@
+"""MLflow's SQLite database, set up whole or not at all.
+
+MLflow makes its tables one migration after another, each of its own: a process that is killed among
+them leaves a database that no later one can use. So they are made beside, and the file gets its
+name at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from framework_mlflow.paths import sqlite_file, sqlite_uri
+from framework_mlflow.private_parts import default_artifacts, newest_migration
+
+log = logging.getLogger(__name__)
+
+#: Tables of MLflow in which something was kept; it fills others itself when it sets them up.
+_KEPT = ("runs", "registered_models", "model_versions")
+
+
+def is_there(uri: str) -> bool:
+    """Whether a database has been begun at ``uri``; of a server's there is no saying."""
+    file = sqlite_file(uri)
+    return file is None or (file.is_file() and file.stat().st_size > 0)
+
+
+def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
+    """What ``opened`` gives for ``uri``, whose database is made first where there is none.
+
+    Called under a lock: nobody else sets the same database up. Of a database that holds something,
+    what is wrong with it is for ``opened`` to say.
+    """
+    file = sqlite_file(uri)
+    if file is None:
+        return opened(uri)
+    if is_there(uri) and not _is_whole(file) and not _holds_something(file):
+        aside = file.with_name(f"{file.name}.half-made")
+        file.replace(aside)
+        log.warning(
+            "%s was left half-made by an interrupted command and holds nothing: now %s",
+            file,
+            aside.name,
+        )
+    if not is_there(uri):
+        _build(file, opened)
+    return opened(uri)
+
+
+def _build(file: Path, opened: Callable[[str], Any]) -> None:
+    folder = file.with_name(f".{file.name}.building")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    beside = folder / file.name
+    with default_artifacts(Path("mlruns").absolute().as_uri()):
+        opened(sqlite_uri(beside))
+    if file.is_file() and file.stat().st_size == 0:
+        file.unlink()  # SQLite makes an empty file of a database that is only looked at
+    with suppress(FileExistsError):
+        file.hardlink_to(beside)
+    shutil.rmtree(folder)
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether the last of MLflow's migrations was made; True where it cannot be told."""
+    newest = newest_migration()
+    try:
+        return newest is None or (
+            _rows(file, "SELECT version_num FROM alembic_version") == [(newest,)]
+        )
+    except sqlite3.Error:
+        return False
+
+
+def _holds_something(file: Path) -> bool:
+    """True as well for what cannot be read: it is not ours to judge."""
+    try:
+        tables = {
+            name for (name,) in _rows(file, "SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        return any(
+            _rows(file, f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608
+            for table in _KEPT
+            if table in tables
+        )
+    except sqlite3.Error:
+        return True
+
+
+def _rows(file: Path, query: str) -> list[Any]:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def open_client(mlflow: Any, uri: str) -> Any:
+    """MLflow's client, its database opened. Raises what MLflow and SQLAlchemy raise.
+
+    MLflow takes a quoted path for a plain one and makes its folders: those that are new are removed
+    again.
+    """
+    file, misread = sqlite_file(uri), Path(uri.removeprefix("sqlite:///")).parent
+    quoted = file is not None and file.parent != misread
+    strays = (
+        [folder for folder in (misread, *misread.parents) if not folder.exists()] if quoted else []
+    )
+    try:
+        client = mlflow.MlflowClient(uri, uri)
+        client.get_experiment("0")
+        if quoted:
+            client.search_registered_models(
+                max_results=1
+            )  # the registry's part makes them anew when it is first used
+    finally:
+        with suppress(OSError):
+            for folder in strays:
+                folder.rmdir()
+    return client

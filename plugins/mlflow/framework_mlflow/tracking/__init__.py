@@ -1,0 +1,1 @@
+"""Runs and trials as MLflow shows them."""
