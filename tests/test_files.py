@@ -172,7 +172,7 @@ def test_a_killed_writer_leaves_the_old_file_and_remains_that_are_removed(tmp_pa
 def test_only_one_module_renames_and_locks_files() -> None:
     """Every other one calls :mod:`framework.files`. SQLite's own files are no content of ours."""
     root = Path(__file__).parents[1]
-    allowed = {"files.py", "records_sqlite.py", "sqlite.py", "setup.py", "artifacts.py"}
+    allowed = {"files.py", "sqlite.py", "setup.py", "artifacts.py"}
     sources = [*root.glob("framework/**/*.py"), *root.glob("plugins/*/framework_*/**/*.py")]
     words = ("fcntl", "os.replace", "os.rename", "temporary.replace", ".tmp")
     own = {
