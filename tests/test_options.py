@@ -112,7 +112,7 @@ def test_no_option_anywhere_takes_a_number_for_a_duration() -> None:
                         model.__pydantic_validator__.validate_assignment(
                             model.model_construct(), name, "7"
                         )
-    core = {"View.ttl", "FeatureSet.max_age", "Join.ttl", "MaterializeConfig.overlap"}
+    core = {"View.ttl", "FeatureSet.max_age", "Join.ttl", "MaterializeOptions.overlap"}
     assert core | {"SqlTable.overlap", "RedisStreamOptions.claim_idle"} <= {*durations}
 
 

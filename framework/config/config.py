@@ -5,9 +5,8 @@ path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 from pydantic import Field, PositiveInt, SerializeAsAny, field_validator
@@ -21,13 +20,10 @@ from framework.config.resolving import resolve, source_of_values
 from framework.config.sections import (
     BacktestConfig,
     GateConfig,
-    MaterializeConfig,
+    IngestConfig,
     PanelConfig,
     Paths,
-    PredictConfig,
-    TuneConfig,
     ValidationConfig,
-    VerifyConfig,
 )
 from framework.config.written import write
 from framework.errors import ConfigError, NotInstalledError, suggest
@@ -35,17 +31,6 @@ from framework.features.views import FeatureSet
 from framework.interfaces.plugin import Kind
 from framework.options import Options, validate
 from framework.secrets import masked
-
-
-class IngestConfig(Options):
-    """``removed``: what is done about stored rows that a source which gives all of its rows, such
-    as a file, no longer has.
-
-    ``warn`` (default) names them in the result and keeps them; ``keep`` says nothing; ``remove``
-    takes them out of the store.
-    """
-
-    removed: Literal["warn", "keep", "remove"] = "warn"
 
 
 class Selected(Options):
@@ -58,7 +43,9 @@ class Selected(Options):
 
 
 class Config(Options):
-    """One run, composed."""
+    """One run, composed: the keys that several runs share, and what a run, an extension or a plugin
+    declares by :meth:`section`.
+    """
 
     run: str
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -68,7 +55,6 @@ class Config(Options):
     at: str | None
     start: str | None
     reason: str | None
-    force: bool
     quantiles: tuple[float, ...]
     paths: Paths
     panel: PanelConfig
@@ -76,15 +62,7 @@ class Config(Options):
     backtest: BacktestConfig
     validation: ValidationConfig
     gate: GateConfig
-    predict: PredictConfig
-    what: Literal["pairs", "features"] = "pairs"
-    verify: VerifyConfig = VerifyConfig()
     ingest: IngestConfig = IngestConfig()
-    materialize: MaterializeConfig = MaterializeConfig()
-    schedule: str | None = None
-    resume: bool = False
-    space: dict[str, Any] = Field(default_factory=dict)
-    tune: TuneConfig = TuneConfig()
     components: dict[str, Selected]
     sections: dict[str, SerializeAsAny[Options]] = Field(default_factory=dict)
     text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
@@ -109,18 +87,6 @@ class Config(Options):
                 "quantiles are told apart by six digits, such as the column q0.123457; "
                 "leave out those that share a name"
             )
-        return value
-
-    @field_validator("schedule")
-    @classmethod
-    def _schedule(cls, value: str | None) -> str | None:
-        if value is not None:
-            from cronsim import CronSim, CronSimError  # few runs have one
-
-            try:
-                CronSim(value, datetime.now(UTC))
-            except CronSimError as error:
-                raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
         return value
 
     def component(self, group: str) -> Selected:

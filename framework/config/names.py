@@ -19,7 +19,7 @@ from framework.features.views import FeatureSet, View
 RESERVED = frozenset(
     {
         *("origin", TIME, "step", "target", "mean", "status"),
-        *("fold", "actual", "baseline", "scale", "difficulty"),
+        *("fold", "actual", "baseline", "scale", "square", "difficulty"),
         *("at", "request_id", "arm", "version", "digest"),
     }
 )

@@ -1,15 +1,14 @@
-"""The sections of a configuration."""
+"""The sections of a configuration that several runs share."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from framework.data.vocabulary import GapPolicy
-from framework.options import Duration, Options
+from framework.options import Options
 
 
 class Paths(Options):
@@ -103,60 +102,12 @@ class GateConfig(Options):
     coverage: float | None = Field(default=None, gt=0)
 
 
-class PredictConfig(Options):
-    """``run=predict``: which pair, which entities (null: all), from which origin (null: the
-    newest), to which file.
+class IngestConfig(Options):
+    """``removed``: what is done about stored rows that a source which gives all of its rows, such
+    as a file, no longer has.
 
-    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
-    reads. ``future``: beside it, a file of the columns known in advance at the steps after those
-    rows. ``piece``: how many rows or entities are in memory at once.
+    ``warn`` (default) names them in the result and keeps them; ``keep`` says nothing; ``remove``
+    takes them out of the store.
     """
 
-    pair: str = "latest"
-    entities: tuple[dict[str, str | int | bool], ...] | None = None
-    rows: Path | None = None
-    future: Path | None = None
-    piece: PositiveInt = 20_000
-    output: Path | None = None
-
-
-class MaterializeConfig(Options):
-    """``run=materialize``: ``views`` (null: all). ``incremental``: from ``overlap`` before what is
-    online already, for rows that came late, instead of everything from ``start``.
-    """
-
-    views: tuple[str, ...] | None = None
-    incremental: bool = False
-    overlap: Duration = timedelta(days=1)
-
-
-class VerifyConfig(Options):
-    """``run=verify what=features``: how many entities, drawn by ``seed``, are compared."""
-
-    sample: PositiveInt = 100
-
-
-class TuneConfig(Options):
-    """``run=tune``: what is minimised and when to stop; null is no limit.
-
-    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of
-    them. ``trials``, ``seconds``, ``patience`` (trials in a row that do not improve the best): the
-    first limit that is met ends the search. ``output``: the experiment file of the best
-    configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it and
-    register the pair.
-    """
-
-    metric: str = "MAE"
-    target: str | None = None
-    over: Literal["mean", "worst"] = "mean"
-    trials: PositiveInt | None = 20
-    seconds: PositiveFloat | None = None
-    patience: PositiveInt | None = None
-    output: Path | None = None
-    register_best: bool = True
-
-    @model_validator(mode="after")
-    def _limited(self) -> TuneConfig:
-        if self.trials is None and self.seconds is None and self.patience is None:
-            raise ValueError("give a limit: trials, seconds or patience")
-        return self
+    removed: Literal["warn", "keep", "remove"] = "warn"

@@ -50,8 +50,8 @@ def audit(features: Features, sample: int, seed: int) -> tuple[int, list[Differe
     limit = features.strategy.max_context_length
     if limit == 0:
         raise ConfigError(
-            "run=verify what=features: this retrieval looks nothing up online; choose "
-            "retrieval=feast or retrieval=file."
+            "run=verify what=features: this retrieval looks nothing up online; choose one that "
+            "does (--help lists what is installed)."
         )
     panel = features.panel()
     rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ Python.
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from importlib import metadata
@@ -12,36 +13,42 @@ from typing import Any
 
 from framework.interfaces.plugin import ENTRY_POINTS
 
-_RECORDED = (
-    "framework-core",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "hydra-core",
-    "pydantic",
-    "feast",
-    "mlflow",
-    "duckdb",
-    "scikit-learn",
-)
+#: The name in a line of a distribution's requirements.
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def versions(*more: str) -> dict[str, str]:
-    """List installed versions of the core, of all plugins, and of what numbers may depend on.
+    """Look up the installed versions of what numbers may depend on.
 
     Args:
-        more: Other distributions.
+        more: Further distributions.
 
     Returns:
-        ``{distribution: version}``, with ``python``; absent ones are left out.
+        Python's version, and by distribution those of the core, of all plugins, of what these
+        require, and of ``more``. What is not installed is left out.
     """
-    found = {"python": platform.python_version()}
-    for name in sorted({*_plugins().values(), *_RECORDED, *more}):
+    packages = {"framework-core", *_plugins().values()}
+    required = {
+        match[0]
+        for package in packages
+        for line in _requirements(package)
+        if (match := _NAME.match(line))
+    }
+    known = {"python": platform.python_version()}
+    for name in sorted({*packages, *required, *more}):
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return known
+
+
+def _requirements(package: str) -> list[str]:
+    """The lines of a distribution's requirements, none where it is not installed."""
+    try:
+        return metadata.requires(package) or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def git_state() -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""What the core itself offers: the runs, and computing on this machine. Through the same hook as
-every plugin.
+"""What the core offers beside its runs: computing on this machine. Through the same hook as every
+plugin.
 """
 
 from __future__ import annotations
@@ -8,47 +8,6 @@ from pydantic import PositiveInt
 
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
-
-#: Each run: what it does, and the keys that are of use to it and not to every run.
-_RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingest": ("read the source, engineer features, store them for training", ()),
-    "materialize": (
-        "make the newest features available to serving",
-        ("start", "at", "schedule", "materialize"),
-    ),
-    "train": ("backtest, fit, register the pair", ("materialize",)),
-    "backtest": (
-        "rolling-origin backtest and report, nothing registered",
-        ("backtest.compare", "materialize"),
-    ),
-    "tune": (
-        "search the space of options, register the best pair, write its experiment",
-        ("space", "tune", "resume", "materialize"),
-    ),
-    "promote": (
-        "move an alias to a pair that passes its gates",
-        ("alias", "version", "reason", "force"),
-    ),
-    "rollback": ("move an alias back to the pair before", ("alias", "version", "reason")),
-    "alias": ("point any alias at a proven pair, without a gate", ("alias", "version", "reason")),
-    "reproduce": (
-        "rebuild a pair from what it recorded and compare every byte",
-        ("alias", "version"),
-    ),
-    "serve": ("serve a proven pair over HTTP", ("alias", "version")),
-    "compare": (
-        "what the arms of a server answered, beside each other and the actual values",
-        ("start",),
-    ),
-    "predict": ("forecast to a Parquet file", ("alias", "at", "predict")),
-    "pairs": ("list the registered pairs", ()),
-    "history": ("what happened to a name or an alias, what was live then", ("alias", "at")),
-    "verify": (
-        "prove every pair and the history, repair what an interruption left",
-        ("what", "verify"),
-    ),
-    "prune": ("remove the pairs that the retention does not keep", ()),
-}
 
 
 class ProcessesOptions(Options):
@@ -63,12 +22,7 @@ class ProcessesOptions(Options):
 
 @hookimpl
 def components() -> list[Component]:
-    runs = [
-        Component("run", name, f"framework.runs.{name}:{name}", summary=text, takes=takes)
-        for name, (text, takes) in _RUNS.items()
-    ]
     return [
-        *runs,
         Component(
             "compute",
             "local",

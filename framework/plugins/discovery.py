@@ -5,7 +5,7 @@ selected.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import metadata
+from importlib import import_module, metadata
 
 import pluggy
 
@@ -14,14 +14,18 @@ from framework.errors import FrameworkError, suggest
 from framework.interfaces.plugin import ENTRY_POINTS
 from framework.plugins import hookspecs
 
+#: What the core offers. Named as a plugin's module is: the runs are rooms above this one.
+_CORE = ("framework.plugins.builtin", "framework.runs.offers")
+
 
 def load_plugins(extra: Iterable[object] = ()) -> Plugins:
-    """Every installed plugin, the core's own offers, and ``extra`` plugin modules (for tests)."""
-    from framework.plugins import builtin
-
+    """Find every installed plugin, the core's own offers, and ``extra`` plugin modules (for
+    tests).
+    """
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
-    manager.register(builtin, "framework")
+    for module in _CORE:
+        manager.register(import_module(module), module)
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         name = f"{entry.name} ({entry.dist.name if entry.dist else entry.value})"
         try:

@@ -22,7 +22,8 @@ def materialize(run: Run) -> dict[str, Any]:
     """Once, or with ``schedule`` at the times of a cron expression (UTC) until SIGTERM or SIGINT; a
     signal lets the work at hand end.
     """
-    return once(run) if run.config.schedule is None else _scheduled(run, run.config.schedule)
+    schedule = run.options.schedule
+    return once(run) if schedule is None else _scheduled(run, schedule)
 
 
 def _scheduled(run: Run, schedule: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from framework.retrieval.features import Features
 from framework.retrieval.freshness import utc_now
 from framework.retrieval.rows_file import RowsFile
 from framework.retrieval.stored_panel import PanelWindows
+from framework.runs.options import PredictOptions
 
 
 def predict(run: Run) -> dict[str, Any]:
@@ -31,23 +32,24 @@ def predict(run: Run) -> dict[str, Any]:
     or the windows of ``predict.rows``.
     """
     config = run.config
+    options: PredictOptions = run.options
     registry: Registry = run.make("registry")
-    if config.alias is not None and config.predict.pair != "latest":
+    if config.alias is not None and options.pair != "latest":
         raise ConfigError(
-            f"predict.pair: '{config.predict.pair}' and alias '{config.alias}' both name a "
+            f"predict.pair: '{options.pair}' and alias '{config.alias}' both name a "
             "pair; give one of them."
         )
-    loaded = load_pair(registry, run.plugins, config.name, config.alias or config.predict.pair)
-    windows, identity = _from_file(run, loaded) if config.predict.rows else _from_store(run, loaded)
+    loaded = load_pair(registry, run.plugins, config.name, config.alias or options.pair)
+    windows, identity = _from_file(run, loaded) if options.rows else _from_store(run, loaded)
     output = (
-        config.predict.output or run.directory / "forecast.parquet"
+        options.output or run.directory / "forecast.parquet"
     ).resolve()  # workers may be in another folder
     if output.is_dir():
         raise ConfigError(
             f"predict.output: {output} is a folder; name a file, such as "
             f"predict.output={output / 'forecast.parquet'}."
         )
-    size = config.predict.piece
+    size = options.piece
     pair, schema = loaded.version, loaded.pair.schema
     scored = score(
         loaded.pair,
@@ -61,7 +63,7 @@ def predict(run: Run) -> dict[str, Any]:
     warnings = [*without_list(schema), *unseen_lines(scored.unseen, scored.windows)]
     for line in warnings:
         run.say(f"predict: {line}")
-    if not config.predict.rows:
+    if not options.rows:
         warnings += source_changes(config, lambda: run.make("source"), run.say)
     if scored.failed:
         run.say(
@@ -78,7 +80,7 @@ def predict(run: Run) -> dict[str, Any]:
 
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     config, schema = run.config, loaded.pair.schema
-    if config.predict.future is not None:
+    if run.options.future is not None:
         raise ConfigError(
             "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
             "read from the store."
@@ -91,7 +93,7 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
             f"pair {which} was trained on columns {schema.past + schema.known}, the "
             f"experiment gives {given}; train again."
         )
-    chosen = config.predict.entities
+    chosen = run.options.entities
     entities = (
         panel.entities
         if chosen is None
@@ -113,10 +115,10 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
 
 
 def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
-    chosen = run.config.predict
+    chosen: PredictOptions = run.options
     path = Path(chosen.rows or "").resolve()
     future = None if chosen.future is None else Path(chosen.future).resolve()
-    if run.config.predict.entities is not None or run.config.at is not None:
+    if run.options.entities is not None or run.config.at is not None:
         raise ConfigError(
             "predict.rows: the file says which entities and origins; leave predict.entities "
             "and at out."

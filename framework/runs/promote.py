@@ -23,7 +23,7 @@ def promote(run: Run) -> dict[str, Any]:
     """
     config = run.config
     alias = required_alias(run)
-    if config.force and not config.reason:
+    if run.options.force and not config.reason:
         raise ConfigError('reason: missing; force=true needs one, such as reason="hotfix".')
     registry: Registry = run.make("registry")
     candidate = registry.resolve(config.name, str(config.version or "latest"))
@@ -33,7 +33,7 @@ def promote(run: Run) -> dict[str, Any]:
     proven = not any(check.check == "proof" for check in failed)
     verdict: dict[str, Any] = {
         "passed": not failed,
-        "forced": bool(failed) and config.force and proven,
+        "forced": bool(failed) and run.options.force and proven,
         "candidate": candidate.version,
         "incumbent": incumbent.version if incumbent else None,
         "checks": [check.as_dict() for check in checks],

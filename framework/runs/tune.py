@@ -18,6 +18,7 @@ from framework.interfaces.registry import Registry
 from framework.interfaces.tuner import DONE, Budget, Dimension, Search, Trial, Tuner
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.options import TuneOptions
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.register import train_pair
 from framework.runs.steps.tables import trials_table
@@ -26,9 +27,9 @@ from framework.tuning.objective import BacktestObjective, Goal
 from framework.tuning.space import check_space, parse_space, substitute, substituted
 from framework.tuning.study import Study, open_study
 
-#: Parts of a config that decide what a trial's figure means; a search goes on only where they are
-#: as they were.
-_COMPARED = ("space", "seed", "quantiles", "panel", "features", "backtest", "validation")
+#: Parts of a config that decide, with the space, what a trial's figure means; a search goes on only
+#: where they are as they were.
+_COMPARED = ("seed", "quantiles", "panel", "features", "backtest", "validation")
 #: A trial's config is that of a training, not of the search.
 _TRAINED: dict[str, Any] = {"run": "train", "resume": False, "space": {}}
 
@@ -38,13 +39,14 @@ def tune(run: Run) -> dict[str, Any]:
     registers nothing.
     """
     config = run.config
-    dimensions = parse_space(config.space)
+    options: TuneOptions = run.options
+    dimensions = parse_space(options.space)
     check_space(dimensions, config.text, run.plugins)
-    goal = Goal.of(config)
+    goal = Goal.of(options.metric, options.target, options.over, config.panel.targets)
     tuner: Tuner = run.make("tuner")
-    registry: Registry | None = run.make("registry") if config.tune.register_best else None
+    registry: Registry | None = run.make("registry") if options.register_best else None
     with open_study(
-        config.paths.state / "tune" / config.name, _searched(config), config.resume
+        config.paths.state / "tune" / config.name, _searched(config, options), options.resume
     ) as study:
         if study.resumed:
             run.say(f"tune: goes on after {study.resumed} trials in {study.directory}")
@@ -52,11 +54,11 @@ def tune(run: Run) -> dict[str, Any]:
         return _conclude(run, study, goal, finished, registry)
 
 
-def _searched(config: Config) -> dict[str, Any]:
-    plain = config.model_dump(mode="json")
-    parts: dict[str, Any] = {key: plain[key] for key in _COMPARED}
+def _searched(config: Config, options: TuneOptions) -> dict[str, Any]:
+    plain, chosen = config.model_dump(mode="json"), options.model_dump(mode="json")
+    parts: dict[str, Any] = {"space": chosen["space"]} | {key: plain[key] for key in _COMPARED}
     parts |= {group: plain["components"][group] for group in ("source", "preprocessor", "model")}
-    return parts | {f"tune.{key}": plain["tune"][key] for key in ("metric", "target", "over")}
+    return parts | {f"tune.{key}": chosen[key] for key in ("metric", "target", "over")}
 
 
 def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Study) -> Search:
@@ -89,7 +91,8 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
         text = OmegaConf.to_yaml(substitute(config.text, {**trial.values, **_TRAINED}))
         run.plugins.hook.trial_finished(run=run, trial=trial, config=text)
 
-    budget = Budget(config.tune.trials, config.tune.seconds, config.tune.patience)
+    options: TuneOptions = run.options
+    budget = Budget(options.trials, options.seconds, options.patience)
     return Search(
         dimensions, objective, budget, config.seed, tuple(study.trials), directory, report, run.say
     )
@@ -118,11 +121,12 @@ def _conclude(
 ) -> dict[str, Any]:
     """Table, plots, experiment file; then the pair, unless the search was interrupted."""
     config, best = run.config, study.best()
+    options: TuneOptions = run.options
     table = run.directory / "trials.csv"
     study.table().to_csv(table, index=False)
     counts = Counter(trial.status for trial in study.trials)
-    output = config.tune.output or Path("conf/experiment") / f"{config.name}_tuned.yaml"
-    what = f"{goal.metric} of {goal.target} {best.value:.6g}, {config.tune.over} of the folds"
+    output = options.output or Path("conf/experiment") / f"{config.name}_tuned.yaml"
+    what = f"{goal.metric} of {goal.target} {best.value:.6g}, {options.over} of the folds"
     write_experiment(
         output,
         experiment_text(
@@ -133,7 +137,7 @@ def _conclude(
     )
     run.record.artifacts += [table, output]
     plots = run.plugins.hook.search_finished(
-        run=run, trials=study.trials, dimensions=parse_space(config.space)
+        run=run, trials=study.trials, dimensions=parse_space(options.space)
     )
     run.record.artifacts += [path for paths in plots for path in paths or ()]
     run.record.metrics["best.value"] = float(best.value or 0.0)

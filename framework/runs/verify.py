@@ -20,12 +20,12 @@ _SHOWN = 3
 
 def verify(run: Run) -> dict[str, Any]:
     """Refused (exit code 3) when something was found that could not be repaired."""
-    return _features(run) if run.config.what == "features" else _pairs(run)
+    return _features(run) if run.options.what == "features" else _pairs(run)
 
 
 def _features(run: Run) -> dict[str, Any]:
     entities, differences = audit(
-        Features(run.config, run.make("retrieval")), run.config.verify.sample, run.config.seed
+        Features(run.config, run.make("retrieval")), run.options.sample, run.config.seed
     )
     for difference in differences:
         run.say(f"verify: DIFFERS: {difference}")

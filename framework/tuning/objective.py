@@ -4,7 +4,7 @@ own code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 
 from framework.config.catalog import Plugins
-from framework.config.config import Config
-from framework.config.sections import TuneConfig
 from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, suggest
 from framework.evaluation.backtest import Fold, Setting, run_fold
@@ -37,22 +35,29 @@ class Goal:
     worst: bool
 
     @classmethod
-    def of(cls, config: Config) -> Goal:
-        """What ``tune`` asks for. Raises :class:`ConfigError` for a metric or a target that is not
-        known.
+    def of(cls, metric: str, target: str | None, over: str, targets: Sequence[str]) -> Goal:
+        """Check what a search is asked to minimise.
+
+        Args:
+            metric: A point metric.
+            target: One of ``targets``, None for the first.
+            over: ``worst`` or ``mean`` of the folds.
+            targets: Those that are forecast.
+
+        Raises:
+            ConfigError: The metric or the target is not known.
         """
-        tune: TuneConfig = config.tune
-        target = tune.target or config.panel.targets[0]
+        target = target or targets[0]
         for key, name, known in (
-            ("metric", tune.metric, POINT_METRICS),
-            ("target", target, config.panel.targets),
+            ("metric", metric, POINT_METRICS),
+            ("target", target, targets),
         ):
             if name not in known:
                 raise ConfigError(
                     f"tune.{key}: '{name}' is not known;{suggest(name, known)} Known: "
                     f"{', '.join(known)}."
                 )
-        return cls(tune.metric, target, tune.over == "worst")
+        return cls(metric, target, over == "worst")
 
     def value(self, parts: list[BacktestResult]) -> float:
         """The objective over ``parts``; of the bias, its size counts."""

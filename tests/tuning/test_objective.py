@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from framework.config.sections import TuneConfig
 from framework.errors import ConfigError
 from framework.tuning.objective import Goal
 
@@ -28,13 +27,8 @@ def test_the_objective_over_the_folds(metric: str, worst: bool, expected: float)
 
 
 def test_what_is_minimised_is_checked() -> None:
-    config: Any = SimpleNamespace(
-        tune=TuneConfig(metric="MEA"), panel=SimpleNamespace(targets=("y",))
-    )
     with pytest.raises(ConfigError, match=r"tune\.metric: 'MEA' is not known; Did you mean 'MAE'"):
-        Goal.of(config)
-    config.tune = TuneConfig(target="z")
+        Goal.of("MEA", None, "mean", ["y"])
     with pytest.raises(ConfigError, match=r"tune\.target: 'z' is not known"):
-        Goal.of(config)
-    config.tune = TuneConfig(over="worst")
-    assert Goal.of(config) == Goal("MAE", "y", True)
+        Goal.of("MAE", "z", "mean", ["y"])
+    assert Goal.of("MAE", None, "worst", ["y"]) == Goal("MAE", "y", True)

@@ -22,6 +22,7 @@ from framework.interfaces.source import Source
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.schema import make_needs
+from framework.runs.options import MaterializeOptions
 
 
 def ingest(run: Run) -> dict[str, Any]:
@@ -91,7 +92,8 @@ def _told_to_stop() -> Iterator[Event]:
 def materialize(run: Run) -> dict[str, Any]:
     """From ``start`` (default: all) to ``at`` (default: now), as ``materialize`` says."""
     strategy: RetrievalStrategy = run.make("retrieval")
-    config, chosen = run.config, run.config.materialize
+    config = run.config
+    chosen: MaterializeOptions = config.section("materialize")
     start = parse_time(config.start, "start") if config.start else None
     end = parse_time(config.at, "at") if config.at else None
     overlap = chosen.overlap if chosen.incremental else None

@@ -57,7 +57,7 @@ def test_a_command_of_the_how_to_composes(command: str, project: Path) -> None:
     if "windows.weather" in command:
         assert options.window_of("weather") == 2016
     if "schedule" in command:
-        assert config.schedule == "*/15 * * * *"
+        assert config.section("materialize").schedule == "*/15 * * * *"
 
 
 def test_the_how_to_names_every_preset() -> None:

@@ -28,8 +28,7 @@ def write_plots(run: Run, trials: list[Trial], dimensions: Sequence[Dimension]) 
         _save(
             _history(
                 trials,
-                f"{run.config.tune.metric} of "
-                f"{run.config.tune.target or run.config.panel.targets[0]}",
+                f"{run.options.metric} of {run.options.target or run.config.panel.targets[0]}",
             ),
             run,
             "history",

@@ -1,0 +1,76 @@
+"""What the core offers by its runs. Through the same hook as every plugin."""
+
+from __future__ import annotations
+
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
+from framework.runs.options import (
+    MaterializeOptions,
+    PredictOptions,
+    PromoteOptions,
+    TuneOptions,
+    VerifyOptions,
+)
+
+_OPTIONS: dict[str, type[Options]] = {
+    "materialize": MaterializeOptions,
+    "predict": PredictOptions,
+    "promote": PromoteOptions,
+    "tune": TuneOptions,
+    "verify": VerifyOptions,
+}
+#: Each run: what it does, and the keys that it shares with some other runs.
+_RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ingest": ("read the source, engineer features, store them for training", ()),
+    "materialize": (
+        "make the newest features available to serving",
+        ("start", "at"),
+    ),
+    "train": ("backtest, fit, register the pair", ("materialize",)),
+    "backtest": (
+        "rolling-origin backtest and report, nothing registered",
+        ("backtest.compare", "materialize"),
+    ),
+    "tune": (
+        "search the space of options, register the best pair, write its experiment",
+        ("materialize",),
+    ),
+    "promote": (
+        "move an alias to a pair that passes its gates",
+        ("alias", "version", "reason"),
+    ),
+    "rollback": ("move an alias back to the pair before", ("alias", "version", "reason")),
+    "alias": ("point any alias at a proven pair, without a gate", ("alias", "version", "reason")),
+    "reproduce": (
+        "rebuild a pair from what it recorded and compare every byte",
+        ("alias", "version"),
+    ),
+    "serve": ("serve a proven pair over HTTP", ("alias", "version")),
+    "compare": (
+        "what the arms of a server answered, beside each other and the actual values",
+        ("start",),
+    ),
+    "predict": ("forecast to a Parquet file", ("alias", "at")),
+    "pairs": ("list the registered pairs", ()),
+    "history": ("what happened to a name or an alias, what was live then", ("alias", "at")),
+    "verify": (
+        "prove every pair and the history, repair what an interruption left",
+        (),
+    ),
+    "prune": ("remove the pairs that the retention does not keep", ()),
+}
+
+
+@hookimpl
+def components() -> list[Component]:
+    return [
+        Component(
+            "run",
+            name,
+            f"framework.runs.{name}:{name}",
+            _OPTIONS.get(name, Options),
+            summary=text,
+            takes=takes,
+        )
+        for name, (text, takes) in _RUNS.items()
+    ]

@@ -1,0 +1,96 @@
+"""The options of each run: keys that are of use to it alone. Light: read at every start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from framework.options import TOP_LEVEL, Duration, Options
+
+
+class MaterializeOptions(Options):
+    """``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for
+    rows that came late, instead of everything from ``start``. ``schedule``: a cron expression
+    (UTC), null for once.
+    """
+
+    schedule: Annotated[str | None, TOP_LEVEL] = None
+    views: tuple[str, ...] | None = None
+    incremental: bool = False
+    overlap: Duration = timedelta(days=1)
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule(cls, value: str | None) -> str | None:
+        if value is not None:
+            from cronsim import CronSim, CronSimError  # few runs have one
+
+            try:
+                CronSim(value, datetime.now(UTC))
+            except CronSimError as error:
+                raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
+        return value
+
+
+class PromoteOptions(Options):
+    """``force``: overrule the gate; it needs a ``reason``."""
+
+    force: Annotated[bool, TOP_LEVEL] = False
+
+
+class PredictOptions(Options):
+    """Which pair, which entities (null: all), from which origin (null: the
+    newest), to which file.
+
+    ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
+    reads. ``future``: beside it, a file of the columns known in advance at the steps after those
+    rows. ``piece``: how many rows or entities are in memory at once.
+    """
+
+    pair: str = "latest"
+    entities: tuple[dict[str, str | int | bool], ...] | None = None
+    rows: Path | None = None
+    future: Path | None = None
+    piece: PositiveInt = 20_000
+    output: Path | None = None
+
+
+class VerifyOptions(Options):
+    """``what``: the registry, or what serving reads beside what training reads. ``sample``: how
+    many entities, drawn by ``seed``, are compared then.
+    """
+
+    what: Annotated[Literal["pairs", "features"], TOP_LEVEL] = "pairs"
+    sample: PositiveInt = 100
+
+
+class TuneOptions(Options):
+    """What is minimised and when to stop; null is no limit.
+
+    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of
+    them. ``trials``, ``seconds``, ``patience`` (trials in a row that do not improve the best): the
+    first limit that is met ends the search. ``output``: the experiment file of the best
+    configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it and
+    register the pair. ``space``: the options that are searched. ``resume``: go on with a search
+    that was interrupted.
+    """
+
+    space: Annotated[dict[str, Any], TOP_LEVEL] = Field(default_factory=dict)
+    resume: Annotated[bool, TOP_LEVEL] = False
+    metric: str = "MAE"
+    target: str | None = None
+    over: Literal["mean", "worst"] = "mean"
+    trials: PositiveInt | None = 20
+    seconds: PositiveFloat | None = None
+    patience: PositiveInt | None = None
+    output: Path | None = None
+    register_best: bool = True
+
+    @model_validator(mode="after")
+    def _limited(self) -> TuneOptions:
+        if self.trials is None and self.seconds is None and self.patience is None:
+            raise ValueError("give a limit: trials, seconds or patience")
+        return self
