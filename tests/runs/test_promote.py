@@ -23,6 +23,7 @@ from framework.interfaces.registry import Check, PairDraft, ProvenPair
 from framework.pairs.artifacts import Evidence, write_pair
 from framework.plugins.discovery import load_plugins
 from framework.plugins.run import Record
+from framework.runs.options import PromoteOptions
 from framework.runs.promote import promote
 from framework.runs.rollback import rollback
 from framework.testing import fakes
@@ -97,18 +98,18 @@ class Desk:
             "run",
         ).version
 
-    def run(self, **changed: Any) -> Any:
+    def run(self, force: bool = False, **changed: Any) -> Any:
         values = {
             "run": "promote",
             "name": "fake",
             "alias": "production",
             "version": None,
-            "force": False,
             "reason": None,
         }
         config = SimpleNamespace(gate=GateConfig(), **{**values, **changed})
         return SimpleNamespace(
             config=config,
+            options=PromoteOptions(force=force),
             plugins=self.plugins,
             make=lambda _: self.registry,
             say=print,
