@@ -21,6 +21,8 @@ class ProcessesCompute(Compute):
         import joblib
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+        if not items:
+            return
         options = self.options
         workers = min(options.workers or max(1, joblib.cpu_count() // options.threads), len(items))
         with tempfile.TemporaryDirectory(prefix="framework-compute-") as folder:

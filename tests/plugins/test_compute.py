@@ -19,7 +19,8 @@ import pytest
 
 from framework.errors import DataError, FrameworkError
 from framework.plugins.builtin import ProcessesOptions
-from framework.plugins.compute import ProcessesCompute
+from framework.plugins.compute import LocalCompute, ProcessesCompute
+from framework.testing.contracts.compute import ComputeContract
 from framework.testing.servers import command
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
@@ -86,3 +87,13 @@ def test_a_backtest_in_processes_gives_the_figures_of_a_local_one(tmp_path: Path
         assert done.returncode == 0, done.stderr
         figures.append(json.loads(done.stdout.splitlines()[-1])["metrics"])
     assert figures[0] == figures[1]
+
+
+class TestProcesses(ComputeContract):
+    def make(self) -> ProcessesCompute:
+        return ProcessesCompute(ProcessesOptions(workers=2))
+
+
+class TestLocal(ComputeContract):
+    def make(self) -> LocalCompute:
+        return LocalCompute(None)

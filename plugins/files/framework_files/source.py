@@ -57,10 +57,13 @@ class _Opened:
 class FilesSource(Source):
     """The files are opened when the first table is read, and each CSV is parsed once."""
 
-    def __init__(self, options: Any) -> None:
-        super().__init__(options)
-        self._opened: dict[str, _Opened] = {}
-        self._warnings: dict[str, None] = {}
+    @cached_property
+    def _opened(self) -> dict[str, _Opened]:
+        return {}
+
+    @cached_property
+    def _warnings(self) -> dict[str, None]:
+        return {}
 
     def read(self, table: str) -> pd.DataFrame:
         """The rows of one table. A time without a zone, and a date, are taken as UTC."""
