@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 
 from framework.config.catalog import Plugins
-from framework.config.config import Config, build_config
-from framework.config.groups import GROUPS, default_node
+from framework.config.config import Config, build_config, layout_of
+from framework.config.groups import GROUPS, default_node, default_values
 from framework.errors import ConfigError
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options, known_keys, validate
@@ -283,3 +283,22 @@ def test_known_keys_follow_the_path_and_stop_where_keys_are_free() -> None:
     assert known_keys(Config, ["features", "views"]) == ()
     assert "ttl" in known_keys(Config, ["features", "views", "daily"])
     assert known_keys(Config, ["nothing"]) == ()
+
+
+def test_the_defaults_of_the_composition_are_those_of_the_classes() -> None:
+    """A default that stands in the YAML too is compared with the class of its options."""
+    path = __import__("framework.conf", fromlist=["conf"]).__path__[0]
+    tree: Any = OmegaConf.to_container(OmegaConf.load(f"{path}/framework.yaml"))
+    compared = []
+    for name, field in Config.model_fields.items():
+        kind = field.annotation
+        if name in tree and isinstance(kind, type) and issubclass(kind, Options):
+            values = default_values(kind)
+            written = {key: value for key, value in tree[name].items() if values[key] != "???"}
+            required = {key for key, value in values.items() if value == "???"} - {"state"}
+            assert written == {key: values[key] for key in written}, name
+            assert {key for key in tree[name] if tree[name][key] == "???"} == required, name
+            compared.append(name)
+    assert {"panel", "backtest", "validation", "gate", "ingest"} <= {*compared}
+    declared = {key for part in layout_of(PLUGINS).parts.values() for key in part.keys}
+    assert not declared & {*tree}, "these stand in the classes alone"
