@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
-from pydantic import Field, PositiveInt, SerializeAsAny, field_validator
+from pydantic import Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
 from framework.config.catalog import Plugins
 from framework.config.groups import GROUPS
@@ -66,6 +66,26 @@ class Config(Options):
     components: dict[str, Selected]
     sections: dict[str, SerializeAsAny[Options]] = Field(default_factory=dict)
     text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
+
+    @model_validator(mode="before")
+    @classmethod
+    def _primary_rows_hold_for_a_step(cls, tree: Any) -> Any:
+        """Give the primary view a ttl of one step, where it has none and the step is known."""
+        try:
+            alias, features = tree["panel"]["frequency"], tree["features"]
+            view = features["views"][features["primary"]]
+        except (KeyError, TypeError):
+            return tree  # what is missing is named by its own check
+        if not isinstance(view, dict) or not isinstance(alias, str) or view.get("ttl") is not None:
+            return tree
+        from framework.data.frequency import Frequency  # brings numpy
+
+        try:
+            step = Frequency.parse(alias).longest
+        except ConfigError:
+            return tree
+        views = {**features["views"], features["primary"]: {**view, "ttl": step}}
+        return {**tree, "features": {**features, "views": views}}
 
     @field_validator("features")
     @classmethod

@@ -1,20 +1,35 @@
-"""Steps of a panel: pandas offset aliases with a fixed length or whole months, on numpy alone."""
+"""Steps of a panel: pandas offset aliases with a fixed length, whole months or business days."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from framework.data.arrays import Flags, Times
+from framework.data.business_days import (
+    are_business_days,
+    count_business_days,
+    shift_business_days,
+)
+from framework.data.holiday_dates import holiday_days
 from framework.errors import ConfigError
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "D": 86400, "W": 7 * 86400}
 _MONTHS = {"MS": 1, "QS": 3, "YS": 12, "ME": 1, "QE": 3, "YE": 12}
 _DAY = np.timedelta64(1, "D")
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_ANCHORS = "|".join(_WEEKDAYS), "|".join(_MONTH_NAMES)
+_ALIAS = re.compile(
+    rf"(\d*)(?:(s|min|h|D|W|[MQY][SE])|(W)-({_ANCHORS[0]})|([QY][SE])-({_ANCHORS[1]})|"
+    r"(B)(?::([\w+-]+))?)"
+)
+_KNOWN = "s min h D B W MS QS YS ME QE YE, such as 15min, D, W-SUN, QE-MAR or B:US"
 
 #: What other tools, and hands, write for a step; a count may stand before it.
 _MEANT = {
@@ -41,10 +56,11 @@ _MEANT = {
 @dataclass(frozen=True, slots=True)
 class Frequency:
     """``D``, ``h``, ``15min``, ``W`` … or months: ``MS QS YS`` label their start, ``ME QE YE``
-    their last day.
+    their last day. ``B`` is Monday to Friday, ``B:US`` without the holidays of a calendar.
 
     Quarters and years may begin in any month, weeks on any day, and so on: each series' first row
-    says where.
+    says where. ``QE-MAR`` names the month, and ``W-SUN`` the weekday that labels a week: its last
+    day, as in pandas.
     """
 
     alias: str
@@ -52,40 +68,53 @@ class Frequency:
     months: int
     ends: bool = False
     path: str = field(default="panel.frequency", compare=False)  # where it stands, for messages
+    anchor: int | None = None  # weekday (Monday 0) or month (January 0) of every label
+    closed: str | None = None  # the holidays of business days; None where steps are others
+    count: int = 1  # business days of a step
 
     @classmethod
     def parse(cls, alias: str, path: str = "panel.frequency") -> Frequency:
-        """Read a frequency from its alias.
-
-        Args:
-            alias: A pandas offset alias, such as ``D``, ``15min`` or ``MS``.
-            path: Where in the configuration it stands, for messages.
-
-        Returns:
-            The frequency.
-
-        Raises:
-            ConfigError: It is none; the message says what was meant.
+        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration
+        it stands.
         """
-        match = re.fullmatch(r"(\d*)(s|min|h|D|W|[MQY][SE])", alias)
+        match = _ALIAS.fullmatch(alias)
         if match is None or match[1].strip("0") == "" != match[1]:
-            raise ConfigError(
-                f"{path} '{alias}' is not known;{_hint(alias)} use one of s min h D W MS QS "
-                "YS ME QE YE, such as 15min or D."
-            )
-        count, unit = int(match[1] or 1), match[2]
+            raise ConfigError(f"{path} '{alias}' is not known;{_hint(alias)} use one of {_KNOWN}.")
+        count = int(match[1] or 1)
+        if match[7]:
+            closed = match[8] or ""
+            if closed:
+                holiday_days(closed, 2024, 2024, path)
+            return cls(alias, 0, 0, path=path, closed=closed, count=count)
+        if match[3]:
+            return cls(alias, count * _SECONDS["W"], 0, True, path, _WEEKDAYS.index(match[4]))
+        unit = match[2] or match[5]
+        anchor = _MONTH_NAMES.index(match[6]) if match[6] else None
         seconds, months = count * _SECONDS.get(unit, 0), count * _MONTHS.get(unit, 0)
-        return cls(alias, seconds, months, unit.endswith("E"), path)
+        return cls(alias, seconds, months, unit.endswith("E"), path, anchor)
 
     @property
     def whole_days(self) -> bool:
         """Whether a step is one or more whole days, so that its label is a date and no moment."""
         return bool(self.months) or self.seconds % 86400 == 0
 
+    @property
+    def several_days(self) -> bool:
+        """Whether a step is more than one day."""
+        return bool(self.months) or self.seconds > 86400 or self.count > 1
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a step is, the longest one of months; a business day is a day."""
+        days = {0: 0, 1: 31, 3: 92, 12: 366}.get(self.months, 31 * self.months)
+        business = self.count if self.closed is not None else 0
+        return timedelta(days=days + business, seconds=self.seconds)
+
     def shift(self, times: Times, steps: Any) -> Times:
         """Move times by steps.
 
-        With steps of months a time that is no label counts as the newest label before it.
+        With steps of months or business days a time that is no label counts as the newest label
+        before it.
 
         Args:
             times: The times (UTC).
@@ -95,6 +124,8 @@ class Frequency:
             The times, ``datetime64[us]``.
         """
         steps = np.asarray(steps, dtype=np.int64)
+        if self.closed is not None:
+            return shift_business_days(times, steps * self.count, self.closed)
         if self.seconds:
             length = np.timedelta64(self.seconds * 1_000_000, "us")
             return np.asarray(np.asarray(times, "M8[us]") + steps * length)
@@ -110,6 +141,8 @@ class Frequency:
         Returns:
             The steps, rounded down; negative where ``last`` is earlier.
         """
+        if self.closed is not None:
+            return count_business_days(first, last, self.closed) // self.count
         if self.seconds:
             length = np.timedelta64(self.seconds * 1_000_000, "us")
             steps = (np.asarray(last, "M8[us]") - np.asarray(first, "M8[us]")) // length
@@ -138,7 +171,18 @@ class Frequency:
         Returns:
             ``[n]``.
         """
-        return np.asarray(self.shift(times, 0) == np.asarray(times, "M8[us]"), dtype=np.bool_)
+        stamps = np.asarray(times, "M8[us]")
+        if self.closed is not None:
+            return are_business_days(stamps, self.closed)
+        if self.anchor is None:
+            return np.asarray(self.shift(times, 0) == stamps, dtype=np.bool_)
+        if self.seconds:
+            weekdays = (stamps.astype("M8[D]").astype(np.int64) + 3) % 7
+            return np.asarray((weekdays == self.anchor) & (stamps == stamps.astype("M8[D]")))
+        period = _MONTHS[re.sub(r"\d|-.*", "", self.alias)]
+        months = stamps.astype("M8[M]").astype(np.int64)
+        there = np.asarray(self.shift(times, 0) == stamps)
+        return np.asarray(there & ((months - self.anchor) % period == 0))
 
     def over(self, times: Times) -> Times:
         """Find the moment at which a step is over, hence known.
@@ -149,7 +193,13 @@ class Frequency:
         Returns:
             The moments.
         """
-        return np.asarray(np.asarray(times, "M8[us]") + _DAY) if self.ends else self.shift(times, 1)
+        if self.ends:
+            return np.asarray(np.asarray(times, "M8[us]") + _DAY)
+        if self.closed is not None:
+            return np.asarray(
+                shift_business_days(times, np.asarray(self.count - 1), self.closed) + _DAY
+            )
+        return self.shift(times, 1)
 
     def days(self, times: Times) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Find the days of steps of whole days.
@@ -160,6 +210,10 @@ class Frequency:
         Returns:
             Days since 1970: the first day of each step, and the one after its last.
         """
+        if self.closed is not None or (self.ends and self.seconds):
+            after = self.over(times).astype("M8[D]").astype(np.int64)
+            begin = np.asarray(times, "M8[D]").astype(np.int64)
+            return (begin if self.closed is not None else after - self.seconds // 86400), after
         if self.ends:
             months = self._month(times)
             first, last = (months + 1 - self.months).astype("M8[D]"), (months + 1).astype("M8[D]")
@@ -173,8 +227,18 @@ class Frequency:
         Returns:
             The words.
         """
+        if self.closed is not None:
+            closed = f" that is no holiday of {self.closed}" if self.closed else ""
+            return (
+                f"the midnight of a day from Monday to Friday{closed}, as {self.alias} labels a "
+                f"business day; leave out other days in a query, or set {self.path}=D"
+            )
+        if self.anchor is not None and self.seconds:
+            return f"the midnight of the weekday that ends a step of {self.alias}"
         if not self.months:
             return f"a step of {self.alias}"
+        if self.anchor is not None:
+            return f"the day of the month that labels a step of {self.alias}, as pandas writes it"
         period = {"M": "month", "Q": "quarter", "Y": "year"}[self.alias.lstrip("0123456789")[0]]
         if self.ends:
             return f"the last day of a month at midnight, as {self.alias} labels a {period}"
@@ -199,12 +263,9 @@ class Frequency:
 
 def _hint(alias: str) -> str:
     """What was meant by another tool's word."""
-    if re.fullmatch(r"\d*(C|B|BMS?|BME|BQS?|BQE|BYS?|BYE|bday|business)(-\w+)?", alias):
-        return (
-            " business days are not supported, D with panel.gaps=insert has a row of nulls for "
-            "the days between;"
-        )
-    anchored = re.fullmatch(r"(\d*)(W|[MQYA]|[MQYA]S|[QY]E)-[A-Za-z]{3}", alias)
+    if re.fullmatch(r"\d*(C|BMS?|BME|BQS?|BQE|BYS?|BYE|bday|business)(-\w+)?", alias):
+        return " write B for business days, or B:US without the holidays of a country;"
+    anchored = re.fullmatch(r"(\d*)([MQYA]|[MQYA]S)-[A-Za-z]{3}", alias)
     if anchored:
         unit = anchored[1] + _MEANT.get(anchored[2], anchored[2])
         return f" write {unit}: each series' first row says where its steps begin;"

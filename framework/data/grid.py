@@ -66,8 +66,6 @@ def places(
     counts = np.diff(offsets)
     origin = np.repeat(times[offsets[:-1]], counts)
     place = np.arange(len(times)) - np.repeat(offsets[:-1], counts)
-    if bool((frequency.shift(origin, place) == times).all()):
-        return None, counts
     no_label = ~frequency.labels(times)
     if no_label.any():
         row = int(np.flatnonzero(no_label)[0])
@@ -75,6 +73,8 @@ def places(
             f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not "
             f"{frequency.what_a_label_is()}."
         )
+    if bool((frequency.shift(origin, place) == times).all()):
+        return None, counts
     place = frequency.steps_between(origin, times)
     off = frequency.shift(origin, place) != times
     if off.any():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from framework.data.arrays import Float64, Times
 from framework.data.frequency import Frequency
+from framework.data.holiday_dates import holiday_days, is_dates_alone
 from framework.errors import ConfigError, DataError, suggest
 
 Ints = npt.NDArray[np.int64]
@@ -113,8 +114,7 @@ def check_fields(
 
 
 def _check_holiday_fields(fields: tuple[str, ...], frequency: Frequency) -> None:
-    several = bool(frequency.months) or frequency.seconds > 86400
-    if several and (single := [f for f in fields if f in _ONE_DAY]):
+    if frequency.several_days and (single := [f for f in fields if f in _ONE_DAY]):
         raise ConfigError(
             f"calendar fields {single} are about one day, a step of {frequency.alias} has several; "
             f"use {_COUNT}: how many public holidays the step has."
@@ -153,17 +153,12 @@ def _holidays(country: str, year: int) -> Ints:
     """Days since 1970 of the public holidays of ``year`` and its neighbours, sorted (package
     ``holidays``).
     """
-    import holidays
+    days = holiday_days(country, year - 1, year + 1, "calendar country")
+    return np.concatenate([[-_NEVER], days, [_NEVER]]) if is_dates_alone(country) else days
 
-    try:
-        found = holidays.country_holidays(country, years=[year - 1, year, year + 1])
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"calendar country '{country}' is not known; use an ISO 3166 code such as US."
-        ) from error
-    return np.sort(
-        np.array([np.datetime64(d, "D").astype(np.int64) for d in found], dtype=np.int64)
-    )
+
+#: A day that is further away than any step: there is no holiday before it, or after it.
+_NEVER = 10**7
 
 
 def _holiday_count(first: Ints, after: Ints, country: str) -> Ints:

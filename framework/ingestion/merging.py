@@ -310,5 +310,5 @@ def off_grid(
     times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
     off: npt.NDArray[np.bool_] = (
         frequency.shift(anchor, frequency.steps_between(anchor, times)) != times
-    )
+    ) | ~frequency.labels(times)
     return off

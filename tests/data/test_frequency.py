@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.data.frequency import Frequency
-from framework.errors import ConfigError
+from framework.errors import ConfigError, DataError
 
 MOMENTS = st.datetimes(
     pd.Timestamp("1975-01-01").to_pydatetime(), pd.Timestamp("2090-01-01").to_pydatetime()
@@ -24,7 +24,7 @@ def test_parse(alias: str, seconds: int, months: int) -> None:
     assert Frequency.parse(alias) == Frequency(alias, seconds, months)
 
 
-KNOWN = "use one of s min h D W MS QS YS ME QE YE, such as 15min or D."
+KNOWN = "use one of s min h D B W MS QS YS ME QE YE, such as 15min, D, W-SUN, QE-MAR or B:US."
 
 
 @pytest.mark.parametrize("alias", ["", "0h", "00D", "-1D", "1.5h", "D D", "15", "PT1H", "SM"])
@@ -46,18 +46,12 @@ def test_unknown_alias_is_refused_with_the_known_ones(alias: str) -> None:
         ("M", "write MS for month starts or ME for month ends"),
         ("Q", "write QS for the starts of quarters or QE for their ends"),
         ("A", "write YS for the starts of years or YE for their ends"),
-        ("W-MON", "write W: each series' first row says where its steps begin"),
-        ("QE-FEB", "write QE: each series' first row says where its steps begin"),
         (
-            "B",
-            "business days are not supported, D with panel.gaps=insert has a row of nulls "
-            "for the days between",
+            "Q-DEC",
+            "write QS for the starts of quarters or QE for their ends: each series' first "
+            "row says where its steps begin",
         ),
-        (
-            "BMS",
-            "business days are not supported, D with panel.gaps=insert has a row of nulls "
-            "for the days between",
-        ),
+        ("BMS", "write B for business days, or B:US without the holidays of a country"),
     ],
 )
 def test_the_word_of_another_tool_is_refused_with_ours(alias: str, hint: str) -> None:
@@ -174,3 +168,80 @@ def test_after_lists_the_steps_of_each_origin() -> None:
     origins = np.array(["2024-01-31", "2023-02-27"], "M8[us]")
     expected = [["2024-02-01", "2024-02-02"], ["2023-02-28", "2023-03-01"]]
     assert Frequency.parse("D").after(origins, 2).tolist() == np.array(expected, "M8[us]").tolist()
+
+
+CLOSED = ["2024-07-04", "2024-12-25", "2025-01-01"]
+
+
+@given(moment=MOMENTS, steps=st.integers(-300, 300), count=st.integers(1, 3))
+def test_business_days_are_pandas_own(moment: pd.Timestamp, steps: int, count: int) -> None:
+    day = pd.offsets.CustomBusinessDay(holidays=CLOSED)
+    label = day.rollback(pd.Timestamp(moment).normalize())
+    frequency = Frequency.parse(f"{count}B:{'+'.join(CLOSED)}")
+    labels = np.array([label.to_datetime64()])
+    moved = frequency.shift(labels, steps)
+    assert moved[0] == (label + steps * count * day).to_datetime64()
+    assert frequency.labels(moved).all()
+    assert frequency.steps_between(labels, moved)[0] == steps
+    assert not frequency.labels(labels + np.timedelta64(1, "h")).any()
+
+
+def test_a_weekend_and_a_holiday_are_no_steps() -> None:
+    frequency = Frequency.parse("B:US")
+    times = np.array(["2024-07-03", "2024-07-04", "2024-07-06", "NaT"], dtype="M8[us]")
+    assert frequency.labels(times).tolist() == [True, False, False, False]
+    assert frequency.after(times[:1], 2)[0].astype("M8[D]").astype(str).tolist() == [
+        "2024-07-05",
+        "2024-07-08",
+    ]
+    assert np.isnat(frequency.shift(times, 1)[3])
+    friday = np.array(["2024-07-05"], dtype="M8[us]")
+    assert frequency.over(friday).astype(str).tolist() == ["2024-07-06T00:00:00.000000"]
+    assert frequency.whole_days
+    with pytest.raises(DataError, match="holidays of US in 2071 are not known"):
+        frequency.shift(np.array(["2069-12-31"], dtype="M8[us]"), 400)
+
+
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        ("B:ZZ", "the holidays of 'ZZ' are not known; use an ISO 3166 code such as US or US-CA"),
+        ("B:US-XX", "'US' has no part 'XX' with holidays of its own; it has AK, AL"),
+        ("B:US+2024-02-30", "'2024-02-30' is no date"),
+    ],
+)
+def test_a_calendar_that_is_none_is_refused(alias: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^panel.frequency: {words}"):
+        Frequency.parse(alias)
+
+
+def test_an_exchange_and_a_state_have_holidays_of_their_own() -> None:
+    days = np.array(["2024-03-29", "2024-03-31", "2024-11-11"], dtype="M8[us]")
+    assert Frequency.parse("B:XNYS").labels(days).tolist() == [False, False, True]  # Good Friday
+    assert Frequency.parse("B:US").labels(days).tolist() == [True, False, False]
+    chavez = np.array(["2025-03-31"], dtype="M8[us]")
+    assert not Frequency.parse("B:US-CA").labels(chavez).any()
+    assert Frequency.parse("B:US").labels(chavez).all()
+
+
+@pytest.mark.parametrize(
+    "alias", ["W-SUN", "W-WED", "2W-FRI", "QE-MAR", "QS-FEB", "YE-JUN", "YS-APR", "QE-DEC"]
+)
+def test_anchored_steps_are_those_of_pandas(alias: str) -> None:
+    labels = pd.date_range("2019-01-01", periods=12, freq=alias).to_numpy().astype("M8[us]")
+    frequency = Frequency.parse(alias)
+    assert frequency.labels(labels).all()
+    assert frequency.shift(labels[0], np.arange(12)).tolist() == labels.tolist()
+    assert frequency.steps_between(labels[0], labels).tolist() == list(range(12))
+    days = pd.date_range("2019-01-01", "2019-12-31").to_numpy().astype("M8[us]")
+    single = alias.removeprefix("2")
+    wanted = pd.date_range("2019-01-01", "2019-12-31", freq=single).to_numpy().astype("M8[us]")
+    assert days[frequency.labels(days)].tolist() == wanted.tolist()
+
+
+def test_a_week_that_is_labelled_by_its_last_day_is_known_the_day_after() -> None:
+    sunday = np.array(["2024-07-07"], dtype="M8[us]")
+    frequency = Frequency.parse("W-SUN")
+    assert frequency.over(sunday).astype("M8[D]").astype(str).tolist() == ["2024-07-08"]
+    first, after = (d.astype("M8[D]").astype(str).tolist() for d in frequency.days(sunday))
+    assert (first, after) == (["2024-07-01"], ["2024-07-08"])

@@ -151,7 +151,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
             ("is_holiday",),
             "Atlantis",
             "UTC",
-            "calendar country 'Atlantis' is not known; use an ISO 3166 code such as US.",
+            "calendar country: the holidays of 'Atlantis' are not known; use an ISO 3166 code",
         ),
         (
             ("hour",),

@@ -77,11 +77,11 @@ function percent(value) {
   return `${Number(value.toFixed(2))} %`;
 }
 
-const UNITS = { s: "second", min: "minute", h: "hour", D: "day", W: "week", MS: "month", QS: "quarter", YS: "year" };
+const UNITS = { s: "second", min: "minute", h: "hour", D: "day", B: "business day", W: "week", M: "month", Q: "quarter", Y: "year" };
 
 /** "day", or "15 minutes": the length of a step. */
 function stepOf(frequency) {
-  const [, count, unit] = /^(\d*)(\D+)$/.exec(frequency);
+  const [, count, unit] = /^(\d*)(min|s|h|D|B|W|M|Q|Y)/.exec(frequency);
   return Number(count) > 1 ? `${count} ${UNITS[unit]}s` : UNITS[unit];
 }
 

@@ -1,0 +1,74 @@
+"""The holidays that a word names: of a country, a state, an exchange, and single dates."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import ConfigError
+
+Days = npt.NDArray[np.int64]
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def holiday_days(word: str, first: int, last: int, path: str) -> Days:
+    """Return the holidays of some years, as days since 1970, sorted.
+
+    Args:
+        word: ISO 3166 code of a country, ``US``, or of a part of it, ``US-CA``; code of an
+            exchange, ``XNYS``; a date, ``2024-12-24``; several of these joined by ``+``.
+        first: Year.
+        last: Year, included.
+        path: Where the word stands in the configuration.
+
+    Returns:
+        The dates of the word, whatever their year, and the holidays from ``first`` to ``last``.
+
+    Raises:
+        ConfigError: For a code that the package ``holidays`` does not know, and for no date.
+    """
+    days = [_part(part, first, last, path) for part in word.split("+")]
+    return np.unique(np.concatenate(days))
+
+
+def is_dates_alone(word: str) -> bool:
+    """Whether ``word`` names dates and no calendar, so that every other day is none."""
+    return all(_DATE.fullmatch(part) for part in word.split("+"))
+
+
+@lru_cache(maxsize=1024)
+def _part(part: str, first: int, last: int, path: str) -> Days:
+    if _DATE.fullmatch(part):
+        try:
+            return np.array([date.fromisoformat(part)], dtype="M8[D]").astype(np.int64)
+        except ValueError as error:
+            raise ConfigError(f"{path}: '{part}' is no date: {error}.") from error
+    import holidays
+
+    years = range(first, last + 1)
+    country, _, state = part.partition("-")
+    try:
+        if part in holidays.list_supported_financial():
+            calendar = holidays.financial_holidays(part, years=years)
+        else:
+            calendar = holidays.country_holidays(country, subdiv=state or None, years=years)
+    except NotImplementedError as error:
+        raise ConfigError(f"{path}: {_unknown(country, state)}") from error
+    return np.sort(np.array([*calendar], dtype="M8[D]").astype(np.int64))
+
+
+def _unknown(country: str, state: str) -> str:
+    import holidays
+
+    states = holidays.list_supported_countries().get(country)
+    if states is None:
+        return (
+            f"the holidays of '{country}' are not known; use an ISO 3166 code such as US or US-CA, "
+            "the code of an exchange such as XNYS, or dates such as 2024-12-24."
+        )
+    listed = ", ".join(states) or "none"
+    return f"'{country}' has no part '{state}' with holidays of its own; it has {listed}."
