@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,117 +21,16 @@ from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 from framework.testing.contracts.known_ahead import KnownAheadContract
 from framework.testing.contracts.one_series import OneSeriesContract
-
-_DAY = timedelta(days=1)
-_FIRST = datetime(2024, 3, 8, tzinfo=UTC)
-_COLUMNS = ["y", "gap", "temp", "wind", "kind"]
-
-#: Two views with different entities; the weather describes an origin for two days.
-FEATURES = FeatureSet.model_validate(
-    {
-        "primary": "sales",
-        "views": {
-            "sales": {
-                "entity": ["shop", "item"],
-                "columns": ["y", "gap", "kind"],
-                "categories": ["kind"],
-                "ttl": "1d",
-            },
-            "weather": {"entity": ["shop"], "columns": ["temp", "wind"], "ttl": "2d"},
-        },
-    }
+from framework.testing.contracts.retrieval_rows import (
+    COLUMNS,
+    DAY,
+    FEATURES,
+    FIRST,
+    expected_rows,
+    sales,
+    same_rows,
+    weather,
 )
-
-
-def sales() -> pd.DataFrame:
-    """Make three series, daily; ``gap`` is null on every third row. Shop ``c`` has no weather at
-    all.
-
-    Returns:
-        Rows of the view ``sales``.
-    """
-    rows = []
-    for i, (shop, item) in enumerate([("a", "x"), ("a", "y"), ("c", "x")]):
-        for day in range(9 - i):
-            gap = None if day % 3 == 0 else 0.1 * day
-            rows.append(
-                {
-                    "shop": shop,
-                    "item": item,
-                    TIME: _FIRST + day * _DAY,
-                    "y": 100.0 * i + day / 3,
-                    "gap": gap,
-                    "kind": f"k{i}",
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def weather(shop: str = "a", until: int = 9) -> pd.DataFrame:
-    """Make weather at the very time of an origin, exactly one ttl before one, a microsecond more
-    than that, and between two.
-
-    Args:
-        shop: Whose weather.
-        until: The last day, from the first one of the sales.
-
-    Returns:
-        Rows of the view ``weather``.
-    """
-    moments = [
-        _FIRST - 2 * _DAY,
-        _FIRST + timedelta(hours=7),
-        _FIRST + 2 * _DAY,
-        _FIRST + 5 * _DAY - timedelta(microseconds=1),
-        _FIRST + 8 * _DAY,
-    ]
-    rows = [
-        {"shop": shop, TIME: m, "temp": 10.0 + i, "wind": 1 / (i + 3)}
-        for i, m in enumerate(moments)
-        if m <= _FIRST + until * _DAY
-    ]
-    return pd.DataFrame(rows)
-
-
-def expected_rows(
-    primary: pd.DataFrame, other: pd.DataFrame, ttl: timedelta
-) -> list[tuple[Any, ...]]:
-    """Join point-in-time by a plain loop over every pair of rows.
-
-    Args:
-        primary: Rows of ``sales``.
-        other: Rows of ``weather``.
-        ttl: How old weather may be.
-
-    Returns:
-        The joined rows, sorted.
-    """
-    out: list[tuple[Any, ...]] = []
-    for row in primary.to_dict("records"):
-        best: dict[Any, Any] | None = None
-        for candidate in other.to_dict("records"):
-            known = (
-                candidate["shop"] == row["shop"] and row[TIME] - ttl <= candidate[TIME] <= row[TIME]
-            )
-            if known and (best is None or candidate[TIME] >= best[TIME]):
-                best = candidate
-        found = (None, None) if best is None else (best["temp"], best["wind"])
-        out.append((row["shop"], row["item"], row[TIME], row["y"], row["gap"], *found, row["kind"]))
-    return sorted(out, key=lambda r: r[:3])
-
-
-def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
-    """Assert equality, bit for bit, null equal to null.
-
-    Args:
-        got: What a strategy gave.
-        expected: What :func:`expected_rows` gave.
-    """
-    assert list(got.columns) == ["shop", "item", TIME, *_COLUMNS]
-    assert str(got[TIME].dtype) == "datetime64[us, UTC]"
-    found = [tuple(None if pd.isna(v) else v for v in row) for row in got.itertuples(index=False)]
-    wanted = [tuple(None if pd.isna(v) else v for v in row) for row in expected]
-    assert found == wanted
 
 
 class RetrievalContract(KnownAheadContract, OneSeriesContract):
@@ -276,7 +175,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
             None,
             14.0,
         ]  # the table above has every case
-        same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected)
+        same_rows(strategy.training_rows(FEATURES, COLUMNS), expected)
 
     def test_random_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
         rng = np.random.default_rng(11)
@@ -285,7 +184,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
             hours = rng.choice(
                 24 * 12, n, replace=False
             )  # on the hour, so that ages of exactly one ttl occur
-            return pd.DatetimeIndex(pd.Timestamp(_FIRST) + pd.to_timedelta(hours, unit="h"))
+            return pd.DatetimeIndex(pd.Timestamp(FIRST) + pd.to_timedelta(hours, unit="h"))
 
         series = [("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]
         primary = pd.concat(
@@ -322,7 +221,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         ages = {row[2] - at for row in expected for at in other[TIME]}
         assert FEATURES.views["weather"].ttl in ages
         assert 40 < sum(row[5] is None for row in expected) < 150
-        same_rows(strategy.training_rows(FEATURES, _COLUMNS), expected)
+        same_rows(strategy.training_rows(FEATURES, COLUMNS), expected)
 
     def test_the_order_of_ingestion_is_of_no_consequence(self, strategy: RetrievalStrategy) -> None:
         shuffled = sales().sample(frac=1.0, random_state=1)
@@ -330,7 +229,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         strategy.ingest(FEATURES, "sales", shuffled.iloc[:10])
         strategy.ingest(FEATURES, "sales", shuffled.iloc[10:])
         same_rows(
-            strategy.training_rows(FEATURES, _COLUMNS),
+            strategy.training_rows(FEATURES, COLUMNS),
             expected_rows(sales(), weather(), FEATURES.views["weather"].ttl),
         )
 
@@ -343,7 +242,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         primary = sales()
         primary.loc[3, "y"] = 777.0
         same_rows(
-            strategy.training_rows(FEATURES, _COLUMNS),
+            strategy.training_rows(FEATURES, COLUMNS),
             expected_rows(primary, weather().assign(temp=-1.0), FEATURES.views["weather"].ttl),
         )
 
@@ -356,7 +255,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         strategy.ingest(FEATURES, "sales", local(sales()))
         strategy.ingest(FEATURES, "weather", local(weather()))
         same_rows(
-            strategy.training_rows(FEATURES, _COLUMNS),
+            strategy.training_rows(FEATURES, COLUMNS),
             expected_rows(sales(), weather(), FEATURES.views["weather"].ttl),
         )
 
@@ -377,7 +276,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
             MISSING_FEATURE,
         }  # its weather is too old; a store of newest rows has a later one
         assert context.status[1:] == [UNKNOWN_ENTITY, OK]
-        rows = strategy.training_rows(FEATURES, _COLUMNS)
+        rows = strategy.training_rows(FEATURES, COLUMNS)
         last = rows[(rows["shop"] == "a") & (rows["item"] == "x")].iloc[-1]
         assert context.origins[2] == np.datetime64(last[TIME].tz_localize(None), "us")
         assert (
@@ -389,7 +288,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
     def test_a_null_is_answered_only_where_training_knew_nulls(
         self, strategy: RetrievalStrategy
     ) -> None:
-        end = _FIRST + 6 * _DAY  # a day on which gap is null
+        end = FIRST + 6 * DAY  # a day on which gap is null
         strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= end])
         strategy.ingest(FEATURES, "weather", weather(until=6))
         strategy.materialize(FEATURES, None, end, lambda _: None)
@@ -447,7 +346,7 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         assert offline.static.tolist() == context.static.tolist()
 
     def test_a_row_exactly_as_old_as_the_ttl_is_fresh(self, strategy: RetrievalStrategy) -> None:
-        strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= _FIRST + 4 * _DAY])
+        strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= FIRST + 4 * DAY])
         strategy.ingest(FEATURES, "weather", weather(until=4))
         strategy.materialize(FEATURES, None, None, lambda _: None)
         context = self.ask(strategy, ("a", "y"), nullable=("gap",))
@@ -467,12 +366,12 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
     def test_at_names_an_origin_or_is_explained(self, strategy: RetrievalStrategy) -> None:
         self.fill(strategy)
         strategy.materialize(FEATURES, None, None, lambda _: None)
-        newest = _FIRST + 8 * _DAY
+        newest = FIRST + 8 * DAY
         assert self.ask(strategy, ("a", "x"), at=newest).status == [OK]
         later = self.ask(strategy, ("a", "x"), at=newest + timedelta(hours=12))
         assert later.status == [MISSING_FEATURE]
         assert "2024-03-16" in str(later.detail[0])
-        old = self.ask(strategy, ("a", "x"), at=newest + 3 * _DAY)
+        old = self.ask(strategy, ("a", "x"), at=newest + 3 * DAY)
         assert old.status == [STALE]
         assert "'sales'" in str(old.detail[0])
 
