@@ -74,8 +74,18 @@ class Frequency:
 
     @classmethod
     def parse(cls, alias: str, path: str = "panel.frequency") -> Frequency:
-        """Raise :class:`ConfigError` for what is no frequency; ``path``: where in the configuration
-        it stands.
+        """Read a frequency from its alias.
+
+        Args:
+            alias: A pandas offset alias, such as ``D``, ``15min``, ``MS`` or ``W-SUN``; ``B`` may
+                have the holidays of a calendar behind it, ``B:US``.
+            path: Where in the configuration it stands, for messages.
+
+        Returns:
+            The frequency.
+
+        Raises:
+            ConfigError: It is none; the message says what was meant.
         """
         match = _ALIAS.fullmatch(alias)
         if match is None or match[1].strip("0") == "" != match[1]:
