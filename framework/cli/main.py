@@ -33,6 +33,7 @@ from framework.cli.overrides import (
     explain_yaml,
     no_experiment,
 )
+from framework.cli.version import version_text
 from framework.config.catalog import Plugins
 from framework.config.config import build_config
 from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system
@@ -60,6 +61,9 @@ def main() -> int:
     _exit_codes.clear()
     try:
         _mask_arguments(sys.argv[1:])
+        if "--version" in sys.argv[1:]:
+            print(version_text())
+            return 0
         plugins = _plugins()
         directory = Path.cwd() / "conf"
         if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries

@@ -73,4 +73,10 @@ def _unresolved(error: OmegaConfBaseException, raw: Any) -> str:
         return f"{where}: the environment variable {unset[1]} is not set."
     if isinstance(error, MissingMandatoryValue):
         return f"{where}: missing; give it a value, such as {where}=… on the command line."
+    absent = re.search(r"Interpolation key '([^'.]+)' not found", str(error))
+    if absent:
+        return (
+            f"{where}: it refers to '{absent[1]}', which nothing gives; write that key, or select "
+            f"it in the defaults: - override /{absent[1]}: NAME."
+        )
     return f"{where}: {' '.join(str(error).partition('full_key:')[0].split())}"

@@ -15,13 +15,8 @@ from framework.runs.steps.aliases import current, move, required_alias
 
 def alias(run: Run) -> dict[str, Any]:
     config, name = run.config, required_alias(run)
-    if config.version is None:
-        raise ConfigError(
-            f"version: missing; say which pair '{name}' shall mean, such as version=3 "
-            "(run=pairs lists them)."
-        )
     registry: Registry = run.make("registry")
-    loaded = load_pair(registry, run.plugins, config.name, str(config.version))
+    loaded = load_pair(registry, run.plugins, config.name, _version(run, registry, name))
     return move(
         run,
         registry,
@@ -30,4 +25,21 @@ def alias(run: Run) -> dict[str, Any]:
         current(registry, config.name, name),
         config.reason,
         None,
+    )
+
+
+def _version(run: Run, registry: Registry, alias: str) -> str:
+    """The version that is given, or the only one that there is."""
+    config = run.config
+    if config.version is not None:
+        return str(config.version)
+    versions = sorted(pair.version for pair in registry.pairs(config.name))
+    if len(versions) == 1:
+        return str(versions[0])
+    newest = (
+        f"version={versions[-1]} for the newest of {len(versions)}" if versions else "version=3"
+    )
+    raise ConfigError(
+        f"version: missing; say which pair '{alias}' shall mean, such as {newest} "
+        "(run=pairs lists them)."
     )

@@ -50,7 +50,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "what the arms of a server answered, beside each other and the actual values",
         ("start",),
     ),
-    "predict": ("forecast to a Parquet file", ("alias", "at")),
+    "predict": ("forecast to a Parquet file", ("alias", "version", "at")),
     "pairs": ("list the registered pairs", ()),
     "history": ("what happened to a name or an alias, what was live then", ("alias", "at")),
     "verify": (

@@ -42,8 +42,8 @@ class PromoteOptions(Options):
 
 
 class PredictOptions(Options):
-    """Which pair, which entities (null: all), from which origin (null: the
-    newest), to which file.
+    """Which pair (an alias, a version number or ``latest``), which entities (null: all), from which
+    origin (null: the newest), to which file.
 
     ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
     reads. ``future``: beside it, a file of the columns known in advance at the steps after those
@@ -56,6 +56,12 @@ class PredictOptions(Options):
     future: Path | None = None
     piece: PositiveInt = 20_000
     output: Path | None = None
+
+    @field_validator("pair", mode="before")
+    @classmethod
+    def _version_number(cls, value: Any) -> Any:
+        """A version may be written as the number that it is."""
+        return str(value) if type(value) is int else value
 
 
 class VerifyOptions(Options):

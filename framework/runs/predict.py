@@ -34,12 +34,7 @@ def predict(run: Run) -> dict[str, Any]:
     config = run.config
     options: PredictOptions = run.options
     registry: Registry = run.make("registry")
-    if config.alias is not None and options.pair != "latest":
-        raise ConfigError(
-            f"predict.pair: '{options.pair}' and alias '{config.alias}' both name a "
-            "pair; give one of them."
-        )
-    loaded = load_pair(registry, run.plugins, config.name, config.alias or options.pair)
+    loaded = load_pair(registry, run.plugins, config.name, _reference(run))
     windows, identity = _from_file(run, loaded) if options.rows else _from_store(run, loaded)
     output = (
         options.output or run.directory / "forecast.parquet"
@@ -76,6 +71,21 @@ def predict(run: Run) -> dict[str, Any]:
         "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest},
         "warnings": warnings,
     }
+
+
+def _reference(run: Run) -> str:
+    """The pair that ``alias``, ``version`` or ``predict.pair`` names, else the newest."""
+    config, options = run.config, run.options
+    given = {
+        "alias": config.alias,
+        "version": None if config.version is None else str(config.version),
+        "predict.pair": None if options.pair == "latest" else options.pair,
+    }
+    named = [(key, value) for key, value in given.items() if value is not None]
+    if len(named) > 1:
+        listed = " and ".join(f"{key}={value}" for key, value in named)
+        raise ConfigError(f"{listed} each name a pair; give one of them.")
+    return named[0][1] if named else "latest"
 
 
 def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,15 @@ def test_help_lists_what_can_be_selected(project: Path) -> None:
     assert "run=train backtest, fit, register the pair" in lines
     assert "+experiment=shops" in lines
     assert any(line.startswith("model=seasonal_naive ") for line in lines)
+
+
+def test_version_is_the_core_and_every_plugin(project: Path) -> None:
+    done = _run(project, "--version")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"framework-core {metadata.version('framework-core')}"
+    assert f"framework-files {metadata.version('framework-files')}" in lines
+    assert lines[1:] == sorted(lines[1:])
 
 
 WRONG: dict[str, tuple[list[str], int, str]] = {

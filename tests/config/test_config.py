@@ -195,7 +195,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"panel__horizon": "???"},
         "panel.horizon: missing; give it a value, such as panel.horizon=… on the command line.",
     ),
-    "interpolation to nothing": ({"name": "${nme}"}, "name: Interpolation key 'nme' not found"),
+    "interpolation to nothing": (
+        {"name": "${nme}"},
+        "name: it refers to 'nme', which nothing gives; write that key, or select it in the "
+        "defaults: - override /nme: NAME.",
+    ),
 }
 
 

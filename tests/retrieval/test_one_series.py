@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,17 @@ def test_it_is_trained_promoted_and_asked(project: Path) -> None:
     assert _run(project, "run=ingest")["rows"] == {"sales": 0, "weather": 0}
 
 
+def test_the_only_pair_needs_no_number_and_a_pair_is_named_once(project: Path) -> None:
+    """After the pair of the test above was registered."""
+    assert _run(project, "run=alias", "alias=staging")["pair"]["version"] == 1
+    for way in ("version=1", "predict.pair=1", "alias=staging"):
+        body = _run(project, "run=predict", way, f"predict.output={project}/again.parquet")
+        assert body["pair"]["version"] == 1
+    done = command.run("+experiment=e", "run=predict", "version=1", "predict.pair=2", cwd=project)
+    assert done.returncode == 2
+    assert "version=1 and predict.pair=2 each name a pair; give one of them." in done.stderr
+
+
 def test_a_server_is_asked_with_an_empty_entity_or_rows_without_a_key(project: Path) -> None:
     keys = ["shop"] if "shop" in (project / "sales.csv").read_text() else []
     entity = {"shop": "a"} if keys else {}
@@ -138,10 +150,10 @@ def _rows(project: Path, keys: list[str]) -> pd.DataFrame:
     ].iloc[1:]
 
 
-def _run(project: Path, *overrides: str) -> dict[str, object]:
+def _run(project: Path, *overrides: str) -> dict[str, Any]:
     done = command.run("+experiment=e", *overrides, cwd=project)
     assert done.returncode == 0, done.stderr[-2000:]
-    body: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    body: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return body
 
 
