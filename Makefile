@@ -48,8 +48,11 @@ fuzz: .venv/dev
 	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/testing/test_doors.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/serving/test_fuzz.py
 
-# kill -9 of a first command at many moments: minutes, so not among the tests.
+# Tests that kill processes, wait for time to pass or start many, and kill -9 of a first command at
+# many moments: a quarter of an hour, so not among the tests of the gate.
 stress: .venv/dev
+	$(BIN)/python -m pytest -m stress -n 2 --dist loadfile --ignore plugins/ray_serve
+	$(BIN)/python -m pytest -m stress plugins/ray_serve
 	$(BIN)/python benchmarks/kills.py
 
 check: .venv/dev

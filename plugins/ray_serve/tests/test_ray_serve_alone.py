@@ -21,7 +21,11 @@ from .conftest import free_ports
 
 
 @pytest.mark.parametrize(
-    ("number", "topology"), [(signal.SIGTERM, "fused"), (signal.SIGINT, "separate")]
+    ("number", "topology"),
+    [
+        (signal.SIGTERM, "fused"),
+        pytest.param(signal.SIGINT, "separate", marks=pytest.mark.stress),
+    ],
 )
 def test_no_process_stays_behind(
     tmp_path: Path, number: signal.Signals, topology: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import psutil
+import pytest
 
 from framework.testing.contracts.serving import ServingContract
 from framework.testing.contracts.serving_live import LiveServingContract
@@ -19,12 +20,25 @@ class TestRayServe(ServingContract):
     # of the time.
     test_a_server_without_a_store_says_so = None  # type: ignore[assignment]
     test_too_many_requests_at_once_are_503_with_retry_after = None  # type: ignore[assignment]
+    # A stop of four services takes half a minute: see the class below.
+    test_a_stop_lets_requests_in_flight_finish_and_exits_with_0 = None  # type: ignore[assignment]
 
     def is_gone(self, url: str) -> bool:
         """Ray Serve's proxy stays for the other applications."""
         return httpx.get(f"{url}/health/live", timeout=30).status_code in (404, 503)
 
 
+@pytest.mark.stress
+class TestRayServeStops:
+    """A stop of the four services."""
+
+    backend = "ray"
+    options = Fresh()
+    is_gone = TestRayServe.is_gone
+    test_stop = ServingContract.test_a_stop_lets_requests_in_flight_finish_and_exits_with_0
+
+
+@pytest.mark.stress
 class TestRayServeLive(LiveServingContract):
     backend = "ray"
     options = Fresh()  # type: ignore[assignment]

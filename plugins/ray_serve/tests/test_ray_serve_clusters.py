@@ -113,6 +113,7 @@ def command(folder: Path, *overrides: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.stress
 def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
     """By two replicas of ForecastAPI: each shows what both counted."""
     (port,) = free_ports(1)
@@ -140,6 +141,7 @@ def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_p
     assert _answers(f"{cluster.dashboard}/api/version")
 
 
+@pytest.mark.stress
 def test_serve_deploy_takes_what_a_dry_run_writes(cluster: Cluster, project: Path) -> None:
     """The commands are the how-to's, for a cluster of few CPUs."""
     (port,) = free_ports(1)

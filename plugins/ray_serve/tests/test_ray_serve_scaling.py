@@ -85,6 +85,7 @@ def large_requests(app: str) -> Callable[[], Any]:
     return ask
 
 
+@pytest.mark.stress
 def test_each_service_grows_with_load_and_shrinks_when_idle(tmp_path: Path) -> None:
     options = fresh_options(
         **{key: {**EAGER, **PATIENT, "target": target} for key, target in TARGETS.items()}

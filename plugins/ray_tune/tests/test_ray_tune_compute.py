@@ -110,6 +110,7 @@ def test_what_a_task_raises_is_raised_as_it_was(options: RayComputeOptions) -> N
         list(RayCompute(options).map(square, 3, range(8)))
 
 
+@pytest.mark.stress
 def test_a_worker_that_dies_is_made_anew(tmp_path: Path, options: RayComputeOptions) -> None:
     def dies_once(flag: Path, item: int) -> int:
         if item == 5 and not flag.exists():
@@ -123,6 +124,7 @@ def test_a_worker_that_dies_is_made_anew(tmp_path: Path, options: RayComputeOpti
     assert (tmp_path / "flag").exists()
 
 
+@pytest.mark.stress
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, options: RayComputeOptions) -> None:
     pair, output, said = fakes.make_pair()[0], tmp_path / "forecast.parquet", list[str]()
     path = write_rows(tmp_path / "rows.parquet", pair.schema, 120, columns={"season": fakes.SLOW})

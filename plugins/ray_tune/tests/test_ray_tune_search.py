@@ -70,6 +70,7 @@ def test_a_search_leaves_a_pair_an_experiment_a_table_and_plots(project: Any) ->
     assert composed.panel.horizon == 5
 
 
+@pytest.mark.stress
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> None:
     project.search_space("model.fault: {choice: [none, nan, raise, hang, die, threads, memory]}")
     limits = (
@@ -101,6 +102,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> 
     assert errors["die"].startswith("worker lost")
 
 
+@pytest.mark.stress
 def test_a_trial_that_eats_the_memory_of_its_node_is_ended_and_recorded(project: Any) -> None:
     """Ray's own watch over the node's memory, set to what is used now and 4 GiB more."""
     project.search_space("model.fault: {choice: [eat, none]}")
@@ -149,6 +151,7 @@ def test_asha_ends_a_hopeless_trial_after_its_first_fold(project: Any) -> None:
     assert result["best"]["params"] == {"model.level": 10.5}
 
 
+@pytest.mark.stress
 def test_sigterm_ends_a_search_as_ctrl_c_does(project: Any) -> None:
     process = project.start(*TUNE, *SLOW, "tune.trials=500")
     wait_for(lambda: len(project.trials()) >= 2)
@@ -159,6 +162,7 @@ def test_sigterm_ends_a_search_as_ctrl_c_does(project: Any) -> None:
     assert {trial["status"] for trial in project.trials()} == {"done"}
 
 
+@pytest.mark.stress
 def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: Any) -> None:
     process = project.start(*TUNE, *SLOW, "tune.trials=8")
     wait_for(lambda: len(project.trials()) >= 3)
@@ -181,6 +185,7 @@ def test_a_killed_driver_leaves_no_process_and_resume_repeats_no_trial(project: 
     )
 
 
+@pytest.mark.stress
 def test_a_killed_worker_costs_one_retry_and_ctrl_c_keeps_what_was_found(project: Any) -> None:
     process = project.start(*TUNE, "model.seconds=0.6", "tuner.scheduler=none", "tune.trials=500")
     wait_for(project.trials)
@@ -198,6 +203,7 @@ def test_a_killed_worker_costs_one_retry_and_ctrl_c_keeps_what_was_found(project
     assert (project.directory / "conf/experiment/toy_tuned.yaml").is_file()
 
 
+@pytest.mark.stress
 def test_the_trials_of_a_search_run_on_both_nodes_of_a_cluster(project: Any) -> None:
     from ray.cluster_utils import Cluster
 

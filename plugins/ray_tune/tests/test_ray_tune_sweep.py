@@ -14,7 +14,11 @@ SWEEP = ("-m", "+experiment=toy", "run=backtest", "model.level=9,11")
 
 
 @pytest.mark.parametrize(
-    "launcher", [("joblib", "n_jobs=2"), ("ray", "object_store_memory=100000000")]
+    "launcher",
+    [
+        pytest.param(("joblib", "n_jobs=2"), marks=pytest.mark.stress),
+        ("ray", "object_store_memory=100000000"),
+    ],
 )
 def test_jobs_in_parallel_begin_with_an_empty_store_and_end_in_one_table(
     project: Any, launcher: tuple[str, str]
@@ -46,6 +50,7 @@ def test_jobs_in_parallel_begin_with_an_empty_store_and_end_in_one_table(
     assert project.errors.count("ingest: daily") <= 1
 
 
+@pytest.mark.stress
 def test_a_sweep_in_one_process_ends_in_the_same_line(project: Any) -> None:
     result = project.run(*SWEEP)
     assert (result["run"], result["status"]) == ("sweep", "done")
