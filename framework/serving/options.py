@@ -109,8 +109,10 @@ class ServingOptions(Options):
     """Limits: what is above one is refused.
 
     ``max_body_bytes`` and ``max_rows`` (or entities) of one request: more is 413. ``max_in_flight``
-    requests at once: more is 503 with Retry-After. ``deadline``: seconds that a request may take,
-    null for any; then it is 408 while its body is awaited, else 504.
+    requests at once whose bodies are complete: more is 503 with Retry-After. A body may take
+    ``body_timeout`` seconds, and one more for each ``body_rate`` bytes that have come: slower is
+    408. ``deadline``: seconds that a body may take at most, and an answer after it (504); null for
+    any.
 
     Variants: ``split`` gives other aliases their shares in per cent of the entities, such as
     ``{candidate: 10}``; the rest is the served alias'. An alias with a share of 0 answers only who
@@ -123,6 +125,8 @@ class ServingOptions(Options):
     max_rows: PositiveInt = 20_000
     max_in_flight: PositiveInt = 256
     deadline: PositiveFloat | None = 60.0
+    body_timeout: PositiveFloat = 10.0
+    body_rate: PositiveInt = 16 * 1024
     reload: ReloadOptions = ReloadOptions()
     split: dict[str, Percent] | None = None
     shadow: ShadowOptions = ShadowOptions()

@@ -28,10 +28,10 @@ from framework.serving.console.routes import Console
 from framework.serving.extensions import Extensions, add_extensions
 from framework.serving.http.asgi import (
     App,
-    ConcurrencyLimit,
     Entry,
     HotRoute,
     JsonRoute,
+    Limits,
     Rules,
     refused,
 )
@@ -59,15 +59,14 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
 
     ``elsewhere``: the shadows, where they are no processes of this one.
     """
-    readiness, limit, shadows = (
+    readiness, limits, shadows = (
         Readiness(),
-        ConcurrencyLimit(service.options.max_in_flight, service.metrics),
+        Limits(service.options, service.metrics),
         elsewhere or shadows_of(service),
     )
     extensions = Extensions(service.access, console=service.options.console)
     routes: dict[str, HotRoute] = {
-        path: JsonRoute(handler, limit, service.options)
-        for path, handler in service.answers.handlers.items()
+        path: JsonRoute(handler, limits) for path, handler in service.answers.handlers.items()
     }
     extensions.reserve(routes)
 
@@ -89,7 +88,7 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     if console is not None:
         for console_route in console.routes(extensions.pages):
             extensions.add(console_route)
-        hot = console.hot_routes(limit)
+        hot = console.hot_routes(limits)
         extensions.reserve(hot)
         routes |= hot
 
@@ -112,7 +111,7 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
     extensions.reserve(route.path for route in app.router.routes if isinstance(route, Route))
     add_extensions(extensions, service.deployment, service.metrics)
-    routes |= forecast_routes(extensions.forecasts, service, limit)
+    routes |= forecast_routes(extensions.forecasts, service, limits)
     app.router.routes.extend(extensions.routes())
     _add_errors(app)
     app.openapi = lambda: _document(service, extensions)  # type: ignore[method-assign]

@@ -31,12 +31,12 @@ from framework.serving.http.asgi import (
     Answer,
     Answered,
     Call,
-    ConcurrencyLimit,
     HotRoute,
     JsonRoute,
-    Receive,
+    Limits,
     refused,
 )
+from framework.serving.http.bodies import Receive
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 
@@ -87,9 +87,9 @@ class Console:
             HttpRoute("/console/entities", self._entities, scope="predict"),
         ]
 
-    def hot_routes(self, limit: ConcurrencyLimit) -> dict[str, HotRoute]:
+    def hot_routes(self, limits: Limits) -> dict[str, HotRoute]:
         """What has a body, with the limits of every other; no shadow is told of it."""
-        route = JsonRoute(self._series, limit, self._service.options)
+        route = JsonRoute(self._series, limits)
 
         async def alone(call: Call, receive: Receive, _: Answered) -> Answer:
             return await route(call, receive, lambda *_: None)

@@ -17,12 +17,12 @@ from typing import Any
 
 import orjson
 
+from framework.serving.http.bodies import BodyReader, Disconnected, Receive
 from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import ServingOptions
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -40,10 +40,6 @@ _REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}", re.ASCII)
 log = logging.getLogger(__name__)
 #: Of the request that is being answered.
 request_id: ContextVar[bytes] = ContextVar("request_id", default=b"")
-
-
-class Disconnected(Exception):  # noqa: N818  nobody is there to be told
-    """The client left before its request was complete."""
 
 
 @dataclass(slots=True)
@@ -92,30 +88,6 @@ class Rules:
     log: Callable[[Call, Answer, float], None]
 
 
-async def read_body(call: Call, receive: Receive, limit: int, accepts: frozenset[bytes]) -> bytes:
-    """The body. Raises :class:`Refusal` 415 when its declared type is none of ``accepts``, 413 when
-    it is longer than ``limit``.
-    """
-    declared = call.headers.get(b"content-type", b"")
-    length = call.headers.get(b"content-length")
-    if length is not None and int(length) > limit:
-        raise Refusal(413, f"{int(length)} bytes, at most {limit} in one request", "body")
-    if declared not in accepts and declared.partition(b";")[0].strip().lower() not in accepts:
-        raise Refusal(415, "send JSON, with the header Content-Type: application/json")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    size, parts = len(body), [body]
-    while message["type"] == "http.request" and message.get("more_body") and size <= limit:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    if size > limit:
-        raise Refusal(413, f"more than {limit} bytes in one request", "body")
-    return body if len(parts) == 1 else b"".join(parts)
-
-
 #: A route that is answered at the entry: raises :class:`Refusal`.
 HotRoute = Callable[[Call, Receive, Answered], Awaitable[Answer]]
 
@@ -141,37 +113,44 @@ class ConcurrencyLimit:
         self._shown.dec()
 
 
+class Limits:
+    """What all requests of one server share. ``deadline``: seconds until an answer is there once
+    the body is.
+    """
+
+    def __init__(self, options: ServingOptions, metrics: Metrics) -> None:
+        self.concurrency = ConcurrencyLimit(options.max_in_flight, metrics)
+        self.read_body, self.deadline = BodyReader(options), options.deadline
+
+
 class JsonRoute:
-    """``POST`` of JSON: body in, answer out. ``concurrency`` says how many at once; none takes
-    longer than the deadline.
+    """``POST`` of JSON: body in, answer out. A request counts among those that are answered at
+    once when its body is complete.
     """
 
     def __init__(
         self,
         handler: Handler,
-        concurrency: ConcurrencyLimit,
-        options: ServingOptions,
+        limits: Limits,
         accepts: frozenset[bytes] = frozenset({JSON_TYPE}),
     ) -> None:
-        self._handler, self._concurrency, self._accepts = handler, concurrency, accepts
-        self._limit, self._deadline = options.max_body_bytes, options.deadline
+        self._handler, self._accepts = handler, accepts
+        self._read, self._concurrency = limits.read_body, limits.concurrency
+        self._deadline = limits.deadline
 
     async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
         if call.method != "POST":
             raise Refusal(
                 405, f"{call.method} is not allowed on {call.path}", headers={"allow": "POST"}
             )
-        body = None
+        body = await self._read(call.headers, receive, self._accepts)
         try:
             async with asyncio.timeout(self._deadline) as deadline:
                 with self._concurrency:
-                    body = await read_body(call, receive, self._limit, self._accepts)
                     answer = await self._handler(body, call)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            if body is None:
-                raise Refusal(408, f"the body did not come within {self._deadline:g} s") from None
             raise Refusal(
                 504, f"no answer within {self._deadline:g} s; try again with less", retry_after=1
             ) from None

@@ -7,7 +7,8 @@ from __future__ import annotations
 from time import time_ns
 
 from framework.errors import NotInstalledError
-from framework.serving.http.asgi import Answer, Answered, Call, HotRoute, Receive
+from framework.serving.http.asgi import Answer, Answered, Call, HotRoute
+from framework.serving.http.bodies import Receive
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import TracingOptions
 

@@ -17,11 +17,11 @@ from framework.serving.http.asgi import (
     Answer,
     Answered,
     Call,
-    ConcurrencyLimit,
     HotRoute,
     JsonRoute,
-    Receive,
+    Limits,
 )
+from framework.serving.http.bodies import Receive
 from framework.serving.http.refusal import Refusal
 from framework.serving.protocols.dialect import Dialect, speak
 from framework.serving.protocols.mlflow_scoring import Invocations
@@ -45,13 +45,13 @@ def protocols(name: str) -> list[ForecastRoute]:
 
 
 def forecast_routes(
-    routes: Sequence[ForecastRoute], service: Service, limit: ConcurrencyLimit
+    routes: Sequence[ForecastRoute], service: Service, limits: Limits
 ) -> dict[str, HotRoute]:
     """What answers the requests of other protocols, by path."""
 
     def answering(dialect: Dialect) -> HotRoute:
         handler = speak(dialect, service.answers)
-        return _refusing(dialect, JsonRoute(handler, limit, service.options, dialect.accepts))
+        return _refusing(dialect, JsonRoute(handler, limits, dialect.accepts))
 
     return {route.path: answering(route.dialect) for route in routes}
 

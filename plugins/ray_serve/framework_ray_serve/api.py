@@ -22,7 +22,8 @@ from framework.serving.app.app import create_app
 from framework.serving.arms.arms import Arm
 from framework.serving.deployment import Deployment, alias_of
 from framework.serving.http import logs
-from framework.serving.http.asgi import App, Receive, Scope, Send
+from framework.serving.http.asgi import App, Scope, Send
+from framework.serving.http.bodies import Receive
 from framework.serving.http.refusal import Refusal
 from framework.serving.observers import Observers
 from framework.serving.options import CanaryOptions, ShadowOptions
