@@ -40,6 +40,18 @@ class Model(ABC):
         """
         return 1
 
+    def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:  # noqa: B027  optional
+        """Look at the columns before any row is read. A model that needs none of them by name has
+        nothing to say.
+
+        Args:
+            schema: The columns, the horizon and the quantiles that the model will be fitted on.
+            past_names: The past features, as the preprocessor names them.
+
+        Raises:
+            ConfigError: An option does not go with them.
+        """
+
     @abstractmethod
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int

@@ -158,6 +158,12 @@ class BoostedModel(Model, Generic[Data, Booster]):
             raw.append(self._fit_target(train, validation, t, seed))
         self._open(raw)
 
+    def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
+        """Raise :class:`ConfigError` for an option that names a target or a feature which is not
+        there.
+        """
+        Tabular.check(past_names, schema, self.options)
+
     def _check_labels(self, train: WindowSet, target: int) -> None:
         name, who = self._targets[target], type(self).__name__.lower()
         objective, lowest = self.objective(name), lowest_label(train, target, who, name)

@@ -55,6 +55,32 @@ class Tabular:
         Raises:
             ConfigError: A feature is missing or, under a difference, not in the target's unit.
         """
+        cls.check(arrays.past_names, schema, options)
+        lags = options.seasonal_lags
+        steps_back = _steps_back(schema, lags)
+        seasonal = cls._seasonal(arrays, schema, lags, steps_back) if lags else None
+        targets = []
+        for t, name in enumerate(schema.targets):
+            anchor = None
+            if seasonal is not None and name in options.difference:
+                for row in steps_back:
+                    _check_unit(arrays, t, name, row[0])
+                anchor = seasonal[:, t * len(lags)]
+            targets.append(plan_transform(arrays, schema, t, anchor, options.log, options.scale))
+        return cls(seasonal, tuple(targets))
+
+    @staticmethod
+    def check(past_names: tuple[str, ...], schema: Schema, options: TargetOptions) -> None:
+        """Check what can be said of the columns before there are rows.
+
+        Args:
+            past_names: The features of the past.
+            schema: Names the targets, and the horizon.
+            options: Lags, differences, logarithms and scales.
+
+        Raises:
+            ConfigError: One of them names what is not there.
+        """
         lags = options.seasonal_lags
         for key, names in (
             ("difference", options.difference),
@@ -70,31 +96,20 @@ class Tabular:
             raise ConfigError(
                 f"model.difference: '{options.difference[0]}' needs model.seasonal_lags."
             )
-        steps_back = [
-            [lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)
-        ]
-        seasonal = cls._seasonal(arrays, schema, lags, steps_back) if lags else None
-        targets = []
-        for t, name in enumerate(schema.targets):
-            anchor = None
-            if seasonal is not None and name in options.difference:
-                for row in steps_back:
-                    _check_unit(arrays, t, name, row[0])
-                anchor = seasonal[:, t * len(lags)]
-            targets.append(plan_transform(arrays, schema, t, anchor, options.log, options.scale))
-        return cls(seasonal, tuple(targets))
+        steps_back = _steps_back(schema, lags)
+        needed = {_lag_name(t, back) for row in steps_back for t in schema.targets for back in row}
+        missing = sorted(needed - set(past_names))
+        if missing:
+            raise ConfigError(
+                f"model.seasonal_lags {list(lags)} need the features {missing}; engineer "
+                "them (op: lag)."
+            )
 
     @staticmethod
     def _seasonal(
         arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps_back: list[list[int]]
     ) -> Rows:
         names = [[_lag_name(t, back) for t in schema.targets for back in row] for row in steps_back]
-        missing = sorted({name for row in names for name in row} - set(arrays.past_names))
-        if missing:
-            raise ConfigError(
-                f"model.seasonal_lags {list(lags)} need the features {missing}; engineer "
-                "them (op: lag)."
-            )
         return np.array(
             [[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64
         )
@@ -202,6 +217,11 @@ class Tabular:
         return cls(
             seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"])
         )
+
+
+def _steps_back(schema: Schema, lags: tuple[int, ...]) -> list[list[int]]:
+    """Of each step ahead, how far before the origin the value of each lag is."""
+    return [[lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)]
 
 
 def _lag_name(target: str, steps_back: int) -> str:

@@ -24,6 +24,7 @@ from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.prepare_data import fill_store
+from framework.runs.steps.rehearsal import rehearse
 from framework.runs.steps.tables import metrics_table
 
 
@@ -45,9 +46,10 @@ def evaluate(
     """
     config = run.config
     features = Features(config, run.make("retrieval"))
+    model: Model = run.make("model")
+    rehearse(config, features, run.make("preprocessor"), model)
     fill_store(run, features)
     panel = backtest_panel(features)
-    model: Model = run.make("model")
     schema = features.schema(panel, model)
     panel_of_all = panel
     panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)

@@ -46,9 +46,10 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
     }
     options: XGBoostOptions
 
-    def fit(
-        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
-    ) -> None:
+    def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
+        """Raise :class:`ConfigError` also for quantiles and objectives that do not go together with
+        the targets.
+        """
         if schema.quantiles and self.options.tree_method == "exact":
             raise ConfigError(
                 "model.tree_method: exact cannot train quantiles; use hist or approx, or "
@@ -60,6 +61,12 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
                 f"model.objectives: {unknown} are no targets; the targets are "
                 f"{list(schema.targets)}."
             )
+        super().check(schema, past_names)
+
+    def fit(
+        self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
+    ) -> None:
+        self.check(schema, train.arrays.past_names)
         super().fit(train, validation, schema, seed)
 
     def objective(self, target: str) -> str:

@@ -1,0 +1,71 @@
+"""What can be known to be wrong before any data is read: a rehearsal on made-up rows."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from framework.config.config import Config
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel
+from framework.errors import ConfigError
+from framework.evaluation.eligibility import check_covariates
+from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.retrieval.features import Features
+
+log = logging.getLogger(__name__)
+#: Rows of each of the two series that are made up.
+_ROWS = 100
+
+
+def rehearse(config: Config, features: Features, preprocessor: Preprocessor, model: Model) -> None:
+    """Fit the preprocessor on made-up rows with the columns of the experiment, and let the model
+    look at what it would get.
+
+    Args:
+        config: The experiment.
+        features: Its features; nothing is read.
+        preprocessor: Fitted and of no use afterwards.
+        model: Not fitted.
+
+    Raises:
+        ConfigError: An option names a column that will not be there, or asks for what the steps,
+            the columns or the retrieval cannot give. Any other failure is left to the real rows.
+    """
+    panel = _made_up(config, features)
+    try:
+        schema = features.schema(panel, model)
+        check_covariates(schema, model, config.component("model").name, config.panel.unused)
+        preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+        model.check(schema, preprocessor.past_names)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001  made-up values may lack what real ones have
+        log.debug("the rehearsal ended early: %s", error)
+
+
+def _made_up(config: Config, features: Features) -> Panel:
+    frequency = Frequency.parse(config.panel.frequency)
+    draw, rows = np.random.default_rng(0), 2 * _ROWS
+    first = np.full(_ROWS, np.datetime64("2024-01-01", "us"))
+    times = np.tile(frequency.shift(first, np.arange(_ROWS)), 2)
+    keys = config.features.entity_keys
+    names = (*keys, *features.categories)
+    static = np.empty((rows, len(names)), dtype=object)
+    static[:] = np.repeat(["a", "b"], _ROWS)[:, None]
+    past, known = features.past, config.panel.known
+    return Panel(
+        keys,
+        frequency,
+        np.array([0, _ROWS, rows]),
+        static[::_ROWS, : len(keys)],
+        times,
+        draw.uniform(1, 2, (rows, len(past))),
+        draw.uniform(1, 2, (rows, len(known))),
+        static,
+        past,
+        known,
+        names,
+    )
