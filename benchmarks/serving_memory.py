@@ -61,7 +61,7 @@ def questions(single: bytes, many: bytes) -> list[bytes]:
     ]
     asked = [post(path, body) for path, body in bodies]
     return asked + [
-        f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         for path in ("/metrics", "/openapi.json", "/pair", "/health/ready")
     ]
 

@@ -5,12 +5,22 @@ of these is one of its keys.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from framework.monitoring.options import Percent, RecordOptions
 from framework.options import Options, SecretUrl
+
+#: A name or an address without a scheme or a port.
+HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s/:\[\]]+$")]
 
 
 class ReloadOptions(Options):
@@ -59,12 +69,15 @@ class AccessOptions(Options):
 
     Without keys a server is open, and refuses to be reached by others unless ``open`` says that
     this is meant. ``cors``: origins whose pages may ask, such as ``https://example.org``.
+    ``hosts``: names, without ports, under which the server is asked. Unless they are given, one
+    that has no keys and is not ``open`` answers loopback names only, and others answer any.
     """
 
     keys_file: Path | None = None
     keys_variable: str = "FRAMEWORK_SERVING_KEYS"
     open: bool = False
     cors: tuple[str, ...] = ()
+    hosts: tuple[HostName, ...] = ()
 
 
 class LogOptions(Options):

@@ -61,7 +61,7 @@ def ask(folder: Path, plugin: object, *asked: tuple[Any, ...], **options: Any) -
 
     async def run() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return [
                 await http.request(method, path, json=body, headers=headers)
                 for method, path, body, headers in asked

@@ -81,7 +81,7 @@ def test_a_server_says_so_from_its_start_until_the_store_is_filled(
         running = asyncio.create_task(app({"type": "lifespan"}, received.get, sent.put))
         assert (await sent.get())["type"] == "lifespan.startup.complete"
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://server"
+            transport=httpx.ASGITransport(app), base_url="http://localhost"
         ) as client:
             first = (await client.get("/health/ready")).json()
             assert (first["status"], list(first["reasons"])) == ("degraded", [STORE])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from time import monotonic
 
 from framework.errors import ConfigError
 from framework.serving.http.asgi import Call
+from framework.serving.http.browsers import Browsers, is_loopback
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import AccessOptions
 
@@ -20,6 +20,8 @@ SCOPES = ("predict", "metrics", "admin")
 _LINE = re.compile(r"(?P<scopes>[a-z,]+)\s+(?P<hash>[0-9a-f]{64})(\s+\S.*)?", re.ASCII)
 #: Seconds between two looks at the file.
 _EVERY = 1.0
+#: Seconds between the answers to two wrong keys, and the most that one waits.
+_APART, _LONGEST_WAIT = 0.25, 5.0
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ Keys = list[tuple[bytes, frozenset[str]]]
 
 class Access:
     """Checks every request but those for health. Without keys everybody may do everything: for
-    loopback only.
+    loopback only. Wrong keys are answered one after the other, so that nobody can try many.
 
     A changed file of keys takes effect within a second or so; one that cannot be read or is wrong
     changes nothing, and is logged.
@@ -47,7 +49,8 @@ class Access:
         self._keys = (
             _parse(given, options.keys_variable) if self._file is None else _read(self._file)
         )
-        self._next = monotonic() + _EVERY
+        self._next, self._free = monotonic() + _EVERY, 0.0
+        self._browsers = Browsers(options, guarded=self.guarded)
         if self._file is not None and not self._keys:
             raise ConfigError(f"serving.access.keys_file: {self._file} has no key in it.")
 
@@ -70,11 +73,12 @@ class Access:
         return "admin" if path.startswith("/admin/") else "predict"
 
     def __call__(self, call: Call) -> None:
-        """Raise :class:`Refusal` 401 without a known key, 403 when the key has not the scope."""
-        if not self._keys:
-            return
+        """Raise :class:`Refusal` 401 without a known key, 403 when the key has not the scope, and
+        what :class:`~framework.serving.http.browsers.Browsers` raises.
+        """
         scope = self.scope_of(call.path)
-        if scope is None:
+        self._browsers(call, scope)
+        if not self._keys or scope is None:
             return
         if self._file is not None and monotonic() >= self._next:
             self._reread(self._file)
@@ -88,9 +92,16 @@ class Access:
                 401,
                 "a key is needed: Authorization: Bearer KEY",
                 headers={"www-authenticate": "Bearer"},
+                wait=self._delay() if key else 0.0,
             )
         if scope not in scopes:
             raise Refusal(403, f"this key has not the scope '{scope}'")
+
+    def _delay(self) -> float:
+        """Seconds until this wrong key is answered."""
+        now = monotonic()
+        self._free = min(max(self._free, now) + _APART, now + _LONGEST_WAIT)
+        return self._free - now
 
     def _stat(self) -> tuple[int, int, int] | None:
         if self._file is None or not self._file.exists():
@@ -148,18 +159,9 @@ def check_address(host: str, access: Access, options: AccessOptions) -> None:
     """Raise :class:`ConfigError` for an address that others reach while everybody may do
     everything.
     """
-    if not access.guarded and not options.open and not _is_loopback(host):
+    if not access.guarded and not options.open and not is_loopback(host):
         raise ConfigError(
             f"serving.host={host} is reached by others and there are no keys: give "
             "serving.access.keys_file or the variable "
             f"{options.keys_variable}, or say serving.access.open=true."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -197,6 +197,8 @@ class Entry:
                 return
             answer = await route(call, receive, self._answered)
         except Refusal as refusal:
+            if refusal.wait:
+                await asyncio.sleep(refusal.wait)
             answer = refused(refusal)
         except Disconnected:
             return

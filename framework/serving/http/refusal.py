@@ -12,7 +12,8 @@ class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request t
     """An HTTP status, the path of the field (``rows[3].temp``) when one is wrong, and one line that
     says why.
 
-    ``retry_after`` in seconds; ``headers``: more that the response has.
+    ``retry_after`` in seconds; ``headers``: more that the response has. ``wait``: seconds until it
+    is answered.
     """
 
     def __init__(
@@ -22,13 +23,14 @@ class Refusal(Exception):  # noqa: N818  not a defect: the answer to a request t
         path: str | None = None,
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
+        wait: float = 0.0,
     ) -> None:
         message = masked(message)
         super().__init__(message)
         self.status = status
         self.message = " ".join(message.split())
         self.path = path
-        self.retry_after, self.headers = retry_after, dict(headers or {})
+        self.retry_after, self.headers, self.wait = retry_after, dict(headers or {}), wait
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Refusal, (self.status, self.message, self.path, self.retry_after, self.headers)

@@ -336,7 +336,7 @@ class LiveServingContract:
         ):
             path = f"{httpx.URL(url).path.rstrip('/')}/predict".encode()
             raw.sendall(
-                b"POST %s HTTP/1.1\r\nHost: x\r\n"
+                b"POST %s HTTP/1.1\r\nHost: localhost\r\n"
                 b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{" % path
             )
             raw.settimeout(30)
