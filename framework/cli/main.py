@@ -33,6 +33,7 @@ from framework.cli.overrides import (
     explain_yaml,
     no_experiment,
 )
+from framework.cli.threads import limit_threads
 from framework.cli.version import version_text
 from framework.config.catalog import Plugins
 from framework.config.config import build_config
@@ -64,6 +65,7 @@ def main() -> int:
         if "--version" in sys.argv[1:]:
             print(version_text())
             return 0
+        limit_threads(os.environ)
         plugins = _plugins()
         directory = Path.cwd() / "conf"
         if {"--help", "-h"} & {*sys.argv[1:]}:  # Hydra's own takes seconds and knows no summaries

@@ -13,7 +13,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from framework.errors import ConfigError
 from framework.options import Duration, Options
@@ -85,17 +85,25 @@ class Difference(Options):
 
 
 class Calendar(Options):
-    """``calendar_{field}`` of the row's own step, from
-    :func:`framework.features.calendar.calendar_columns`.
+    """``{prefix}_{field}`` of the row's own step, from
+    :func:`framework.features.calendar.calendar_columns`. ``country``: whose holidays count, also
+    of a state, ``US-CA``, and own dates, ``US+2024-11-29``.
     """
 
     op: Literal["calendar"]
     fields: Names
     country: str | None = None
     time_zone: str = "UTC"
+    prefix: str = "calendar"
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_prefix(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is stored of a calendar without one stays as it was."""
+        values: dict[str, Any] = dump(self)
+        return {k: v for k, v in values.items() if (k, v) != ("prefix", "calendar")}
 
     def names(self) -> tuple[str, ...]:
-        return tuple(f"calendar_{f}" for f in self.fields)
+        return tuple(f"{self.prefix}_{f}" for f in self.fields)
 
     def meaning(self) -> str:
         """What tells values from those that an earlier version gave for the same options, part of a

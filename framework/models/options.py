@@ -30,7 +30,7 @@ class BoostingOptions(TargetOptions):
     number of rounds that was best; without early stopping it trains on both at once.
     ``origin_stride`` trains on every n-th origin; choose one that shares no factor with the season,
     or some hours of the day are never learned. ``n_jobs`` is for training and large predictions
-    (null: all cores).
+    (null: all cores, in a container those of its quota).
     """
 
     n_estimators: PositiveInt = 200

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from framework.data.frequency import Frequency
 from framework.errors import ConfigError, DataError
 from framework.features.calendar import calendar_columns, check_fields, check_labels
+from framework.features.operations import Calendar
 
 FIELDS = (
     "minute",
@@ -261,3 +262,25 @@ def test_holidays_of_steps_beyond_the_calendars_that_are_known() -> None:
         calendar_columns(
             np.array(["2150-06-01"], "M8[us]"), ("holidays",), "US", "UTC", Frequency.parse("MS")
         )
+
+
+def test_a_state_and_own_dates_have_their_holidays() -> None:
+    days = np.array(["2025-03-31", "2025-07-04", "2025-11-28", "2025-11-29"], "M8[us]")
+
+    def of(country: str) -> list[float]:
+        return calendar_columns(days, ("is_holiday",), country)[:, 0].tolist()
+
+    assert of("US") == [0, 1, 0, 0]
+    assert of("US-CA") == [1, 1, 1, 0]  # Cesar Chavez Day, the day after Thanksgiving
+    assert of("US+2025-11-29") == [0, 1, 0, 1]
+    assert of("2025-11-28") == [0, 0, 1, 0]
+    away = calendar_columns(days, ("days_to_holiday", "days_since_holiday"), "2025-11-28")
+    assert away.tolist() == [[14, 14], [14, 14], [0, 0], [14, 1]]
+
+
+def test_a_prefix_names_the_columns_and_is_not_stored_where_there_is_none() -> None:
+    options = {"op": "calendar", "fields": ["month"]}
+    plain, own = Calendar(**options), Calendar(**options, prefix="fr")
+    assert (plain.names(), own.names()) == (("calendar_month",), ("fr_month",))
+    assert "prefix" not in plain.model_dump()
+    assert own.model_dump()["prefix"] == "fr"

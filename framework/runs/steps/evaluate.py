@@ -69,6 +69,11 @@ def evaluate(
         f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, "
         f"{len(schema.past)} columns"
     )
+    windows = int(np.maximum(np.diff(panel.offsets) - schema.context_length, 0).sum())
+    run.say(
+        f"model={config.component('model').name}: the last fit has {windows:,} windows of "
+        f"{schema.context_length} steps back and {schema.horizon} ahead to learn from"
+    )
 
     def progress(fold: Fold, total: int) -> None:
         run.say(

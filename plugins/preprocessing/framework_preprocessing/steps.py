@@ -48,7 +48,7 @@ def learn(
     if step.step == "calendar":
         check_fields(step.fields, step.country, step.time_zone, frequency)
         check_labels(times, step.time_zone, frequency)
-        added = [f"calendar_{field}" for field in step.fields]
+        added = [f"{step.prefix}_{field}" for field in step.fields]
         index = np.zeros(0, dtype=np.int64)
         state: Arrays = {"frequency": np.array(frequency.alias)}
     else:
