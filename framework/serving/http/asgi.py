@@ -28,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 #: On every response: nothing is sniffed, framed or kept by a cache.
-_SECURITY: Headers = [
+SECURITY: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -217,7 +217,7 @@ class Entry:
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": [*head, *_SECURITY, *answer.headers],
+                "headers": [*head, *SECURITY, *answer.headers],
             }
         )
         await send({"type": "http.response.body", "body": body})
@@ -229,7 +229,7 @@ class Entry:
         async def completed(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
-                message["headers"] = [*message["headers"], *_SECURITY, (b"x-request-id", call.id)]
+                message["headers"] = [*message["headers"], *SECURITY, (b"x-request-id", call.id)]
             await send(message)
 
         try:

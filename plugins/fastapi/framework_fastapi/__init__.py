@@ -12,12 +12,17 @@ class FastapiOptions(ServingOptions):
     """``port``: 0 for any that is free. ``workers``: processes behind one address.
     ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
 
+    ``head_timeout``: seconds until the request line and the headers are complete; then the
+    connection is closed. ``max_connections`` of a process: a new one takes the place of the one
+    that has been idle longest; null: what its limit of open files allows.
     ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: PositiveInt = 1
+    head_timeout: PositiveFloat = 10.0
+    max_connections: PositiveInt | None = None
     graceful_timeout: PositiveFloat = 30.0
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None

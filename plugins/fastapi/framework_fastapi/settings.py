@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import uvicorn
 
 from framework.serving.http.address import BACKLOG
 from framework_fastapi import FastapiOptions
-from framework_fastapi.protocol import BoundedHead
+from framework_fastapi.protocol import BoundedConnection
+
+#: Connections of a process whose system allows any number of files.
+_MOST = 10_000
 
 
-def configure(app: Any, options: FastapiOptions, **more: Any) -> uvicorn.Config:
+@dataclass
+class ConnectionLimits:
+    """What bounds the connections of one process. ``stopping``: each answer closes its own."""
+
+    head_timeout: float
+    most: int | None
+    stopping: bool = False
+
+    @cached_property
+    def connections(self) -> int:
+        """How many there may be: by default three quarters of the files that the process may still
+        open.
+        """
+        if self.most is not None:
+            return self.most
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY:
+            return _MOST
+        return max(8, min((soft - len(os.listdir("/dev/fd"))) * 3 // 4, _MOST))
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, and the limits of connections."""
+
+    limits: ConnectionLimits
+
+    def load(self) -> None:
+        """Load the application, in the process that serves it."""
+        super().load()
+        _ = self.limits.connections  # counted before the first connection is there
+
+
+def configure(app: Any, options: FastapiOptions, **more: Any) -> Config:
     """uvicorn's configuration for an application, or for a factory of one."""
-    return uvicorn.Config(
+    config = Config(
         app,
-        http=BoundedHead,
+        http=BoundedConnection,
         loop="uvloop",
         ws="none",
         log_config=None,
@@ -28,3 +67,5 @@ def configure(app: Any, options: FastapiOptions, **more: Any) -> uvicorn.Config:
         ssl_keyfile=options.ssl_keyfile,
         **more,
     )
+    config.limits = ConnectionLimits(options.head_timeout, options.max_connections)
+    return config

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -14,8 +17,18 @@ from framework.testing.servers.fake_server import make_row, server_process
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    options = {"port": 0, "max_in_flight": 4, "body_timeout": 1.0, "body_rate": 1000}
+    """A server that may open 200 files."""
+    options = {
+        "port": 0,
+        "max_in_flight": 4,
+        "body_timeout": 1.0,
+        "body_rate": 1000,
+        "head_timeout": 1.5,
+    }
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
     with server_process("fastapi", options, tmp_path_factory.mktemp("pair")) as (_, url):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         yield url
 
 
@@ -81,3 +94,74 @@ def test_a_page_of_somebody_else_reads_nothing_and_orders_nothing(url: str) -> N
             assert http.post(path, content='{"share": 1}').status_code == 415
         assert http.post("/admin/reload").status_code == 200
         assert http.post("/admin/reload", json={}).status_code == 200
+
+
+def test_connections_on_which_nothing_is_asked_keep_no_place_of_probes(url: str) -> None:
+    with ExitStack() as opened:
+        for _ in range(400):
+            opened.enter_context(connect(url))
+        for _ in range(19):
+            assert httpx.get(f"{url}/health/live", timeout=5).status_code == 200
+
+
+def test_bodies_that_do_not_come_keep_no_place_of_probes(url: str) -> None:
+    with ExitStack() as opened:
+        for _ in range(300):
+            raw = opened.enter_context(connect(url))
+            raw.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        for _ in range(9):
+            assert httpx.get(f"{url}/health/live", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"", b""),
+        (b"\r\n", b"\r\n"),
+        (b"GE", b""),
+        (b"GET /pair HTTP/1.1\r\nHost: localhost\r\n", b"a"),
+    ],
+)
+def test_a_connection_without_a_whole_head_is_closed(url: str, begun: bytes, more: bytes) -> None:
+    """Also when something comes now and then."""
+    with connect(url) as raw:
+        started = time.monotonic()
+        raw.sendall(begun)
+        raw.settimeout(0.2)
+        while True:
+            try:
+                answer = received(raw)
+                break
+            except TimeoutError:
+                raw.sendall(more)
+        assert 1 < time.monotonic() - started < 10
+    if begun.startswith(b"G"):
+        assert_error(answer, 408)
+    else:
+        assert answer == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /pair HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0",
+        b"GET /pair HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET /pair HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 12_000 + b"\r\n",
+    ],
+)
+def test_what_is_no_request_is_an_error_of_the_documented_form(url: str, sent: bytes) -> None:
+    with connect(url) as raw:
+        raw.sendall(sent)
+        assert_error(received(raw), 400)
+
+
+def assert_error(answer: bytes, status: int) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"content-type: application/json" in head
+    assert b"x-request-id: " in head
+    error = json.loads(body)["error"]
+    assert error["path"] is None
+    assert error["message"]
