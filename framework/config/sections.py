@@ -103,11 +103,16 @@ class GateConfig(Options):
 
 
 class IngestConfig(Options):
-    """``removed``: what is done about stored rows that a source which gives all of its rows, such
+    """``when``: whether ``train``, ``backtest`` and ``tune`` ingest before they read the store.
+    ``auto`` (default) does where the store has no rows, and says when the source has changed since;
+    ``always`` does each time, ``never`` refuses an empty store.
+
+    ``removed``: what is done about stored rows that a source which gives all of its rows, such
     as a file, no longer has.
 
     ``warn`` (default) names them in the result and keeps them; ``keep`` says nothing; ``remove``
     takes them out of the store.
     """
 
+    when: Literal["auto", "always", "never"] = "auto"
     removed: Literal["warn", "keep", "remove"] = "warn"

@@ -169,3 +169,17 @@ def test_a_database_is_compared_by_its_queries_alone(project: Path) -> None:
     assert not about_the_source(run(project, "run=backtest")[0])
     experiment.write_text(head + tables.replace("QUERY", "2 * y") + rest)
     assert "(sales (query) was changed)" in about_the_source(run(project, "run=backtest")[0])[0]
+
+
+def test_a_backtest_ingests_when_it_is_told_to(project: Path) -> None:
+    body, err = run(project, "run=backtest", "ingest.when=never", code=1)
+    assert "the store has no rows of these views; run=ingest fills it" in body["error"]
+    run(project, "run=backtest")
+    write(project, range(33))
+    body, err = run(project, "run=backtest", "ingest.when=never")
+    assert "2024-02-02" not in err
+    assert any("the source differs" in line for line in body["warnings"])
+    body, err = run(project, "run=backtest", "ingest.when=always")
+    assert "ingest.when=always: ingest and materialize first" in err
+    assert "2024-02-02" in err
+    assert not any("the source differs" in line for line in body["warnings"])

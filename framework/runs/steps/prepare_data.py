@@ -126,16 +126,22 @@ def lengthen_store(run: Run, strategy: RetrievalStrategy) -> None:
 
 
 def fill_store(run: Run, features: Features) -> None:
-    """Ingest and materialize when the store has no rows of these views. Runs that begin together
-    take turns: one does it.
+    """Ingest and materialize as ``ingest.when`` says. Runs that begin together take turns: one does
+    it.
 
     What was doubtful is among the facts of the run: in what was ingested now, or that the source
     has changed since it was ingested.
     """
     lock = run.config.paths.state / "ingest.lock"
     with exclusive(lock, "the first filling of the store", limit=LONG_PATIENCE):
-        if not features.strategy.has_rows(run.config.features):
-            run.say("the store has no rows of these views yet: ingest and materialize first")
+        when, empty = run.config.ingest.when, not features.strategy.has_rows(run.config.features)
+        if empty and when == "never":
+            raise DataError(
+                "ingest.when=never: the store has no rows of these views; run=ingest fills it."
+            )
+        if empty or when == "always":
+            why = "the store has no rows of these views yet" if empty else "ingest.when=always"
+            run.say(f"{why}: ingest and materialize first")
             _ingest(run, run.make("source"), Event(), follow=False)
             materialize(run)
             return
