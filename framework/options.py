@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     SecretStr,
     SerializerFunctionWrapHandler,
@@ -60,6 +61,9 @@ class FreeOptions(Options):
 #: masked wherever it is shown; : the component asks for it with
 #: ``options.api_key.get_secret_value()``.
 Secret = SecretStr
+
+#: A share in per cent.
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 #: A URL or connection string that may have a password in it, for the component a text as any
 #: other. A password must come from the : environment:

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from framework.config.catalog import FIRST_PARTY_SECTIONS, Plugins
 from framework.config.config import layout_of
-from framework.config.groups import GROUPS
+from framework.config.groups import GROUPS, MOVED
 from framework.config.layout import Layout
 from framework.errors import ConfigError, suggest
 from framework.options import known_keys, takes_any_key
@@ -181,6 +181,9 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
 
 
 def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:
+    for old, new in MOVED.items():
+        if where == old or where.startswith(f"{old}."):
+            return f"this key is {new}{where.removeprefix(old)} today."
     if path and path[0] in GROUPS:
         return _no_such_option(where, path, key, plugins)
     layout = layout_of(plugins)

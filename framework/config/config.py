@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from pydantic import Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
 from framework.config.catalog import Plugins
-from framework.config.groups import GROUPS
+from framework.config.groups import DEFAULTS, GROUPS
 from framework.config.layout import Layout
 from framework.config.literals import check_leaves, declared, free
 from framework.config.names import check_names
@@ -160,6 +160,8 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
     components: dict[str, Any] = {}
     for group, kind in GROUPS.items():
         node = tree.pop(group, None)
+        if node is None and group in DEFAULTS:
+            node = {"name": DEFAULTS[group]}
         if node is None:
             raise ConfigError(
                 f"{group}: nothing is selected; {group}=NAME. Installed: "

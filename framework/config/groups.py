@@ -21,7 +21,15 @@ GROUPS: dict[str, Kind] = {
     "serving": "serving",
     "tuner": "tuner",
     "compute": "compute",
+    "ledger": "ledger",
 }
+
+#: What is selected in a composition that says nothing of a group, as those do that were recorded
+#: before there was one.
+DEFAULTS = {"ledger": "files"}
+
+#: Keys that have another name today.
+MOVED = {"serving.records": "ledger"}
 
 
 def default_node(name: str, options: type[Options]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from framework.features.views import FeatureSet, View
 #: Columns that stand beside the entity keys in the tables that the product writes.
 #: :func:`framework.data.forecast_table.forecast_arrow` writes the first line,
 #: :meth:`framework.evaluation.result.BacktestResult.table` the second beside it,
-#: :class:`framework.monitoring.forecast_log.ForecastLog` the third beside the first.
+#: the ledger (:class:`framework.interfaces.ledger.Ledger`) the third beside the first.
 RESERVED = frozenset(
     {
         *("origin", TIME, "step", "target", "mean", "status"),
         *("fold", "actual", "baseline", "scale", "square", "difficulty"),
-        *("at", "request_id", "arm", "version", "digest"),
+        *("at", "request_id", "arm", "shadow", "version", "digest", "stale"),
     }
 )
 _QUANTILE = re.compile(r"q\d.*")

@@ -21,6 +21,7 @@ Kind = Literal[
     "serving",
     "tuner",
     "compute",
+    "ledger",
     "run",
     "extension",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
+from framework.interfaces.ledger import FilesLedgerOptions
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 
@@ -35,5 +36,12 @@ def components() -> list[Component]:
             "framework.plugins.compute:ProcessesCompute",
             ProcessesOptions,
             "several processes of this machine",
+        ),
+        Component(
+            "ledger",
+            "files",
+            "framework.monitoring.ledger_files:FilesLedger",
+            FilesLedgerOptions,
+            "Parquet files below paths.state",
         ),
     ]

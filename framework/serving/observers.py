@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -48,12 +48,14 @@ _PER_PLACE = 100
 class Own:
     """An observer of the server's own: an object whose methods are marked with ``hookimpl``.
 
-    ``queue``: answers that wait for it at most.
+    ``queue``: answers that wait for it at most. ``offered``: is told on the path of the request how
+    many forecasts are about to wait, or to be dropped; None for nobody.
     """
 
     name: str
     observer: object
     queue: int
+    offered: Callable[[int], None] | None = None
 
 
 class Observers:
@@ -149,9 +151,14 @@ class _Follower:
     """A plugin's queue and thread. Only the event loop offers; any thread may put."""
 
     def __init__(
-        self, name: str, calls: dict[str, pluggy.HookImpl], limit: int, metrics: Metrics
+        self,
+        name: str,
+        calls: dict[str, pluggy.HookImpl],
+        limit: int,
+        offered: Callable[[int], None] | None,
+        metrics: Metrics,
     ) -> None:
-        self.name, self.calls = name, calls
+        self.name, self.calls, self._tell = name, calls, offered
         served = calls.get("forecasts_served")
         self.wants_context = served is not None and "context" in served.argnames
         self._limit, self._metrics = limit, metrics
@@ -169,6 +176,8 @@ class _Follower:
 
     def offer(self, hook: str, arguments: dict[str, Any], forecasts: int) -> None:
         """Never waits; drops the event when the queue is full. An empty one takes any answer."""
+        if self._tell is not None and hook == "forecasts_served":
+            self._tell(forecasts)
         places = 1 + forecasts // _PER_PLACE
         waiting = self._offered - self._taken
         if waiting and waiting + places > self._limit:
@@ -245,10 +254,9 @@ def _followers(
 ) -> list[_Follower]:
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
-    limits: dict[str, int] = {}
-    for observer in own:
+    ours = {observer.name: observer for observer in own}
+    for observer in ours.values():
         manager.register(observer.observer, observer.name)
-        limits[observer.name] = observer.queue
     calls: dict[str, dict[str, pluggy.HookImpl]] = {}
     for relay in (plugins.hook, manager.hook):
         for hook in HOOKS:
@@ -260,6 +268,12 @@ def _followers(
                     )
                 calls.setdefault(implementation.plugin_name, {})[hook] = implementation
     return [
-        _Follower(name, implemented, limits.get(name, limit), metrics)
+        _Follower(
+            name,
+            implemented,
+            ours[name].queue if name in ours else limit,
+            ours[name].offered if name in ours else None,
+            metrics,
+        )
         for name, implemented in calls.items()
     ]

@@ -16,8 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from framework.monitoring.options import Percent, RecordOptions
-from framework.options import Options, SecretUrl
+from framework.options import Options, Percent, SecretUrl
 
 #: A name or an address without a scheme or a port.
 HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s/:\[\]]+$")]
@@ -146,7 +145,6 @@ class ServingOptions(Options):
     canary: CanaryOptions = CanaryOptions()
     access: AccessOptions = AccessOptions()
     log: LogOptions = LogOptions()
-    records: RecordOptions = RecordOptions()
     observers: ObserverOptions = ObserverOptions()
     batch: BatchOptions = BatchOptions()
     tracing: TracingOptions = TracingOptions()

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.interfaces.ledger import Ledger
 from framework.interfaces.registry import PairVersion
-from framework.monitoring.forecast_log import ForecastLog, records_of
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
 from framework.serving.arms.canary import Canary
@@ -132,10 +132,10 @@ class Service:
     def _observers(self) -> Observers:
         """The plugins, and of our own those that the options ask for."""
         options, deployment, own = self.options, self.deployment, list[Own]()
-        if options.records.share:
-            folder = records_of(deployment.state, deployment.name)
-            records = ForecastLog(options.records, folder, self.metrics.count_records)
-            own.append(Own("records", records, options.records.queue))
+        ledger: Ledger = deployment.parts.make("ledger")
+        writer = ledger.writer(deployment.name, deployment.state, self.metrics.count_records)
+        if writer is not None:
+            own.append(Own("ledger", writer, writer.queue, writer.offered))
         if options.canary.alias is not None:
             own.append(Own("canary", self.canary, options.observers.queue))
         return Observers(deployment.parts.plugins, own, options.observers.queue, self.metrics)

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ import numpy as np
 from framework.data.forecast import Forecast
 from framework.data.vocabulary import TIME
 from framework.features.views import FeatureSet, View
+from framework.interfaces.ledger import FilesLedgerOptions
 from framework.options import Options
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Pair
@@ -65,20 +66,32 @@ class FakeParts:
         directory: where the pairs and the state are.
         store: whether there is a feature store.
         extra: plugins beside the installed ones and the fakes.
+        ledger: options of ``ledger=files``; None for no ledger.
     """
 
     def __init__(
-        self, directory: Path, *, store: bool = True, extra: Sequence[object] = ()
+        self,
+        directory: Path,
+        *,
+        store: bool = True,
+        extra: Sequence[object] = (),
+        ledger: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.store, self.extra = directory, store, extra
+        self.ledger = FilesLedgerOptions.model_validate({"share": 0} if ledger is None else ledger)
         self.plugins = load_plugins(extra=[fakes, *extra])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(FakeParts, self.directory, store=self.store, extra=self.extra), ()
+        ledger = self.ledger.model_dump()
+        return partial(
+            FakeParts, self.directory, store=self.store, extra=self.extra, ledger=ledger
+        ), ()
 
     def make(self, group: str) -> Any:
         if group == "registry":
             return FolderRegistry(self.directory)
+        if group == "ledger":
+            return self.plugins.load("ledger", "files")(self.ledger)
         return (fakes.FakeRetrieval if self.store else _NoStore)(Options())
 
 
@@ -87,17 +100,22 @@ class _NoStore(fakes.FakeRetrieval):
 
 
 def make_deployment(
-    directory: Path, *, store: bool = True, extra: Sequence[object] = ()
+    directory: Path,
+    *,
+    store: bool = True,
+    extra: Sequence[object] = (),
+    ledger: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs
     already is taken as it is. ``extra``: plugins beside the installed ones and the fakes.
+    ``ledger``: options of ``ledger=files``; None for no ledger.
     """
     registry = FolderRegistry(directory)
     if not registry.has("production"):
         registry.add(3)
         registry.point("production", 3)
     return Deployment(
-        FakeParts(directory, store=store, extra=extra),
+        FakeParts(directory, store=store, extra=extra, ledger=ledger),
         "fake",
         "production",
         make_features(),
