@@ -160,7 +160,8 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
         )
     if match is not None:
         *path, key = match[1].split(".")
-        return f"{match[1]}: {_no_such_key(match[1], path, key, plugins)}"
+        why = _moved(match[1]) or _no_such_key(match[1], path, key, plugins)
+        return f"{match[1]}: {why}"
     match = re.fullmatch(r"Error merging override (.*)", text)
     if match is not None:
         return (
@@ -180,10 +181,15 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
     return text
 
 
-def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:
+def _moved(where: str) -> str | None:
+    """Say what a key of an earlier version is called today."""
     for old, new in MOVED.items():
         if where == old or where.startswith(f"{old}."):
             return f"this key is {new}{where.removeprefix(old)} today."
+    return None
+
+
+def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:
     if path and path[0] in GROUPS:
         return _no_such_option(where, path, key, plugins)
     layout = layout_of(plugins)

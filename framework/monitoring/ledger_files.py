@@ -21,7 +21,7 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NAME = re.compile(r"(?P<process>.+)\.(?P<first>\d+)-(?P<after>\d+)-(?P<lost>\d+)\.parquet")
+#: Where the segments of a ledger are.
+SEGMENTS = "????-??-??/*.parquet"
 _NUMBERS = struct.Struct("<QQQ")
 #: The places of the counts.
 OFFERED, ACCOUNTED, LOST = 0, 1, 2
@@ -70,7 +72,12 @@ class Segment:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments of a ledger, oldest first, without those that were merged into others."""
-    parsed = [Segment.parse(path) for path in folder.glob("????-??-??/*.parquet")]
+    return covering_segments(folder.glob(SEGMENTS))
+
+
+def covering_segments(paths: Iterable[Path]) -> list[Segment]:
+    """:func:`segments` of these files."""
+    parsed = [Segment.parse(path) for path in paths]
     known = [segment for segment in parsed if segment is not None]
     covering: list[Segment] = []
     for segment in sorted(known, key=lambda s: (s.process, s.first, -s.after)):

@@ -29,10 +29,11 @@ from framework.monitoring.ledger_files import (
     ACCOUNTED,
     LOST,
     OFFERED,
+    SEGMENTS,
     Counts,
     Segment,
+    covering_segments,
     read_counts,
-    segments,
 )
 
 log = logging.getLogger(__name__)
@@ -246,8 +247,13 @@ def forget(folder: Path, options: FilesLedgerOptions) -> None:
     """
     oldest = f"{datetime.now(UTC) - timedelta(days=options.days):%Y-%m-%d}"
     limit, size = options.megabytes * 1_000_000, 0
-    kept = set()
-    for segment in reversed(segments(folder)):
+    kept, paths = set(), list(folder.glob(SEGMENTS))
+    covering = covering_segments(paths)
+    for path in set(paths) - {
+        segment.path for segment in covering
+    }:  # a merge was killed before it removed its parts
+        path.unlink(missing_ok=True)
+    for segment in reversed(covering):
         try:
             size += segment.path.stat().st_size
         except FileNotFoundError:

@@ -152,16 +152,16 @@ async def answer_entities(pipeline: Pipeline, lookup: Lookup) -> Forecast:
 
 
 def serve_fakes(arguments: list[str]) -> None:
-    """A server process: backend, its options as JSON, a directory, ``store`` or ``none``. Prints
-    its URL when it is ready.
+    """A server process: backend, its options as JSON, a directory, ``store`` or ``none``, the
+    ledger's options as JSON or ``null``. Prints its URL when it is ready.
     """
-    backend, options, directory, store = arguments
+    backend, options, directory, store, ledger = arguments
     plugins = load_plugins(extra=[fakes])
     made = plugins.load("serving", backend)(
         plugins.find("serving", backend).options.model_validate_json(options)
     )
     made.serve(
-        make_deployment(Path(directory), store=store == "store"),
+        make_deployment(Path(directory), store=store == "store", ledger=json.loads(ledger)),
         lambda url, _: print(url, flush=True),
     )
 
@@ -173,9 +173,11 @@ def server_process(
     directory: Path,
     store: str = "store",
     stderr: IO[str] | None = None,
+    ledger: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that serves, and its URL; killed at the end if it still runs."""
     command = [sys.executable, "-m", __name__, backend, json.dumps(options), str(directory), store]
+    command.append(json.dumps(ledger))
     process = subprocess.Popen(  # noqa: S603
         command,
         stdout=subprocess.PIPE,

@@ -1,33 +1,48 @@
-"""Records of what was answered, and ``run=compare`` that reads them."""
+"""The ledger of what was answered, how much of it is missing, and ``run=compare`` that reads it."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from framework.cli.overrides import explain_override
 from framework.config.sections import PanelConfig
 from framework.data.buckets import place_of
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
+from framework.interfaces.ledger import FilesLedgerOptions, LedgerCounts
+from framework.monitoring.ledger_files import FilesLedger, folder_of, segments
+from framework.monitoring.ledger_writer import FilesWriter, forget
 from framework.plugins.discovery import load_plugins
 from framework.runs.compare import compare
 from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.folder_registry import FolderRegistry
-from framework.testing.servers.fake_server import make_deployment, make_features, make_row
+from framework.testing.servers.fake_server import (
+    make_deployment,
+    make_features,
+    make_row,
+    server_process,
+)
 
+LEDGER = FilesLedger(FilesLedgerOptions())
+DAYS = ("2020-01-01", f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}")
 ENTITIES = [f"A{i}" for i in range(40)]
 
 
-def answer(directory: Path, alias: str | None = None, **records: Any) -> Service:
+def answer(directory: Path, alias: str | None = None, **ledger: Any) -> Service:
     """A service that answers every entity once, by the arm that is asked for or its own, and
     ends.
     """
@@ -36,8 +51,8 @@ def answer(directory: Path, alias: str | None = None, **records: Any) -> Service
     if not registry.has("candidate"):
         registry.add(4)
         registry.point("candidate", 4)
-    options = ServingOptions.model_validate({"split": {"candidate": 50}, "records": records})
-    service = Service(make_deployment(directory), options)
+    options = ServingOptions.model_validate({"split": {"candidate": 50}})
+    service = Service(make_deployment(directory, ledger=ledger), options)
     service.start()
     headers = {} if alias is None else {b"x-framework-arm": alias.encode()}
     body = orjson.dumps({"rows": [make_row(airport=name) for name in ENTITIES]})
@@ -51,9 +66,8 @@ def answer(directory: Path, alias: str | None = None, **records: Any) -> Service
 
 
 def read(directory: Path) -> pd.DataFrame:
-    return pd.concat(
-        [pd.read_parquet(file) for file in directory.glob("state/serving/records/fake/*/*.parquet")]
-    )
+    pieces = list(LEDGER.read("fake", directory / "state", ["*"], None))
+    return pa.concat_tables(pieces, promote_options="default").to_pandas()
 
 
 def make_run(directory: Path, actuals: pd.DataFrame | None = None) -> Any:
@@ -68,18 +82,23 @@ def make_run(directory: Path, actuals: pd.DataFrame | None = None) -> Any:
     paths = SimpleNamespace(state=directory / "state")
     config = SimpleNamespace(name="fake", start=None, features=features, panel=panel, paths=paths)
     said: list[str] = []
-    return SimpleNamespace(config=config, make=lambda group: retrieval, say=said.append, said=said)
+    return SimpleNamespace(
+        config=config,
+        make={"retrieval": retrieval, "ledger": LEDGER}.get,
+        say=said.append,
+        said=said,
+    )
 
 
-def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
-    answer(tmp_path)
-    assert not (tmp_path / "state" / "serving" / "records").exists()
-    with pytest.raises(DataError, match=r"no records in .*serving\.records\.share"):
+def test_nothing_is_kept_with_a_share_of_zero(tmp_path: Path) -> None:
+    answer(tmp_path, share=0)
+    assert not (tmp_path / "state" / "serving" / "ledger").exists()
+    with pytest.raises(DataError, match=r"the ledger has no forecasts of 'fake'"):
         compare(make_run(tmp_path))
 
 
 def test_every_forecast_is_kept_with_its_arm(tmp_path: Path) -> None:
-    answer(tmp_path, share=100)
+    answer(tmp_path)
     table = read(tmp_path)
     assert len(table) == 40 * 3 * 2
     assert set(zip(table["arm"], table["version"], strict=True)) == {
@@ -87,6 +106,8 @@ def test_every_forecast_is_kept_with_its_arm(tmp_path: Path) -> None:
         ("candidate", 4),
     }
     assert table["at"].dt.tz is not None
+    assert not table["shadow"].any()
+    assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(0, 0)
 
 
 def test_a_share_keeps_the_same_entities_in_every_arm(tmp_path: Path) -> None:
@@ -101,26 +122,57 @@ def test_a_share_keeps_the_same_entities_in_every_arm(tmp_path: Path) -> None:
     assert 0 < len(kept["production"]) < 40
 
 
-def test_the_oldest_files_go(tmp_path: Path) -> None:
-    old = (
-        tmp_path
-        / "state"
-        / "serving"
-        / "records"
-        / "fake"
-        / "2020-01-01"
-        / "000000000000-1.parquet"
-    )
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"x" * 2_000_000)
-    answer(tmp_path, share=100, megabytes=1)
+def test_the_oldest_segments_go(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "state", "fake")
+    old, newer = (folder / day / f"{day}.{0:012d}-{9:012d}-0.parquet" for day in DAYS)
+    for path, size in ((old, 10), (newer, 1_000_000)):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * size)
+    forget(folder, FilesLedgerOptions(megabytes=1))
     assert not old.exists()
+    assert newer.exists()
+    answer(tmp_path, megabytes=1)
+    assert not newer.exists()
     assert len(read(tmp_path)) == 240
+
+
+def test_small_segments_become_one_and_nothing_counts_twice(tmp_path: Path) -> None:
+    for _ in range(3):
+        answer(tmp_path)
+    paths = sorted(folder_of(tmp_path / "state", "fake").glob("*/*.parquet"))
+    assert len(paths) == 3
+    writer = FilesWriter(
+        FilesLedgerOptions(), folder_of(tmp_path / "state", "fake"), "fake", lambda *_: None
+    )
+    parts = [
+        writer._write(pq.read_table(path), 40 * i, 40 * (i + 1), i) for i, path in enumerate(paths)
+    ]
+    for path in paths:
+        path.unlink()
+    kept = parts[1].read_bytes()
+    writer._small = parts + [tmp_path / "no segment"] * 60
+    writer._merge()
+    (segment,) = segments(folder_of(tmp_path / "state", "fake"))
+    assert (segment.first, segment.after, segment.lost) == (0, 120, 2)
+    parts[1].write_bytes(kept)  # a merge that was killed before it removed this one
+    assert len(read(tmp_path)) == 3 * 240
+
+
+def test_what_a_killed_server_had_not_written_is_missing(tmp_path: Path) -> None:
+    options = {"split": None}
+    with server_process("fastapi", options, tmp_path, ledger={"seconds": 3600}) as (process, url):
+        for _ in range(3):
+            body = {"rows": [make_row(airport=name) for name in ENTITIES[:7]]}
+            assert httpx.post(f"{url}/predict", json=body, timeout=30).status_code == 200
+        assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(0, 21)
+        process.kill()
+        process.wait()
+        assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(21, 0)
 
 
 def test_arms_beside_each_other_and_the_actual_values(tmp_path: Path) -> None:
     for alias in ("production", "candidate", "candidate"):  # what is asked twice counts once
-        answer(tmp_path, alias, share=100)
+        answer(tmp_path, alias)
     steps = pd.date_range("2024-03-01", periods=3, freq="D", tz="UTC")
     rows = pd.DataFrame(
         {
@@ -157,7 +209,7 @@ def test_mase_has_the_scale_of_what_was_known_at_the_first_origin(tmp_path: Path
     """Departures of every series change by 4 a week up to the origin; later rows, which are 100
     higher, do not count in the scale.
     """
-    answer(tmp_path, share=100)
+    answer(tmp_path)
     origin = read(tmp_path)["origin"].iloc[0]
     steps = pd.date_range(origin - pd.Timedelta(days=20), periods=24, freq="D")
     values = np.repeat([2.0, 6.0, 10.0], 7).tolist() + [100.0] * 3
@@ -169,8 +221,24 @@ def test_mase_has_the_scale_of_what_was_known_at_the_first_origin(tmp_path: Path
     assert "MASE" not in by_target["delay"]  # its season never changes: no scale
 
 
-def test_a_disk_that_refuses_loses_records_and_nothing_else(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_loses_forecasts_and_nothing_else(tmp_path: Path) -> None:
+    folder_of(tmp_path / "state", "fake").mkdir(parents=True)
+    day = folder_of(tmp_path / "state", "fake") / f"{datetime.now(UTC):%Y-%m-%d}"
+    day.write_text("a file where the folder should be")
+    service = answer(tmp_path)
+    assert b'framework_records_total{outcome="lost"} 40.0' in service.metrics.render()
+    assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(40, 0)
+
+
+def test_without_a_folder_answers_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "state" / "serving").mkdir(parents=True)
-    (tmp_path / "state" / "serving" / "records").write_text("a file where the folder should be")
-    service = answer(tmp_path, share=100)
-    assert b'framework_records_total{outcome="lost"} 240.0' in service.metrics.render()
+    (tmp_path / "state" / "serving" / "ledger").write_text("a file where the folder should be")
+    service = answer(tmp_path)
+    assert b'framework_records_total{outcome="lost"} 40.0' in service.metrics.render()
+
+
+def test_the_key_of_earlier_versions_says_what_it_is_called_today() -> None:
+    hydra = "Could not override 'serving.records.share'."
+    assert explain_override(hydra, [], load_plugins()) == (
+        "serving.records.share: this key is ledger.share today."
+    )
