@@ -63,6 +63,9 @@ class LedgerWriter(ABC):
     def offered(self, forecasts: int) -> None:
         """Count forecasts that are about to be answered. Called on the path of the request, so it
         is quick, and it never raises.
+
+        Args:
+            forecasts: How many.
         """
 
 
@@ -107,4 +110,12 @@ class Ledger(ABC):
 
     @abstractmethod
     def counts(self, name: str, state: Path) -> LedgerCounts:
-        """Say how much is missing."""
+        """Say how much is missing.
+
+        Args:
+            name: Of the pairs.
+            state: The folder that the servers kept it in.
+
+        Returns:
+            The counts, of all processes of all servers.
+        """

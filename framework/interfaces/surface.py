@@ -23,6 +23,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.interfaces.registry",
         "framework.interfaces.tuner",
         "framework.interfaces.compute",
+        "framework.interfaces.ledger",
         "framework.data.vocabulary",
         "framework.data.arrays",
         "framework.data.schema",

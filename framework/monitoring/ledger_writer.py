@@ -22,6 +22,7 @@ from framework.data.buckets import PLACES, place_of
 from framework.data.forecast import Forecast
 from framework.data.forecast_table import forecast_arrow, plain
 from framework.data.vocabulary import OK
+from framework.files import atomic_write
 from framework.interfaces.ledger import Count, FilesLedgerOptions, LedgerWriter
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.plugin import hookimpl
@@ -144,14 +145,8 @@ class FilesWriter(LedgerWriter):
     def _write(self, table: pa.Table, first: int, after: int, lost: int) -> Path:
         name = Segment.name(self._process, first, after, lost)
         path = self._folder / f"{datetime.now(UTC):%Y-%m-%d}" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        try:
-            pq.write_table(table, beside, compression="zstd")
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        with atomic_write(path) as stream:
+            pq.write_table(table, stream, compression="zstd")
         return path
 
     def _merge(self) -> None:
@@ -171,9 +166,8 @@ class FilesWriter(LedgerWriter):
                 [pq.read_table(part.path) for part in parts], promote_options="default"
             )
             name = Segment.name(self._process, parts[0].first, parts[-1].after, parts[-1].lost)
-            beside = self._folder / day / f"{name}.tmp"
-            pq.write_table(table, beside, compression="zstd")
-            beside.replace(self._folder / day / name)
+            with atomic_write(self._folder / day / name) as stream:
+                pq.write_table(table, stream, compression="zstd")
             for part in parts:
                 if part.path.name != name:
                     part.path.unlink(missing_ok=True)
