@@ -106,13 +106,12 @@ def _regression(day: Rows, actual: Float64) -> tuple[Float64, Float64]:
 def tested(panel: Panel) -> Float64:
     """``[days, series, tests]``, as ``run=monitor`` makes them."""
     position, error = panel.day % 7, np.abs(panel.actual - panel.median)
-    past, places = error[:BACKTEST], position[:BACKTEST]
-    spread = np.concatenate(
-        [
-            observations.reference_spread_without_own(past, places, 7),
-            observations.reference_spread(past, places, 7)[position[BACKTEST:]],
-        ]
-    )
+    series = np.broadcast_to(np.arange(error.shape[1]), error.shape)
+    place, shape = np.broadcast_to(position[:, None], error.shape), (error.shape[1], 7)
+    past = [array[:BACKTEST].ravel() for array in (error, series, place)]
+    own = observations.reference_spread_without_own(*past, shape).reshape(BACKTEST, -1)
+    later = observations.reference_spread(*past, shape)[series[BACKTEST:], place[BACKTEST:]]
+    spread = np.concatenate([own, later])
     before = np.full_like(panel.actual, np.nan)
     before[1:] = panel.actual[:-1]
     return observations.one_sided(

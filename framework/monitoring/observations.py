@@ -61,45 +61,54 @@ def spaced(positions: Rows, apart: int) -> Flags:
     return chosen
 
 
-def reference_spread(error: Float64, position: Rows, seasons: int) -> Float64:
+def reference_spread(
+    error: Float64, series: Rows, position: Rows, shape: tuple[int, int]
+) -> Float64:
     """Estimate the typical absolute error of each series and season position.
 
     Args:
-        error: ``[times, series]``, the backtest's absolute errors, NaN where unknown.
-        position: ``[times]``, each time's place in the season, ``0..seasons - 1``.
-        seasons: How many places a season has.
+        error: ``[n]``, the backtest's absolute errors, NaN where unknown.
+        series: ``[n]``, the number of each one's series.
+        position: ``[n]``, each one's place in the season.
+        shape: How many series there are, and how many places a season has.
 
     Returns:
-        ``[seasons, series]``; NaN for a series without any error. A position with few errors is
-        pulled to the series' mean.
+        ``[series, places]``; NaN for a series without any error. A place with few errors is pulled
+        to the series' mean.
     """
-    totals, counts = _by_position(error, position, seasons)
-    return _shrunk(totals, counts, totals.sum(0), counts.sum(0))
+    totals, counts = _sums(error, series, position, shape)
+    return _shrunk(totals, counts, totals.sum(1, keepdims=True), counts.sum(1, keepdims=True))
 
 
-def reference_spread_without_own(error: Float64, position: Rows, seasons: int) -> Float64:
+def reference_spread_without_own(
+    error: Float64, series: Rows, position: Rows, shape: tuple[int, int]
+) -> Float64:
     """:func:`reference_spread` for each backtested error, as the others give it.
 
     An error that was part of its own spread would look too small beside a live one.
 
     Returns:
-        ``[times, series]``.
+        ``[n]``.
     """
-    totals, counts = _by_position(error, position, seasons)
+    totals, counts = _sums(error, series, position, shape)
     own, known = np.nan_to_num(error), np.isfinite(error)
     return _shrunk(
-        totals[position] - own,
-        counts[position] - known,
-        totals.sum(0) - own,
-        counts.sum(0) - known,
+        totals[series, position] - own,
+        counts[series, position] - known,
+        totals.sum(1)[series] - own,
+        counts.sum(1)[series] - known,
     )
 
 
-def _by_position(error: Float64, position: Rows, seasons: int) -> tuple[Float64, Float64]:
-    totals, counts = np.zeros((2, seasons, error.shape[1]))
-    np.add.at(totals, position, np.nan_to_num(error))
-    np.add.at(counts, position, np.isfinite(error))
-    return totals, counts
+def _sums(
+    error: Float64, series: Rows, position: Rows, shape: tuple[int, int]
+) -> tuple[Float64, Float64]:
+    known = np.isfinite(error)
+    place = (series * shape[1] + position)[known]
+    size = shape[0] * shape[1]
+    totals: Float64 = np.bincount(place, error[known], minlength=size).astype(np.float64)
+    counts: Float64 = np.bincount(place, minlength=size).astype(np.float64)
+    return totals.reshape(shape), counts.reshape(shape)
 
 
 def _shrunk(totals: Float64, counts: Float64, all_total: Float64, all_count: Float64) -> Float64:
@@ -165,7 +174,7 @@ def mean_over_series(tested: Float64) -> Float64:
     return ratio(np.where(known, tested, 0.0).sum(1), known.sum(1))
 
 
-def ratio(total: Float64, count: npt.ArrayLike) -> Float64:
+def ratio(total: npt.ArrayLike, count: npt.ArrayLike) -> Float64:
     """Divide, NaN where there is nothing to divide by."""
     divisor = np.asarray(count, dtype=np.float64)
     return np.asarray(

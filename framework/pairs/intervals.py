@@ -97,6 +97,41 @@ class Calibration:
         mean = values[..., 0]
         return np.stack([mean + low.T * difficulty, mean + high.T * difficulty], axis=-1)
 
+    def interval_of_steps(
+        self,
+        values: Float64,
+        entities: Objects,
+        series: npt.NDArray[np.int64],
+        target: npt.NDArray[np.int64],
+        step: npt.NDArray[np.int64],
+        level: float,
+    ) -> tuple[Float64, Float64]:
+        """Make the intervals of single steps: what :meth:`interval` says of them.
+
+        Args:
+            values: ``[n, 1 + Q]``, forecasts.
+            entities: ``[S, E]``, the series.
+            series: ``[n]``, each forecast's series, a number of ``entities``.
+            target: ``[n]``, the number of its target.
+            step: ``[n]``, its step, from 1.
+            level: In per cent.
+
+        Returns:
+            The lower and the upper ends, ``[n]`` each.
+
+        Raises:
+            DataError: The level is none, or has too few errors behind it.
+        """
+        self.check([level])
+        if self.by_quantiles:
+            difficulty = values[:, -1] - values[:, 1]
+        else:
+            scales = [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
+            difficulty = np.array(scales).reshape(len(entities), -1)[series, target]
+        difficulty = difficulty + self.floor[target]
+        low, high = (ends[target, step - 1] for ends in self._ends(level))
+        return values[:, 0] + low * difficulty, values[:, 0] + high * difficulty
+
     def _difficulty(self, values: Float64, entities: Objects) -> Float64:
         if self.by_quantiles:
             return np.asarray(values[..., -1] - values[..., 1])

@@ -65,7 +65,7 @@ def test_what_is_said_once_is_not() -> None:
         ("train", "predict.output=x", "run=predict."),
         ("train", "backtest.compare=[a]", "run=backtest."),
         ("promote", "tune.trials=3", "run=tune."),
-        ("history", "start=2024-01-01", "run=compare, run=materialize."),
+        ("history", "start=2024-01-01", "run=compare, run=materialize, run=monitor."),
         ("serve", "force=true", "run=promote."),
     ],
 )

@@ -128,13 +128,14 @@ def test_figures_by_hand() -> None:
 
 
 def test_a_spread_leaves_out_the_error_that_it_judges() -> None:
-    errors, position = RNG.random((6, 2)), np.array([0, 1, 0, 1, 0, 1])
-    errors[2, 1] = np.nan
-    by_others = observations.reference_spread_without_own(errors, position, 2)
+    errors, position = RNG.random(12), np.tile([0, 1], 6)
+    series, shape = np.repeat([0, 1], 6), (2, 2)
+    errors[8] = np.nan
+    by_others = observations.reference_spread_without_own(errors, series, position, shape)
     without = errors.copy()
-    without[0, 0] = np.nan
-    again = observations.reference_spread(without, position, 2)
-    assert by_others[0, 0] == pytest.approx(again[0, 0])
+    without[0] = np.nan
+    again = observations.reference_spread(without, series, position, shape)
+    assert by_others[0] == pytest.approx(again[0, 0])
 
 
 def test_observations_of_a_bucket_do_not_overlap() -> None:

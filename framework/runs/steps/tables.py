@@ -104,6 +104,22 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:30]
 
 
+def monitor_table(name: str, reports: Sequence[Mapping[str, Any]]) -> str:
+    """The arms of a server, target by target, each beside the backtest of its pair."""
+    columns = ("target", "arm", "version", "steps", "MAE", "backtest", "coverage", "backtest")
+    table = Table(*columns, "drift", box=SIMPLE)
+    table.title = f"{name}: what was served"
+    for report in reports:
+        for target, live in report["live"].items():
+            past = report["backtest"][target]
+            verdicts = {one["verdict"] for one in report["drift"] if one["target"] == target}
+            drift = next((v for v in ("alarm", "quiet") if v in verdicts), "too few")
+            figures = [side.get(key, "") for key in ("MAE", "coverage") for side in (live, past)]
+            shown = (_short(value) for value in (live["steps"], *figures))
+            table.add_row(target, report["arm"], str(report["version"]), *shown, drift)
+    return _text(table)
+
+
 def arms_table(name: str, arms: Sequence[Mapping[str, Any]]) -> str:
     """The arms of a server, target by target; the last columns are of what all of them forecast."""
     table = Table(

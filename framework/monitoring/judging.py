@@ -1,0 +1,183 @@
+"""How good served forecasts turned out, beside what the backtest of the same pair promised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from framework.data.arrays import Float64, Rows
+from framework.data.panel import Panel
+from framework.evaluation.metrics import Tally, naive_scale
+from framework.monitoring.promised import Promise
+from framework.monitoring.served import Served
+
+#: Resamples of the backtest's origins, and the ends of their band.
+RESAMPLES, BAND = 1000, (2.5, 97.5)
+#: A mean absolute error beside half the width of an 80 % interval, for normal errors.
+_ERROR_BY_HALF_WIDTH = 0.7979 / 1.2816
+
+
+def scale_of(served: Served, panel: Panel | None, targets: int, season_length: int) -> Float64:
+    """The denominator of MASE of each forecast, from the rows up to the first origin of all; NaN
+    where these are shorter than a season.
+    """
+    unknown = np.full(len(served), np.nan)
+    if panel is None or not len(served):
+        return unknown
+    history = panel.until(served.origin.min())
+    if not len(history):
+        return unknown
+    values = naive_scale(history, targets, season_length)
+    series = history.series_of(served.entities)[served.series]
+    return np.where(series >= 0, values[np.maximum(series, 0), served.target], np.nan)
+
+
+def judge(
+    served: Served, scale: Float64, promise: Promise, groups: Rows, count: int
+) -> list[dict[str, Any]]:
+    """Judge forecasts by group: the figures of :func:`framework.evaluation.metrics.score`,
+    ``coverage_80``, and the number of ``steps`` whose actual is known. A figure of no step is left
+    out.
+    """
+    tally = Tally(promise.schema.quantiles, groups=count)
+    tally.add(served.actual, served.values, scale, groups=groups)
+    figures = dict(tally.figures())
+    low, high = promise.ends(served)
+    known = np.isfinite(served.actual) & np.isfinite(low) & (groups >= 0)
+    inside = ((low <= served.actual) & (served.actual <= high))[known]
+    total = np.bincount(groups[known], minlength=count)
+    with np.errstate(invalid="ignore"):
+        figures["coverage_80"] = np.bincount(groups[known], inside, minlength=count) / total
+    if "coverage" not in figures:
+        figures["coverage"] = figures["coverage_80"]
+    steps = tally.steps()
+    return [
+        {
+            **{m: float(v[g]) for m, v in figures.items() if np.isfinite(v[g])},
+            "steps": int(steps[g]),
+        }
+        for g in range(count)
+    ]
+
+
+def by_target(served: Served, scale: Float64, promise: Promise) -> dict[str, dict[str, Any]]:
+    """The figures of each target over all steps."""
+    targets = promise.schema.targets
+    figures = judge(served, scale, promise, served.target, len(targets))
+    return dict(zip(targets, figures, strict=True))
+
+
+def by_step(served: Served, scale: Float64, promise: Promise) -> dict[str, list[dict[str, Any]]]:
+    """The figures of each target and step; steps without any are left out."""
+    schema = promise.schema
+    groups = served.target * schema.horizon + served.step - 1
+    figures = judge(served, scale, promise, groups, len(schema.targets) * schema.horizon)
+    return {
+        target: [
+            {"step": h + 1, **figures[t * schema.horizon + h]}
+            for h in range(schema.horizon)
+            if figures[t * schema.horizon + h]["steps"]
+        ]
+        for t, target in enumerate(schema.targets)
+    }
+
+
+def by_day(served: Served, scale: Float64, promise: Promise) -> dict[str, list[dict[str, Any]]]:
+    """The figures of each target and day of the actual, UTC."""
+    days, day = np.unique(served.time.astype("M8[D]"), return_inverse=True)
+    targets = promise.schema.targets
+    figures = judge(
+        served, scale, promise, served.target * len(days) + day, len(targets) * len(days)
+    )
+    return {
+        target: [
+            {"day": str(days[d]), **figures[t * len(days) + d]}
+            for d in range(len(days))
+            if figures[t * len(days) + d]["steps"]
+        ]
+        for t, target in enumerate(targets)
+    }
+
+
+def worst_series(
+    served: Served, scale: Float64, promise: Promise, shown: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The series with the largest MASE (MAE where there is none) of each target."""
+    schema, series = promise.schema, len(served.entities)
+    groups = served.target * series + served.series
+    figures = judge(served, scale, promise, groups, len(schema.targets) * series)
+    return {
+        target: sorted(
+            (
+                {"entity": dict(zip(schema.entity_keys, served.entities[s], strict=True)), **one}
+                for s, one in enumerate(figures[t * series : (t + 1) * series])
+                if one["steps"]
+            ),
+            key=lambda one: -one.get("MASE", one["MAE"]),
+        )[:shown]
+        for t, target in enumerate(schema.targets)
+    }
+
+
+def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """What resampling the origins of the backtest gives of each target and step: the low and high
+    end of MAE, bias and coverage of the 80 % interval.
+    """
+    served, schema = promise.backtest, promise.schema
+    origins, origin = np.unique(served.origin, return_inverse=True)
+    cells = len(schema.targets) * schema.horizon
+    cell = served.target * schema.horizon + served.step - 1
+    low, high = promise.ends(served)
+    error = served.values[:, 0] - served.actual
+    inside = np.where(
+        np.isfinite(low), ((low <= served.actual) & (served.actual <= high)).astype(float), np.nan
+    )
+    known = np.isfinite(error)
+    draws = np.random.default_rng(seed).multinomial(
+        len(origins), np.full(len(origins), 1 / len(origins)), RESAMPLES
+    )
+    named: Mapping[str, Float64] = {"MAE": np.abs(error), "bias": error, "coverage_80": inside}
+    ends: dict[str, Float64] = {}
+    for name, values in named.items():
+        usable = known & np.isfinite(values)
+        place = origin[usable] * cells + cell[usable]
+        total, count = (
+            np.bincount(place, weights, minlength=len(origins) * cells).reshape(-1, cells)
+            for weights in (values[usable], np.ones(int(usable.sum())))
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            resampled = (draws @ total) / (draws @ count)
+        ends[name] = np.nanpercentile(
+            np.where(np.isfinite(resampled).any(axis=0), resampled, 0.0), BAND, axis=0
+        )
+    return {
+        target: [
+            {
+                "step": h + 1,
+                **{
+                    name: [float(end) for end in ends[name][:, t * schema.horizon + h]]
+                    for name in ends
+                },
+            }
+            for h in range(schema.horizon)
+        ]
+        for t, target in enumerate(schema.targets)
+    }
+
+
+def expected(served: Served, promise: Promise, targets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """An estimate of the error of the forecasts whose actual has not come, from the width of their
+    80 % interval as if errors were normal: ``waiting``, how many, and ``MAE_estimate``.
+    """
+    low, high = promise.ends(served)
+    waiting = np.isnan(served.actual)
+    estimates: dict[str, dict[str, Any]] = {}
+    for t, target in enumerate(targets):
+        mine = waiting & (served.target == t)
+        width = (high - low)[mine]
+        estimates[target] = {"waiting": int(mine.sum())}
+        if np.isfinite(width).any():
+            estimates[target]["MAE_estimate"] = float(np.nanmean(width) / 2 * _ERROR_BY_HALF_WIDTH)
+    return estimates

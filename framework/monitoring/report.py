@@ -1,0 +1,104 @@
+"""What ``run=monitor`` says: the figures, verdicts and estimates of every arm and pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from framework.data.panel import Panel
+from framework.monitoring import judging, watching
+from framework.monitoring.promised import Promise
+from framework.monitoring.served import Answering, Served
+from framework.monitoring.watching import Watched
+
+#: Figures that are shown beside the backtest's.
+_COMPARED = ("MAE", "bias", "coverage_80")
+
+
+def pair_report(
+    answering: Answering,
+    served: Served,
+    promise: Promise,
+    panel: Panel | None,
+    how: Watched,
+    *,
+    seed: int,
+    shown: int,
+) -> dict[str, Any]:
+    """Report of one arm and pair.
+
+    Args:
+        answering: The arm, and the version and digest of its pair.
+        served: Its forecasts with their actuals.
+        promise: What the pair promised.
+        panel: The rows of the offline store, None when it has none.
+        how: How verdicts are made.
+        seed: Of the resampling.
+        shown: The worst series that are listed of each target.
+    """
+    arm, version, digest = answering
+    targets = promise.schema.targets
+    scale = judging.scale_of(served, panel, len(targets), how.season)
+    backtest = promise.backtest
+    bands = judging.bands(promise, seed)
+    live_steps = judging.by_step(served, scale, promise)
+    past_steps = judging.by_step(backtest, promise.scale, promise)
+    head = {"arm": arm, "version": version}
+    return {
+        "arm": arm,
+        "version": version,
+        "digest": digest,
+        "live": judging.by_target(served, scale, promise),
+        "backtest": judging.by_target(backtest, promise.scale, promise),
+        "by_step": {
+            target: _beside(live_steps[target], past_steps[target], bands[target])
+            for target in targets
+        },
+        "by_day": judging.by_day(served, scale, promise),
+        "worst_series": judging.worst_series(served, scale, promise, shown),
+        "expected": judging.expected(served, promise, targets),
+        "drift": [
+            {"target": name, **head, **finding}
+            for t, name in enumerate(targets)
+            for finding in watching.watch(served, promise, t, how)
+        ],
+        "drifted_series": [
+            {"target": name, **head, **finding}
+            for t, name in enumerate(targets)
+            for finding in watching.drifted_series(served, promise, t, how)
+        ],
+        "anomalies": {
+            name: watching.anomalies(served, promise, t, how) for t, name in enumerate(targets)
+        },
+    }
+
+
+def _beside(
+    live: list[dict[str, Any]], past: list[dict[str, Any]], bands: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Each live step with the backtest's figures and bands, and which figures are outside."""
+    by_step = {one["step"]: one for one in past}
+    band_of = {one["step"]: one for one in bands}
+    rows = []
+    for one in live:
+        step, band = one["step"], band_of[one["step"]]
+        promised = {
+            name: by_step[step][name] for name in _COMPARED if name in by_step.get(step, {})
+        }
+        outside = [
+            name
+            for name in _COMPARED
+            if name in one and not band[name][0] <= one[name] <= band[name][1]
+        ]
+        ends = {name: band[name] for name in _COMPARED}
+        rows.append({**one, "backtest": promised, "band": ends, "outside_band": outside})
+    return rows
+
+
+def together(reports: Mapping[Answering, Mapping[str, Any]], key: str) -> dict[str, Any]:
+    """Figures by arm; those of its newest pair, when it had several."""
+    newest: dict[str, tuple[int, Any]] = {}
+    for (arm, version, _), report in reports.items():
+        if arm not in newest or version > newest[arm][0]:
+            newest[arm] = version, report[key]
+    return {arm: figures for arm, (_, figures) in newest.items()}

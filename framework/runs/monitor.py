@@ -1,0 +1,146 @@
+"""``run=monitor``: how good the served forecasts turned out, beside what the backtest promised, and
+whether they drift.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel
+from framework.data.time import format_times, parse_time
+from framework.errors import DataError, FrameworkError
+from framework.files import atomic_write
+from framework.interfaces.ledger import Ledger
+from framework.interfaces.registry import Registry
+from framework.monitoring.promised import Promise, read_promise
+from framework.monitoring.report import pair_report, together
+from framework.monitoring.served import Answering, Served, read_served, with_actuals
+from framework.monitoring.watching import Watched
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.steps.tables import monitor_table
+
+
+def monitor(run: Run) -> dict[str, Any]:
+    """Join the ledger of ``name`` since ``start`` with the offline store, judge and watch.
+
+    ``live`` and ``backtest`` have the figures of each arm's newest pair by target; ``pairs`` those
+    of every arm and pair by step, day and series. A firing alarm is no failure of the run.
+
+    Raises:
+        DataError: Nothing has been served, or no pair of what was served can be read.
+    """
+    config, options = run.config, run.options
+    ledger: Ledger = run.make("ledger")
+    state = config.paths.state
+    since = parse_time(config.start, "start") if config.start else None
+    keys, targets = config.features.entity_keys, config.panel.targets
+    by_pair, failed, rows = read_served(ledger, config.name, state, keys, targets, since)
+    counts = ledger.counts(config.name, state)
+    if not rows:
+        raise DataError(
+            f"the ledger has no forecasts of '{config.name}'"
+            f"{f' since {config.start}' if since else ''}; serve the pair first, with "
+            "ledger.share above 0."
+        )
+    warnings: list[str] = []
+    panel = _panel(run, warnings)
+    how = Watched(
+        Frequency.parse(config.panel.frequency),
+        config.panel.season_length,
+        options.alpha,
+        options.false_share,
+        options.review,
+        options.anomaly,
+    )
+    reports = {}
+    for answering, promise in _promises(run, by_pair, warnings).items():
+        served = by_pair[answering]
+        if panel is not None:
+            served = with_actuals(served, panel, len(targets))
+        report = pair_report(
+            answering, served, promise, panel, how, seed=config.seed, shown=options.worst
+        )
+        reports[answering] = {**report, "failed": failed[answering]}
+    if counts.missing:
+        warnings.append(
+            f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
+            "queue was full"
+        )
+    for warning in warnings:
+        run.say(f"monitor: {warning}")
+    body = _body(reports, by_pair, rows, counts.missing, counts.waiting)
+    path = run.directory / "monitor.json"
+    with atomic_write(path) as stream:
+        stream.write(json.dumps({**body, "pairs": list(reports.values())}, indent=1).encode())
+    run.record.artifacts.append(path)
+    run.say(monitor_table(config.name, list(reports.values())))
+    return {**body, "report": str(path), "warnings": warnings}
+
+
+def _panel(run: Run, warnings: list[str]) -> Panel | None:
+    retrieval = run.make("retrieval")
+    if not retrieval.has_rows(run.config.features):
+        warnings.append("the offline store has no rows, so no actuals; run=ingest reads them")
+        return None
+    return Features(run.config, retrieval).panel()
+
+
+def _promises(
+    run: Run, by_pair: dict[Answering, Served], warnings: list[str]
+) -> dict[Answering, Promise]:
+    """What each pair promised. A pair that is gone from the registry is told and left out."""
+    registry: Registry = run.make("registry")
+    versions = {pair.version: pair for pair in registry.pairs(run.config.name)}
+    promises = {}
+    for answering in by_pair:
+        arm, version, digest = answering
+        pair = versions.get(version)
+        if pair is None or pair.digest != digest:
+            warnings.append(
+                f"arm {arm}: the registry has no pair {version} with the digest {digest[:12]}; "
+                "its forecasts are left out"
+            )
+            continue
+        try:
+            promises[answering] = read_promise(registry.fetch(pair).model)
+        except FrameworkError as error:
+            warnings.append(f"arm {arm}, pair {version}: {error}; its forecasts are left out")
+    if not promises:
+        raise DataError(f"nothing can be judged: {'; '.join(warnings)}")
+    return promises
+
+
+def _body(
+    reports: dict[Answering, dict[str, Any]],
+    by_pair: dict[Answering, Served],
+    rows: int,
+    missing: int,
+    waiting: int,
+) -> dict[str, Any]:
+    origins = np.concatenate([served.origin for served in by_pair.values()])
+    first, last = (
+        format_times(np.array([origins.min(), origins.max()]))
+        if len(origins)
+        else (
+            None,
+            None,
+        )
+    )
+    return {
+        "window": {"first": first, "last": last, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
+        "live": together(reports, "live"),
+        "backtest": together(reports, "backtest"),
+        "expected": together(reports, "expected"),
+        "drift": [one for report in reports.values() for one in report["drift"]],
+        "drifted_series": [one for r in reports.values() for one in r["drifted_series"]],
+        "skew": None,
+        "anomalies": together(reports, "anomalies"),
+        "alerts": [],
+        "ledger": {"rows": rows, "missing": missing, "waiting": waiting},
+    }

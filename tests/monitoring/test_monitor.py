@@ -1,0 +1,254 @@
+"""``run=monitor``: served forecasts beside actual values and the backtest of the pair."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from framework.config.sections import PanelConfig
+from framework.data.frequency import Frequency
+from framework.data.schema import Schema
+from framework.data.vocabulary import TIME
+from framework.errors import DataError
+from framework.interfaces.ledger import FilesLedgerOptions
+from framework.monitoring.ledger_files import FilesLedger
+from framework.monitoring.promised import Promise
+from framework.monitoring.served import Served
+from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
+from framework.plugins.builtin import MonitorOptions
+from framework.plugins.discovery import load_plugins
+from framework.runs.monitor import monitor
+from framework.serving.http.asgi import Call
+from framework.serving.options import ServingOptions
+from framework.serving.service import Service
+from framework.testing import fakes
+from framework.testing.folder_registry import FolderRegistry
+from framework.testing.servers.fake_server import make_deployment, make_features, make_row
+
+ENTITIES = [f"A{i}" for i in range(10)]
+LEDGER = FilesLedger(FilesLedgerOptions())
+TARGETS = ("departures", "delay")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """A run over a ledger in which ten series were asked for twice, the second time with other
+    rows; the store is empty.
+    """
+    deployment = make_deployment(tmp_path, ledger={})
+    FolderRegistry(tmp_path).calibrate(3)
+    service = Service(deployment, ServingOptions())
+    service.start()
+
+    async def ask() -> None:
+        for delay in (1.0, 3.5):
+            rows = [make_row(airport=name, delay=delay) for name in ENTITIES]
+            body = orjson.dumps({"rows": rows})
+            await service.answers.payload(body, Call("POST", "/predict", b"", {}, b"id"))
+        await service.close()
+
+    asyncio.run(ask())
+    plugins = load_plugins()
+    retrieval = plugins.load("retrieval", "file")(
+        plugins.find("retrieval", "file").options(state=tmp_path / "store")
+    )
+    config = SimpleNamespace(
+        name="fake",
+        seed=7,
+        start=None,
+        features=make_features(),
+        panel=PanelConfig(targets=TARGETS, frequency="D", horizon=3, season_length=7),
+        paths=SimpleNamespace(state=tmp_path / "state"),
+    )
+    parts = {"retrieval": retrieval, "ledger": LEDGER, "registry": FolderRegistry(tmp_path)}
+    said: list[str] = []
+    return SimpleNamespace(
+        config=config,
+        options=MonitorOptions(),
+        make=parts.__getitem__,
+        say=said.append,
+        said=said,
+        directory=tmp_path,
+        record=SimpleNamespace(artifacts=[]),
+    )
+
+
+def ingest(run: Any, rows: pd.DataFrame) -> None:
+    full = rows.assign(carrier="DL", season="spring", temp=1.0, **{"wind gust": 1.0})
+    run.make("retrieval").ingest(run.config.features, "daily", full)
+
+
+def served_table(run: Any) -> pd.DataFrame:
+    pieces = list(LEDGER.read("fake", run.config.paths.state, ["*"], None))
+    table = pa.concat_tables(pieces, promote_options="default").to_pandas()
+    return table.sort_values("at").drop_duplicates(["airport", TIME, "target"], keep="last")
+
+
+def by_hand(run: Any, actuals: pd.DataFrame, target: str) -> dict[str, float]:
+    table = served_table(run)
+    long = actuals.melt(["airport", TIME], list(TARGETS), "target", "actual")
+    judged = table.merge(long, on=["airport", TIME, "target"])
+    judged = judged[judged["target"] == target]
+    error = judged["mean"] - judged["actual"]
+    low, high = judged["q0.1"], judged["q0.9"]
+    loss = [
+        np.maximum(q * (judged["actual"] - f), (q - 1) * (judged["actual"] - f))
+        for q, f in ((0.1, low), (0.9, high))
+    ]
+    outside = np.maximum(low - judged["actual"], 0) + np.maximum(judged["actual"] - high, 0)
+    return {
+        "steps": len(judged),
+        "MAE": error.abs().mean(),
+        "RMSE": np.sqrt((error**2).mean()),
+        "WAPE": error.abs().sum() / judged["actual"].abs().sum(),
+        "bias": error.mean(),
+        "pinball": np.mean(loss),
+        "WQL": 2 * np.mean([part.sum() for part in loss]) / judged["actual"].abs().sum(),
+        "coverage": ((low <= judged["actual"]) & (judged["actual"] <= high)).mean(),
+        "interval_score": (high - low + outside / 0.1).mean(),
+    }
+
+
+def test_figures_follow_late_and_corrected_rows(run: Any) -> None:
+    steps = pd.date_range("2024-03-02", periods=2, freq="D", tz="UTC")
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"airport": np.repeat(ENTITIES, 2), TIME: np.tile(steps, 10)})
+    rows = rows.assign(departures=rng.normal(9, 3, 20), delay=rng.normal(3, 3, 20))
+    ingest(run, rows.iloc[:-3])
+    first = monitor(run)
+    assert first["live"]["production"]["delay"]["steps"] == 17
+    assert first["expected"]["production"]["delay"]["waiting"] == 30 - 17
+    assert first["expected"]["production"]["delay"]["MAE_estimate"] > 0
+    corrected = rows.copy()
+    corrected.loc[[0, 5], ["departures", "delay"]] = [[100.0, -50.0], [0.0, 9.0]]
+    ingest(run, corrected.iloc[[0, 5, 17, 18, 19]])  # three are late, two corrected
+    result = monitor(run)
+    for target in TARGETS:
+        live = result["live"]["production"][target]
+        for name, value in by_hand(run, corrected, target).items():
+            assert live[name] == pytest.approx(value, rel=1e-9, abs=1e-9), name
+    assert result["ledger"] == {"rows": 120, "missing": 0, "waiting": 0}
+    assert {one["verdict"] for one in result["drift"]} == {"too few"}
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_backtest_of_the_same_pair_stands_beside(run: Any) -> None:
+    result = monitor(run)
+    past = result["backtest"]["production"]["delay"]
+    assert (past["MAE"], past["bias"], past["MASE"]) == (1.0, 1.0, 0.25)
+    assert past["steps"] == 5  # the last actual is unknown
+    assert result["live"]["production"]["delay"] == {"steps": 0}
+    assert "no actuals" in result["warnings"][0]
+    (pair,) = json.loads(Path(result["report"]).read_text())["pairs"]
+    assert pair["by_step"] == {"departures": [], "delay": []}
+
+
+def test_a_step_outside_the_band_of_the_backtest_is_said(run: Any) -> None:
+    table = served_table(run)
+    ones = table[table["step"] == 1].pivot(index="airport", columns="target", values="mean")
+    rows = (ones - 1.0).reset_index().assign(**{TIME: table.loc[table["step"] == 1, TIME].iloc[0]})
+    rows["delay"] -= 1.0  # the backtest is always 1 too high; this is 2
+    ingest(run, rows)
+    (pair,) = json.loads(Path(monitor(run)["report"]).read_text())["pairs"]
+    (step,) = pair["by_step"]["departures"]
+    assert step["backtest"]["MAE"] == 1.0
+    assert step["band"]["MAE"] == [1.0, 1.0]
+    assert step["MAE"] == pytest.approx(1.0, abs=1e-9)
+    (step,) = pair["by_step"]["delay"]
+    assert {"MAE", "bias"} <= set(step["outside_band"])
+    assert step["MAE"] == pytest.approx(2.0, abs=1e-9)
+    assert pair["worst_series"]["delay"][0]["MAE"] == pytest.approx(2.0)
+
+
+def test_nothing_served_and_a_pair_that_is_gone_are_said(run: Any, tmp_path: Path) -> None:
+    run.config.start = "2099-01-01"
+    with pytest.raises(DataError, match=r"no forecasts of 'fake' since 2099-01-01"):
+        monitor(run)
+    run.config.start = None
+    (tmp_path / "other").mkdir()
+    empty = FolderRegistry(tmp_path / "other")
+    run.make = {**{k: run.make(k) for k in ("retrieval", "ledger")}, "registry": empty}.get
+    with pytest.raises(DataError, match="the registry has no pair 3"):
+        monitor(run)
+
+
+def make_served(days: int, seed: int, shift: float = 0.0, dead: bool = False) -> Served:
+    """Ten series, forecast each day for the next: 0, with normal errors."""
+    rng = np.random.default_rng(seed)
+    actual = rng.standard_normal((days, 10)) + shift
+    if dead:
+        actual[:, 3] = 0.5
+    before = np.full_like(actual, np.nan)
+    before[1:] = actual[:-1]
+    day = np.datetime64("2024-01-01", "us") + np.arange(days) * np.timedelta64(1, "D")
+    n = actual.size
+    ends = np.tile([0.0, -1.2816, 1.2816], (n, 1))
+    return Served(
+        np.array([[f"s{i}"] for i in range(10)], dtype=object),
+        np.tile(np.arange(10), days),
+        np.repeat(day, 10),
+        np.repeat(day + np.timedelta64(1, "D"), 10),
+        np.ones(n, dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        ends,
+        actual.ravel(),
+        before.ravel(),
+    )
+
+
+def make_promise() -> Promise:
+    schema = fakes.make_schema().model_copy(
+        update={
+            "entity_keys": ("key",),
+            "targets": ("y",),
+            "horizon": 1,
+            "quantiles": (0.1, 0.9),
+        }
+    )
+    assert isinstance(schema, Schema)
+    past = make_served(120, 1)
+    return Promise(schema, past, np.ones(len(past)), None)
+
+
+HOW = Watched(Frequency.parse("D"), 7, 0.05, 0.1, 365, 0.01)
+
+
+def test_drift_is_told_of_a_shift_and_of_nothing_else() -> None:
+    quiet = watch(make_served(200, 2), make_promise(), 0, HOW)
+    assert {one["verdict"] for one in quiet} == {"quiet"}
+    level = next(one for one in quiet if one["signal"] == "level_up")
+    assert level["backtest"] == pytest.approx(0.5, abs=0.05)
+    assert level["live"] == pytest.approx(0.5, abs=0.05)
+    assert level["observations"] == 200
+    shifted = watch(make_served(60, 2, shift=1.0), make_promise(), 0, HOW)
+    alarms = {one["signal"]: one for one in shifted if one["verdict"] == "alarm"}
+    assert "level_up" in alarms
+    assert "level_down" not in alarms
+    assert alarms["level_up"]["since"] < "2024-02-15"
+    assert alarms["level_up"]["evidence"] > alarms["level_up"]["threshold"]
+
+
+def test_a_dead_sensor_is_named_and_no_other_series() -> None:
+    assert drifted_series(make_served(30, 3), make_promise(), 0, HOW) == []
+    (named,) = drifted_series(make_served(14, 3, dead=True), make_promise(), 0, HOW)
+    assert named["entity"] == {"key": "s3"}
+
+
+def test_normal_actuals_are_flagged_as_often_as_asked_and_spikes_are_found() -> None:
+    served = make_served(200, 4)
+    found = anomalies(served, make_promise(), 0, HOW)
+    assert found["checked"] == 2000
+    assert 10 <= found["flagged"] <= 32
+    served.actual[::100] += 6.0
+    spiked = anomalies(served, make_promise(), 0, HOW)
+    assert spiked["flagged"] - found["flagged"] >= 18
+    assert all(one["p"] < 1e-3 for one in spiked["worst"])
