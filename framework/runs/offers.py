@@ -6,6 +6,7 @@ from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 from framework.runs.options import (
     MaterializeOptions,
+    MonitorOptions,
     PredictOptions,
     PromoteOptions,
     TuneOptions,
@@ -14,6 +15,7 @@ from framework.runs.options import (
 
 _OPTIONS: dict[str, type[Options]] = {
     "materialize": MaterializeOptions,
+    "monitor": MonitorOptions,
     "predict": PredictOptions,
     "promote": PromoteOptions,
     "tune": TuneOptions,
@@ -48,6 +50,10 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "serve": ("serve a proven pair over HTTP", ("alias", "version")),
     "compare": (
         "what the arms of a server answered, beside each other and the actual values",
+        ("start",),
+    ),
+    "monitor": (
+        "how good the served forecasts turned out, and whether they drift",
         ("start",),
     ),
     "predict": ("forecast to a Parquet file", ("alias", "version", "at")),

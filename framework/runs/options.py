@@ -73,6 +73,20 @@ class VerifyOptions(Options):
     sample: PositiveInt = 100
 
 
+class MonitorOptions(Options):
+    """``alpha``: the probability of any false alarm of one arm, pair and target in a review period
+    of ``review`` observations. ``false_share``: how many of the series that are named as drifted
+    may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
+    series that are listed.
+    """
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    false_share: float = Field(default=0.1, gt=0, lt=1)
+    review: PositiveInt = 365
+    anomaly: float = Field(default=0.01, gt=0, lt=1)
+    worst: PositiveInt = 10
+
+
 class TuneOptions(Options):
     """What is minimised and when to stop; null is no limit.
 

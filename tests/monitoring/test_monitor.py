@@ -24,9 +24,9 @@ from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
-from framework.plugins.builtin import MonitorOptions
 from framework.plugins.discovery import load_plugins
 from framework.runs.monitor import monitor
+from framework.runs.options import MonitorOptions
 from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
