@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from framework.options import Options, Percent
 
@@ -32,7 +32,7 @@ class FilesLedgerOptions(Options):
     """
 
     share: Percent = 100.0
-    seconds: PositiveFloat = 10.0
+    seconds: float = Field(default=10.0, ge=1)
     rows: PositiveInt = 100_000
     queue: PositiveInt = 1000
     megabytes: PositiveInt = 1000

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Small segments that are merged into one, and what may at most be merged.
 _MERGED, _MERGED_ROWS = 60, 2_000_000
+#: Seconds until ``flush_due`` is called again, with some to spare: a flush is early rather than late.
+_LOOK = 1.2
 #: Seconds between two looks at what is too old or too much.
 _TIDY = 600.0
 
@@ -92,7 +94,7 @@ class FilesWriter(LedgerWriter):
 
     @hookimpl
     def flush_due(self) -> None:
-        if monotonic() >= self._due:
+        if monotonic() + _LOOK >= self._due:
             self._flush()
 
     @hookimpl
