@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 #: Small segments that are merged into one, and what may at most be merged.
 _MERGED, _MERGED_ROWS = 60, 2_000_000
-#: Seconds until ``flush_due`` is called again, with some to spare: a flush is early rather than late.
+#: Seconds until ``flush_due`` is called again, and some more: a flush is rather early than late.
 _LOOK = 1.2
 #: Seconds between two looks at what is too old or too much.
 _TIDY = 600.0
