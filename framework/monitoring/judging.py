@@ -42,14 +42,18 @@ def judge(
     out.
     """
     tally = Tally(promise.schema.quantiles, groups=count)
-    tally.add(served.actual, served.values, scale, groups=groups)
+    covered, judged = np.zeros((2, count))
+    for piece in served.pieces():
+        part, group = served.where(piece), groups[piece]
+        tally.add(part.actual, part.values, scale[piece], groups=group)
+        low, high = promise.ends(part)
+        known = np.isfinite(part.actual) & np.isfinite(low) & (group >= 0)
+        inside = ((low <= part.actual) & (part.actual <= high))[known]
+        covered += np.bincount(group[known], inside, minlength=count)
+        judged += np.bincount(group[known], minlength=count)
     figures = dict(tally.figures())
-    low, high = promise.ends(served)
-    known = np.isfinite(served.actual) & np.isfinite(low) & (groups >= 0)
-    inside = ((low <= served.actual) & (served.actual <= high))[known]
-    total = np.bincount(groups[known], minlength=count)
     with np.errstate(invalid="ignore"):
-        figures["coverage_80"] = np.bincount(groups[known], inside, minlength=count) / total
+        figures["coverage_80"] = covered / judged
     if "coverage" not in figures:
         figures["coverage"] = figures["coverage_80"]
     steps = tally.steps()
@@ -171,11 +175,12 @@ def expected(served: Served, promise: Promise, targets: Sequence[str]) -> dict[s
     """An estimate of the error of the forecasts whose actual has not come, from the width of their
     80 % interval as if errors were normal: ``waiting``, how many, and ``MAE_estimate``.
     """
-    low, high = promise.ends(served)
     waiting = np.isnan(served.actual)
+    served = served.where(waiting)
+    low, high = promise.ends(served)
     estimates: dict[str, dict[str, Any]] = {}
     for t, target in enumerate(targets):
-        mine = waiting & (served.target == t)
+        mine = served.target == t
         width = (high - low)[mine]
         estimates[target] = {"waiting": int(mine.sum())}
         if np.isfinite(width).any():

@@ -4,7 +4,7 @@ actual values as the offline store has them now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,9 @@ from framework.data.arrow_columns import moments
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
 from framework.interfaces.ledger import Ledger
+
+#: Rows that are worked on at a time.
+PIECE = 500_000
 
 #: An arm and the pair that it answered with: the arm's name, the pair's version and digest.
 Answering = tuple[str, int, str]
@@ -46,7 +49,11 @@ class Served:
     def __len__(self) -> int:
         return len(self.series)
 
-    def where(self, keep: Flags | Rows) -> Served:
+    def pieces(self) -> Iterator[slice]:
+        """Cut the rows into pieces whose intermediate results fit in memory."""
+        return (slice(i, i + PIECE) for i in range(0, len(self), PIECE))
+
+    def where(self, keep: Flags | Rows | slice) -> Served:
         """Take some rows."""
         arrays = ("series", "origin", "time", "step", "target", "values", "actual", "before")
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
@@ -136,14 +143,14 @@ def _arrays(
         _series(table, keys, numbers),
         moments(table["origin"]),
         moments(table[TIME]),
-        table["step"].to_numpy().astype(np.int16),
-        place.to_numpy().astype(np.int16),
+        table["step"].to_numpy().astype(np.int32),
+        place.to_numpy().astype(np.int32),
         values,
         moments(table["at"]),
     )
 
 
-def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...], int]) -> Rows:
+def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...], int]) -> Any:
     codes = np.zeros(len(table), dtype=np.int64)
     words: list[list[str]] = []
     for key in keys:
@@ -152,7 +159,7 @@ def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...],
         words.append(encoded.dictionary.to_pylist())
         codes = codes * len(words[-1]) + encoded.indices.to_numpy()
     unique, place = np.unique(codes, return_inverse=True)
-    of_unique = np.empty(len(unique), dtype=np.int64)
+    of_unique = np.empty(len(unique), dtype=np.int32)
     for i, code in enumerate(unique.tolist()):
         entity: list[str] = []
         rest = code
@@ -164,30 +171,35 @@ def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...],
 
 
 def _newest(kept: _Pieces, entities: Objects) -> Served:
-    series, origin, time, step, target, values, at = (
-        np.concatenate([piece[i] for piece in kept.columns]) for i in range(7)
-    )
-    origins, origin_number = np.unique(origin, return_inverse=True)
-    steps, targets = int(step.max(initial=0)) + 1, int(target.max(initial=0)) + 1
-    cell = ((series.astype(np.int64) * max(len(origins), 1) + origin_number) * steps + step) * (
-        targets
-    ) + target
-    order = np.lexsort((at, cell))
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = cell[order[1:]] != cell[order[:-1]]
-    newest = order[last]
-    unknown = np.full(len(newest), np.nan)
-    return Served(
-        entities,
-        series[newest].astype(np.int64),
-        origin[newest],
-        time[newest],
-        step[newest].astype(np.int64),
-        target[newest].astype(np.int64),
-        values[newest],
-        unknown,
-        unknown,
-    )
+    """Put the pieces together, and keep the newest of several forecasts of a cell. The pieces are
+    let go of column by column: all rows in memory twice would be too many.
+    """
+    names = ("series", "origin", "time", "step", "target", "values", "at")
+    columns: dict[str, Any] = {}
+    for i, name in enumerate(names):
+        columns[name] = np.concatenate([piece[i] for piece in kept.columns])
+        kept.columns = [(*piece[:i], None, *piece[i + 1 :]) for piece in kept.columns]
+    kept.columns.clear()
+    newest = _newest_rows(columns)
+    del columns["at"]
+    if not newest.all():
+        for name, column in columns.items():
+            columns[name] = column[newest]
+    unknown = np.full(len(columns["series"]), np.nan)
+    return Served(entities, **columns, actual=unknown, before=unknown)
+
+
+def _newest_rows(columns: Mapping[str, Any]) -> Flags:
+    origins, origin = np.unique(columns["origin"], return_inverse=True)
+    steps, targets = (int(columns[name].max(initial=0)) + 1 for name in ("step", "target"))
+    cell = columns["series"].astype(np.int64) * max(len(origins), 1) + origin
+    cell = (cell * steps + columns["step"]) * targets + columns["target"]
+    del origin
+    order = np.lexsort((columns["at"], cell))
+    cell = cell[order]
+    newest = np.ones(len(order), dtype=bool)
+    newest[order[:-1]] = cell[1:] != cell[:-1]
+    return newest
 
 
 def with_actuals(served: Served, panel: Panel, targets: int) -> Served:
@@ -198,13 +210,12 @@ def with_actuals(served: Served, panel: Panel, targets: int) -> Served:
         panel: The store's rows; its first past columns are the targets.
         targets: How many.
     """
-    if not len(served):
-        return served
-    series = panel.series_of(served.entities)[served.series]
-    rows = panel.rows_at(series, served.time)
-    values = panel.past[:, :targets]
-    actual = np.where(rows >= 0, values[np.maximum(rows, 0), served.target], np.nan)
-    first = rows == panel.offsets[np.maximum(series, 0)]
-    earlier = (rows > 0) & ~first
-    before = np.where(earlier, values[np.maximum(rows - 1, 0), served.target], np.nan)
+    actual, before = np.full((2, len(served)), np.nan)
+    number, values = panel.series_of(served.entities), panel.past[:, :targets]
+    for piece in served.pieces():
+        series, target = number[served.series[piece]], served.target[piece]
+        rows = panel.rows_at(series, served.time[piece])
+        actual[piece] = np.where(rows >= 0, values[np.maximum(rows, 0), target], np.nan)
+        earlier = (rows > 0) & (rows != panel.offsets[np.maximum(series, 0)])
+        before[piece] = np.where(earlier, values[np.maximum(rows - 1, 0), target], np.nan)
     return replace(served, actual=actual, before=before)

@@ -122,13 +122,12 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
         ``checked``, ``flagged``, and ``worst``: the most improbable ones.
     """
     mine = served.where((served.target == target) & np.isfinite(served.actual))
-    order = np.lexsort((mine.step, mine.time.astype(np.int64), mine.series))
-    first = np.ones(len(order), dtype=bool)
-    ahead, behind = order[1:], order[:-1]
-    first[1:] = (mine.series[ahead] != mine.series[behind]) | (
-        mine.time[ahead] != mine.time[behind]
-    )
-    mine = mine.where(order[first])
+    times, time = np.unique(mine.time, return_inverse=True)
+    by_step = np.argsort(-mine.step, kind="stable")
+    nearest = np.full(len(mine.entities) * len(times), -1, dtype=np.int64)
+    # of several rows the last one stays: the one of the smallest step
+    nearest[(mine.series.astype(np.int64) * len(times) + time)[by_step]] = by_step
+    mine = mine.where(nearest[nearest >= 0])
     low, high = promise.ends(mine)
     median = promise.median(mine)
     error = mine.actual - median
@@ -262,9 +261,11 @@ def _of_origins(
     whole: Flags = ends <= newest
     chosen = np.zeros(len(origins), dtype=bool)
     chosen[np.flatnonzero(whole)] = observations.spaced(position[whole], bucket[1])
+    live = live.where(chosen[origin])
+    origin = (np.cumsum(chosen) - 1)[origin[chosen[origin]]]
     figures = _observed(live, past, promise, how)
     none = np.zeros(len(live), dtype=np.int64)
-    return _grid(figures, origin, none, 1)[chosen, 0], origins[chosen]
+    return _grid(figures, origin, none, 1)[:, 0], origins[chosen]
 
 
 def _number(value: Any) -> float | None:
