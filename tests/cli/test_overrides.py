@@ -61,7 +61,11 @@ def test_what_is_said_once_is_not() -> None:
             "run=serve.",
         ),
         ("pairs", "what=features", "run=verify."),
-        ("predict", "version=3", "run=alias, run=promote, run=reproduce, run=rollback, run=serve."),
+        (
+            "ingest",
+            "version=3",
+            "run=alias, run=predict, run=promote, run=reproduce, run=rollback, run=serve.",
+        ),
         ("train", "predict.output=x", "run=predict."),
         ("train", "backtest.compare=[a]", "run=backtest."),
         ("promote", "tune.trials=3", "run=tune."),
