@@ -153,9 +153,9 @@ class Service:
         """Look at the registry now. With several processes all of them look.
 
         Returns:
-            ``{"aliases": […]}``, as :meth:`Follower.look` says.
+            ``{"aliases": […]}``, as :meth:`Follower.look_now` says.
         """
-        return {"aliases": await asyncio.to_thread(self.follower.look, insist=True)}
+        return {"aliases": await asyncio.to_thread(self.follower.look_now)}
 
     async def store_trouble(self) -> str | None:
         """Look whether any entity can be looked up. A backend whose store is read elsewhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -23,6 +24,7 @@ from framework.pairs.manifest import HALVES, hash_files
 from framework.testing import fakes
 
 _ALIASES, _DOWN, _FILES, _HISTORY = "aliases.json", "down", "files.json", "history.jsonl"
+_LOCKED = "locked"
 
 
 def make_version(number: int) -> PairVersion:
@@ -139,6 +141,13 @@ class FolderRegistry:
     def bring_back(self) -> None:
         (self._directory / _DOWN).unlink()
 
+    def lock(self) -> None:
+        """Until :meth:`unlock`, every question waits for its answer."""
+        (self._directory / _LOCKED).touch()
+
+    def unlock(self) -> None:
+        (self._directory / _LOCKED).unlink()
+
     def _aliases(self) -> dict[str, int]:
         path = self._directory / _ALIASES
         return json.loads(path.read_text()) if path.is_file() else {}
@@ -178,6 +187,8 @@ class FolderRegistry:
             file.write(json.dumps(asdict(entry)) + "\n")
 
     def _check(self) -> None:
+        while (self._directory / _LOCKED).exists():
+            time.sleep(0.05)
         if (self._directory / _DOWN).exists():
             raise RegistryError("the folder of pairs cannot be reached.")
 

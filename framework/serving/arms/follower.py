@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -16,9 +17,12 @@ from framework.interfaces.registry import PairVersion
 from framework.serving.arms.arms import Arm, Arms
 from framework.serving.http.metrics import Metrics
 from framework.serving.options import ReloadOptions
+from framework.serving.patience import in_thread, unanswered
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two checks whether a registry that is asked is overdue.
+_TICK = 0.1
 #: What a look may find, from the best to the worst.
 OUTCOMES = ("current", "swapped", "unreachable", "refused")
 
@@ -66,6 +70,7 @@ class Follower:
         self._swapped, self._metrics, self._options = swapped, metrics, options
         self._troubles: dict[str, Degradation] = {}
         self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._resolving: float | None = None  # since when the registry is being asked
         self._aliases = aliases
         for alias in self._aliases:
             metrics.show_degraded(alias, False)
@@ -81,8 +86,14 @@ class Follower:
 
     @property
     def troubles(self) -> dict[str, str]:
-        """By alias, why its arm does not serve what the alias means."""
-        return {alias: trouble.reason for alias, trouble in list(self._troubles.items())}
+        """By alias, why its arm does not serve what the alias means, or may not."""
+        overdue = self._overdue()
+        unknown = {} if overdue is None else dict.fromkeys(self._aliases, overdue)
+        return unknown | {alias: trouble.reason for alias, trouble in list(self._troubles.items())}
+
+    def _overdue(self) -> str | None:
+        since = self._resolving
+        return None if since is None else unanswered(since)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._options.seconds):
@@ -101,8 +112,25 @@ class Follower:
         self._looked()
         return found
 
+    def look_now(self) -> list[dict[str, Any]]:
+        """Look for somebody who waits: as :meth:`look` that insists, but ``unreachable`` as soon as
+        the registry is overdue. The look that was begun goes on.
+        """
+        answer = Future[list[dict[str, Any]]]()
+        if self._overdue() is None:
+            in_thread(lambda: self.look(insist=True), answer)
+        while True:
+            try:
+                return answer.result(_TICK)
+            except TimeoutError:
+                overdue = self._overdue()
+                if overdue is not None:
+                    return [self._entry(alias, "unreachable", overdue) for alias in self._aliases]
+
     def _follow(self, alias: str, insist: bool) -> dict[str, Any]:
-        status, reason = self._bring(alias, insist)
+        return self._entry(alias, *self._bring(alias, insist))
+
+    def _entry(self, alias: str, status: str, reason: str | None) -> dict[str, Any]:
         arm = self._arms.table.arms.get(alias)
         found: dict[str, Any] = {
             "alias": alias,
@@ -113,6 +141,7 @@ class Follower:
 
     def _bring(self, alias: str, insist: bool) -> tuple[str, str | None]:
         before, trouble = self._arms.table.arms.get(alias), self._troubles.get(alias)
+        self._resolving = monotonic()
         try:
             version = self._resolve(alias)
         except Exception as error:  # noqa: BLE001  whatever a registry's client raises: what serves must go on serving
@@ -122,6 +151,8 @@ class Follower:
                 f"the registry does not say what '{alias}' means: {error}",
                 None,
             )
+        finally:
+            self._resolving = None
         if before is not None and version.digest == before.version.digest:
             self._over(alias)
             return "current", None

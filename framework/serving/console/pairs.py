@@ -16,6 +16,7 @@ from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.serving.arms.arms import Arm, Table
 from framework.serving.deployment import alias_of
+from framework.serving.patience import PatientReads
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Pairs:
 
     def __init__(self, service: Service) -> None:
         self._service, self._deployment = service, service.deployment
+        self._listed, self._told = PatientReads(), PatientReads()
         self._models: OrderedDict[str, Path] = OrderedDict()
         self._figures: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -46,26 +48,32 @@ class Pairs:
         meant: dict[str, PairVersion] = {}
         moves: dict[str, HistoryEntry] = {}
         try:
-            meant = {alias: pair for pair in self._deployment.pairs() for alias in pair.aliases}
-            moves = {
-                e.alias: e
-                for e in self._deployment.history()
-                if e.action == "move" and e.alias is not None
-            }
+            pairs, history = self._listed(
+                lambda: (self._deployment.pairs(), self._deployment.history())
+            )
+            meant = {alias: pair for pair in pairs for alias in pair.aliases}
+            moves = {e.alias: e for e in history if e.action == "move" and e.alias is not None}
         except FrameworkError as error:
             reason = str(error)
         names = [*table.arms, *(alias for alias in sorted(meant) if alias not in table.arms)]
-        entries = [self._entry(name, table, meant.get(name), moves.get(name)) for name in names]
+        entries = [
+            self._entry(name, table, meant.get(name), moves.get(name), reason) for name in names
+        ]
         return {"name": self._deployment.name, "registry": reason, "pairs": entries}
 
     def _entry(
-        self, name: str, table: Table, meant: PairVersion | None, move: HistoryEntry | None
+        self,
+        name: str,
+        table: Table,
+        meant: PairVersion | None,
+        move: HistoryEntry | None,
+        silent: str | None,
     ) -> dict[str, Any]:
         arm = table.arms.get(name)
         version = meant or (arm.version if arm is not None else None)
         assert version is not None  # a name is one of the two
         since = move.at if move is not None and move.after == version.version else None
-        figures, note = self._backtest(version)
+        figures, note = self._backtest(version, silent)
         return {
             "alias": alias_of(name),
             "version": version.version,
@@ -93,9 +101,14 @@ class Pairs:
         )
         return {"version": arm.version.version, "role": role, "share": share}
 
-    def _backtest(self, version: PairVersion) -> tuple[dict[str, Any] | None, str | None]:
+    def _backtest(
+        self, version: PairVersion, silent: str | None
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """``silent``: why the registry is asked for no more, None when it answers."""
         figures = self._figures.get(version.digest)
         if figures is None:
+            if silent is not None:
+                return None, silent
             try:
                 figures = summary(self.model(version))
             except Exception as error:
@@ -123,7 +136,7 @@ class Pairs:
         """``{"total", "entries"}``: the newest ``limit`` entries, newest first. Raises
         :class:`FrameworkError`.
         """
-        entries = self._deployment.history()
+        entries = self._told(self._deployment.history)
         return {
             "total": len(entries),
             "entries": [asdict(entry) for entry in reversed(entries[-limit:])],

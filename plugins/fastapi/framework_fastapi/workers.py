@@ -95,7 +95,7 @@ class WorkerService(Service):
 
     def __init__(self, deployment: Deployment, options: FastapiOptions, folder: Path) -> None:
         super().__init__(deployment, options, figures=folder)
-        self._peers = Peers(folder, partial(self.follower.look, insist=True))
+        self._peers = Peers(folder, self.follower.look_now)
 
     async def reload(self) -> dict[str, Any]:
         """The worst outcome for each alias, and the ``workers``' own. Raises
