@@ -15,9 +15,9 @@ from typing import Any
 from framework.errors import FrameworkError
 from framework.interfaces.registry import PairVersion
 from framework.serving.arms.arms import Arm, Arms
+from framework.serving.arms.patience import in_thread, unanswered
 from framework.serving.http.metrics import Metrics
 from framework.serving.options import ReloadOptions
-from framework.serving.patience import in_thread, unanswered
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from framework.errors import FrameworkError
 from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.serving.arms.arms import Arm, Table
+from framework.serving.arms.patience import PatientReads
 from framework.serving.deployment import alias_of
-from framework.serving.patience import PatientReads
 from framework.serving.service import Service
 
 log = logging.getLogger(__name__)
