@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.registry import PairVersion
 from framework.serving.app.app import create_app
@@ -22,6 +20,7 @@ from framework.serving.http.access import Access, check_address
 from framework.serving.http.address import bind
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
+from framework_fastapi.draining import DrainingServer
 from framework_fastapi.settings import configure
 from framework_fastapi.workers import run_workers
 
@@ -57,7 +56,7 @@ class FastapiBackend(ServingBackend):
         service = Service(deployment, options)  # nothing listens before a pair may answer
         with bind(options.host, options.port) as listener:
             url = _url(options, listener)
-            server = _Server(
+            server = DrainingServer(
                 configure(create_app(service), options),
                 lambda: announce(url, service.arms.table.primary.version),
             )
@@ -65,19 +64,6 @@ class FastapiBackend(ServingBackend):
                 server.run(sockets=[listener])
             if not server.started:
                 raise FrameworkError(f"the server on {url} did not start; its log above says why.")
-
-
-class _Server(uvicorn.Server):
-    """Says when it is up."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
 
 
 def _url(options: FastapiOptions, listener: socket.socket) -> str:

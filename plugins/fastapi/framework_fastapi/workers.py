@@ -32,6 +32,7 @@ from framework.serving.http.metric_registry import FOLDER_VARIABLE
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
+from framework_fastapi.draining import drain_workers, take_no_more
 from framework_fastapi.peers import Peers
 from framework_fastapi.settings import configure
 
@@ -60,6 +61,7 @@ def run_workers(
             workers=options.workers,
             timeout_worker_healthcheck=_HANGS,
         )
+        drain_workers()
         workers = _Workers(config, [listener], ready, figures)
         workers.run()
     finally:
@@ -149,6 +151,12 @@ class _Workers(Multiprocess):
                 return
             time.sleep(0.05)
         self._ready()
+
+    def terminate_all(self) -> None:
+        """Let them answer what has arrived, and end."""
+        for listener in self.sockets:
+            take_no_more(listener)
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         before = {worker.pid for worker in self.processes}

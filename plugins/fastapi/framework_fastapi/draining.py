@@ -1,0 +1,75 @@
+"""How a server stops: what has arrived is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.supervisors import multiprocess
+
+from framework_fastapi.settings import Config
+
+#: Seconds in which answers still arrive at connections that are open, and connections that clients
+#: were making; each answer then closes its connection.
+_LINGER = 0.25
+#: Turns of the event loop until everything is read that has arrived when it gets to it.
+_TURNS = 5
+
+
+class DrainingServer(uvicorn.Server):
+    """Before it closes anything that is idle, it lets requests come that are on their way.
+
+    ``ready`` is called when it is up.
+    """
+
+    config: Config
+
+    def __init__(self, config: Config, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is there, then end. Of several workers the supervisor closes the address."""
+        self.config.limits.stopping = True
+        if self.config.workers == 1:
+            for listener in sockets or []:
+                take_no_more(listener)
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
+        await asyncio.sleep(_LINGER)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+
+class Worker(multiprocess.Process):
+    """One of several processes; its server drains, too."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            assert isinstance(self.config, Config)
+            self._server = DrainingServer(self.config)
+        return self._server
+
+
+def drain_workers() -> None:
+    """Let uvicorn's supervisor start :class:`Worker`; it has no other way to be told."""
+    multiprocess.Process = Worker  # type: ignore[misc]
+
+
+def take_no_more(listener: socket.socket) -> None:
+    """Let the system hold no further connections for a socket that will be closed: it would reset
+    them. Those that it holds already are still accepted.
+    """
+    listener.listen(0)
