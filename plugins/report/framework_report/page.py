@@ -21,7 +21,7 @@ from framework_report.figures import (
     series_errors,
     step_errors,
 )
-from framework_report.plots import coverage_by_origin, error_by_step, series_grid
+from framework_report.plots import coverage_by_origin, error_by_step, panel_titles, series_grid
 from framework_report.svg import inline_svg
 
 #: Rows of the table of the worst series.
@@ -155,12 +155,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _plot(figure: Any, name: str, label: str, folder: Path) -> Markup:
+def _plot(
+    figure: Any, name: str, label: str, folder: Path, titles: Mapping[str, str] | None = None
+) -> Markup:
     """Save the PNG, return the SVG. The figure comes from our own numbers; its texts are escaped by
     matplotlib.
     """
     figure.savefig(folder / f"{name}.png", dpi=90, facecolor="white")
-    return Markup(inline_svg(figure, name, label))  # noqa: S704
+    return Markup(inline_svg(figure, name, label, titles))  # noqa: S704
 
 
 def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> dict[str, Any]:
@@ -177,6 +179,7 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
                 f"series-{index}-{key}",
                 f"{target}: {title}",
                 folder,
+                panel_titles(errors, chosen),
             ),
         }
         for key, title, chosen in zip(

@@ -28,6 +28,8 @@ _SIZE = 8.5
 #: Inches. Margins are set by hand: laying 18 panels out automatically takes longer than drawing
 #: them.
 _WIDTH, _PANEL, _LEGEND = 11.0, 1.6, 0.28
+#: Characters that fit above a small panel, and of a target above one of two panels in a row.
+_PANEL_CHARACTERS, _TARGET = 46, 44
 
 
 def _bare(axes: Axes) -> None:
@@ -59,7 +61,12 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
         _bare(axes)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.set_title(f"{target}: MAE by steps ahead", fontsize=_SIZE + 1, color=INK, loc="left")
+        axes.set_title(
+            f"{shortened(target, _TARGET)}: MAE by steps ahead",
+            fontsize=_SIZE + 1,
+            color=INK,
+            loc="left",
+        )
         top = axes.get_ylim()[1]
         lasts = (sides["model"][-1], sides["baseline"][-1])
         apart = 0 if abs(lasts[0] - lasts[1]) > 0.07 * top else 5 if lasts[0] > lasts[1] else -5
@@ -114,9 +121,34 @@ def coverage_by_origin(found: dict[str, list[Intervals]]) -> Figure:
         if levels:
             axes.set_xticks(*_origin_ticks(levels[0].origins))
         axes.set_title(
-            f"{target}: coverage by origin, %", fontsize=_SIZE + 1, color=INK, loc="left"
+            f"{shortened(target, _TARGET)}: coverage by origin, %",
+            fontsize=_SIZE + 1,
+            color=INK,
+            loc="left",
         )
     return figure
+
+
+def shortened(name: str, limit: int) -> str:
+    """The name, or its beginning and its end where it is longer than ``limit`` characters."""
+    if len(name) <= limit:
+        return name
+    end = limit // 4
+    return f"{name[: limit - end - 1].rstrip()}…{name[-end:].lstrip()}"
+
+
+def panel_titles(errors: SeriesErrors, chosen: Rows) -> dict[str, str]:
+    """Of the panels whose series has a name that is too long for it: what stands above the panel,
+    and the name.
+    """
+    titles = {_panel_title(errors, int(series)): errors.names[series] for series in chosen}
+    return {short: name for short, name in titles.items() if short != name}
+
+
+def _panel_title(errors: SeriesErrors, series: int) -> str:
+    """The name of a series as it fits beside the caption of its panel."""
+    room = _PANEL_CHARACTERS - len(_caption(errors, series))
+    return shortened(errors.names[series], max(room, 12))
 
 
 def _side_by_side(count: int) -> tuple[Figure, np.ndarray]:
@@ -141,7 +173,7 @@ def series_grid(
     figure = Figure(figsize=(_WIDTH, height))
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     figure.subplots_adjust(
-        0.035, 0.25 / height, 0.995, 1 - (_LEGEND + 0.2) / height, wspace=0.12, hspace=0.42
+        0.035, 0.25 / height, 0.995, 1 - (_LEGEND + 0.2) / height, wspace=0.17, hspace=0.42
     )
     span = _days(np.array([result.origins.min(), result.times.max()]))
     ticks, labels = _origin_ticks(result.origins)
@@ -150,7 +182,7 @@ def series_grid(
         axes.text(
             0,
             1.05,
-            errors.names[series],
+            _panel_title(errors, int(series)),
             transform=axes.transAxes,
             fontsize=_SIZE,
             color=INK,

@@ -5,6 +5,7 @@ style sheet.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
 from io import StringIO
 
@@ -23,9 +24,16 @@ _VARIABLES = {
 }
 
 
-def inline_svg(figure: Figure, name: str, label: str) -> str:
-    """One ``<svg>`` element. ``name`` keeps its ids apart from those of other figures; ``label`` is
-    read to who cannot see it.
+def inline_svg(
+    figure: Figure, name: str, label: str, titles: Mapping[str, str] | None = None
+) -> str:
+    """Write a figure as one ``<svg>`` element.
+
+    Args:
+        figure: The figure.
+        name: Keeps its ids apart from those of other figures.
+        label: Read to who cannot see it.
+        titles: Of a text that was shortened, the whole: shown to who points at it.
     """
     text = StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -47,6 +55,9 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
         "font-family: 'DejaVu Sans', 'Bitstream Vera Sans', 'Computer Modern Sans Serif'",
         "font-family: inherit",
     )
+    for short, whole in (titles or {}).items():
+        shown = escape(short, quote=False)
+        svg = svg.replace(f">{shown}</text>", f">{shown}<title>{escape(whole)}</title></text>")
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, variable)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

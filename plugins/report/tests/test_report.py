@@ -6,12 +6,9 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import framework_report
 import numpy as np
-import pandas as pd
 import pytest
 from framework_report.figures import (
     SPREAD,
@@ -23,110 +20,23 @@ from framework_report.figures import (
     series_errors,
 )
 from framework_report.page import change, number, taken_lines, when
+from report_cases import make_result, make_run, write_report
 
-from framework.config.sections import BacktestConfig
-from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
-from framework.evaluation.backtest import Setting, plan_folds, run_fold
-from framework.evaluation.result import BacktestResult, join_folds
-from framework.options import Options
-from framework.plugins.run import Record
-from framework.testing.fakes import FakeModel, FakePreprocessor, make_schema
-
-SCHEMA = make_schema(
-    name="tiny <daily>",
-    entity_keys=("shop",),
-    targets=("sales", "visits"),
-    past=("sales", "visits"),
-    nullable=(),
-    static=("shop",),
-    horizon=3,
-)
-
-
-def _panel(series: int = 4, steps: int = 40) -> Panel:
-    generator = np.random.default_rng(3)
-    times = pd.date_range("2024-01-01", periods=steps, freq="D", tz="UTC")
-    frames = []
-    for i in range(series):
-        level = 20 + 5 * i + 3 * np.sin(np.arange(steps) / 7 * 2 * np.pi)
-        noise = generator.normal(0, 1 + i, (2, steps))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "shop": f"shop & {i:02}",
-                    "event_timestamp": times,
-                    "sales": level + noise[0],
-                    "visits": 9 + noise[1],
-                }
-            )
-        )
-    return panel_from_rows(
-        pd.concat(frames, ignore_index=True),
-        entity_keys=("shop",),
-        past=("sales", "visits"),
-        known=(),
-        categories=(),
-        frequency=Frequency.parse("D"),
-    )
-
-
-def _result(series: int = 4, folds: int = 3) -> BacktestResult:
-    panel = _panel(series)
-    setting = Setting(
-        panel,
-        SCHEMA,
-        _pair,
-        lambda: FakeModel(Options()),
-        season_length=7,
-        validation_steps=0,
-        seed=1,
-    )
-    planned = plan_folds(panel.times, panel.frequency, SCHEMA.horizon, BacktestConfig(folds=folds))
-    return join_folds([run_fold(setting, fold) for fold in planned])
-
-
-def _pair() -> tuple[FakePreprocessor, FakeModel]:
-    return FakePreprocessor(Options()), FakeModel(Options())
+from framework.evaluation.result import BacktestResult
 
 
 @pytest.fixture(scope="module")
 def result() -> BacktestResult:
-    return _result()
-
-
-def _run(directory: Path, result: BacktestResult | None) -> Any:
-    facts = {
-        "rows": 160,
-        "series": 4,
-        "first_step": "2024-01-01T00:00:00.000000",
-        "last_step": "2024-02-09",
-        "versions": {"numpy": "9.8.7"},
-        "git": {"commit": "0123456789abcdef", "dirty": True},
-    }
-    config = SimpleNamespace(
-        name=SCHEMA.name,
-        text="seed: 7\n",
-        component=lambda group: SimpleNamespace(name=f"a_{group}"),
-    )
-    return SimpleNamespace(
-        config=config, record=Record(backtest=result, facts=facts), directory=directory, id="run-1"
-    )
-
-
-def _written(directory: Path, result: BacktestResult) -> str:
-    path = framework_report.report(_run(directory, result))
-    assert path == directory / "report" / "index.html"
-    return path.read_text()
+    return make_result()
 
 
 def test_nothing_is_written_without_a_backtest(tmp_path: Path) -> None:
-    assert framework_report.report(_run(tmp_path, None)) is None
+    assert framework_report.report(make_run(tmp_path, None)) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_page_shows_the_figures_of_the_backtest(tmp_path: Path, result: BacktestResult) -> None:
-    page = _written(tmp_path, result)
+    page = write_report(tmp_path, result)
     for sides in result.metrics().values():
         for figures in sides.values():
             for value in figures.values():
@@ -170,9 +80,9 @@ def test_metrics_are_grouped_each_once() -> None:
 
 
 def test_intervals_are_those_of_each_origin(tmp_path: Path) -> None:
-    result = _result(series=30, folds=3)
+    result = make_result(series=30, folds=3)
     found = intervals(result)
-    page = _written(tmp_path, result)
+    page = write_report(tmp_path, result)
     for target, lines in found.items():
         assert [one.level for one in lines] == [80.0, 95.0]
         for one in lines:
@@ -183,7 +93,7 @@ def test_intervals_are_those_of_each_origin(tmp_path: Path) -> None:
 
 
 def test_one_origin_has_no_intervals(tmp_path: Path) -> None:
-    page = _written(tmp_path, _result(folds=1))
+    page = write_report(tmp_path, make_result(folds=1))
     assert "Prediction intervals forward in time" not in page
     assert "The model's own quantiles" in page
 
@@ -205,7 +115,7 @@ def test_what_was_left_out_is_said() -> None:
 
 
 def test_plots_are_artifacts_and_pictures(tmp_path: Path, result: BacktestResult) -> None:
-    run = _run(tmp_path, result)
+    run = make_run(tmp_path, result)
     framework_report.report(run)
     assert run.record.artifacts == [tmp_path / "report" / "plots"]
     pictures = sorted(p.name for p in run.record.artifacts[0].iterdir())
@@ -239,7 +149,7 @@ class _Loads(HTMLParser):
 
 
 def test_page_loads_nothing_and_is_the_same_twice(tmp_path: Path, result: BacktestResult) -> None:
-    page = _written(tmp_path / "a", result)
+    page = write_report(tmp_path / "a", result)
     parser = _Loads()
     parser.feed(page)
     assert parser.loads == []
@@ -248,11 +158,11 @@ def test_page_loads_nothing_and_is_the_same_twice(tmp_path: Path, result: Backte
     assert len(parser.ids) > 50
     used = set(re.findall(r"(?:href=\"#|url\(#)([^\")]+)", page))
     assert used <= set(parser.ids)
-    assert page == _written(tmp_path / "b", result)
+    assert page == write_report(tmp_path / "b", result)
 
 
 def test_colours_come_from_the_style_sheet(tmp_path: Path, result: BacktestResult) -> None:
-    page = _written(tmp_path, result)
+    page = write_report(tmp_path, result)
     body = page[page.index("<svg") :]
     assert "var(--model)" in body
     assert "var(--ink)" in body
@@ -271,7 +181,7 @@ def test_unknown_actuals_and_forecasts_are_left_out_and_said(
     holed = replace(
         result, actual=actual, forecast=forecast, scale=np.full_like(result.scale, np.nan)
     )
-    page = _written(tmp_path, holed)
+    page = write_report(tmp_path, holed)
     assert "1 have no step that can be judged" in page
     assert "<td>—</td>" in page  # MASE without a scale
     assert not re.search(r"<td[^>]*>\s*(nan|inf|NaN)", page)
@@ -282,7 +192,7 @@ def test_unknown_actuals_and_forecasts_are_left_out_and_said(
 def test_a_backtest_of_which_nothing_is_known_still_has_a_page(
     tmp_path: Path, result: BacktestResult
 ) -> None:
-    page = _written(tmp_path, replace(result, actual=np.full_like(result.actual, np.nan)))
+    page = write_report(tmp_path, replace(result, actual=np.full_like(result.actual, np.nan)))
     assert "0 of 0 series" in page
 
 
@@ -300,7 +210,7 @@ def test_series_errors_are_those_of_the_metrics(result: BacktestResult) -> None:
 
 
 def test_of_many_series_the_worst_and_a_spread_are_drawn(tmp_path: Path) -> None:
-    page = _written(tmp_path, _result(series=WORST + SPREAD + 5, folds=2))
+    page = write_report(tmp_path, make_result(series=WORST + SPREAD + 5, folds=2))
     assert f"{WORST + SPREAD} of {WORST + SPREAD + 5} series are drawn; 5 are left out" in page
     worst, spread = choose_series(np.arange(100))
     assert list(worst) == list(range(WORST))
@@ -356,5 +266,5 @@ def test_times_for_people(time: str, text: str) -> None:
 
 
 def test_equal_errors_are_neither_good_nor_bad(tmp_path: Path, result: BacktestResult) -> None:
-    page = _written(tmp_path, replace(result, baseline=result.forecast[..., 0]))
+    page = write_report(tmp_path, replace(result, baseline=result.forecast[..., 0]))
     assert page.count('class="tag even"') == 2
