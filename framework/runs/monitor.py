@@ -5,6 +5,7 @@ whether they drift.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from framework.errors import DataError, FrameworkError
 from framework.files import atomic_write
 from framework.interfaces.ledger import Ledger
 from framework.interfaces.registry import Registry
+from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
 from framework.monitoring.report import pair_report, together
 from framework.monitoring.served import Answering, Served, read_served, with_actuals
@@ -67,6 +69,7 @@ def monitor(run: Run) -> dict[str, Any]:
             answering, served, promise, panel, how, seed=config.seed, shown=options.worst
         )
         reports[answering] = {**report, "failed": failed[answering]}
+    skew = _skew(run, warnings) if panel is not None else None
     if counts.missing:
         warnings.append(
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
@@ -74,7 +77,7 @@ def monitor(run: Run) -> dict[str, Any]:
         )
     for warning in warnings:
         run.say(f"monitor: {warning}")
-    body = _body(reports, by_pair, rows, counts.missing, counts.waiting)
+    body = {**_body(reports, by_pair, rows, counts.missing, counts.waiting), "skew": skew}
     path = run.directory / "monitor.json"
     with atomic_write(path) as stream:
         stream.write(json.dumps({**body, "pairs": list(reports.values())}, indent=1).encode())
@@ -89,6 +92,22 @@ def _panel(run: Run, warnings: list[str]) -> Panel | None:
         warnings.append("the offline store has no rows, so no actuals; run=ingest reads them")
         return None
     return Features(run.config, retrieval).panel()
+
+
+def _skew(run: Run, warnings: list[str]) -> dict[str, Any] | None:
+    """Compare what serving reads of some entities with what training reads of them; None where
+    nothing is looked up while serving, or nothing can be.
+    """
+    retrieval = run.make("retrieval")
+    if not run.options.sample or retrieval.max_context_length == 0:
+        return None
+    try:
+        features = Features(run.config, retrieval)
+        entities, differences = audit(features, run.options.sample, run.config.seed)
+    except FrameworkError as error:
+        warnings.append(f"skew is not known: {error}")
+        return None
+    return {"entities": entities, "differences": [asdict(one) for one in differences]}
 
 
 def _promises(
@@ -139,7 +158,6 @@ def _body(
         "expected": together(reports, "expected"),
         "drift": [one for report in reports.values() for one in report["drift"]],
         "drifted_series": [one for r in reports.values() for one in r["drifted_series"]],
-        "skew": None,
         "anomalies": together(reports, "anomalies"),
         "alerts": [],
         "ledger": {"rows": rows, "missing": missing, "waiting": waiting},

@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from framework.options import TOP_LEVEL, Duration, Options
 
@@ -77,7 +84,8 @@ class MonitorOptions(Options):
     """``alpha``: the probability of any false alarm of one arm, pair and target in a review period
     of ``review`` observations. ``false_share``: how many of the series that are named as drifted
     may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
-    series that are listed.
+    series that are listed. ``sample``: how many entities, drawn by ``seed``, are looked up as a
+    server does, for the skew between serving and training; 0 for none.
     """
 
     alpha: float = Field(default=0.05, gt=0, lt=1)
@@ -85,6 +93,7 @@ class MonitorOptions(Options):
     review: PositiveInt = 365
     anomaly: float = Field(default=0.01, gt=0, lt=1)
     worst: PositiveInt = 10
+    sample: NonNegativeInt = 20
 
 
 class TuneOptions(Options):

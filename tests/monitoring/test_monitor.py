@@ -136,6 +136,7 @@ def test_figures_follow_late_and_corrected_rows(run: Any) -> None:
         live = result["live"]["production"][target]
         for name, value in by_hand(run, corrected, target).items():
             assert live[name] == pytest.approx(value, rel=1e-9, abs=1e-9), name
+    assert result["skew"] == {"entities": 10, "differences": []}
     assert result["ledger"] == {"rows": 120, "missing": 0, "waiting": 0}
     assert {one["verdict"] for one in result["drift"]} == {"too few"}
     json.dumps(result, allow_nan=False)
