@@ -5,8 +5,9 @@ whether they drift.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.time import format_times, parse_time
 from framework.errors import DataError, FrameworkError
-from framework.files import atomic_write
+from framework.files import atomic_write, exclusive
 from framework.interfaces.ledger import Ledger
 from framework.interfaces.registry import Registry
+from framework.monitoring.alert_sinks import alertmanager_body, post, slack_body
+from framework.monitoring.alerts import read_alerts, update, write_alerts
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
 from framework.monitoring.report import pair_report, together
@@ -75,13 +78,14 @@ def monitor(run: Run) -> dict[str, Any]:
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
             "queue was full"
         )
-    for warning in warnings:
-        run.say(f"monitor: {warning}")
     body = {**_body(reports, by_pair, rows, counts.missing, counts.waiting), "skew": skew}
+    body["alerts"] = _alerts(run, body, warnings)
     path = run.directory / "monitor.json"
     with atomic_write(path) as stream:
         stream.write(json.dumps({**body, "pairs": list(reports.values())}, indent=1).encode())
     run.record.artifacts.append(path)
+    for warning in warnings:
+        run.say(f"monitor: {warning}")
     run.say(monitor_table(config.name, list(reports.values())))
     return {**body, "report": str(path), "warnings": warnings}
 
@@ -108,6 +112,40 @@ def _skew(run: Run, warnings: list[str]) -> dict[str, Any] | None:
         warnings.append(f"skew is not known: {error}")
         return None
     return {"entities": entities, "differences": [asdict(one) for one in differences]}
+
+
+def _alerts(run: Run, body: dict[str, Any], warnings: list[str]) -> list[dict[str, Any]]:
+    """Move the alerts on, tell the sinks of those that fire or are resolved, once. One that a sink
+    did not take is sent again by the next run.
+    """
+    options, name = run.options.alerts, run.config.name
+    path = run.config.paths.state / "monitoring" / f"{name}.alerts.json"
+    if not options.rules and not path.is_file():
+        return []
+    with exclusive(path.with_suffix(".lock"), "the alerts"):
+        alerts = update(options.rules, body, name, read_alerts(path), datetime.now(UTC))
+        due = [alert for alert in alerts.values() if alert.is_due]
+        taken = True
+        for alert in due:
+            run.say(f"monitor: {alert.state.upper()} {alert.name}: {alert.annotations['summary']}")
+        for url, sent in (
+            (options.webhook, partial(alertmanager_body, name)),
+            (options.slack, slack_body),
+        ):
+            if url is None or not due:
+                continue
+            try:
+                post(url, sent(due))
+            except FrameworkError as error:
+                taken = False
+                warnings.append(f"{error} The next run sends them again.")
+        if taken:
+            alerts |= {one.fingerprint: replace(one, told=one.state) for one in due}
+        write_alerts(path, alerts)
+    return [
+        {"name": one.name, "state": one.state, "labels": one.labels, "since": one.active_at}
+        for one in alerts.values()
+    ]
 
 
 def _promises(

@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from framework.options import TOP_LEVEL, Duration, Options
+from framework.monitoring.alerts import AlertRule
+from framework.options import TOP_LEVEL, Duration, Options, SecretUrl
 
 
 class MaterializeOptions(Options):
@@ -80,6 +81,17 @@ class VerifyOptions(Options):
     sample: PositiveInt = 100
 
 
+class AlertOptions(Options):
+    """``rules``: by the name of the alert. ``webhook``: takes alerts in Alertmanager's format,
+    version 4; ``slack``: takes messages as Slack's incoming webhooks do. Every alert is also a line
+    on stderr.
+    """
+
+    rules: dict[str, AlertRule] = Field(default_factory=dict)
+    webhook: SecretUrl | None = None
+    slack: SecretUrl | None = None
+
+
 class MonitorOptions(Options):
     """``alpha``: the probability of any false alarm of one arm, pair and target in a review period
     of ``review`` observations. ``false_share``: how many of the series that are named as drifted
@@ -94,6 +106,7 @@ class MonitorOptions(Options):
     anomaly: float = Field(default=0.01, gt=0, lt=1)
     worst: PositiveInt = 10
     sample: NonNegativeInt = 20
+    alerts: AlertOptions = AlertOptions()
 
 
 class TuneOptions(Options):
