@@ -146,7 +146,7 @@ def killed(kills: int, directory: Path) -> int:
         folder = directory / f"kill{number}"
         ledger = {"seconds": 1}
         answered = 0
-        with server_process("fastapi", {}, folder, ledger=ledger) as (process, url):
+        with server_process("fastapi", {"port": 0}, folder, ledger=ledger) as (process, url):
             until = time.monotonic() + rng.uniform(0.2, 2.5)
             with httpx.Client() as client:
                 while time.monotonic() < until:
@@ -169,9 +169,10 @@ def latencies(directory: Path, rate: float, seconds: float) -> dict[str, float]:
     kinds = {"without": {"share": 0}, "with": {"seconds": 1}}
     times: dict[str, list[float]] = {name: [] for name in kinds}
     body = {"rows": [make_row()]}
+    port = {"port": 0}
     with (
-        server_process("fastapi", {}, directory / "a", ledger=kinds["without"]) as (_, first),
-        server_process("fastapi", {}, directory / "b", ledger=kinds["with"]) as (_, second),
+        server_process("fastapi", port, directory / "a", ledger=kinds["without"]) as (_, first),
+        server_process("fastapi", port, directory / "b", ledger=kinds["with"]) as (_, second),
         httpx.Client() as client,
     ):
         for turn in range(2 * int(seconds) + 2):

@@ -268,7 +268,10 @@ def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ..
     if not (isinstance(kind, type) and issubclass(kind, Options)):
         return ()
     elsewhere = top_level_keys(kind)
-    return tuple(name for name in kind.model_fields if name not in elsewhere)
+    # an alias is what a user writes: a key may be a word of Python's, such as ``for``
+    return tuple(
+        field.alias or name for name, field in kind.model_fields.items() if name not in elsewhere
+    )
 
 
 def takes_any_key(model: type[Options], path: Sequence[str | int]) -> bool:

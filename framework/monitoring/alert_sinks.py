@@ -19,7 +19,7 @@ _NOT_ENDED = "0001-01-01T00:00:00Z"
 
 
 def alertmanager_body(name: str, alerts: Sequence[Alert]) -> dict[str, Any]:
-    """What Alertmanager 0.x sends to a webhook, version 4: one group of alerts."""
+    """What Alertmanager sends to a webhook, version 4: one group of alerts."""
     firing = any(alert.state == "firing" for alert in alerts)
     common = dict(alerts[0].labels)
     for alert in alerts[1:]:

@@ -10,12 +10,29 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from framework.errors import DataError
 from framework.files import atomic_write
 from framework.options import Duration, Options
 
+#: What a rule may look at: counts, and figures of ``live``.
+Signal = Literal[
+    "drift",
+    "drifted_series",
+    "missing",
+    "MAE",
+    "RMSE",
+    "WAPE",
+    "MASE",
+    "sMAPE",
+    "bias",
+    "pinball",
+    "WQL",
+    "coverage",
+    "coverage_80",
+    "interval_score",
+]
 State = Literal["pending", "firing", "resolved"]
 
 
@@ -29,12 +46,18 @@ class AlertRule(Options):
     long it fires on after it was last active. ``severity``: a label.
     """
 
-    signal: str
+    signal: Signal
     above: float | None = None
     below: float | None = None
     for_: Duration = Field(default=timedelta(0), alias="for")
     keep_firing_for: Duration = Field(default=timedelta(0))
     severity: str = "warning"
+
+    @model_validator(mode="after")
+    def _limited(self) -> AlertRule:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give a limit: above or below, one of them")
+        return self
 
     def is_active(self, value: float) -> bool:
         """Say whether a value is beyond a limit."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from framework.errors import DataError, FrameworkError
+from framework.errors import ConfigError, DataError, FrameworkError
 from framework.monitoring.alert_sinks import post
 from framework.monitoring.alerts import AlertRule, read_alerts, update, values_of, write_alerts
 from framework.options import validate
@@ -87,6 +87,20 @@ def test_an_alert_waits_fires_fires_on_and_is_resolved() -> None:
     assert update(rules, make_body(), "shops", told, NOW + timedelta(hours=9)) == {}
     again = update(rules, make_body(9.0), "shops", known, NOW + timedelta(hours=9))
     assert [one.state for one in again.values()] == ["pending"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ({"signal": "MEA", "above": 1}, "signal"),
+        ({"signal": "MAE"}, "give a limit"),
+        ({"signal": "MAE", "above": 1, "below": 0}, "one of them"),
+        ({"signal": "MAE", "above": 1, "fore": "2h"}, "Did you mean 'for'"),
+    ],
+)
+def test_a_rule_that_could_never_fire_is_refused(rule: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        validate(AlertRule, rule, "monitor.alerts.rules.high")
 
 
 def test_an_alert_that_never_fired_goes_without_a_word() -> None:

@@ -159,7 +159,7 @@ def test_small_segments_become_one_and_nothing_counts_twice(tmp_path: Path) -> N
 
 
 def test_what_a_killed_server_had_not_written_is_missing(tmp_path: Path) -> None:
-    options = {"split": None}
+    options = {"port": 0}
     with server_process("fastapi", options, tmp_path, ledger={"seconds": 3600}) as (process, url):
         for _ in range(3):
             body = {"rows": [make_row(airport=name) for name in ENTITIES[:7]]}
