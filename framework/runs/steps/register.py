@@ -15,6 +15,7 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import OK
 from framework.errors import DataError
 from framework.interfaces.registry import PairDraft, Registry
+from framework.pairs.admission import admit
 from framework.pairs.artifacts import Evidence, write_pair
 from framework.pairs.fit import fit_pair
 from framework.pairs.golden import Golden
@@ -42,6 +43,7 @@ def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
     draft = draft_pair(
         run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair"
     )
+    admit(draft, run.plugins)
     version = registry.register(draft, run.id)
     run.plugins.hook.pair_registered(run=run, pair=version)
     run.say(

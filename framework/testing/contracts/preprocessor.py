@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.errors import RefusedError
 from framework.interfaces.plugin import Kind
 from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.registry import PairDraft
+from framework.pairs.admission import admit
+from framework.pairs.artifacts import Evidence, open_half, write_pair
 from framework.pairs.fit import fit_pair, fit_preprocessor
+from framework.pairs.golden import Golden
+from framework.plugins.discovery import load_plugins
+from framework.testing import fakes
 from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
+from framework.testing.contracts.planted import planted_files
 from framework.testing.fakes import FakeModel
 from framework.testing.panels import make_panel, panel_schema
 
@@ -96,6 +106,28 @@ class PreprocessorContract(ComponentContract):
             assert tuple(getattr(loaded, f"{block}_names")) == tuple(
                 getattr(preprocessor, f"{block}_names")
             )
+
+    def test_a_planted_file_is_refused_at_load_and_at_registration(self, tmp_path: Path) -> None:
+        panel = make_panel()
+        schema = panel_schema(panel)
+        pair = fit_pair(panel, schema, self.make(), FakeModel(None), 0, 7)
+        context = panel.context(schema, panel.entities, panel.times.max())
+        golden = Golden(context, pair.forecast(context).values, 1e-5)
+        names, plugins = {"preprocessor": self.name, "model": "fake"}, load_plugins(extra=[fakes])
+        evidence = Evidence(golden, pd.DataFrame({"step": [1]}), {})
+        write_pair(tmp_path, pair, names, evidence)
+        draft = PairDraft(tmp_path / "preprocessor", tmp_path / "model", schema, "", ())
+        admit(draft, plugins)
+        for path in sorted(p for p in (draft.preprocessor / "state").iterdir() if p.is_file()):
+            stored = path.read_bytes()
+            for content in planted_files().values():
+                path.write_bytes(content)
+                with pytest.raises(RefusedError):
+                    open_half(draft.preprocessor, "preprocessor", plugins)
+                with pytest.raises(RefusedError, match="not registered"):
+                    admit(draft, plugins)
+            path.write_bytes(stored)
+        admit(draft, plugins)
 
     def test_the_same_rows_give_the_same_state(self, tmp_path: Path) -> None:
         one, panel, _ = self.fitted()

@@ -17,12 +17,12 @@ import skops.io
 
 from framework.data.arrays import Float32, Float64, Objects, Times
 from framework.data.schema import Schema
-from framework.errors import ConfigError, DataError, suggest
+from framework.errors import ConfigError, DataError, RefusedError, suggest
 from framework.interfaces.preprocessor import Preprocessor
 from framework_preprocessing import Encode, SklearnOptions, Transformer
 from framework_preprocessing.blocks import NumericBlock, TextBlock, to_float32
+from framework_preprocessing.stored_types import TRUSTED, unlisted_types
 
-_TRUSTED = ("sklearn.", "numpy.")
 #: An object's address: its own, or the name of its file.
 _ADDRESS = re.compile(rb'("__id__": |"file": ")(\d+)(\b)')
 _CODES = (Encode(step="encode"),)
@@ -33,15 +33,31 @@ _PROBE = 64
 class _Block:
     """A fitted transformer with its bytes on disk and the names of its outputs."""
 
-    def __init__(self, data: bytes, names: tuple[str, ...], path: str) -> None:
-        unknown = [t for t in skops.io.get_untrusted_types(data=data) if not t.startswith(_TRUSTED)]
-        if unknown:
-            raise ConfigError(
-                f"{path}: the transformer holds {unknown}, only types of scikit-learn and "
-                "numpy are stored; choose another class."
-            )
+    def __init__(self, data: bytes, names: tuple[str, ...]) -> None:
         self.data, self.names = data, names
-        self._transformer = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+        self._transformer = skops.io.loads(data, trusted=TRUSTED)
+
+    @classmethod
+    def load(cls, file: Path, names: tuple[str, ...]) -> _Block:
+        """Open a stored transformer.
+
+        Args:
+            file: The archive of skops.
+            names: The names of its outputs.
+
+        Returns:
+            The block.
+
+        Raises:
+            RefusedError: It holds more than values of listed types; nothing was constructed.
+        """
+        data = file.read_bytes()
+        if unlisted := unlisted_types(data):
+            raise RefusedError(
+                f"{file}: holds {', '.join(unlisted)}; only listed types of scikit-learn and numpy "
+                "are opened, functions never; train again with another class."
+            )
+        return cls(data, names)
 
     @classmethod
     def fit(cls, chosen: Transformer, values: Any, columns: tuple[str, ...], path: str) -> _Block:
@@ -56,7 +72,13 @@ class _Block:
                 f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: "
                 f"{' '.join(str(error).split())}"
             ) from error
-        block = cls(_stable(skops.io.dumps(transformer)), names, path)
+        data = _stable(_dump(transformer, chosen, path))
+        if unlisted := unlisted_types(data):
+            raise ConfigError(
+                f"{path}.class: {chosen.class_} holds {', '.join(unlisted)}; only listed types of "
+                "scikit-learn and numpy are stored, functions never; choose another class."
+            )
+        block = cls(data, names)
         probe = values[:_PROBE]
         together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
         if together.tobytes() != np.concatenate(alone).tobytes():
@@ -77,6 +99,16 @@ class _Block:
         return to_float32(np.asarray(dense, dtype=np.float64), self.names)
 
 
+def _dump(transformer: Any, chosen: Transformer, path: str) -> bytes:
+    try:
+        data: bytes = skops.io.dumps(transformer)
+    except TypeError as error:
+        raise ConfigError(
+            f"{path}.class: {chosen.class_} cannot be stored ({error}); choose another class."
+        ) from error
+    return data
+
+
 def _stable(data: bytes) -> bytes:
     """The archive with its objects numbered in their order, where skops writes their addresses:
     equal transformers are equal bytes.
@@ -85,7 +117,7 @@ def _stable(data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as written:
         schema = _ADDRESS.sub(
-            lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)) + found[3],
+            lambda match: match[1] + numbers.setdefault(match[2], b"%d" % len(numbers)) + match[3],
             archive.read("schema.json"),
         )
         members = {"schema.json": schema}
@@ -184,12 +216,5 @@ class SklearnPreprocessor(Preprocessor):
             codes = TextBlock(_CODES, body["static"], [{key: arrays[key] for key in arrays.files}])
         made._plain(tuple(body["past"]), tuple(body["future"]), codes)
         for block, names in body["names"].items():
-            made._use(
-                block,
-                _Block(
-                    (directory / f"{block}.skops").read_bytes(),
-                    tuple(names),
-                    str(directory / f"{block}.skops"),
-                ),
-            )
+            made._use(block, _Block.load(directory / f"{block}.skops", tuple(names)))
         return made
