@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 
@@ -46,3 +47,16 @@ def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | N
                 return f"{key} is missing"
             return f"{key} {'was changed' if key in recorded else 'is new'}"
     return None
+
+
+def panel_digest(panel: Panel) -> str:
+    """Compute one short text that changes with every row of a panel.
+
+    Args:
+        panel: The panel.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    prints = json.dumps(panel_fingerprint(panel), sort_keys=True)
+    return hashlib.sha256(prints.encode()).hexdigest()[:32]

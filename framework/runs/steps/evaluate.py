@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.data.fingerprint import panel_digest
 from framework.data.known_values import unseen_in_folds
 from framework.data.panel import Panel
 from framework.data.schema import Schema
@@ -118,6 +119,7 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
     record.backtest = result
     record.facts |= {
         "rows": len(panel),
+        "panel_digest": panel_digest(panel),
         "first_step": str(panel.times.min()),
         "last_step": str(panel.times.max()),
         "versions": versions(*run.make("model").requirements),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
 
-from framework.config.config import Config
+from framework.config.config import Config, Selected
 from framework.errors import RefusedError
 from framework.interfaces.tuner import Trial
 from framework.plugins.discovery import load_plugins
@@ -40,7 +41,6 @@ def make_run(
             "run": run,
             "name": "fake",
             "seed": 7,
-            "force": False,
             "quantiles": (0.1,),
             "paths": {"state": folder},
             "panel": {"targets": ["y"], "frequency": "D", "horizon": 3, "season_length": 7},
@@ -51,7 +51,6 @@ def make_run(
             "backtest": {},
             "validation": {},
             "gate": {},
-            "predict": {},
             "components": {"registry": {"name": "mlflow", "options": options}},
             "text": TEXT,
         }
@@ -102,6 +101,35 @@ def test_a_finished_run_keeps_config_figures_facts_and_files(
     assert '"rows": 12' in (folder / "facts.json").read_text()
     assert "framework-mlflow" in (folder / "facts.json").read_text()
     assert client.get_model_version("fake_model", "1").run_id == run.id
+
+
+def test_a_run_that_learned_has_its_model_its_table_and_its_rows_in_the_list(
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def backtest(run: Run) -> dict[str, Any]:
+        run.record.facts |= {"panel_digest": "ab" * 16, "rows": 12, "series": 2}
+        sides = {"model": {"MAE": 1.23456, "MASE": None}, "baseline": {"MAE": 2.0, "MASE": 1.0}}
+        return {"metrics": {**sides, "targets": {"y|z": sides}}}
+
+    run = make_run(options, tmp_path / "run", "backtest", backtest, monkeypatch)
+    run.config.components["model"] = Selected(name="lightgbm", options=None)
+    run.config.components["source"] = Selected(name="files", options=None)
+    execute(run)
+    tracked = registry.store.client.get_run(run.id)
+    assert tracked.info.run_name == "backtest fake lightgbm"
+    assert tracked.data.tags["mlflow.note.content"].splitlines() == [
+        "| target | of | MAE | MASE |",
+        "| --- | --- | ---: | ---: |",
+        "| y\\|z | model | 1.235 | – |",
+        "| y\\|z | baseline | 2 | 1 |",
+    ]
+    (given,) = tracked.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("fake", "ab" * 16)
+    assert json.loads(given.dataset.profile) == {"rows": 12, "series": 2}
+    assert json.loads(given.dataset.source) == {"source": "files", "views": ["v"]}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlflow.entities import Dataset, DatasetInput, InputTag
 from omegaconf import OmegaConf
 
 from framework.errors import RefusedError
@@ -42,13 +43,18 @@ _PARAMETERS = (
 )
 
 
+#: Runs whose name in a list says the model, and the facts that describe their rows.
+_LEARNING = ("train", "backtest", "tune")
+_PROFILE = ("rows", "series", "first_step", "last_step")
+
+
 def start(run: Run) -> str:
     """Open a run in the experiment and keep the composed config at once: a killed run can be
     repeated too. Returns MLflow's id.
     """
     store = store_of(run)
     tags = {
-        "mlflow.runName": f"{run.config.run} {run.config.name}",
+        "mlflow.runName": " ".join([run.config.run, run.config.name, *_model(run)]),
         "mlflow.source.name": "framework",
         "framework.run": run.config.run,
         "framework.directory": str(run.directory),
@@ -77,7 +83,10 @@ def finish(run: Run, result: Mapping[str, Any]) -> None:
                 "framework.pair": f"{pair.get('name')} {pair.get('version')}",
                 "framework.digest": str(pair.get("digest")),
             }
+        if table := _figures(result):
+            tags["mlflow.note.content"] = table
         store.log_batch(run.id, tags=tags)
+        _log_data(store, run)
         store.client.set_terminated(run.id, "FINISHED")
 
 
@@ -115,6 +124,48 @@ def _log(store: Store, run: Run) -> None:
             store.client.log_artifacts(run.id, str(path), path.name)
         elif path.is_file():
             store.client.log_artifact(run.id, str(path))
+
+
+def _model(run: Run) -> list[str]:
+    """The model by which runs that learn are told apart in a list."""
+    selected = run.config.components.get("model")
+    return [selected.name] if selected and run.config.run in _LEARNING else []
+
+
+def _log_data(store: Store, run: Run) -> None:
+    """Log the rows that the run learned from as an input, where it learned."""
+    facts = run.record.facts
+    if "panel_digest" not in facts:
+        return
+    profile = {key: facts[key] for key in _PROFILE if key in facts}
+    source = {"source": run.config.component("source").name, "views": [*run.config.features.views]}
+    dataset = Dataset(
+        name=run.config.name,
+        digest=facts["panel_digest"],
+        source_type="framework",
+        source=json.dumps(source),
+        profile=json.dumps(profile),
+    )
+    context = InputTag("mlflow.data.context", "training")
+    store.client.log_inputs(run.id, datasets=[DatasetInput(dataset, [context])])
+
+
+def _figures(result: Mapping[str, Any]) -> str | None:
+    """The figures of each target as a table in Markdown, None for a run without any."""
+    metrics = result.get("metrics")
+    targets = metrics.get("targets") if isinstance(metrics, Mapping) else None
+    if not targets:
+        return None
+    names = [
+        *dict.fromkeys(n for sides in targets.values() for side in sides.values() for n in side)
+    ]
+    lines = [["target", "of", *names], ["---", "---", *["---:"] * len(names)]]
+    for target, sides in targets.items():
+        for side, figures in sides.items():
+            values = [figures.get(name) for name in names]
+            shown = ["–" if value is None else f"{value:.4g}" for value in values]
+            lines.append([target.replace("|", "\\|"), side, *shown])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _parameters(run: Run) -> Iterator[tuple[str, str]]:
