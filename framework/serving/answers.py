@@ -18,7 +18,7 @@ from framework.serving.arms.arms import Arm, Arms, Table
 from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler, Headers
 from framework.serving.http.refusal import Refusal
 from framework.serving.observers import Feed
-from framework.serving.pipeline.pipeline import INLINE_WINDOWS
+from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS
 from framework.serving.pipeline.rendering import render_mixed
 from framework.serving.pipeline.validation import EntityPeek, Lookup
 
@@ -117,7 +117,12 @@ class Answers:
     ) -> Answer:
         table = self._arms.table
         requested = requested_arm(table, call)
-        lookup = parse(requested or table.primary)(body)
+        read_lookup = parse(requested or table.primary)
+        lookup = (
+            await asyncio.to_thread(read_lookup, body)
+            if len(body) > INLINE_BYTES
+            else read_lookup(body)
+        )
         if requested or not table.ranges:
             arm = requested or table.primary
             return await self._answered(arm, await arm.pipeline.read_entities(lookup))

@@ -24,7 +24,7 @@ from framework.interfaces.retrieval import RetrievalStrategy
 from framework.serving.deployment import Deployment
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.decoding import Decoder
-from framework.serving.pipeline.request_types import Value, When
+from framework.serving.pipeline.request_types import Key, When
 from framework.serving.pipeline.validation import read_keys, read_origin
 
 #: Steps of history in one answer at most.
@@ -35,7 +35,7 @@ _SEARCHED = "\0text"
 
 class SeriesRequest(Struct, forbid_unknown_fields=True):
     entity: Annotated[
-        dict[str, Value], Meta(extra_json_schema={"$ref": "#/components/schemas/Entity"})
+        dict[str, Key], Meta(extra_json_schema={"$ref": "#/components/schemas/Entity"})
     ]
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 60
     at: Annotated[When | None, Meta(description="The origin; null: the newest step")] = None

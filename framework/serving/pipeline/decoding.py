@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.repeated_keys import most_keys, refuse_repeated
+
+#: Characters of a key that is not known.
+_SHOWN = 100
 
 
 class Decoder:
     """JSON bytes to one type. Raises a 400 when they are no JSON, a 422 with the path when they are
-    not that type.
+    not that type, or have a key twice.
+
+    ``count`` gives the keys that a decoded body had at least: as many as there are says that none
+    is there twice, without a second look.
     """
 
-    def __init__(self, kind: Any) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
+    def __init__(self, kind: Any, count: Callable[[Any], int] = lambda _: -1) -> None:
+        self._decode, self._count = msgspec.json.Decoder(kind).decode, count
 
     def __call__(self, body: bytes) -> Any:
+        request = self._decoded(body)
+        if most_keys(body) != self._count(request):
+            refuse_repeated(body)
+        return request
+
+    def _decoded(self, body: bytes) -> Any:
         try:
             return self._decode(body)
         except msgspec.ValidationError as error:
@@ -40,7 +54,8 @@ def _explain(text: str) -> Refusal:
     )
     if field is None:
         return Refusal(422, message.replace("`", "'"), path or "body")
-    path = f"{path}.{field[2]}" if path else field[2]
+    name = field[2] if len(field[2]) <= _SHOWN else f"{field[2][:_SHOWN]}…"
+    path = f"{path}.{name}" if path else name
     return Refusal(
         422, "a value is required" if field[1] == "missing required" else "unknown field", path
     )

@@ -18,7 +18,9 @@ from framework.data.vocabulary import TIME
 _LARGEST = float(np.finfo(np.float32).max)
 _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 #: A category; its text is the canonical one.
-Value = str | int | float | bool
+Value = Annotated[str, Meta(max_length=10_000)] | int | float | bool
+#: What a row or a series is of.
+Key = Annotated[str, Meta(max_length=1000)] | int | float | bool
 When = Annotated[
     str,
     Meta(
@@ -39,19 +41,47 @@ _At = Annotated[When | None, Meta(description="As known at this time; null: the 
 @dataclass(frozen=True, slots=True)
 class RequestTypes:
     """The structs of one pair. ``payload``: of ``POST /predict``; ``one`` and ``many``: of
-    ``/predict/feast`` and its batch.
+    ``/predict/feast`` and its batch. The methods count the keys that a decoded one had at least.
     """
 
     payload: type[Struct]
     one: type[Struct]
     many: type[Struct]
+    row: int
+    future: int
+    entity: int
+
+    def keys_of_payload(self, request: Any) -> int:
+        """Of the rows or columns, and what is beside them."""
+        keys = _shared(request)
+        if request.rows is not UNSET:
+            keys += 1 + self.row * len(request.rows)
+        if request.columns is not UNSET:
+            keys += 1 + self.row
+        if self.future:
+            keys += 1 + self.future * len(request.future)
+        return keys
+
+    def keys_of_one(self, request: Any) -> int:
+        """Of an entity, and what is beside it."""
+        return 1 + self.entity + (request.at is not None) + _shared(request)
+
+    def keys_of_many(self, request: Any) -> int:
+        """Of entities, and what is beside them."""
+        entities = 1 + self.entity * len(request.entities)
+        return entities + (request.at is not None) + _shared(request)
+
+
+def _shared(request: Any) -> int:
+    return bool(request.levels) + (request.horizon is not None)
 
 
 def request_types(schema: Schema) -> RequestTypes:
     """Compile the structs of a pair."""
     fields: list[tuple[str, Any]] = [
-        (name, Value | None if name in schema.nullable else Value) for name in schema.static
+        (name, Key if name in schema.entity_keys else Value) for name in schema.static
     ]
+    fields = [(name, kind | None if name in schema.nullable else kind) for name, kind in fields]
     fields.append((TIME, When))
     fields += [
         (name, _Number | None if name in schema.nullable else _Number) for name in schema.past
@@ -62,7 +92,7 @@ def request_types(schema: Schema) -> RequestTypes:
         ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
         ("columns", columns | UnsetType, UNSET),
     ]
-    keys: list[tuple[str, Any]] = [(name, Value) for name in schema.entity_keys]
+    keys: list[tuple[str, Any]] = [(name, Key) for name in schema.entity_keys]
     if schema.known:
         known: list[tuple[str, Any]] = [(name, _Number) for name in schema.known]
         future = _record("Future", [*keys, (TIME, When), *known])
@@ -83,6 +113,9 @@ def request_types(schema: Schema) -> RequestTypes:
             [("entities", list[entity]), at, *shared],  # type: ignore[valid-type]
             forbid_unknown_fields=True,
         ),
+        len(fields),
+        len(keys) + 1 + len(schema.known) if schema.known else 0,
+        len(keys),
     )
 
 

@@ -25,7 +25,7 @@ from framework.data.vocabulary import TIME
 from framework.errors import FieldError
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.decoding import Decoder
-from framework.serving.pipeline.request_types import Value, request_types
+from framework.serving.pipeline.request_types import Key, request_types
 from framework.serving.pipeline.times import parse_time, parse_times
 
 
@@ -42,7 +42,8 @@ class Payload:
         self._schema, self._max_rows = schema, max_rows
         self._frequency = Frequency.parse(schema.frequency)
         self._static = len(schema.static)
-        self._decode = Decoder(request_types(schema).payload)
+        types = request_types(schema)
+        self._decode = Decoder(types.payload, types.keys_of_payload)
 
     def context(self, body: bytes) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
@@ -190,8 +191,8 @@ class EntityPeek:
         attributes = [f"f{i}" for i in range(len(entity_keys))]
         names = dict(zip(attributes, entity_keys, strict=True))
         self._names = tuple(entity_keys)
-        row = defstruct("PeekRow", [(a, Value) for a in attributes], rename=names)
-        columns = defstruct("PeekColumns", [(a, list[Value]) for a in attributes], rename=names)
+        row = defstruct("PeekRow", [(a, Key) for a in attributes], rename=names)
+        columns = defstruct("PeekColumns", [(a, list[Key]) for a in attributes], rename=names)
         fields: list[Any] = [
             ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type]
             ("columns", columns | UnsetType, UNSET),
@@ -235,7 +236,8 @@ class Entities:
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self._schema, self._keys, self._max_rows = schema, schema.entity_keys, max_rows
         types = request_types(schema)
-        self._one, self._many = Decoder(types.one), Decoder(types.many)
+        self._one = Decoder(types.one, types.keys_of_one)
+        self._many = Decoder(types.many, types.keys_of_many)
 
     def one(self, body: bytes) -> Lookup:
         request = self._one(body)

@@ -153,9 +153,9 @@ async def answer_entities(pipeline: Pipeline, lookup: Lookup) -> Forecast:
 
 def serve_fakes(arguments: list[str]) -> None:
     """A server process: backend, its options as JSON, a directory, ``store`` or ``none``, the
-    ledger's options as JSON or ``null``. Prints its URL when it is ready.
+    ledger's options as JSON (``null`` where they are left out). Prints its URL when it is ready.
     """
-    backend, options, directory, store, ledger = arguments
+    backend, options, directory, store, ledger = [*arguments, "null"][:5]
     plugins = load_plugins(extra=[fakes])
     made = plugins.load("serving", backend)(
         plugins.find("serving", backend).options.model_validate_json(options)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -165,3 +166,76 @@ def assert_error(answer: bytes, status: int) -> None:
     error = json.loads(body)["error"]
     assert error["path"] is None
     assert error["message"]
+
+
+LONG = "x" * 15_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/predict/feast", {"entity": {"airport": LONG, "carrier": "DL"}}, "entity.airport"),
+        (
+            "/predict/feast/batch",
+            {"entities": [{"airport": LONG, "carrier": "DL"}]},
+            "entities[0].airport",
+        ),
+        ("/predict", {"rows": [make_row(airport=LONG)]}, "rows[0].airport"),
+        ("/predict", {"rows": [make_row(season=LONG)]}, "rows[0].season"),
+        ("/predict", {"rows": [make_row(**{LONG: 1})]}, None),
+        ("/console/series", {"entity": {"airport": LONG, "carrier": "DL"}}, "entity"),
+        ("/invocations", {"instances": [make_row(airport=LONG)]}, "instances[0].airport"),
+    ],
+)
+def test_texts_without_end_are_refused_in_a_short_answer(
+    url: str, path: str, body: dict[str, Any], field: str | None
+) -> None:
+    answer = httpx.post(url + path, json=body, timeout=30)
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000
+    assert field is None or answer.json()["error"]["path"].startswith(field)
+
+
+ROW = json.dumps(make_row())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/predict", f'{{"rows": [], "rows": [{ROW}]}}', "rows"),
+        ("/predict", f'{{"rows": [{ROW}, {ROW[:-1]}, "temp" : 99}}]}}', "rows[1].temp"),
+        ("/predict", f'{{"rows": [{ROW[:-1]}, "te\\u006dp"\n:99}}]}}', "rows[0].temp"),
+        ("/predict", f'{{"horizon": 1, "horizon": null, "rows": [{ROW}]}}', "horizon"),
+        (
+            "/predict/feast",
+            '{"entity": {"airport": "JFK", "carrier": "DL", "airport": "LAX"}}',
+            "entity.airport",
+        ),
+        (
+            "/predict/feast/batch",
+            '{"entities": [{"airport": "JFK", "carrier": "DL", "carrier": " :"}]}',
+            "entities[0].carrier",
+        ),
+        ("/invocations", f'{{"instances": [{ROW}], "instances": [{ROW}]}}', "instances"),
+        ("/v2/models/fake/infer", '{"inputs": [], "id": "a", "id": "b"}', "id"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(url: str, path: str, body: str, field: str) -> None:
+    answer = httpx.post(
+        url + path, content=body, headers={"content-type": "application/json"}, timeout=30
+    )
+    assert answer.status_code == 422, answer.text
+    error = answer.json()["error"]
+    if isinstance(error, str):
+        assert error == f"{field}: the key is there twice"
+    else:
+        assert error == {"path": field, "message": "the key is there twice"}
+
+
+def test_texts_that_look_like_keys_are_no_keys(url: str) -> None:
+    for season in ('a" :b', '":"', "a :", "\n:"):
+        body = {"rows": [make_row(season=season)] * 2, "horizon": None, "levels": []}
+        for spaced in (json.dumps(body), json.dumps(body, separators=(" , ", " : "))):
+            headers = {"content-type": "application/json"}
+            answer = httpx.post(f"{url}/predict", content=spaced, headers=headers, timeout=30)
+            assert answer.status_code == 200, answer.text
