@@ -183,6 +183,39 @@ _PLAIN: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
+_RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+
+
+def step_numbers(value: Any) -> Any:
+    """Write out the ranges among counts of steps: ``1..14``, alone or in a list, is 1, 2 … 14.
+
+    Args:
+        value: A number, a range or a list of them. Anything else is returned as it is, for the
+            validation to refuse.
+
+    Returns:
+        The numbers, in order.
+
+    Raises:
+        ValueError: A range ends before it begins.
+    """
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    numbers: list[Any] = []
+    for part in value:
+        match = _RANGE.fullmatch(part) if isinstance(part, str) else None
+        if match is None:
+            numbers.append(part)
+            continue
+        first, last = int(match[1]), int(match[2])
+        if first > last:
+            raise ValueError(f"the range {part.strip()} ends before it begins")
+        numbers += range(first, last + 1)
+    return numbers
+
+
 T = TypeVar("T", bound=Options)
 #: What pydantic says in the words of Python.
 _PLAIN_WORDS = {

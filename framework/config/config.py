@@ -11,13 +11,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 from pydantic import Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
+from framework.config.automatic import written_out
 from framework.config.catalog import Plugins
+from framework.config.ensembles import members_of
 from framework.config.groups import DEFAULTS, GROUPS
 from framework.config.layout import Layout
 from framework.config.literals import check_leaves, declared, free
 from framework.config.names import check_names
 from framework.config.resolving import resolve, source_of_values
 from framework.config.sections import (
+    AutoConfig,
     BacktestConfig,
     GateConfig,
     IngestConfig,
@@ -63,6 +66,7 @@ class Config(Options):
     validation: ValidationConfig
     gate: GateConfig
     ingest: IngestConfig = IngestConfig()
+    auto: AutoConfig = AutoConfig()
     components: dict[str, Selected]
     sections: dict[str, SerializeAsAny[Options]] = Field(default_factory=dict)
     text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
@@ -142,7 +146,7 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
             variable that is not set.
     """
     layout = layout_of(plugins)
-    whole = OmegaConf.merge(layout.defaults(), composed)
+    whole = OmegaConf.merge(layout.defaults(), written_out(composed, plugins))
     assert isinstance(whole, DictConfig)  # both are mappings
     written = write(whole)
     check_leaves(written.leaves, partial(is_secret, written.tree, plugins), refuse=not recorded)
@@ -238,6 +242,10 @@ def _select(
         )
     try:
         options = validate(plugins.find(kind, name).options, node, group, source_of)
+        for member, inner in members_of(name, node):
+            path = f"{group}.members.{member}"
+            values = {key: value for key, value in inner.items() if key != "name"}
+            validate(plugins.find(kind, inner["name"]).options, values, path, source_of)
     except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
         return Selected(name=name, options=None)
     return Selected(name=name, options=options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from framework.data.vocabulary import GapPolicy
 from framework.options import Options
@@ -116,3 +116,18 @@ class IngestConfig(Options):
 
     when: Literal["auto", "always", "never"] = "auto"
     removed: Literal["warn", "keep", "remove"] = "warn"
+
+
+class AutoConfig(Options):
+    """``model=auto`` and ``future: auto``. ``minutes``: what judging the set-ups may cost, as it is
+    reckoned from the size of the data; a set-up that does not fit is not tried.
+
+    ``country``: whose holidays are among the calendar of the steps ahead, null for none;
+    ``time_zone``: of the calendar. ``output``: the experiment file of the choice, null for
+    ``conf/experiment/{name}_auto.yaml``.
+    """
+
+    minutes: PositiveFloat = 5.0
+    country: str | None = None
+    time_zone: str = "UTC"
+    output: Path | None = None

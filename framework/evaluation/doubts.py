@@ -75,6 +75,23 @@ def thin_folds(result: BacktestResult, folds: int) -> list[str]:
     return lines
 
 
+def lost_to_baseline(result: BacktestResult, model: str, baseline: str) -> list[str]:
+    """Say of which targets the baseline's mean absolute error is smaller than the model's.
+
+    Args:
+        result: The backtest.
+        model: The name of the model's component.
+        baseline: The name of the baseline's.
+    """
+    return [
+        f"backtest: '{target}': the baseline {baseline} beats model={model}: MAE "
+        f"{sides['baseline']['MAE']:.6g} against {sides['model']['MAE']:.6g}; try model=auto, or "
+        "model.seasonal_lags with model.difference and model.scale"
+        for target, sides in result.metrics().items()
+        if sides["model"]["MAE"] > sides["baseline"]["MAE"]
+    ]
+
+
 def not_answered(panel: Panel, features: FeatureSet, schema: Schema) -> list[str]:
     """Say of how many series the newest window gets no forecast, because of a stale view or a
     missing feature.

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from framework.errors import ConfigError
-from framework.options import Duration, Options
+from framework.options import Duration, Options, step_numbers
 
 Statistic = Literal["mean", "std", "min", "max", "sum"]
-Steps = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+#: Counts of steps, each at least 1; a range is written ``1..14``.
+Steps = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(step_numbers)
+]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -32,6 +36,15 @@ class Lag(Options):
 
     def names(self) -> tuple[str, ...]:
         return tuple(f"{c}_lag_{k}" for c in self.columns for k in self.steps)
+
+
+def steps_back(lags: Sequence[int], step: int) -> list[int]:
+    """Count, for each lag, how far before the origin its value for ``step`` steps ahead lies; 0 is
+    the origin.
+
+    A lag that is not longer than the step counts as often as it must to reach the past.
+    """
+    return [lag * -(-step // lag) - step for lag in lags]
 
 
 class Rolling(Options):

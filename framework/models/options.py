@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from typing import Annotated
 
-from framework.options import Options
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
+from framework.options import Options, step_numbers
 
 
 class TargetOptions(Options):
     """What a target is learned as and which of its own values each step's row holds; forecasts are
     in natural units all the same.
 
-    ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it,
-    taken from the lag features. ``difference`` names targets to be learned as the difference from
-    their value one first seasonal lag before the step. ``log`` names targets to be learned as log(1
-    + y). ``scale`` names for a target a feature in its unit, such as its rolling mean, that it is
-    divided by. With several of them the target is divided first and differenced last.
+    ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it; the
+    lag features that this needs are added to the primary view. A range is written ``1..14``.
+    ``difference`` names targets to be learned as the difference from their value one first seasonal
+    lag before the step. ``log`` names targets to be learned as log(1 + y). ``scale`` names for a
+    target a feature in its unit, such as its rolling mean, that it is divided by, and with it what
+    the view makes of the target in its unit; a row without a scale is not learned from. With
+    several of them the target is divided first and differenced last.
     """
 
-    seasonal_lags: tuple[PositiveInt, ...] = ()
+    seasonal_lags: Annotated[tuple[PositiveInt, ...], BeforeValidator(step_numbers)] = ()
     difference: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     scale: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _difference_from_a_lag(self) -> TargetOptions:
+        if self.difference and not self.seasonal_lags:
+            raise ValueError(
+                f"difference: '{self.difference[0]}' needs seasonal_lags, such as seasonal_lags: "
+                "[7]: the difference is taken from the first of them"
+            )
+        return self
 
 
 class BoostingOptions(TargetOptions):

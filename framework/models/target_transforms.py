@@ -15,8 +15,10 @@ from framework.data.windows import PanelArrays, Windows
 from framework.errors import ConfigError, DataError
 
 #: A window's scale is at least this share of the typical one: a series at rest is not divided by
-#: nothing.
-FLOOR = 0.01
+#: nothing, and one that is a thousand times smaller than the others keeps its own scale.
+FLOOR = 1e-4
+#: The share in pairs that are older than that.
+_FLOOR_BEFORE = 0.01
 #: Where a logarithm begins: a context may hold what the training rows did not.
 _LOWEST = -0.999
 
@@ -43,6 +45,7 @@ class TargetTransform:
     typical: float = 1.0
     smear: float = 1.0
     target: int | None = None
+    floor: float = FLOOR
 
     def scales(self, windows: Windows) -> Float64 | None:
         """Find what each window's target is divided by.
@@ -59,7 +62,7 @@ class TargetTransform:
         unknown = ~np.isfinite(scales)
         if unknown.any():
             scales[unknown] = self._own_sizes(windows.target_past[unknown])
-        return np.maximum(scales, FLOOR * self.typical)
+        return np.maximum(scales, self.floor * self.typical)
 
     def _own_sizes(self, history: Float64) -> Float64:
         """``[n, L, T] -> [n]``: the mean size of each window's own values of the target,
@@ -157,7 +160,7 @@ class TargetTransform:
             "typical": self.typical,
             "smear": self.smear,
         }
-        return {**body, "target": self.target}
+        return {**body, "target": self.target, "floor": self.floor}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
@@ -170,7 +173,7 @@ class TargetTransform:
             The transform.
         """
         anchor = None if body["anchor"] is None else np.array(body["anchor"], dtype=np.int64)
-        return cls(**{**body, "anchor": anchor})
+        return cls(**{"floor": _FLOOR_BEFORE, **body, "anchor": anchor})
 
 
 def plan_transform(

@@ -16,8 +16,12 @@ from framework.data.arrays import Float32, Float64, Rows
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.errors import ConfigError, DataError
+from framework.features.operations import steps_back
 from framework.models.options import TargetOptions
 from framework.models.target_transforms import TargetTransform, plan_transform
+
+#: The operations of feature engineering that leave a column in its unit.
+_IN_UNIT = ("lag", "rolling", "expanding", "difference")
 
 #: Rows in one piece while a table is built, and the bytes of narrow rows that a piece may have
 #: instead: a library merges fewer pieces.
@@ -30,11 +34,14 @@ class Tabular:
 
     ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets
     one season before the step, target by target, in units of the target's scale where it has one.
-    ``targets[T]``: what each target is learned as.
+    ``targets[T]``: what each target is learned as. ``scaled[T]``: places of past features that are
+    in the unit of a target with a scale, and divided by it too; none in pairs that are older than
+    this rule.
     """
 
     seasonal: Rows | None
     targets: tuple[TargetTransform, ...]
+    scaled: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def plan(cls, arrays: PanelArrays, schema: Schema, options: TargetOptions) -> Self:
@@ -57,17 +64,21 @@ class Tabular:
         """
         cls.check(arrays.past_names, schema, options)
         lags = options.seasonal_lags
-        steps_back = _steps_back(schema, lags)
-        seasonal = cls._seasonal(arrays, schema, lags, steps_back) if lags else None
+        rows = _rows(lags, schema)
+        seasonal = cls._seasonal(arrays, schema, lags, rows) if lags else None
         targets = []
         for t, name in enumerate(schema.targets):
             anchor = None
             if seasonal is not None and name in options.difference:
-                for row in steps_back:
+                for row in rows:
                     _check_unit(arrays, t, name, row[0])
                 anchor = seasonal[:, t * len(lags)]
             targets.append(plan_transform(arrays, schema, t, anchor, options.log, options.scale))
-        return cls(seasonal, tuple(targets))
+        scaled = tuple(
+            () if transform.scale is None else _places_in_unit(arrays, name, transform.scale)
+            for name, transform in zip(schema.targets, targets, strict=True)
+        )
+        return cls(seasonal, tuple(targets), scaled)
 
     @staticmethod
     def check(past_names: tuple[str, ...], schema: Schema, options: TargetOptions) -> None:
@@ -92,13 +103,11 @@ class Tabular:
                     raise ConfigError(
                         f"model.{key}: '{name}' is not one of the targets {list(schema.targets)}."
                     )
-        if options.difference and not lags:
-            raise ConfigError(
-                f"model.difference: '{options.difference[0]}' needs model.seasonal_lags."
-            )
-        steps_back = _steps_back(schema, lags)
-        needed = {_lag_name(t, back) for row in steps_back for t in schema.targets for back in row}
-        missing = sorted(needed - set(past_names))
+        if not lags:
+            return
+        backs = sorted({back for row in _rows(lags, schema) for back in row})
+        needed = [_lag_name(t, back) for t in schema.targets for back in backs]
+        missing = [name for name in needed if name not in past_names]
         if missing:
             raise ConfigError(
                 f"model.seasonal_lags {list(lags)} need the features {missing}; engineer "
@@ -107,9 +116,9 @@ class Tabular:
 
     @staticmethod
     def _seasonal(
-        arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps_back: list[list[int]]
+        arrays: PanelArrays, schema: Schema, lags: tuple[int, ...], steps: list[list[int]]
     ) -> Rows:
-        names = [[_lag_name(t, back) for t in schema.targets for back in row] for row in steps_back]
+        names = [[_lag_name(t, back) for t in schema.targets for back in row] for row in steps]
         return np.array(
             [[arrays.past_names.index(name) for name in row] for row in names], dtype=np.int64
         )
@@ -131,7 +140,7 @@ class Tabular:
         steps = split + known + (0 if self.seasonal is None else self.seasonal.shape[1])
         width = steps + (horizon > 1)
         out = np.empty((n, horizon, width), dtype=np.float32)
-        out[:, :, :past] = windows.past.reshape(n, 1, past)
+        out[:, :, :past] = self._past(windows).reshape(n, 1, past)
         out[:, :, past:split] = windows.static[:, None, :]
         out[:, :, split : split + known] = windows.future
         if self.seasonal is not None:
@@ -139,6 +148,17 @@ class Tabular:
         if horizon > 1:
             out[:, :, steps] = np.arange(1, horizon + 1)
         return out.reshape(n * horizon, width)
+
+    def _past(self, windows: Windows) -> Float32:
+        """``[n, L, F]``, what is in the unit of a scaled target divided by its scale."""
+        if not any(self.scaled):
+            return windows.past
+        past = windows.past.copy()
+        for places, transform in zip(self.scaled, self.targets, strict=True):
+            scales = transform.scales(windows)
+            if places and scales is not None:
+                past[:, :, list(places)] /= scales[:, None, None].astype(np.float32)
+        return past
 
     def _fill_seasonal(self, out: Float32, windows: Windows) -> None:
         assert self.seasonal is not None
@@ -150,7 +170,7 @@ class Tabular:
                 out[:, :, t * lags : (t + 1) * lags] /= scales[:, None, None]
 
     def known_rows(self, windows: Windows, target: int) -> tuple[Float32, Float64]:
-        """Turn windows into the rows whose label is known.
+        """Turn windows into the rows whose label and scale are known.
 
         Args:
             windows: Windows with their targets.
@@ -160,7 +180,11 @@ class Tabular:
             The rows of :meth:`features`, and their labels as they are learned.
         """
         assert windows.target is not None  # training windows have them
-        labels = self.targets[target].forward(windows.target[:, :, target], windows).ravel()
+        transform = self.targets[target]
+        labels = transform.forward(windows.target[:, :, target], windows)
+        if transform.scale is not None:
+            labels[~np.isfinite(windows.past[:, -1, transform.scale])] = np.nan
+        labels = labels.ravel()
         rows, known = self.features(windows), ~np.isnan(labels)
         return (rows, labels) if known.all() else (rows[known], labels[known])
 
@@ -201,6 +225,7 @@ class Tabular:
         return {
             "seasonal": seasonal,
             "targets": [transform.to_json() for transform in self.targets],
+            "scaled": self.scaled,
         }
 
     @classmethod
@@ -215,31 +240,45 @@ class Tabular:
         """
         seasonal = None if body["seasonal"] is None else np.array(body["seasonal"], dtype=np.int64)
         return cls(
-            seasonal, tuple(TargetTransform.from_json(transform) for transform in body["targets"])
+            seasonal,
+            tuple(TargetTransform.from_json(transform) for transform in body["targets"]),
+            tuple(tuple(places) for places in body.get("scaled", ())),
         )
 
 
-def _steps_back(schema: Schema, lags: tuple[int, ...]) -> list[list[int]]:
+def _rows(lags: tuple[int, ...], schema: Schema) -> list[list[int]]:
     """Of each step ahead, how far before the origin the value of each lag is."""
-    return [[lag * -(-h // lag) - h for lag in lags] for h in range(1, schema.horizon + 1)]
+    return [steps_back(lags, step) for step in range(1, schema.horizon + 1)]
 
 
-def _lag_name(target: str, steps_back: int) -> str:
-    return f"{target}_lag_{steps_back}" if steps_back else target
+def _lag_name(target: str, back: int) -> str:
+    return f"{target}_lag_{back}" if back else target
 
 
-def _check_unit(arrays: PanelArrays, target: int, name: str, steps_back: int) -> None:
+def _places_in_unit(arrays: PanelArrays, target: str, scale: int) -> tuple[int, ...]:
+    """The places of the target and of what is made of it in its unit, the scale itself left out: it
+    says how large the series is.
+    """
+    made = tuple(f"{target}_{operation}_" for operation in _IN_UNIT)
+    return tuple(
+        place
+        for place, name in enumerate(arrays.past_names)
+        if (name == target or name.startswith(made)) and place != scale
+    )
+
+
+def _check_unit(arrays: PanelArrays, target: int, name: str, back: int) -> None:
     """A preprocessor may have scaled the feature; target and feature put together would then be in
     no unit at all.
     """
-    feature = _lag_name(name, steps_back)
+    feature = _lag_name(name, back)
     column = arrays.past[:, arrays.past_names.index(feature)]
-    rows = np.flatnonzero(np.arange(len(column)) - arrays.series_starts() >= steps_back)
+    rows = np.flatnonzero(np.arange(len(column)) - arrays.series_starts() >= back)
     if not np.array_equal(
-        column[rows], arrays.target[rows - steps_back, target].astype(np.float32), equal_nan=True
+        column[rows], arrays.target[rows - back, target].astype(np.float32), equal_nan=True
     ):
         raise ConfigError(
-            f"model.difference: feature '{feature}' is not '{name}' {steps_back} steps "
+            f"model.difference: feature '{feature}' is not '{name}' {back} steps "
             "before in its natural unit; "
             "leave it out of the preprocessor's steps or the target out of the difference."
         )

@@ -4,7 +4,9 @@ plugin.
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveInt
 
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.interfaces.plugin import Component, hookimpl
@@ -21,9 +23,34 @@ class ProcessesOptions(Options):
     threads: PositiveInt = 1
 
 
+class EnsembleOptions(Options):
+    """``members``: by a name of your own the node of a model, ``{name: lightgbm, max_depth: 4}``;
+    what a node leaves out has that model's default. ``season_length``: in steps.
+    """
+
+    members: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]],
+        Field(min_length=2),
+    ]
+    season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  # resolved, then checked, when a run is composed
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
+        Component(
+            "model",
+            "ensemble",
+            "framework.plugins.ensemble:Ensemble",
+            EnsembleOptions,
+            "the mean of several models, as one pair",
+        ),
+        Component(
+            "model",
+            "auto",
+            "framework.tuning.automatic.placeholder:Unchosen",
+            summary="the best of up to twelve set-ups, written as an experiment",
+        ),
         Component(
             "compute",
             "local",

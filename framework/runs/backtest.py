@@ -24,14 +24,16 @@ from framework.evaluation.eligibility import check_covariates
 from framework.evaluation.result import BacktestResult
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
+from framework.runs.steps.automatic import settled
 from framework.runs.steps.evaluate import evaluate
 from framework.runs.steps.tables import comparison_table
 
 
 def backtest(run: Run) -> dict[str, Any]:
+    run, chosen = settled(run)
     if not run.config.backtest.compare:
-        return evaluate(run).body
-    body = evaluate(run, compare_models).body
+        return {**evaluate(run).body, **chosen}
+    body = {**evaluate(run, compare_models).body, **chosen}
     run.say(comparison_table(run.config.name, run.record.comparison))
     return {
         **body,

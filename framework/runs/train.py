@@ -1,4 +1,4 @@
-"""``run=train``: backtest, fit on everything, register the pair."""
+"""``run=train``: choose with ``model=auto``, backtest, fit on everything, register the pair."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
+from framework.runs.steps.automatic import settled
 from framework.runs.steps.register import train_pair
 
 
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
-    return train_pair(run, registry)
+    run, chosen = settled(run)
+    return {**train_pair(run, registry), **chosen}

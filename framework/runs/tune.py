@@ -11,11 +11,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from framework.config.automatic import AUTO
+from framework.config.catalog import Plugins
 from framework.config.config import Config
+from framework.errors import ConfigError
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import plan_folds
 from framework.interfaces.registry import Registry
 from framework.interfaces.tuner import DONE, Budget, Dimension, Search, Trial, Tuner
+from framework.options import step_numbers
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.options import TuneOptions
@@ -39,6 +43,11 @@ def tune(run: Run) -> dict[str, Any]:
     registers nothing.
     """
     config = run.config
+    if config.component("model").name == AUTO:
+        raise ConfigError(
+            "model=auto: a search needs a model of its own; run=train model=auto writes one as an "
+            "experiment, which run=tune can go on from."
+        )
     options: TuneOptions = run.options
     dimensions = parse_space(options.space)
     check_space(dimensions, config.text, run.plugins)
@@ -63,7 +72,8 @@ def _searched(config: Config, options: TuneOptions) -> dict[str, Any]:
 
 def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Study) -> Search:
     config = run.config
-    features = Features(_with_all_columns(config, dimensions), run.make("retrieval"))
+    widest = _with_all_columns(_with_all_lags(config, dimensions, run.plugins), dimensions)
+    features = Features(widest, run.make("retrieval"))
     fill_store(run, features)
     panel = backtest_panel(features)
     folds = tuple(plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest))
@@ -96,6 +106,14 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     return Search(
         dimensions, objective, budget, config.seed, tuple(study.trials), directory, report, run.say
     )
+
+
+def _with_all_lags(config: Config, dimensions: tuple[Dimension, ...], plugins: Plugins) -> Config:
+    """The config whose views have the lag columns of every trial."""
+    path = "model.seasonal_lags"
+    choices = [step_numbers(c) for d in dimensions if d.path == path for c in d.choices]
+    lags = sorted({lag for choice in choices for lag in choice})
+    return substituted(config.text, {path: lags}, plugins) if lags else config
 
 
 def _with_all_columns(config: Config, dimensions: tuple[Dimension, ...]) -> Config:

@@ -29,7 +29,12 @@ _OF_THE_SEARCH = (
 )
 
 
-def experiment_text(values: Mapping[str, Any], comment: str, left_out: Collection[str] = ()) -> str:
+def experiment_text(
+    values: Mapping[str, Any],
+    comment: str,
+    left_out: Collection[str] = (),
+    selected: Mapping[str, str] | None = None,
+) -> str:
     """Write the YAML of an experiment: the one that was searched, what the command line changed of
     it, and ``values``.
 
@@ -38,9 +43,11 @@ def experiment_text(values: Mapping[str, Any], comment: str, left_out: Collectio
         comment: The second line of the file.
         left_out: Sections of plugins that decide nothing; what the command line changed of them
             does not belong to the experiment.
+        selected: Components by group, instead of those of the command line.
     """
     choices, overrides = _composition({*_OF_THE_SEARCH, *left_out})
     groups = {o.key_or_group: o.value() for o in overrides if o.key_or_group in choices}
+    groups |= selected or {}
     changed = {o.key_or_group: o.value() for o in overrides if o.key_or_group not in choices}
     experiment = choices.get("experiment")
     defaults: list[Any] = [str(experiment)] if experiment else []

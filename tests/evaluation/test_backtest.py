@@ -22,6 +22,7 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.evaluation.backtest import Setting, backtest, plan_folds, run_fold
+from framework.evaluation.doubts import lost_to_baseline
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
@@ -396,3 +397,12 @@ def test_what_comes_after_the_origins_of_two_anchors_changes_no_forecast() -> No
     later = rows["event_timestamp"] > pd.Timestamp(first.origin, tz="UTC")
     absurd = _backtest(_panel(rows.assign(y=rows["y"].where(~later, 1e12))), folds=2)
     assert absurd.forecast[clean.fold == 0].tobytes() == clean.forecast[clean.fold == 0].tobytes()
+
+
+def test_a_model_that_loses_to_the_baseline_is_named() -> None:
+    result = _backtest(_panel(_rows()), folds=2)
+    good, bad = replace(result, forecast=result.actual[..., None]), result.actual + 9.0
+    assert lost_to_baseline(good, "learner", "naive") == []
+    (line,) = lost_to_baseline(replace(result, forecast=bad[..., None]), "learner", "naive")
+    assert line.startswith("backtest: 'y': the baseline naive beats model=learner: MAE ")
+    assert "against 9; try model=auto" in line

@@ -15,7 +15,7 @@ from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import Fold, backtest
 from framework.evaluation.comparison import Ranked
-from framework.evaluation.doubts import not_answered, thin_folds, without_actuals
+from framework.evaluation.doubts import lost_to_baseline, not_answered, thin_folds, without_actuals
 from framework.evaluation.eligibility import check_covariates, check_resolution, take_part
 from framework.evaluation.result import BacktestResult
 from framework.ingestion.view_matches import sparse_views
@@ -99,6 +99,9 @@ def evaluate(
         ),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
+        *lost_to_baseline(
+            result, config.component("model").name, config.component("baseline").name
+        ),
     ]
     for line in doubts:
         run.say(line)

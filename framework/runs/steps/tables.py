@@ -13,6 +13,7 @@ from rich.table import Table
 from framework.data.schema import Schema
 from framework.evaluation.comparison import Ranked
 from framework.interfaces.tuner import Trial
+from framework.tuning.automatic.choice import Judged
 
 #: Columns of a terminal that most people have.
 WIDTH = 120
@@ -88,6 +89,17 @@ def trials_table(name: str, what: str, trials: Sequence[Trial], best: Trial, row
     for trial in ranked:
         shown = (_short(trial.values.get(path, "")) for path in paths)
         table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *shown)
+    return _text(table)
+
+
+def leaderboard_table(name: str, ranked: Sequence[Judged]) -> str:
+    """The set-ups of ``model=auto``, the best first; a scaled error below 1 beats the seasonal
+    naive forecast of the history.
+    """
+    table = Table("set-up", "scaled error", "what", box=SIMPLE, title=f"{name}: model=auto")
+    for one in ranked:
+        value = "" if one.value is None else f"{one.value:.4f}"
+        table.add_row(one.setup.name, value, (one.error or one.setup.why)[:70])
     return _text(table)
 
 

@@ -1,0 +1,191 @@
+"""``auto`` in a configuration, written out as plain keys before anything is checked or recorded.
+
+What is written follows from the configuration alone (frequency, horizon, season), so every run of
+an experiment sees the same views, whatever its data say. What the data decide is the business of
+:mod:`framework.tuning.automatic`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from framework.config.catalog import Plugins
+from framework.config.ensembles import filled, members_of
+from framework.config.lags import add_lags
+from framework.errors import ConfigError, FrameworkError
+
+AUTO = "auto"
+#: The longest season, in steps, that lags and rolling statistics are made for.
+LONGEST = 2_016
+
+
+def written_out(composed: DictConfig, plugins: Plugins) -> DictConfig:
+    """Return the configuration with ``engineer: auto``, ``future: auto``, the lags that a model
+    needs and the defaults of an ensemble's members as plain keys.
+
+    ``model=auto`` means both where the primary view and the preprocessor say nothing. A
+    configuration without any of them is returned as it is.
+
+    Raises:
+        ConfigError: ``auto`` stands where nothing can be made of it.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(composed, resolve=False)
+        panel = _resolved(composed, "panel")
+        model = _resolved(composed, "model")
+    except OmegaConfBaseException:
+        return composed  # the check names what cannot be resolved
+    features = plain.get("features")
+    views = features.get("views") if isinstance(features, dict) else None
+    if not isinstance(views, dict) or panel is None or model is None:
+        return composed
+    primary = views.get(features.get("primary"))
+    if not isinstance(primary, dict):
+        return composed
+    before = copy.deepcopy(plain)
+    plain["panel"] = panel
+    plain["model"] = filled(plain["model"], plugins)
+    chosen = model.get("name") == AUTO
+    _write_views(views, features.get("primary"), panel, chosen)
+    preprocessor = plain.get("preprocessor")
+    if isinstance(preprocessor, dict) and (
+        preprocessor.get("future") == AUTO
+        or (chosen and preprocessor.get("name") == "native" and not preprocessor.get("future"))
+    ):
+        preprocessor["future"] = _calendar(panel, plain.get("auto") or {})
+    lags = model.get("seasonal_lags")
+    if "seasonal_lags" in model and not lags and before["features"] != plain["features"]:
+        lags = list(seasonal_lags(panel))
+        plain["model"]["seasonal_lags"] = lags
+    if chosen:
+        lags = seasonal_lags(panel)
+    for _, inner in members_of(model.get("name"), model):
+        add_lags(plain, inner.get("seasonal_lags") or [])
+    if lags:
+        add_lags(plain, lags)
+    changed = {
+        key: plain[key]
+        for key in ("features", "preprocessor", "model")
+        if plain.get(key) != before.get(key)
+    }
+    columns = panel.get("columns")
+    if columns != before["panel"].get("columns"):
+        changed["panel"] = {**before["panel"], "columns": columns}
+    if not changed:
+        return composed
+    made = copy.deepcopy(composed)
+    OmegaConf.set_readonly(made, False)
+    OmegaConf.set_struct(made, False)
+    for key, value in changed.items():
+        made[key] = value
+    return made
+
+
+def _resolved(composed: DictConfig, key: str) -> dict[str, Any] | None:
+    node = composed.get(key)
+    if not isinstance(node, DictConfig):
+        return None
+    plain: Any = OmegaConf.to_container(node, resolve=True)
+    return plain if isinstance(plain, dict) else None
+
+
+def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], chosen: bool) -> None:
+    for name, view in views.items():
+        if not isinstance(view, dict):
+            continue
+        if view.get("engineer") == AUTO and name != primary:
+            raise ConfigError(
+                f"features.views.{name}.engineer: auto makes features of the targets, which are "
+                f"in the primary view '{primary}'; list the operations of this one."
+            )
+        if view.get("engineer") == AUTO or (
+            chosen and name == primary and not view.get("engineer")
+        ):
+            view["engineer"] = _operations(panel)
+
+
+def seasons(panel: dict[str, Any]) -> tuple[int, ...]:
+    """The season lengths, in steps, that ``panel.frequency`` suggests and ``panel.season_length``
+    names, the shortest first; at most three.
+    """
+    from framework.data.frequency import Frequency  # brings numpy
+
+    try:
+        frequency = Frequency.parse(str(panel.get("frequency")))
+    except FrameworkError:
+        return ()  # the check names it
+    candidates = [panel.get("season_length")]
+    if frequency.months:
+        candidates.append(12 // frequency.months)
+    elif frequency.seconds >= 7 * 86_400:
+        candidates.append(round(365.25 * 86_400 / frequency.seconds))
+    elif frequency.seconds >= 86_400:
+        candidates.append(7 * 86_400 // frequency.seconds)
+    else:
+        candidates += [n * 86_400 // frequency.seconds for n in (1, 7)]
+    usable = {n for n in candidates if isinstance(n, int) and 1 < n <= LONGEST}
+    return tuple(sorted(usable))[:3]
+
+
+def seasonal_lags(panel: dict[str, Any]) -> tuple[int, ...]:
+    """The lags that each step's row holds: one of every season and two of the shortest, so that one
+    odd season is seen as odd; the last value where there is no season.
+    """
+    lengths = seasons(panel)
+    if not lengths:
+        return (1,)
+    return tuple(sorted({*lengths, 2 * lengths[0]}))
+
+
+def _operations(panel: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lags and rolling statistics of the targets, in order."""
+    targets, lengths = panel.get("targets"), seasons(panel)
+    if not isinstance(targets, list):
+        return []
+    short = lengths[0] if lengths else 4
+    windows = sorted({min(max(2, short), 28), *lengths, *([4 * short] if short <= 12 else [])})
+    recent = list(range(1, min(max(short, 4), 8)))
+    return [
+        {"op": "lag", "columns": list(targets), "steps": recent},
+        {
+            "op": "rolling",
+            "columns": list(targets),
+            "windows": windows,
+            "statistics": ["mean", "std"],
+        },
+        {"op": "expanding", "columns": list(targets), "statistics": ["mean"]},
+    ]
+
+
+def _calendar(panel: dict[str, Any], auto: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calendar of the steps ahead, holidays too where ``auto.country`` says which."""
+    from framework.data.frequency import Frequency  # brings numpy
+
+    try:
+        frequency = Frequency.parse(str(panel.get("frequency")))
+    except FrameworkError:
+        return []
+    if frequency.months:
+        fields = ["quarter"] if frequency.months == 3 else ["month"]
+        fields = [] if frequency.months % 12 == 0 else fields
+    elif frequency.seconds >= 7 * 86_400:
+        fields = ["week_of_year"]
+    elif frequency.seconds >= 86_400:
+        fields = ["day_of_week", "day_of_month", "month"]
+    else:
+        fields = ["hour", "day_of_week", "month"]
+        if frequency.seconds < 3_600:
+            fields.insert(0, "minute")
+    country = auto.get("country")
+    if country is not None and frequency.seconds and frequency.seconds <= 86_400:
+        fields += ["is_holiday"]
+        if frequency.seconds == 86_400:
+            fields += ["days_to_holiday", "days_since_holiday"]
+    if not fields:
+        return []
+    step = {"step": "calendar", "fields": fields, "time_zone": auto.get("time_zone") or "UTC"}
+    return [{**step, "country": country}]

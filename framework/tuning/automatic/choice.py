@@ -1,0 +1,168 @@
+"""Judges the set-ups on origins before those of the backtest, and chooses the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from framework.config.config import Config
+from framework.config.ensembles import ENSEMBLE
+from framework.config.groups import default_node
+from framework.config.sections import BacktestConfig
+from framework.data.arrays import Times
+from framework.data.panel import Panel
+from framework.errors import ConfigError, DataError, FrameworkError
+from framework.evaluation.backtest import fit_fold, judge, plan_folds
+from framework.evaluation.result import BacktestResult, join_folds
+from framework.plugins.components import Components, make_setting
+from framework.retrieval.schema import make_schema
+from framework.tuning.automatic.setups import Setup
+from framework.tuning.space import substituted
+
+#: Origins that set-ups are judged from, where the history is long enough.
+ORIGINS = 4
+#: How much better a mean of several must be than the best of them: it costs as much as all.
+_WORTH = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A set-up and its mean scaled error over targets; ``error``: why it has none."""
+
+    setup: Setup
+    value: float | None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        setup = self.setup
+        return {
+            "setup": setup.name,
+            "model": setup.model,
+            "why": setup.why,
+            "value": None if self.value is None else float(f"{self.value:.6g}"),
+            "options": setup.options,
+            **({} if self.error is None else {"error": self.error}),
+        }
+
+
+def judging_origins(panel: Panel, first: np.datetime64, horizon: int, season: int) -> Times:
+    """The origins that set-ups are judged from, oldest first: a horizon apart, their horizons over
+    at ``first``, the first origin of the backtest. Half of the usual history, or two seasons, lie
+    before all of them; none where there is no room.
+    """
+    inside = panel.between(panel.times.min(), first)
+    usual = int(np.median(np.diff(inside.offsets)))
+    room = usual - max(usual // 2, 2 * season + 2, 4)
+    count = min(ORIGINS, room // horizon)
+    back = horizon * np.arange(count, 0, -1)
+    return panel.frequency.shift(np.full(max(count, 0), first), -back)
+
+
+def with_setup(
+    config: Config, setup: Setup, components: Components, more: Mapping[str, Any]
+) -> Config:
+    """The configuration with the model of ``setup`` and the values of ``more``, by path."""
+    node = node_of(setup, components)
+    return substituted(config.text, {"model": node, **more}, components.plugins)
+
+
+def judge_setups(
+    components: Components,
+    panel: Panel,
+    setups: Sequence[Setup],
+    origins: Times,
+    limit: int | None,
+    tell: Callable[[Judged], None],
+) -> list[Judged]:
+    """Fit every set-up once, on what the first origin knows, and forecast from all ``origins``.
+
+    A set-up that cannot be fitted to these data is kept with its error.
+
+    Returns:
+        The set-ups and the means of the best of them, the best first; equal ones in the order of
+        ``setups``. A mean counts as better only by :data:`_WORTH`.
+    """
+    judged: list[Judged] = []
+    results: dict[str, BacktestResult] = {}
+    for setup in setups:
+        try:
+            result = _result(components, panel, setup, origins, limit)
+            one = Judged(setup, _value(result))
+            results[setup.name] = result
+        except (DataError, ConfigError) as error:
+            one = Judged(setup, None, str(error))
+        judged.append(one)
+        tell(one)
+    for setup in _means(judged, components):
+        members = [results[name] for name in setup.options["members"]]
+        together = np.mean([result.forecast for result in members], axis=0)
+        one = Judged(setup, _value(replace(members[0], forecast=together)))
+        judged.append(one)
+        tell(one)
+    if all(one.value is None for one in judged):
+        raise FrameworkError(
+            f"model=auto: none of {len(judged)} set-ups could be judged; "
+            f"the first: {judged[0].error if judged else 'no model is installed'}"
+        )
+    ranked = sorted(judged, key=lambda one: (one.value is None, one.value or 0.0))
+    single = next(one for one in ranked if one.setup.model != ENSEMBLE)
+    if (ranked[0].value or 0.0) > (single.value or 0.0) * (1 - _WORTH):
+        ranked.remove(single)
+        ranked.insert(0, single)
+    return ranked
+
+
+def _means(judged: Sequence[Judged], components: Components) -> list[Setup]:
+    """The means of the three best set-ups that are no naive forecast, and of the best two."""
+    able = [one for one in judged if one.value is not None and one.setup.model != "seasonal_naive"]
+    best = sorted(able, key=lambda one: one.value or 0.0)
+    return [
+        Setup(
+            f"mean_of_{count}",
+            ENSEMBLE,
+            f"the mean of {', '.join(one.setup.name for one in best[:count])}",
+            {"members": {one.setup.name: node_of(one.setup, components) for one in best[:count]}},
+        )
+        for count in (3, 2)
+        if len(best) >= count
+    ]
+
+
+def node_of(setup: Setup, components: Components) -> dict[str, Any]:
+    """The node of the model of ``setup``, every option written out."""
+    component = components.plugins.find("model", setup.model)
+    return {**default_node(setup.model, component.options), **setup.options}
+
+
+def _result(
+    components: Components, panel: Panel, setup: Setup, origins: Times, limit: int | None
+) -> BacktestResult:
+    config = with_setup(components.config, setup, components, {"quantiles": []})
+    own = Components(config, components.plugins)
+    schema = make_schema(config, panel, own.make("model"), limit)
+    setting = make_setting(own, panel, schema)
+    once = BacktestConfig(folds=len(origins), refit=False)
+    folds = plan_folds(panel.times, panel.frequency, schema.horizon, once, origins)
+    fitted = fit_fold(setting, folds[0])
+    return join_folds([judge(setting, fold, fitted) for fold in folds])
+
+
+def _value(result: BacktestResult) -> float:
+    """The mean over targets of MASE, or of WAPE where no series is long enough for it. Raises
+    :class:`DataError` when nothing was judged or a window has no forecast.
+    """
+    answered = np.asarray(np.isfinite(result.forecast[..., 0]).all(axis=(1, 2)))
+    if not answered.all():
+        raise DataError(
+            f"{(~answered).sum()} of {len(answered)} windows have too short a history for it"
+        )
+    figures = [sides["model"] for sides in result.metrics().values()]
+    values = [f["MASE"] if np.isfinite(f["MASE"]) else f["WAPE"] for f in figures]
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        raise DataError("no actual to judge it by")
+    return float(np.mean(known))

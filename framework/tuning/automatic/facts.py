@@ -1,0 +1,128 @@
+"""What the history of a panel says about its targets: signs, zeros, seasons, length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.data.arrays import Float64
+from framework.data.panel import Panel
+
+#: A seasonal naive forecast that is at most this many times worse than the best names a season too.
+_NEAR = 1.1
+#: Steps of the horizon that naive forecasts are compared at.
+_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """One target. ``naive``: by season length the mean absolute error of its naive forecast over
+    the horizon, in units of each series' change over one step; 1 is the last value.
+    """
+
+    lowest: float
+    zeros: float
+    naive: dict[int, float]
+
+    @property
+    def signed(self) -> bool:
+        return self.lowest < 0
+
+    @property
+    def season(self) -> int:
+        """The season whose naive forecast is best, 1 where the last value is."""
+        return min(self.naive, key=lambda length: (self.naive[length], length))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A panel. ``length``: the median steps of a series; ``shortest``: those of the shortest."""
+
+    rows: int
+    series: int
+    length: int
+    shortest: int
+    targets: dict[str, TargetFacts]
+
+    @property
+    def season(self) -> int:
+        """The season of the first target."""
+        return next(iter(self.targets.values())).season
+
+    def seasons(self) -> tuple[int, ...]:
+        """The season lengths that the data show, the best first; 1 is none."""
+        first = next(iter(self.targets.values())).naive
+        best = min(first.values())
+        near = [n for n, error in first.items() if n > 1 and error <= _NEAR * best]
+        return tuple(sorted(near, key=lambda n: (first[n], n)))
+
+
+def describe(
+    panel: Panel, targets: Sequence[str], candidates: Sequence[int], horizon: int
+) -> Facts:
+    """Describe the rows of ``panel``.
+
+    Args:
+        panel: The history that may be looked at, its first columns the ``targets``.
+        targets: Their names.
+        candidates: Season lengths, in steps, that are compared.
+        horizon: Steps ahead that are forecast.
+    """
+    lengths = np.diff(panel.offsets)
+    return Facts(
+        len(panel),
+        len(lengths),
+        int(np.median(lengths)),
+        int(lengths.min()),
+        {
+            name: _describe_target(panel, panel.past[:, t], candidates, horizon)
+            for t, name in enumerate(targets)
+        },
+    )
+
+
+def _describe_target(
+    panel: Panel, values: Float64, candidates: Sequence[int], horizon: int
+) -> TargetFacts:
+    known = values[np.isfinite(values)]
+    usual = int(np.median(np.diff(panel.offsets)))
+    usable = [n for n in candidates if n > 1 and 2 * n < usual]
+    return TargetFacts(
+        float(known.min()) if len(known) else 0.0,
+        float((known == 0).mean()) if len(known) else 0.0,
+        _naive_errors(panel, values, (1, *usable), horizon),
+    )
+
+
+def _naive_errors(
+    panel: Panel, values: Float64, lengths: Sequence[int], horizon: int
+) -> dict[int, float]:
+    """By season length, the mean over series and over some steps of the horizon."""
+    steps = np.unique(np.linspace(1, horizon, min(horizon, _STEPS)).astype(int))
+    backs = {n: [n * -(-int(h) // n) for h in steps] for n in lengths}
+    changes = {
+        back: _mean_change(panel, values, back)
+        for back in sorted({1, *(back for row in backs.values() for back in row)})
+    }
+    unit = changes[1]
+    errors = {}
+    for n, row in backs.items():
+        mean = np.mean([changes[back] for back in row], axis=0)
+        usable = np.isfinite(mean) & (unit > 0)
+        errors[n] = float(np.mean(mean[usable] / unit[usable])) if usable.any() else np.inf
+    return errors if np.isfinite(min(errors.values())) else {1: 1.0}
+
+
+def _mean_change(panel: Panel, values: Float64, steps: int) -> Float64:
+    """``[series]``, NaN where no change is known."""
+    change = np.full(len(values), np.nan)
+    change[steps:] = np.abs(values[steps:] - values[:-steps])
+    place = np.arange(len(values)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
+    change[place < steps] = np.nan
+    known = np.isfinite(change)
+    total = np.add.reduceat(np.where(known, change, 0.0), panel.offsets[:-1])
+    count = np.add.reduceat(known, panel.offsets[:-1], dtype=np.int64)
+    mean: Float64 = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean

@@ -1,0 +1,127 @@
+"""``model=auto`` through the command line: chosen on origins before the backtest's, the same on a
+rerun, and written as an experiment of plain keys that gives the same pair.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from framework.pairs.manifest import HALVES, hash_files
+from framework.testing.servers import command
+
+CONFIG = """
+defaults:
+  - framework
+  - override /source: files
+  - override /retrieval: file
+  - override /model: auto
+  - _self_
+name: shops
+source:
+  files: {daily: daily.csv}
+features:
+  primary: daily
+  views:
+    daily: {entity: [shop], columns: [sales], ttl: 1d}
+panel: {targets: [sales], frequency: D, horizon: 7, season_length: 7}
+backtest: {folds: 1}
+auto: {minutes: 0.2}
+"""
+
+
+def rows(days: int = 150, shops: int = 4) -> pd.DataFrame:
+    """Shops of unlike size with a week and noise."""
+    times = pd.date_range("2024-01-01", periods=days, freq="D")
+    random, parts = np.random.default_rng(3), []
+    for shop in range(shops):
+        week = np.array([1.0, 0.8, 0.9, 1.0, 1.3, 1.8, 0.4])[np.arange(days) % 7]
+        sales = 10.0 ** (1 + shop) * week * (1 + 0.1 * random.standard_normal(days))
+        parts.append(pd.DataFrame({"shop": f"s{shop}", "event_timestamp": times, "sales": sales}))
+    return pd.concat(parts)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG)
+    rows().to_csv(tmp_path / "daily.csv", index=False)
+    return tmp_path
+
+
+def _run(project: Path, *overrides: str) -> dict[str, Any]:
+    ended = command.run(*overrides, cwd=project)
+    assert ended.returncode == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return result
+
+
+def _bytes(state: Path) -> dict[str, dict[str, str]]:
+    """The digests of the newest pair's files, without what names the run."""
+    newest = max(state.glob("runs/*/*_train/pair"), key=lambda path: path.stat().st_mtime)
+    return {half: hash_files(newest / half) for half in HALVES}
+
+
+def test_what_was_written_gives_the_same_pair_and_so_does_a_rerun(project: Path) -> None:
+    first = _run(project, "paths.state=a")
+    chosen = first["auto"]
+    assert first["pair"]["version"] == 1
+    ranked = [line["value"] for line in chosen["leaderboard"] if line["value"] is not None]
+    assert len(ranked) > 4
+    assert ranked == sorted(ranked)
+    assert len({line["model"] for line in chosen["leaderboard"]}) > 1
+    assert chosen["chosen"] == chosen["leaderboard"][0]["setup"]
+    assert (
+        first["metrics"]["model"]["MASE"] < first["metrics"]["baseline"]["MASE"]
+    )  # noise around a week: the naive forecast doubles it
+
+    written = project / chosen["written"]
+    text = written.read_text()
+    assert "auto" not in yaml.safe_load(text)["model"].values()
+    again = _run(project, "+experiment=shops_auto", "paths.state=b")
+    assert "auto" not in again
+    assert again["metrics"] == first["metrics"]
+    assert _bytes(project / "b") == _bytes(project / "a")
+
+    rerun = _run(project, "run=backtest", "paths.state=c")
+    assert rerun["auto"] == chosen
+    assert rerun["metrics"] == first["metrics"]
+    assert written.read_text() == text
+
+    answer = _run(project, "run=predict", "paths.state=a", "predict.output=f.parquet")
+    assert answer["rows"] == 4 * 7  # the pair answers with the words it was trained with
+
+
+def test_the_choice_does_not_see_what_the_backtest_judges(project: Path) -> None:
+    few = ("run=backtest", "paths.state=a", "auto.minutes=0.01")
+    before = _run(project, *few)["auto"]
+    assert len(before["leaderboard"]) < 10  # what does not fit into the budget is not tried
+    changed = rows()
+    last = changed["event_timestamp"] > changed["event_timestamp"].max() - pd.Timedelta(days=7)
+    changed.loc[last, "sales"] *= -50
+    changed.to_csv(project / "daily.csv", index=False)
+    shutil.rmtree(project / "a")
+    assert _run(project, *few)["auto"] == before
+
+
+def test_too_short_a_history_is_forecast_by_its_season(project: Path) -> None:
+    rows(days=24).to_csv(project / "daily.csv", index=False)
+    auto = _run(project, "run=backtest")["auto"]
+    assert auto["chosen"] == "seasonal_naive_7"
+    assert "too short" in auto["leaderboard"][0]["error"]
+
+
+def test_the_words_of_a_config_make_features_for_any_model(project: Path) -> None:
+    """``engineer: auto`` and ``future: auto`` alone."""
+    words = ("+features.views.daily.engineer=auto", "preprocessor.future=auto")
+    booster = ("run=backtest", "model=lightgbm", "model.n_estimators=30")
+    with_words = _run(project, *booster, *words)
+    without = _run(project, *booster)
+    assert with_words["metrics"]["model"]["MAE"] < without["metrics"]["model"]["MAE"]

@@ -1,0 +1,96 @@
+"""What ``model=auto`` sees in a panel, and which set-ups it tries."""
+
+from __future__ import annotations
+
+from math import gcd
+
+import numpy as np
+import pandas as pd
+
+from framework.data.frequency import Frequency
+from framework.data.panel import Panel, panel_from_rows
+from framework.tuning.automatic.choice import judging_origins
+from framework.tuning.automatic.facts import Facts, TargetFacts, describe
+from framework.tuning.automatic.setups import Frame, candidates
+
+NAMES = ("seasonal_naive", "lightgbm", "xgboost", "auto_ets", "auto_theta")
+
+
+def monthly(trend: float, season: float, months: int = 120) -> Panel:
+    times = pd.date_range("2010-01-01", periods=months, freq="MS", tz="UTC")
+    step = np.arange(months)
+    rows = pd.DataFrame(
+        {
+            "id": "a",
+            "event_timestamp": times,
+            "y": 100 + trend * step + season * np.sin(step * np.pi / 6),
+        }
+    )
+    return panel_from_rows(
+        rows,
+        entity_keys=("id",),
+        past=("y",),
+        known=(),
+        categories=(),
+        frequency=Frequency.parse("MS"),
+    )
+
+
+def test_a_season_is_found_over_the_horizon_and_not_over_one_step() -> None:
+    """A step of one month is smaller than a year's growth; a year ahead the season counts."""
+    panel = monthly(trend=1.0, season=20)
+    assert describe(panel, ("y",), (12,), 1).season == 1
+    found = describe(panel, ("y",), (12,), 12)
+    assert found.season == 12
+    assert found.seasons() == (12,)
+    assert describe(monthly(trend=1.0, season=0), ("y",), (12,), 12).seasons() == ()
+
+
+def frame(rows: int = 10_000, lowest: float = 0.0, zeros: float = 0.0, limit: int | None = None):  # type: ignore[no-untyped-def]
+    facts = Facts(rows, 10, 1000, 900, {"y": TargetFacts(lowest, zeros, {1: 2.0, 24: 1.0})})
+    return Frame(facts, 24, 4, (1, 24, 168), 60, {"y": ("y_rolling_24_mean",)}, limit)
+
+
+def test_set_ups_come_from_several_families_and_are_at_most_ten() -> None:
+    setups = candidates(frame(zeros=0.5), NAMES, 1e9)
+    assert len(setups) == 10
+    assert {"seasonal_naive", "lightgbm", "auto_ets", "auto_theta"} <= {s.model for s in setups}
+    assert any(s.options.get("difference") == ["y"] for s in setups)
+
+
+def test_what_does_not_fit_into_the_budget_is_not_tried_and_the_naive_ones_are() -> None:
+    assert {s.model for s in candidates(frame(), NAMES, 0.0)} == {"seasonal_naive"}
+    some = candidates(frame(), NAMES, 60)
+    assert sum(s.seconds for s in some) <= 60
+    assert some == candidates(frame(), NAMES, 60)
+
+
+def test_a_stride_shares_no_factor_with_a_season() -> None:
+    stride = next(
+        s.options["origin_stride"]
+        for s in candidates(frame(rows=3_000_000), NAMES, 1e9)
+        if s.model == "lightgbm"
+    )
+    assert stride > 100
+    assert gcd(stride, 24) == gcd(stride, 168) == 1
+
+
+def test_signs_and_zeros_decide_the_losses() -> None:
+    signed = {s.name for s in candidates(frame(lowest=-1.0), NAMES, 1e9)}
+    assert "lightgbm_log" not in signed
+    assert "lightgbm_tweedie" not in signed
+
+
+def test_a_store_of_single_rows_gets_models_that_need_no_more() -> None:
+    setups = candidates(frame(limit=1), NAMES, 1e9)
+    assert {s.model for s in setups} == {"seasonal_naive", "lightgbm"}
+    assert [s.options["season_length"] for s in setups if s.model == "seasonal_naive"] == [1]
+
+
+def test_origins_lie_before_the_backtest_and_after_two_seasons() -> None:
+    panel = monthly(1.0, 1.0)
+    first = panel.times[100]
+    origins = judging_origins(panel, first, 12, 12)
+    assert len(origins) == 4
+    assert (panel.frequency.shift(origins, 12) <= first).all()
+    assert len(judging_origins(panel, panel.times[30], 12, 12)) == 0
