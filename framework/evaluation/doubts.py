@@ -5,7 +5,7 @@ result.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -72,6 +72,32 @@ def thin_folds(result: BacktestResult, folds: int) -> list[str]:
                 lines.append(
                     f"{where} is judged on {judged.sum()} of {judged.size} steps of '{target}'"
                 )
+    return lines
+
+
+#: A smaller share of rows without a scale is the beginning of each series, and nobody's mistake.
+_FEW = 0.1
+
+
+def without_scale(panel: Panel, scales: Mapping[str, str]) -> list[str]:
+    """Count the rows that are not learned from because the scale of their target is null.
+
+    Args:
+        panel: What is learned from.
+        scales: By target the column that it is divided by (``model.scale``).
+    """
+    lines = []
+    for target, column in scales.items():
+        if target not in panel.past_names or column not in panel.past_names:
+            continue  # the model says so
+        known = np.isfinite(panel.past[:, panel.past_names.index(target)])
+        null = known & ~np.isfinite(panel.past[:, panel.past_names.index(column)])
+        if null.sum() > _FEW * known.sum():
+            lines.append(
+                f"model.scale.{target}: '{column}' is null in {null.sum():,} of {known.sum():,} "
+                "rows, which are not learned from; choose a scale that is known earlier, such as "
+                "an expanding mean"
+            )
     return lines
 
 

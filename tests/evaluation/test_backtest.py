@@ -22,7 +22,7 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.evaluation.backtest import Setting, backtest, plan_folds, run_fold
-from framework.evaluation.doubts import lost_to_baseline
+from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
@@ -401,8 +401,17 @@ def test_what_comes_after_the_origins_of_two_anchors_changes_no_forecast() -> No
 
 def test_a_model_that_loses_to_the_baseline_is_named() -> None:
     result = _backtest(_panel(_rows()), folds=2)
-    good, bad = replace(result, forecast=result.actual[..., None]), result.actual + 9.0
-    assert lost_to_baseline(good, "learner", "naive") == []
-    (line,) = lost_to_baseline(replace(result, forecast=bad[..., None]), "learner", "naive")
+    exact = np.repeat(result.actual[..., None], result.forecast.shape[3], axis=3)
+    assert lost_to_baseline(replace(result, forecast=exact), "learner", "naive") == []
+    (line,) = lost_to_baseline(replace(result, forecast=exact + 9.0), "learner", "naive")
     assert line.startswith("backtest: 'y': the baseline naive beats model=learner: MAE ")
     assert "against 9; try model=auto" in line
+
+
+def test_rows_without_a_scale_are_counted() -> None:
+    panel = _panel(_rows())
+    past = panel.past.copy()
+    past[: len(past) // 2, 1] = np.nan
+    (line,) = without_scale(replace(panel, past=past), {"y": "x"})
+    assert line.startswith("model.scale.y: 'x' is null in 82 of 165 rows, which are not learned")
+    assert without_scale(panel, {"y": "x"}) == []

@@ -170,3 +170,17 @@ def test_what_a_season_or_a_difference_cannot_be_made_of_is_refused() -> None:
         Tabular.plan(
             lagged(unit=0.5), schema(3), TargetOptions(seasonal_lags=(3,), difference=("y",))
         )
+
+
+def test_what_is_made_of_a_scaled_target_is_divided_too() -> None:
+    scaled = Tabular(None, (TargetTransform(scale=1, typical=2.0, target=0),), ((0,),))
+    some = windows()
+    some.past[:, -1, 1] = [2.0, np.nan]
+    rows = scaled.features(some)
+    assert rows[0, :4].tolist() == [0, 1, 1, 2]  # the oldest step first; the scale stays as it is
+    assert len(scaled.known_rows(some, 0)[1]) == 2
+    again = Tabular.from_json(scaled.to_json())
+    assert again.features(some).tobytes() == rows.tobytes()
+    old = scaled.to_json()
+    del old["scaled"]
+    assert Tabular.from_json(old).features(some)[0, :4].tolist() == [0, 1, 2, 2]

@@ -33,11 +33,11 @@ features:
     daily: {entity: [shop], columns: [sales], ttl: 1d}
 panel: {targets: [sales], frequency: D, horizon: 7, season_length: 7}
 backtest: {folds: 1}
-auto: {minutes: 0.2}
+auto: {minutes: 0.02}
 """
 
 
-def rows(days: int = 150, shops: int = 4) -> pd.DataFrame:
+def rows(days: int = 110, shops: int = 3) -> pd.DataFrame:
     """Shops of unlike size with a week and noise."""
     times = pd.date_range("2024-01-01", periods=days, freq="D")
     random, parts = np.random.default_rng(3), []
@@ -96,19 +96,17 @@ def test_what_was_written_gives_the_same_pair_and_so_does_a_rerun(project: Path)
     assert written.read_text() == text
 
     answer = _run(project, "run=predict", "paths.state=a", "predict.output=f.parquet")
-    assert answer["rows"] == 4 * 7  # the pair answers with the words it was trained with
+    assert answer["rows"] == 3 * 7  # the pair answers with the words it was trained with
 
 
 def test_the_choice_does_not_see_what_the_backtest_judges(project: Path) -> None:
-    few = ("run=backtest", "paths.state=a", "auto.minutes=0.01")
-    before = _run(project, *few)["auto"]
-    assert len(before["leaderboard"]) < 10  # what does not fit into the budget is not tried
+    before = _run(project, "run=backtest", "paths.state=a")["auto"]
     changed = rows()
     last = changed["event_timestamp"] > changed["event_timestamp"].max() - pd.Timedelta(days=7)
     changed.loc[last, "sales"] *= -50
     changed.to_csv(project / "daily.csv", index=False)
     shutil.rmtree(project / "a")
-    assert _run(project, *few)["auto"] == before
+    assert _run(project, "run=backtest", "paths.state=a")["auto"] == before
 
 
 def test_too_short_a_history_is_forecast_by_its_season(project: Path) -> None:

@@ -15,7 +15,13 @@ from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import Fold, backtest
 from framework.evaluation.comparison import Ranked
-from framework.evaluation.doubts import lost_to_baseline, not_answered, thin_folds, without_actuals
+from framework.evaluation.doubts import (
+    lost_to_baseline,
+    not_answered,
+    thin_folds,
+    without_actuals,
+    without_scale,
+)
 from framework.evaluation.eligibility import check_covariates, check_resolution, take_part
 from framework.evaluation.result import BacktestResult
 from framework.ingestion.view_matches import sparse_views
@@ -99,6 +105,7 @@ def evaluate(
         ),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
+        *without_scale(panel, getattr(config.component("model").options, "scale", None) or {}),
         *lost_to_baseline(
             result, config.component("model").name, config.component("baseline").name
         ),
