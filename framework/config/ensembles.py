@@ -25,7 +25,7 @@ def members_of(name: Any, node: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
         if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
             raise ConfigError(
                 f"model.members.{member}: the node of a model is needed, such as "
-                "{name: lightgbm, max_depth: 4}."
+                "{name: MODEL, season_length: 7}."
             )
         if inner["name"] in (ENSEMBLE, "auto"):
             raise ConfigError(

@@ -28,6 +28,27 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Automatic:
+    """How ``model=auto`` may use a model.
+
+    Args:
+        family: ``naive`` and ``local`` models have the option ``season_length``, ``local`` ones
+            ``context_length`` too. ``boosted`` ones have those of
+            :class:`framework.models.options.BoostingOptions`, ``learning_rate``,
+            ``colsample_bytree`` and ``objective``.
+        seconds: What it is reckoned to cost: a ``boosted`` one for each row, column and tree, a
+            ``local`` one for each step that it is fitted to. Of several boosted models the cheapest
+            is used.
+        losses: The words of ``objective`` for the ``absolute``, ``squared`` and ``tweedie`` loss,
+            as pairs.
+    """
+
+    family: Literal["naive", "local", "boosted"]
+    seconds: float = 0.0
+    losses: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One offer: ``kind=name`` in a composition selects ``load`` with ``options``.
 
@@ -49,6 +70,7 @@ class Component:
             ``predict`` for all of ``predict.*``. A key that some run takes is refused on the
             command line of a run that does not. None: the run takes whatever is given, or where it
             has options, these alone.
+        automatic: Of a model: how ``model=auto`` may use it. None: it is not tried.
     """
 
     kind: Kind
@@ -57,6 +79,7 @@ class Component:
     options: type[Options] = Options
     summary: str = ""
     takes: tuple[str, ...] | None = None
+    automatic: Automatic | None = None
 
 
 @dataclass(frozen=True, slots=True)

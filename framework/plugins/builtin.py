@@ -24,7 +24,7 @@ class ProcessesOptions(Options):
 
 
 class EnsembleOptions(Options):
-    """``members``: by a name of your own the node of a model, ``{name: lightgbm, max_depth: 4}``;
+    """``members``: by a name of your own the node of a model, ``{name: MODEL, max_depth: 4}``;
     what a node leaves out has that model's default. ``season_length``: in steps.
     """
 

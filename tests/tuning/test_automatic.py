@@ -9,11 +9,12 @@ import pandas as pd
 
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel, panel_from_rows
+from framework.plugins.discovery import load_plugins
 from framework.tuning.automatic.choice import judging_origins
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
 from framework.tuning.automatic.setups import Frame, candidates
 
-NAMES = ("seasonal_naive", "lightgbm", "xgboost", "auto_ets", "auto_theta")
+NAMES = {c.name: c.automatic for c in load_plugins().components() if c.automatic is not None}
 
 
 def monthly(trend: float, season: float, months: int = 120) -> Panel:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from framework.config.automatic import AUTO, seasons
+from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import plan_folds
 from framework.evaluation.eligibility import take_part
+from framework.interfaces.plugin import Automatic
 from framework.plugins.components import Components
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
@@ -77,7 +79,7 @@ def _ranked(run: Run, panel: Panel, limit: int | None) -> tuple[list[Judged], Fa
     facts = describe(before, config.panel.targets, lengths, config.panel.horizon)
     origins = judging_origins(panel, before.times.max(), config.panel.horizon, facts.season)
     frame = _frame(config, panel, facts, len(origins), limit)
-    setups = candidates(frame, run.plugins.names("model"), 60 * config.auto.minutes)
+    setups = candidates(frame, _models(run.plugins), 60 * config.auto.minutes)
     run.say(
         f"auto: {facts.series} series of {facts.length} steps, seasons "
         f"{list(facts.seasons()) or 'none'}; {len(setups)} set-ups on {len(origins)} origins "
@@ -92,6 +94,15 @@ def _ranked(run: Run, panel: Panel, limit: int | None) -> tuple[list[Judged], Fa
 
     components = Components(config, run.plugins)
     return judge_setups(components, panel, setups, origins, limit, tell), facts
+
+
+def _models(plugins: Plugins) -> dict[str, Automatic]:
+    """The models that offer themselves to ``model=auto``."""
+    return {
+        component.name: component.automatic
+        for component in plugins.components()
+        if component.kind == "model" and component.automatic is not None
+    }
 
 
 def _frame(config: Config, panel: Panel, facts: Facts, origins: int, limit: int | None) -> Frame:
@@ -150,9 +161,9 @@ def _strongest_naive(config: Config, ranked: list[Judged]) -> dict[str, Any]:
     """
     baseline = config.component("baseline")
     season = getattr(baseline.options, "season_length", None)
-    if baseline.name != "seasonal_naive" or season != config.panel.season_length:
+    naive = [one for one in ranked if one.setup.naive and one.setup.model == baseline.name]
+    if season != config.panel.season_length:
         return {}
-    naive = [one for one in ranked if one.setup.model == "seasonal_naive"]
     return {"baseline.season_length": naive[0].setup.options["season_length"]} if naive else {}
 
 

@@ -30,7 +30,9 @@ _WORTH = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A set-up and its mean scaled error over targets; ``error``: why it has none."""
+    """A set-up. ``value``: the geometric mean over targets of its scaled errors; ``error``: why it
+    has none.
+    """
 
     setup: Setup
     value: float | None
@@ -118,7 +120,7 @@ def judge_setups(
 
 def _means(judged: Sequence[Judged], components: Components) -> list[Setup]:
     """The means of the three best set-ups that are no naive forecast, and of the best two."""
-    able = [one for one in judged if one.value is not None and one.setup.model != "seasonal_naive"]
+    able = [one for one in judged if one.value is not None and not one.setup.naive]
     best = sorted(able, key=lambda one: one.value or 0.0)
     return [
         Setup(
@@ -152,8 +154,11 @@ def _result(
 
 
 def _value(result: BacktestResult) -> float:
-    """The mean over targets of MASE, or of WAPE where no series is long enough for it. Raises
-    :class:`DataError` when nothing was judged or a window has no forecast.
+    """The geometric mean over targets of MASE, or of WAPE where no series is long enough for it, so
+    that each target counts as much as another.
+
+    Raises:
+        DataError: Nothing was judged, or a window has no forecast.
     """
     answered = np.asarray(np.isfinite(result.forecast[..., 0]).all(axis=(1, 2)))
     if not answered.all():
@@ -165,4 +170,4 @@ def _value(result: BacktestResult) -> float:
     known = [value for value in values if np.isfinite(value)]
     if not known:
         raise DataError("no actual to judge it by")
-    return float(np.mean(known))
+    return float(np.exp(np.mean(np.log(np.maximum(known, 1e-9)))))

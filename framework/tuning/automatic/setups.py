@@ -7,26 +7,27 @@ reckoned, never timed, so that a rerun tries the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 from typing import Any
 
+from framework.interfaces.plugin import Automatic
 from framework.tuning.automatic.facts import Facts
 
 #: Two means of the best are judged beside them.
 MOST = 10
 #: Rows that a booster learns from at most, by leaving out origins.
 _ROWS = 400_000
-#: Seconds: a booster for each row, column and tree; a local fit for each step of its history.
-_BOOSTED, _LOCAL = 4e-9, {"auto_ets": 1.5e-3, "auto_theta": 1.0e-3}
 _TREES = 200
+#: The longest season that a local model is given: it is fitted for each answer.
+_LONG = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """One candidate. ``model``: the component; ``options``: those that are not its defaults;
-    ``seconds``: what judging it is reckoned to cost.
+    ``seconds``: what judging it is reckoned to cost. ``naive``: whether it learns nothing.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Setup:
     why: str
     options: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    naive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,15 @@ class Frame:
     limit: int | None
 
 
-def candidates(frame: Frame, installed: Iterable[str], seconds: float) -> list[Setup]:
+def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) -> list[Setup]:
     """List the set-ups that fit into a budget of ``seconds``, the naive ones first.
 
     A set-up that does not fit is left out; what follows it may fit. The naive ones cost nothing
-    and stay.
+    and stay. ``models``: those that offer themselves, by name.
     """
-    names = set(installed)
     chosen: list[Setup] = []
     left = seconds
-    for setup in _all(frame, names):
+    for setup in _all(frame, models):
         if len(chosen) == MOST:
             break
         if setup.seconds <= left:
@@ -70,36 +71,40 @@ def candidates(frame: Frame, installed: Iterable[str], seconds: float) -> list[S
     return chosen
 
 
-def _all(frame: Frame, installed: set[str]) -> list[Setup]:
-    setups = _naive(frame) if "seasonal_naive" in installed else []
-    booster = next((name for name in ("lightgbm", "xgboost") if name in installed), None)
-    boosted = _boosted(frame, booster) if booster else []
-    local = _local(frame, installed)
-    return [*setups, *boosted[:3], *local, *boosted[3:]]
+def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:
+    by_cost = sorted(models, key=lambda name: (models[name].seconds, name))
+    family: dict[str, list[str]] = {"naive": [], "boosted": [], "local": []}
+    for name in by_cost:
+        family[models[name].family].append(name)
+    naive = [setup for name in family["naive"][:1] for setup in _naive(frame, name)]
+    boosted = [s for name in family["boosted"][:1] for s in _boosted(frame, name, models[name])]
+    local = [s for name in family["local"] for s in _local(frame, name, models[name])]
+    return [*naive, *boosted[:3], *local, *boosted[3:]]
 
 
-def _naive(frame: Frame) -> list[Setup]:
+def _naive(frame: Frame, name: str) -> list[Setup]:
     lengths = sorted({1, *frame.facts.targets[next(iter(frame.facts.targets))].naive})
     usable = [n for n in lengths if frame.limit is None or n <= frame.limit]
     return [
         Setup(
-            f"seasonal_naive_{n}" if n > 1 else "last_value",
-            "seasonal_naive",
+            f"{name}_{n}" if n > 1 else "last_value",
+            name,
             f"the value {n} steps ago" if n > 1 else "the last value",
             {"season_length": n},
+            naive=True,
         )
         for n in usable
         if n <= frame.facts.shortest
     ]
 
 
-def _boosted(frame: Frame, booster: str) -> list[Setup]:
+def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
     facts = frame.facts
     season = facts.season
     others = [n for n in frame.lags if n != season]
     seasonal = [season, *others]
     last = [1, *[n for n in frame.lags if n != 1]]
-    names = list(facts.targets)
+    names, losses = list(facts.targets), dict(offer.losses)
     positive = [n for n in names if not facts.targets[n].signed]
     scale = {n: frame.scales[n][0] for n in names if frame.scales.get(n)}
     stride = _stride(frame)
@@ -111,10 +116,10 @@ def _boosted(frame: Frame, booster: str) -> list[Setup]:
         "origin_stride": stride,
     }
     rows = min(facts.rows, facts.rows // stride + 1) * frame.horizon
-    cost = rows * (frame.columns + 4) * _TREES * _BOOSTED * len(names)
+    cost = rows * (frame.columns + 4) * _TREES * offer.seconds * len(names)
 
     def setup(name: str, why: str, loss: str, lags: Sequence[int], **more: Any) -> Setup:
-        options = {**common, "seasonal_lags": list(lags), "objective": _LOSSES[booster][loss]}
+        options = {**common, "seasonal_lags": list(lags), "objective": losses[loss]}
         return Setup(f"{booster}_{name}", booster, why, {**options, **more}, cost)
 
     scaled = {"scale": scale} if scale else {}
@@ -161,20 +166,6 @@ def _boosted(frame: Frame, booster: str) -> list[Setup]:
     return setups
 
 
-_LOSSES = {
-    "lightgbm": {
-        "absolute": "regression_l1",
-        "squared": "regression",
-        "tweedie": "tweedie",
-    },
-    "xgboost": {
-        "absolute": "reg:absoluteerror",
-        "squared": "reg:squarederror",
-        "tweedie": "reg:tweedie",
-    },
-}
-
-
 def _stride(frame: Frame) -> int:
     """Leave out origins until few enough rows are left, by a stride that shares no factor with any
     season.
@@ -186,22 +177,14 @@ def _stride(frame: Frame) -> int:
     return stride
 
 
-def _local(frame: Frame, installed: set[str]) -> list[Setup]:
-    """Models of one series, which are fitted whenever they are asked."""
+def _local(frame: Frame, name: str, offer: Automatic) -> list[Setup]:
+    """A model of one series, which is fitted whenever it is asked."""
     facts = frame.facts
-    season = facts.season if facts.season <= 24 else 1
+    season = facts.season if facts.season <= _LONG else 1
     length = min(max(10 * season, 30), facts.shortest - frame.horizon * frame.origins - 1)
     if length < max(2 * season + 1, 8) or (frame.limit is not None and length > frame.limit):
         return []
     fits = facts.series * frame.origins * len(facts.targets)
-    return [
-        Setup(
-            name,
-            name,
-            f"{why}, season {season}",
-            {"season_length": season, "context_length": length},
-            fits * length * _LOCAL[name] * (1 if season == 1 else 3),
-        )
-        for name, why in (("auto_ets", "exponential smoothing"), ("auto_theta", "Theta"))
-        if name in installed
-    ]
+    seconds = fits * length * offer.seconds * (1 if season == 1 else 3)
+    options = {"season_length": season, "context_length": length}
+    return [Setup(name, name, f"{name.replace('_', ' ')}, season {season}", options, seconds)]

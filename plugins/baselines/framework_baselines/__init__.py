@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Automatic, Component, hookimpl
 from framework.options import Options
 
 
@@ -23,5 +23,6 @@ def components() -> list[Component]:
             "framework_baselines.seasonal_naive:SeasonalNaive",
             SeasonalNaiveOptions,
             "the value one season ago",
+            automatic=Automatic("naive"),
         )
     ]

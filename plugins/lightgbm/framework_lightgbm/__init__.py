@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Automatic, Component, hookimpl
 from framework.models.options import BoostingOptions
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -35,6 +35,9 @@ class LightGBMOptions(BoostingOptions):
     )
 
 
+_LOSSES = (("absolute", "regression_l1"), ("squared", "regression"), ("tweedie", "tweedie"))
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
@@ -44,5 +47,6 @@ def components() -> list[Component]:
             "framework_lightgbm.model:LightGBM",
             LightGBMOptions,
             "direct multi-step gradient boosting",
+            automatic=Automatic("boosted", 4e-9, _LOSSES),
         )
     ]

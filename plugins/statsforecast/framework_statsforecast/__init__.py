@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Automatic, Component, hookimpl
 from framework.options import Options
 
 
@@ -71,6 +71,7 @@ def components() -> list[Component]:
             f"{place}:AutoETS",
             AutoETSOptions,
             "exponential smoothing chosen by information criterion, per window",
+            automatic=Automatic("local", 1.5e-3),
         ),
         Component(
             "model",
@@ -78,5 +79,6 @@ def components() -> list[Component]:
             f"{place}:AutoTheta",
             AutoThetaOptions,
             "the best of four Theta models, per window",
+            automatic=Automatic("local", 1.0e-3),
         ),
     ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.plugin import Automatic, Component, hookimpl
 from framework.models.options import BoostingOptions
 
 Objective = Literal[
@@ -50,6 +50,13 @@ class XGBoostOptions(BoostingOptions):
         return self
 
 
+_LOSSES = (
+    ("absolute", "reg:absoluteerror"),
+    ("squared", "reg:squarederror"),
+    ("tweedie", "reg:tweedie"),
+)
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
@@ -59,5 +66,6 @@ def components() -> list[Component]:
             "framework_xgboost.model:XGBoost",
             XGBoostOptions,
             "direct multi-step gradient boosting",
+            automatic=Automatic("boosted", 6e-9, _LOSSES),
         )
     ]
