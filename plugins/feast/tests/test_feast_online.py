@@ -339,3 +339,35 @@ def test_records_read_back_bit_for_bit() -> None:
     )
     assert columns(FEATURES.views["sales"]) == (("y", "price"), ("kind",))
     assert pd.isna(found.numbers[1, 0])
+
+
+def test_a_look_up_of_many_entities_leaves_the_event_loop_free(tmp_path: Path) -> None:
+    strategy = FeastRetrieval(options(tmp_path))
+    ingest(strategy, rows(7, 20))
+    strategy.materialize(FEATURES, None, None, quiet)
+    many = [{"shop": f"s{i % 9}", "item": "x"} for i in range(20_000)]
+
+    async def measured() -> tuple[float, float]:
+        """Seconds of the look-up, and the longest in which nothing else was done."""
+        loop, ended, longest = asyncio.get_running_loop(), asyncio.Event(), 0.0
+
+        async def tick() -> None:
+            nonlocal longest
+            before = loop.time()
+            while not ended.is_set():
+                await asyncio.sleep(0.001)
+                longest, before = max(longest, loop.time() - before), loop.time()
+
+        ticking = asyncio.create_task(tick())
+        await asyncio.sleep(0)
+        started = loop.time()
+        context = await strategy.context(FEATURES, schema(), many, None)
+        seconds = loop.time() - started
+        ended.set()
+        await ticking
+        await strategy.close()
+        assert len(context) == len(many)
+        return seconds, longest
+
+    seconds, longest = asyncio.run(measured())
+    assert longest < seconds / 3

@@ -5,9 +5,9 @@ from Feast's SDK.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,11 @@ from framework_feast.records.records import RecordStore, answering, online_store
 
 if TYPE_CHECKING:
     from framework_feast.light import FeatureStore
+
+#: Entities whose records are read into windows without a thread.
+_INLINE = 256
+
+T = TypeVar("T")
 
 
 class OnlineFeatures:
@@ -88,11 +93,7 @@ class OnlineFeatures:
         records = None if self._options.read == "sdk" else self.records
         if records is None:
             return await self._by_sdk(features, schema, entities, at)
-        keys = [
-            key
-            for name, view in features.views.items()
-            for key in record_keys(definition(name, view), view_keys(view, entities))
-        ]
+        keys = await _worked(len(entities), lambda: _keys(features, entities))
         async with answering(records.place, self._options.timeout):
             found = await _read(records, keys, windows=schema.context_length > 1 or at is not None)
             by_view = {
@@ -108,17 +109,9 @@ class OnlineFeatures:
                     f"retrieval=feast: {records.place} has no entity of view "
                     f"'{features.primary}'; run=materialize."
                 )
-        shape = {
-            name: [len(part) for part in columns(view)] for name, view in features.views.items()
-        }
-        if schema.context_length == 1 and not schema.known and single(found):
-            newest = {name: decode_newest(got, *shape[name]) for name, got in by_view.items()}
-            return newest_context(features, schema, entities, at, newest)
-        rows = {
-            name: [None if r is None else decode(r, *shape[name]) for r in got]
-            for name, got in by_view.items()
-        }
-        return window_context(features, schema, entities, at, rows)
+        return await _worked(
+            len(entities), lambda: _context(features, schema, entities, at, by_view)
+        )
 
     def short_views(self, features: FeatureSet, needs: Needs) -> list[str]:
         """The views that are online without a hole, and with fewer rows of each entity than a
@@ -213,6 +206,42 @@ class OnlineFeatures:
 def primary_records(features: FeatureSet) -> str:
     """What the keys of the primary view's records begin with."""
     return definition(features.primary, features.views[features.primary])
+
+
+async def _worked(entities: int, work: Callable[[], T]) -> T:
+    """What ``work`` returns; that for many entities is done in a thread, so that the event loop
+    stays free.
+    """
+    return await asyncio.to_thread(work) if entities > _INLINE else work()
+
+
+def _keys(features: FeatureSet, entities: Sequence[dict[str, str]]) -> list[bytes]:
+    """Of every view in turn."""
+    return [
+        key
+        for name, view in features.views.items()
+        for key in record_keys(definition(name, view), view_keys(view, entities))
+    ]
+
+
+def _context(
+    features: FeatureSet,
+    schema: Schema,
+    entities: Sequence[dict[str, str]],
+    at: datetime | None,
+    records: Mapping[str, Sequence[bytes | None]],
+) -> Context:
+    """Records, by view, to windows."""
+    shape = {name: [len(part) for part in columns(view)] for name, view in features.views.items()}
+    every = [record for of_view in records.values() for record in of_view]
+    if schema.context_length == 1 and not schema.known and single(every):
+        newest = {name: decode_newest(got, *shape[name]) for name, got in records.items()}
+        return newest_context(features, schema, entities, at, newest)
+    rows = {
+        name: [None if record is None else decode(record, *shape[name]) for record in got]
+        for name, got in records.items()
+    }
+    return window_context(features, schema, entities, at, rows)
 
 
 async def _read(records: RecordStore, keys: Sequence[bytes], windows: bool) -> list[bytes | None]:
