@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hydra._internal import hydra as hydra_program
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -14,6 +14,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins as HydraPlugins
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -23,6 +24,7 @@ from framework.config.config import is_secret, layout_of
 from framework.config.groups import GROUPS, default_node
 from framework.config.literals import check_leaves
 from framework.config.written import Leaf, write
+from framework.errors import FrameworkError
 from framework.plugins.discovery import load_plugins
 from framework.secrets import MASK, masked
 
@@ -76,15 +78,46 @@ class CheckedLoader(ConfigLoaderImpl):
     plugins: ClassVar[Plugins | None] = None
     resolved: ClassVar[bool] = False
 
+    _prepared: tuple[str | None, list[str], DictConfig] | None = None
+
     def load_configuration(
         self,
         config_name: str | None,
         overrides: list[str],
         run_mode: RunMode,
-        *given: Any,
-        **more: Any,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        composed = super().load_configuration(config_name, overrides, run_mode, *given, **more)
+        """Compose a configuration and check it.
+
+        Hydra composes everything twice: it looks for ``hydra.mode`` first, and says so by
+        ``validate_sweep_overrides=False``. The first composition is made as the second one will
+        be and is kept for it, which saves about half a second of every command.
+        """
+        prepared, self._prepared = self._prepared, None
+        if not validate_sweep_overrides:
+            try:
+                composed = self._compose(config_name, overrides, RunMode.RUN, from_shell, True)
+            except (HydraException, FrameworkError):
+                pass  # a sweep, or an error that Hydra meets again where it shows it
+            else:
+                self._prepared = (config_name, list(overrides), composed)
+                return composed
+        elif run_mode is RunMode.RUN and prepared and prepared[:2] == (config_name, overrides):
+            return prepared[2]
+        return self._compose(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+
+    def _compose(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool,
+        validate_sweep_overrides: bool,
+    ) -> DictConfig:
+        composed = super().load_configuration(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
         written = write(composed)
         leaves = [
             *written.leaves,
