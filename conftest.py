@@ -16,12 +16,12 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 preload(
-    "framework.serving.http.metrics",  # before Feast, as in pyproject.toml
     "framework.runs.train",
     "framework.runs.promote",
     "framework_feast.offline.historical",
     "framework_feast.retrieval",
     "framework_files.source",
+    "framework_mlflow.prepared_store",
     "framework_mlflow.registry.registry",
     "framework_mlflow.tracking.runs",
     "framework_preprocessing.native",
