@@ -138,7 +138,8 @@ def _served(project: Path) -> Iterator[TestClient]:
         "file",
         config.paths.state,
     )
-    with TestClient(create_app(Service(deployment, ServingOptions()))) as client:
+    app = create_app(Service(deployment, ServingOptions()))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 
 

@@ -40,7 +40,9 @@ KINDS = (
 def serve(deployment: Deployment) -> TestClient:
     """The application of a server in this process."""
     return TestClient(
-        create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False
+        create_app(Service(deployment, ServingOptions())),
+        base_url="http://127.0.0.1",
+        raise_server_exceptions=False,
     )
 
 

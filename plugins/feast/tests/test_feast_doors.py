@@ -39,7 +39,9 @@ KIND = Kind(
 
 def serve(deployment: Deployment) -> TestClient:
     return TestClient(
-        create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False
+        create_app(Service(deployment, ServingOptions())),
+        base_url="http://127.0.0.1",
+        raise_server_exceptions=False,
     )
 
 

@@ -90,7 +90,9 @@ def serve(deployment: Deployment) -> Iterator[Both]:
     renew(home / "sales.parquet")
     execute(compose_run(home, deployment.parts.plugins, KIND, "run=ingest"))
     fast = TestClient(
-        create_app(Service(deployment, ServingOptions())), raise_server_exceptions=False
+        create_app(Service(deployment, ServingOptions())),
+        base_url="http://127.0.0.1",
+        raise_server_exceptions=False,
     )
     with fast, on_ray(home) as url, httpx.Client(base_url=url, timeout=60) as ray:
         yield Both(fast, ray)
