@@ -36,7 +36,7 @@ from framework.cli.overrides import (
 from framework.cli.threads import limit_threads
 from framework.cli.version import version_text
 from framework.config.catalog import Plugins
-from framework.config.config import build_config
+from framework.config.config import build_config, needs_experiment
 from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system
 from framework.plugins import composition as compose
 from framework.plugins.discovery import load_plugins
@@ -121,7 +121,7 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
                 HydraConfig.get().overrides.task, resolve=False
             )  # as they were written
             check_taken(overrides, name, plugins)
-            if composed.get("source") is None:
+            if composed.get("source") is None and needs_experiment(composed, plugins):
                 raise ConfigError(
                     no_experiment(
                         HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()

@@ -45,9 +45,9 @@ class Selected(Options):
     options: SerializeAsAny[Options] | None
 
 
-class Config(Options):
-    """One run, composed: the keys that several runs share, and what a run, an extension or a plugin
-    declares by :meth:`section`.
+class Settings(Options):
+    """The keys that need no experiment, and what a run, an extension or a plugin declares by
+    :meth:`section`.
     """
 
     run: str
@@ -60,8 +60,6 @@ class Config(Options):
     reason: str | None
     quantiles: tuple[float, ...]
     paths: Paths
-    panel: PanelConfig
-    features: FeatureSet
     backtest: BacktestConfig
     validation: ValidationConfig
     gate: GateConfig
@@ -91,16 +89,6 @@ class Config(Options):
         views = {**features["views"], features["primary"]: {**view, "ttl": step}}
         return {**tree, "features": {**features, "views": views}}
 
-    @field_validator("features")
-    @classmethod
-    def _known_frequencies(cls, features: FeatureSet) -> FeatureSet:
-        from framework.data.frequency import Frequency  # brings numpy
-
-        for name, view in features.views.items():
-            if view.frequency is not None:
-                Frequency.parse(view.frequency, f"features.views.{name}.frequency")
-        return features
-
     @field_validator("quantiles")
     @classmethod
     def _quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -124,6 +112,48 @@ class Config(Options):
                 an extension, ``ray`` for the section of that name.
         """
         return self.sections[name]
+
+
+class Config(Settings):
+    """One run, composed: the keys that several runs share, and those of the experiment.
+
+    ``panel`` and ``features`` are not there in a run that needs no experiment and has none.
+    """
+
+    panel: PanelConfig
+    features: FeatureSet
+
+    @field_validator("features")
+    @classmethod
+    def _known_frequencies(cls, features: FeatureSet) -> FeatureSet:
+        from framework.data.frequency import Frequency  # brings numpy
+
+        for name, view in features.views.items():
+            if view.frequency is not None:
+                Frequency.parse(view.frequency, f"features.views.{name}.frequency")
+        return features
+
+
+#: What an experiment selects: absent where a run needs none and none is chosen.
+_OF_EXPERIMENT = (
+    *("source", "features", "panel"),
+    *("retrieval", "preprocessor", "model", "baseline"),
+)
+
+
+def needs_experiment(composed: DictConfig, plugins: Plugins) -> bool:
+    """Say whether the selected run cannot do with this configuration unless it has a source.
+
+    Args:
+        composed: As Hydra gives it, or a recorded text.
+        plugins: Whose runs say whether they need an experiment.
+
+    Raises:
+        ConfigError: There is no such run.
+    """
+    if composed.get("source") is not None:
+        return True
+    return plugins.find("run", str(composed.get("run"))).experiment
 
 
 @lru_cache(maxsize=16)
@@ -158,11 +188,14 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
             f"{', '.join(layout.names())}."
         )
     _check_mappings(raw, layout)
-    _leave_out(whole, (*unknown, *layout.absent), layout)
+    bare = not needs_experiment(composed, plugins)
+    _leave_out(whole, (*unknown, *layout.absent, *(_OF_EXPERIMENT if bare else ())), layout)
     tree = resolve(whole)
     source_of = source_of_values(raw)
     components: dict[str, Any] = {}
     for group, kind in GROUPS.items():
+        if bare and group in _OF_EXPERIMENT:
+            continue
         node = tree.pop(group, None)
         if node is None and group in DEFAULTS:
             node = {"name": DEFAULTS[group]}
@@ -172,7 +205,7 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
                 f"{', '.join(plugins.names(kind)) or 'none'}."
             )
         components[group] = _select(group, kind, dict(node), plugins, source_of)
-    if tree.get("features") is None:
+    if not bare and tree.get("features") is None:
         raise ConfigError(
             "features: nothing is selected; choose an experiment (+experiment=NAME) or "
             "features=NAME."
@@ -181,6 +214,9 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
     sections = layout.read(tree, tree["run"], source_of)
     own = {key: value for key, value in tree.items() if key in Config.model_fields}
     parts = {"components": components, "sections": sections, "text": written.text()}
+    if bare:
+        settings = validate(Settings, {**own, **parts}, "")
+        return Config.model_construct(**dict(settings))
     config = validate(Config, {**own, **parts}, "")
     check_names(config.features, config.panel)
     return config

@@ -26,6 +26,11 @@ RESERVED = frozenset(
 _QUANTILE = re.compile(r"q\d.*")
 
 
+def is_reserved(key: str) -> bool:
+    """Say whether an entity key may not be called so: tables of the product have such a column."""
+    return key in RESERVED or _QUANTILE.fullmatch(key) is not None
+
+
 def check_names(features: FeatureSet, panel: PanelConfig) -> None:
     """Refuse names that a table of the product cannot hold beside its own.
 
@@ -41,7 +46,7 @@ def _problems(features: FeatureSet, panel: PanelConfig) -> Iterator[str]:
     for name, view in features.views.items():
         path = f"features.views.{name}"
         for key in view.entity:
-            if key in RESERVED or _QUANTILE.fullmatch(key):
+            if is_reserved(key):
                 yield (
                     f"{path}.entity: '{key}' is a column of the tables of forecasts, which have one"
                     f" column for each key; {_rename(name, view, key)}"

@@ -71,6 +71,9 @@ class Component:
             command line of a run that does not. None: the run takes whatever is given, or where it
             has options, these alone.
         automatic: Of a model: how ``model=auto`` may use it. None: it is not tried.
+        experiment: Of a run: whether it needs an experiment. A run that does not finds no
+            ``panel``, ``features``, source, model and what belongs to them in its configuration
+            where none is chosen.
     """
 
     kind: Kind
@@ -80,6 +83,7 @@ class Component:
     summary: str = ""
     takes: tuple[str, ...] | None = None
     automatic: Automatic | None = None
+    experiment: bool = True
 
 
 @dataclass(frozen=True, slots=True)

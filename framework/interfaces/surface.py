@@ -39,7 +39,11 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.files",
         "framework.secrets",
     ),
-    "a source": ("framework.features.views", "framework.data.source_times"),
+    "a source": (
+        "framework.features.views",
+        "framework.data.source_times",
+        "framework.interfaces.proposal",
+    ),
     "a retrieval strategy": (
         "framework.features.views",
         "framework.retrieval.row_store",

@@ -11,6 +11,7 @@ stays in the modules that :class:`Component.load` names, imported when the compo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from framework.data.context import Context
     from framework.data.forecast import Forecast
     from framework.interfaces.observer import ServedArm, ServedDeployment, ServedRequest
+    from framework.interfaces.proposal import Proposal
     from framework.interfaces.registry import Check, HistoryEntry, PairVersion, ProvenPair
     from framework.interfaces.serving_extension import Extension, MetricRegistry
     from framework.interfaces.tuner import Dimension, Trial
@@ -39,6 +41,16 @@ def components() -> list[Component]:  # type: ignore[empty-body]
 def sections() -> list[Section]:  # type: ignore[empty-body]
     """Called once at start, before the configuration is composed. Return the sections of the
     configuration that the plugin brings.
+    """
+
+
+@hookspec(firstresult=True)
+def propose_source(place: str, table: str | None, reading: Mapping[str, Any]) -> Proposal | None:
+    """Called by ``run=init``. Propose how to read ``place``, a file, a glob or a URL that a person
+    named; None where it is not for your source.
+
+    ``table``: the name of the table, None for one that you make of ``place``. ``reading``: options
+    of the table that are decided already.
     """
 
 

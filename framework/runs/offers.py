@@ -5,6 +5,7 @@ from __future__ import annotations
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 from framework.runs.options import (
+    InitOptions,
     MaterializeOptions,
     MonitorOptions,
     PredictOptions,
@@ -14,6 +15,7 @@ from framework.runs.options import (
 )
 
 _OPTIONS: dict[str, type[Options]] = {
+    "init": InitOptions,
     "materialize": MaterializeOptions,
     "monitor": MonitorOptions,
     "predict": PredictOptions,
@@ -23,6 +25,7 @@ _OPTIONS: dict[str, type[Options]] = {
 }
 #: Each run: what it does, and the keys that it shares with some other runs.
 _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "init": ("make a project from a file of data", ()),
     "ingest": ("read the source, engineer features, store them for training", ()),
     "materialize": (
         "make the newest features available to serving",
@@ -67,6 +70,10 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+#: Runs that need no experiment.
+_WITHOUT_EXPERIMENT = ("init",)
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
@@ -77,6 +84,7 @@ def components() -> list[Component]:
             _OPTIONS.get(name, Options),
             summary=text,
             takes=takes,
+            experiment=name not in _WITHOUT_EXPERIMENT,
         )
         for name, (text, takes) in _RUNS.items()
     ]

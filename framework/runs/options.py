@@ -15,8 +15,38 @@ from pydantic import (
     model_validator,
 )
 
+from framework.data.vocabulary import GapPolicy
 from framework.monitoring.alerts import AlertRule
 from framework.options import TOP_LEVEL, Duration, Options, SecretUrl
+
+
+class InitOptions(Options):
+    """What a project is made from, and what is decided instead of guessed.
+
+    ``data``: a file, a glob, a URL. ``table``: the name of the table and the view, null for the
+    file's. ``name``: of the experiment, null for the table's. ``reading``: options of the source's
+    table, such as ``decimal``. ``overwrite``: in a folder that has a project already. The others
+    are guessed unless they are given, ``time_zone`` by the changes of the clock.
+    """
+
+    data: str
+    table: Annotated[str | None, Field(pattern=r"^[A-Za-z_]\w*$")] = None
+    name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = None
+    reading: dict[str, Any] = Field(default_factory=dict)
+    overwrite: bool = False
+    time: str | None = None
+    entity: tuple[str, ...] | None = None
+    targets: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+    known: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    time_zone: str | None = None
+    frequency: str | None = None
+    horizon: PositiveInt | None = None
+    season_length: PositiveInt | None = None
+    gaps: GapPolicy | None = None
+    short: Literal["refuse", "drop", "keep"] | None = None
+    model: str | None = None
 
 
 class MaterializeOptions(Options):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
+
+if TYPE_CHECKING:
+    from framework.interfaces.proposal import Proposal
 
 #: Formats of numbers that are times: how many of them a second has.
 EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}
@@ -169,3 +173,10 @@ def components() -> list[Component]:
             summary="features come with the request",
         ),
     ]
+
+
+@hookimpl
+def propose_source(place: str, table: str | None, reading: Mapping[str, Any]) -> Proposal | None:
+    from framework_files.proposal import propose
+
+    return propose(place, table, reading)

@@ -100,7 +100,7 @@ class Columns:
                     want or "", name
                 )
             )
-        number = _fits(sample, self._number)
+        number = _fits(sample, self.number)
         return self._declared(column, want, number) or self._undeclared(
             column, want, number, sample
         )
@@ -118,7 +118,7 @@ class Columns:
         return Reading(name, self._reason(column, want) if want else "")
 
     @property
-    def _number(self) -> str:
+    def number(self) -> str:
         """The pattern of a number: groups of three digits, if any, are whole."""
         decimal = re.escape(self._decimal)
         grouped = (
@@ -136,7 +136,7 @@ class Columns:
         whole = f"try_cast({name} AS BIGINT)"
         if undeclared and not self._counts(f"CAST({whole} AS VARCHAR) IS DISTINCT FROM {name}")[0]:
             return Reading(f"CAST({name} AS BIGINT)")  # most columns, and quickly seen
-        if not self._all(name, self._number):
+        if not self._all(name, self.number):
             return Reading(name, self._reason(column, want) if want else "")
         plain = f"trim({name})"
         if self.spec.thousands:
@@ -280,10 +280,10 @@ class Columns:
                 f"'{example}' is no ISO 8601 time; set {self.path}.date_format, such as "
                 "'%d/%m/%Y', or cast it in a query"
             )
-        no_number = f"NOT regexp_full_match({name}, {literal(self._number)})"
+        no_number = f"NOT regexp_full_match({name}, {literal(self.number)})"
         example = self._first(no_number, column)
         numbers, others, kinds = self._counts(
-            f"regexp_full_match({name}, {literal(self._number)})",
+            f"regexp_full_match({name}, {literal(self.number)})",
             no_number,
             distinct=f"CASE WHEN {no_number} THEN {name} END",
         )

@@ -132,6 +132,16 @@ class FilesSource(Source):
             rows[column] = to_utc(rows, column, zone, later, where)
         return rows
 
+    def texts(self, alias: str) -> Columns | None:
+        """Give the columns of a CSV file as they are written, None for Parquet.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        self._open(alias)
+        opened = self._opened[alias]
+        return self._columns(_raw(alias), alias) if opened.texts == {*opened.columns} else None
+
     def warnings(self) -> list[str]:
         """Return one line for each column whose numbers may be thousands, or have texts for
         nulls.

@@ -1,0 +1,206 @@
+"""``run=init``: a project made from data that a person names."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+
+from framework.config.names import is_reserved
+from framework.data.vocabulary import TIME
+from framework.errors import ConfigError, DataError
+from framework.features.views import View
+from framework.interfaces.proposal import Guess, Proposal
+from framework.interfaces.source import Roles
+from framework.options import validate
+from framework.plugins.run import Run
+from framework.projects.columns import (
+    Columns,
+    guess_entity,
+    guess_features,
+    guess_targets,
+    guess_time,
+)
+from framework.projects.models import guess_model, learning_sections, past_features
+from framework.projects.steps import guess_frequency, guess_season, guess_time_zone
+from framework.projects.writing import experiment_text, project_files, write_project
+
+if TYPE_CHECKING:
+    from framework.runs.options import InitOptions
+
+#: Which section of an experiment each guess stands in.
+_SECTIONS = {
+    "source": ("time", "time_zone"),
+    "features": ("entity", "columns", "categories"),
+    "panel": ("targets", "known", "frequency", "horizon", "season_length", "gaps", "short"),
+}
+_DECIDABLE = (*(name for names in _SECTIONS.values() for name in names), "model")
+
+
+def init(run: Run) -> dict[str, Any]:
+    options: InitOptions = run.options
+    folder = Path.cwd()
+    if not options.overwrite:
+        _refuse_a_project(folder)
+    proposal = _proposal(run, options)
+    columns = Columns(proposal.rows(), _decided(options))
+    if columns.rows.empty:
+        raise DataError(f"init.data: {options.data} has no rows; a forecast needs a history.")
+    source, rename = _guess(run, proposal, columns)
+    guesses = {**proposal.guesses, **columns.guesses}
+    name = options.name or proposal.table
+    sections = _experiment(run, proposal.table, source, columns, rename)
+    selected = {"source": proposal.source, "retrieval": "file", "model": columns.value("model")}
+    text = experiment_text(name, selected, sections, _reasons(proposal, columns))
+    place = f"conf/experiment/{name}.yaml"
+    files = project_files(name, text, proposal.table, sections["panel"], options.data)
+    kept = write_project(folder, files, place)
+    for key, guess in guesses.items():
+        mark = "  <- look at this" if guess.doubtful else ""
+        run.say(f"init: {key} = {_text(guess.value)}: {guess.why}{mark}")
+    run.say(f"init: wrote {place}; next: python -m framework +experiment={name}")
+    return {
+        "project": str(folder),
+        "experiment": name,
+        "files": [*files],
+        "guesses": {key: {"value": g.value, "why": g.why} for key, g in guesses.items()},
+        "warnings": _warnings(guesses, kept),
+    }
+
+
+def _decided(options: InitOptions) -> dict[str, Any]:
+    """Give what a person has decided; null decides that times without an offset are UTC alone."""
+    values = {name: getattr(options, name) for name in _DECIDABLE}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _guess(run: Run, proposal: Proposal, columns: Columns) -> tuple[dict[str, Any], dict[str, str]]:
+    """Guess what is not decided; return the options of the source and the new names of columns."""
+    guess_time(columns)
+    guess_entity(columns)
+    guess_time_zone(columns)
+    guess_targets(columns)
+    guess_features(columns)
+    rename = _renamed(columns)
+    source = proposal.options(rename, columns.value("time_zone"))
+    rows = _read(run, proposal, source, columns, rename)
+    guess_frequency(columns, rows)
+    guess_season(columns, rows)
+    guess_model(columns, rows, *_default_models(run))
+    return source, rename
+
+
+def _default_models(run: Run) -> tuple[str, str]:
+    """Give the names of the model and the baseline that the configuration selects by itself."""
+    composed = yaml.safe_load(run.config.text)
+    return composed["model"]["name"], composed["baseline"]["name"]
+
+
+def _refuse_a_project(folder: Path) -> None:
+    files = sorted((folder / "conf").rglob("*.yaml"))
+    if files:
+        raise ConfigError(
+            f"{folder} has a project already ({files[0].relative_to(folder)}); run it in an empty "
+            "folder, or init.overwrite=true adds the experiment, and replaces it where it is there."
+        )
+
+
+def _proposal(run: Run, options: InitOptions) -> Proposal:
+    proposal: Proposal | None = run.plugins.hook.propose_source(
+        place=options.data, table=options.table, reading=options.reading
+    )
+    if proposal is None:
+        raise ConfigError(
+            f"init.data: no installed source reads {options.data}; name a CSV or Parquet file, a "
+            "folder or a glob."
+        )
+    return proposal
+
+
+def _renamed(columns: Columns) -> dict[str, str]:
+    """Say how columns are called that may not keep their names."""
+    time = columns.value("time")
+    keys = {key: f"{key}_key" for key in columns.value("entity") if is_reserved(key)}
+    return ({} if time == TIME else {time: TIME}) | keys
+
+
+def _read(
+    run: Run, proposal: Proposal, source: dict[str, Any], columns: Columns, rename: dict[str, str]
+) -> pd.DataFrame:
+    """Read the rows as ingestion will, with the options that are about to be written."""
+    component = run.plugins.find("source", proposal.source)
+    reader = run.plugins.load("source", proposal.source)(
+        validate(component.options, source, "source")
+    )
+    entity = tuple(rename.get(key, key) for key in columns.value("entity"))
+    used = columns.value("columns")
+    categories = tuple(c for c in columns.value("categories") if c in used)
+    view = View(entity=entity, columns=tuple(used), categories=categories, ttl=timedelta(days=1))
+    try:
+        rows: pd.DataFrame = reader.read_as(proposal.table, Roles.of_view(view))
+    finally:
+        reader.close()
+    back = {new: old for old, new in rename.items() if new != TIME}
+    return rows.rename(columns=back)
+
+
+def _experiment(
+    run: Run,
+    table: str,
+    source: dict[str, Any],
+    columns: Columns,
+    rename: dict[str, str],
+) -> dict[str, Any]:
+    """Give the sections of the experiment."""
+    view: dict[str, Any] = {
+        "entity": [rename.get(key, key) for key in columns.value("entity")],
+        "columns": columns.value("columns"),
+    }
+    if columns.value("categories"):
+        view["categories"] = columns.value("categories")
+    sections: dict[str, Any] = {
+        "source": source,
+        "features": {"primary": table, "views": {table: view}},
+        "panel": {name: columns.value(name) for name in _SECTIONS["panel"]},
+        "backtest": {"folds": 2},
+    }
+    model = columns.value("model")
+    if model == _default_models(run)[1]:
+        return sections
+    view["engineer"] = past_features(columns)
+    known = run.plugins.find("model", model).options.model_fields
+    return sections | learning_sections(columns, known)
+
+
+def _reasons(proposal: Proposal, columns: Columns) -> dict[str, dict[str, Guess]]:
+    reasons = {
+        section: {name: columns.guesses[name] for name in names if name in columns.guesses}
+        for section, names in _SECTIONS.items()
+    }
+    reasons["source"] |= proposal.guesses
+    return reasons
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return "null" if value is None else str(value)
+
+
+def _warnings(guesses: dict[str, Guess], kept: list[str]) -> list[str]:
+    doubts = [
+        f"{name} = {_text(guess.value)} is doubtful: {guess.why}; {_override(name)} says otherwise"
+        for name, guess in guesses.items()
+        if guess.doubtful
+    ]
+    return doubts + [f"{place} was there and is kept as it is" for place in kept]
+
+
+def _override(name: str) -> str:
+    if name in _DECIDABLE:
+        return f"init.{name}=…"
+    return f"+init.reading.{re.sub(r'[.].*', '', name)}=…"

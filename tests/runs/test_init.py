@@ -1,0 +1,197 @@
+"""``run=init`` as a person types it: from a file of their own to a pair and a forecast."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from framework.testing.servers import command
+
+
+def call(project: Path, *overrides: str, code: int = 0) -> dict[str, Any]:
+    done = command.run(*overrides, cwd=project)
+    assert done.returncode == code, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def hourly_with_gaps(folder: Path) -> str:
+    """Two meters by the clock of Berlin over the end of summer time, decimal commas, holes."""
+    hours = pd.date_range("2024-10-10", "2024-11-10", freq="h", tz="Europe/Berlin")
+    lines = ["meter;time;kwh"]
+    for meter in ("007", "008"):
+        for place, hour in enumerate(hours):
+            load = f"{5 + np.sin(hour.hour / 24 * 2 * np.pi) + place % 5 / 10:.2f}"
+            if place % 97 != 50:
+                lines.append(f"{meter};{hour:%d.%m.%Y %H:%M};{load.replace('.', ',')}")
+    (folder / "load.csv").write_text("\n".join(lines) + "\n")
+    return "load.csv"
+
+
+def monthly(folder: Path) -> str:
+    months = pd.date_range("2013-01-01", periods=96, freq="MS")
+    season = 20 * np.sin(np.arange(96) / 12 * 2 * np.pi)
+    rows = pd.DataFrame({"Month": months.strftime("%Y-%m"), "#Passengers": 100 + season.round(1)})
+    rows.to_csv(folder / "Air Passengers.csv", index=False)
+    return "Air Passengers.csv"
+
+
+def daily_with_covariates(folder: Path) -> str:
+    """Parquet in folders of shops, a plan of promotions that goes on after the last sale."""
+    days = pd.date_range("2023-01-01", periods=130)
+    rng = np.random.default_rng(3)
+    for shop in (1, 2):
+        part = folder / "sales" / f"shop={shop}"
+        part.mkdir(parents=True)
+        promo = (rng.random(130) < 0.2).astype(int)
+        units = 10.0 * shop + days.dayofweek + 5 * promo
+        rows = pd.DataFrame({"day": days, "promo": promo, "units": units, "town": f"town {shop}"})
+        rows.loc[120:, "units"] = np.nan
+        rows.to_parquet(part / "rows.parquet")
+    return "sales"
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (
+            hourly_with_gaps,
+            {
+                "entity": ["meter"],
+                "time": "time",
+                "targets": ["kwh"],
+                "frequency": "h",
+                "time_zone": "Europe/Berlin",
+                "season_length": 24,
+                "horizon": 24,
+                "decimal": ",",
+                "gaps": "insert",
+            },
+        ),
+        (
+            monthly,
+            {
+                "entity": [],
+                "time": "Month",
+                "targets": ["#Passengers"],
+                "frequency": "MS",
+                "time_zone": None,
+                "season_length": 12,
+                "horizon": 12,
+                "gaps": "refuse",
+            },
+        ),
+        (
+            daily_with_covariates,
+            {
+                "entity": ["shop"],
+                "time": "day",
+                "targets": ["units"],
+                "known": ["promo"],
+                "categories": ["town"],
+                "frequency": "D",
+                "season_length": 7,
+                "horizon": 7,
+                "gaps": "refuse",
+            },
+        ),
+    ],
+)
+def test_from_a_file_to_a_forecast(tmp_path: Path, make: Any, expected: dict[str, Any]) -> None:
+    result = call(tmp_path, "run=init", f"init.data='{make(tmp_path)}'")
+    assert result["project"] == str(tmp_path)
+    guesses = {key: guess["value"] for key, guess in result["guesses"].items()}
+    assert {key: guesses[key] for key in expected} == expected
+    assert all(guess["why"] for guess in result["guesses"].values())
+    name = f"+experiment={result['experiment']}"
+    trained = call(tmp_path, name, "model.n_estimators=20")
+    assert trained["pair"]["version"] == 1
+    metrics = trained["metrics"]
+    assert metrics["model"]["MAE"] <= 1.1 * metrics["baseline"]["MAE"] + 0.2
+    predicted = call(tmp_path, name, "run=predict")
+    forecast = pd.read_parquet(predicted["output"])
+    series = max(1, len(forecast[guesses["entity"]].drop_duplicates())) if guesses["entity"] else 1
+    assert len(forecast) == predicted["rows"] == series * expected["horizon"]
+    assert forecast["status"].eq("ok").all()
+    assert forecast["mean"].notna().all()
+
+
+def test_every_guess_is_told_and_can_be_decided(tmp_path: Path) -> None:
+    monthly(tmp_path)
+    done = command.run(
+        *("run=init", "init.data='Air Passengers.csv'", "init.name=air"),
+        *("init.horizon=3", "init.season_length=6", "init.gaps=insert"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    for name, guess in result["guesses"].items():
+        assert f"init: {name} = " in done.stderr
+        assert guess["why"] in done.stderr
+    assert not {"horizon", "season_length", "gaps"} & result["guesses"].keys()
+    text = (tmp_path / "conf" / "experiment" / "air.yaml").read_text()
+    assert result["guesses"]["targets"]["why"] in text
+    panel = yaml.safe_load(text)["panel"]
+    assert (panel["horizon"], panel["season_length"], panel["gaps"]) == (3, 6, "insert")
+    call(tmp_path, "+experiment=air", "run=ingest")
+
+
+def test_a_project_is_not_written_over(tmp_path: Path) -> None:
+    monthly(tmp_path)
+    (tmp_path / "README.md").write_text("mine\n")
+    first = call(tmp_path, "run=init", "init.data='Air Passengers.csv'")
+    assert first["warnings"] == ["README.md was there and is kept as it is"]
+    path = tmp_path / "conf" / "experiment" / "air_passengers.yaml"
+    before = path.read_text()
+    refused = call(tmp_path, "run=init", "init.data='Air Passengers.csv'", "init.horizon=2", code=2)
+    assert "init.overwrite=true" in refused["error"]
+    assert path.read_text() == before
+    call(
+        tmp_path,
+        *("run=init", "init.data='Air Passengers.csv'", "init.horizon=2", "init.overwrite=true"),
+    )
+    assert yaml.safe_load(path.read_text())["panel"]["horizon"] == 2
+    assert (tmp_path / "README.md").read_text() == "mine\n"
+
+
+def test_the_test_of_a_new_project_passes(tmp_path: Path) -> None:
+    monthly(tmp_path)
+    call(tmp_path, "run=init", "init.data='Air Passengers.csv'")
+    names = runpy.run_path(str(tmp_path / "tests" / "test_air_passengers.py"))
+    names["test_the_data_are_read"](tmp_path / "other")
+    assert list((tmp_path / "other" / "offline").glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "overrides", "said"),
+    [
+        ("a,b\nx,1\ny,2\n", [], "init.time=COLUMN"),
+        ("day,y\n2024-01-01,1\n2024-01-01,1\n", [], "init.entity=[COLUMN]"),
+        ("day,name\n2024-01-01,a\n2024-01-02,b\n", [], "is one of numbers"),
+        ("day,y\n2024-01-01,1\n2024-01-02,2\n", ["init.targets=[z]"], "init.targets: no column"),
+        (
+            "t,y\n2024-01-01 00:00,1\n2024-01-01 01:00,2\n2024-01-01 02:10,3\n2024-01-01 03:10,3\n",
+            [],
+            "02:10:00 is no step of frequency h",
+        ),
+    ],
+)
+def test_what_cannot_be_guessed_is_refused_with_the_next_step(
+    tmp_path: Path, rows: str, overrides: list[str], said: str
+) -> None:
+    (tmp_path / "d.csv").write_text(rows)
+    done = command.run("run=init", "init.data=d.csv", *overrides, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert said in json.loads(done.stdout.splitlines()[-1])["error"]
+    assert not (tmp_path / "conf").exists()
+
+
+def test_other_runs_still_need_an_experiment(tmp_path: Path) -> None:
+    assert "no experiment is chosen" in call(tmp_path, "run=ingest", code=2)["error"]
