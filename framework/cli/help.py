@@ -1,6 +1,4 @@
-"""What ``--help`` prints: the commands, what is installed, what this project's ``conf/``
-composes.
-"""
+"""The text of ``--help``: the commands, the installed plugins, the compositions of ``conf/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is given on the command line: what says nothing, says it twice, or cannot be composed.
+"""Checks of the command line: arguments that say nothing, repeat a key, or cannot be composed.
 
 An experiment file serves every run, so it may hold the keys of all. A key on the command line is
 meant for the run that is started: one that this run does not use is refused.
@@ -106,7 +106,7 @@ def explain_missing(error: MissingConfigException, text: str, plugins: Plugins) 
 
 
 def explain_yaml(error: YAMLError) -> str:
-    """Where a file is no YAML, and what is wrong there."""
+    """Name the file that is no YAML, and its fault."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None or problem is None:
         return f"a file is not YAML: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""What the installed plugins offer, by kind and name."""
+"""The offers of the installed plugins, by kind and name."""
 
 from __future__ import annotations
 

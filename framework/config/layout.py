@@ -1,5 +1,7 @@
-"""Which keys a configuration has, where they stand, and whose they are: those of the core in
-:class:`~framework.config.config.Config`, and those that runs, extensions and plugins declare.
+"""The keys of a configuration, their places and their owners.
+
+The core declares keys in :class:`~framework.config.config.Config`; runs, extensions and plugins
+declare their own.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Which values of a configuration are secrets, by type, by name and by shape; a secret that is
-written out is refused.
+"""The secrets among the values of a configuration, by type, by name and by shape.
+
+A secret that is written out is refused.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ _UNIONS = (Union, types.UnionType)
 
 
 def declared(annotation: Any, path: Sequence[str], name: str | None = None) -> bool:  # noqa: PLR0911  one for each form of a type
-    """Whether the value at ``path`` below a field is a secret: its type says so, or its name where
-    options are free-form.
+    """Tell whether the value at ``path`` below a field is a secret.
+
+    Its type says so, or its name where options are free-form.
 
     Args:
         annotation: The field's type.
@@ -118,7 +120,7 @@ def _written_out(leaf: Leaf, secret: bool) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    """Where a file of a key is, is no secret."""
+    """Tell whether ``text`` is a path; the path of a key's file is no secret."""
     return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(
         (".pem", ".p8", ".key", ".json")
     )

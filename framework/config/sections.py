@@ -21,8 +21,9 @@ ShortPolicy = Literal["refuse", "drop", "keep"]
 
 
 class PanelConfig(Options):
-    """Which columns are forecast, at what step, how far. ``columns``: features of the views to use,
-    null for all.
+    """The panel: the columns that are forecast, the step, and the horizon.
+
+    ``columns``: features of the views to use, null for all.
 
     ``short``: what is done with a series from which nothing can be learned, see
     :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it from the run, or
@@ -85,8 +86,9 @@ class ValidationConfig(Options):
 
 
 class GateConfig(Options):
-    """What a pair must reach to be promoted; null leaves a check out. Every limit holds for each
-    target.
+    """The limits that a pair must meet to be promoted; null leaves a check out.
+
+    Every limit holds for each target.
 
     ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal
     naive's, at most ``1 + baseline_margin`` times. ``worst_series``: the largest ratio of a series'

@@ -48,7 +48,7 @@ class Leaf:
     key: Any
 
     def value(self) -> Any:
-        """What it is here and now. Raises OmegaConf's error when a variable is not set."""
+        """Resolve the value now. Raises OmegaConf's error when a variable is not set."""
         return self.node[self.key] if self.parts else self.template
 
     def literal(self, sign: str = "") -> Any:
@@ -71,8 +71,9 @@ class Written:
 
 
 def write(composed: Container, path: tuple[str, ...] = ()) -> Written:
-    """What is recorded of a composed configuration, or of its part at ``path``; what cannot be
-    resolved stays as it is written.
+    """Return the text to record of a composed configuration, or of its part at ``path``.
+
+    A value that cannot be resolved stays as it is written.
 
     Hydra's own node is left out.
     """

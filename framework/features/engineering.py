@@ -148,7 +148,7 @@ class _Table:
         )
 
     def _frame(self, op: Python) -> pd.DataFrame:
-        """What a user's function gets."""
+        """Make the data frame that a user's function gets."""
         import pandas as pd
 
         stamps = pd.DatetimeIndex(self.times).tz_localize("UTC")

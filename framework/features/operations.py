@@ -111,7 +111,7 @@ class Calendar(Options):
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_prefix(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is stored of a calendar without one stays as it was."""
+        """Leave out the default prefix, so that a stored calendar without one stays as it was."""
         values: dict[str, Any] = dump(self)
         return {k: v for k, v in values.items() if (k, v) != ("prefix", "calendar")}
 
@@ -119,10 +119,10 @@ class Calendar(Options):
         return tuple(f"{self.prefix}_{f}" for f in self.fields)
 
     def meaning(self) -> str:
-        """What tells values from those that an earlier version gave for the same options, part of a
-        view's definition.
+        """Tell these values from those of an earlier version with the same options.
 
-        It took labels of days for moments, and its weeks of the year were no ISO weeks.
+        It is part of a view's definition. The earlier version took labels of days for moments, and
+        its weeks of the year were no ISO weeks.
         """
         labels = self.time_zone != "UTC" and not {"hour", "minute"} & set(self.fields)
         return "\ncalendar of labels" if labels or "week_of_year" in self.fields else ""

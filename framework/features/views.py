@@ -127,9 +127,7 @@ class View(Options):
 
     @property
     def counts_steps(self) -> bool:
-        """Whether an engineered column hangs on more than the row's own values and the tables they
-        join.
-        """
+        """Tell whether an engineered column needs more than its row and joined tables."""
         return any(not isinstance(op, Join) for op in self.engineer)
 
     def identity(self) -> tuple[str, ...]:

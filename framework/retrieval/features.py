@@ -50,7 +50,7 @@ class Features:
         return stored_panel(self.strategy, self.config.features, columns, panel.gaps, known_at)
 
     def schema(self, panel: Panel, model: Model) -> Schema:
-        """What a pair trained on ``panel`` takes and answers."""
+        """Return the schema of a pair trained on ``panel``: its inputs and its forecasts."""
         return make_schema(self.config, panel, model, self.strategy.max_context_length)
 
     async def context(

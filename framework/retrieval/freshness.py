@@ -1,5 +1,6 @@
-"""Whether what a store holds may describe an origin: ttl, nulls, rows after the origin. One rule
-for every retrieval strategy.
+"""Checks whether stored rows may describe an origin: ttl, nulls, rows after the origin.
+
+One rule serves every retrieval strategy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Where the rows of views are kept for training: the store's contract, and the store on local disk,
-Parquet.
-"""
+"""The store that keeps the rows of views for training: its contract, and Parquet on local disk."""
 
 from __future__ import annotations
 

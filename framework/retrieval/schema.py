@@ -1,4 +1,4 @@
-"""What a pair of an experiment takes and answers."""
+"""The schema of an experiment's pair: its inputs and its forecasts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def past_columns(config: Config) -> tuple[str, ...]:
 
 
 def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -> Schema:
-    """What a pair of ``model`` trained on ``panel`` takes and answers; without quantiles when the
-    model has none of its own.
+    """Make the schema of a pair of ``model`` that is trained on ``panel``.
+
+    It has no quantiles when the model has none of its own.
 
     ``limit``: the longest context the retrieval strategy gives, None for any.
     """
@@ -74,6 +75,6 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
 
 
 def make_needs(config: Config, model: Model) -> Needs:
-    """What contexts of a pair of ``model`` need of the rows that are made available to them."""
+    """List the rows that contexts of a pair of ``model`` need to have available."""
     panel = config.panel
     return Needs(panel.targets, model.context_length(panel.season_length), panel.frequency)

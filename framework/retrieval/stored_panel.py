@@ -36,8 +36,9 @@ _NAT = np.datetime64("NaT", "us")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a panel is made of. ``past``: the targets first. ``horizon``: how many steps ahead known
-    columns are looked up for.
+    """The columns of a panel.
+
+    ``past``: the targets first. ``horizon``: how many steps ahead known columns are looked up for.
     """
 
     targets: tuple[str, ...]

@@ -47,8 +47,9 @@ Write = Callable[[Sequence[Part]], Written]
 
 
 def write_own(parts: Sequence[Part]) -> Written:
-    """What ``POST /predict`` answers. A single part has all entities, whatever positions it
-    names.
+    """Write the answer of ``POST /predict``.
+
+    A single part has all entities, whatever positions it names.
     """
     if len(parts) == 1:
         arm, _, forecast = parts[0]

@@ -1,6 +1,4 @@
-"""What answers in one process: the arms, what they share, and the thread that follows their
-aliases.
-"""
+"""The service of one process: the arms, their shared parts, and the thread that follows aliases."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Shadowing(ABC):
         """Waits for nothing."""
 
     def say(self, trouble: str | None) -> None:
-        """What :attr:`trouble` is from now on; once to the log."""
+        """Set :attr:`trouble` and log it once."""
         if trouble != self.trouble:
             self.metrics.show_degraded(self.alias, trouble is not None)
             if trouble is not None:

@@ -1,3 +1,1 @@
-"""What every search shares, whichever tuner does it: the space, the objective, the record of the
-trials.
-"""
+"""The parts that every search shares: the space, the objective, the record of the trials."""

@@ -1,5 +1,6 @@
-"""What a search minimises: a backtest metric of a configuration, fold by fold, with the backtest's
-own code.
+"""The objective of a search: a backtest metric of a configuration, fold by fold.
+
+The code is that of the backtest.
 """
 
 from __future__ import annotations

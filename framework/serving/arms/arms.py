@@ -61,7 +61,7 @@ class Arm:
         return self.version.stamp(alias_of(self.name))
 
     def takes_rows_of(self, other: Arm) -> bool:
-        """Whether a payload for ``other`` is one for this arm, too, with the same meaning."""
+        """Tell whether a payload for ``other`` has the same meaning for this arm."""
         ours, theirs = self.schema, other.schema
         same = (
             "entity_keys",

@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 
 class Canary:
-    """What is decided is kept in a file, by the digest of the pair: workers share it, a restart
-    goes on with it, another pair begins anew.
+    """A canary, with its state in a file by the digest of the pair.
+
+    Workers share the file, a restart goes on with it, and another pair begins with a new state.
 
     ``{"digest", "started", "share", "halted"}``: seconds since 1970; a share set by hand (null: the
     schedule's); why it fell to zero.

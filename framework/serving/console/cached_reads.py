@@ -33,8 +33,9 @@ class Reader:
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
     async def __call__(self, key: Hashable, seconds: float, work: Callable[[], T]) -> T:
-        """What ``work`` returns, or returned at most ``seconds`` ago. Raises :class:`Refusal` 503
-        where it raises a FrameworkError.
+        """Return the result of ``work``, at most ``seconds`` old.
+
+        Raises :class:`Refusal` 503 where ``work`` raises a FrameworkError.
         """
         kept = self._kept.get(key)
         if kept is not None and monotonic() - kept[0] < seconds:

@@ -1,6 +1,4 @@
-"""Which pair is live in each alias, what its backtest said, and what happened to the name: from the
-registry.
-"""
+"""The live pair of each alias, its backtest, and the history of the name, from the registry."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Console:
         ]
 
     def hot_routes(self, limits: Limits) -> dict[str, HotRoute]:
-        """What has a body, with the limits of every other; no shadow is told of it."""
+        """Make the routes with a body, under the limits of all others; shadows get none."""
         route = JsonRoute(self._series, limits)
 
         async def alone(call: Call, receive: Receive, _: Answered) -> Answer:

@@ -1,6 +1,4 @@
-"""Which windows of a request are forecast, several requests as one, and what is done when some
-windows cannot be forecast.
-"""
+"""The windows of a request to forecast, several requests as one, and windows without a forecast."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Ends:
     def finish(
         self, context: Context, index: Index | None, values: Float64, failed: dict[int, str]
     ) -> Forecast:
-        """What :meth:`assemble` gives, counted."""
+        """Count the result of :meth:`assemble` and return it."""
         forecast = self.assemble(context, index, values, failed)
         self.metrics.count_forecasts(forecast.status)
         self.metrics.count_unseen(forecast.unseen or {})
@@ -267,9 +267,10 @@ async def look_up(
 
 
 def call_size(pair: Pair, context: Context) -> int:
-    """How many windows a call should have: 1 when eight at once take more than half of the time of
-    eight calls, as with models that are fitted anew for every series; there a request would only
-    wait for the others.
+    """Measure how many windows a call should have.
+
+    It is 1 when eight at once take more than half of the time of eight calls, as with models that
+    are fitted again for every series; there a request would only wait for the others.
     """
     index = ok_windows(context)
     usable = np.arange(len(context)) if index is None else index

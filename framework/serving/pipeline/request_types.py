@@ -1,5 +1,6 @@
-"""What a request may be: structs compiled from the pair's schema. They decode the bodies, and the
-OpenAPI document is generated from them.
+"""The types of requests: structs compiled from the pair's schema.
+
+They decode the bodies, and the OpenAPI document is generated from them.
 """
 
 from __future__ import annotations

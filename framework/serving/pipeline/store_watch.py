@@ -1,5 +1,6 @@
-"""Whether the feature store can answer for anybody: asked while a server runs, shown by its
-readiness.
+"""The watch on the feature store: can it answer for any entity?
+
+A running server asks the store, and its readiness shows the answer.
 """
 
 from __future__ import annotations

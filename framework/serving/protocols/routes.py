@@ -47,7 +47,7 @@ def protocols(name: str) -> list[ForecastRoute]:
 def forecast_routes(
     routes: Sequence[ForecastRoute], service: Service, limits: Limits
 ) -> dict[str, HotRoute]:
-    """What answers the requests of other protocols, by path."""
+    """Map the paths of other protocols to the routes that answer their requests."""
 
     def answering(dialect: Dialect) -> HotRoute:
         handler = speak(dialect, service.answers)
@@ -67,7 +67,7 @@ def _refusing(dialect: Dialect, route: HotRoute) -> HotRoute:
 
 
 def foreign_routes(service: Service, not_ready: Callable[[], str | None]) -> list[HttpRoute]:
-    """What says to other people's clients whether and what is served."""
+    """Make the routes that tell clients of other protocols whether a pair is served, and which."""
     name, release = service.deployment.name, version(_DISTRIBUTION)
 
     async def live(_: Request) -> Response:

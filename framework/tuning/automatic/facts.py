@@ -1,4 +1,4 @@
-"""What the history of a panel says about its targets: signs, zeros, seasons, length."""
+"""Facts about the targets in a panel's history: signs, zeros, seasons, length."""
 
 from __future__ import annotations
 

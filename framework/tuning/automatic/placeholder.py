@@ -1,4 +1,4 @@
-"""What ``model=auto`` is until a run has chosen."""
+"""The stand-in for ``model=auto`` until a run has chosen."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is fixed while set-ups are compared. ``lags``: those that the view has columns for;
+    """The fixed parts of a comparison of set-ups. ``lags``: those that the view has columns for;
     ``columns``: past and known columns; ``scales``: by target the columns that it may be divided
     by, the best first; ``limit``: the longest history that retrieval gives, None for any.
     """

@@ -16,7 +16,7 @@ from framework.options import Options
 
 
 class DartsOptions(Options):
-    """What all of Darts' models share, under Darts' and Lightning's names.
+    """The options that all of Darts' models share, under Darts' and Lightning's names.
 
     ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs
     without a better validation loss before training stops and the best weights are kept; null

@@ -34,9 +34,7 @@ class Outputs(QuantileRegression):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a module is built for. A covariate's width is 0 where there are none or the model leaves
-    them out.
-    """
+    """The sizes of a module. A width is 0 where the model has or takes no covariates."""
 
     length: int
     horizon: int
@@ -77,7 +75,7 @@ def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.
 
 @cache
 def supports(library: str) -> dict[str, bool]:
-    """Which covariates the library's model can take."""
+    """Return the kinds of covariates that the library's model can take."""
     place, _, name = library.partition(":")
     model = getattr(importlib.import_module(place), name)(
         input_chunk_length=2, output_chunk_length=1

@@ -35,7 +35,7 @@ class FeastOptions(Options):
     connections: PositiveInt = 8
 
     def window_of(self, view: str) -> int:
-        """How many rows of a view are kept online."""
+        """Return how many rows of a view are kept online."""
         return self.windows.get(view, self.window)
 
     def longest_window(self) -> int:

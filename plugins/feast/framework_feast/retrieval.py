@@ -125,7 +125,7 @@ class FeastRetrieval(RetrievalStrategy):
         overlap: timedelta | None = None,
         needs: Needs | None = None,
     ) -> dict[str, int]:
-        """What is online with a longer window by another experiment keeps its length."""
+        """Materialize; rows that another experiment keeps in a longer window stay online."""
         return self._materializer(features, needs).run(start, end, progress, views, overlap)
 
     def lengthen(self, features: FeatureSet, needs: Needs, progress: Progress) -> dict[str, int]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """What is imported inside is never looked through."""
+    """Keep the garbage collector from ever looking through modules that are imported inside."""
     if not gc.isenabled():
         yield
         return

@@ -1,4 +1,4 @@
-"""Where Ray is, for every component that uses it. Imports no Ray."""
+"""The address of Ray, for every component that uses it. Imports no Ray."""
 
 from __future__ import annotations
 

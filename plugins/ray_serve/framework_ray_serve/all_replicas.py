@@ -1,5 +1,6 @@
-"""What all replicas of ForecastAPI do when one of them is asked, ``GET /metrics`` and
-``/admin/reload``, and Ray's own export.
+"""The answers of all replicas of ForecastAPI when one of them is asked.
+
+They are ``GET /metrics``, ``/admin/reload``, and Ray's own export.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Replicated(Service):
         }
 
     async def look(self) -> dict[str, Any]:
-        """What this replica alone found."""
+        """Look at the registry in this replica alone."""
         return {
             "replica": serve.get_replica_context().replica_id.unique_id,
             **await super().reload(),

@@ -129,11 +129,11 @@ class _Ingress:
         )
 
     async def families(self) -> list[Metric]:
-        """What this replica counted."""
+        """Return the metrics that this replica counted."""
         return self._service.metrics.families()
 
     async def look(self) -> dict[str, Any]:
-        """What this replica finds in the registry now."""
+        """Look at the registry now, in this replica."""
         return await self._service.look()
 
     def remember(self, deadly: bytes) -> None:

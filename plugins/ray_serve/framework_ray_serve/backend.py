@@ -128,7 +128,7 @@ def _wait(app: str, seconds: float) -> None:
 
 
 def _cause(status: ApplicationStatusOverview) -> str:
-    """What the replicas that failed say, in one line."""
+    """Return the messages of the replicas that failed, in one line."""
     messages = [deployment.message for deployment in status.deployments.values()]
     errors = [
         line.strip()

@@ -34,7 +34,7 @@ _THROUGHPUT = {
 
 
 def environment(options: RayServeOptions) -> dict[str, str]:
-    """What the processes of a Ray should have in their environment."""
+    """Return the environment that the processes of a Ray should have."""
     return {**_ENVIRONMENT, **(_THROUGHPUT if options.throughput_optimized else {})}
 
 

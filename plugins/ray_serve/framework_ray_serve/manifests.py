@@ -42,8 +42,9 @@ def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict
 
 
 def serve_config(deployment: Deployment, config: str, options: RayServeOptions) -> dict[str, Any]:
-    """What ``serve deploy`` takes, checked by Ray's own schema. Raises :class:`ConfigError` for
-    what a file cannot say.
+    """Make the file for ``serve deploy``, checked by Ray's own schema.
+
+    Raises :class:`ConfigError` for a setting that a file cannot hold.
     """
     if options.port == 0:
         raise ConfigError(

@@ -1,6 +1,4 @@
-"""What the options leave to the preset, and how a service's options read in Ray Serve's own
-words.
-"""
+"""The values that the options leave to the preset, and their names in Ray Serve."""
 
 from __future__ import annotations
 
@@ -119,8 +117,9 @@ def batch(options: RayServeOptions) -> tuple[int, float]:
 
 
 def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
-    """What Ray Serve calls the deployment options of a service; plain values, as a Serve config
-    file has them.
+    """Make the deployment options of a service in Ray Serve's words.
+
+    They are plain values, as a Serve config file has them.
     """
     chosen = service(options, key)
     actor: dict[str, Any] = {"num_cpus": chosen.num_cpus, "num_gpus": chosen.num_gpus}

@@ -1,4 +1,4 @@
-"""What Ray Serve's proxy answers when it cannot have an answer from ForecastAPI.
+"""The answers of Ray Serve's proxy when it gets none from ForecastAPI.
 
 Of itself it says 500 to a request whose replica died, and 503 without Retry-After while there is
 none. The proxy imports :func:`middlewares` where ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``

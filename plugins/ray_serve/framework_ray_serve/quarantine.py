@@ -1,5 +1,6 @@
-"""What a replica was working on when it died is tried once more, alone and in a process of its own:
-at most that one dies of it.
+"""A second try, in a process of its own, for requests that a replica had when it died.
+
+Each is tried alone, so that at most this process dies of it.
 """
 
 from __future__ import annotations

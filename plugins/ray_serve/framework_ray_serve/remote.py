@@ -124,7 +124,7 @@ class Stages:
         return found, seconds
 
     async def store_trouble(self) -> str | None:
-        """What FeastService says of its store, or why it does not."""
+        """Return FeastService's report on its store, or the reason why there is none."""
         try:
             trouble: str | None = await self._answer(self._handles, "feast", "store_trouble")
         except (Refusal, Lost) as error:

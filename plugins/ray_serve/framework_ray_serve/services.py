@@ -47,7 +47,7 @@ T, R = TypeVar("T"), TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What ForecastAPI has of a pair."""
+    """The parts of a pair that ForecastAPI holds."""
 
     schema: Schema
     calibration: Calibration | None
@@ -78,9 +78,7 @@ class Predicted:
 
 
 class PairService(ABC, Generic[T]):
-    """What the three have in common: a replica is ready when it holds the pairs of its
-    ``aliases``.
-    """
+    """The common part of the three: a replica is ready when it holds its aliases' pairs."""
 
     async def __init__(
         self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
@@ -98,8 +96,9 @@ class PairService(ABC, Generic[T]):
 
     @abstractmethod
     def open(self, version: PairVersion) -> T:
-        """What this service needs of a pair, proven. Called in a thread. Raises
-        :class:`~framework.errors.FrameworkError`.
+        """Open the parts of a pair that this service needs, proven.
+
+        Runs in a thread. Raises :class:`~framework.errors.FrameworkError`.
         """
 
     async def hold(self, version: PairVersion) -> None:
@@ -226,8 +225,9 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         return Predicted(values, {}, failed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Where there is a GPU, the share of the time that its model is at work stands for the
-        GPU's: it does nothing else.
+        """Report the load; with a GPU, the model's share of time at work stands for the GPU's load.
+
+        The GPU does nothing else.
         """
         busy = self._work.busy_percent() if self._has_gpu else 0.0
         return {METRICS["model"]: max(self._work.cpu_percent(), busy)}
@@ -273,7 +273,7 @@ class Work:
         self._busy, self._changed, self._since = 0.0, perf_counter(), perf_counter()
 
     async def do(self, work: Callable[[], R]) -> tuple[R, float]:
-        """What it returns, and the seconds it took. Raises what it raises."""
+        """Run the work; return its result and the seconds it took. Raises the error of the work."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
 
     def _timed(self, work: Callable[[], R]) -> tuple[R, float]:

@@ -42,7 +42,7 @@ def name_of(key: str) -> str:
 
 
 def options_of(options: RayServeOptions, key: str) -> dict[str, Any]:
-    """What Ray Serve calls the deployment options."""
+    """Return the deployment options in Ray Serve's words."""
     return {**deployment_options(_own(options, key), key.partition(" ")[0]), "name": name_of(key)}
 
 

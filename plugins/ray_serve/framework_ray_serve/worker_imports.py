@@ -1,4 +1,4 @@
-"""What a worker imports before it is a replica; Ray imports this module when the worker starts."""
+"""The imports of a worker before it is a replica; Ray imports this module at the worker's start."""
 
 from framework_ray.imports import import_all, uncollected
 from framework_ray.private_parts import SERVE_REPLICA, find_part

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 class RayOptions(Options):
-    """Where Ray is, see the section ``ray``. ``object_store_memory``: bytes of a Ray that is
-    started here, null for Ray's own choice.
+    """The options of Ray for a search; its address is in the section ``ray``.
+
+    ``object_store_memory``: bytes of a Ray that is started here, null for Ray's own choice.
     """
 
     address: str | None = shared("address")

@@ -134,7 +134,7 @@ class Driver(Searcher):
         self.over()
 
     def over(self) -> bool:
-        """Whether the search stops now, by its budget."""
+        """Tell whether the budget of the search ends it now."""
         if not self.stopping and (self._used_up() or self._done_with_the_space()):
             self.stopping = True
         self.exhausted = self.exhausted or self.stopping
@@ -156,7 +156,7 @@ class Driver(Searcher):
         )
 
     def _enough(self) -> bool:
-        """Whether those that run make up the budget."""
+        """Tell whether the running trials make up the budget."""
         trials = self._search.budget.trials
         return trials is not None and self._ended + len(self._running) >= trials
 

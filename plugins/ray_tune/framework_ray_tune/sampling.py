@@ -1,4 +1,4 @@
-"""Which configuration comes next: Optuna asked and told, or the points of a grid."""
+"""The choice of the next configuration: from Optuna, or from the points of a grid."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def tell(self, trial: Trial) -> None:
-        """How a trial that was asked for has ended."""
+        """Record how a trial of :meth:`ask` has ended."""
 
 
 def make_sampler(
@@ -204,8 +204,9 @@ def _suggest(asked: optuna.Trial, dimension: Dimension) -> Any:
 
 
 def importance(trials: Sequence[Trial], dimensions: Sequence[Dimension]) -> dict[str, float]:
-    """How much of the objective each searched key explains (PED-ANOVA), the largest first; empty
-    with too few finished trials.
+    """Compute how much of the objective each searched key explains (PED-ANOVA).
+
+    The largest comes first; the result is empty with too few finished trials.
     """
     done = [
         t for t in trials if t.status == DONE and t.value is not None and math.isfinite(t.value)

@@ -1,4 +1,4 @@
-"""What runs in a worker: one configuration after another, one fold a step."""
+"""The trainable of a worker: one configuration after another, one fold a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker imports before its first trial; Ray imports this module when the worker starts."""
+"""The imports of a worker before its first trial; Ray imports this module at the worker's start."""
 
 from framework_ray.imports import import_all
 

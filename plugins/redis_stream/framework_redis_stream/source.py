@@ -237,7 +237,7 @@ class RedisStreamSource(Source):
 
     @contextmanager
     def _failing(self, table: str) -> Iterator[None]:
-        """What Redis and its client raise as one line without the password."""
+        """Turn an error of Redis or its client into one line without the password."""
         try:
             yield
         except (redis.RedisError, ValueError) as error:

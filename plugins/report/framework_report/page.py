@@ -90,7 +90,7 @@ def number(value: float) -> str:
 
 
 def change(value: float, reference: float) -> str:
-    """How much lower or higher than the reference, in per cent."""
+    """Say by how many per cent a value is lower or higher than the reference."""
     if not (np.isfinite(value) and np.isfinite(reference)) or reference == 0:
         return "—"
     return f"{100 * (value / reference - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
@@ -106,7 +106,7 @@ def when(time: str) -> str:
 
 
 def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
-    """What is to be said of the series that were left out or not forecast."""
+    """List the remarks on series that were left out or not forecast."""
     if taken is None:
         return []
     short, without, lines = taken["short"], taken["no_forecast"], []

@@ -168,7 +168,7 @@ class SqlSource(Source):
 
     @contextmanager
     def _failing(self, table: str) -> Iterator[None]:
-        """What SQLAlchemy and drivers raise as one line without the password."""
+        """Turn an error of SQLAlchemy or a driver into one line without the password."""
         try:
             yield
         except (SQLAlchemyError, ModuleNotFoundError) as error:

@@ -1,4 +1,4 @@
-"""Which store keeps the rows that ``feature_store.offline_store`` names. Imports no Feast."""
+"""The choice of the store that ``feature_store.offline_store`` names. Imports no Feast."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class OnlineFeatures:
 
     @property
     def records(self) -> RecordStore | None:
-        """Where packed records are kept beside what Feast keeps; None for a store that has none.
+        """Open the packed records beside Feast's own; None for a store that has none.
+
         Raises :class:`ConfigError`.
         """
         if self._records is None:
@@ -204,7 +205,7 @@ class OnlineFeatures:
 
 
 def primary_records(features: FeatureSet) -> str:
-    """What the keys of the primary view's records begin with."""
+    """Return the prefix of the keys of the primary view's records."""
     return definition(features.primary, features.views[features.primary])
 
 

@@ -17,10 +17,10 @@ from framework_feast.records.records import RecordStore, online_store
 
 
 class Notes(Protocol):
-    """Where texts are kept by name; a :class:`RecordStore` is one."""
+    """A keeper of texts by name; a :class:`RecordStore` is one."""
 
     def mark(self, name: str) -> str | None:
-        """What was kept under ``name`` last."""
+        """Return the newest text under ``name``."""
 
     def set_mark(self, name: str, text: str) -> None:
         """Keep it."""
@@ -42,15 +42,17 @@ def notes_of(options: FeastOptions, records: RecordStore | None) -> Notes:
 
 
 def window_length(options: FeastOptions, name: str, needs: Needs | None) -> int:
-    """How many rows of a view stay online up to the newest actual: what the options say, and what a
-    context needs.
+    """Return how many rows of a view stay online up to the newest actual.
+
+    The options and the needs of a context decide.
     """
     return max(options.window_of(name), 1 if needs is None else needs.steps)
 
 
 def longest_window(options: FeastOptions, definition: str) -> int:
-    """How many rows of each entity of a view were ever wanted online, from this machine; 1 where
-    nothing is known.
+    """Return the longest window of a view that was ever wanted online from this machine.
+
+    It is in rows of each entity, and 1 where nothing is known.
 
     It is kept beside the offline rows: a store that was lost is filled again for every model that
     it was filled for.

@@ -83,7 +83,7 @@ def static_values(schema: Schema, entities: Sequence[dict[str, str]]) -> Objects
 
 
 def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Where the names that the schema uses are, in ``names`` and in the schema."""
+    """Find the positions, in ``names`` and in the schema, of the names that the schema uses."""
     target = {name: i for i, name in enumerate(columns_of_schema)}
     used = [i for i, name in enumerate(names) if name in target]
     return used, [target[names[i]] for i in used]

@@ -1,5 +1,6 @@
-"""What stays online of a view's rows: the window that ends with the newest actual, and the rows of
-the steps to come.
+"""The rows of a view that stay online.
+
+They are the window that ends with the newest actual, and the rows of the steps to come.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from framework_feast.records.packed import Rows, columns, newest_actual_of
 
 
 class Origins(ABC):
-    """Where the newest actuals of the series are that a record describes."""
+    """The newest actuals of the series that a record describes."""
 
     @abstractmethod
     def past(self, key: tuple[str, ...], rows: Rows) -> int:
-        """How many of the rows are not later than the newest of these actuals."""
+        """Count the rows that are not later than the newest of these actuals."""
 
     def first(self, key: tuple[str, ...], steps: int) -> int | None:
         """The first step (microseconds) of the earliest window of ``steps`` that ends with one of
@@ -114,8 +115,10 @@ class Actuals:
         return int(self.frame[TIME].max()) if len(self.frame) else None
 
     def of(self, view: View, frequency: str) -> Origins:
-        """Those that a view describes. A series that lags behind the newest of its key by more than
-        the view's ttl counts for nothing.
+        """Return the origins that a view describes.
+
+        A series that lags behind the newest of its key by more than the view's ttl counts for
+        nothing.
         """
         if not len(self.frame):
             return AllPast()

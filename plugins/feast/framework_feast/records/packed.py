@@ -149,7 +149,7 @@ def merge(held: Rows | None, new: Rows) -> Rows:
 
 
 def single(records: Iterable[bytes | None]) -> bool:
-    """Whether each record that there is has one row, in this version's layout."""
+    """Tell whether each existing record has one row, in the layout of this version."""
     return all(
         record is None or (record[0] == _VERSION and record[_COUNT] == _ONE) for record in records
     )

@@ -1,6 +1,4 @@
-"""Where packed records are kept: one interface for the online stores that are read without
-Feast.
-"""
+"""The stores of packed records: one interface for online stores that are read without Feast."""
 
 from __future__ import annotations
 
@@ -57,8 +55,9 @@ class RecordStore(ABC):
 
     @abstractmethod
     async def holds(self, definition: str) -> bool:
-        """Whether there is any record whose key begins with ``definition``. Raises the client's own
-        error.
+        """Tell whether any record has a key that begins with ``definition``.
+
+        Raises the client's own error.
         """
 
     def clear_remains(self) -> None:  # noqa: B027  records in a server go with what Feast keeps there, or not
@@ -76,7 +75,7 @@ class RecordStore(ABC):
 
     @abstractmethod
     def mark(self, name: str) -> str | None:
-        """What ``set_mark`` wrote under ``name``."""
+        """Return the text that ``set_mark`` wrote under ``name``."""
 
     @abstractmethod
     def set_mark(self, name: str, text: str) -> None:
@@ -108,9 +107,7 @@ def open_records(
 
 
 def has_records(content: Mapping[str, Any]) -> bool:
-    """Whether the online store of a feature_store.yaml's content is one that is read without
-    Feast.
-    """
+    """Tell whether the online store of a feature_store.yaml's content is read without Feast."""
     online = online_store(content)
     return online["type"] in _STORES and online.get("redis_type", "redis") == "redis"
 

@@ -70,7 +70,7 @@ def _feature_view(
 
 
 def _source(name: str, view: View, offline: RowStore) -> DataSource:
-    """Where Feast finds the rows that ``offline`` keeps."""
+    """Make the source where Feast finds the rows that ``offline`` keeps."""
     if isinstance(offline, FeastRows):
         return offline.source(name, view)
     if isinstance(offline, OfflineStore):

@@ -1,4 +1,4 @@
-"""What the offline stores share: their type, and what Feast is told of their rows.
+"""The shared parts of the offline stores: their type, and the description of their rows for Feast.
 
 Imports no Feast: training through the own join needs none.
 """
@@ -32,7 +32,7 @@ class FeastRows(RowStore):
 
 
 def source_settings(name: str, view: View) -> dict[str, Any]:
-    """What every source of Feast is told of a view."""
+    """Return the settings that every Feast source of a view gets."""
     return {
         "name": f"{name}_rows",
         "timestamp_field": TIME,
