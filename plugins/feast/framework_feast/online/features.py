@@ -210,8 +210,9 @@ def primary_records(features: FeatureSet) -> str:
 
 
 async def _worked(entities: int, work: Callable[[], T]) -> T:
-    """What ``work`` returns; that for many entities is done in a thread, so that the event loop
-    stays free.
+    """Return the result of ``work``.
+
+    Work for many entities runs in a thread, so that the event loop stays free.
     """
     return await asyncio.to_thread(work) if entities > _INLINE else work()
 
