@@ -305,3 +305,21 @@ def test_a_server_without_a_store_or_without_life_is_said(
         expect(
             page.locator("article[data-alias=production]")
         ).to_be_visible()  # what was read stays
+
+
+def test_the_routes_are_shown_without_any_other_server_and_behind_a_key(
+    browser: BrowserContext, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text(f"predict {sha256(b'right').hexdigest()}")
+    options = {"port": 0, "access": {"keys_file": str(tmp_path / "keys")}}
+    with server_process("fastapi", options, tmp_path / "pairs") as (_, url):
+        page, asked = browser.new_page(), list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{url}/docs")
+        expect(page.locator("#why")).to_contain_text("a key is needed")
+        page.fill("#value", "right")
+        page.click("button")
+        expect(page.locator("summary", has_text="/predict/feast/batch")).to_be_visible()
+        assert asked
+        assert all(address.startswith(url) for address in asked)
+        page.close()

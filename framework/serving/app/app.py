@@ -22,6 +22,7 @@ from starlette.routing import Route
 from framework.data.schema import Schema
 from framework.interfaces.serving_extension import Extension, HttpRoute
 from framework.serving.app.admin import admin_routes
+from framework.serving.app.docs_page import docs_route
 from framework.serving.app.openapi import describe
 from framework.serving.arms.arms import Arm
 from framework.serving.console.routes import Console
@@ -78,6 +79,7 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
     own: list[Extension] = [
         *_status_routes(service, readiness, troubles),
         *admin_routes(service),
+        docs_route(),
         *foreign_routes(service, lambda: readiness.reason),
         *protocols(service.deployment.name),
     ]
@@ -108,7 +110,8 @@ def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
         shadows.stop()
         await service.close()
 
-    app = FastAPI(title=f"Forecasts of '{service.deployment.name}'", lifespan=lifespan)
+    title = f"Forecasts of '{service.deployment.name}'"
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
     extensions.reserve(route.path for route in app.router.routes if isinstance(route, Route))
     add_extensions(extensions, service.deployment, service.metrics)
     routes |= forecast_routes(extensions.forecasts, service, limits)
