@@ -16,6 +16,9 @@ from framework.errors import RefusedError
 
 MANIFEST = "pair.json"
 
+#: A registry may sign the manifest; the signature lies beside it.
+SIGNATURE = "pair.sig"
+
 
 HALVES = ("preprocessor", "model")
 
@@ -37,7 +40,7 @@ def canonical(value: Any) -> str:
 
 
 def hash_files(directory: Path) -> dict[str, str]:
-    """Hash every file below a directory, the manifest itself left out.
+    """Hash every file below a directory, the manifest itself and its signature left out.
 
     Args:
         directory: The directory.
@@ -54,7 +57,7 @@ def hash_files(directory: Path) -> dict[str, str]:
             for entry in entries:
                 if entry.is_dir():
                     folders.append((f"{prefix}{entry.name}/", entry.path))
-                elif prefix or entry.name != MANIFEST:
+                elif prefix or entry.name not in (MANIFEST, SIGNATURE):
                     found[prefix + entry.name] = _sha256(entry.path, block)
     return found
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from framework.options import Options, SecretUrl
+from framework.options import Options, Secret, SecretUrl
 
 
 class Retention(Options):
@@ -22,6 +22,14 @@ class Retention(Options):
     upload_hours: float = Field(default=24, ge=0)
 
 
+class Sign(Options):
+    """``key``: the private key that signs each pair when it is registered, as the path of a PEM
+    file, or its text from the environment: ``${oc.env:SIGN_KEY}``. Null signs nothing.
+    """
+
+    key: Secret | None = None
+
+
 class MlflowOptions(Options):
     """``tracking_uri``: MLflow's database or server. ``artifact_location``: where pairs are kept: a
     folder, or a URI such as ``s3://bucket/path``.
@@ -31,7 +39,8 @@ class MlflowOptions(Options):
     database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote artifact
     store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
     minor version, or the major version of numpy or of the model's library, is not that of its
-    training.
+    training. ``trust``: the public keys, as paths of PEM files or their texts, of which one must
+    have signed a pair; empty: unsigned pairs load too.
     """
 
     tracking_uri: SecretUrl = "sqlite:///${paths.state}/mlflow.db"
@@ -41,3 +50,5 @@ class MlflowOptions(Options):
     cache: str = "${paths.state}/cache"
     environment: Literal["refuse", "warn"] = "refuse"
     retention: Retention = Retention()
+    sign: Sign = Sign()
+    trust: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ window, columns ``{target}__{mean or q0.1 …}__{step}``: bit for bit those of t
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from framework.pairs.pair import make_values, make_windows, own_columns, without
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
+from framework_mlflow.signature import prove_signature, read_trusted_keys
+
+#: The environment variable that names the files of trusted public keys, as ``PATH`` names folders.
+#: MLflow's route has no configuration to read ``registry.trust`` from.
+TRUST = "FRAMEWORK_TRUST"
 
 
 class PreprocessorFunction:
@@ -59,11 +65,13 @@ class ModelFunction:
 
 
 def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
-    """Prove the half against its own manifest, then open it with the component that an installed
-    plugin offers under its name.
+    """Prove the half against its own manifest, and where :data:`TRUST` names keys its signature,
+    then open it with the component that an installed plugin offers under its name.
     """
     directory = Path(data_path)
     kind = directory.name
+    if keys := [path for path in os.environ.get(TRUST, "").split(os.pathsep) if path]:
+        prove_signature(kind, directory.parent.parent, read_trusted_keys(keys, TRUST))
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
     component, layout = open_half(directory, kind, installed()), Layout.read(directory)
     return (

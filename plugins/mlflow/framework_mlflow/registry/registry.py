@@ -38,6 +38,13 @@ from framework_mlflow.registry.mirror import (
 from framework_mlflow.registry.retention import give_up_uploads, superfluous, why_given_up
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
+from framework_mlflow.signature import (
+    TrustedKey,
+    prove_signature,
+    read_private_key,
+    read_trusted_keys,
+    sign,
+)
 from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
 from framework_mlflow.store.version_states import VersionState, read_versions
 
@@ -74,8 +81,14 @@ class MlflowRegistry(Registry):
             options.tracking_uri, options.artifact_location, options.experiment, self.ledger
         )
 
+    @cached_property
+    def _trusted(self) -> dict[str, TrustedKey]:
+        return read_trusted_keys(self.options.trust, "registry.trust")
+
     def register(self, draft: PairDraft, run_id: str) -> PairVersion:
         name, pair_id = draft.schema.name, uuid.uuid4().hex
+        secret = self.options.sign.key
+        key = read_private_key(secret.get_secret_value(), "registry.sign.key") if secret else None
         with tempfile.TemporaryDirectory(prefix="framework-pair-") as work:
             saved = artifacts.save(draft, Path(work))
             self.step("saved")
@@ -88,6 +101,9 @@ class MlflowRegistry(Registry):
                 requirements=draft.requirements,
             )
             write_manifest(saved, manifest)
+            if key is not None:
+                for half in HALVES:
+                    sign(saved[half], f"{name}_{half}", key)
             mlflow_run, sources = self.store.place(run_id, pair_id)
             with self.ledger.locked(name) as writer:
                 writer.announce_upload(name, pair_id, sources)
@@ -145,6 +161,8 @@ class MlflowRegistry(Registry):
         cache = Path(self._places.cache)
         local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
         try:
+            for half in HALVES if self._trusted else ():
+                prove_signature(half, local[half], self._trusted)
             manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
         except RefusedError as error:
             if artifacts.is_remote(sources):
@@ -152,6 +170,8 @@ class MlflowRegistry(Registry):
                     version, cache
                 )  # the copy here may be what is wrong; the next fetch takes the original
             raise RefusedError(f"{label}: {error}") from error
+        if (manifest["schema"]["name"], manifest["pair_id"]) != (version.name, version.pair_id):
+            raise RefusedError(f"{label}: its files are those of another pair; run=verify.")
         differing = environment.differences(manifest["environment"])
         if differing and self.options.environment == "refuse":
             raise RefusedError(
