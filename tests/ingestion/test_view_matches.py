@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from framework_files import FileOptions
 from framework_files.file import FileRetrieval
+from framework_files.options import FileOptions
 
 from framework.data.frequency import Frequency
 from framework.data.vocabulary import TIME

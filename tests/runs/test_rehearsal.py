@@ -35,7 +35,6 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("model.seasonal_lags=[7]", "need the features ['y_lag_5', 'y_lag_6']; engineer them"),
         ("+model.objectives.z=count:poisson", "model.objectives: ['z'] are no targets"),
         ("preprocessor.past=[{step: scale, columns: [visits]}]", "'visits' is not a column here"),
         (

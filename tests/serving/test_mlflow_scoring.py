@@ -36,7 +36,8 @@ from framework.testing.servers.fake_server import FakeParts, make_features
 
 class Parts(FakeParts):
     def __init__(self):
-        self.store, self.plugins = True, load_plugins()
+        super().__init__(Path(sys.argv[2]))
+        self.plugins = load_plugins()
 
     def make(self, group):
         return MlflowRegistry(MlflowOptions.model_validate_json(sys.argv[1])) if group == "registry" else super().make(group)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from feast_cases import DAY, FEATURES, FIRST, STORES, ask, everyone, ingest, options, rows, same
 from framework_feast.retrieval import FeastRetrieval
-from framework_files import FileOptions
 from framework_files.file import FileRetrieval
+from framework_files.options import FileOptions
 
 from framework.data.vocabulary import OK, SHORT_HISTORY, STALE, TIME, UNKNOWN_ENTITY
 from framework.features.views import FeatureSet

@@ -13,8 +13,8 @@ from typing import Literal
 import duckdb
 
 from framework.errors import DataError
-from framework_files import EPOCHS, Table
 from framework_files.csv_files import literal, quoted
+from framework_files.options import EPOCHS, Table
 
 #: What a column is wanted as; None: as what it is.
 Want = Literal["text", "number", "time"] | None

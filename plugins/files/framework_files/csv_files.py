@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import duckdb
 
 from framework.errors import DataError
-from framework_files import Table
+from framework_files.options import Table
 
 _DELIMITERS = (",", ";", "\t", "|")
 #: First bytes of what is no CSV, and what to do about it.

@@ -14,9 +14,9 @@ import pandas as pd
 from framework.errors import DataError
 from framework.interfaces.proposal import Guess, Proposal
 from framework.options import validate
-from framework_files import FilesOptions, Table
 from framework_files.columns import Columns
 from framework_files.csv_files import literal, quoted
+from framework_files.options import FilesOptions, Table
 from framework_files.places import find_files
 from framework_files.source import FilesSource
 

@@ -19,10 +19,10 @@ import pandas as pd
 from framework.data.vocabulary import TIME
 from framework.errors import DataError, one_line, suggest
 from framework.interfaces.source import Roles, Source
-from framework_files import Table
 from framework_files.columns import Columns, Reading, Want
 from framework_files.csv_files import CsvFiles, literal, partition, quoted
 from framework_files.local_times import second_times, to_utc
+from framework_files.options import Table
 from framework_files.places import find_files, kind_of, unpack
 
 _RESULT = quoted("(result)")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from framework_files import FileOptions
 from framework_files.file import FileRetrieval
+from framework_files.options import FileOptions
 
 from framework.testing.contracts.retrieval import RetrievalContract
 

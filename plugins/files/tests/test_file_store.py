@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from framework_files import FileOptions
 from framework_files.file import FileRetrieval
+from framework_files.options import FileOptions
 from framework_files.payload import PayloadRetrieval
 
 from framework.data.frequency import Frequency

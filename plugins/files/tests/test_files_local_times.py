@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from framework_files import FilesOptions
+from framework_files.options import FilesOptions
 from framework_files.source import FilesSource
 from pydantic import ValidationError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from framework_files import FilesOptions
+from framework_files.options import FilesOptions
 from framework_files.source import FilesSource
 
 from framework.testing.contracts.source import TABLE, SourceContract

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
-from framework_files import FilesOptions
+from framework_files.options import FilesOptions
 from framework_files.source import FilesSource
 
 from framework.data.canonical_text import key_texts
