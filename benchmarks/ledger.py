@@ -33,7 +33,8 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
 from framework.interfaces.ledger import FilesLedgerOptions
-from framework.monitoring.ledger_files import FilesLedger, Segment, folder_of
+from framework.monitoring.ledger_files import FilesLedger
+from framework.monitoring.ledger_segments import Segment, folder_of
 from framework.monitoring.promised import Promise
 from framework.monitoring.report import pair_report
 from framework.monitoring.served import Served, read_served, with_actuals

@@ -181,4 +181,4 @@ def test_only_one_module_renames_and_locks_files() -> None:
         if any(word in path.read_text() for word in words) and path.name not in allowed
     }
     # The first removes the remains of its folder; the second tells by its lock who still writes.
-    assert own == {"batch_scoring.py", "ledger_files.py"}
+    assert own == {"batch_scoring.py", "ledger_segments.py"}

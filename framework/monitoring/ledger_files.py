@@ -17,101 +17,17 @@ whether the process is alive.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from framework.errors import DataError
 from framework.interfaces.ledger import Count, Ledger, LedgerCounts, LedgerWriter
+from framework.monitoring.ledger_segments import folder_of, read_counts, segments
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_NAME = re.compile(r"(?P<process>.+)\.(?P<first>\d+)-(?P<after>\d+)-(?P<lost>\d+)\.parquet")
-#: Where the segments of a ledger are.
-SEGMENTS = "????-??-??/*.parquet"
-_NUMBERS = struct.Struct("<QQQ")
-#: The places of the counts.
-OFFERED, ACCOUNTED, LOST = 0, 1, 2
-
-
-def folder_of(state: Path, name: str) -> Path:
-    """The folder of a pair's ledger."""
-    return state / "serving" / "ledger" / name
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A file of forecasts, as its name says."""
-
-    path: Path
-    process: str
-    first: int
-    after: int
-    lost: int
-
-    @classmethod
-    def parse(cls, path: Path) -> Self | None:
-        """Read a name, None when it is no segment's."""
-        match = _NAME.fullmatch(path.name)
-        if match is None:
-            return None
-        return cls(path, match["process"], *(int(match[k]) for k in ("first", "after", "lost")))
-
-    @classmethod
-    def name(cls, process: str, first: int, after: int, lost: int) -> str:
-        """The name of a segment, which sorts by what it accounts for."""
-        return f"{process}.{first:012d}-{after:012d}-{lost}.parquet"
-
-
-def segments(folder: Path) -> list[Segment]:
-    """The segments of a ledger, oldest first, without those that were merged into others."""
-    return covering_segments(folder.glob(SEGMENTS))
-
-
-def covering_segments(paths: Iterable[Path]) -> list[Segment]:
-    """:func:`segments` of these files."""
-    parsed = [Segment.parse(path) for path in paths]
-    known = [segment for segment in parsed if segment is not None]
-    covering: list[Segment] = []
-    for segment in sorted(known, key=lambda s: (s.process, s.first, -s.after)):
-        last = covering[-1] if covering else None
-        if last is None or last.process != segment.process or segment.after > last.after:
-            covering.append(segment)
-    return sorted(covering, key=lambda s: (s.path.parent.name, s.path.name))
-
-
-class Counts:
-    """The counts of this process, which hold its lock. ``path`` is in a folder that exists."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.pwrite(self._file, _NUMBERS.pack(0, 0, 0), 0)
-
-    def write(self, place: int, number: int) -> None:
-        """Raises OSError."""
-        os.pwrite(self._file, number.to_bytes(8, "little"), 8 * place)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def read_counts(path: Path) -> tuple[int, int, int, bool]:
-    """Offered, accounted for, lost, and whether the process is alive."""
-    with path.open("rb") as file:
-        content = file.read(_NUMBERS.size).ljust(_NUMBERS.size, b"\0")
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return *_NUMBERS.unpack(content), True
-    return *_NUMBERS.unpack(content), False
 
 
 class FilesLedger(Ledger):

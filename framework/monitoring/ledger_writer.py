@@ -26,7 +26,7 @@ from framework.files import atomic_write
 from framework.interfaces.ledger import Count, FilesLedgerOptions, LedgerWriter
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.plugin import hookimpl
-from framework.monitoring.ledger_files import (
+from framework.monitoring.ledger_segments import (
     ACCOUNTED,
     LOST,
     OFFERED,

@@ -22,7 +22,8 @@ from framework.data.buckets import place_of
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
 from framework.interfaces.ledger import FilesLedgerOptions, LedgerCounts
-from framework.monitoring.ledger_files import FilesLedger, folder_of, segments
+from framework.monitoring.ledger_files import FilesLedger
+from framework.monitoring.ledger_segments import folder_of, segments
 from framework.monitoring.ledger_writer import FilesWriter, forget
 from framework.plugins.discovery import load_plugins
 from framework.runs.compare import compare

@@ -30,14 +30,15 @@ import sys
 from pathlib import Path
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
+from framework.interfaces.ledger import FilesLedgerOptions
 from framework.plugins.discovery import load_plugins
 from framework.serving.deployment import Deployment
 from framework.testing.servers.fake_server import FakeParts, make_features
 
 class Parts(FakeParts):
     def __init__(self):
-        super().__init__(Path(sys.argv[2]))
-        self.plugins = load_plugins()
+        self.store, self.plugins = True, load_plugins()
+        self.ledger = FilesLedgerOptions(share=0)
 
     def make(self, group):
         return MlflowRegistry(MlflowOptions.model_validate_json(sys.argv[1])) if group == "registry" else super().make(group)

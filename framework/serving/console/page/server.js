@@ -27,7 +27,8 @@ async function ask(path, body, expected = []) {
   }
   const content = await answer.json().catch(() => ({}));
   if (answer.ok || expected.includes(answer.status)) return content;
-  if (answer.status === 401) askForKey(key ? "The server does not know this key." : "");
+  // The answer to a key that was replaced meanwhile comes late: wrong keys are slowed down.
+  if (answer.status === 401 && key === sessionStorage.getItem(KEY)) askForKey(key ? "The server does not know this key." : "");
   const error = content.error || {};
   throw new Refused(answer.status, error.message || `${answer.status} ${answer.statusText}`, error.path);
 }
