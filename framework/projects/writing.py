@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,26 @@ def experiment_text(
     return "\n".join(lines) + "\n"
 
 
+def model_text(model: str, options: Mapping[str, Any]) -> str:
+    """Write a model's options as a choice of their own.
+
+    Args:
+        model: The model that they belong to.
+        options: Its options.
+
+    Returns:
+        YAML.
+    """
+    lines = [
+        f"# The options of model={model} for these data. model=OTHER on the command line, such as",
+        "# model=auto, replaces all of them.",
+        _yaml({"defaults": [model, "_self_"]}),
+        "",
+        _yaml(options),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 class _Plain(yaml.SafeDumper):  # type: ignore[misc]
     """Writes a list twice where it stands twice."""
 
@@ -146,13 +166,13 @@ def project_files(
     }
 
 
-def write_project(folder: Path, files: Mapping[str, str], replaced: str) -> list[str]:
+def write_project(folder: Path, files: Mapping[str, str], replaced: Collection[str]) -> list[str]:
     """Write the files that are not there yet.
 
     Args:
         folder: The project's.
         files: The text by path.
-        replaced: The path of the file that is written even where it is there.
+        replaced: The paths of the files that are written even where they are there.
 
     Returns:
         The paths of those that were there and are kept.
@@ -160,7 +180,7 @@ def write_project(folder: Path, files: Mapping[str, str], replaced: str) -> list
     kept = []
     for place, text in files.items():
         path = folder / place
-        if path.exists() and place != replaced:
+        if path.exists() and place not in replaced:
             kept.append(place)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

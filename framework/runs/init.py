@@ -27,7 +27,7 @@ from framework.projects.columns import (
 )
 from framework.projects.models import guess_model, learning_sections, past_features
 from framework.projects.steps import guess_frequency, guess_season, guess_time_zone
-from framework.projects.writing import experiment_text, project_files, write_project
+from framework.projects.writing import experiment_text, model_text, project_files, write_project
 
 if TYPE_CHECKING:
     from framework.runs.options import InitOptions
@@ -54,11 +54,16 @@ def init(run: Run) -> dict[str, Any]:
     guesses = {**proposal.guesses, **columns.guesses}
     name = options.name or proposal.table
     sections = _experiment(run, proposal.table, source, columns, rename)
-    selected = {"source": proposal.source, "retrieval": "file", "model": columns.value("model")}
+    model, options_of_model = columns.value("model"), sections.pop("model", None)
+    # Beside the experiment: model=OTHER on the command line then replaces them all.
+    choice = f"{model}_{name}" if options_of_model else model
+    selected = {"source": proposal.source, "retrieval": "file", "model": choice}
     text = experiment_text(name, selected, sections, _reasons(proposal, columns))
     place = f"conf/experiment/{name}.yaml"
     files = project_files(name, text, proposal.table, sections["panel"], options.data)
-    kept = write_project(folder, files, place)
+    if options_of_model:
+        files[f"conf/model/{choice}.yaml"] = model_text(model, options_of_model)
+    kept = write_project(folder, files, {place, f"conf/model/{choice}.yaml"})
     for key, guess in guesses.items():
         mark = "  <- look at this" if guess.doubtful else ""
         run.say(f"init: {key} = {_text(guess.value)}: {guess.why}{mark}")
