@@ -113,7 +113,7 @@ def test_from_a_file_to_a_forecast(tmp_path: Path, make: Any, expected: dict[str
     name = f"+experiment={result['experiment']}"
     trained = call(tmp_path, name, "model.n_estimators=20")
     assert trained["pair"]["version"] == 1
-    another = call(tmp_path, name, "run=backtest", "model=seasonal_naive")
+    another = call(tmp_path, name, "run=pairs", "model=seasonal_naive")
     assert another["status"] == "done", "another model is one word"
     metrics = trained["metrics"]
     assert metrics["model"]["MAE"] <= 1.1 * metrics["baseline"]["MAE"] + 0.2
