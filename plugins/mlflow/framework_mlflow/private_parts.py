@@ -85,17 +85,18 @@ def unchecked_requirements() -> Iterator[None]:
 
 
 @contextmanager
-def default_artifacts(uri: str) -> Iterator[None]:
-    """Set where MLflow's default experiment, which nobody uses, keeps its files.
+def default_artifacts(uri: str) -> Iterator[str]:
+    """Set where MLflow's default experiment, which nobody uses, keeps its files, and give it.
 
-    MLflow's own default is a plain path, at which its SQL breaks where it has a quote.
+    MLflow's own default is a plain path, at which its SQL breaks where it has a quote. What the
+    environment says already stays.
     """
     if _ARTIFACT_ROOT in os.environ:
-        yield
+        yield os.environ[_ARTIFACT_ROOT]
         return
     os.environ[_ARTIFACT_ROOT] = uri
     try:
-        yield
+        yield uri
     finally:
         del os.environ[_ARTIFACT_ROOT]
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
+from framework_mlflow.store import setup, store
 from mlflow_cases import check_halves, child, options_in, outcome, set_up
+from sqlalchemy.exc import OperationalError
 
 import framework.files
 from framework.errors import RegistryError
@@ -183,7 +185,8 @@ def test_a_folder_may_be_called_anything(tmp_path: Path, empty_database: Path, n
 def test_a_database_is_set_up_below_a_folder_with_a_quote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow writes the working folder into its own SQL."""
+    """MLflow writes the working folder into its own SQL, where it makes the tables itself."""
+    monkeypatch.setattr(setup, "_EMPTY", {})
     project = tmp_path / "it's 50%20 off?"
     project.mkdir()
     monkeypatch.chdir(project)
@@ -195,3 +198,34 @@ def test_a_database_is_set_up_below_a_folder_with_a_quote(
     )
     assert {path.name for path in tmp_path.iterdir()} == {project.name, "draft"}
     assert {path.name for path in project.iterdir()} == {"state"}
+
+
+def test_a_later_database_of_a_process_is_as_mlflow_would_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is copied from the first, except where the default experiment keeps its artifacts."""
+
+    def rows(place: str) -> dict[str, list[tuple[object, ...]]]:
+        monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", place)
+        state = tmp_path / place.rpartition("/")[2]
+        MlflowRegistry(options_in(state)).store.open()
+        with closing(sqlite3.connect(state / "mlflow.db")) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = {name: list(connection.execute(f"SELECT * FROM {name}")) for (name,) in names}
+        return {name: table for name, table in tables.items() if table}
+
+    def failing(mlflow: object, uri: str) -> None:
+        Path(uri.removeprefix("sqlite:///")).write_bytes(b"no database")
+        raise OperationalError("CREATE TABLE", {}, Exception("disk full"))
+
+    monkeypatch.setattr(setup, "_EMPTY", {})
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "open_client", failing)
+        with pytest.raises(RegistryError, match="disk full"):
+            rows("s3://bucket/failed")
+    first, copied = rows("s3://bucket/first"), rows("s3://bucket/copied")
+    assert [row[2] for row in copied["experiments"]] == ["s3://bucket/copied/0"]
+    assert {name: len(table) for name, table in copied.items()} == {
+        name: len(table) for name, table in first.items()
+    }
+    assert [row[2] for row in first["experiments"]] == ["s3://bucket/first/0"]

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from framework_mlflow.paths import sqlite_file, sqlite_uri
@@ -55,6 +56,8 @@ def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
 #: The bytes of a database in which nothing was kept yet, by its newest migration. MLflow's hundred
 #: migrations take seconds; a process makes them once.
 _EMPTY: dict[str | None, bytes] = {}
+#: One thread at a time: where MLflow keeps artifacts is said in the process's environment.
+_BUILDING = Lock()
 
 
 def _build(file: Path, opened: Callable[[str], Any]) -> None:
@@ -62,16 +65,16 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     beside = folder / file.name
-    artifacts = Path("mlruns").absolute().as_uri()
-    empty = _EMPTY.get(newest_migration())
-    if empty is None:
-        with default_artifacts(artifacts):
+    migration = newest_migration()
+    with _BUILDING, default_artifacts(Path("mlruns").absolute().as_uri()) as root:
+        if migration not in _EMPTY:
             opened(sqlite_uri(beside))
-        _EMPTY[newest_migration()] = beside.read_bytes()
-    else:
-        beside.write_bytes(empty)
-        with closing(sqlite3.connect(beside)) as connection, connection:
-            connection.execute("UPDATE experiments SET artifact_location = ?", (artifacts + "/0",))
+            _EMPTY[migration] = beside.read_bytes()
+        else:
+            beside.write_bytes(_EMPTY[migration])
+            place = f"{root.rstrip('/')}/0"
+            with closing(sqlite3.connect(beside)) as connection, connection:
+                connection.execute("UPDATE experiments SET artifact_location = ?", (place,))
     if file.is_file() and file.stat().st_size == 0:
         file.unlink()  # SQLite makes an empty file of a database that is only looked at
     with suppress(FileExistsError):
