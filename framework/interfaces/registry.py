@@ -117,6 +117,13 @@ class Registry(ABC):
     def __init__(self, options: Any) -> None:
         self.options = options
 
+    def check_options(self) -> None:  # noqa: B027  others have nothing to check
+        """Refuse options with which :meth:`register` could not work; a training calls it first.
+
+        Raises:
+            ConfigError: An option is wrong; the message names its key.
+        """
+
     @abstractmethod
     def register(self, draft: PairDraft, run_id: str) -> PairVersion:
         """Register both halves under one new version number, or neither.

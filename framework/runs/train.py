@@ -12,5 +12,6 @@ from framework.runs.steps.register import train_pair
 
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
+    registry.check_options()
     run, chosen = settled(run)
     return {**train_pair(run, registry), **chosen}

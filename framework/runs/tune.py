@@ -54,6 +54,8 @@ def tune(run: Run) -> dict[str, Any]:
     goal = Goal.of(options.metric, options.target, options.over, config.panel.targets)
     tuner: Tuner = run.make("tuner")
     registry: Registry | None = run.make("registry") if options.register_best else None
+    if registry is not None:
+        registry.check_options()
     with open_study(
         config.paths.state / "tune" / config.name, _searched(config, options), options.resume
     ) as study:

@@ -70,8 +70,9 @@ def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
     """
     directory = Path(data_path)
     kind = directory.name
-    if keys := [path for path in os.environ.get(TRUST, "").split(os.pathsep) if path]:
-        prove_signature(kind, directory.parent.parent, read_trusted_keys(keys, TRUST))
+    if TRUST in os.environ:
+        keys = read_trusted_keys(os.environ[TRUST].split(os.pathsep), TRUST)
+        prove_signature(kind, directory.parent.parent, keys)
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
     component, layout = open_half(directory, kind, installed()), Layout.read(directory)
     return (

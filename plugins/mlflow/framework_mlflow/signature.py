@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +31,6 @@ _PREDICATE = "https://model_signing/signature/v1.0"
 _HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 
 
-@dataclass(frozen=True)
-class TrustedKey:
-    """A public key, with the text it was given by and the name that signatures know it by."""
-
-    given: str
-    hint: str
-    key: EllipticCurvePublicKey
-
-
 def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
     """Read the key that pairs are signed with.
 
@@ -55,12 +45,13 @@ def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
         ConfigError: It is no private key on P-256, P-384 or P-521 without a passphrase. The
             message never holds the key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(_pem(given, option), None)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         key = None  # what the library says may hold a part of the key
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
         raise ConfigError(
@@ -70,7 +61,7 @@ def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
     return key
 
 
-def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, TrustedKey]:
+def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, EllipticCurvePublicKey]:
     """Read the keys whose signatures are believed.
 
     Args:
@@ -83,20 +74,22 @@ def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, TrustedKey
     Raises:
         ConfigError: One is no public key on P-256, P-384 or P-521.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    keys: dict[str, TrustedKey] = {}
+    keys: dict[str, EllipticCurvePublicKey] = {}
     for number, text in enumerate(given):
         path = f"{option}[{number}]"
         try:
             key = load_pem_public_key(_pem(text, path))
+        except UnsupportedAlgorithm:
+            key = None  # of a curve that the library does not have
         except ValueError as error:
             raise ConfigError(f"{path}: is no public key in PEM ({error}).") from error
         if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _HASHES:
             raise ConfigError(f"{path}: is no public key on P-256, P-384 or P-521.")
-        hint = _hint(key)
-        keys[hint] = TrustedKey(text, hint, key)
+        keys[_hint(key)] = key
     return keys
 
 
@@ -160,7 +153,7 @@ def sign(artifact: Path, name: str, key: EllipticCurvePrivateKey) -> None:
     (artifact / SIGNATURE).write_text(json.dumps(bundle))
 
 
-def prove_signature(half: str, artifact: Path, trusted: dict[str, TrustedKey]) -> None:
+def prove_signature(half: str, artifact: Path, trusted: dict[str, EllipticCurvePublicKey]) -> None:
     """Check that a trusted key has signed the manifest of a half; nothing else is read.
 
     Args:
@@ -195,7 +188,7 @@ def prove_signature(half: str, artifact: Path, trusted: dict[str, TrustedKey]) -
             "list; name that key there, or train again with a trusted one."
         )
     try:
-        key.key.verify(signature, _signed_bytes(payload), ECDSA(_hash_of(key.key)))
+        key.verify(signature, _signed_bytes(payload), ECDSA(_hash_of(key)))
     except InvalidSignature:
         raise RefusedError(
             f"{half} half: the signature is not that of the key {hint[:12]}: somebody changed it."

@@ -26,6 +26,14 @@ from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES, MANIFEST, SIGNATURE, canonical, digest_of, hash_files
 from framework.testing.contracts.registry import make_draft
+from framework.testing.servers import command
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "project"
+#: A key of 112 bits, which no release of ``cryptography`` reads.
+SECP112R1 = (
+    "MD4CAQEEDlSI8wQqVD6sjRvfnUKZoAcGBSuBBAAGoSADHgAETDq6/EdaXjGIBGWpzNHX5uKsnIDCxCUJ+l5yCA=="
+)
+SECP112R1_PUBLIC = "MDIwEAYHKoZIzj0CAQYFK4EEAAYDHgAETDq6/EdaXjGIBGWpzNHX5uKsnIDCxCUJ+l5yCA=="
 
 
 class Keys:
@@ -124,7 +132,14 @@ def test_another_pairs_signature_and_a_changed_one_are_refused(keys: Keys, state
 def test_a_key_that_cannot_sign_is_refused_before_anything_is_stored(
     keys: Keys, state: Path
 ) -> None:
-    wrong = (keys.trusted, str(state / "absent.pem"), "-----BEGIN PRIVATE KEY-----\nc2VjcmV0")
+    other_curve = "-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----"
+    wrong = (
+        "",
+        keys.trusted,
+        str(state / "absent.pem"),
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0",
+        other_curve.format(SECP112R1),
+    )
     for number, key in enumerate(wrong):
         with pytest.raises(ConfigError, match=r"^registry\.sign\.key: ") as raised:
             signed(state, key, number)
@@ -132,6 +147,27 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_stored(
     with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: "):
         read_trusted_keys([keys.ours], "registry.trust")
     assert not (state / "artifacts").exists()
+
+
+def test_a_trusted_key_on_a_curve_that_the_library_lacks_is_refused() -> None:
+    text = f"-----BEGIN PUBLIC KEY-----\n{SECP112R1_PUBLIC}\n-----END PUBLIC KEY-----"
+    with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: is no public key on P-256"):
+        read_trusted_keys([text], "registry.trust")
+
+
+def test_a_key_that_cannot_sign_is_refused_before_the_training(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("state"))
+    done = command.run("+experiment=shops", "registry.sign.key=absent.pem", cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert "registry.sign.key: the key file cannot be read" in done.stderr
+    assert not [*folder.rglob("backtest.parquet")]
+
+
+def test_a_trusted_key_that_cannot_be_read_is_no_fault_of_a_pair(state: Path) -> None:
+    signed(state, None)
+    with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: the key file cannot be read"):
+        trusting(state, str(state / "absent.pub")).verify("fake")
 
 
 @pytest.mark.usefixtures("site")
@@ -143,6 +179,9 @@ def test_a_half_that_mlflow_loads_proves_its_signature(
     monkeypatch.setenv("FRAMEWORK_TRUST", os.pathsep.join([keys.untrusted, keys.trusted]))
     for place in places:
         mlflow.pyfunc.load_model(place)
+    monkeypatch.setenv("FRAMEWORK_TRUST", "")
+    with pytest.raises(ConfigError, match=r"^FRAMEWORK_TRUST\[0\]: "):
+        mlflow.pyfunc.load_model(places[0])
     monkeypatch.setenv("FRAMEWORK_TRUST", keys.untrusted)
     for place in places:
         with pytest.raises(RefusedError, match="does not list"):

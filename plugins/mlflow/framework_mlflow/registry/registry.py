@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
 from framework.interfaces.registry import (
@@ -39,7 +39,6 @@ from framework_mlflow.registry.retention import give_up_uploads, superfluous, wh
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
 from framework_mlflow.signature import (
-    TrustedKey,
     prove_signature,
     read_private_key,
     read_trusted_keys,
@@ -47,6 +46,12 @@ from framework_mlflow.signature import (
 )
 from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
 from framework_mlflow.store.version_states import VersionState, read_versions
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        EllipticCurvePrivateKey,
+        EllipticCurvePublicKey,
+    )
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +87,23 @@ class MlflowRegistry(Registry):
         )
 
     @cached_property
-    def _trusted(self) -> dict[str, TrustedKey]:
+    def _trusted(self) -> dict[str, EllipticCurvePublicKey]:
         return read_trusted_keys(self.options.trust, "registry.trust")
+
+    @cached_property
+    def _signing_key(self) -> EllipticCurvePrivateKey | None:
+        secret = self.options.sign.key
+        if secret is None:
+            return None
+        return read_private_key(secret.get_secret_value(), "registry.sign.key")
+
+    def check_options(self) -> None:
+        self._places  # noqa: B018
+        self._signing_key  # noqa: B018
 
     def register(self, draft: PairDraft, run_id: str) -> PairVersion:
         name, pair_id = draft.schema.name, uuid.uuid4().hex
-        secret = self.options.sign.key
-        key = read_private_key(secret.get_secret_value(), "registry.sign.key") if secret else None
+        key = self._signing_key
         with tempfile.TemporaryDirectory(prefix="framework-pair-") as work:
             saved = artifacts.save(draft, Path(work))
             self.step("saved")
@@ -305,6 +320,7 @@ class MlflowRegistry(Registry):
         return [entry for entry in entries if alias is None or entry.alias == alias]
 
     def verify(self, name: str | None = None) -> list[Finding]:
+        self._trusted  # noqa: B018  a key that cannot be read is no fault of any pair
         with self.ledger.reading() as reader:
             known = reader.names()
         if name is not None and name not in known:
