@@ -113,9 +113,9 @@ def add_extensions(extensions: Extensions, deployment: Deployment, metrics: Metr
     for implementation in reversed(hook.get_hookimpls()):
         owner = f"plugin {implementation.plugin_name}"
         try:
-            added: list[Extension] = implementation.function(
-                *(arguments[name] for name in implementation.argnames)
-            )
+            added: list[Extension] = [
+                *implementation.function(*(arguments[name] for name in implementation.argnames))
+            ]
         except Exception as error:
             raise FrameworkError(
                 f"{owner}: serving_extensions(): {type(error).__name__}: {error}; mend or "

@@ -266,6 +266,11 @@ def _followers(
                         f"plugin {implementation.plugin_name}: the hook '{hook}' of serving cannot "
                         "be wrapped; implement it without wrapper=True."
                     )
+                if relay is plugins.hook and implementation.plugin_name in ours:
+                    raise FrameworkError(
+                        f"plugin {implementation.plugin_name}: an observer of the server's own has "
+                        "this name; rename or uninstall it."
+                    )
                 calls.setdefault(implementation.plugin_name, {})[hook] = implementation
     return [
         _Follower(

@@ -144,6 +144,12 @@ def test_what_cannot_be_added_is_refused(tmp_path: Path, added: Any, message: st
         ask(tmp_path, make_plugin(added))
 
 
+def test_a_plugin_that_returns_no_list_is_refused(tmp_path: Path) -> None:
+    plugin = SimpleNamespace(__name__="stranger", serving_extensions=hookimpl(lambda: None))
+    with pytest.raises(FrameworkError, match=r"^plugin stranger: serving_extensions\(\): TypeErr"):
+        ask(tmp_path, plugin)
+
+
 def test_a_server_without_a_console_has_no_pages(tmp_path: Path) -> None:
     plugin = make_plugin(ConsolePage("drift", "Drift", lambda: "<h1>Drift</h1>"))
     (answer,) = ask(tmp_path, plugin, ("GET", "/console/pages/drift", None, {}), console=False)

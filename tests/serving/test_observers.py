@@ -242,6 +242,13 @@ def test_a_hook_of_serving_that_is_wrapped_is_refused(tmp_path: Path) -> None:
         make_service(tmp_path, plugin)
 
 
+def test_a_plugin_that_has_the_name_of_the_servers_own_observer_is_refused(tmp_path: Path) -> None:
+    plugin = make_plugin("ledger", flush_due=lambda: None)
+    deployment = make_deployment(tmp_path, extra=[plugin], ledger={})
+    with pytest.raises(FrameworkError, match=r"^plugin ledger: an observer of the server's own"):
+        Service(deployment, ServingOptions())
+
+
 def test_nobody_who_follows_costs_nothing(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     service.observers.start(service.deployment)
