@@ -130,10 +130,18 @@ def _arrays(
     targets: Sequence[str],
     numbers: dict[tuple[str, ...], int],
 ) -> tuple[Any, ...]:
-    """The columns as arrays; ``numbers`` grows by the entities that are new."""
+    """The columns as arrays; ``numbers`` grows by the entities that are new. Another pair's
+    quantiles are all null; a table without rows has those of all pairs.
+    """
     quantiles = sorted(
-        (n for n in table.column_names if n.startswith("q") and table[n].null_count < len(table)),
-        key=lambda n: float(n[1:]),
+        (
+            name
+            for name in table.column_names
+            if name.startswith("q")
+            and name not in keys
+            and (not len(table) or table[name].null_count < len(table))
+        ),
+        key=lambda name: float(name[1:]),
     )
     values = np.stack(
         [np.asarray(table[n].to_numpy(), dtype=np.float64) for n in ("mean", *quantiles)], axis=1
@@ -176,6 +184,8 @@ def _newest(kept: _Pieces, entities: Objects) -> Served:
     """
     names = ("series", "origin", "time", "step", "target", "values", "at")
     columns: dict[str, Any] = {}
+    # a piece of failures alone may have quantiles of other pairs
+    kept.columns = [piece for piece in kept.columns if len(piece[0])] or kept.columns[:1]
     for i, name in enumerate(names):
         columns[name] = np.concatenate([piece[i] for piece in kept.columns])
         kept.columns = [(*piece[:i], None, *piece[i + 1 :]) for piece in kept.columns]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +19,12 @@ import pytest
 from framework.config.sections import PanelConfig
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
-from framework.data.vocabulary import TIME
+from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise
-from framework.monitoring.served import Served
+from framework.monitoring.served import Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
 from framework.plugins.discovery import load_plugins
 from framework.runs.monitor import monitor
@@ -168,6 +170,51 @@ def test_a_step_outside_the_band_of_the_backtest_is_said(run: Any) -> None:
     assert {"MAE", "bias"} <= set(step["outside_band"])
     assert step["MAE"] == pytest.approx(2.0, abs=1e-9)
     assert pair["worst_series"]["delay"][0]["MAE"] == pytest.approx(2.0)
+
+
+def serve_unknown(directory: Path) -> None:
+    """Ask a server, whose ledger gets a file of its own, for a series that the store lacks."""
+    service = Service(make_deployment(directory, ledger={}), ServingOptions())
+    service.start()
+
+    async def ask() -> None:
+        body = orjson.dumps({"entities": [{"airport": "nowhere", "carrier": "DL"}]})
+        call = Call("POST", "/predict/feast/batch", b"", {}, b"id")
+        await service.answers.many(body, call)
+        await service.close()
+
+    asyncio.run(ask())
+
+
+def test_a_file_of_the_ledger_that_has_failures_alone_is_counted(run: Any, tmp_path: Path) -> None:
+    before = monitor(run)["expected"]
+    serve_unknown(tmp_path)
+    result = monitor(run)
+    assert result["expected"] == before
+    (pair,) = json.loads(Path(result["report"]).read_text())["pairs"]
+    assert pair["failed"] == len(TARGETS)
+
+
+def test_a_ledger_of_failures_alone_is_reported(run: Any, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "state")
+    serve_unknown(tmp_path)
+    result = monitor(run)
+    assert result["live"]["production"] == {target: {"steps": 0} for target in TARGETS}
+    assert {one["verdict"] for one in result["drift"]} == {"too few"}
+    assert result["window"]["first"] is None
+
+
+def test_an_entity_key_may_begin_as_quantiles_do() -> None:
+    at = pa.array([datetime(2024, 5, 1, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+    texts = {"arm": "a", "digest": "d", "quay": "7", "target": "y", "status": OK}
+    numbers = {"version": 1, "step": 1, "mean": 2.0, "q0.1": 1.0, "q0.9": 3.0}
+    columns = {name: pa.array([value]) for name, value in (texts | numbers).items()}
+    table = pa.table({**columns, "at": at, "origin": at, TIME: at})
+    ledger: Any = SimpleNamespace(read=lambda *_: [table])
+    by_pair, _, _ = read_served(ledger, "n", Path(), ["quay"], ["y"], None)
+    (served,) = by_pair.values()
+    assert served.entities.tolist() == [["7"]]
+    assert served.values.tolist() == [[2.0, 1.0, 3.0]]
 
 
 def test_nothing_served_and_a_pair_that_is_gone_are_said(run: Any, tmp_path: Path) -> None:
