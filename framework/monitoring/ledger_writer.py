@@ -115,7 +115,7 @@ class FilesWriter(LedgerWriter):
             log.error("the ledger cannot be written: %s", error)
 
     def _flush(self) -> None:
-        """Write what has come together; what the disk refuses is lost and counted."""
+        """Write what has come together; what cannot be written is lost and counted."""
         served, self._waiting, self._rows = self._waiting, [], 0
         self._due = monotonic() + self._options.seconds
         if self._taken == self._written:
@@ -125,7 +125,7 @@ class FilesWriter(LedgerWriter):
             table = self._table(served)
             if table is not None:
                 self._small.append(self._write(table, self._written, self._taken, self._lost))
-        except OSError as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             lost = sum(one.request.forecasts for one in served)
             self._lost += lost
             log.error("%d forecasts are lost to the ledger: %s", lost, error)

@@ -19,9 +19,12 @@ import pytest
 from framework.cli.overrides import explain_override
 from framework.config.sections import PanelConfig
 from framework.data.buckets import place_of
-from framework.data.vocabulary import TIME
+from framework.data.forecast import Forecast
+from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
 from framework.interfaces.ledger import FilesLedgerOptions, LedgerCounts
+from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.interfaces.registry import PairVersion
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.ledger_segments import folder_of, segments
 from framework.monitoring.ledger_writer import FilesWriter, forget
@@ -30,6 +33,7 @@ from framework.runs.compare import compare
 from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
+from framework.testing import fakes
 from framework.testing.folder_registry import FolderRegistry
 from framework.testing.servers.fake_server import (
     make_deployment,
@@ -229,6 +233,28 @@ def test_a_disk_that_refuses_loses_forecasts_and_nothing_else(tmp_path: Path) ->
     service = answer(tmp_path)
     assert b'framework_records_total{outcome="lost"} 40.0' in service.metrics.render()
     assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(40, 0)
+
+
+def test_what_arrow_refuses_is_lost_and_counted(tmp_path: Path) -> None:
+    folder, outcomes = folder_of(tmp_path / "state", "fake"), list[tuple[Any, ...]]()
+    writer = FilesWriter(
+        FilesLedgerOptions(), folder, "fake", lambda *outcome: outcomes.append(outcome)
+    )
+    pair, schema = PairVersion("fake", 3, "id", "d", "run", "2024-05-01"), fakes.make_schema()
+    origin = np.array(["2024-05-01"], "M8[us]")
+    entities = np.array([["\ud800", "DL"]], dtype=object)  # no Unicode text: half of a character
+    forecast = Forecast(
+        origin, origin[:, None], entities, np.ones((1, 1, 1, 1)), ("y",), (), [OK], [None]
+    )
+    writer.offered(1)
+    writer.forecasts_served(
+        ServedArm("production", "production", pair, schema, False),
+        forecast,
+        ServedRequest("id", datetime.now(UTC), 1),
+    )
+    writer.server_stopped()
+    assert outcomes == [("lost", 1)]
+    assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(1, 0)
 
 
 def test_without_a_folder_answers_are_the_same(tmp_path: Path) -> None:
