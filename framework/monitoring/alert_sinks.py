@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
@@ -59,6 +59,16 @@ def slack_body(alerts: Sequence[Alert]) -> dict[str, Any]:
     return {"text": "\n".join(lines)}
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Make a redirect an error: urllib would follow it without the body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nothing."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def post(url: str, body: dict[str, Any]) -> None:
     """Send JSON.
 
@@ -73,7 +83,7 @@ def post(url: str, body: dict[str, Any]) -> None:
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+        with _OPENER.open(request, timeout=_PATIENCE) as answer:
             answer.read()
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise FrameworkError(f"{where}: alerts were not taken ({one_line(error)}).") from error

@@ -20,7 +20,7 @@ from framework.files import atomic_write, exclusive
 from framework.interfaces.ledger import Ledger
 from framework.interfaces.registry import Registry
 from framework.monitoring.alert_sinks import alertmanager_body, post, slack_body
-from framework.monitoring.alerts import read_alerts, update, write_alerts
+from framework.monitoring.alerts import read_alerts, update, values_of, write_alerts
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
 from framework.monitoring.report import pair_report, together
@@ -122,6 +122,12 @@ def _alerts(run: Run, body: dict[str, Any], warnings: list[str]) -> list[dict[st
     path = run.config.paths.state / "monitoring" / f"{name}.alerts.json"
     if not options.rules and not path.is_file():
         return []
+    for rule_name, rule in options.rules.items():
+        if not values_of(body, rule.signal):
+            warnings.append(
+                f"monitor.alerts.rules.{rule_name}: no forecast has the figure {rule.signal}, so "
+                "this rule was not judged"
+            )
     with exclusive(path.with_suffix(".lock"), "the alerts"):
         alerts = update(options.rules, body, name, read_alerts(path), datetime.now(UTC))
         due = [alert for alert in alerts.values() if alert.is_due]

@@ -25,7 +25,7 @@ NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
 
 def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, Any]:
-    cell = {"arm": "production", "target": "y"}
+    cell = {"arm": "production", "target": "y", "version": 2}
     drift = [{**cell, "verdict": "alarm" if i < alarms else "quiet"} for i in range(5)]
     return {
         "live": {"production": {"y": {"MAE": mae, "steps": 9}, "z": {"steps": 0}}},
@@ -37,14 +37,22 @@ def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, 
 
 @pytest.fixture
 def receiver() -> Iterator[SimpleNamespace]:
-    """A server that keeps what is posted; ``status`` is what it answers."""
+    """A server that keeps what is posted; ``status`` is what it answers, None for no HTTP."""
     kept = SimpleNamespace(bodies=[], status=200, url="")
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             kept.bodies.append((self.path, json.loads(content)))
+            if kept.status is None:
+                self.wfile.write(b"no HTTP\r\n\r\n")
+                return
             self.send_response(kept.status)
+            self.send_header("Location", "/")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -138,6 +146,34 @@ def test_a_hundred_runs_make_one_notification(tmp_path: Path, receiver: Any) -> 
     assert len(receiver.bodies) == 4
     assert _alerts(make_run(tmp_path, rules=rules, **urls), make_body(), warnings) == []
     assert warnings == []
+
+
+def test_drift_of_a_pair_that_was_replaced_is_over() -> None:
+    body = make_body(alarms=2)
+    old = {"arm": "production", "target": "y", "version": 1}
+    body["drift"] += [{**old, "verdict": "alarm"}]
+    body["drifted_series"] += [{**old, "entity": {"key": "b"}}]
+    assert [value for _, value in values_of(body, "drift")] == [2.0, 0.0]
+    assert [value for _, value in values_of(body, "drifted_series")] == [1.0, 0.0]
+
+
+def test_a_rule_whose_figure_no_forecast_has_is_said(tmp_path: Path) -> None:
+    rules = {
+        name: {"signal": signal, "above": 9} for name, signal in (("far", "WQL"), ("off", "MAE"))
+    }
+    warnings: list[str] = []
+    assert _alerts(make_run(tmp_path, rules=rules), make_body(), warnings) == []
+    (warning,) = warnings
+    assert warning.startswith("monitor.alerts.rules.far: no forecast has the figure WQL")
+
+
+@pytest.mark.parametrize(("status", "problem"), [(302, "HTTP Error 302"), (None, "no HTTP")])
+def test_a_sink_that_redirects_or_speaks_no_http_did_not_take_it(
+    receiver: Any, status: int | None, problem: str
+) -> None:
+    receiver.status = status
+    with pytest.raises(FrameworkError, match=f"alerts were not taken .*{problem}"):
+        post(receiver.url, {})
 
 
 def test_what_a_sink_did_not_take_is_sent_again(tmp_path: Path, receiver: Any) -> None:
