@@ -13,7 +13,6 @@ from framework.data.context import Context
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, STALE
-from framework.errors import ConfigError
 from framework.retrieval.features import Features
 
 
@@ -36,9 +35,10 @@ class Difference:
         )
 
 
-def audit(features: Features, sample: int, seed: int) -> tuple[int, list[Difference]]:
+def audit(features: Features, panel: Panel, sample: int, seed: int) -> tuple[int, list[Difference]]:
     """How many entities were compared, and every difference, for ``sample`` entities drawn by
-    ``seed`` (all when there are fewer).
+    ``seed`` (all when there are fewer). ``panel``: the rows that training reads. Closes the
+    strategy.
 
     Each is asked for at its newest offline step through the strategy's ``context``, as a server
     does, with as many steps as the strategy gives and all the drawn entities have. Numbers are
@@ -48,12 +48,6 @@ def audit(features: Features, sample: int, seed: int) -> tuple[int, list[Differe
     same.
     """
     limit = features.strategy.max_context_length
-    if limit == 0:
-        raise ConfigError(
-            "run=verify what=features: this retrieval looks nothing up online; choose one that "
-            "does (--help lists what is installed)."
-        )
-    panel = features.panel()
     rng = np.random.default_rng(seed)
     drawn = np.sort(
         rng.choice(len(panel.entities), min(sample, len(panel.entities)), replace=False)

@@ -54,7 +54,8 @@ def monitor(run: Run) -> dict[str, Any]:
             "ledger.share above 0."
         )
     warnings: list[str] = []
-    panel = _panel(run, warnings)
+    features = Features(config, run.make("retrieval"))
+    panel = _panel(features, warnings)
     how = Watched(
         Frequency.parse(config.panel.frequency),
         config.panel.season_length,
@@ -72,7 +73,7 @@ def monitor(run: Run) -> dict[str, Any]:
             answering, served, promise, panel, how, seed=config.seed, shown=options.worst
         )
         reports[answering] = {**report, "failed": failed[answering]}
-    skew = _skew(run, warnings) if panel is not None else None
+    skew = _skew(run, features, panel, warnings) if panel is not None else None
     if counts.missing:
         warnings.append(
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
@@ -90,24 +91,21 @@ def monitor(run: Run) -> dict[str, Any]:
     return {**body, "report": str(path), "warnings": warnings}
 
 
-def _panel(run: Run, warnings: list[str]) -> Panel | None:
-    retrieval = run.make("retrieval")
-    if not retrieval.has_rows(run.config.features):
+def _panel(features: Features, warnings: list[str]) -> Panel | None:
+    if not features.strategy.has_rows(features.config.features):
         warnings.append("the offline store has no rows, so no actuals; run=ingest reads them")
         return None
-    return Features(run.config, retrieval).panel()
+    return features.panel()
 
 
-def _skew(run: Run, warnings: list[str]) -> dict[str, Any] | None:
+def _skew(run: Run, features: Features, panel: Panel, warnings: list[str]) -> dict[str, Any] | None:
     """Compare what serving reads of some entities with what training reads of them; None where
     nothing is looked up while serving, or nothing can be.
     """
-    retrieval = run.make("retrieval")
-    if not run.options.sample or retrieval.max_context_length == 0:
+    if not run.options.sample or features.strategy.max_context_length == 0:
         return None
     try:
-        features = Features(run.config, retrieval)
-        entities, differences = audit(features, run.options.sample, run.config.seed)
+        entities, differences = audit(features, panel, run.options.sample, run.config.seed)
     except FrameworkError as error:
         warnings.append(f"skew is not known: {error}")
         return None
@@ -187,14 +185,8 @@ def _body(
     waiting: int,
 ) -> dict[str, Any]:
     origins = np.concatenate([served.origin for served in by_pair.values()])
-    first, last = (
-        format_times(np.array([origins.min(), origins.max()]))
-        if len(origins)
-        else (
-            None,
-            None,
-        )
-    )
+    ends = format_times(np.array([origins.min(), origins.max()])) if len(origins) else (None, None)
+    first, last = ends
     return {
         "window": {"first": first, "last": last, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
         "live": together(reports, "live"),

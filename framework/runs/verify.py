@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from framework.errors import RefusedError
+from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import Finding, Registry
 from framework.monitoring.feature_parity import audit
 from framework.plugins.run import Run
@@ -24,9 +24,13 @@ def verify(run: Run) -> dict[str, Any]:
 
 
 def _features(run: Run) -> dict[str, Any]:
-    entities, differences = audit(
-        Features(run.config, run.make("retrieval")), run.options.sample, run.config.seed
-    )
+    features = Features(run.config, run.make("retrieval"))
+    if features.strategy.max_context_length == 0:
+        raise ConfigError(
+            "run=verify what=features: this retrieval looks nothing up online; choose one that "
+            "does (--help lists what is installed)."
+        )
+    entities, differences = audit(features, features.panel(), run.options.sample, run.config.seed)
     for difference in differences:
         run.say(f"verify: DIFFERS: {difference}")
     body = {
