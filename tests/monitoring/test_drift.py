@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from framework.monitoring import diagnosis, drift, observations
+from framework.monitoring import drift, observations
 
 RNG = np.random.default_rng(3)
 
@@ -143,17 +143,3 @@ def test_observations_of_a_bucket_do_not_overlap() -> None:
     assert observations.buckets(7) == ((1, 1), (2, 4), (5, 7))
     positions = np.array([0, 1, 6, 7, 8, 20, 21, 27])
     assert positions[observations.spaced(positions, 7)].tolist() == [0, 7, 20, 27]
-
-
-def test_diagnosis_says_how_much_and_which_way() -> None:
-    before = np.arange(1000.0)
-    moved = diagnosis.difference(before, before + 500)
-    assert moved is not None
-    assert moved["ks"] == pytest.approx(0.5)
-    assert moved["wasserstein"] == pytest.approx(500 / before.std())
-    assert moved["way"] == "up"
-    assert float(moved["psi"]) > 1
-    same = diagnosis.difference(before, before)
-    assert same is not None
-    assert same["psi"] == same["ks"] == same["wasserstein"] == 0
-    assert diagnosis.difference(before, before[:10]) is None
