@@ -127,7 +127,7 @@ def worst_series(
 
 def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
     """What resampling the origins of the backtest gives of each target and step: the low and high
-    end of MAE, bias and coverage of the 80 % interval.
+    end of MAE, bias and coverage of the 80 % interval. What the backtest does not know is left out.
     """
     served, schema = promise.backtest, promise.schema
     origins, origin = np.unique(served.origin, return_inverse=True)
@@ -153,16 +153,17 @@ def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             resampled = (draws @ total) / (draws @ count)
-        ends[name] = np.nanpercentile(
-            np.where(np.isfinite(resampled).any(axis=0), resampled, 0.0), BAND, axis=0
-        )
+        known_cells = np.isfinite(resampled).any(axis=0)
+        ends[name] = np.full((len(BAND), cells), np.nan)
+        ends[name][:, known_cells] = np.nanpercentile(resampled[:, known_cells], BAND, axis=0)
     return {
         target: [
             {
                 "step": h + 1,
                 **{
-                    name: [float(end) for end in ends[name][:, t * schema.horizon + h]]
-                    for name in ends
+                    name: [float(end) for end in of_cells[:, t * schema.horizon + h]]
+                    for name, of_cells in ends.items()
+                    if np.isfinite(of_cells[0, t * schema.horizon + h])
                 },
             }
             for h in range(schema.horizon)

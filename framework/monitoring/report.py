@@ -88,9 +88,9 @@ def _beside(
         outside = [
             name
             for name in _COMPARED
-            if name in one and not band[name][0] <= one[name] <= band[name][1]
+            if name in one and name in band and not band[name][0] <= one[name] <= band[name][1]
         ]
-        ends = {name: band[name] for name in _COMPARED}
+        ends = {name: band[name] for name in _COMPARED if name in band}
         rows.append({**one, "backtest": promised, "band": ends, "outside_band": outside})
     return rows
 

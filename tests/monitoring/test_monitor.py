@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from framework.errors import DataError
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise
+from framework.monitoring.report import pair_report
 from framework.monitoring.served import Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
 from framework.plugins.discovery import load_plugins
@@ -170,6 +172,15 @@ def test_a_step_outside_the_band_of_the_backtest_is_said(run: Any) -> None:
     assert {"MAE", "bias"} <= set(step["outside_band"])
     assert step["MAE"] == pytest.approx(2.0, abs=1e-9)
     assert pair["worst_series"]["delay"][0]["MAE"] == pytest.approx(2.0)
+
+
+def test_a_step_that_the_backtest_does_not_know_has_no_band() -> None:
+    past = make_promise().backtest
+    unknown = replace(past, actual=np.full(len(past), np.nan))
+    promise = Promise(make_promise().schema, unknown, np.ones(len(past)), None)
+    report = pair_report(("a", 1, "d"), make_served(9, 2), promise, None, HOW, seed=1, shown=1)
+    (step,) = report["by_step"]["y"]
+    assert (step["steps"], step["band"], step["outside_band"]) == (90, {}, [])
 
 
 def serve_unknown(directory: Path) -> None:
