@@ -70,6 +70,9 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 #: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
 SecretUrl = Annotated[str, PlainSerializer(masked)]
 
+#: The type of a validation error whose message does not repeat the value, which may be secret.
+UNSHOWN: Final = "unshown"
+
 #: Options of another library, free-form; values whose names are those of secrets are held to be
 #: secrets.
 FreeForm = Annotated[dict[str, Any], PlainSerializer(masked_tree)]
@@ -356,6 +359,7 @@ def _explain(model: type[Options], problem: Any, path: str, source_of: Callable[
         known = known_keys(model, problem["loc"][:-1])
         listed = f" Known: {', '.join(known)}." if known else ""
         return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
-    got = "" if problem["type"] == "missing" else f", got {masked(repr(problem['input']))}"
+    hidden = problem["type"] in ("missing", UNSHOWN)
+    got = "" if hidden else f", got {masked(repr(problem['input']))}"
     text = _PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     return f"{where}: {text}{got[:120]}"

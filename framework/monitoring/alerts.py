@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from framework.errors import DataError
 from framework.files import atomic_write
@@ -47,8 +47,8 @@ class AlertRule(Options):
     """
 
     signal: Signal
-    above: float | None = None
-    below: float | None = None
+    above: FiniteFloat | None = None
+    below: FiniteFloat | None = None
     for_: Duration = Field(default=timedelta(0), alias="for")
     keep_firing_for: Duration = Field(default=timedelta(0))
     severity: str = "warning"

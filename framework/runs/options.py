@@ -14,10 +14,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from framework.data.vocabulary import GapPolicy
 from framework.monitoring.alerts import AlertRule
-from framework.options import TOP_LEVEL, Duration, Options, SecretUrl
+from framework.options import TOP_LEVEL, UNSHOWN, Duration, Options, SecretUrl
 
 
 class InitOptions(Options):
@@ -120,6 +121,15 @@ class AlertOptions(Options):
     rules: dict[str, AlertRule] = Field(default_factory=dict)
     webhook: SecretUrl | None = None
     slack: SecretUrl | None = None
+
+    @field_validator("webhook", "slack")
+    @classmethod
+    def _over_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise PydanticCustomError(
+                UNSHOWN, "alerts are sent to a URL that begins with http:// or https://"
+            )
+        return url
 
 
 class MonitorOptions(Options):

@@ -104,11 +104,19 @@ def test_an_alert_waits_fires_fires_on_and_is_resolved() -> None:
         ({"signal": "MAE"}, "give a limit"),
         ({"signal": "MAE", "above": 1, "below": 0}, "one of them"),
         ({"signal": "MAE", "above": 1, "fore": "2h"}, "Did you mean 'for'"),
+        ({"signal": "MAE", "above": float("nan")}, "finite"),
     ],
 )
 def test_a_rule_that_could_never_fire_is_refused(rule: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         validate(AlertRule, rule, "monitor.alerts.rules.high")
+
+
+@pytest.mark.parametrize("sink", ["webhook", "slack"])
+def test_a_sink_that_could_never_take_an_alert_is_refused(sink: str) -> None:
+    with pytest.raises(ConfigError, match=rf"monitor\.alerts\.{sink}.*http://") as refused:
+        validate(AlertOptions, {sink: "hooks.example.org/secret-path"}, "monitor.alerts")
+    assert "secret-path" not in str(refused.value)
 
 
 def test_an_alert_that_never_fired_goes_without_a_word() -> None:
