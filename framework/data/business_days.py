@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.data.arrays import Flags, Times
-from framework.data.holiday_dates import holiday_days, is_dates_alone
+from framework.data.holiday_dates import holiday_days, last_known_year
 from framework.errors import DataError
 
 #: The years whose holidays are looked up.
@@ -30,7 +30,7 @@ def shift_business_days(times: Times, steps: npt.NDArray[np.int64], closed: str)
     days = np.busday_offset(
         np.asarray(times).astype("M8[D]"), steps, roll="backward", busdaycal=_calendar(closed)
     )
-    if closed and days.size and not is_dates_alone(closed):
+    if closed and days.size:
         _refuse_unknown(days, closed)
     return np.asarray(days.astype("M8[us]"))
 
@@ -68,14 +68,20 @@ def _calendar(closed: str) -> np.busdaycalendar:
     return np.busdaycalendar(holidays=days.astype("M8[D]"))
 
 
+@lru_cache(maxsize=64)
+def _last_known_year(closed: str) -> int | None:
+    year = last_known_year(closed, "panel.frequency")
+    return None if year is None else min(year, _LAST)
+
+
 def _refuse_unknown(days: npt.NDArray[np.datetime64], closed: str) -> None:
-    known = ~np.isnat(days)
-    if not known.any():
+    known, last = ~np.isnat(days), _last_known_year(closed)
+    if last is None or not known.any():
         return
     years = days[known].astype("M8[Y]").astype(np.int64) + 1970
     for year in (int(years.min()), int(years.max())):
-        if not _FIRST <= year <= _LAST:
+        if not _FIRST <= year <= last:
             raise DataError(
                 f"panel.frequency: the holidays of {closed} in {year} are not known, those from "
-                f"{_FIRST} to {_LAST} are; mend the time, or use B without them."
+                f"{_FIRST} to {last} are; mend the time, or use B without them."
             )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from framework.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 Days = npt.NDArray[np.int64]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -35,6 +40,14 @@ def holiday_days(word: str, first: int, last: int, path: str) -> Days:
     return np.unique(np.concatenate(days))
 
 
+def last_known_year(word: str, path: str) -> int | None:
+    """Return the year up to which every calendar that ``word`` names is known; None where it names
+    dates alone.
+    """
+    calendars = [part for part in word.split("+") if not _DATE.fullmatch(part)]
+    return min((_calendar(part, (), path).end_year for part in calendars), default=None)
+
+
 def is_dates_alone(word: str) -> bool:
     """Whether ``word`` names dates and no calendar, so that every other day is none."""
     return all(_DATE.fullmatch(part) for part in word.split("+"))
@@ -47,18 +60,20 @@ def _part(part: str, first: int, last: int, path: str) -> Days:
             return np.array([date.fromisoformat(part)], dtype="M8[D]").astype(np.int64)
         except ValueError as error:
             raise ConfigError(f"{path}: '{part}' is no date: {error}.") from error
+    calendar = _calendar(part, range(first, last + 1), path)
+    return np.sort(np.array([*calendar], dtype="M8[D]").astype(np.int64))
+
+
+def _calendar(part: str, years: Iterable[int], path: str) -> HolidayBase:
     import holidays
 
-    years = range(first, last + 1)
     country, _, state = part.partition("-")
     try:
         if part in holidays.list_supported_financial():
-            calendar = holidays.financial_holidays(part, years=years)
-        else:
-            calendar = holidays.country_holidays(country, subdiv=state or None, years=years)
+            return holidays.financial_holidays(part, years=years)
+        return holidays.country_holidays(country, subdiv=state or None, years=years)
     except NotImplementedError as error:
         raise ConfigError(f"{path}: {_unknown(country, state)}") from error
-    return np.sort(np.array([*calendar], dtype="M8[D]").astype(np.int64))
 
 
 def _unknown(country: str, state: str) -> str:

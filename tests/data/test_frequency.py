@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import holidays
 import numpy as np
 import pandas as pd
 import pytest
@@ -200,6 +201,16 @@ def test_a_weekend_and_a_holiday_are_no_steps() -> None:
     assert frequency.whole_days
     with pytest.raises(DataError, match="holidays of US in 2071 are not known"):
         frequency.shift(np.array(["2069-12-31"], dtype="M8[us]"), 400)
+
+
+@pytest.mark.parametrize("alias", ["B:LK", "B:US+LK+2045-01-02"])
+def test_a_calendar_that_ends_soon_is_not_taken_for_one_without_holidays(alias: str) -> None:
+    end = holidays.country_holidays("LK").end_year
+    assert end < 2069
+    times = np.array([f"{end}-12-21"], dtype="M8[us]")
+    assert Frequency.parse(alias).shift(times, 1).astype("M8[Y]") == times.astype("M8[Y]")
+    with pytest.raises(DataError, match=f"in {end + 1} are not known, those from 1900 to {end}"):
+        Frequency.parse(alias).shift(times, 30)
 
 
 @pytest.mark.parametrize(
