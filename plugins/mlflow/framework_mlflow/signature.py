@@ -94,6 +94,8 @@ def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, EllipticCu
 
 
 def _pem(given: str, option: str) -> bytes:
+    if not given.strip():
+        raise ConfigError(f"{option}: is empty; name a PEM file, or leave the option out.")
     if given.lstrip().startswith("-----BEGIN"):
         return given.encode()
     try:

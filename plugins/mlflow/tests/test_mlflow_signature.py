@@ -180,7 +180,7 @@ def test_a_half_that_mlflow_loads_proves_its_signature(
     for place in places:
         mlflow.pyfunc.load_model(place)
     monkeypatch.setenv("FRAMEWORK_TRUST", "")
-    with pytest.raises(ConfigError, match=r"^FRAMEWORK_TRUST\[0\]: "):
+    with pytest.raises(ConfigError, match=r"^FRAMEWORK_TRUST\[0\]: is empty"):
         mlflow.pyfunc.load_model(places[0])
     monkeypatch.setenv("FRAMEWORK_TRUST", keys.untrusted)
     for place in places:
