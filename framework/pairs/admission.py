@@ -87,7 +87,7 @@ def _pickles(directory: Path) -> Iterator[str]:
 
 def _is_pickle(name: str, head: bytes) -> bool:
     return (
-        name.endswith(_PICKLE_NAMES)
+        name.lower().endswith(_PICKLE_NAMES)
         or _PICKLE.match(head) is not None
         or (head.startswith(b"\x93NUMPY") and _holds_objects(head))
     )

@@ -55,6 +55,13 @@ def test_a_pickle_is_refused_by_its_name(tmp_path: Path, half: str) -> None:
         admit(draft, PLUGINS)
 
 
+def test_a_pickle_of_the_oldest_protocol_is_known_by_its_name(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path)
+    (draft.model / "state" / "NOTES.PKL").write_bytes(pickle.dumps([1], protocol=0))
+    with pytest.raises(RefusedError, match=r"model half: state/NOTES.PKL is a pickle"):
+        admit(draft, PLUGINS)
+
+
 def test_an_array_of_objects_in_an_archive_is_a_pickle(tmp_path: Path) -> None:
     draft = make_draft(tmp_path)
     np.savez(draft.model / "state" / "more.npz", allow_pickle=True, a=np.array([{}], dtype=object))
