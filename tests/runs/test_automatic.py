@@ -109,6 +109,33 @@ def test_the_choice_does_not_see_what_the_backtest_judges(project: Path) -> None
     assert _run(project, "run=backtest", "paths.state=a")["auto"] == before
 
 
+def test_a_new_series_takes_no_naive_forecast_out_of_the_race(project: Path) -> None:
+    """The baseline of the run and of the written experiment stays the seasonal one too."""
+    table = rows()
+    late = table[(table["shop"] == "s0") & (table["event_timestamp"] > "2024-03-12")]
+    pd.concat([table, late.assign(shop="new")]).to_csv(project / "daily.csv", index=False)
+    auto = _run(project, "run=backtest", "panel.short=keep")["auto"]
+    values = {line["setup"]: line["value"] for line in auto["leaderboard"]}
+    assert values["seasonal_naive_7"] < values["last_value"]
+    written = yaml.safe_load((project / auto["written"]).read_text())
+    assert written["baseline"] == {"season_length": 7}
+
+
+def test_set_ups_are_judged_by_what_was_known(project: Path) -> None:
+    """A correction that comes after the first origin of the backtest does not change the choice."""
+    table = rows()
+    first = table["event_timestamp"].max() - pd.Timedelta(days=7)
+    table["seen"] = table["event_timestamp"]
+    corrected = table[table["event_timestamp"].between("2024-03-20", "2024-04-01")]
+    corrected = corrected.assign(sales=-corrected["sales"], seen=first + pd.Timedelta(days=3))
+    words = ("run=backtest", "backtest.as_known=true", "+features.views.daily.created=seen")
+    boards = []
+    for state, parts in (("a", [table]), ("b", [table, corrected])):
+        pd.concat(parts).to_csv(project / "daily.csv", index=False)
+        boards.append(_run(project, *words, f"paths.state={state}")["auto"]["leaderboard"])
+    assert boards[0] == boards[1]
+
+
 def test_too_short_a_history_is_forecast_by_its_season(project: Path) -> None:
     rows(days=24).to_csv(project / "daily.csv", index=False)
     auto = _run(project, "run=backtest")["auto"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import gcd
 
 import numpy as np
@@ -80,6 +81,18 @@ def test_signs_and_zeros_decide_the_losses() -> None:
     signed = {s.name for s in candidates(frame(lowest=-1.0), NAMES, 1e9)}
     assert "lightgbm_log" not in signed
     assert "lightgbm_tweedie" not in signed
+
+
+def test_a_short_series_among_long_ones_takes_no_naive_forecast_away() -> None:
+    short = replace(frame(), facts=replace(frame().facts, shortest=3))
+    naive = [s for s in candidates(short, NAMES, 0.0) if s.naive]
+    assert [s.options["season_length"] for s in naive] == [1, 24]
+
+
+def test_a_set_up_says_own_scale_where_there_is_one() -> None:
+    without = candidates(replace(frame(), scales={"y": ()}), NAMES, 1e9)
+    assert any("own scale" in s.why for s in candidates(frame(), NAMES, 1e9))
+    assert not any("own scale" in s.why for s in without)
 
 
 def test_a_store_of_single_rows_gets_models_that_need_no_more() -> None:

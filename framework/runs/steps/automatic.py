@@ -15,6 +15,7 @@ from framework.config.automatic import AUTO, seasons
 from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
+from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import plan_folds
 from framework.evaluation.eligibility import take_part
@@ -49,7 +50,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
     panel = backtest_panel(features)
     schema = features.schema(panel, run.make("model"))
     panel, _ = take_part(panel, schema, run.config.panel.short, run.config.validation.steps)
-    ranked, facts = _ranked(run, panel, features.strategy.max_context_length)
+    ranked, facts = _ranked(run, panel, features, schema)
     best = ranked[0]
     naive = _strongest_naive(run.config, ranked)
     config = with_setup(run.config, best.setup, Components(run.config, run.plugins), naive)
@@ -71,14 +72,17 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
     return replace(run, config=config), {"auto": said}
 
 
-def _ranked(run: Run, panel: Panel, limit: int | None) -> tuple[list[Judged], Facts]:
-    config = run.config
+def _ranked(
+    run: Run, panel: Panel, features: Features, schema: Schema
+) -> tuple[list[Judged], Facts]:
+    config, limit = run.config, features.strategy.max_context_length
     folds = plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest)
-    before = panel.between(panel.times.min(), min(folds[0].cutoff, folds[0].origin))
+    known = panel.known_at(folds[0].origin)
+    before = known.between(known.times.min(), min(folds[0].cutoff, folds[0].origin))
     lengths = seasons(config.panel.model_dump())
     facts = describe(before, config.panel.targets, lengths, config.panel.horizon)
-    origins = judging_origins(panel, before.times.max(), config.panel.horizon, facts.season)
-    frame = _frame(config, panel, facts, len(origins), limit)
+    origins = judging_origins(before, before.times.max(), config.panel.horizon, facts.season)
+    frame = _frame(config, before, facts, len(origins), limit)
     setups = candidates(frame, _models(run.plugins), 60 * config.auto.minutes)
     run.say(
         f"auto: {facts.series} series of {facts.length} steps, seasons "
@@ -92,8 +96,13 @@ def _ranked(run: Run, panel: Panel, limit: int | None) -> tuple[list[Judged], Fa
     def tell(one: Judged) -> None:
         run.say(f"auto: {one.setup.name}: {one.error or f'{one.value:.4f}'}")
 
+    if config.backtest.as_known:
+        versions, _ = take_part(
+            backtest_panel(features, origins), schema, config.panel.short, config.validation.steps
+        )
+        known = replace(known, vintages=versions.vintages)
     components = Components(config, run.plugins)
-    return judge_setups(components, panel, setups, origins, limit, tell), facts
+    return judge_setups(components, known, setups, origins, limit, tell), facts
 
 
 def _models(plugins: Plugins) -> dict[str, Automatic]:
@@ -157,14 +166,18 @@ def _scales(panel: Panel, target: str, facts: Facts) -> tuple[str, ...]:
 
 def _strongest_naive(config: Config, ranked: list[Judged]) -> dict[str, Any]:
     """The season of the best naive forecast, for the baseline; nothing where the baseline is of the
-    user's own choice.
+    user's own choice, or its season was not judged: another one might be weaker.
     """
     baseline = config.component("baseline")
     season = getattr(baseline.options, "season_length", None)
-    naive = [one for one in ranked if one.setup.naive and one.setup.model == baseline.name]
-    if season != config.panel.season_length:
+    judged = [
+        one.setup.options["season_length"]
+        for one in ranked
+        if one.setup.naive and one.setup.model == baseline.name and one.value is not None
+    ]
+    if season != config.panel.season_length or season not in judged:
         return {}
-    return {"baseline.season_length": naive[0].setup.options["season_length"]} if naive else {}
+    return {"baseline.season_length": judged[0]}
 
 
 def _write(run: Run, best: Judged, naive: dict[str, Any]) -> Path:

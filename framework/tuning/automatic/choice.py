@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from framework.config.config import Config
 from framework.config.ensembles import ENSEMBLE
 from framework.config.groups import default_node
 from framework.config.sections import BacktestConfig
-from framework.data.arrays import Times
+from framework.data.arrays import Flags, Times
 from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, FrameworkError
 from framework.evaluation.backtest import fit_fold, judge, plan_folds
@@ -82,29 +82,46 @@ def judge_setups(
 ) -> list[Judged]:
     """Fit every set-up once, on what the first origin knows, and forecast from all ``origins``.
 
-    A set-up that cannot be fitted to these data is kept with its error.
+    All are judged on the windows that the naive set-ups answer: a series that is new at an origin
+    takes no naive set-up out of the comparison. A set-up that cannot be fitted to these data, or
+    has no forecast of one of those windows, is kept with its error.
 
     Returns:
         The set-ups and the means of the best of them, the best first; equal ones in the order of
         ``setups``. A mean counts as better only by :data:`_WORTH`.
     """
-    judged: list[Judged] = []
     results: dict[str, BacktestResult] = {}
-    for setup in setups:
+    errors: dict[str, str] = {}
+
+    def forecast(setup: Setup) -> None:
         try:
-            result = _result(components, panel, setup, origins, limit)
-            one = Judged(setup, _value(result))
-            results[setup.name] = result
+            results[setup.name] = _result(components, panel, setup, origins, limit)
         except (DataError, ConfigError) as error:
-            one = Judged(setup, None, str(error))
-        judged.append(one)
-        tell(one)
+            errors[setup.name] = str(error)
+
+    def value(setup: Setup) -> Judged:
+        try:
+            return Judged(setup, _value(results[setup.name], windows))
+        except DataError as error:
+            return Judged(setup, None, str(error))
+
+    for setup in setups:
+        if setup.naive:
+            forecast(setup)
+    windows = _answered_by_all(results.values())
+    judged: list[Judged] = []
+    for setup in setups:
+        if not setup.naive:
+            forecast(setup)
+        error = errors.get(setup.name)
+        judged.append(value(setup) if error is None else Judged(setup, None, error))
+        tell(judged[-1])
     for setup in _means(judged, components):
         members = [results[name] for name in setup.options["members"]]
-        together = np.mean([result.forecast for result in members], axis=0)
-        one = Judged(setup, _value(replace(members[0], forecast=together)))
-        judged.append(one)
-        tell(one)
+        mean = np.mean([result.forecast for result in members], axis=0)
+        results[setup.name] = replace(members[0], forecast=mean)
+        judged.append(value(setup))
+        tell(judged[-1])
     if all(one.value is None for one in judged):
         raise FrameworkError(
             f"model=auto: none of {len(judged)} set-ups could be judged; "
@@ -153,19 +170,40 @@ def _result(
     return join_folds([judge(setting, fold, fitted) for fold in folds])
 
 
-def _value(result: BacktestResult) -> float:
+def _answered_by_all(results: Iterable[BacktestResult]) -> Flags | None:
+    """The windows that every result has a forecast of, the results without any left aside; None for
+    all windows.
+    """
+    windows: Flags | None = None
+    for result in results:
+        answered: Flags = _answered(result)
+        if windows is not None:
+            answered = windows & answered
+        if answered.any():
+            windows = answered
+    return windows
+
+
+def _answered(result: BacktestResult) -> Flags:
+    return np.asarray(np.isfinite(result.forecast[..., 0]).all(axis=(1, 2)))
+
+
+def _value(result: BacktestResult, windows: Flags | None) -> float:
     """The geometric mean over targets of MASE, or of WAPE where no series is long enough for it, so
     that each target counts as much as another.
 
     Raises:
-        DataError: Nothing was judged, or a window has no forecast.
+        DataError: Nothing was judged, or one of ``windows`` has no forecast.
     """
-    answered = np.asarray(np.isfinite(result.forecast[..., 0]).all(axis=(1, 2)))
-    if not answered.all():
+    answered = _answered(result)
+    needed = np.ones(len(answered), dtype=bool) if windows is None else windows
+    if (needed & ~answered).any():
         raise DataError(
-            f"{(~answered).sum()} of {len(answered)} windows have too short a history for it"
+            f"{(needed & ~answered).sum()} of {needed.sum()} windows have too short a history "
+            "for it"
         )
-    figures = [sides["model"] for sides in result.metrics().values()]
+    alone = replace(result, baseline=result.forecast[..., 0])  # metrics wants both to answer
+    figures = [sides["model"] for sides in alone.metrics(needed).values()]
     values = [f["MASE"] if np.isfinite(f["MASE"]) else f["WAPE"] for f in figures]
     known = [value for value in values if np.isfinite(value)]
     if not known:

@@ -84,7 +84,6 @@ def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:
 
 def _naive(frame: Frame, name: str) -> list[Setup]:
     lengths = sorted({1, *frame.facts.targets[next(iter(frame.facts.targets))].naive})
-    usable = [n for n in lengths if frame.limit is None or n <= frame.limit]
     return [
         Setup(
             f"{name}_{n}" if n > 1 else "last_value",
@@ -93,8 +92,8 @@ def _naive(frame: Frame, name: str) -> list[Setup]:
             {"season_length": n},
             naive=True,
         )
-        for n in usable
-        if n <= frame.facts.shortest
+        for n in lengths
+        if frame.limit is None or n <= frame.limit
     ]
 
 
@@ -123,19 +122,20 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
         return Setup(f"{booster}_{name}", booster, why, {**options, **more}, cost)
 
     scaled = {"scale": scale} if scale else {}
+    own = ", own scale" if scale else ""
     setups = [
         setup(
             "seasonal_difference",
-            f"the change since {season} steps before, absolute error, own scale",
+            f"the change since {season} steps before, absolute error{own}",
             "absolute",
             seasonal,
             difference=names,
             **scaled,
         ),
-        setup("level", "the level, absolute error, own scale", "absolute", seasonal, **scaled),
+        setup("level", f"the level, absolute error{own}", "absolute", seasonal, **scaled),
         setup(
             "last_difference",
-            "the change since the last value, absolute error, own scale",
+            f"the change since the last value, absolute error{own}",
             "absolute",
             last,
             difference=names,
@@ -143,13 +143,13 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
         ),
         setup(
             "seasonal_difference_squared",
-            f"the change since {season} steps before, squared error, own scale",
+            f"the change since {season} steps before, squared error{own}",
             "squared",
             seasonal,
             difference=names,
             **scaled,
         ),
-        setup("squared", "the level, squared error, own scale", "squared", seasonal, **scaled),
+        setup("squared", f"the level, squared error{own}", "squared", seasonal, **scaled),
     ]
     if len(positive) == len(names):
         setups.append(
@@ -159,9 +159,7 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
         )
         if any(facts.targets[n].zeros > 0.1 for n in names):
             setups.append(
-                setup(
-                    "tweedie", "the level, Tweedie loss, own scale", "tweedie", seasonal, **scaled
-                )
+                setup("tweedie", f"the level, Tweedie loss{own}", "tweedie", seasonal, **scaled)
             )
     return setups
 
