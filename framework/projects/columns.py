@@ -69,13 +69,19 @@ class Columns:
         self.guesses[name] = Guess(value, why, doubtful)
 
     def numbers(self) -> list[str]:
-        """List the columns of numbers that are neither time nor key, and hold anything."""
-        taken = {self.value("time"), *self.value("entity")}
+        """List the columns of numbers that may be used and hold anything."""
         return [
-            str(name)
-            for name, values in self.rows.items()
-            if name not in taken and pd.api.types.is_numeric_dtype(values) and values.notna().any()
+            name
+            for name in self.usable()
+            if pd.api.types.is_numeric_dtype(self.rows[name]) and self.rows[name].notna().any()
         ]
+
+    def usable(self) -> list[str]:
+        """List the columns that are neither time nor key, of those that were decided on."""
+        taken = {self.value("time"), *self.value("entity")}
+        names = [str(name) for name in self.rows.columns if name not in taken]
+        decided = self.decided.get("columns", names)
+        return [name for name in names if name in decided]
 
 
 def guess_time(columns: Columns) -> None:
@@ -131,10 +137,13 @@ def guess_entity(columns: Columns) -> None:
         DataError: No columns do.
     """
     rows, time = columns.rows, columns.value("time")
-    if not columns.needs("entity"):
-        return
     zone = columns.decided.get("time_zone")
     zones = ZONES if zone is None else (zone,)
+    if not columns.needs("entity"):
+        keys = columns.value("entity")
+        if not _tells_apart(rows, time, keys, zones):
+            raise _double(rows, time, keys, "init.entity: the columns do not")
+        return
     if _tells_apart(rows, time, (), zones):
         columns.guess("entity", [], "no time stands in two rows: it is one series")
         return
@@ -153,12 +162,15 @@ def guess_entity(columns: Columns) -> None:
                 why += f"; so would {' and '.join(others[0])}"
             columns.guess("entity", list(best), why, doubtful=bool(others))
             return
-    double = rows[rows.duplicated([time, *candidates], keep=False)].head(1)
-    example = ", ".join(f"{n} {double.iloc[0][n]}" for n in (time, *candidates[:3]))
-    raise DataError(
-        "init.data: no columns tell the rows of one time apart, such as two rows of "
-        f"{example}; name those that do, init.entity=[COLUMN], or make one row of a step and "
-        "series of them first."
+    raise _double(rows, time, candidates[:_KEYS_AT_MOST], "init.data: no columns")
+
+
+def _double(rows: pd.DataFrame, time: str, keys: Sequence[str], what: str) -> DataError:
+    double = rows[rows.duplicated([time, *keys], keep=False)].iloc[0]
+    example = ", ".join(f"{name} {double[name]}" for name in (time, *keys))
+    return DataError(
+        f"{what} tell the rows of one time apart, such as two rows of {example}; name those that "
+        "do, init.entity=[COLUMN], or make one row of a step and series of them first."
     )
 
 
@@ -209,11 +221,13 @@ def guess_targets(columns: Columns) -> None:
     Raises:
         DataError: No column is one of numbers.
     """
+    columns.needs("columns")
     numbers = columns.numbers()
     if not numbers:
         raise DataError(
-            "init.data: no column beside time and entity is one of numbers; say how they are "
-            "written, such as +init.reading.decimal=','."
+            f"init.{'columns' if 'columns' in columns.decided else 'data'}: no column beside time "
+            "and entity is one of numbers; say how they are written, such as "
+            "+init.reading.decimal=','."
         )
     if columns.needs("targets"):
         _guess_target(columns, numbers)
@@ -241,7 +255,7 @@ def _check_numbers(columns: Columns, name: str, numbers: Sequence[str]) -> None:
     for column in columns.value(name):
         if column not in numbers:
             raise ConfigError(
-                f"init.{name}: column '{column}' is not one of numbers; those are "
+                f"init.{name}: column '{column}' is not one of numbers that are used; those are "
                 f"{', '.join(numbers)}."
             )
 
@@ -272,7 +286,7 @@ def guess_features(columns: Columns) -> None:
     """Guess which columns are used, and which of them are categories."""
     rows = columns.rows
     taken = [columns.value("time"), *columns.value("entity")]
-    texts = [str(name) for name, values in rows.items() if name not in taken and _is_text(values)]
+    texts = [name for name in columns.usable() if _is_text(rows[name])]
     if columns.needs("categories"):
         few = [
             n
@@ -285,6 +299,12 @@ def guess_features(columns: Columns) -> None:
             few,
             f"texts of few values: {counts}" if few else "no column has texts of few values",
         )
+    for column in columns.value("categories"):
+        if column not in columns.usable():
+            raise ConfigError(
+                f"init.categories: column '{column}' is not among those that are used; those are "
+                f"{', '.join(columns.usable())}."
+            )
     if columns.needs("columns"):
         numbers = [n for n in columns.numbers() if not _is_constant(rows[n], n, columns)]
         used = [str(n) for n in rows.columns if n in {*numbers, *columns.value("categories")}]

@@ -9,20 +9,26 @@ import pandas as pd
 
 from framework.data.frequency import Frequency
 from framework.data.vocabulary import TIME
+from framework.errors import DataError
 from framework.projects.columns import Columns
 
 #: Horizons that a history must have beside its longest lag: two folds, the validation, the fit.
 _HORIZONS = 5
+#: Steps that the first fold must leave to learn from.
+_ROWS_TO_LEARN = 2
 
 
 def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str) -> None:
-    """Guess the model by the length of the history, and what is done about short series.
+    """Guess the model and the folds by the length of the history, and the use of short series.
 
     Args:
         columns: What is known so far.
         rows: As the source reads them, with ``event_timestamp``.
         model: The one for long histories.
         baseline: The one for short histories.
+
+    Raises:
+        DataError: No series is long enough for a backtest.
     """
     lags, horizon = _lags(columns), columns.value("horizon")
     needed = max(lags) + _HORIZONS * horizon
@@ -30,6 +36,7 @@ def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str)
     actual = rows.dropna(subset=list(columns.value("targets")), how="all")
     counts = actual.groupby(keys, observed=True)[TIME].count() if keys else pd.Series([len(actual)])
     length = int(counts.median())
+    _guess_folds(columns, int(counts.max()))
     if "model" not in columns.decided:
         long = length >= needed
         columns.guess(
@@ -47,6 +54,20 @@ def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str)
             f"{short} of {len(counts)} series are shorter than {least} steps"
             + ("; they are forecast as soon as they have a context" if short else ""),
         )
+
+
+def _guess_folds(columns: Columns, longest: int) -> None:
+    horizon = columns.value("horizon")
+    least = horizon + _ROWS_TO_LEARN
+    if longest < least:
+        raise DataError(
+            f"init.horizon: the longest series has {longest} steps, and a backtest of {horizon} "
+            f"steps ahead needs {least}; give a longer history"
+            + (", or a shorter horizon." if horizon > 1 else ".")
+        )
+    folds = 2 if longest >= 2 * horizon + _ROWS_TO_LEARN else 1
+    why = f"{folds} of {horizon} steps fit into the {longest} steps of the longest series"
+    columns.guess("folds", folds, why)
 
 
 def _lags(columns: Columns) -> list[int]:

@@ -78,9 +78,13 @@ def init(run: Run) -> dict[str, Any]:
 
 
 def _decided(options: InitOptions) -> dict[str, Any]:
-    """Give what a person has decided; null decides that times without an offset are UTC alone."""
+    """Give what a person has decided, as it is guessed: pandas takes a tuple of names for one."""
     values = {name: getattr(options, name) for name in _DECIDABLE}
-    return {name: value for name, value in values.items() if value is not None}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _guess(run: Run, proposal: Proposal, columns: Columns) -> tuple[dict[str, Any], dict[str, str]]:
@@ -171,7 +175,7 @@ def _experiment(
         "source": source,
         "features": {"primary": table, "views": {table: view}},
         "panel": {name: columns.value(name) for name in _SECTIONS["panel"]},
-        "backtest": {"folds": 2},
+        "backtest": {"folds": columns.value("folds")},
     }
     model = columns.value("model")
     if model == _default_models(run)[1]:
@@ -187,6 +191,7 @@ def _reasons(proposal: Proposal, columns: Columns) -> dict[str, dict[str, Guess]
         for section, names in _SECTIONS.items()
     }
     reasons["source"] |= proposal.guesses
+    reasons["backtest"] = {"folds": columns.guesses["folds"]}
     return reasons
 
 

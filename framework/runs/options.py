@@ -49,6 +49,15 @@ class InitOptions(Options):
     short: Literal["refuse", "drop", "keep"] | None = None
     model: str | None = None
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        from zoneinfo import available_timezones
+
+        if value is not None and value not in available_timezones():
+            raise ValueError("no time zone, such as Europe/Berlin or America/New_York")
+        return value
+
 
 class MaterializeOptions(Options):
     """``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for

@@ -145,6 +145,20 @@ def test_every_guess_is_told_and_can_be_decided(tmp_path: Path) -> None:
     call(tmp_path, "+experiment=air", "run=ingest")
 
 
+def test_columns_can_be_decided_and_the_baseline_learns_from_three_steps(tmp_path: Path) -> None:
+    rows = [f"{shop},2024-01-0{day},{day},{day % 2},x{day}" for shop in "ab" for day in range(1, 4)]
+    (tmp_path / "my 'own' {d}.csv").write_text("\n".join(("shop,day,y,promo,note", *rows)))
+    result = call(
+        tmp_path,
+        *("run=init", "init.data=\"my 'own' {d}.csv\"", "init.name=d", "init.entity=[shop]"),
+        *("init.known=[promo]", "init.columns=[y,promo]"),
+    )
+    guesses = {name: guess["value"] for name, guess in result["guesses"].items()}
+    assert (guesses["targets"], guesses["categories"], guesses["folds"]) == (["y"], [], 1)
+    evaluated = call(tmp_path, "+experiment=d", "run=backtest")
+    assert evaluated["metrics"]["model"]["MAE"] == 1.0
+
+
 def test_a_project_is_not_written_over(tmp_path: Path) -> None:
     monthly(tmp_path)
     (tmp_path / "README.md").write_text("mine\n")
@@ -182,6 +196,19 @@ def test_the_test_of_a_new_project_passes(tmp_path: Path) -> None:
             "t,y\n2024-01-01 00:00,1\n2024-01-01 01:00,2\n2024-01-01 02:10,3\n2024-01-01 03:10,3\n",
             [],
             "02:10:00 is no step of frequency h",
+        ),
+        ("day,y\n2024-01-01,1\n2024-01-02,2\n", [], "a longer history"),
+        ("day,y\n2024-01-01,1\n2024-01-01,2\n", ["init.entity=[]"], "init.entity: the columns"),
+        ("day,y\n2024-01-01,1\n2024-01-02,2\n", ["init.time_zone=No"], "init.time_zone: no time"),
+        (
+            "day,y,z\n2024-01-01,1,2\n2024-01-02,2,3\n",
+            ["init.columns=[z]", "init.targets=[y]"],
+            "init.targets: column 'y' is not one of numbers that are used; those are z",
+        ),
+        (
+            "day,y,town\n2024-01-01,1,a\n2024-01-02,2,b\n",
+            ["init.columns=[y]", "init.categories=[town]"],
+            "init.categories: column 'town' is not among those that are used; those are y",
         ),
     ],
 )
