@@ -24,7 +24,7 @@ from framework.config.config import is_secret, layout_of
 from framework.config.groups import GROUPS, default_node
 from framework.config.literals import check_leaves
 from framework.config.written import Leaf, write
-from framework.errors import FrameworkError
+from framework.errors import ConfigError, FrameworkError
 from framework.plugins.discovery import load_plugins
 from framework.secrets import MASK, masked
 
@@ -118,6 +118,7 @@ class CheckedLoader(ConfigLoaderImpl):
         composed = super().load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
+        _refuse_lost_choices(composed, overrides, self.plugins or load_plugins())
         written = write(composed)
         leaves = [
             *written.leaves,
@@ -136,6 +137,26 @@ class CheckedLoader(ConfigLoaderImpl):
                 ],
             )
         return composed
+
+
+def _refuse_lost_choices(composed: DictConfig, overrides: list[str], plugins: Plugins) -> None:
+    """Refuse ``model=X`` on the command line where a file's own ``model.name`` wins over it.
+
+    A choice of the project, such as ``model=xgboost_daily``, may bear any component's name.
+    """
+    for override in OverridesParser.create().parse_overrides(overrides):
+        group, choice = override.key_or_group, override.value()
+        kind = GROUPS.get(group)
+        if kind is None or override.is_sweep_override() or not isinstance(choice, str):
+            continue
+        if choice not in {c.name for c in plugins.components() if c.kind == kind}:
+            continue
+        name = OmegaConf.select(composed, f"{group}.name")
+        if name != choice:
+            raise ConfigError(
+                f"{group}={choice}: {group}.name={name} of the experiment wins over it; take "
+                f"another experiment, or take {group}.name out of this one."
+            )
 
 
 def _told(composed: DictConfig) -> Iterator[Leaf]:
