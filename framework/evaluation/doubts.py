@@ -101,18 +101,25 @@ def without_scale(panel: Panel, scales: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def lost_to_baseline(result: BacktestResult, model: str, baseline: str) -> list[str]:
+def lost_to_baseline(
+    result: BacktestResult, model: str, baseline: str, *, chosen: bool = False
+) -> list[str]:
     """Say of which targets the baseline's mean absolute error is smaller than the model's.
 
     Args:
         result: The backtest.
         model: The name of the model's component.
         baseline: The name of the baseline's.
+        chosen: Whether ``model=auto`` chose the model, which is then no advice.
     """
+    advice = (
+        f"the choice on earlier origins did not hold here; model={baseline} is the simpler forecast"
+        if chosen
+        else "try model=auto, or model.seasonal_lags with model.difference and model.scale"
+    )
     return [
         f"backtest: '{target}': the baseline {baseline} beats model={model}: MAE "
-        f"{sides['baseline']['MAE']:.6g} against {sides['model']['MAE']:.6g}; try model=auto, or "
-        "model.seasonal_lags with model.difference and model.scale"
+        f"{sides['baseline']['MAE']:.6g} against {sides['model']['MAE']:.6g}; {advice}"
         for target, sides in result.metrics().items()
         if sides["model"]["MAE"] > sides["baseline"]["MAE"]
     ]

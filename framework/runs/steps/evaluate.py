@@ -107,7 +107,10 @@ def evaluate(
         *not_answered(panel, config.features, schema),
         *without_scale(panel, getattr(config.component("model").options, "scale", None) or {}),
         *lost_to_baseline(
-            result, config.component("model").name, config.component("baseline").name
+            result,
+            config.component("model").name,
+            config.component("baseline").name,
+            chosen="auto" in run.record.facts,
         ),
     ]
     for line in doubts:
