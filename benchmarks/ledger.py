@@ -129,10 +129,11 @@ def join(state: Path, days: int, results: multiprocessing.SimpleQueue) -> None:
     promise = make_promise(panel)
     how = Watched(Frequency.parse("D"), 7, 0.05, 0.1, 365, 0.01)
     began = time.perf_counter()
-    by_pair, _, rows = read_served(LEDGER, "fake", state, ("key",), ("y",), None)
+    reading = read_served(LEDGER, "fake", state, ("key",), ("y",), None)
     read = time.perf_counter() - began
-    ((answering, served),) = by_pair.items()
-    by_pair.clear()
+    rows = reading.rows
+    ((answering, served),) = reading.forecasts.items()
+    reading.forecasts.clear()
     served = with_actuals(served, panel, 1)
     report = pair_report(answering, served, promise, panel, how, seed=1, shown=10)
     seconds = time.perf_counter() - began

@@ -41,7 +41,7 @@ class AlertRule(Options):
 
     ``signal``: ``drift`` (how many tests alarm), ``drifted_series`` (how many series), ``missing``
     (forecasts that the ledger lacks), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,
-    for each target of each arm's newest pair. It is active while the value is ``above`` or
+    for each target of the pair that each arm serves. It is active while the value is ``above`` or
     ``below`` the limit that is given. ``for``: how long it must be active before it fires;
     ``keep_firing_for``: how long it fires on after it was last active. ``severity``: a label.
     """
@@ -97,22 +97,19 @@ class Alert:
 
 def values_of(body: Mapping[str, Any], signal: str) -> list[tuple[dict[str, str], float]]:
     """The values of a signal in the result of ``run=monitor``, each with its labels. Of an arm that
-    had several pairs the newest counts: drift of the one that it replaced is over.
+    had several pairs the one that it serves counts: drift of another is over.
     """
     if signal == "missing":
         return [({}, float(body["ledger"]["missing"]))]
     cells = [(arm, target) for arm, live in body["live"].items() for target in live]
     if signal in ("drift", "drifted_series"):
-        newest: dict[str, int] = {}
-        for one in body["drift"]:
-            newest[one["arm"]] = max(one["version"], newest.get(one["arm"], 0))
         return [
             (
                 {"arm": arm, "target": target},
                 float(
                     sum(
                         (one["arm"], one["target"]) == (arm, target)
-                        and one["version"] == newest[arm]
+                        and one["version"] == body["serving"][arm]["version"]
                         and one.get("verdict", "alarm") == "alarm"
                         for one in body[signal]
                     )

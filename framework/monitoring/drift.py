@@ -205,13 +205,36 @@ def e_bh(e_values: Float64, alpha: float) -> Flags:
     and whatever their dependence (Wang & Ramdas 2022, "False discovery rate control with
     e-values").
     """
-    n = len(e_values)
-    order = np.argsort(-e_values, kind="stable")
-    enough = e_values[order] * np.arange(1, n + 1) >= n / alpha
-    chosen = np.zeros(n, dtype=bool)
-    if enough.any():
-        chosen[order[: int(np.flatnonzero(enough)[-1]) + 1]] = True
+    return e_bh_of_groups(e_values, np.zeros(len(e_values), dtype=np.int64), alpha)
+
+
+def e_bh_of_groups(e_values: Float64, group: Rows, alpha: float) -> Flags:
+    """Choose by :func:`e_bh` in each group by itself.
+
+    Args:
+        e_values: ``[n]``.
+        group: ``[n]``, the number of each one's group.
+        alpha: The share of the chosen that may be false.
+    """
+    sizes = np.bincount(group)
+    order = np.lexsort((-e_values, group))
+    of_group = group[order]
+    rank = np.arange(1, len(order) + 1) - (np.cumsum(sizes) - sizes)[of_group]
+    enough = e_values[order] * rank >= sizes[of_group] / alpha
+    last = np.zeros(len(sizes), dtype=np.int64)
+    np.maximum.at(last, of_group[enough], rank[enough])
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[order] = rank <= last[of_group]
     return chosen
+
+
+def e_values_of(p_values: Float64) -> Float64:
+    """Turn p-values into e-values: the mean of all calibrators ``k * p ** (k - 1)`` (Vovk & Wang
+    2021, equation 2).
+    """
+    p = np.clip(p_values, np.finfo(np.float64).tiny, 1 - 1e-9)
+    log = np.log(p)
+    return np.asarray((1 - p + p * log) / (p * log**2))
 
 
 def e_value_of_series(path: Float64) -> Float64:

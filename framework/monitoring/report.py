@@ -93,12 +93,3 @@ def _beside(
         ends = {name: band[name] for name in _COMPARED if name in band}
         rows.append({**one, "backtest": promised, "band": ends, "outside_band": outside})
     return rows
-
-
-def together(reports: Mapping[Answering, Mapping[str, Any]], key: str) -> dict[str, Any]:
-    """Figures by arm; those of its newest pair, when it had several."""
-    newest: dict[str, tuple[int, Any]] = {}
-    for (arm, version, _), report in reports.items():
-        if arm not in newest or version > newest[arm][0]:
-            newest[arm] = version, report[key]
-    return {arm: figures for arm, (_, figures) in newest.items()}

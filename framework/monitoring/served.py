@@ -4,8 +4,8 @@ actual values as the offline store has them now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,33 @@ class Served:
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a ledger has, by arm and pair.
+
+    ``forecasts``: without actuals. ``failed``: how many rows had no forecast, because the request
+    had none. ``newest``: when the pair last answered, UTC. ``rows``: of the ledger that were read.
+    """
+
+    forecasts: dict[Answering, Served]
+    failed: dict[Answering, int]
+    newest: dict[Answering, np.datetime64]
+    rows: int
+
+    def serving(self, known: Collection[Answering]) -> dict[str, Answering]:
+        """Say which of the ``known`` pairs each arm serves: the one that answered last, which after
+        a rollback is not the one of the highest version.
+        """
+        return {one[0]: one for one in sorted(known, key=lambda one: (self.newest[one], one[1]))}
+
+
 @dataclass(slots=True)
 class _Pieces:
     """Columns of one pair, piece by piece."""
 
     columns: list[tuple[Any, ...]]
     failed: int = 0
+    newest: np.datetime64 = field(default_factory=lambda: np.datetime64(0, "us"))
 
 
 def read_served(
@@ -74,7 +95,7 @@ def read_served(
     keys: Sequence[str],
     targets: Sequence[str],
     since: datetime | None,
-) -> tuple[dict[Answering, Served], dict[Answering, int], int]:
+) -> Reading:
     """Read a ledger.
 
     Of several forecasts of one entity, origin, step and target by the same arm and pair the newest
@@ -87,10 +108,6 @@ def read_served(
         keys: The entity keys.
         targets: The targets, which :attr:`Served.target` numbers. Others are left out.
         since: UTC; forecasts made before it are left out.
-
-    Returns:
-        By arm and pair: the forecasts, without actuals, and how many rows had none because the
-        request had no forecast; the rows of the ledger that were read.
     """
     columns = ["at", "arm", "version", "digest", *keys, "origin", TIME, "step", "target", "mean"]
     numbers: dict[tuple[str, ...], int] = {}
@@ -107,13 +124,13 @@ def read_served(
                 )
             )
             kept.failed += len(part) - len(good)
+            kept.newest = max(kept.newest, moments(part["at"]).max())
             kept.columns.append(_arrays(good, keys, targets, numbers))
     entities = np.array(list(numbers), dtype=object).reshape(len(numbers), len(keys))
-    return (
-        {answering: _newest(kept, entities) for answering, kept in pieces.items()},
-        {answering: kept.failed for answering, kept in pieces.items()},
-        rows,
-    )
+    failed = {answering: kept.failed for answering, kept in pieces.items()}
+    newest = {answering: kept.newest for answering, kept in pieces.items()}
+    forecasts = {answering: _newest(kept, entities) for answering, kept in pieces.items()}
+    return Reading(forecasts, failed, newest, rows)
 
 
 def _by_pair(table: pa.Table) -> Iterator[tuple[Answering, pa.Table]]:

@@ -119,7 +119,8 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
     errors were normal.
 
     Returns:
-        ``checked``, ``flagged``, and ``worst``: the most improbable ones.
+        ``checked``; ``flagged``, those whose p-value is small; ``sure``, those that e-BH chooses
+        from all actuals of their series; ``worst``, the most improbable of both.
     """
     mine = served.where((served.target == target) & np.isfinite(served.actual))
     times, time = np.unique(mine.time, return_inverse=True)
@@ -135,20 +136,25 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
     with np.errstate(invalid="ignore", divide="ignore"):
         distance = np.abs(error) / (half / NormalDist().inv_cdf(0.9))
     known = np.isfinite(half) & (half > 0)
+    mine, distance, median = mine.where(known), distance[known], median[known]
+    p_values = np.array([math.erfc(one / math.sqrt(2)) for one in distance.tolist()])
+    sure = drift.e_bh_of_groups(drift.e_values_of(p_values), mine.series, how.false_share)
     limit = NormalDist().inv_cdf(1 - how.anomaly / 2)
-    flagged = np.flatnonzero(known & (distance >= limit))
+    flagged = np.flatnonzero(sure | (distance >= limit))
     worst = flagged[np.argsort(-distance[flagged], kind="stable")][:20]
     keys = promise.schema.entity_keys
     return {
-        "checked": int(known.sum()),
+        "checked": len(mine),
         "flagged": len(flagged),
+        "sure": int(sure.sum()),
         "worst": [
             {
                 "entity": dict(zip(keys, mine.entities[mine.series[i]], strict=True)),
                 "time": str(mine.time[i]),
                 "actual": float(mine.actual[i]),
                 "forecast": float(median[i]),
-                "p": math.erfc(float(distance[i]) / math.sqrt(2)),
+                "p": float(p_values[i]),
+                "sure": bool(sure[i]),
             }
             for i in worst
         ],

@@ -17,25 +17,34 @@ from framework.data.panel import Panel
 from framework.data.time import format_times, parse_time
 from framework.errors import DataError, FrameworkError
 from framework.files import atomic_write, exclusive
-from framework.interfaces.ledger import Ledger
+from framework.interfaces.ledger import Ledger, LedgerCounts
 from framework.interfaces.registry import Registry
 from framework.monitoring.alert_sinks import alertmanager_body, post, slack_body
 from framework.monitoring.alerts import read_alerts, update, values_of, write_alerts
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
-from framework.monitoring.report import pair_report, together
-from framework.monitoring.served import Answering, Served, read_served, with_actuals
+from framework.monitoring.report import pair_report
+from framework.monitoring.served import Answering, Reading, Served, read_served, with_actuals
 from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
 
 
 def monitor(run: Run) -> dict[str, Any]:
+    """Judge what was served, once or with ``schedule`` at the times of a cron expression (UTC)
+    until SIGTERM or SIGINT.
+    """
+    return by_schedule(run, _once, {})
+
+
+def _once(run: Run) -> dict[str, Any]:
     """Join the ledger of ``name`` since ``start`` with the offline store, judge and watch.
 
-    ``live`` and ``backtest`` have the figures of each arm's newest pair by target; ``pairs`` those
-    of every arm and pair by step, day and series. A firing alarm is no failure of the run.
+    ``live`` and ``backtest`` have the figures of the pair that each arm serves, by target;
+    ``pairs`` those of every arm and pair by step, day and series. A firing alarm is no failure of
+    the run.
 
     Raises:
         DataError: Nothing has been served, or no pair of what was served can be read.
@@ -45,9 +54,9 @@ def monitor(run: Run) -> dict[str, Any]:
     state = config.paths.state
     since = parse_time(config.start, "start") if config.start else None
     keys, targets = config.features.entity_keys, config.panel.targets
-    by_pair, failed, rows = read_served(ledger, config.name, state, keys, targets, since)
+    reading = read_served(ledger, config.name, state, keys, targets, since)
     counts = ledger.counts(config.name, state)
-    if not rows:
+    if not reading.rows:
         raise DataError(
             f"the ledger has no forecasts of '{config.name}'"
             f"{f' since {config.start}' if since else ''}; serve the pair first, with "
@@ -65,26 +74,27 @@ def monitor(run: Run) -> dict[str, Any]:
         options.anomaly,
     )
     reports = {}
-    for answering, promise in _promises(run, by_pair, warnings).items():
-        served = by_pair[answering]
+    for answering, promise in _promises(run, reading.forecasts, warnings).items():
+        served = reading.forecasts[answering]
         if panel is not None:
             served = with_actuals(served, panel, len(targets))
         report = pair_report(
             answering, served, promise, panel, how, seed=config.seed, shown=options.worst
         )
-        reports[answering] = {**report, "failed": failed[answering]}
+        reports[answering] = {**report, "failed": reading.failed[answering]}
     skew = _skew(run, features, panel, warnings) if panel is not None else None
     if counts.missing:
         warnings.append(
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
             "queue was full"
         )
-    body = {**_body(reports, by_pair, rows, counts.missing, counts.waiting), "skew": skew}
+    body = {**_body(reports, reading, counts), "skew": skew}
     body["alerts"] = _alerts(run, body, warnings)
     path = run.directory / "monitor.json"
     with atomic_write(path) as stream:
         stream.write(json.dumps({**body, "pairs": list(reports.values())}, indent=1).encode())
-    run.record.artifacts.append(path)
+    if path not in run.record.artifacts:
+        run.record.artifacts.append(path)
     for warning in warnings:
         run.say(f"monitor: {warning}")
     run.say(monitor_table(config.name, list(reports.values())))
@@ -178,23 +188,33 @@ def _promises(
 
 
 def _body(
-    reports: dict[Answering, dict[str, Any]],
-    by_pair: dict[Answering, Served],
-    rows: int,
-    missing: int,
-    waiting: int,
+    reports: dict[Answering, dict[str, Any]], reading: Reading, counts: LedgerCounts
 ) -> dict[str, Any]:
-    origins = np.concatenate([served.origin for served in by_pair.values()])
+    origins = np.concatenate([served.origin for served in reading.forecasts.values()])
     ends = format_times(np.array([origins.min(), origins.max()])) if len(origins) else (None, None)
     first, last = ends
+    serving = reading.serving(reports)
+
+    def together(key: str) -> dict[str, Any]:
+        return {arm: reports[answering][key] for arm, answering in serving.items()}
+
     return {
         "window": {"first": first, "last": last, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
-        "live": together(reports, "live"),
-        "backtest": together(reports, "backtest"),
-        "expected": together(reports, "expected"),
+        "serving": {
+            arm: {"version": version, "digest": digest}
+            for arm, (_, version, digest) in serving.items()
+        },
+        "live": together("live"),
+        "backtest": together("backtest"),
+        "expected": together("expected"),
         "drift": [one for report in reports.values() for one in report["drift"]],
         "drifted_series": [one for r in reports.values() for one in r["drifted_series"]],
-        "anomalies": together(reports, "anomalies"),
+        "anomalies": together("anomalies"),
         "alerts": [],
-        "ledger": {"rows": rows, "missing": missing, "waiting": waiting},
+        "retrain": None,
+        "ledger": {
+            "rows": reading.rows,
+            "missing": counts.missing,
+            "waiting": counts.waiting,
+        },
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -19,6 +20,18 @@ from pydantic_core import PydanticCustomError
 from framework.data.vocabulary import GapPolicy
 from framework.monitoring.alerts import AlertRule
 from framework.options import TOP_LEVEL, UNSHOWN, Duration, Options, SecretUrl
+
+
+def _cron(value: str | None) -> str | None:
+    """Refuse what is no cron expression."""
+    if value is not None:
+        from cronsim import CronSim, CronSimError  # few runs have one
+
+        try:
+            CronSim(value, datetime.now(UTC))
+        except CronSimError as error:
+            raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
+    return value
 
 
 class InitOptions(Options):
@@ -65,22 +78,10 @@ class MaterializeOptions(Options):
     (UTC), null for once.
     """
 
-    schedule: Annotated[str | None, TOP_LEVEL] = None
+    schedule: Annotated[str | None, TOP_LEVEL, AfterValidator(_cron)] = None
     views: tuple[str, ...] | None = None
     incremental: bool = False
     overlap: Duration = timedelta(days=1)
-
-    @field_validator("schedule")
-    @classmethod
-    def _schedule(cls, value: str | None) -> str | None:
-        if value is not None:
-            from cronsim import CronSim, CronSimError  # few runs have one
-
-            try:
-                CronSim(value, datetime.now(UTC))
-            except CronSimError as error:
-                raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
-        return value
 
 
 class PromoteOptions(Options):
@@ -146,9 +147,11 @@ class MonitorOptions(Options):
     of ``review`` observations. ``false_share``: how many of the series that are named as drifted
     may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
     series that are listed. ``sample``: how many entities, drawn by ``seed``, are looked up as a
-    server does, for the skew between serving and training; 0 for none.
+    server does, for the skew between serving and training; 0 for none. ``schedule``: a cron
+    expression (UTC), null for once.
     """
 
+    schedule: Annotated[str | None, TOP_LEVEL, AfterValidator(_cron)] = None
     alpha: float = Field(default=0.05, gt=0, lt=1)
     false_share: float = Field(default=0.1, gt=0, lt=1)
     review: PositiveInt = 365

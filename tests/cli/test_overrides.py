@@ -53,7 +53,7 @@ def test_what_is_said_once_is_not() -> None:
 @pytest.mark.parametrize(
     ("run", "override", "takers"),
     [
-        ("train", "schedule=0 * * * *", "run=materialize."),
+        ("train", "schedule=0 * * * *", "run=materialize, run=monitor."),
         (
             "train",
             "+alias=x",

@@ -28,6 +28,7 @@ def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, 
     cell = {"arm": "production", "target": "y", "version": 2}
     drift = [{**cell, "verdict": "alarm" if i < alarms else "quiet"} for i in range(5)]
     return {
+        "serving": {"production": {"version": 2}},
         "live": {"production": {"y": {"MAE": mae, "steps": 9}, "z": {"steps": 0}}},
         "drift": drift,
         "drifted_series": [{**cell, "entity": {"key": "a"}}],
@@ -163,6 +164,8 @@ def test_drift_of_a_pair_that_was_replaced_is_over() -> None:
     body["drifted_series"] += [{**old, "entity": {"key": "b"}}]
     assert [value for _, value in values_of(body, "drift")] == [2.0, 0.0]
     assert [value for _, value in values_of(body, "drifted_series")] == [1.0, 0.0]
+    body["serving"]["production"]["version"] = 1  # rolled back
+    assert [value for _, value in values_of(body, "drift")] == [1.0, 0.0]
 
 
 def test_a_rule_whose_figure_no_forecast_has_is_said(tmp_path: Path) -> None:

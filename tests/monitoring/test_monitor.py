@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +28,7 @@ from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise
 from framework.monitoring.report import pair_report
-from framework.monitoring.served import Served, read_served
+from framework.monitoring.served import Reading, Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
 from framework.plugins.discovery import load_plugins
 from framework.runs.monitor import monitor
@@ -215,6 +217,36 @@ def test_a_ledger_of_failures_alone_is_reported(run: Any, tmp_path: Path) -> Non
     assert result["window"]["first"] is None
 
 
+def test_after_a_rollback_the_figures_are_of_the_pair_that_serves(run: Any) -> None:
+    (answering,) = read_served(
+        LEDGER, "fake", run.config.paths.state, ("airport", "carrier"), TARGETS, None
+    ).forecasts
+    late, later = np.datetime64("2024-05-01", "us"), np.datetime64("2024-05-02", "us")
+    old, new = answering, ("production", 9, "d")
+    reading = Reading({}, {}, {old: later, new: late}, 0)
+    assert reading.serving([old, new]) == {"production": old}
+    assert reading.serving([new]) == {"production": new}
+    assert monitor(run)["serving"] == {"production": {"version": old[1], "digest": old[2]}}
+
+
+def test_a_schedule_monitors_until_it_is_told_to_stop(run: Any) -> None:
+    run.config.run, run.config.start = "monitor", "2099-01-01"
+    run.options = MonitorOptions(schedule="* * * * * *")
+
+    def say(line: str) -> None:
+        run.said.append(line)
+        if "no forecasts of 'fake'" in line:
+            run.config.start = None  # what failed at one time is tried again at the next
+        elif "what was served" in line:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run.say = say
+    result = monitor(run)
+    assert (result["done"], result["failed"]) == (1, 1)
+    assert result["live"]["production"]["delay"] == {"steps": 0}
+    assert run.record.artifacts == [Path(result["report"])]
+
+
 def test_an_entity_key_may_begin_as_quantiles_do() -> None:
     at = pa.array([datetime(2024, 5, 1, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
     texts = {"arm": "a", "digest": "d", "quay": "7", "target": "y", "status": OK}
@@ -222,8 +254,8 @@ def test_an_entity_key_may_begin_as_quantiles_do() -> None:
     columns = {name: pa.array([value]) for name, value in (texts | numbers).items()}
     table = pa.table({**columns, "at": at, "origin": at, TIME: at})
     ledger: Any = SimpleNamespace(read=lambda *_: [table])
-    by_pair, _, _ = read_served(ledger, "n", Path(), ["quay"], ["y"], None)
-    (served,) = by_pair.values()
+    reading = read_served(ledger, "n", Path(), ["quay"], ["y"], None)
+    (served,) = reading.forecasts.values()
     assert served.entities.tolist() == [["7"]]
     assert served.values.tolist() == [[2.0, 1.0, 3.0]]
 
@@ -307,7 +339,14 @@ def test_normal_actuals_are_flagged_as_often_as_asked_and_spikes_are_found() -> 
     found = anomalies(served, make_promise(), 0, HOW)
     assert found["checked"] == 2000
     assert 10 <= found["flagged"] <= 32
-    served.actual[::100] += 6.0
+    assert found["sure"] == 0
+    served.actual[::100] = 6.0
     spiked = anomalies(served, make_promise(), 0, HOW)
-    assert spiked["flagged"] - found["flagged"] >= 18
-    assert all(one["p"] < 1e-3 for one in spiked["worst"])
+    assert spiked["flagged"] - found["flagged"] >= 19
+    assert spiked["sure"] == 20
+    assert all(one["p"] < 1e-8 and one["sure"] for one in spiked["worst"])
+
+
+def test_of_normal_errors_few_are_called_sure_anomalies() -> None:
+    sure = [anomalies(make_served(50, seed), make_promise(), 0, HOW)["sure"] for seed in range(40)]
+    assert sum(map(bool, sure)) <= 4  # of 400 series' errors, at most a tenth may have one
