@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from framework.data.panel import Panel
@@ -13,6 +13,13 @@ from framework.monitoring.watching import Watched
 
 #: Figures that are shown beside the backtest's.
 _COMPARED = ("MAE", "bias", "coverage_80")
+
+
+def report_path(state: Path, name: str) -> Path:
+    """Name the file that the newest ``run=monitor`` kept: its result, and the reports of all pairs
+    as ``pairs``.
+    """
+    return state / "monitoring" / f"{name}.json"
 
 
 def pair_report(

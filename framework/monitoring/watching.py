@@ -45,8 +45,9 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
     Returns:
         Of each: ``signal``, ``steps`` (first and last), ``verdict``, ``evidence`` (the highest
         wealth of the review period that is going on), ``threshold``, ``backtest`` (the mean of the
-        backtest), ``delta``, ``live`` (the mean since serving), ``observations``, and for an alarm
-        ``since``, the origin that it came with.
+        backtest), ``delta``, ``live`` (the mean since serving), ``observations``, ``path`` (origin
+        and wealth after it, of the review period), and for an alarm ``since``, the origin that it
+        came with.
     """
     past = promise.backtest.where(promise.backtest.target == target)
     live = served.where((served.target == target) & np.isfinite(served.actual))
@@ -76,6 +77,12 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
                     "delta": _number(reference.delta[place]),
                     "live": _number(known.mean()) if len(known) else None,
                     "observations": len(known),
+                    "path": [
+                        [str(origin), float(f"{wealth:.4g}")]
+                        for origin, wealth in zip(
+                            origins[start:], path[start:, place].tolist(), strict=True
+                        )
+                    ],
                     **({} if alarm is None else {"since": str(origins[start + alarm])}),
                 }
             )

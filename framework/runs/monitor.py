@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,14 @@ from framework.monitoring.alert_sinks import alertmanager_body, post, slack_body
 from framework.monitoring.alerts import read_alerts, update, values_of, write_alerts
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
-from framework.monitoring.report import pair_report
+from framework.monitoring.report import pair_report, report_path
 from framework.monitoring.served import Answering, Reading, Served, read_served, with_actuals
 from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
+from framework.serving.console.page import monitoring_page
 
 
 def monitor(run: Run) -> dict[str, Any]:
@@ -90,15 +92,27 @@ def _once(run: Run) -> dict[str, Any]:
         )
     body = {**_body(reports, reading, counts), "skew": skew}
     body["alerts"] = _alerts(run, body, warnings)
-    path = run.directory / "monitor.json"
-    with atomic_write(path) as stream:
-        stream.write(json.dumps({**body, "pairs": list(reports.values())}, indent=1).encode())
-    if path not in run.record.artifacts:
-        run.record.artifacts.append(path)
+    path, page = _write(run, {**body, "pairs": list(reports.values())})
     for warning in warnings:
         run.say(f"monitor: {warning}")
     run.say(monitor_table(config.name, list(reports.values())))
-    return {**body, "report": str(path), "warnings": warnings}
+    return {**body, "report": str(path), "page": str(page), "warnings": warnings}
+
+
+def _write(run: Run, found: dict[str, Any]) -> tuple[Path, Path]:
+    """Keep what was found for the console, and with the run as JSON and as a page."""
+    path, page = run.directory / "monitor.json", run.directory / "monitor.html"
+    content = json.dumps(found, indent=1).encode()
+    kept = report_path(run.config.paths.state, run.config.name)
+    for target, text in (
+        (path, content),
+        (kept, content),
+        (page, monitoring_page(run.config.name, found).encode()),
+    ):
+        with atomic_write(target) as stream:
+            stream.write(text)
+    run.record.artifacts = [*dict.fromkeys((*run.record.artifacts, path, page))]
+    return path, page
 
 
 def _panel(features: Features, warnings: list[str]) -> Panel | None:
@@ -207,7 +221,11 @@ def _body(
         "live": together("live"),
         "backtest": together("backtest"),
         "expected": together("expected"),
-        "drift": [one for report in reports.values() for one in report["drift"]],
+        "drift": [
+            {key: value for key, value in one.items() if key != "path"}
+            for report in reports.values()
+            for one in report["drift"]
+        ],
         "drifted_series": [one for r in reports.values() for one in r["drifted_series"]],
         "anomalies": together("anomalies"),
         "alerts": [],

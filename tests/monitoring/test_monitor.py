@@ -244,7 +244,7 @@ def test_a_schedule_monitors_until_it_is_told_to_stop(run: Any) -> None:
     result = monitor(run)
     assert (result["done"], result["failed"]) == (1, 1)
     assert result["live"]["production"]["delay"] == {"steps": 0}
-    assert run.record.artifacts == [Path(result["report"])]
+    assert run.record.artifacts == [Path(result["report"]), Path(result["page"])]
 
 
 def test_an_entity_key_may_begin_as_quantiles_do() -> None:

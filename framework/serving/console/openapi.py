@@ -65,6 +65,12 @@ def describe_console(
             {**busy, **wrong},
             [limit],
         ),
+        "/console/monitoring": _get(
+            "What the newest run=monitor found, null when none has run",
+            "admin",
+            "Monitoring",
+            {"503": "What was found cannot be read"},
+        ),
         "/console/traffic": _get(
             "Requests and latency of the last minutes",
             "metrics",
@@ -208,6 +214,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
             {"name": _TEXT, "registry": _NULLABLE_TEXT, "pairs": _array(_object(pair))}
         ),
         "History": _object({"total": _COUNT, "entries": _array(_object(entry))}),
+        "Monitoring": _object({"report": _or_null({"type": "object"})}),
         "Traffic": _object(traffic),
         "EntitiesFound": _object(
             {"total": _COUNT, "matching": _COUNT, "entities": _array(_ref("Entity"))}

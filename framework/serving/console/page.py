@@ -4,21 +4,26 @@ browser run these parts and no others.
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from framework.interfaces.serving_extension import ConsolePage
 
 _FOLDER = Path(__file__).parent / "page"
 _STYLE = (_FOLDER / "console.css").read_text()
-_SCRIPTS = tuple(
-    (_FOLDER / f"{name}.js").read_text()
-    for name in ("server", "chart", "pairs", "forecast", "traffic", "console")
-)
+
+
+def _scripts(*names: str) -> tuple[str, ...]:
+    return tuple((_FOLDER / f"{name}.js").read_text() for name in names)
+
+
+_SCRIPTS = _scripts("server", "chart", "pairs", "forecast", "traffic", "monitoring", "console")
 
 
 def _hash(text: str) -> str:
@@ -53,10 +58,22 @@ def _document() -> str:
     """One document without references: it works wherever it is mounted, and without any network but
     this server.
     """
-    scripts = "\n".join(f"<script>{script}</script>" for script in _SCRIPTS)
-    return (
-        (_FOLDER / "page.html")
-        .read_text()
-        .replace("{{style}}", _STYLE)
-        .replace("{{scripts}}", scripts)
-    )
+    return _filled("page.html", _SCRIPTS)
+
+
+def _filled(template: str, scripts: tuple[str, ...]) -> str:
+    elements = "\n".join(f"<script>{script}</script>" for script in scripts)
+    text = (_FOLDER / template).read_text()
+    return text.replace("{{style}}", _STYLE).replace("{{scripts}}", elements)
+
+
+def monitoring_page(name: str, found: dict[str, Any]) -> str:
+    """Write what ``run=monitor`` found as a page of its own, which loads nothing.
+
+    Args:
+        name: Of the pairs.
+        found: As the file of :func:`framework.monitoring.report.report_path` has it.
+    """
+    content = json.dumps({"name": name, "found": found}).replace("<", "\\u003c")
+    scripts = _scripts("server", "chart", "monitoring", "report")
+    return _filled("report.html", scripts).replace("{{found}}", content)

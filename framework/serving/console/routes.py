@@ -5,15 +5,17 @@ any client.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from framework.errors import FrameworkError
+from framework.errors import DataError, FrameworkError, one_line
 from framework.evaluation.recorded_backtest import earlier_forecasts
 from framework.interfaces.serving_extension import ConsolePage, HttpRoute
+from framework.monitoring.report import report_path
 from framework.serving.arms.arms import Arm
 from framework.serving.console.cached_reads import Reader
 from framework.serving.console.page import CONTENT_SECURITY_POLICY, page
@@ -82,6 +84,7 @@ class Console:
         return [
             HttpRoute("/", shown, scope=None),
             HttpRoute("/console/pairs", self._shown_pairs, scope="metrics"),
+            HttpRoute("/console/monitoring", self._monitoring, scope="admin"),
             HttpRoute("/console/history", self._history, scope="admin"),
             HttpRoute("/console/traffic", self._shown_traffic, scope="metrics"),
             HttpRoute("/console/entities", self._entities, scope="predict"),
@@ -98,6 +101,11 @@ class Console:
 
     async def _shown_pairs(self, _: Request) -> Response:
         return await _answered(lambda: self._read("pairs", _PAIRS, self._pairs.shown))
+
+    async def _monitoring(self, _: Request) -> Response:
+        deployment = self._service.deployment
+        path = report_path(deployment.state, deployment.name)
+        return await _answered(lambda: self._read("monitoring", _PAIRS, lambda: _kept(path)))
 
     async def _history(self, request: Request) -> Response:
         async def found() -> dict[str, Any]:
@@ -169,6 +177,16 @@ class Console:
         except FrameworkError as error:
             note = str(error)
         return {**found, "backtest": {"pair": arm.stamp, "forecasts": earlier, "note": note}}
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """``{"report"}``: what the newest ``run=monitor`` found, null when none has run."""
+    try:
+        return {"report": orjson.loads(path.read_bytes())}
+    except FileNotFoundError:
+        return {"report": None}
+    except (OSError, ValueError) as error:
+        raise DataError(f"what run=monitor found cannot be read: {one_line(error)}") from error
 
 
 def _number(request: Request, name: str, default: int, largest: int) -> int:

@@ -44,7 +44,7 @@ function dayLabel(t) {
  * Draw into `host`, again whenever its width changes.
  * spec: label (for screen readers), height, unit (of y), from, to (ms), show(ms) for the reading, zero (y begins there),
  * bands [{label, kind, points: [[ms, lower, upper]]}], lines [{label, kind, points: [[ms, y or null]]}],
- * plain (no legend), bars {series: [{label, kind, values}], edges: [[from, to]]}, marks [{at, label}], empty (text when there is nothing).
+ * text (of a value of y; the number), ticks (of x, as timeTicks gives them), plain (no legend), bars {series: [{label, kind, values}], edges: [[from, to]]}, marks [{at, label}], empty (text when there is nothing).
  */
 function chart(host, spec) {
   host.spec = spec;
@@ -76,9 +76,9 @@ function render(host) {
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spec.label, tabindex: 0 });
   for (const tick of ticks) {
     svg.append(draw("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick) }));
-    svg.append(draw("text", { class: "tick", x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick.toLocaleString("en")));
+    svg.append(draw("text", { class: "tick", x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, spec.text ? spec.text(tick) : tick.toLocaleString("en")));
   }
-  for (const [at, text] of timeTicks(spec.from, spec.to, Math.max(2, width / 80))) {
+  for (const [at, text] of (spec.ticks || timeTicks)(spec.from, spec.to, Math.max(2, width / 80))) {
     svg.append(draw("line", { class: "axis", x1: x(at), x2: x(at), y1: bottom, y2: bottom + 4 }));
     if (x(at) < right - 16) svg.append(draw("text", { class: "tick", x: x(at), y: bottom + 18, "text-anchor": "middle" }, text));
   }
@@ -134,9 +134,10 @@ function legend(series) {
 /** What is at one time, beside the pointer or by the arrow keys. */
 function reading(host, svg, spec, shown, x, [top, bottom]) {
   const rows = new Map();
+  const text = spec.text || number;
   const note = (t, label, text) => rows.set(t, [...(rows.get(t) || []), [label, text]]);
-  for (const line of shown.lines) for (const [t, v] of line.points) if (v !== null) note(t, line.label || line.name, number(v));
-  for (const band of shown.bands) for (const [t, lower, upper] of band.points) if (lower !== null) note(t, band.label || band.name, `${number(lower)} to ${number(upper)}`);
+  for (const line of shown.lines) for (const [t, v] of line.points) if (v !== null) note(t, line.label || line.name, text(v));
+  for (const band of shown.bands) for (const [t, lower, upper] of band.points) if (lower !== null) note(t, band.label || band.name, `${text(lower)} to ${text(upper)}`);
   shown.bars.edges.forEach(([from, to], i) => shown.bars.series.forEach((s) => s.values[i] && note((from + to) / 2, s.label, number(s.values[i]))));
   const times = [...rows.keys()].sort((a, b) => a - b);
   if (!times.length) return;

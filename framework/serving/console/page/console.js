@@ -74,6 +74,7 @@ listenToForecast();
 keep("forecast", 0, beginForecast);
 keep("traffic", 5, async () => showTraffic(await ask("console/traffic")));
 keep("pairs", 10, async () => showPairs(await ask("console/pairs")));
+keep("monitoring", 30, async () => showMonitoring(by("monitoring-body"), (await ask("console/monitoring")).report));
 keep("history", 15, async () => showHistory(await ask("console/history")));
 by("stage-arm").addEventListener("change", () => showTraffic.found && showTraffic(showTraffic.found));
 turns.forEach((turn) => turn());

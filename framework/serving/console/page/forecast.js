@@ -2,8 +2,6 @@
 // One entity: what came, what is forecast, and what the pair's backtest had forecast.
 
 const question = { entity: null, schema: null, asked: 0 };
-const by = (id) => document.getElementById(id);
-const ms = (text) => Date.parse(/[Z+]/.test(text) ? text : `${text}Z`);
 const nameOf = (entity) => Object.values(entity).join(" · ");
 const ofEntity = (entity) => (nameOf(entity) ? ` of ${nameOf(entity)}` : "");
 

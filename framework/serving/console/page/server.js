@@ -4,6 +4,9 @@
 const BASE = location.pathname.endsWith("/") ? location.pathname : `${location.pathname}/`;
 const KEY = "console-key";
 
+const by = (id) => document.getElementById(id);
+const ms = (text) => Date.parse(/[Z+]/.test(text) ? text : `${text}Z`);
+
 class Refused extends Error {
   constructor(status, message, path) {
     super(message);
