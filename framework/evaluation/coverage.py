@@ -28,6 +28,8 @@ def forward_coverage(
     calibrated_on: int,
     first: int,
     pace: float = PACE,
+    *,
+    by_series: bool = True,
 ) -> pd.DataFrame:
     """Measure interval coverage out of time: the intervals at each origin use only what was known
     there, as a pair trained then would answer.
@@ -45,18 +47,22 @@ def forward_coverage(
             theirs that had come by then.
         first: The first origin that is judged, from 0.
         pace: How fast levels follow their misses.
+        by_series: Whether difficulties follow the series' own errors.
 
     Returns:
-        One row for each known actual and level: target, step, origin, level, inside, width, score.
+        One row for each known actual and level: the entity keys, target, step, origin, level,
+        inside, width, score.
     """
     import pandas as pd
 
     parts = [
         part
         for origin in _origins(backtest)[first:]
-        for part in _of_origin(backtest, schema, levels, origin, calibrated_on, pace)
+        for part in _of_origin(backtest, schema, levels, origin, calibrated_on, pace, by_series)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    if not parts:
+        return pd.DataFrame(columns=[*schema.entity_keys, *COLUMNS])
+    return pd.concat(parts, ignore_index=True)
 
 
 def _origins(backtest: pd.DataFrame) -> list[pd.Timestamp]:
@@ -70,12 +76,13 @@ def _of_origin(
     origin: pd.Timestamp,
     calibrated_on: int,
     pace: float,
+    by_series: bool,
 ) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     before = [o for o in _origins(backtest) if o < origin][-calibrated_on:]
     known = backtest[backtest["origin"].isin(before) & (backtest[TIME] <= origin)]
-    calibration = calibrate(known, schema, pace) if len(known) else None
+    calibration = calibrate(known, schema, pace, by_series=by_series) if len(known) else None
     if calibration is None:
         return
     here = backtest[backtest["origin"] == origin]
@@ -92,7 +99,7 @@ def _of_origin(
             continue
         low, high = calibration.interval(values, entities, level).reshape(-1, 2).T
         outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
-        frame = here[["target", "step", "origin"]].assign(
+        frame = here[[*schema.entity_keys, "target", "step", "origin"]].assign(
             level=level,
             inside=outside == 0,
             width=high - low,

