@@ -135,7 +135,7 @@ def join(state: Path, days: int, results: multiprocessing.SimpleQueue) -> None:
     ((answering, served),) = reading.forecasts.items()
     reading.forecasts.clear()
     served = with_actuals(served, panel, 1)
-    report = pair_report(answering, served, promise, panel, how, seed=1, shown=10)
+    report = pair_report(answering, served, promise, panel, how, seed=1, series_count=10)
     seconds = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     results.put((rows, report["live"]["y"]["steps"], read, seconds, memory))

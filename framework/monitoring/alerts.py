@@ -153,10 +153,17 @@ def update(
         for labels, value in values_of(body, rule.signal):
             if not rule.is_active(value):
                 continue
-            told = {"alertname": alert_name, "name": name, "severity": rule.severity, **labels}
+            all_labels = {
+                "alertname": alert_name,
+                "name": name,
+                "severity": rule.severity,
+                **labels,
+            }
             limit = f"above {rule.above:g}" if rule.above is not None else f"below {rule.below:g}"
             summary = f"{name}: {rule.signal} is {value:g}, {limit}"
-            fresh = Alert(alert_name, told, {"summary": summary}, "pending", _text(now), _text(now))
+            fresh = Alert(
+                alert_name, all_labels, {"summary": summary}, "pending", _text(now), _text(now)
+            )
             mark = fresh.fingerprint
             active.add(mark)
             before = alerts.get(mark)
@@ -171,10 +178,10 @@ def update(
             )
     for mark in sorted(set(alerts) - active):
         alert = alerts[mark]
-        kept = rules[alert.name].keep_firing_for if alert.name in rules else timedelta(0)
+        hold_time = rules[alert.name].keep_firing_for if alert.name in rules else timedelta(0)
         if alert.state == "pending":
             del alerts[mark]
-        elif alert.state == "firing" and now - datetime.fromisoformat(alert.seen_at) >= kept:
+        elif alert.state == "firing" and now - datetime.fromisoformat(alert.seen_at) >= hold_time:
             alerts[mark] = replace(alert, state="resolved", ended_at=_text(now))
     return alerts
 

@@ -91,27 +91,31 @@ def make_reference_of_series(tested: Float64) -> Reference:
         tested: ``[origins, series, tests]``, in order of time, from
             :func:`framework.monitoring.observations.one_sided`.
     """
-    alone = make_reference(tested)
-    enough = np.isfinite(alone.mean)
+    of_each = make_reference(tested)
+    enough = np.isfinite(of_each.mean)
     weights = enough.astype(np.float64)
-    of_all = ratio((np.nan_to_num(alone.mean) * weights).sum(0), weights.sum(0))
+    of_all = ratio((np.nan_to_num(of_each.mean) * weights).sum(0), weights.sum(0))
     carry = np.broadcast_to(
-        np.nan_to_num(ratio((alone.carry * weights).sum(0), weights.sum(0))), alone.mean.shape
+        np.nan_to_num(ratio((of_each.carry * weights).sum(0), weights.sum(0))), of_each.mean.shape
     )
-    noise = _unexplained(tested, alone.mean, carry) / np.maximum(alone.count, 1) / (1 - carry) ** 2
-    distance = np.where(enough, alone.mean - of_all, 0.0)
+    noise = (
+        _unexplained(tested, of_each.mean, carry) / np.maximum(of_each.count, 1) / (1 - carry) ** 2
+    )
+    distance = np.where(enough, of_each.mean - of_all, 0.0)
     differing = np.maximum(
         ratio((distance**2 - np.where(enough, noise, 0.0)).sum(0), weights.sum(0)), 0.0
     )
     own = np.nan_to_num(ratio(differing * np.ones_like(noise), differing + noise))
     of_mean = np.nan_to_num(make_reference(mean_over_series(tested)).delta) / STANDARD_ERRORS
-    left = (1 - carry) ** 2 * own * noise + of_mean**2
-    delta = np.maximum(STANDARD_ERRORS * _for_few(alone.count) * np.sqrt(left), LEAST_DELTA)
+    uncertainty = (1 - carry) ** 2 * own * noise + of_mean**2
+    delta = np.maximum(
+        STANDARD_ERRORS * _for_few(of_each.count) * np.sqrt(uncertainty), LEAST_DELTA
+    )
     return Reference(
         np.where(enough, of_all + own * distance, np.nan),
         carry,
         np.where(enough, delta, np.nan),
-        alone.count,
+        of_each.count,
     )
 
 
@@ -223,9 +227,9 @@ def e_bh_of_groups(e_values: Float64, group: Rows, alpha: float) -> Flags:
     enough = e_values[order] * rank >= sizes[of_group] / alpha
     last = np.zeros(len(sizes), dtype=np.int64)
     np.maximum.at(last, of_group[enough], rank[enough])
-    chosen = np.zeros(len(order), dtype=bool)
-    chosen[order] = rank <= last[of_group]
-    return chosen
+    selection = np.zeros(len(order), dtype=bool)
+    selection[order] = rank <= last[of_group]
+    return selection
 
 
 def e_values_of(p_values: Float64) -> Float64:

@@ -58,9 +58,9 @@ def audit(features: Features, panel: Panel, sample: int, seed: int) -> tuple[int
     differences: list[Difference] = []
     answers = asyncio.run(_online(features, schema, entities, newest))
     for moment, context in answers:
-        asked = entities[newest == moment]
-        offline = panel.context(schema, asked, moment)
-        for j in range(len(asked)):
+        of_moment = entities[newest == moment]
+        offline = panel.context(schema, of_moment, moment)
+        for j in range(len(of_moment)):
             differences += _compare(features, schema, offline, context, j)
     if not panel.known_names:
         return len(drawn), differences
@@ -99,11 +99,11 @@ async def _online(
     try:
         for moment in np.unique(newest):
             at: datetime = moment.item().replace(tzinfo=UTC)
-            asked = [
+            requests = [
                 dict(zip(schema.entity_keys, map(str, entity), strict=True))
                 for entity in entities[newest == moment]
             ]
-            answers.append((moment, await features.context(schema, asked, at)))
+            answers.append((moment, await features.context(schema, requests, at)))
     finally:
         await features.strategy.close()
     return answers
@@ -120,17 +120,21 @@ def _compare(
         return []
     if online.status[j] != OK:
         return [Difference(entity, origin, "row", OK, f"{online.status[j]} ({online.detail[j]})")]
-    there, here = offline.past[j], online.past[j]
-    differs = (there.view(np.int64) != here.view(np.int64)) & ~(np.isnan(there) & np.isnan(here))
-    found = []
+    offline_rows, online_rows = offline.past[j], online.past[j]
+    differs = (offline_rows.view(np.int64) != online_rows.view(np.int64)) & ~(
+        np.isnan(offline_rows) & np.isnan(online_rows)
+    )
+    differences = []
     for step, c in zip(*np.nonzero(differs), strict=True):
         back = schema.context_length - 1 - int(step)
         name = f"{schema.past[c]} {back} steps before" if back else schema.past[c]
-        found.append(
-            Difference(entity, origin, name, _plain(there[step, c]), _plain(here[step, c]))
+        differences.append(
+            Difference(
+                entity, origin, name, _plain(offline_rows[step, c]), _plain(online_rows[step, c])
+            )
         )
     texts = zip(schema.static, offline.static[j], online.static[j], strict=True)
-    return found + [
+    return differences + [
         Difference(entity, origin, name, one, other) for name, one, other in texts if one != other
     ]
 
@@ -138,23 +142,25 @@ def _compare(
 def _compare_known(schema: Schema, offline: Context, online: Context, j: int) -> list[Difference]:
     """The steps ahead of a window that is answered without them."""
     entity = dict(zip(schema.entity_keys, map(str, offline.static[j]), strict=False))
-    origin, there, here = str(offline.origins[j]), offline.known[j], online.known[j]
+    origin, offline_rows, online_rows = str(offline.origins[j]), offline.known[j], online.known[j]
     if online.status[j] != OK:
-        if np.isnan(there).any():
+        if np.isnan(offline_rows).any():
             return []
         return [
             Difference(
                 entity, origin, "steps ahead", OK, f"{online.status[j]} ({online.detail[j]})"
             )
         ]
-    differs = (there.view(np.int64) != here.view(np.int64)) & ~(np.isnan(there) & np.isnan(here))
+    differs = (offline_rows.view(np.int64) != online_rows.view(np.int64)) & ~(
+        np.isnan(offline_rows) & np.isnan(online_rows)
+    )
     return [
         Difference(
             entity,
             origin,
             f"{schema.known[k]} {int(h) + 1} steps ahead",
-            _plain(there[h, k]),
-            _plain(here[h, k]),
+            _plain(offline_rows[h, k]),
+            _plain(online_rows[h, k]),
         )
         for h, k in zip(*np.nonzero(differs), strict=True)
     ]

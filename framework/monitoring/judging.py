@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from framework.data.arrays import Float64, Rows
-from framework.data.panel import Panel
-from framework.evaluation.metrics import Tally, naive_scale
+from framework.evaluation.metrics import Tally
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Served
 
@@ -17,21 +16,6 @@ from framework.monitoring.served import Served
 RESAMPLES, BAND = 1000, (2.5, 97.5)
 #: A mean absolute error beside half the width of an 80 % interval, for normal errors.
 _ERROR_BY_HALF_WIDTH = 0.7979 / 1.2816
-
-
-def scale_of(served: Served, panel: Panel | None, targets: int, season_length: int) -> Float64:
-    """The denominator of MASE of each forecast, from the rows up to the first origin of all; NaN
-    where these are shorter than a season.
-    """
-    unknown = np.full(len(served), np.nan)
-    if panel is None or not len(served):
-        return unknown
-    history = panel.until(served.origin.min())
-    if not len(history):
-        return unknown
-    values = naive_scale(history, targets, season_length)
-    series = history.series_of(served.entities)[served.series]
-    return np.where(series >= 0, values[np.maximum(series, 0), served.target], np.nan)
 
 
 def judge(
@@ -42,7 +26,7 @@ def judge(
     out.
     """
     tally = Tally(promise.schema.quantiles, groups=count)
-    covered, judged = np.zeros((2, count))
+    covered, counts = np.zeros((2, count))
     for piece in served.pieces():
         part, group = served.where(piece), groups[piece]
         tally.add(part.actual, part.values, scale[piece], groups=group)
@@ -50,10 +34,10 @@ def judge(
         known = np.isfinite(part.actual) & np.isfinite(low) & (group >= 0)
         inside = ((low <= part.actual) & (part.actual <= high))[known]
         covered += np.bincount(group[known], inside, minlength=count)
-        judged += np.bincount(group[known], minlength=count)
+        counts += np.bincount(group[known], minlength=count)
     figures = dict(tally.figures())
     with np.errstate(invalid="ignore"):
-        figures["coverage_80"] = covered / judged
+        figures["coverage_80"] = covered / counts
     if "coverage" not in figures:
         figures["coverage"] = figures["coverage_80"]
     steps = tally.steps()
@@ -106,7 +90,7 @@ def by_day(served: Served, scale: Float64, promise: Promise) -> dict[str, list[d
 
 
 def worst_series(
-    served: Served, scale: Float64, promise: Promise, shown: int
+    served: Served, scale: Float64, promise: Promise, count: int
 ) -> dict[str, list[dict[str, Any]]]:
     """The series with the largest MASE (MAE where there is none) of each target."""
     schema, series = promise.schema, len(served.entities)
@@ -120,7 +104,7 @@ def worst_series(
                 if one["steps"]
             ),
             key=lambda one: -one.get("MASE", one["MAE"]),
-        )[:shown]
+        )[:count]
         for t, target in enumerate(schema.targets)
     }
 
@@ -142,9 +126,9 @@ def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
     draws = np.random.default_rng(seed).multinomial(
         len(origins), np.full(len(origins), 1 / len(origins)), RESAMPLES
     )
-    named: Mapping[str, Float64] = {"MAE": np.abs(error), "bias": error, "coverage_80": inside}
+    figures: Mapping[str, Float64] = {"MAE": np.abs(error), "bias": error, "coverage_80": inside}
     ends: dict[str, Float64] = {}
-    for name, values in named.items():
+    for name, values in figures.items():
         usable = known & np.isfinite(values)
         place = origin[usable] * cells + cell[usable]
         total, count = (
@@ -181,9 +165,9 @@ def expected(served: Served, promise: Promise, targets: Sequence[str]) -> dict[s
     low, high = promise.ends(served)
     estimates: dict[str, dict[str, Any]] = {}
     for t, target in enumerate(targets):
-        mine = served.target == t
-        width = (high - low)[mine]
-        estimates[target] = {"waiting": int(mine.sum())}
+        of_target = served.target == t
+        width = (high - low)[of_target]
+        estimates[target] = {"waiting": int(of_target.sum())}
         if np.isfinite(width).any():
             estimates[target]["MAE_estimate"] = float(np.nanmean(width) / 2 * _ERROR_BY_HALF_WIDTH)
     return estimates

@@ -73,8 +73,8 @@ def _read(path: Path, columns: Sequence[str], since: datetime | None) -> pa.Tabl
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            wanted = [n for n in names if any(_means(column, n) for column in columns)]
-            table = file.read(columns=wanted)
+            selection = [n for n in names if any(_means(column, n) for column in columns)]
+            table = file.read(columns=selection)
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException) as error:

@@ -186,7 +186,7 @@ class FilesWriter(LedgerWriter):
 
     def _of_pair(self, served: list[_Served]) -> pa.Table:
         arm, forecasts = served[0].arm, [one.forecast for one in served]
-        together = Forecast(
+        whole_forecast = Forecast(
             np.concatenate([f.origins for f in forecasts]),
             np.concatenate([f.times for f in forecasts]),
             np.concatenate([f.entities for f in forecasts]),
@@ -196,8 +196,8 @@ class FilesWriter(LedgerWriter):
             [status for f in forecasts for status in f.status],
             [None] * sum(len(f.status) for f in forecasts),
         )
-        _, horizon, targets, _ = together.values.shape
-        answered = np.array([status == OK for status in together.status], dtype=bool)
+        _, horizon, targets, _ = whole_forecast.values.shape
+        answered = np.array([status == OK for status in whole_forecast.status], dtype=bool)
         lines = np.where(answered, horizon * targets, targets)
         window = np.repeat(np.arange(len(lines)), lines)
         request = np.repeat(np.arange(len(served)), [len(f.status) for f in forecasts])[window]
@@ -205,7 +205,7 @@ class FilesWriter(LedgerWriter):
             "at": pa.array([one.request.at for one in served], pa.timestamp("us", tz="UTC")),
             "request_id": pa.array([one.request.id for one in served], pa.string()),
         }
-        table = forecast_arrow(together, arm.schema.entity_keys)
+        table = forecast_arrow(whole_forecast, arm.schema.entity_keys)
         table = table.cast(plain(table.schema))
         columns = {name: column.take(pa.array(request)) for name, column in head.items()}
         constants = {
@@ -220,7 +220,7 @@ class FilesWriter(LedgerWriter):
             columns[name] = table[name]
         columns["stale"] = stale.take(pa.array(window))
         whole = pa.table(columns)
-        return whole if self._limit >= PLACES else whole.filter(self._kept(together)[window])
+        return whole if self._limit >= PLACES else whole.filter(self._kept(whole_forecast)[window])
 
     def _kept(self, forecast: Forecast) -> np.ndarray:
         """Choose by entity, so that every arm and shadow keeps the same ones."""
@@ -243,7 +243,7 @@ def forget(folder: Path, options: FilesLedgerOptions) -> None:
     """
     oldest = f"{datetime.now(UTC) - timedelta(days=options.days):%Y-%m-%d}"
     limit, size = options.megabytes * 1_000_000, 0
-    kept, paths = set(), list(folder.glob(SEGMENTS))
+    processes, paths = set(), list(folder.glob(SEGMENTS))
     covering = covering_segments(paths)
     for path in set(paths) - {
         segment.path for segment in covering
@@ -257,9 +257,9 @@ def forget(folder: Path, options: FilesLedgerOptions) -> None:
         if size > limit or segment.path.parent.name < oldest:
             segment.path.unlink(missing_ok=True)
         else:
-            kept.add(segment.process)
+            processes.add(segment.process)
     for path in (folder / "counts").glob("*"):
-        if path.name not in kept:
+        if path.name not in processes:
             offered, accounted, lost, alive = read_counts(path)
             if not alive and not lost and offered == accounted:
                 path.unlink(missing_ok=True)

@@ -44,21 +44,21 @@ def buckets(horizon: int) -> tuple[tuple[int, int], ...]:
     return tuple(edges)
 
 
-def spaced(positions: Rows, apart: int) -> Flags:
-    """Pick origins whose observations do not overlap: the first, then each at least ``apart``
+def spaced(positions: Rows, distance: int) -> Flags:
+    """Pick origins whose observations do not overlap: the first, then each at least ``distance``
     steps after the one picked before.
 
     Args:
         positions: The origins in steps, rising.
-        apart: The last step of the bucket.
+        distance: The last step of the bucket.
     """
-    chosen = np.zeros(len(positions), dtype=bool)
+    selection = np.zeros(len(positions), dtype=bool)
     free_from = np.iinfo(np.int64).min
     for i, position in enumerate(positions):
         if position >= free_from:
-            chosen[i] = True
-            free_from = int(position) + apart
-    return chosen
+            selection[i] = True
+            free_from = int(position) + distance
+    return selection
 
 
 def reference_spread(

@@ -107,12 +107,12 @@ def _before(
     origin = moments(table["origin"]).astype(np.int64)  # type: ignore[index]
     order = np.lexsort((step, target, origin, series))
     same = np.zeros(len(order), dtype=bool)
-    ahead, behind = order[1:], order[:-1]
+    following, previous = order[1:], order[:-1]
     same[1:] = (
-        (series[ahead] == series[behind])
-        & (origin[ahead] == origin[behind])
-        & (target[ahead] == target[behind])
-        & (step[ahead] == step[behind] + 1)
+        (series[following] == series[previous])
+        & (origin[following] == origin[previous])
+        & (target[following] == target[previous])
+        & (step[following] == step[previous] + 1)
     )
     before = np.full(len(order), np.nan)
     before[order[same]] = actual[order[np.flatnonzero(same) - 1]]

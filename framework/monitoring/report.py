@@ -7,6 +7,7 @@ from typing import Any
 
 from framework.data.panel import Panel
 from framework.monitoring import judging, watching
+from framework.monitoring.actuals import scales_of
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Answering, Served
 from framework.monitoring.watching import Watched
@@ -30,7 +31,7 @@ def pair_report(
     how: Watched,
     *,
     seed: int,
-    shown: int,
+    series_count: int,
 ) -> dict[str, Any]:
     """Report of one arm and pair.
 
@@ -41,11 +42,19 @@ def pair_report(
         panel: The rows of the offline store, None when it has none.
         how: How verdicts are made.
         seed: Of the resampling.
-        shown: The worst series that are listed of each target.
+        series_count: The worst series that are listed of each target.
     """
     arm, version, digest = answering
     targets = promise.schema.targets
-    scale = judging.scale_of(served, panel, len(targets), how.season)
+    scale = scales_of(
+        panel,
+        served.entities,
+        served.series,
+        served.origin,
+        served.target,
+        targets=len(targets),
+        season_length=how.season,
+    )
     backtest = promise.backtest
     bands = judging.bands(promise, seed)
     live_steps = judging.by_step(served, scale, promise)
@@ -62,7 +71,7 @@ def pair_report(
             for target in targets
         },
         "by_day": judging.by_day(served, scale, promise),
-        "worst_series": judging.worst_series(served, scale, promise, shown),
+        "worst_series": judging.worst_series(served, scale, promise, series_count),
         "expected": judging.expected(served, promise, targets),
         "drift": [
             {"target": name, **head, **finding}

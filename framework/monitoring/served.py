@@ -19,6 +19,7 @@ from framework.data.arrow_columns import moments
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
 from framework.interfaces.ledger import Ledger
+from framework.monitoring.actuals import actuals_of
 
 #: Rows that are worked on at a time.
 PIECE = 500_000
@@ -116,7 +117,7 @@ def read_served(
     for table in ledger.read(name, state, [*columns, "q*", "status"], since):
         rows += len(table)
         for answering, part in _by_pair(table):
-            kept = pieces.setdefault(answering, _Pieces([]))
+            of_pair = pieces.setdefault(answering, _Pieces([]))
             good = part.filter(
                 pc.and_(
                     pc.equal(part["status"], OK),
@@ -195,18 +196,18 @@ def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...],
     return of_unique[place]
 
 
-def _newest(kept: _Pieces, entities: Objects) -> Served:
+def _newest(pieces: _Pieces, entities: Objects) -> Served:
     """Put the pieces together, and keep the newest of several forecasts of a cell. The pieces are
     let go of column by column: all rows in memory twice would be too many.
     """
     names = ("series", "origin", "time", "step", "target", "values", "at")
     columns: dict[str, Any] = {}
     # a piece of failures alone may have quantiles of other pairs
-    kept.columns = [piece for piece in kept.columns if len(piece[0])] or kept.columns[:1]
+    pieces.columns = [piece for piece in pieces.columns if len(piece[0])] or pieces.columns[:1]
     for i, name in enumerate(names):
-        columns[name] = np.concatenate([piece[i] for piece in kept.columns])
-        kept.columns = [(*piece[:i], None, *piece[i + 1 :]) for piece in kept.columns]
-    kept.columns.clear()
+        columns[name] = np.concatenate([piece[i] for piece in pieces.columns])
+        pieces.columns = [(*piece[:i], None, *piece[i + 1 :]) for piece in pieces.columns]
+    pieces.columns.clear()
     newest = _newest_rows(columns)
     del columns["at"]
     if not newest.all():
@@ -238,11 +239,9 @@ def with_actuals(served: Served, panel: Panel, targets: int) -> Served:
         targets: How many.
     """
     actual, before = np.full((2, len(served)), np.nan)
-    number, values = panel.series_of(served.entities), panel.past[:, :targets]
+    number = panel.series_of(served.entities)
     for piece in served.pieces():
-        series, target = number[served.series[piece]], served.target[piece]
-        rows = panel.rows_at(series, served.time[piece])
-        actual[piece] = np.where(rows >= 0, values[np.maximum(rows, 0), target], np.nan)
-        earlier = (rows > 0) & (rows != panel.offsets[np.maximum(series, 0)])
-        before[piece] = np.where(earlier, values[np.maximum(rows - 1, 0), target], np.nan)
+        actual[piece], before[piece] = actuals_of(
+            panel, number[served.series[piece]], served.time[piece], served.target[piece], targets
+        )
     return replace(served, actual=actual, before=before)

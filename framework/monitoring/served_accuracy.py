@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from framework.config.config import Config
-from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
-from framework.evaluation.metrics import naive_scale, score
+from framework.evaluation.metrics import score
 from framework.interfaces.retrieval import RetrievalStrategy
+from framework.monitoring.actuals import actuals_of, scales_of
 from framework.retrieval.features import Features
 
 
@@ -36,51 +36,47 @@ def with_actuals(
         return table.assign(actual=np.nan, scale=np.nan)
     panel = Features(config, retrieval).panel()
     targets = list(config.panel.targets)
-    columns = panel.to_rows().set_index([*keys, TIME])[targets].rename_axis(columns="target")
-    known = pd.Series(
-        columns.stack(), name="actual"
-    ).reset_index()  # a target may have any name, also "actual"
-    return _with_scale(config, panel, table.merge(known, "left", [*keys, TIME, "target"]), keys)
-
-
-def _with_scale(
-    config: Config, panel: Panel, table: pd.DataFrame, keys: Sequence[str]
-) -> pd.DataFrame:
-    targets = config.panel.targets
-    first = table["origin"].min()
-    if pd.isna(first):  # no arm answered
-        return table.assign(scale=np.nan)
-    history = panel.until(first.tz_convert(None).to_datetime64())
-    if not len(history):
-        return table.assign(scale=np.nan)
-    values = naive_scale(history, len(targets), config.panel.season_length)
-    series = history.series_of(table[list(keys)].to_numpy(dtype=object))
-    scale = values[series, table["target"].map(list(targets).index).to_numpy()]
-    return table.assign(scale=np.where(series >= 0, scale, np.nan))
+    entities = table[list(keys)].to_numpy(dtype=object)
+    target = pd.Index(targets).get_indexer(pd.Index(table["target"]))
+    times, origins = (
+        table[name].dt.tz_convert(None).to_numpy(dtype="M8[us]") for name in (TIME, "origin")
+    )
+    series = panel.series_of(entities)
+    actual, _ = actuals_of(panel, series, times, target, len(targets))
+    scale = scales_of(
+        panel,
+        entities,
+        np.arange(len(table)),
+        origins,
+        target,
+        targets=len(targets),
+        season_length=config.panel.season_length,
+    )
+    return table.assign(actual=actual, scale=scale)
 
 
 def figures_by_arm(table: pd.DataFrame, cell: Sequence[str]) -> list[dict[str, Any]]:
     pairs = table.groupby(["arm", "version"], sort=True)
     answered = table[table["status"] == OK]
-    seen = answered.groupby(list(cell))["arm"].nunique()
-    everywhere = seen[seen == table["arm"].nunique()].index
-    common = answered[pd.MultiIndex.from_frame(answered[list(cell)]).isin(everywhere)]
+    arms_of_cell = answered.groupby(list(cell))["arm"].nunique()
+    common_cells = arms_of_cell[arms_of_cell == table["arm"].nunique()].index
+    common = answered[pd.MultiIndex.from_frame(answered[list(cell)]).isin(common_cells)]
     summaries = []
     for (arm, version), rows in pairs:
-        for target, its in rows.groupby("target", sort=True):
-            shared = common[
+        for target, of_target in rows.groupby("target", sort=True):
+            comparable = common[
                 (common["arm"] == arm)
                 & (common["version"] == version)
                 & (common["target"] == target)
             ]
-            ok = its[its["status"] == OK]
+            ok = of_target[of_target["status"] == OK]
             head = {
                 "arm": arm,
                 "version": int(str(version)),
                 "target": target,
-                "failed": len(its) - len(ok),
+                "failed": len(of_target) - len(ok),
             }
-            summaries.append({**head, **_summary(ok), "common": _summary(shared)})
+            summaries.append({**head, **_summary(ok), "common": _summary(comparable)})
     return summaries
 
 
@@ -94,5 +90,5 @@ def _summary(rows: pd.DataFrame) -> dict[str, Any]:
     actual, mean, scale = (rows[name].to_numpy(np.float64) for name in ("actual", "mean", "scale"))
     summary["actuals"] = int(np.isfinite(actual).sum())
     figures = score(actual, mean[:, None], scale)
-    shown = ("MAE", "RMSE", "WAPE", "MASE", "bias")
-    return summary | {name: figures[name] for name in shown if np.isfinite(figures[name])}
+    names = ("MAE", "RMSE", "WAPE", "MASE", "bias")
+    return summary | {name: figures[name] for name in names if np.isfinite(figures[name])}

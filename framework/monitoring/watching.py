@@ -55,10 +55,10 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
     tests = len(buckets) * len(observations.TESTS)
     before = _observed(past, past, promise, how)
     reference = drift.make_reference(_of_days(past, before))
-    found = []
+    signals = []
     for first, last in buckets:
-        mine = live.where((live.step >= first) & (live.step <= last))
-        tested, origins = _of_origins(mine, past, promise, how, (first, last))
+        of_bucket = live.where((live.step >= first) & (live.step <= last))
+        tested, origins = _of_origins(of_bucket, past, promise, how, (first, last))
         path = drift.wealth(tested, reference, how.review)
         start = (len(path) - 1) // how.review * how.review if len(path) else 0
         limit = drift.threshold(tests, how.alpha)
@@ -66,7 +66,7 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
         for place, name in enumerate(observations.TEST_NAMES):
             alarm = drift.first_alarm(path[start:, place], limit)
             known = tested[:, place][np.isfinite(tested[:, place])]
-            found.append(
+            signals.append(
                 {
                     "signal": name,
                     "steps": [first, last],
@@ -86,7 +86,7 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
                     **({} if alarm is None else {"since": str(origins[start + alarm])}),
                 }
             )
-    return found
+    return signals
 
 
 def drifted_series(
@@ -129,16 +129,16 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
         ``checked``; ``flagged``, those whose p-value is small; ``sure``, those that e-BH chooses
         from all actuals of their series; ``worst``, the most improbable of both.
     """
-    mine = served.where((served.target == target) & np.isfinite(served.actual))
-    times, time = np.unique(mine.time, return_inverse=True)
-    by_step = np.argsort(-mine.step, kind="stable")
-    nearest = np.full(len(mine.entities) * len(times), -1, dtype=np.int64)
+    newest = served.where((served.target == target) & np.isfinite(served.actual))
+    times, time = np.unique(newest.time, return_inverse=True)
+    by_step = np.argsort(-newest.step, kind="stable")
+    nearest = np.full(len(newest.entities) * len(times), -1, dtype=np.int64)
     # of several rows the last one stays: the one of the smallest step
-    nearest[(mine.series.astype(np.int64) * len(times) + time)[by_step]] = by_step
-    mine = mine.where(nearest[nearest >= 0])
-    low, high = promise.ends(mine)
-    median = promise.median(mine)
-    error = mine.actual - median
+    nearest[(newest.series.astype(np.int64) * len(times) + time)[by_step]] = by_step
+    newest = newest.where(nearest[nearest >= 0])
+    low, high = promise.ends(newest)
+    median = promise.median(newest)
+    error = newest.actual - median
     half = np.where(error > 0, high - median, median - low)
     with np.errstate(invalid="ignore", divide="ignore"):
         distance = np.abs(error) / (half / NormalDist().inv_cdf(0.9))
@@ -156,9 +156,9 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
         "sure": int(sure.sum()),
         "worst": [
             {
-                "entity": dict(zip(keys, mine.entities[mine.series[i]], strict=True)),
-                "time": str(mine.time[i]),
-                "actual": float(mine.actual[i]),
+                "entity": dict(zip(keys, newest.entities[newest.series[i]], strict=True)),
+                "time": str(newest.time[i]),
+                "actual": float(newest.actual[i]),
                 "forecast": float(median[i]),
                 "p": float(p_values[i]),
                 "sure": bool(sure[i]),
@@ -272,13 +272,13 @@ def _of_origins(
     ends = how.frequency.shift(origins, bucket[1])
     position = how.frequency.steps_between(np.broadcast_to(origins[0], origins.shape), origins)
     whole: Flags = ends <= newest
-    chosen = np.zeros(len(origins), dtype=bool)
-    chosen[np.flatnonzero(whole)] = observations.spaced(position[whole], bucket[1])
-    live = live.where(chosen[origin])
-    origin = (np.cumsum(chosen) - 1)[origin[chosen[origin]]]
+    selection = np.zeros(len(origins), dtype=bool)
+    selection[np.flatnonzero(whole)] = observations.spaced(position[whole], bucket[1])
+    live = live.where(selection[origin])
+    origin = (np.cumsum(selection) - 1)[origin[selection[origin]]]
     figures = _observed(live, past, promise, how)
     none = np.zeros(len(live), dtype=np.int64)
-    return _grid(figures, origin, none, 1)[:, 0], origins[chosen]
+    return _grid(figures, origin, none, 1)[:, 0], origins[selection]
 
 
 def _number(value: Any) -> float | None:

@@ -81,7 +81,7 @@ def _once(run: Run) -> dict[str, Any]:
         if panel is not None:
             served = with_actuals(served, panel, len(targets))
         report = pair_report(
-            answering, served, promise, panel, how, seed=config.seed, shown=options.worst
+            answering, served, promise, panel, how, seed=config.seed, series_count=options.worst
         )
         reports[answering] = {**report, "failed": reading.failed[answering]}
     skew = _skew(run, features, panel, warnings) if panel is not None else None

@@ -180,7 +180,9 @@ def test_a_step_that_the_backtest_does_not_know_has_no_band() -> None:
     past = make_promise().backtest
     unknown = replace(past, actual=np.full(len(past), np.nan))
     promise = Promise(make_promise().schema, unknown, np.ones(len(past)), None)
-    report = pair_report(("a", 1, "d"), make_served(9, 2), promise, None, HOW, seed=1, shown=1)
+    report = pair_report(
+        ("a", 1, "d"), make_served(9, 2), promise, None, HOW, seed=1, series_count=1
+    )
     (step,) = report["by_step"]["y"]
     assert (step["steps"], step["band"], step["outside_band"]) == (90, {}, [])
 
