@@ -34,12 +34,12 @@ def help_text(plugins: Plugins, project: Path) -> str:
         group: _offered(plugins, kind) if group == kind else {"NAME": f"any {kind}"}
         for group, kind in GROUPS.items()
     }
-    composed = {
+    tree = {
         folder.name: {file.stem: "" for file in sorted(folder.glob("*.yaml"))}
         for folder in sorted(project.glob("*/"))
     }
     sections[f"This project ({project.name}/)"] = {
-        f"{'+' * (group == 'experiment')}{group}": names for group, names in composed.items()
+        f"{'+' * (group == 'experiment')}{group}": names for group, names in tree.items()
     }
     blocks = [f"{title}\n{body}" for title, groups in sections.items() if (body := _lines(groups))]
     blocks.insert(
@@ -66,16 +66,16 @@ def _keys(plugins: Plugins) -> str:
 
 def _overrides(path: str, node: dict[str, Any]) -> Iterator[str]:
     for key, value in node.items():
-        here = f"{path}.{key}" if path else key
+        key_path = f"{path}.{key}" if path else key
         if isinstance(value, dict) and value:
-            yield from _overrides(here, value)
+            yield from _overrides(key_path, value)
         else:
-            yield f"{here}={value if isinstance(value, str) else json.dumps(value)}"
+            yield f"{key_path}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _offered(plugins: Plugins, kind: str) -> dict[str, str]:
-    offered = {c.name: c.summary for c in plugins.components() if c.kind == kind}
-    return offered | dict.fromkeys(plugins.missing(kind), "not installed")
+    summaries = {c.name: c.summary for c in plugins.components() if c.kind == kind}
+    return summaries | dict.fromkeys(plugins.missing(kind), "not installed")
 
 
 def _lines(groups: dict[str, dict[str, str]]) -> str:

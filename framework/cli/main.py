@@ -102,7 +102,7 @@ def _mask_arguments(arguments: Sequence[str]) -> None:
                 remember(each)
 
 
-def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
+def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
     """One Hydra job. What libraries print goes to stderr: stdout belongs to the result.
 
     An error ends here, so that the other jobs of a sweep run on and Hydra adds no line of its own.
@@ -115,20 +115,20 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             plugins = _plugins()
-            name = str(composed.get("run"))
+            name = str(tree.get("run"))
             plugins.find("run", name)
             overrides: Any = OmegaConf.to_container(
                 HydraConfig.get().overrides.task, resolve=False
             )  # as they were written
             check_taken(overrides, name, plugins)
-            if composed.get("source") is None and needs_experiment(composed, plugins):
+            if tree.get("source") is None and needs_experiment(tree, plugins):
                 raise ConfigError(
                     no_experiment(
                         HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()
                     )
                 )
             run = Run(
-                build_config(composed, plugins),
+                build_config(tree, plugins),
                 plugins,
                 Path(HydraConfig.get().runtime.output_dir),
                 emit,
@@ -137,7 +137,7 @@ def _job(show_traceback: bool, composed: DictConfig) -> dict[str, Any] | None:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        result = _fail(error, stdout, composed.get("run"))
+        result = _fail(error, stdout, tree.get("run"))
         keep_result(result, _exit_codes[-1])
         if isinstance(error, KeyboardInterrupt) and HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # the jobs that are left are not wanted

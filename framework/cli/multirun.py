@@ -52,25 +52,27 @@ def summary(directory: Path) -> tuple[dict[str, Any], int]:
         (p for p in directory.iterdir() if p.name.isdigit() and p.is_dir()),
         key=lambda p: int(p.name),
     )
-    kept = [_read(folder) for folder in folders]
-    shared = (
-        set.intersection(*(set(body["overrides"]) for body in kept)) if len(kept) > 1 else set()
+    results = [_read(folder) for folder in folders]
+    common_names = (
+        set.intersection(*(set(body["overrides"]) for body in results))
+        if len(results) > 1
+        else set()
     )
     jobs = [
         {
             "job": body["job"],
-            "overrides": [o for o in body["overrides"] if o not in shared],
+            "overrides": [o for o in body["overrides"] if o not in common_names],
             "directory": str(folder),
             **body["result"],
         }
-        for folder, body in zip(folders, kept, strict=True)
+        for folder, body in zip(folders, results, strict=True)
     ]
     states = {job["status"] for job in jobs}
     status = (
         "failed" if "failed" in states or not jobs else "refused" if "refused" in states else "done"
     )
     return {"run": "sweep", "status": status, "jobs": jobs}, max(
-        (body["exit_code"] for body in kept), default=1
+        (body["exit_code"] for body in results), default=1
     )
 
 

@@ -30,23 +30,23 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
     Hydra takes the last of two, and merges the options of two components into one.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for argument in arguments:
         key = _key(argument)
         if key is None or argument.startswith("~"):
             continue
-        if key in given:
-            raise ConfigError(f"{key}: given twice, as {given[key]} and {argument}; give it once.")
-        given[key] = argument
+        if key in values:
+            raise ConfigError(f"{key}: given twice, as {values[key]} and {argument}; give it once.")
+        values[key] = argument
         value = argument.split("=", 1)[1]
         if key in GROUPS and value.startswith("["):
-            listed = value.strip("[]").replace(" ", "")
+            items = value.strip("[]").replace(" ", "")
             compared = (
-                f"backtest.compare=[{listed}] compares models on the same windows, "
+                f"backtest.compare=[{items}] compares models on the same windows, "
                 if key == "model"
                 else ""
             )
-            several = f"; {compared}-m {key}={listed} makes a run of each" if listed else ""
+            several = f"; {compared}-m {key}={items} makes a run of each" if items else ""
             raise ConfigError(f"{argument}: takes one name{several}.")
 
 
@@ -65,10 +65,10 @@ def check_taken(overrides: Iterable[str], run: str, plugins: Plugins) -> None:
             continue
         takers = sorted(name for name, takes in runs.items() if takes and _is_taken(key, takes))
         if takers:
-            listed = ", ".join(f"run={name}" for name in takers)
+            run_names = ", ".join(f"run={name}" for name in takers)
             raise ConfigError(
                 f"{key}: run={run} does not use it; leave {override} out, or choose a run "
-                f"that does: {listed}."
+                f"that does: {run_names}."
             )
 
 
@@ -85,7 +85,7 @@ def _taken(takes: Sequence[str] | None, own: Sequence[str]) -> tuple[str, ...] |
 
 
 def _is_taken(key: str, takes: Iterable[str]) -> bool:
-    return any(key == taken or key.startswith(f"{taken}.") for taken in takes)
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in takes)
 
 
 def explain_missing(error: MissingConfigException, text: str, plugins: Plugins) -> str:
@@ -132,15 +132,15 @@ def explain_files(error: ValueError | TypeError, folder: Path) -> str:
 
 def no_experiment(choices: Mapping[str, Any], loader: ConfigLoader) -> str:
     """Why a configuration has no source: no experiment is chosen, or it says nothing."""
-    chosen = choices.get("experiment")
-    if chosen is None:
+    experiment = choices.get("experiment")
+    if experiment is None:
         options = loader.get_group_options("experiment")
         return (
             "no experiment is chosen: +experiment=NAME, one of: "
             f"{', '.join(options) or 'none in conf/experiment'}."
         )
     return (
-        f"experiment={chosen}: it selects no source; its file begins with '# @package "
+        f"experiment={experiment}: it selects no source; its file begins with '# @package "
         "_global_' and its defaults "
         "have a line such as '- override /source: files'."
     )

@@ -31,12 +31,12 @@ def cpu_quota(root: Path = Path("/")) -> int | None:
     any number.
     """
     groups = _read(root / "proc/self/cgroup")
-    allowed = [
+    quotas = [
         quota
         for line in (groups or "").splitlines()
         for quota in _quotas(root / "sys/fs/cgroup", *line.split(":", 2)[1:])
     ]
-    return max(1, -(-min(allowed) // 1_000_000)) if allowed else None
+    return max(1, -(-min(quotas) // 1_000_000)) if quotas else None
 
 
 def _quotas(base: Path, controllers: str, group: str) -> list[int]:

@@ -31,14 +31,14 @@ class Positions:
         with exclusive(self.root / f"{view}.lock", what, limit=LONG_PATIENCE, say=say):
             yield
 
-    def read(self, view: str, made: str) -> str | None:
+    def read(self, view: str, recipe: str) -> str | None:
         """The position of ``view``, None when there is none or it was reached with something
         else.
         """
         path = self._path(view)
         try:
-            kept = json.loads(path.read_text())
-            return str(kept["position"]) if kept["made"] == _digest(made) else None
+            entry = json.loads(path.read_text())
+            return str(entry["position"]) if entry["made"] == _digest(recipe) else None
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -46,9 +46,9 @@ class Positions:
                 f"ingest: {path} is damaged ({error}); delete it: everything is then read again."
             ) from error
 
-    def keep(self, view: str, made: str, position: str) -> None:
+    def keep(self, view: str, recipe: str, position: str) -> None:
         """Replaced in one step and on the disk when this returns."""
-        content = json.dumps({"made": _digest(made), "position": position})
+        content = json.dumps({"made": _digest(recipe), "position": position})
         with atomic_write(self._path(view), durable=True) as stream:
             stream.write(content.encode())
 

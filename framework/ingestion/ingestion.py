@@ -103,24 +103,24 @@ class Ingestion:
     def _pieces(self, name: str) -> Iterator[None]:
         """Computes a batch before each step, stores it after."""
         view = self.config.features.views[name]
-        made = self._made(name, view)
+        recipe = self._made(name, view)
         count = self.counts.setdefault(name, Count())
         for batch in self.source.batches(
-            view.table or name, view, self._position(name, view, made)
+            view.table or name, view, self._position(name, view, recipe)
         ):
-            merged = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
+            result = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
             yield
-            if merged is not None:
+            if result is not None:
                 count.read += len(batch.rows)
-                changed = self._store(name, merged)
-                self._remove(name, merged)
+                changed = self._store(name, result)
+                self._remove(name, result)
                 count.stored += changed
                 if changed or self.source.poll is None:  # looking again every second is no news
                     self.say(
                         f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed"
                     )
             if batch.position is not None:
-                self._positions.keep(name, made, batch.position)
+                self._positions.keep(name, recipe, batch.position)
             if batch.stored is not None:
                 batch.stored()
 
@@ -131,9 +131,11 @@ class Ingestion:
             check_whole(view, rows, grid)
             if config.ingest.removed != "keep":
                 return self._told(name, self._whole(name, view, rows, grid))
-        stored = self.strategy.stored_rows(config.features, name, entities_of(view.entity, rows))
+        stored_rows = self.strategy.stored_rows(
+            config.features, name, entities_of(view.entity, rows)
+        )
         if batch.reject is not None:
-            off = off_grid(view, stored, rows, grid)
+            off = off_grid(view, stored_rows, rows, grid)
             for row in off.nonzero()[0]:
                 batch.reject(
                     int(row),
@@ -141,49 +143,53 @@ class Ingestion:
                     "grid of its series",
                 )
             rows = rows[~off]
-        return self._told(name, merge(view, stored, rows, grid, self._joins(view)))
+        return self._told(name, merge(view, stored_rows, rows, grid, self._joins(view)))
 
-    def _told(self, name: str, merged: Merged) -> Merged:
+    def _told(self, name: str, result: Merged) -> Merged:
         """With its doubt among the warnings, once for each view, and what its joins described
         counted.
         """
         for op in self.config.features.views[name].engineer:
             if isinstance(op, Join):
                 self._matches.setdefault((name, op.table), JoinMatches(op)).count(
-                    merged.affected, self._tables[op.table]
+                    result.affected, self._tables[op.table]
                 )
-        line = f"ingest: {name}: {merged.doubt}"
-        if merged.doubt is not None and name not in self._doubted:
+        line = f"ingest: {name}: {result.doubt}"
+        if result.doubt is not None and name not in self._doubted:
             self._doubted.add(name)
             self.warnings.append(line)
             self.say(line)
-        return merged
+        return result
 
     def _whole(self, name: str, view: View, rows: pd.DataFrame, grid: Grid | None) -> Merged:
         """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows
         no longer has.
         """
         config = self.config
-        stored = self.strategy.stored_rows(config.features, name)
-        gone = no_longer_there(view, stored, rows)
-        if gone.any() and config.ingest.removed == "warn":
-            first = stored.loc[gone, [*view.entity, TIME]].iloc[0]
+        stored_rows = self.strategy.stored_rows(config.features, name)
+        removed_rows = no_longer_there(view, stored_rows, rows)
+        if removed_rows.any() and config.ingest.removed == "warn":
+            first = stored_rows.loc[removed_rows, [*view.entity, TIME]].iloc[0]
             series = ", ".join(f"{key}: {first[key]}" for key in view.entity)
             self._warn(
-                f"ingest: {name}: {gone.sum():,} stored rows are no longer in the source, "
+                f"ingest: {name}: {removed_rows.sum():,} stored rows are no longer in the source, "
                 f"the first of series {{{series}}} at "
                 f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes "
                 "them, keep says nothing)"
             )
-        remove = gone.any() and config.ingest.removed == "remove"
-        kept = stored[~absent(stored, rows, [*view.entity, TIME])] if remove else stored
-        merged = merge(view, kept, rows, grid, self._joins(view))
-        return replace(merged, gone=left_out(view, stored, merged.finished)) if remove else merged
+        remove = removed_rows.any() and config.ingest.removed == "remove"
+        kept_rows = (
+            stored_rows[~absent(stored_rows, rows, [*view.entity, TIME])] if remove else stored_rows
+        )
+        result = merge(view, kept_rows, rows, grid, self._joins(view))
+        return (
+            replace(result, gone=left_out(view, stored_rows, result.finished)) if remove else result
+        )
 
-    def _remove(self, name: str, merged: Merged) -> None:
-        if merged.gone is None or not len(merged.gone):
+    def _remove(self, name: str, result: Merged) -> None:
+        if result.gone is None or not len(result.gone):
             return
-        count = self.strategy.remove(self.config.features, name, merged.gone)
+        count = self.strategy.remove(self.config.features, name, result.gone)
         self.removed[name] = self.removed.get(name, 0) + count
         self.say(f"ingest: {name}: {count:,} rows removed that the source no longer has")
 
@@ -200,34 +206,34 @@ class Ingestion:
                 self._doubted.add(mark)
                 self._warn(f"ingest: {name}: join of '{table}' {doubt}")
 
-    def _store(self, name: str, merged: Merged) -> int:
+    def _store(self, name: str, result: Merged) -> int:
         features = self.config.features
-        stored = self.strategy.ingest(features, name, merged.changed) if len(merged.changed) else 0
-        if self.source.poll is not None and len(merged.affected):
+        count = self.strategy.ingest(features, name, result.changed) if len(result.changed) else 0
+        if self.source.poll is not None and len(result.affected):
             self.strategy.push(
-                features, name, merged.affected, self.needs()
+                features, name, result.affected, self.needs()
             )  # also what was stored before: a killed run may not have come to this
-        return stored
+        return count
 
     def _join_again(self, name: str) -> None:
         """Rows of series that no batch touched get what the joined tables say now."""
         view = self.config.features.views[name]
         if not any(isinstance(op, Join) for op in view.engineer):
             return
-        stored = self.strategy.stored_rows(self.config.features, name)
-        again = merge(view, stored, stored.iloc[:0], self._grid(name), self._joins(view))
-        changed = self._store(name, again)
+        stored_rows = self.strategy.stored_rows(self.config.features, name)
+        result = merge(view, stored_rows, stored_rows.iloc[:0], self._grid(name), self._joins(view))
+        changed = self._store(name, result)
         if changed:
             self.counts[name].stored += changed
             self.say(f"ingest: {name}: {changed:,} rows changed with the tables they join")
 
     def _joins(self, view: View) -> dict[str, pd.DataFrame]:
         """The tables that the view joins, each read once in a pass."""
-        wanted = [op.table for op in view.engineer if isinstance(op, Join)]
-        for table in wanted:
+        names = [op.table for op in view.engineer if isinstance(op, Join)]
+        for table in names:
             if table not in self._tables:
                 self._tables[table] = self.source.read_as(table, self._roles(table))
-        return {table: self._tables[table] for table in wanted}
+        return {table: self._tables[table] for table in names}
 
     def _roles(self, table: str) -> Roles:
         """Of the columns of a joined table, for all views that join it."""
@@ -239,11 +245,11 @@ class Ingestion:
             if isinstance(op, Join) and op.table == table
         )
 
-    def _position(self, name: str, view: View, made: str) -> str | None:
+    def _position(self, name: str, view: View, recipe: str) -> str | None:
         """Where to go on; the beginning when the store has nothing of this view."""
         features = self.config.features
-        alone = features.model_copy(update={"primary": name, "views": {name: view}})
-        return self._positions.read(name, made) if self.strategy.has_rows(alone) else None
+        one_view = features.model_copy(update={"primary": name, "views": {name: view}})
+        return self._positions.read(name, recipe) if self.strategy.has_rows(one_view) else None
 
     def _made(self, name: str, view: View) -> str:
         """What a position was reached with: the view's definition, the source, the store."""

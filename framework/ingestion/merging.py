@@ -82,8 +82,8 @@ def check_whole(view: View, rows: pd.DataFrame, grid: Grid | None) -> None:
     """
     (series,) = series_numbers(view.entity, rows)
     times = rows[TIME].dt.tz_localize(None).to_numpy()
-    apart, order = np.diff(series), np.diff(times) < np.timedelta64(0)
-    if (apart < 0).any() or (order & (apart == 0)).any():
+    series_step, order = np.diff(series), np.diff(times) < np.timedelta64(0)
+    if (series_step < 0).any() or (order & (series_step == 0)).any():
         rows = rows.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
     if view.created is not None:
         rows = rows.sort_values(list(view.identity()), kind="stable").drop_duplicates(
@@ -110,86 +110,88 @@ def normal(name: str, view: View, rows: pd.DataFrame) -> pd.DataFrame:
     """The view's raw columns with canonical texts and times in UTC, as they are stored. Raises
     :class:`DataError` for what is missing.
     """
-    wanted = [*view.identity(), *view.columns]
-    missing = [c for c in wanted if c not in rows.columns]
-    if missing:
+    columns = [*view.identity(), *view.columns]
+    missing_columns = [c for c in columns if c not in rows.columns]
+    if missing_columns:
         have = list(map(str, rows.columns))
-        hint = suggest(missing[0], have)
+        hint = suggest(missing_columns[0], have)
         raise DataError(
-            f"view '{name}': missing columns {missing};{hint} The source gives {have}: "
+            f"view '{name}': missing columns {missing_columns};{hint} The source gives {have}: "
             "select or rename them there."
         )
     empty = [c for c in view.identity() if rows[c].isna().any()]
     if empty:
         raise DataError(f"view '{name}': null in {empty}; every row needs its keys and its time.")
-    made = rows[wanted].assign(
+    normal_rows = rows[columns].assign(
         **{key: key_texts(rows[key], f"view '{name}'") for key in view.entity}
     )
     for column in view.texts:
         try:
-            made[column] = category_texts(rows[column])
+            normal_rows[column] = category_texts(rows[column])
         except DataError as error:
             raise DataError(f"view '{name}': {error}.") from None
     for column in view.identity()[len(view.entity) :]:
-        made[column] = utc_times(rows[column], f"view '{name}': column '{column}'")
+        normal_rows[column] = utc_times(rows[column], f"view '{name}': column '{column}'")
     for column in view.numbers:
         try:
-            made[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
+            normal_rows[column] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise DataError(
                 f"view '{name}': column '{column}' is not numeric ({error}); mend it or "
                 "list it under categories."
             ) from error
-        infinite = np.isinf(made[column].to_numpy())
+        infinite = np.isinf(normal_rows[column].to_numpy())
         if infinite.any():
-            row = made.loc[infinite, [*view.entity, TIME]].iloc[0].to_dict()
+            row = normal_rows.loc[infinite, [*view.entity, TIME]].iloc[0].to_dict()
             raise DataError(
                 f"view '{name}': column '{column}' is infinite in {infinite.sum():,} rows, "
                 f"first at {row}; mend it, or make it null."
             )
-    return made
+    return normal_rows
 
 
 def merge(
-    view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None, tables: Tables
+    view: View, stored_rows: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None, tables: Tables
 ) -> Merged:
-    """Finished rows of the series that ``rows`` and ``stored`` hold.
+    """Finished rows of the series that ``rows`` and ``stored_rows`` hold.
 
     ``rows``: as :func:`normal` gives them; of equal identity the last counts, and replaces a stored
-    one. ``stored``: every stored row of those series. A row that was inserted is no given one: it
-    is made anew from those that were given.
+    one. ``stored_rows``: every stored row of those series. An inserted row is not an input: it is
+    made again from the inputs.
     """
     import pandas as pd
 
     raw = [*view.identity(), *view.columns]
     inserts = grid is not None and grid.gaps == "insert"
-    held = stored[raw][~_inserted(view, stored)] if inserts else stored[raw]
-    parts = [part for part in (held, rows[raw]) if len(part)]
+    stored_inputs = stored_rows[raw][~_inserted(view, stored_rows)] if inserts else stored_rows[raw]
+    parts = [part for part in (stored_inputs, rows[raw]) if len(part)]
     if not parts:
-        return Merged(stored, stored, stored)
-    given = pd.concat(parts, ignore_index=True).drop_duplicates(list(view.identity()), keep="last")
+        return Merged(stored_rows, stored_rows, stored_rows)
+    inputs = pd.concat(parts, ignore_index=True).drop_duplicates(list(view.identity()), keep="last")
 
     def finish(state: pd.DataFrame) -> pd.DataFrame:
         return _finished(view, state, grid, tables)
 
-    finished = (
-        finish(given) if view.created is None else versions(view, view.created, given, finish)
+    finished_rows = (
+        finish(inputs) if view.created is None else versions(view, view.created, inputs, finish)
     )
-    newest = finished.drop_duplicates([*view.entity, TIME], keep="last")
+    newest = finished_rows.drop_duplicates([*view.entity, TIME], keep="last")
     series, changed = series_numbers(view.entity, newest, rows)
     since = rows[TIME].groupby(changed).min().reindex(series).to_numpy()
-    unmarked = INSERTED not in stored.columns or stored[INSERTED].isna().all()
-    told = finished.drop(columns=INSERTED) if unmarked else finished
-    new = differs(told, stored, view.identity())
+    unmarked = INSERTED not in stored_rows.columns or stored_rows[INSERTED].isna().all()
+    comparable = finished_rows.drop(columns=INSERTED) if unmarked else finished_rows
+    new = differs(comparable, stored_rows, view.identity())
     doubt = _doubt(view, newest) if inserts else None
-    return Merged(finished[new], newest[newest[TIME].to_numpy() >= since], finished, doubt)
+    return Merged(
+        finished_rows[new], newest[newest[TIME].to_numpy() >= since], finished_rows, doubt
+    )
 
 
-def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables) -> pd.DataFrame:
+def _finished(view: View, inputs: pd.DataFrame, grid: Grid | None, tables: Tables) -> pd.DataFrame:
     """The view's columns, and whether a row was inserted, for raw rows of which no key and time
     comes twice.
     """
-    rows = given.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
+    rows = inputs.sort_values([*view.entity, TIME], kind="stable", ignore_index=True)
     if grid is None:
         return engineer(view, rows, None, tables).assign(**{INSERTED: 0.0})
     panel = panel_from_rows(
@@ -211,31 +213,33 @@ def _finished(view: View, given: pd.DataFrame, grid: Grid | None, tables: Tables
         )
     full = panel.to_rows()
     refuse_leaking_functions(view, full, grid.frequency, tables)
-    finished = engineer(view, full, grid.frequency, tables).assign(
+    finished_rows = engineer(view, full, grid.frequency, tables).assign(
         **{INSERTED: inserted.astype(np.float64)}
     )
-    return finished if grid.gaps == "insert" else finished[~inserted].reset_index(drop=True)
+    return (
+        finished_rows if grid.gaps == "insert" else finished_rows[~inserted].reset_index(drop=True)
+    )
 
 
-def _inserted(view: View, stored: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _inserted(view: View, stored_rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which stored rows fill a gap: those that say so, and of an earlier version, which did not
     say, those that look so.
 
     Such a row has no number, the texts of the row before, and a row after.
     """
     marks = (
-        stored[INSERTED].to_numpy(dtype=np.float64)
-        if INSERTED in stored.columns
-        else np.full(len(stored), np.nan)
+        stored_rows[INSERTED].to_numpy(dtype=np.float64)
+        if INSERTED in stored_rows.columns
+        else np.full(len(stored_rows), np.nan)
     )
     unsaid = np.isnan(marks)
     if not unsaid.any() or not view.numbers or view.created is not None:
         return np.asarray(marks == 1.0)
-    keys = stored[list(view.entity)].to_numpy(dtype=object)
-    texts = stored[[*view.entity, *view.texts]].to_numpy(dtype=object)
+    keys = stored_rows[list(view.entity)].to_numpy(dtype=object)
+    texts = stored_rows[[*view.entity, *view.texts]].to_numpy(dtype=object)
     followed = np.concatenate([(keys[1:] == keys[:-1]).all(axis=1), [False]])
     alike = np.concatenate([[False], (texts[1:] == texts[:-1]).all(axis=1)])
-    guess = stored[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
+    guess = stored_rows[list(view.numbers)].isna().to_numpy().all(axis=1) & followed & alike
     return np.asarray(np.where(unsaid, guess, marks == 1.0), dtype=np.bool_)
 
 
@@ -243,11 +247,11 @@ def _doubt(view: View, newest: pd.DataFrame) -> str | None:
     """What to say of the gaps that were filled, if they are more than pauses. ``newest``: one row
     for each key and step.
     """
-    given = newest[INSERTED].to_numpy() == 0.0
-    if given.all():
+    is_input = newest[INSERTED].to_numpy() == 0.0
+    if is_input.all():
         return None
     keys = newest[list(view.entity)].to_numpy(dtype=object)
-    places = np.flatnonzero(given)  # a gap lies between two given rows of a series
+    places = np.flatnonzero(is_input)  # a gap lies between two given rows of a series
     gaps = np.diff(places) - 1
     row = int(gaps.argmax())
     before, after = (newest[TIME].iloc[places[i]].isoformat()[:19] for i in (row, row + 1))
@@ -255,10 +259,10 @@ def _doubt(view: View, newest: pd.DataFrame) -> str | None:
     longest = (
         f"the longest gap has {gaps[row]:,} steps, between {before} and {after} in series {series}"
     )
-    beside = int((keys[given] == keys[places[row]]).all(axis=1).sum())
-    if len(given) > 2 * len(places):
+    beside = int((keys[is_input] == keys[places[row]]).all(axis=1).sum())
+    if len(is_input) > 2 * len(places):
         return (
-            f"panel.gaps=insert made {len(given) - len(places):,} rows beside {len(places):,} "
+            f"panel.gaps=insert made {len(is_input) - len(places):,} rows beside {len(places):,} "
             f"given ones: {longest}"
         )
     if gaps[row] > max(LONGEST_GAP, beside):
@@ -266,30 +270,34 @@ def _doubt(view: View, newest: pd.DataFrame) -> str | None:
     return None
 
 
-def no_longer_there(view: View, stored: pd.DataFrame, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def no_longer_there(
+    view: View, stored_rows: pd.DataFrame, rows: pd.DataFrame
+) -> npt.NDArray[np.bool_]:
     """``[stored]``: whose key and time are not among ``rows``, all that the source has. Rows that
     were inserted for a gap never were.
     """
-    return absent(stored, rows, [*view.entity, TIME]) & ~_inserted(view, stored)
+    return absent(stored_rows, rows, [*view.entity, TIME]) & ~_inserted(view, stored_rows)
 
 
-def left_out(view: View, stored: pd.DataFrame, finished: pd.DataFrame) -> pd.DataFrame:
-    """The identities of ``stored`` that ``finished`` has not."""
+def left_out(view: View, stored_rows: pd.DataFrame, finished_rows: pd.DataFrame) -> pd.DataFrame:
+    """The identities of ``stored_rows`` that ``finished_rows`` has not."""
     identity = list(view.identity())
-    return stored.loc[absent(stored, finished, identity), identity]
+    return stored_rows.loc[absent(stored_rows, finished_rows, identity), identity]
 
 
-def absent(stored: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.bool_]:
+def absent(
+    stored_rows: pd.DataFrame, rows: pd.DataFrame, columns: list[str]
+) -> npt.NDArray[np.bool_]:
     """``[stored]``: whose values of ``columns`` are not among those of ``rows``."""
-    there = rows[columns].drop_duplicates().assign(**{_GIVEN: True})
+    marks = rows[columns].drop_duplicates().assign(**{_GIVEN: True})
     mask: npt.NDArray[np.bool_] = (
-        stored[columns].merge(there, how="left", on=columns)[_GIVEN].isna().to_numpy()
+        stored_rows[columns].merge(marks, how="left", on=columns)[_GIVEN].isna().to_numpy()
     )
     return mask
 
 
 def off_grid(
-    view: View, stored: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None
+    view: View, stored_rows: pd.DataFrame, rows: pd.DataFrame, grid: Grid | None
 ) -> npt.NDArray[np.bool_]:
     """``[rows]``: which cannot be a step of their series; its grid begins with its first stored
     row, or the first of ``rows``.
@@ -299,14 +307,14 @@ def off_grid(
     if grid is None:
         return np.zeros(len(rows), dtype=bool)
     frequency = grid.frequency
-    held, given = series_numbers(view.entity, stored, rows)
+    stored_series, new_series = series_numbers(view.entity, stored_rows, rows)
     times = (
-        pd.concat([stored[TIME], rows[TIME]], ignore_index=True)
-        if len(stored)
+        pd.concat([stored_rows[TIME], rows[TIME]], ignore_index=True)
+        if len(stored_rows)
         else rows[TIME].reset_index(drop=True)
     )
-    anchors = times.groupby(np.concatenate([held, given])).first()
-    anchor = anchors.reindex(given).dt.tz_localize(None).to_numpy().astype("M8[us]")
+    anchors = times.groupby(np.concatenate([stored_series, new_series])).first()
+    anchor = anchors.reindex(new_series).dt.tz_localize(None).to_numpy().astype("M8[us]")
     times = rows[TIME].dt.tz_localize(None).to_numpy().astype("M8[us]")
     off: npt.NDArray[np.bool_] = (
         frequency.shift(anchor, frequency.steps_between(anchor, times)) != times

@@ -24,64 +24,66 @@ _PLACE = "\x00place"
 
 
 def versions(
-    view: View, created: str, given: pd.DataFrame, finish: Callable[[pd.DataFrame], pd.DataFrame]
+    view: View, created: str, inputs: pd.DataFrame, finish: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> pd.DataFrame:
     """Every version of the finished rows, sorted by identity.
 
-    ``given``: raw versions, no identity twice. ``finish``: raw rows, one for each key and time, to
+    ``inputs``: raw versions, no identity twice. ``finish``: raw rows, one for each key and time, to
     finished ones. It is called once for rows that come in the order of their times, and twice for
     each moment at which a late or corrected one became known.
     """
     import pandas as pd
 
     row = [*view.entity, TIME]
-    given = _news(view, given.sort_values([created, *row], kind="stable"))
-    made: list[pd.DataFrame] = []
+    inputs = _news(view, inputs.sort_values([created, *row], kind="stable"))
+    tables: list[pd.DataFrame] = []
     before: pd.DataFrame | None = None
-    for known, moment in _states(view, created, given):
+    for known, moment in _states(view, created, inputs):
         newest = known.drop_duplicates(row, keep="last")
-        finished = finish(newest)
-        changed = finished if before is None else finished[differs(finished, before, row)]
-        made.append(
+        finished_rows = finish(newest)
+        changed = (
+            finished_rows if before is None else finished_rows[differs(finished_rows, before, row)]
+        )
+        tables.append(
             changed.assign(
                 **{created: _created(view, created, changed, newest) if moment is None else moment}
             )
         )
-        before = finished
+        before = finished_rows
     columns = [*view.identity(), *view.feature_names(), INSERTED]
-    return pd.concat(made, ignore_index=True)[columns].sort_values(
+    return pd.concat(tables, ignore_index=True)[columns].sort_values(
         list(view.identity()), kind="stable", ignore_index=True
     )
 
 
 def _states(
-    view: View, created: str, given: pd.DataFrame
+    view: View, created: str, inputs: pd.DataFrame
 ) -> Iterator[tuple[pd.DataFrame, pd.Timestamp | None]]:
     """What was known just before and at each moment that changed the past, with that moment; and at
     the end.
     """
-    top = given.groupby(series_numbers(view.entity, given)[0])[TIME].transform(
+    top = inputs.groupby(series_numbers(view.entity, inputs)[0])[TIME].transform(
         lambda times: times.cummax().shift()
     )
-    for moment in sorted(given[created][given[TIME] <= top].unique()):
-        earlier = given[given[created] < moment]
+    for moment in sorted(inputs[created][inputs[TIME] <= top].unique()):
+        earlier = inputs[inputs[created] < moment]
         if len(earlier):
             yield earlier, None
-        yield given[given[created] <= moment], moment
-    yield given, None
+        yield inputs[inputs[created] <= moment], moment
+    yield inputs, None
 
 
-def _news(view: View, given: pd.DataFrame) -> pd.DataFrame:
+def _news(view: View, inputs: pd.DataFrame) -> pd.DataFrame:
     """Without the versions that say what the one before said: such a one was stored because its
     features had changed.
     """
     row = [*view.entity, TIME]
-    before = given.groupby(row, sort=False)[list(view.columns)].shift()
-    again = given.duplicated(row).to_numpy()
+    before = inputs.groupby(row, sort=False)[list(view.columns)].shift()
+    repeats = inputs.duplicated(row).to_numpy()
     for column in view.columns:
-        now, then = given[column].to_numpy(), before[column].to_numpy()
-        again &= equal(now, then)
-    return given[~again]
+        now, then = inputs[column].to_numpy(), before[column].to_numpy()
+        repeats &= equal(now, then)
+    return inputs[~repeats]
 
 
 def _created(
@@ -91,29 +93,29 @@ def _created(
     one of its series was.
     """
     row = [*view.entity, TIME]
-    found = rows[row].merge(newest[[*row, created]], how="left", on=row)
-    return found.groupby(series_numbers(view.entity, found)[0])[created].bfill().array  # type: ignore[no-any-return]
+    matches = rows[row].merge(newest[[*row, created]], how="left", on=row)
+    return matches.groupby(series_numbers(view.entity, matches)[0])[created].bfill().array  # type: ignore[no-any-return]
 
 
 def differs(
-    finished: pd.DataFrame, stored: pd.DataFrame, identity: Sequence[str]
+    finished_rows: pd.DataFrame, stored_rows: pd.DataFrame, identity: Sequence[str]
 ) -> npt.NDArray[np.bool_]:
     """``[finished]``: whether there is no stored row of that identity with the same values, null
     equal to null.
     """
-    if not len(stored):
-        return np.ones(len(finished), dtype=bool)
-    places = stored[list(identity)].assign(**{_PLACE: np.arange(len(stored))})
+    if not len(stored_rows):
+        return np.ones(len(finished_rows), dtype=bool)
+    places = stored_rows[list(identity)].assign(**{_PLACE: np.arange(len(stored_rows))})
     place = (
-        finished[list(identity)]
+        finished_rows[list(identity)]
         .merge(places, how="left", on=list(identity))[_PLACE]
         .to_numpy(dtype=np.float64)
     )
     new: npt.NDArray[np.bool_] = np.isnan(place)
     at = np.where(new, 0, place).astype(np.int64)
     different = new.copy()
-    for column in (c for c in finished.columns if c not in identity):
-        different |= ~equal(finished[column].to_numpy(), stored[column].to_numpy()[at])
+    for column in (c for c in finished_rows.columns if c not in identity):
+        different |= ~equal(finished_rows[column].to_numpy(), stored_rows[column].to_numpy()[at])
     return different
 
 

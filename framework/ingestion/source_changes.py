@@ -87,11 +87,11 @@ def _difference(config: Config, source: Source, name: str, record: dict[str, Any
 def _path(config: Config, name: str) -> Path:
     """One file for each definition of a view and each kind of store."""
     view = config.features.views[name]
-    made = "\n".join([view.table or name, view.definition(), config.component("retrieval").name])
+    recipe = "\n".join([view.table or name, view.definition(), config.component("retrieval").name])
     return (
         config.paths.state
         / "ingest"
-        / f"{name}-{hashlib.sha256(made.encode()).hexdigest()[:8]}.source.json"
+        / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}.source.json"
     )
 
 

@@ -33,37 +33,37 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
     for name, view in features.views.items():
         if name == features.primary or name not in panel.held:
             continue
-        held = panel.held[name]
-        fresh = panel.times - held <= np.timedelta64(view.ttl, "us")
-        described = ~np.isnat(held) & fresh
+        row_times = panel.held[name]
+        fresh = panel.times - row_times <= np.timedelta64(view.ttl, "us")
+        has_row = ~np.isnat(row_times) & fresh
         columns = [panel.entity_keys.index(key) for key in view.entity]
         keys = [tuple(map(str, key)) for key in panel.static[:, columns]]
-        without = set(keys) - {key for key, known in zip(keys, described, strict=True) if known}
-        if not without and described.mean() >= 0.5:
+        without = set(keys) - {key for key, known in zip(keys, has_row, strict=True) if known}
+        if not without and has_row.mean() >= 0.5:
             continue
-        line = _line(view, panel, described, keys, strategy.stored_rows(features, name))
+        line = _line(view, panel, has_row, keys, strategy.stored_rows(features, name))
         if line is not None:
-            lines.append(
-                f"view {name} describes {described.sum():,} of {len(described):,} rows{line}"
-            )
+            lines.append(f"view {name} describes {has_row.sum():,} of {len(has_row):,} rows{line}")
     return lines
 
 
 def _line(
-    view: View, panel: Panel, described: Flags, keys: list[Key], stored: pd.DataFrame
+    view: View, panel: Panel, has_row: Flags, keys: list[Key], stored_rows: pd.DataFrame
 ) -> str | None:
     """What goes on after the counts; None where there is nothing to say."""
-    theirs = (
-        set(stored[list(view.entity)].itertuples(index=False, name=None)) if len(stored) else set()
+    view_keys = (
+        set(stored_rows[list(view.entity)].itertuples(index=False, name=None))
+        if len(stored_rows)
+        else set()
     )
-    mine = set(keys)
-    here, there = mine - theirs, theirs - mine
-    if here and there:
+    panel_keys = set(keys)
+    lacking, unmatched = panel_keys - view_keys, view_keys - panel_keys
+    if lacking and unmatched:
         return (
-            f": no row for {_first(view, here)} of the series, {_first(view, there)} of the "
-            "view are no series"
+            f": no row for {_first(view, lacking)} of the series, {_first(view, unmatched)} of "
+            "the view are no series"
         )
-    first = stored.groupby(list(view.entity))[TIME].min() if view.entity else None
+    first = stored_rows.groupby(list(view.entity))[TIME].min() if view.entity else None
     starts = (
         {_key(key): np.datetime64(time.tz_localize(None)) for key, time in first.items()}
         if first is not None
@@ -72,13 +72,13 @@ def _line(
     never = np.datetime64("NaT")
     start = np.array([starts.get(key, never) for key in keys], dtype="M8[us]")
     since = panel.times >= start if view.entity else np.ones(len(keys), dtype=bool)
-    share = described[since].mean() if since.any() else 0.0
-    if described.any() and share >= 0.5:
+    share = has_row[since].mean() if since.any() else 0.0
+    if has_row.any() and share >= 0.5:
         return None
-    if not len(stored):
+    if not len(stored_rows):
         return ": it has no rows"
-    span = f"{stored[TIME].min():%Y-%m-%d %H:%M} to {stored[TIME].max():%Y-%m-%d %H:%M}"
-    counted = f" ({share:.0%} of those since its first of the same key)" if described.any() else ""
+    span = f"{stored_rows[TIME].min():%Y-%m-%d %H:%M} to {stored_rows[TIME].max():%Y-%m-%d %H:%M}"
+    counted = f" ({share:.0%} of those since its first of the same key)" if has_row.any() else ""
     return (
         f"{counted}: its rows are of {span} and each holds for its ttl of {view.ttl}; raise the "
         "ttl, or mend keys and times"
@@ -91,8 +91,8 @@ def _key(key: object) -> Key:
 
 def _first(view: View, keys: Collection[Key]) -> str:
     """How many, and the first of them."""
-    shown = ", ".join(str(dict(zip(view.entity, key, strict=True))) for key in sorted(keys)[:3])
-    return f"{len(keys)} keys ({shown})"
+    examples = ", ".join(str(dict(zip(view.entity, key, strict=True))) for key in sorted(keys)[:3])
+    return f"{len(keys)} keys ({examples})"
 
 
 @dataclass(slots=True)
@@ -120,19 +120,19 @@ class JoinMatches:
 
     def doubt(self) -> str | None:
         """What goes on after the table's name; None where there is nothing to say."""
-        here, there = (
+        only_view, only_table = (
             sorted(keys, key=str) for keys in (self.mine - self.theirs, self.theirs - self.mine)
         )
-        if not self.rows or (self.described and not (here and there)):
+        if not self.rows or (self.described and not (only_view and only_table)):
             return None
         counts = f"describes {self.described:,} of {self.rows:,} rows"
-        if not here:
+        if not only_view:
             return f"{counts}: the keys match, its times or its ttl do not, or its columns are null"
         by = self.join.by
-        mine, theirs = (
+        view_keys, table_keys = (
             ", ".join(str(dict(zip(by, key, strict=True))) for key in keys[:3])
-            for keys in (here, there)
+            for keys in (only_view, only_table)
         )
-        return f"{counts}: it has no row for {mine}" + (
-            f", and its own {theirs} match none" if theirs else ""
+        return f"{counts}: it has no row for {view_keys}" + (
+            f", and its own {table_keys} match none" if table_keys else ""
         )

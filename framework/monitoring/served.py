@@ -124,13 +124,13 @@ def read_served(
                     pc.is_in(part["target"], value_set=pa.array(targets, pa.string())),
                 )
             )
-            kept.failed += len(part) - len(good)
-            kept.newest = max(kept.newest, moments(part["at"]).max())
-            kept.columns.append(_arrays(good, keys, targets, numbers))
+            of_pair.failed += len(part) - len(good)
+            of_pair.newest = max(of_pair.newest, moments(part["at"]).max())
+            of_pair.columns.append(_arrays(good, keys, targets, numbers))
     entities = np.array(list(numbers), dtype=object).reshape(len(numbers), len(keys))
-    failed = {answering: kept.failed for answering, kept in pieces.items()}
-    newest = {answering: kept.newest for answering, kept in pieces.items()}
-    forecasts = {answering: _newest(kept, entities) for answering, kept in pieces.items()}
+    failed = {answering: of_pair.failed for answering, kept in pieces.items()}
+    newest = {answering: of_pair.newest for answering, kept in pieces.items()}
+    forecasts = {answering: _newest(of_pair, entities) for answering, kept in pieces.items()}
     return Reading(forecasts, failed, newest, rows)
 
 

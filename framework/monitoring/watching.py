@@ -143,15 +143,15 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
     with np.errstate(invalid="ignore", divide="ignore"):
         distance = np.abs(error) / (half / NormalDist().inv_cdf(0.9))
     known = np.isfinite(half) & (half > 0)
-    mine, distance, median = mine.where(known), distance[known], median[known]
+    newest, distance, median = newest.where(known), distance[known], median[known]
     p_values = np.array([math.erfc(one / math.sqrt(2)) for one in distance.tolist()])
-    sure = drift.e_bh_of_groups(drift.e_values_of(p_values), mine.series, how.false_share)
+    sure = drift.e_bh_of_groups(drift.e_values_of(p_values), newest.series, how.false_share)
     limit = NormalDist().inv_cdf(1 - how.anomaly / 2)
     flagged = np.flatnonzero(sure | (distance >= limit))
     worst = flagged[np.argsort(-distance[flagged], kind="stable")][:20]
     keys = promise.schema.entity_keys
     return {
-        "checked": len(mine),
+        "checked": len(newest),
         "flagged": len(flagged),
         "sure": int(sure.sum()),
         "worst": [

@@ -78,10 +78,10 @@ class Columns:
 
     def usable(self) -> list[str]:
         """List the columns that are neither time nor key, of those that were decided on."""
-        taken = {self.value("time"), *self.value("entity")}
-        names = [str(name) for name in self.rows.columns if name not in taken]
-        decided = self.decided.get("columns", names)
-        return [name for name in names if name in decided]
+        roles = {self.value("time"), *self.value("entity")}
+        names = [str(name) for name in self.rows.columns if name not in roles]
+        decision = self.decided.get("columns", names)
+        return [name for name in names if name in decision]
 
 
 def guess_time(columns: Columns) -> None:
@@ -186,8 +186,8 @@ def _count(rows: pd.DataFrame, keys: Sequence[str]) -> int:
 
 def _same_series(rows: pd.DataFrame, keys: Sequence[str], others: Sequence[str]) -> bool:
     """Say whether two choices of keys part the rows alike."""
-    together = _count(rows, list(dict.fromkeys((*keys, *others))))
-    return _count(rows, keys) == together == _count(rows, others)
+    distinct = _count(rows, list(dict.fromkeys((*keys, *others))))
+    return _count(rows, keys) == distinct == _count(rows, others)
 
 
 def _key_candidates(rows: pd.DataFrame, time: str) -> list[str]:
@@ -196,11 +196,11 @@ def _key_candidates(rows: pd.DataFrame, time: str) -> list[str]:
     for place, (name, values) in enumerate(rows.items()):
         if name == time or values.isna().any() or values.nunique() < 2:
             continue
-        named = _IDS.fullmatch(str(name)) is not None
+        has_id_name = _IDS.fullmatch(str(name)) is not None
         if _is_text(values):
-            likely.append((0 if named else 1, place, str(name)))
+            likely.append((0 if has_id_name else 1, place, str(name)))
         elif pd.api.types.is_integer_dtype(values) and values.nunique() * 3 <= len(rows):
-            likely.append((0 if named else 2, place, str(name)))
+            likely.append((0 if has_id_name else 2, place, str(name)))
     return [name for *_, name in sorted(likely)][:_CANDIDATES_AT_MOST]
 
 
@@ -274,18 +274,18 @@ def _guess_target(columns: Columns, numbers: Sequence[str]) -> None:
     ends = {name: _last(rows, time, [name]) for name in varied}
     ending = [n for n in varied if ends[n] < rows[time].max()]
     best = min(ending or varied, key=lambda name: _rank(name, _TARGETS))
-    named = _rank(best, _TARGETS) < 3 * len(_TARGETS)
-    how = "its name" if named else "its place, the first"
+    has_target_name = _rank(best, _TARGETS) < 3 * len(_TARGETS)
+    how = "its name" if has_target_name else "its place, the first"
     why = f"of {len(numbers)} columns of numbers ({', '.join(numbers[:8])}) it is chosen by {how}"
     if ending and len(ending) < len(varied):
         why = f"its values end before the last rows, as those of a target do; chosen by {how}"
-    columns.guess("targets", [best], why, doubtful=not named)
+    columns.guess("targets", [best], why, doubtful=not has_target_name)
 
 
 def guess_features(columns: Columns) -> None:
     """Guess which columns are used, and which of them are categories."""
     rows = columns.rows
-    taken = [columns.value("time"), *columns.value("entity")]
+    roles = [columns.value("time"), *columns.value("entity")]
     texts = [name for name in columns.usable() if _is_text(rows[name])]
     if columns.needs("categories"):
         few = [
@@ -307,12 +307,12 @@ def guess_features(columns: Columns) -> None:
             )
     if columns.needs("columns"):
         numbers = [n for n in columns.numbers() if not _is_constant(rows[n], n, columns)]
-        used = [str(n) for n in rows.columns if n in {*numbers, *columns.value("categories")}]
-        left = [str(n) for n in rows.columns if n not in {*used, *taken}]
+        features = [str(n) for n in rows.columns if n in {*numbers, *columns.value("categories")}]
+        others = [str(n) for n in rows.columns if n not in {*features, *roles}]
         why = "numbers and categories"
-        if left:
-            why += f", without {', '.join(left)}: constant, empty, times, or many different texts"
-        columns.guess("columns", used, why)
+        if others:
+            why += f", without {', '.join(others)}: constant, empty, times, or many different texts"
+        columns.guess("columns", features, why)
 
 
 def _is_constant(values: pd.Series, name: str, columns: Columns) -> bool:

@@ -31,18 +31,18 @@ def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str)
         DataError: No series is long enough for a backtest.
     """
     lags, horizon = _lags(columns), columns.value("horizon")
-    needed = max(lags) + _HORIZONS * horizon
+    least_steps = max(lags) + _HORIZONS * horizon
     keys = columns.value("entity")
     actual = rows.dropna(subset=list(columns.value("targets")), how="all")
     counts = actual.groupby(keys, observed=True)[TIME].count() if keys else pd.Series([len(actual)])
     length = int(counts.median())
     _guess_folds(columns, int(counts.max()))
     if "model" not in columns.decided:
-        long = length >= needed
+        long = length >= least_steps
         columns.guess(
             "model",
             model if long else baseline,
-            f"a series has {length} steps, of which a model with lags needs {needed}",
+            f"a series has {length} steps, of which a model with lags needs {least_steps}",
         )
     if "short" not in columns.decided:
         context = max(lags) + 1 if columns.value("model") != baseline else 1

@@ -213,8 +213,8 @@ def guess_season(columns: Columns, rows: pd.DataFrame) -> None:
     usual = next(iter(errors))
     best = min(errors, key=lambda season: errors[season])
     best = best if errors[best] < _BETTER * errors[usual] else usual
-    shown = ", ".join(f"{season}: {error:.4g}" for season, error in errors.items())
-    why = f"the mean errors of naive forecasts with drift by the length of the season are {shown}"
+    figures = ", ".join(f"{season}: {error:.4g}" for season, error in errors.items())
+    why = f"the mean errors of naive forecasts with drift by the length of the season are {figures}"
     columns.guess("season_length", best, why)
 
 

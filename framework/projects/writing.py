@@ -177,13 +177,13 @@ def write_project(folder: Path, files: Mapping[str, str], replaced: Collection[s
     Returns:
         The paths of those that were there and are kept.
     """
-    kept = []
+    kept_files = []
     for place, text in files.items():
         path = folder / place
         if path.exists() and place not in replaced:
-            kept.append(place)
+            kept_files.append(place)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as stream:
             stream.write(text.encode())
-    return kept
+    return kept_files

@@ -16,12 +16,12 @@ from framework.runs.steps.aliases import current, move, required_alias
 def alias(run: Run) -> dict[str, Any]:
     config, name = run.config, required_alias(run)
     registry: Registry = run.make("registry")
-    loaded = load_pair(registry, run.plugins, config.name, _version(run, registry, name))
+    pair = load_pair(registry, run.plugins, config.name, _version(run, registry, name))
     return move(
         run,
         registry,
         name,
-        loaded.version,
+        pair.version,
         current(registry, config.name, name),
         config.reason,
         None,

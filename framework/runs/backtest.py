@@ -30,10 +30,10 @@ from framework.runs.steps.tables import comparison_table
 
 
 def backtest(run: Run) -> dict[str, Any]:
-    run, chosen = settled(run)
+    run, choice = settled(run)
     if not run.config.backtest.compare:
-        return {**evaluate(run).body, **chosen}
-    body = {**evaluate(run, compare_models).body, **chosen}
+        return {**evaluate(run).body, **choice}
+    body = {**evaluate(run, compare_models).body, **choice}
     run.say(comparison_table(run.config.name, run.record.comparison))
     return {
         **body,
@@ -94,10 +94,10 @@ def _other(config: Config, run: Run, panel: Panel, schema: Schema) -> BacktestRe
 def with_model(config: Config, name: str, plugins: Plugins) -> Config:
     """The same run with another model and its default options."""
     component = plugins.find("model", name)
-    composed = OmegaConf.create(config.text)
-    assert isinstance(composed, DictConfig)
-    composed["model"] = default_node(name, component.options)
+    tree = OmegaConf.create(config.text)
+    assert isinstance(tree, DictConfig)
+    tree["model"] = default_node(name, component.options)
     try:
-        return build_config(composed, plugins)
+        return build_config(tree, plugins)
     except ConfigError as error:
         raise ConfigError(f"backtest.compare: model={name}: {error}") from error

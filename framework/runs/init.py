@@ -63,7 +63,7 @@ def init(run: Run) -> dict[str, Any]:
     files = project_files(name, text, proposal.table, sections["panel"], options.data)
     if options_of_model:
         files[f"conf/model/{choice}.yaml"] = model_text(model, options_of_model)
-    kept = write_project(folder, files, {place, f"conf/model/{choice}.yaml"})
+    kept_files = write_project(folder, files, {place, f"conf/model/{choice}.yaml"})
     for key, guess in guesses.items():
         mark = "  <- look at this" if guess.doubtful else ""
         run.say(f"init: {key} = {_text(guess.value)}: {guess.why}{mark}")
@@ -73,7 +73,7 @@ def init(run: Run) -> dict[str, Any]:
         "experiment": name,
         "files": [*files],
         "guesses": {key: {"value": g.value, "why": g.why} for key, g in guesses.items()},
-        "warnings": _warnings(guesses, kept),
+        "warnings": _warnings(guesses, kept_files),
     }
 
 
@@ -105,8 +105,8 @@ def _guess(run: Run, proposal: Proposal, columns: Columns) -> tuple[dict[str, An
 
 def _default_models(run: Run) -> tuple[str, str]:
     """Give the names of the model and the baseline that the configuration selects by itself."""
-    composed = yaml.safe_load(run.config.text)
-    return composed["model"]["name"], composed["baseline"]["name"]
+    tree = yaml.safe_load(run.config.text)
+    return tree["model"]["name"], tree["baseline"]["name"]
 
 
 def _refuse_a_project(folder: Path) -> None:
@@ -146,9 +146,9 @@ def _read(
         validate(component.options, source, "source")
     )
     entity = tuple(rename.get(key, key) for key in columns.value("entity"))
-    used = columns.value("columns")
-    categories = tuple(c for c in columns.value("categories") if c in used)
-    view = View(entity=entity, columns=tuple(used), categories=categories, ttl=timedelta(days=1))
+    names = columns.value("columns")
+    categories = tuple(c for c in columns.value("categories") if c in names)
+    view = View(entity=entity, columns=tuple(names), categories=categories, ttl=timedelta(days=1))
     try:
         rows: pd.DataFrame = reader.read_as(proposal.table, Roles.of_view(view))
     finally:
@@ -201,13 +201,13 @@ def _text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _warnings(guesses: dict[str, Guess], kept: list[str]) -> list[str]:
+def _warnings(guesses: dict[str, Guess], kept_files: list[str]) -> list[str]:
     doubts = [
         f"{name} = {_text(guess.value)} is doubtful: {guess.why}; {_override(name)} says otherwise"
         for name, guess in guesses.items()
         if guess.doubtful
     ]
-    return doubts + [f"{place} was there and is kept as it is" for place in kept]
+    return doubts + [f"{place} was there and is kept as it is" for place in kept_files]
 
 
 def _override(name: str) -> str:

@@ -99,15 +99,15 @@ def _once(run: Run) -> dict[str, Any]:
     return {**body, "report": str(path), "page": str(page), "warnings": warnings}
 
 
-def _write(run: Run, found: dict[str, Any]) -> tuple[Path, Path]:
+def _write(run: Run, body: dict[str, Any]) -> tuple[Path, Path]:
     """Keep what was found for the console, and with the run as JSON and as a page."""
     path, page = run.directory / "monitor.json", run.directory / "monitor.html"
-    content = json.dumps(found, indent=1).encode()
-    kept = report_path(run.config.paths.state, run.config.name)
+    content = json.dumps(body, indent=1).encode()
+    report = report_path(run.config.paths.state, run.config.name)
     for target, text in (
         (path, content),
-        (kept, content),
-        (page, monitoring_page(run.config.name, found).encode()),
+        (report, content),
+        (page, monitoring_page(run.config.name, body).encode()),
     ):
         with atomic_write(target) as stream:
             stream.write(text)
@@ -153,21 +153,21 @@ def _alerts(run: Run, body: dict[str, Any], warnings: list[str]) -> list[dict[st
     with exclusive(path.with_suffix(".lock"), "the alerts"):
         alerts = update(options.rules, body, name, read_alerts(path), datetime.now(UTC))
         due = [alert for alert in alerts.values() if alert.is_due]
-        taken = True
+        accepted = True
         for alert in due:
             run.say(f"monitor: {alert.state.upper()} {alert.name}: {alert.annotations['summary']}")
-        for url, sent in (
+        for url, batch in (
             (options.webhook, partial(alertmanager_body, name)),
             (options.slack, slack_body),
         ):
             if url is None or not due:
                 continue
             try:
-                post(url, sent(due))
+                post(url, batch(due))
             except FrameworkError as error:
-                taken = False
+                accepted = False
                 warnings.append(f"{error} The next run sends them again.")
-        if taken:
+        if accepted:
             alerts |= {one.fingerprint: replace(one, told=one.state) for one in due}
         write_alerts(path, alerts)
     return [

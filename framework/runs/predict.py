@@ -34,8 +34,10 @@ def predict(run: Run) -> dict[str, Any]:
     config = run.config
     options: PredictOptions = run.options
     registry: Registry = run.make("registry")
-    loaded = load_pair(registry, run.plugins, config.name, _reference(run))
-    windows, identity = _from_file(run, loaded) if options.rows else _from_store(run, loaded)
+    loaded_pair = load_pair(registry, run.plugins, config.name, _reference(run))
+    windows, identity = (
+        _from_file(run, loaded_pair) if options.rows else _from_store(run, loaded_pair)
+    )
     output = (
         options.output or run.directory / "forecast.parquet"
     ).resolve()  # workers may be in another folder
@@ -45,9 +47,9 @@ def predict(run: Run) -> dict[str, Any]:
             f"predict.output={output / 'forecast.parquet'}."
         )
     size = options.piece
-    pair, schema = loaded.version, loaded.pair.schema
+    pair, schema = loaded_pair.version, loaded_pair.pair.schema
     scored = score(
-        loaded.pair,
+        loaded_pair.pair,
         windows,
         size,
         output,
@@ -76,38 +78,40 @@ def predict(run: Run) -> dict[str, Any]:
 def _reference(run: Run) -> str:
     """The pair that ``alias``, ``version`` or ``predict.pair`` names, else the newest."""
     config, options = run.config, run.options
-    given = {
+    references = {
         "alias": config.alias,
         "version": None if config.version is None else str(config.version),
         "predict.pair": None if options.pair == "latest" else options.pair,
     }
-    named = [(key, value) for key, value in given.items() if value is not None]
-    if len(named) > 1:
-        listed = " and ".join(f"{key}={value}" for key, value in named)
-        raise ConfigError(f"{listed} each name a pair; give one of them.")
-    return named[0][1] if named else "latest"
+    assignments = [(key, value) for key, value in references.items() if value is not None]
+    if len(assignments) > 1:
+        text = " and ".join(f"{key}={value}" for key, value in assignments)
+        raise ConfigError(f"{text} each name a pair; give one of them.")
+    return assignments[0][1] if assignments else "latest"
 
 
-def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
-    config, schema = run.config, loaded.pair.schema
+def _from_store(run: Run, pair: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+    config, schema = run.config, pair.pair.schema
     if run.options.future is not None:
         raise ConfigError(
             "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
             "read from the store."
         )
     panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
-    given = panel.past_names + panel.known_names
-    if given != schema.past + schema.known or panel.static_names != schema.static:
-        which = f"{config.name} version {loaded.version.version}"
+    names = panel.past_names + panel.known_names
+    if names != schema.past + schema.known or panel.static_names != schema.static:
+        which = f"{config.name} version {pair.version.version}"
         raise DataError(
             f"pair {which} was trained on columns {schema.past + schema.known}, the "
-            f"experiment gives {given}; train again."
+            f"experiment gives {names}; train again."
         )
-    chosen = run.options.entities
+    selection = run.options.entities
     entities = (
         panel.entities
-        if chosen is None
-        else [tuple(canonical_text(e.get(k, "")) or "" for k in schema.entity_keys) for e in chosen]
+        if selection is None
+        else [
+            tuple(canonical_text(e.get(k, "")) or "" for k in schema.entity_keys) for e in selection
+        ]
     )
     if not len(entities):
         raise ConfigError("predict.entities: none is given; null is all.")
@@ -124,17 +128,17 @@ def _from_store(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     }
 
 
-def _from_file(run: Run, loaded: LoadedPair) -> tuple[Windows, dict[str, Any]]:
-    chosen: PredictOptions = run.options
-    path = Path(chosen.rows or "").resolve()
-    future = None if chosen.future is None else Path(chosen.future).resolve()
+def _from_file(run: Run, pair: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+    options: PredictOptions = run.options
+    path = Path(options.rows or "").resolve()
+    future = None if options.future is None else Path(options.future).resolve()
     if run.options.entities is not None or run.config.at is not None:
         raise ConfigError(
             "predict.rows: the file says which entities and origins; leave predict.entities "
             "and at out."
         )
     identity = {"rows": _stamp("rows", path), "future": future and _stamp("future", future)}
-    return RowsFile(path, loaded.pair.schema, future), identity
+    return RowsFile(path, pair.pair.schema, future), identity
 
 
 def _stamp(option: str, path: Path) -> list[Any]:

@@ -30,10 +30,10 @@ def promote(run: Run) -> dict[str, Any]:
     incumbent = current(registry, config.name, alias)
     checks = _checks(run, registry, candidate, incumbent)
     failed = [check for check in checks if not check.passed]
-    proven = not any(check.check == "proof" for check in failed)
+    is_proven = not any(check.check == "proof" for check in failed)
     verdict: dict[str, Any] = {
         "passed": not failed,
-        "forced": bool(failed) and run.options.force and proven,
+        "forced": bool(failed) and run.options.force and is_proven,
         "candidate": candidate.version,
         "incumbent": incumbent.version if incumbent else None,
         "checks": [check.as_dict() for check in checks],
@@ -59,8 +59,8 @@ def _checks(
 ) -> list[Check]:
     """Proof first: of a pair that is not proven nothing is read."""
     try:
-        proven = registry.fetch(candidate)
-        pair = open_proven(proven, run.plugins).pair
+        pair_files = registry.fetch(candidate)
+        pair = open_proven(pair_files, run.plugins).pair
     except RefusedError as error:
         return [Check("proof", False, None, None, str(error))]
     checks = [Check("proof", True, None, None, "every byte proven, golden batch replayed")]
@@ -70,15 +70,15 @@ def _checks(
             before = registry.fetch(incumbent)
         except RefusedError as error:  # a broken incumbent must not keep a good candidate out
             run.say(f"gate: the incumbent cannot be proven and is not compared: {error}")
-    own, theirs = pd.read_parquet(proven.model / BACKTEST), None
+    own, incumbent_table = pd.read_parquet(pair_files.model / BACKTEST), None
     try:
-        theirs = incumbent_backtest(run, before, own) if before is not None else None
+        incumbent_table = incumbent_backtest(run, before, own) if before is not None else None
     except (
         FrameworkError
     ) as error:  # an incumbent that cannot be judged any more is no reason to pass
         detail = f"the incumbent cannot be backtested on the candidate's windows: {error}"
         checks.append(Check("against the incumbent", False, None, None, detail))
-    checks += judge(run.config.gate, own, theirs, pair.schema.entity_keys)
-    for more in run.plugins.hook.gate(run=run, candidate=proven, incumbent=before):
+    checks += judge(run.config.gate, own, incumbent_table, pair.schema.entity_keys)
+    for more in run.plugins.hook.gate(run=run, candidate=pair_files, incumbent=before):
         checks += more
     return checks

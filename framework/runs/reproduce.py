@@ -35,15 +35,17 @@ def reproduce(run: Run) -> dict[str, Any]:
             "one of them."
         )
     reference = config.alias or str(config.version or "latest")
-    proven = registry.fetch(registry.resolve(config.name, reference))
-    again = replace(run, config=recorded_config(proven.config, config, run.plugins))
-    data: dict[str, dict[str, str]] = json.loads((proven.model / DATA).read_text())
-    which = f"version {proven.version.version} of '{config.name}' ({reference})"
+    original = registry.fetch(registry.resolve(config.name, reference))
+    recorded_run = replace(run, config=recorded_config(original.config, config, run.plugins))
+    data: dict[str, dict[str, str]] = json.loads((original.model / DATA).read_text())
+    which = f"version {original.version.version} of '{config.name}' ({reference})"
 
-    changed = first_difference(data["source"], again.make("source").fingerprint())
-    schema = Schema.model_validate_json((proven.model / "schema.json").read_text())
-    panel = Features(again.config, again.make("retrieval")).panel()
-    panel, _ = take_part(panel, schema, again.config.panel.short, again.config.validation.steps)
+    changed = first_difference(data["source"], recorded_run.make("source").fingerprint())
+    schema = Schema.model_validate_json((original.model / "schema.json").read_text())
+    panel = Features(recorded_run.config, recorded_run.make("retrieval")).panel()
+    panel, _ = take_part(
+        panel, schema, recorded_run.config.panel.short, recorded_run.config.validation.steps
+    )
     part = first_difference(data["panel"], panel_fingerprint(panel))
     if part is not None:
         origin = (
@@ -53,18 +55,22 @@ def reproduce(run: Run) -> dict[str, Any]:
         )
         raise RefusedError(f"{which} cannot be rebuilt: training rows of {part}{origin}.")
     draft = draft_pair(
-        again, panel, schema, pd.read_parquet(proven.model / BACKTEST), run.directory / "pair"
+        recorded_run,
+        panel,
+        schema,
+        pd.read_parquet(original.model / BACKTEST),
+        run.directory / "pair",
     )
     for half in HALVES:
         difference = first_difference(
-            hash_files(getattr(proven, half)), hash_files(getattr(draft, half))
+            hash_files(getattr(original, half)), hash_files(getattr(draft, half))
         )
         if difference is not None:
             raise RefusedError(
                 f"{which} was rebuilt from the same rows, and differs: {half} half: {difference}."
             )
     run.say(f"{which} was rebuilt: every byte of both halves is the same")
-    pair = proven.version
+    pair = original.version
     return {
         "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest},
         "equal": True,

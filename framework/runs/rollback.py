@@ -22,9 +22,9 @@ def rollback(run: Run) -> dict[str, Any]:
             f"alias '{alias}' of '{name}' points at nothing; run=promote alias={alias} first."
         )
     to = run.config.version or previous_version(registry.history(name, alias), name, alias)
-    loaded = load_pair(registry, run.plugins, name, str(to))
+    pair = load_pair(registry, run.plugins, name, str(to))
     return move(
-        run, registry, alias, loaded.version, incumbent, run.config.reason or "rollback", None
+        run, registry, alias, pair.version, incumbent, run.config.reason or "rollback", None
     )
 
 

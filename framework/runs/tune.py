@@ -61,15 +61,15 @@ def tune(run: Run) -> dict[str, Any]:
     ) as study:
         if study.resumed:
             run.say(f"tune: goes on after {study.resumed} trials in {study.directory}")
-        finished = tuner.search(_search(run, dimensions, goal, study))
-        return _conclude(run, study, goal, finished, registry)
+        is_finished = tuner.search(_search(run, dimensions, goal, study))
+        return _conclude(run, study, goal, is_finished, registry)
 
 
 def _searched(config: Config, options: TuneOptions) -> dict[str, Any]:
-    plain, chosen = config.model_dump(mode="json"), options.model_dump(mode="json")
-    parts: dict[str, Any] = {"space": chosen["space"]} | {key: plain[key] for key in _COMPARED}
+    plain, choices = config.model_dump(mode="json"), options.model_dump(mode="json")
+    parts: dict[str, Any] = {"space": choices["space"]} | {key: plain[key] for key in _COMPARED}
     parts |= {group: plain["components"][group] for group in ("source", "preprocessor", "model")}
-    return parts | {f"tune.{key}": chosen[key] for key in ("metric", "target", "over")}
+    return parts | {f"tune.{key}": choices[key] for key in ("metric", "target", "over")}
 
 
 def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Study) -> Search:
@@ -137,7 +137,7 @@ def _with_all_columns(config: Config, dimensions: tuple[Dimension, ...]) -> Conf
 
 
 def _conclude(
-    run: Run, study: Study, goal: Goal, finished: bool, registry: Registry | None
+    run: Run, study: Study, goal: Goal, is_finished: bool, registry: Registry | None
 ) -> dict[str, Any]:
     """Table, plots, experiment file; then the pair, unless the search was interrupted."""
     config, best = run.config, study.best()
@@ -175,15 +175,17 @@ def _conclude(
             "table": str(table),
         },
         "experiment": str(output),
-        "interrupted": not finished,
+        "interrupted": not is_finished,
         "pair": None,
         "warnings": run.record.facts.get("warnings", []),
     }
-    if not finished:
+    if not is_finished:
         run.say("tune: interrupted; resume=true goes on, nothing was registered")
         return body
     if registry is None:
         return body
     run.say("tune: refit the best configuration and register it")
-    chosen = replace(run, config=substituted(config.text, {**best.values, **_TRAINED}, run.plugins))
-    return {**body, **train_pair(chosen, registry)}
+    best_run = replace(
+        run, config=substituted(config.text, {**best.values, **_TRAINED}, run.plugins)
+    )
+    return {**body, **train_pair(best_run, registry)}

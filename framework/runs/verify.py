@@ -39,12 +39,12 @@ def _features(run: Run) -> dict[str, Any]:
         "differences": [asdict(difference) for difference in differences],
     }
     if differences:
-        shown = "; ".join(map(str, differences[:_SHOWN])) + (
+        text = "; ".join(map(str, differences[:_SHOWN])) + (
             "; …" if len(differences) > _SHOWN else ""
         )
         raise RefusedError(
             f"'{run.config.name}': {len(differences)} values differ between offline and "
-            f"online: {shown}",
+            f"online: {text}",
             body,
         )
     return body

@@ -54,22 +54,22 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
     best = ranked[0]
     naive = _strongest_naive(run.config, ranked)
     config = with_setup(run.config, best.setup, Components(run.config, run.plugins), naive)
-    written = _write(run, best, naive)
+    file = _write(run, best, naive)
     board = [one.as_dict() for one in ranked]
     path = run.directory / LEADERBOARD
     path.write_text(json.dumps(board, indent=1))
-    run.record.artifacts += [path, written]
+    run.record.artifacts += [path, file]
     run.record.facts["auto"] = {"chosen": best.setup.name, "leaderboard": board}
     run.say(leaderboard_table(run.config.name, ranked))
-    run.say(f"auto: {best.setup.name}: {best.setup.why}; written to {written}")
-    said = {
+    run.say(f"auto: {best.setup.name}: {best.setup.why}; written to {file}")
+    decision = {
         "chosen": best.setup.name,
         "why": best.setup.why,
         "seasons": facts.seasons(),
         "leaderboard": board,
-        "written": str(written),
+        "written": str(file),
     }
-    return replace(run, config=config), {"auto": said}
+    return replace(run, config=config), {"auto": decision}
 
 
 def _ranked(
@@ -170,14 +170,14 @@ def _strongest_naive(config: Config, ranked: list[Judged]) -> dict[str, Any]:
     """
     baseline = config.component("baseline")
     season = getattr(baseline.options, "season_length", None)
-    judged = [
+    results = [
         one.setup.options["season_length"]
         for one in ranked
         if one.setup.naive and one.setup.model == baseline.name and one.value is not None
     ]
-    if season != config.panel.season_length or season not in judged:
+    if season != config.panel.season_length or season not in results:
         return {}
-    return {"baseline.season_length": judged[0]}
+    return {"baseline.season_length": results[0]}
 
 
 def _write(run: Run, best: Judged, naive: dict[str, Any]) -> Path:

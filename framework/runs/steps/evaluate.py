@@ -116,11 +116,11 @@ def evaluate(
     for line in doubts:
         run.say(line)
     warnings += doubts
-    told = run.record.facts.get("warnings", [])  # by ingestion
+    reported = run.record.facts.get("warnings", [])  # by ingestion
     run.record.facts |= {
         "series": len(panel.entities),
         "taken": series.as_dict(result),
-        "warnings": [*told, *warnings],
+        "warnings": [*reported, *warnings],
     }
     if compare is not None:
         run.record.comparison = compare(run, panel, result)

@@ -34,13 +34,13 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
     """
     import pandas as pd
 
-    recorded = pd.read_parquet(incumbent.model / BACKTEST)
-    missing = sorted(set(candidate["origin"]) - set(recorded["origin"]))
-    if not missing:
-        return recorded
+    table = pd.read_parquet(incumbent.model / BACKTEST)
+    missing_origins = sorted(set(candidate["origin"]) - set(table["origin"]))
+    if not missing_origins:
+        return table
     label = f"version {incumbent.version.version}"
     run.say(
-        f"gate: the backtest of the incumbent, {label}, lacks {len(missing)} of the "
+        f"gate: the backtest of the incumbent, {label}, lacks {len(missing_origins)} of the "
         "candidate's origins: backtested again from these"
     )
     config = recorded_config(incumbent.config, run.config, run.plugins)

@@ -51,11 +51,11 @@ def _ingest(run: Run, source: Source, stop: Event, *, follow: bool = True) -> di
         run.record.facts["source"] = source.fingerprint()
     finally:
         source.close()
-    stored = {name: count.stored for name, count in ingestion.counts.items()}
-    run.record.facts["ingested_rows"] = stored
+    row_counts = {name: count.stored for name, count in ingestion.counts.items()}
+    run.record.facts["ingested_rows"] = row_counts
     run.record.facts["warnings"] = [*run.record.facts.get("warnings", []), *ingestion.warnings]
     body: dict[str, Any] = {
-        "rows": stored,
+        "rows": row_counts,
         "read": {name: count.read for name, count in ingestion.counts.items()},
     }
     if ingestion.removed:
@@ -93,13 +93,13 @@ def materialize(run: Run) -> dict[str, Any]:
     """From ``start`` (default: all) to ``at`` (default: now), as ``materialize`` says."""
     strategy: RetrievalStrategy = run.make("retrieval")
     config = run.config
-    chosen: MaterializeOptions = config.section("materialize")
+    options: MaterializeOptions = config.section("materialize")
     start = parse_time(config.start, "start") if config.start else None
     end = parse_time(config.at, "at") if config.at else None
-    overlap = chosen.overlap if chosen.incremental else None
+    overlap = options.overlap if options.incremental else None
     needs = make_needs(config, run.make("model"))
     rows = strategy.materialize(
-        config.features, start, end, run.say, views=chosen.views, overlap=overlap, needs=needs
+        config.features, start, end, run.say, views=options.views, overlap=overlap, needs=needs
     )
     for name, count in rows.items():
         run.say(f"materialize: {name}: {count:,} entities")
@@ -145,12 +145,12 @@ def fill_store(run: Run, features: Features) -> None:
             _ingest(run, run.make("source"), Event(), follow=False)
             materialize(run)
             return
-    told = run.record.facts.get("warnings", [])
+    warnings = run.record.facts.get("warnings", [])
     run.record.facts["warnings"] = [
-        *told,
+        *warnings,
         *(
             line
             for line in source_changes(run.config, lambda: run.make("source"), run.say)
-            if line not in told
+            if line not in warnings
         ),
     ]

@@ -87,21 +87,21 @@ def golden_batch(pair: Pair, panel: Panel) -> Golden:
     Raises:
         DataError: No window is answered: nothing could prove the pair when it is loaded.
     """
-    spread = np.unique(np.linspace(0, len(panel.entities) - 1, GOLDEN_WINDOWS).astype(np.int64))
-    first, last = panel.offsets[:-1][spread], panel.offsets[1:][spread] - 1
+    places = np.unique(np.linspace(0, len(panel.entities) - 1, GOLDEN_WINDOWS).astype(np.int64))
+    first, last = panel.offsets[:-1][places], panel.offsets[1:][places] - 1
     contexts = []
     for back in range(GOLDEN_ORIGINS):
         at = panel.times[np.maximum(last - back * pair.schema.horizon, first)]
-        contexts.append(pair.admitted(panel.context(pair.schema, panel.entities[spread], at)))
+        contexts.append(pair.admitted(panel.context(pair.schema, panel.entities[places], at)))
     for whole in (True, False):  # rather an earlier window than one whose steps ahead are not known
         for context in contexts:
             unknown = np.isnan(context.known).any(axis=(1, 2)) & whole
             usable = np.flatnonzero((np.array(context.status) == OK) & ~unknown)
             if len(usable):
-                chosen = context.take(usable)
-                return Golden(chosen, pair.forecast(chosen).values, GOLDEN_TOLERANCE)
+                batch = context.take(usable)
+                return Golden(batch, pair.forecast(batch).values, GOLDEN_TOLERANCE)
     raise DataError(
-        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(spread)} series is "
+        f"no window of the newest {GOLDEN_ORIGINS} horizons of {len(places)} series is "
         "answered, so that nothing could prove the pair: "
         f"{contexts[0].status[0]}, {contexts[0].detail[0]}."
     )

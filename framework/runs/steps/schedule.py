@@ -31,7 +31,7 @@ def by_schedule(
         empty: The result where nothing was done.
 
     Returns:
-        The result of the work; by a schedule that of the last time, and how often it was ``done``
+        The result of the work; by a schedule that of the last time, and how often it was ``successes``
         and ``failed``.
     """
     schedule = run.options.schedule
@@ -39,43 +39,43 @@ def by_schedule(
         return work(run)
     from cronsim import CronSim
 
-    result, done, failed = empty, 0, 0
-    with _stop_signals() as told:
+    result, successes, failed = empty, 0, 0
+    with _stop_signals() as receiver:
         while True:
             due = next(CronSim(schedule, datetime.now(UTC)))
             run.say(f"{run.config.run}: next at {due:%Y-%m-%dT%H:%M:%SZ}")
-            if _stopped_before(due, told):
-                return {**result, "done": done, "failed": failed}
+            if _stopped_before(due, receiver):
+                return {**result, "done": successes, "failed": failed}
             try:
                 result = work(run)
             except DataError as error:
                 failed += 1
                 run.say(f"{run.config.run}: failed, to be tried again: {error}")
             else:
-                done += 1
+                successes += 1
 
 
 @contextmanager
 def _stop_signals() -> Iterator[socket.socket]:
     """A socket that becomes readable with the first SIGTERM or SIGINT, which do nothing else."""
-    told, tell = socket.socketpair()
-    with told, tell:
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
         before = {
-            number: signal.signal(number, lambda *_: tell.send(b"!"))
+            number: signal.signal(number, lambda *_: sender.send(b"!"))
             for number in (signal.SIGTERM, signal.SIGINT)
         }
         try:
-            yield told
+            yield receiver
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _stopped_before(due: datetime, told: socket.socket) -> bool:
+def _stopped_before(due: datetime, receiver: socket.socket) -> bool:
     """Wait until ``due``, or until told to stop."""
     while True:
-        left = (due - datetime.now(UTC)).total_seconds()
-        if select.select([told], [], [], min(max(left, 0.0), _NAP))[0]:
+        seconds = (due - datetime.now(UTC)).total_seconds()
+        if select.select([receiver], [], [], min(max(seconds, 0.0), _NAP))[0]:
             return True
-        if left <= _NAP:
+        if seconds <= _NAP:
             return False

@@ -67,8 +67,8 @@ def comparison_table(name: str, ranked: Mapping[str, Sequence[Ranked]]) -> str:
     for target, lines in ranked.items():
         for line in lines:
             chances = ("" if p is None else f"{p:.3g}" for p in (line.p, line.p_time))
-            shown = (f"{line.loss:.4f}", f"{line.mean_rank:.2f}", f"{line.mae:.4f}", *chances)
-            table.add_row(target if line.rank == 1 else "", str(line.rank), line.model, *shown)
+            cells = (f"{line.loss:.4f}", f"{line.mean_rank:.2f}", f"{line.mae:.4f}", *chances)
+            table.add_row(target if line.rank == 1 else "", str(line.rank), line.model, *cells)
     return _text(table)
 
 
@@ -87,8 +87,8 @@ def trials_table(name: str, what: str, trials: Sequence[Trial], best: Trial, row
         title=f"{name}: best {what} (trial {best.number} of {len(trials)})",
     )
     for trial in ranked:
-        shown = (_short(trial.values.get(path, "")) for path in paths)
-        table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *shown)
+        cells = (_short(trial.values.get(path, "")) for path in paths)
+        table.add_row(str(trial.number), f"{trial.value:.6g}", f"{trial.seconds:.1f}", *cells)
     return _text(table)
 
 
@@ -127,8 +127,8 @@ def monitor_table(name: str, reports: Sequence[Mapping[str, Any]]) -> str:
             verdicts = {one["verdict"] for one in report["drift"] if one["target"] == target}
             drift = next((v for v in ("alarm", "quiet") if v in verdicts), "too few")
             figures = [side.get(key, "") for key in ("MAE", "coverage") for side in (live, past)]
-            shown = (_short(value) for value in (live["steps"], *figures))
-            table.add_row(target, report["arm"], str(report["version"]), *shown, drift)
+            cells = (_short(value) for value in (live["steps"], *figures))
+            table.add_row(target, report["arm"], str(report["version"]), *cells, drift)
     return _text(table)
 
 
@@ -152,6 +152,6 @@ def arms_table(name: str, arms: Sequence[Mapping[str, Any]]) -> str:
     for arm in sorted(arms, key=lambda a: (a["target"], a["arm"], a["version"])):
         common = arm["common"]
         own = (_short(arm.get(key, "")) for key in ("forecasts", "failed", "mean", "MAE", "bias"))
-        shared = (_short(common.get(key, "")) for key in ("forecasts", "mean", "MAE"))
-        table.add_row(arm["target"], arm["arm"], str(arm["version"]), *own, *shared)
+        cells = (_short(common.get(key, "")) for key in ("forecasts", "mean", "MAE"))
+        table.add_row(arm["target"], arm["arm"], str(arm["version"]), *own, *cells)
     return _text(table)

@@ -164,16 +164,16 @@ class Columns:
         example = self._first(f"contains({quoted(column)}, '.')", column)
         options = f"set {self.path}.decimal='.' or {self.path}.thousands='.'"
         if self.semicolons or self._counts(f"NOT contains({quoted(column)}, '.')")[0]:
-            both = f"{float(example):g} or {example.strip().replace('.', '')}"
+            readings = f"{float(example):g} or {example.strip().replace('.', '')}"
             return (
-                f"'{example}' is {both}, for every number with a dot has three digits behind "
+                f"'{example}' is {readings}, for every number with a dot has three digits behind "
                 f"it; {options}"
             )
-        said = (
+        doubt = (
             f"every number of column '{column}' has three digits behind a dot, such as "
             f"'{example}'; they are read as decimals"
         )
-        self.warn(f"{self.path}: {said}; {options} if that is so, or not")
+        self.warn(f"{self.path}: {doubt}; {options} if that is so, or not")
         return ""
 
     def _year_last(self, column: str) -> Reading:
@@ -194,12 +194,12 @@ class Columns:
             return Reading(name, f"'{example}' has a year of two digits; {options}")
         if bool(a) == bool(b):
             why = "is day first and month first in turn" if a else "fits day first and month first"
-            both = f"{options} or '{_format_of(example, month_first=True)}'"
+            ways = f"{options} or '{_format_of(example, month_first=True)}'"
             return Reading(
                 name,
-                f"'{self._first('true', column)}' {why} (no row of the column says which); {both}"
+                f"'{self._first('true', column)}' {why} (no row of the column says which); {ways}"
                 if not a
-                else f"{why}; {both}",
+                else f"{why}; {ways}",
             )
         if isinstance(self.spec.date_format, str):
             return Reading(
@@ -246,9 +246,9 @@ class Columns:
         and no text of this column fits it.
         """
         formats = self.spec.date_format
-        alone = isinstance(formats, dict)
+        by_column = isinstance(formats, dict)
         pattern = formats.get(column) if isinstance(formats, dict) else formats
-        if pattern is None or (number and want != "time" and not alone):
+        if pattern is None or (number and want != "time" and not by_column):
             return None
         name = quoted(column)
         parsed = _parsed(name, pattern)
@@ -260,7 +260,7 @@ class Columns:
             raise DataError(
                 f"{self.path}.date_format: '{pattern}' is no format of a date: {reason}"
             ) from error
-        if misfits == all_texts and not alone:
+        if misfits == all_texts and not by_column:
             return None
         if misfits:
             raise DataError(
@@ -310,10 +310,10 @@ class Columns:
         return not self._counts(f"NOT regexp_full_match({name}, {literal(pattern)})")[0]
 
     def _counts(self, *conditions: str, distinct: str | None = None) -> list[int]:
-        wanted = [f"count_if({condition})" for condition in conditions] + (
+        counts = [f"count_if({condition})" for condition in conditions] + (
             [f"count(DISTINCT {distinct})"] if distinct else []
         )
-        row = self.connection.execute(f"SELECT {', '.join(wanted)} FROM {self.table}").fetchone()  # noqa: S608
+        row = self.connection.execute(f"SELECT {', '.join(counts)} FROM {self.table}").fetchone()  # noqa: S608
         return [int(value or 0) for value in row or ()]
 
     def _first(self, condition: str, column: str) -> str:

@@ -81,11 +81,11 @@ class CsvFiles:
             except duckdb.InvalidInputException as error:
                 if "invalid state" not in str(error):
                     raise DataError(f"{self.where}: {file}{self._reason(error, names)}") from error
-                again = scratch / f"{text.name}.lines"  # lines end in several ways
-                with _opened(text) as old, again.open("w", encoding="utf-8") as new:
+                copy = scratch / f"{text.name}.lines"  # lines end in several ways
+                with _opened(text) as old, copy.open("w", encoding="utf-8") as new:
                     shutil.copyfileobj(_text(old, "utf-8"), new)
                 try:
-                    self._insert(connection, table, again, delimiter, names, partitions[file])
+                    self._insert(connection, table, copy, delimiter, names, partitions[file])
                 except duckdb.Error as second:
                     raise DataError(
                         f"{self.where}: {file}{self._reason(second, names)}"
@@ -180,19 +180,19 @@ class CsvFiles:
         lines alike.
         """
         counts = {d: len(next(csv.reader(lines, delimiter=d), [])) for d in _DELIMITERS}
-        there = [d for d, count in counts.items() if count > 1]
-        if len(there) > 1:
-            there = [
+        delimiters = [d for d, count in counts.items() if count > 1]
+        if len(delimiters) > 1:
+            delimiters = [
                 d
-                for d in there
+                for d in delimiters
                 if all(len(row) == counts[d] for row in csv.reader(lines, delimiter=d) if row)
             ]
-        if len(there) > 1 or (not there and max(counts.values()) > 1):
+        if len(delimiters) > 1 or (not delimiters and max(counts.values()) > 1):
             raise DataError(
                 f"{self.where}: it is not clear what stands between the fields of {file}; "
                 f"set {self.path}.delimiter."
             )
-        return there[0] if there else ","
+        return delimiters[0] if delimiters else ","
 
     def _reason(self, error: duckdb.Error, names: Sequence[str]) -> str:
         text = str(error)

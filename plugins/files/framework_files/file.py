@@ -112,7 +112,7 @@ class FileRetrieval(RetrievalStrategy):
         """The joined rows of this schema, from memory while no file has changed."""
         with self._lock:
             stamps = tuple(self._store.stamp(name, view) for name, view in features.views.items())
-            wanted = (
+            tables = (
                 schema.targets,
                 schema.past,
                 schema.known,
@@ -120,7 +120,7 @@ class FileRetrieval(RetrievalStrategy):
                 schema.frequency,
                 schema.horizon,
             )
-            key = (features.model_dump_json(), stamps, *wanted)
+            key = (features.model_dump_json(), stamps, *tables)
             if key not in self._loaded:
                 self._loaded = {
                     k: v for k, v in self._loaded.items() if k[:2] == key[:2]

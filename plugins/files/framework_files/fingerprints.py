@@ -47,9 +47,11 @@ def _prints(options: FilesOptions, aliases: Iterable[str]) -> dict[str, str]:
                     else f"{alias}/{path.parent.name}/{path.name}"
                 ] = hashlib.file_digest(stream, "sha256").hexdigest()
     for table, spec in options.tables.items():
-        said = {name for name in ("time_zone", "ambiguous") if getattr(spec, name) is not None}
+        clock_options = {
+            name for name in ("time_zone", "ambiguous") if getattr(spec, name) is not None
+        }
         shape = spec.model_dump_json(
-            include={"query", "rename", "order_by", *said, *spec.reading()}
+            include={"query", "rename", "order_by", *clock_options, *spec.reading()}
         )
         prints[f"{table} (table)"] = hashlib.sha256(shape.encode()).hexdigest()
     if options.null_values != ("",):

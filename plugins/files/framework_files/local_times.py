@@ -120,5 +120,5 @@ def _backwards(
             "series are in no order that says which is which; sort the file by time, or give "
             "times with their offset."
         )
-    wanted = pd.Series(series[twice])
-    return np.asarray(wanted.map(falling & ~rising).fillna(False), dtype=bool)
+    rows = pd.Series(series[twice])
+    return np.asarray(rows.map(falling & ~rising).fillna(False), dtype=bool)

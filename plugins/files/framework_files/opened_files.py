@@ -91,11 +91,11 @@ class OpenedFiles:
             if kinds == {"csv"}
             else {key for part in parts for key in partition(part)} & {*columns}
         )
-        for option, given in (
+        for option, names in (
             ("date_format", spec.date_format if isinstance(spec.date_format, dict) else ()),
             ("texts", spec.texts),
         ):
-            missing = [c for c in given if c not in columns]
+            missing = [c for c in names if c not in columns]
             if missing:
                 raise DataError(
                     f"{option_path(alias)}.{option}: no column "
@@ -117,13 +117,13 @@ class OpenedFiles:
         """Make the alias that queries name: a column of texts has the type of all of them, unless
         it is wanted as it is written.
         """
-        opened = self._opened[alias]
+        file = self._opened[alias]
         columns = []
-        for column in opened.columns:
+        for column in file.columns:
             key = (column, wants.get(column))
-            if column in opened.texts and key not in opened.readings:
-                opened.readings[key] = self.columns(raw_name(alias), alias).read(*key)
-            sql = opened.readings[key].sql if column in opened.texts else quoted(column)
+            if column in file.texts and key not in file.readings:
+                file.readings[key] = self.columns(raw_name(alias), alias).read(*key)
+            sql = file.readings[key].sql if column in file.texts else quoted(column)
             columns.append(f"{sql} AS {quoted(column)}")
         self.connection.execute(
             f"CREATE OR REPLACE VIEW {quoted(alias)} AS SELECT {', '.join(columns)} FROM "  # noqa: S608
@@ -137,8 +137,8 @@ class OpenedFiles:
             DataError: The file cannot be read.
         """
         self.open(alias)
-        opened = self._opened[alias]
-        return self.columns(raw_name(alias), alias) if opened.texts == {*opened.columns} else None
+        file = self._opened[alias]
+        return self.columns(raw_name(alias), alias) if file.texts == {*file.columns} else None
 
     def columns(self, relation: str, table: str) -> Columns:
         """Return the reader of a relation's texts, with the options of ``table``."""
@@ -155,8 +155,8 @@ class OpenedFiles:
         """Say what may be behind the error of a query: columns in it that are text because
         their numbers or dates are in doubt.
         """
-        for alias, opened in self._opened.items():
-            for (column, want), reading in opened.readings.items():
+        for alias, file in self._opened.items():
+            for (column, want), reading in file.readings.items():
                 if (
                     want != "text"
                     and reading.sql == quoted(column)

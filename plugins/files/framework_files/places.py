@@ -19,21 +19,21 @@ def find_files(alias: str, place: str) -> list[Path]:
     """The files of a place, sorted. Raises :class:`DataError` naming what is not there."""
     path = _in_package(alias, place) if place.startswith(_PACKAGE) else Path(place)
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_KINDS)]
+        files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_KINDS)]
     else:
-        found = (
+        files = (
             [path]
             if path.is_file()
             else [
                 Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()
             ]
         )
-    if not found:
+    if not files:
         raise DataError(
             f"source=files: file '{alias}': nothing at {place}; {', '.join(_KINDS)} files, "
             "directories and globs are read."
         )
-    return found
+    return files
 
 
 def _in_package(alias: str, place: str) -> Path:

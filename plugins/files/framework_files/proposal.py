@@ -72,19 +72,19 @@ def propose(place: str, table: str | None, reading: Mapping[str, Any]) -> FilesP
     name = table or _name(place)
     find_files(name, place)
     guesses: dict[str, Guess] = {}
-    decided = dict(reading)
-    _encoding(name, place, decided, guesses)
-    source = _source(name, place, decided)
+    decisions = dict(reading)
+    _encoding(name, place, decisions, guesses)
+    source = _source(name, place, decisions)
     columns = source.texts(name)
     if columns is None:
-        return FilesProposal(name, place, decided, guesses)
+        return FilesProposal(name, place, decisions, guesses)
     spec = columns.spec
-    _nulls(columns, decided, guesses)
-    if not {"decimal", "thousands"} & decided.keys():
-        _signs(columns, decided, guesses)
-    if "date_format" not in decided:
-        _dates(columns, spec, decided, guesses)
-    return FilesProposal(name, place, decided, guesses)
+    _nulls(columns, decisions, guesses)
+    if not {"decimal", "thousands"} & decisions.keys():
+        _signs(columns, decisions, guesses)
+    if "date_format" not in decisions:
+        _dates(columns, spec, decisions, guesses)
+    return FilesProposal(name, place, decisions, guesses)
 
 
 def _name(place: str) -> str:
@@ -102,16 +102,16 @@ def _source(table: str, place: str, reading: Mapping[str, Any]) -> FilesSource:
     return FilesSource(validate(FilesOptions, node, "source"))
 
 
-def _encoding(table: str, place: str, decided: dict[str, Any], guesses: dict[str, Guess]) -> None:
+def _encoding(table: str, place: str, decisions: dict[str, Any], guesses: dict[str, Guess]) -> None:
     """Decide the encoding of files that are not UTF-8."""
-    if "encoding" in decided:
+    if "encoding" in decisions:
         return
     for encoding, why in (
         (None, ""),
         ("utf-16", "the file is UTF-16"),
         ("cp1252", "the file is not UTF-8; this is the usual encoding of western Europe"),
     ):
-        reading = decided if encoding is None else {**decided, "encoding": encoding}
+        reading = decisions if encoding is None else {**decisions, "encoding": encoding}
         try:
             _source(table, place, reading).texts(table)
         except DataError as error:
@@ -119,10 +119,10 @@ def _encoding(table: str, place: str, decided: dict[str, Any], guesses: dict[str
                 raise
             continue
         if encoding is not None:
-            decided["encoding"] = encoding
+            decisions["encoding"] = encoding
             guesses["encoding"] = Guess(encoding, why, encoding == "cp1252")
         return
-    _source(table, place, decided).texts(table)  # says what is wrong
+    _source(table, place, decisions).texts(table)  # says what is wrong
 
 
 def _is_text(columns: Columns, spec: Table, column: str) -> bool:
@@ -147,28 +147,28 @@ def _values(columns: Columns, column: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def _nulls(columns: Columns, decided: dict[str, Any], guesses: dict[str, Guess]) -> None:
+def _nulls(columns: Columns, decisions: dict[str, Any], guesses: dict[str, Guess]) -> None:
     """Decide which texts stand for null: the usual ones that stand between numbers."""
-    if "null_values" in decided:
+    if "null_values" in decisions:
         return
     nulls: dict[str, str] = {}
     for column in _names(columns):
         values = _values(columns, column)
         others = [v for v in values if not re.fullmatch(r"\s*[+-]?[\d.,' ]*\d[\d.,' ]*%?\s*", v)]
-        missing = [v for v in others if _NULLS.fullmatch(v.strip())]
-        if missing and missing == others and len(values) > len(others):
-            nulls |= dict.fromkeys(missing, column)
+        null_texts = [v for v in others if _NULLS.fullmatch(v.strip())]
+        if null_texts and null_texts == others and len(values) > len(others):
+            nulls |= dict.fromkeys(null_texts, column)
     if nulls:
-        shown, first = ", ".join(f"'{text}'" for text in nulls), next(iter(nulls.values()))
-        decided["null_values"] = ["", *(text for text in nulls if text)]
+        texts, first = ", ".join(f"'{text}'" for text in nulls), next(iter(nulls.values()))
+        decisions["null_values"] = ["", *(text for text in nulls if text)]
         guesses["null_values"] = Guess(
-            decided["null_values"], f"{shown} stands between numbers in '{first}'"
+            decisions["null_values"], f"{texts} stands between numbers in '{first}'"
         )
 
 
-def _signs(columns: Columns, decided: dict[str, Any], guesses: dict[str, Guess]) -> None:
+def _signs(columns: Columns, decisions: dict[str, Any], guesses: dict[str, Guess]) -> None:
     """Decide the signs in numbers: those with which the most columns are numbers."""
-    nulls = {str(value) for value in decided.get("null_values", ("",))}
+    nulls = {str(value) for value in decisions.get("null_values", ("",))}
     looks = [
         name
         for name in _names(columns)
@@ -193,7 +193,7 @@ def _signs(columns: Columns, decided: dict[str, Any], guesses: dict[str, Guess])
     )
     example = next(v for v in _values(columns, name) if v not in nulls)
     for key, sign in _SIGNS[best].items():
-        decided[key] = sign
+        decisions[key] = sign
         doubtful = any(
             score == scores[best] and signs.get("decimal") != _SIGNS[best].get("decimal")
             for score, signs in zip(scores, _SIGNS, strict=True)
@@ -219,11 +219,11 @@ def _reads(columns: Columns, name: str, signs: Mapping[str, str], nulls: set[str
 
 
 def _dates(
-    columns: Columns, spec: Table, decided: dict[str, Any], guesses: dict[str, Guess]
+    columns: Columns, spec: Table, decisions: dict[str, Any], guesses: dict[str, Guess]
 ) -> None:
     """Decide the formats of the columns that are times in another way than ISO 8601."""
     formats: dict[str, str] = {}
-    trial = spec.model_copy(update={k: v for k, v in decided.items() if k in Table.model_fields})
+    trial = spec.model_copy(update={k: v for k, v in decisions.items() if k in Table.model_fields})
     for name in _names(columns):
         values = _values(columns, name)
         fits = _number_format(name, values)
@@ -233,7 +233,7 @@ def _dates(
             formats[name] = str(fits.value)
             guesses[f"date_format.{name}"] = fits
     if formats:
-        decided["date_format"] = formats
+        decisions["date_format"] = formats
 
 
 def _number_format(name: str, values: Sequence[str]) -> Guess | None:

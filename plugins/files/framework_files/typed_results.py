@@ -148,9 +148,9 @@ def _empty_nulls(files: OpenedFiles, name: str, table: str) -> None:
     if not texts:
         return
     files.connection.execute(f"UPDATE {_RESULT} SET {quoted(name)} = NULL {where}")  # noqa: S608
-    shown = ", ".join(f"'{text}' ({count:,} rows)" for text, count in texts)
+    counts = ", ".join(f"'{text}' ({count:,} rows)" for text, count in texts)
     files.warnings[
-        f"table '{table}': column '{name}': {shown} is read as null; "
+        f"table '{table}': column '{name}': {counts} is read as null; "
         f"set {option_path(home)}.null_values to say which texts are"
     ] = None
 
