@@ -31,7 +31,7 @@ def by_schedule(
         empty: The result where nothing was done.
 
     Returns:
-        The result of the work; by a schedule that of the last time, and how often it was ``successes``
+        The result of the work; by a schedule that of the last time, and how often it was ``done``
         and ``failed``.
     """
     schedule = run.options.schedule
