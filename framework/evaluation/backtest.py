@@ -177,11 +177,11 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
         update={"context_length": naive.context_length(setting.season_length), "quantiles": ()}
     )
     fit_model(arrays, naive_schema, naive, 0, seed)
-    both = np.stack(
+    values = np.stack(
         [naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)],
         axis=1,
     )
-    scales = dict(zip(map(tuple, train.entities), both, strict=True))
+    scales = dict(zip(map(tuple, train.entities), values, strict=True))
     trained = frozenset(scales) if setting.new == "refuse" else None
     return Fitted(
         Pair(schema, preprocessor, model, trained=trained),

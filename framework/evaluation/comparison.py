@@ -89,7 +89,7 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     over_time = [_by_fold(errors[name] / scale, known, first.fold) for name in names]
     ranked = []
     for place, i in enumerate(order):
-        found = (
+        chances = (
             [None, None]
             if place == 0
             else [
@@ -98,7 +98,7 @@ def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
             ]
         )
         p, p_time = (
-            None if value is None else min(1.0, value * (len(names) - 1)) for value in found
+            None if value is None else min(1.0, value * (len(names) - 1)) for value in chances
         )
         mean_rank = float(ranks[i].mean()) if table.size else float("nan")
         mae = float(errors[names[i]][known].mean())
@@ -119,8 +119,8 @@ def _by_fold(error: Float64, known: np.ndarray, folds: Rows) -> Float64:
 
 def _p_over_time(differences: Float64, result: BacktestResult) -> float | None:
     windows = [result.fold == fold for fold in np.unique(result.fold)]
-    origins = np.array([result.origins[here].max() for here in windows])
-    ends = np.array([result.times[here, -1].max() for here in windows])
+    origins = np.array([result.origins[rows].max() for rows in windows])
+    ends = np.array([result.times[rows, -1].max() for rows in windows])
     overlap = max(
         int(np.sum((origins > origin) & (origins < end)))
         for origin, end in zip(origins, ends, strict=True)

@@ -85,24 +85,24 @@ def _of_origin(
     calibration = calibrate(known, schema, pace, by_series=by_series) if len(known) else None
     if calibration is None:
         return
-    here = backtest[backtest["origin"] == origin]
+    rows = backtest[backtest["origin"] == origin]
     shape = (-1, schema.horizon, len(schema.targets))
     columns = ["mean", *(f"q{q:g}" for q in schema.quantiles)]
     values: Float64 = np.stack(
-        [here[c].to_numpy(dtype=np.float64).reshape(shape) for c in columns], axis=-1
+        [rows[c].to_numpy(dtype=np.float64).reshape(shape) for c in columns], axis=-1
     )
-    entities = here[list(schema.entity_keys)].to_numpy(dtype=object)[:: shape[1] * shape[2]]
-    actual = here["actual"].to_numpy(dtype=np.float64)
-    judged = np.isfinite(actual) & np.isfinite(here["mean"].to_numpy(dtype=np.float64))
+    entities = rows[list(schema.entity_keys)].to_numpy(dtype=object)[:: shape[1] * shape[2]]
+    actual = rows["actual"].to_numpy(dtype=np.float64)
+    is_known = np.isfinite(actual) & np.isfinite(rows["mean"].to_numpy(dtype=np.float64))
     for level in levels:
         if level > calibration.highest_level():
             continue
         low, high = calibration.interval(values, entities, level).reshape(-1, 2).T
         outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
-        frame = here[[*schema.entity_keys, "target", "step", "origin"]].assign(
+        frame = rows[[*schema.entity_keys, "target", "step", "origin"]].assign(
             level=level,
             inside=outside == 0,
             width=high - low,
             score=high - low + 2 / (1 - level / 100) * outside,
         )
-        yield pd.DataFrame(frame[judged])
+        yield pd.DataFrame(frame[is_known])

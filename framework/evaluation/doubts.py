@@ -21,20 +21,20 @@ from framework.retrieval.stored_panel import stored_context
 _PIECE = 2_000
 
 
-def without_actuals(panel: Panel, stored: Objects) -> list[str]:
+def without_actuals(panel: Panel, entities: Objects) -> list[str]:
     """Say which series of the store are not in the panel because no row of theirs has an actual.
 
     Args:
         panel: As :func:`framework.retrieval.stored_panel.stored_panel` makes it.
-        stored: ``[n, E]``, the entities that have stored rows.
+        entities: ``[n, E]``, the entities that have stored rows.
     """
     present = {tuple(entity) for entity in panel.entities}
-    absent = [tuple(entity) for entity in stored if tuple(entity) not in present]
+    absent = [tuple(entity) for entity in entities if tuple(entity) not in present]
     if not absent:
         return []
     first = dict(zip(panel.entity_keys, absent[0], strict=True))
     return [
-        f"panel: {len(absent)} of {len(stored)} series have rows but no value of any "
+        f"panel: {len(absent)} of {len(entities)} series have rows but no value of any "
         f"target, such as {first}: "
         "they are neither learned nor forecast"
     ]
@@ -62,15 +62,16 @@ def thin_folds(result: BacktestResult, folds: int) -> list[str]:
         where = f"backtest: fold {number + 1} of {folds} (origin {result.origins[windows[0]]})"
         for t, target in enumerate(result.schema.targets):
             actual = np.isfinite(result.actual[windows, :, t])
-            judged = actual & np.isfinite(result.forecast[windows, :, t, 0])
-            if not judged.any():
+            has_actual = actual & np.isfinite(result.forecast[windows, :, t, 0])
+            if not has_actual.any():
                 lines.append(
                     f"{where} has no {'forecast' if actual.any() else 'actual'} of "
                     f"'{target}': it is not judged"
                 )
-            elif judged.sum() * 2 < judged.size:
+            elif has_actual.sum() * 2 < has_actual.size:
                 lines.append(
-                    f"{where} is judged on {judged.sum()} of {judged.size} steps of '{target}'"
+                    f"{where} is judged on {has_actual.sum()} of {has_actual.size} steps of "
+                    f"'{target}'"
                 )
     return lines
 
@@ -102,7 +103,7 @@ def without_scale(panel: Panel, scales: Mapping[str, str]) -> list[str]:
 
 
 def lost_to_baseline(
-    result: BacktestResult, model: str, baseline: str, *, chosen: bool = False
+    result: BacktestResult, model: str, baseline: str, *, by_auto: bool = False
 ) -> list[str]:
     """Say of which targets the baseline's mean absolute error is smaller than the model's.
 
@@ -110,11 +111,11 @@ def lost_to_baseline(
         result: The backtest.
         model: The name of the model's component.
         baseline: The name of the baseline's.
-        chosen: Whether ``model=auto`` chose the model, which is then no advice.
+        by_auto: Whether ``model=auto`` chose the model, which is then no advice.
     """
     advice = (
         f"the choice on earlier origins did not hold here; model={baseline} is the simpler forecast"
-        if chosen
+        if by_auto
         else "try model=auto, or model.seasonal_lags with model.difference and model.scale"
     )
     return [

@@ -80,11 +80,13 @@ class Series:
 
     def spoken(self) -> str:
         """The first of the short series and their lengths."""
-        shown = ", ".join(
+        examples = ", ".join(
             f"{_name(self.names, key)} has {steps}"
             for key, steps in sorted(self.short.items())[:SPOKEN]
         )
-        return shown + (f" and {len(self.short) - SPOKEN} more" if len(self.short) > SPOKEN else "")
+        return examples + (
+            f" and {len(self.short) - SPOKEN} more" if len(self.short) > SPOKEN else ""
+        )
 
     def refusal(self, validation_steps: int) -> str:
         before = f" before the {validation_steps} validation steps" if validation_steps else ""
@@ -122,8 +124,8 @@ class Series:
 
     def _listed(self, keys: Collection[Key]) -> dict[str, Any]:
         """How many, and which."""
-        named = [dict(zip(self.names, key, strict=True)) for key in sorted(keys)[:LISTED]]
-        return {"count": len(keys), "series": named}
+        entities = [dict(zip(self.names, key, strict=True)) for key in sorted(keys)[:LISTED]]
+        return {"count": len(keys), "series": entities}
 
 
 def _name(names: Sequence[str], key: Key) -> str:
@@ -154,12 +156,12 @@ def check_covariates(
     """
     lines = []
     for kind, columns in unused_covariates(schema, model).items():
-        shown = ", ".join(columns[:SPOKEN]) + (
+        names = ", ".join(columns[:SPOKEN]) + (
             f" and {len(columns) - SPOKEN} more" if len(columns) > SPOKEN else ""
         )
         lines.append(
             f"model={name} does not use {kind} covariates: {len(columns)} columns are left "
-            f"out, {shown}"
+            f"out, {names}"
         )
     if lines and policy == "refuse":
         raise ConfigError(
@@ -183,13 +185,13 @@ def check_resolution(panel: Panel, schema: Schema) -> list[str]:
         values = panel.past[:, t]
         change = np.where(inside, np.abs(np.diff(values, prepend=np.nan)), np.nan)
         distance = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
-        lost = (change > 0) & (change < FINEST * distance)
-        for i, entity in enumerate(panel.entities if lost.any() else ()):
+        is_lost = (change > 0) & (change < FINEST * distance)
+        for i, entity in enumerate(panel.entities if is_lost.any() else ()):
             rows = slice(panel.offsets[i], panel.offsets[i + 1])
             some = change[rows][change[rows] > 0]
             known = distance[rows][np.isfinite(distance[rows])]
             if len(some) and np.median(some) < FINEST * np.median(known):
-                who, typical, apart = (
+                who, typical, step = (
                     _name(panel.entity_keys, tuple(entity)),
                     np.median(some),
                     np.median(known),
@@ -197,7 +199,7 @@ def check_resolution(panel: Panel, schema: Schema) -> list[str]:
                 lines.append(
                     f"panel.targets: '{target}' of {who} changes by about {typical:.3g} a "
                     "step, but 32-bit numbers, which features"
-                    f" and most models have, are {apart:.3g} apart at its level: take a "
+                    f" and most models have, are {step:.3g} apart at its level: take a "
                     "constant from it in the source"
                 )
                 break

@@ -56,28 +56,28 @@ def judge(
     checks: list[Check] = []
     known = _judged(candidate)
     for target in dict.fromkeys(candidate["target"]):
-        mine = known[known["target"] == target]
-        naive = _score(config.metric, mine, "baseline")
+        rows = known[known["target"] == target]
+        naive = _score(config.metric, rows, "baseline")
         checks.append(
             _compare(
                 f"{target}: {config.metric} against seasonal naive",
-                mine,
+                rows,
                 config,
                 naive,
                 config.baseline_margin,
             )
         )
         if config.bias is not None:
-            size = float(np.abs(mine["actual"]).mean())
-            value = abs(_score("bias", mine, "mean")) / size if size else float("nan")
+            size = float(np.abs(rows["actual"]).mean())
+            value = abs(_score("bias", rows, "mean")) / size if size else float("nan")
             checks.append(
-                _limit(f"{target}: bias relative to the mean actual", value, config.bias, len(mine))
+                _limit(f"{target}: bias relative to the mean actual", value, config.bias, len(rows))
             )
         if config.coverage is not None:
-            checks += _coverage(target, mine, config.coverage)
+            checks += _coverage(target, rows, config.coverage)
         if incumbent is None:
             continue
-        new, old = common_windows(mine, incumbent[incumbent["target"] == target], keys)
+        new, old = common_windows(rows, incumbent[incumbent["target"] == target], keys)
         if not len(new):
             detail = (
                 "the backtests of candidate and incumbent have no known step of a series in "
@@ -148,12 +148,12 @@ def _worst_series(
     assert config.worst_series is not None
     (series,) = series_numbers(keys, new)  # ``old`` has the same rows
     candidate, incumbent = (_errors_by_series(table, series) for table in (new, old))
-    judged = incumbent > 0
-    if not judged.any():
+    has_scale = incumbent > 0
+    if not has_scale.any():
         return Check(
             name, True, None, config.worst_series, "the incumbent has no error in any series"
         )
-    ratio = np.divide(candidate, incumbent, out=np.full(len(judged), -np.inf), where=judged)
+    ratio = np.divide(candidate, incumbent, out=np.full(len(has_scale), -np.inf), where=has_scale)
     check = _limit(name, float(ratio.max()), config.worst_series, len(new))
     entity = new.loc[series == ratio.argmax(), list(keys) or ["target"]].iloc[0]
     worst = ", ".join(map(str, entity))

@@ -181,19 +181,21 @@ class Tally:
             roots = np.sqrt(_ratio(squared, count))
             figures["RMSSE"] = _ratio(np.nansum(roots, axis=1), np.isfinite(roots).sum(axis=1))
         if len(self._levels):
-            judged = self._sum("quantile steps")
+            quantile_steps = self._sum("quantile steps")
             loss = self._sum("loss") / len(self._levels)
-            figures["pinball"] = _ratio(loss, judged)
+            figures["pinball"] = _ratio(loss, quantile_steps)
             figures["WQL"] = _ratio(2 * loss, self._sum("quantile size"))
         if len(self._levels) > 1:
-            figures["coverage"] = _ratio(self._sum("inside"), judged)
-            figures["interval_score"] = _ratio(self._sum("interval"), judged)
+            figures["coverage"] = _ratio(self._sum("inside"), quantile_steps)
+            figures["interval_score"] = _ratio(self._sum("interval"), quantile_steps)
         return figures
 
     def _add_points(self, at: Rows, actual: Float64, error: Float64, scale: Float64) -> None:
         absolute, size = np.abs(error), np.abs(actual)
-        both = size + np.abs(actual + error)
-        symmetric = np.divide(2 * absolute, both, out=np.zeros_like(both), where=both > 0)
+        denominator = size + np.abs(actual + error)
+        symmetric = np.divide(
+            2 * absolute, denominator, out=np.zeros_like(denominator), where=denominator > 0
+        )
         self._add("steps", at, np.ones(len(at)))
         self._add("size", at, size)
         self._add("absolute", at, absolute)

@@ -55,8 +55,8 @@ def _judged(table: pa.Table, schema: Schema) -> dict[str, dict[str, float | None
     names = ["mean", *(f"q{q:g}" for q in schema.quantiles)]
     model = np.stack([_floats(table, name) for name in names], axis=1)
     baseline, scale = _floats(table, "baseline")[:, None], _floats(table, "scale")
-    both = np.isfinite(model[:, 0]) & np.isfinite(baseline[:, 0])
-    actual = np.where(both, _floats(table, "actual"), np.nan)
+    is_known = np.isfinite(model[:, 0]) & np.isfinite(baseline[:, 0])
+    actual = np.where(is_known, _floats(table, "actual"), np.nan)
     # Backtests of earlier versions have no denominator of RMSSE.
     square = _floats(table, "square") if "square" in table.column_names else None
     (series,) = series_numbers(
@@ -81,20 +81,24 @@ def earlier_forecasts(model: Path, schema: Schema, entity: dict[str, str]) -> li
     quantiles = [f"q{q:g}" for q in schema.quantiles]
     ends = {"lower": quantiles[0], "upper": quantiles[-1]} if quantiles else {}
     lines = {"mean": "mean", **ends}
-    mine = [(key, "==", entity[key]) for key in schema.entity_keys]
-    table = _read(model, ["origin", TIME, "step", "target", *dict.fromkeys(lines.values())], mine)
-    found = []
+    filters = [(key, "==", entity[key]) for key in schema.entity_keys]
+    table = _read(
+        model, ["origin", TIME, "step", "target", *dict.fromkeys(lines.values())], filters
+    )
+    forecasts = []
     for origin in pc.unique(table["origin"]).sort():
         part = table.filter(pc.equal(table["origin"], origin)).sort_by("step")
         steps = {target: part.filter(pc.equal(part["target"], target)) for target in schema.targets}
         some = steps[schema.targets[0]]
-        shown = {
+        columns = {
             t: {line: _listed(rows, column) for line, column in lines.items()}
             for t, rows in steps.items()
         }
         (at,) = format_times(np.array([origin.as_py().replace(tzinfo=None)], "M8[us]"))
-        found.append({"origin": at, "times": format_times(moments(some[TIME])), "targets": shown})
-    return found
+        forecasts.append(
+            {"origin": at, "times": format_times(moments(some[TIME])), "targets": columns}
+        )
+    return forecasts
 
 
 def _read(
@@ -108,8 +112,8 @@ def _read(
     if not path.is_file():
         raise FrameworkError("there is no backtest with this pair.")
     try:
-        stored = [name for name in optional if name in pq.read_schema(path).names]
-        return pq.read_table(path, columns=[*columns, *stored], filters=filters or None)
+        present = [name for name in optional if name in pq.read_schema(path).names]
+        return pq.read_table(path, columns=[*columns, *present], filters=filters or None)
     except (OSError, pa.ArrowException) as error:
         raise FrameworkError(
             f"the backtest of this pair cannot be read: {' '.join(str(error).split())}"

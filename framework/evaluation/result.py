@@ -54,8 +54,8 @@ class BacktestResult:
         out: dict[str, dict[str, dict[str, float]]] = {}
         for t, target in enumerate(self.schema.targets):
             model, baseline = self.forecast[rows, steps, t], self.baseline[rows, steps, t, None]
-            both = np.isfinite(model[..., 0]) & np.isfinite(baseline[..., 0])
-            actual = np.where(both, self.actual[rows, steps, t], np.nan)
+            is_known = np.isfinite(model[..., 0]) & np.isfinite(baseline[..., 0])
+            actual = np.where(is_known, self.actual[rows, steps, t], np.nan)
             scale, square = self.scale[rows, None, t], self.square[rows, None, t]
             out[target] = {
                 who: score(actual, forecast, scale, quantiles, square=square, series=series)

@@ -101,7 +101,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
 
     @abstractmethod
     def boost(
-        self, params: dict[str, Any], rows: Data, rounds: int, watched: Data | None, seed: int
+        self, params: dict[str, Any], rows: Data, rounds: int, validation: Data | None, seed: int
     ) -> tuple[bytes, int]:
         """Train one booster.
 
@@ -109,11 +109,11 @@ class BoostedModel(Model, Generic[Data, Booster]):
             params: The library's parameters.
             rows: The training data.
             rounds: How many rounds, at most.
-            watched: The data that early stopping looks at; None: every round is kept.
+            validation: The data that early stopping looks at; None: every round is kept.
             seed: The seed of everything random.
 
         Returns:
-            The booster's bytes and its rounds; with ``watched`` those of the best round.
+            The booster's bytes and its rounds; with ``validation`` those of the best round.
         """
 
     @abstractmethod
@@ -175,9 +175,9 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 "cannot learn them; choose another."
             )
         if lowest < 0 or (lowest == 0 and not self.bounded[objective]):
-            needed = "0 or more" if self.bounded[objective] else "more than 0"
+            bound = "0 or more" if self.bounded[objective] else "more than 0"
             raise DataError(
-                f"{who}: objective {objective} needs labels of {needed}, target '{name}' "
+                f"{who}: objective {objective} needs labels of {bound}, target '{name}' "
                 f"goes down to {lowest:g}; choose another objective."
             )
 
@@ -186,34 +186,36 @@ class BoostedModel(Model, Generic[Data, Booster]):
     ) -> list[bytes]:
         """Rows are made once and shared by the mean and the quantiles."""
         options, table = self.options, self._table
-        learned = strided(train, options.origin_stride)
+        training = strided(train, options.origin_stride)
         later = validation if validation is not None and has_label(validation, target) else None
-        stopped, again = (
+        stopped, all_rows = (
             later is not None and options.early_stopping_rounds is not None,
             later is not None and options.refit,
         )
-        if later is not None and again and not stopped and not table.targets[target].log:
-            learned, again = (
+        if later is not None and all_rows and not stopped and not table.targets[target].log:
+            training, all_rows = (
                 strided(train.joined(later), options.origin_stride),
                 False,
             )  # nothing is to be found out before the refit
-        rows = self.rows(table, learned, target, seed, None)
-        watched = (
+        rows = self.rows(table, training, target, seed, None)
+        validation_data = (
             self.rows(table, later, target, seed, rows) if later is not None and stopped else None
         )
         everything = None
-        if later is not None and again:
+        if later is not None and all_rows:
             everything = self.rows(
                 table, strided(train.joined(later), options.origin_stride), target, seed, None
             )
-        found: list[bytes] = []
+        boosters: list[bytes] = []
         for output in self.outputs(self._targets[target], self._quantiles):
-            raw, rounds = self.boost(output.params, rows, options.n_estimators, watched, seed)
-            if not found and table.targets[target].log:
-                judged = learned if later is None else later
-                transform = table.targets[target].with_errors(self._errors(raw, judged, target))
+            raw, rounds = self.boost(
+                output.params, rows, options.n_estimators, validation_data, seed
+            )
+            if not boosters and table.targets[target].log:
+                measured = training if later is None else later
+                transform = table.targets[target].with_errors(self._errors(raw, measured, target))
                 self._table = self._table.with_transform(target, transform)
-            if watched is not None:
+            if validation_data is not None:
                 log.info(
                     "target %s, %s: %d of %d rounds",
                     self._targets[target],
@@ -223,8 +225,8 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 )
             if everything is not None:
                 raw, _ = self.boost(output.params, everything, rounds, None, seed)
-            found.append(raw)
-        return found
+            boosters.append(raw)
+        return boosters
 
     def _errors(self, raw: bytes, windows: WindowSet, target: int) -> Float64:
         """Actual less forecast as learned, of one target's mean. Validation windows give those of
@@ -247,13 +249,13 @@ class BoostedModel(Model, Generic[Data, Booster]):
         for t, (boosters, transform) in enumerate(
             zip(self._boosters, self._table.targets, strict=True)
         ):
-            found = [
+            parts = [
                 np.asarray(self.answer(booster, rows)).reshape(n, self._horizon, -1)
                 for booster in boosters
             ]
-            learned = np.concatenate(found, axis=2, dtype=np.float64)
-            learned[..., 1:].sort(axis=-1)
-            out[:, :, t] = transform.back(learned, windows)
+            values = np.concatenate(parts, axis=2, dtype=np.float64)
+            values[..., 1:].sort(axis=-1)
+            out[:, :, t] = transform.back(values, windows)
         return out
 
     def save(self, directory: Path) -> None:
@@ -278,17 +280,17 @@ class BoostedModel(Model, Generic[Data, Booster]):
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "model.json").read_text())
-        made = cls(cls.options_type.model_validate(body["options"]))
-        made._horizon, made._quantiles, made._targets = (
+        model = cls(cls.options_type.model_validate(body["options"]))
+        model._horizon, model._quantiles, model._targets = (
             body["horizon"],
             tuple(body["quantiles"]),
             tuple(body["targets"]),
         )
-        made._table = Tabular.from_json(body["table"])
-        made._open(
+        model._table = Tabular.from_json(body["table"])
+        model._open(
             [
-                [path.read_bytes() for path in made._files(directory, t, name)]
-                for t, name in enumerate(made._targets)
+                [path.read_bytes() for path in model._files(directory, t, name)]
+                for t, name in enumerate(model._targets)
             ]
         )
-        return made
+        return model

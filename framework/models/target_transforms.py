@@ -91,11 +91,11 @@ class TargetTransform:
         out = self._rise(values if scales is None else values / scales[:, None])
         return out if level is None else out - level
 
-    def back(self, learned: Float64, windows: Windows) -> Float64:
+    def back(self, values: Float64, windows: Windows) -> Float64:
         """Turn what was learned into natural units.
 
         Args:
-            learned: ``[n, H, 1 + Q]``, as learned; the first of the last axis is the mean.
+            values: ``[n, H, 1 + Q]``, as learned; the first of the last axis is the mean.
             windows: The windows of the forecasts.
 
         Returns:
@@ -103,7 +103,7 @@ class TargetTransform:
         """
         scales = self.scales(windows)
         level = self._level(windows, scales)
-        out = learned if level is None else learned + level[..., None]
+        out = values if level is None else values + level[..., None]
         if self.log:
             out = np.exp(out)
             out[..., 0] *= self.smear

@@ -106,11 +106,11 @@ class Tabular:
         if not lags:
             return
         backs = sorted({back for row in _rows(lags, schema) for back in row})
-        needed = [_lag_name(t, back) for t in schema.targets for back in backs]
-        missing = [name for name in needed if name not in past_names]
-        if missing:
+        lag_names = [_lag_name(t, back) for t in schema.targets for back in backs]
+        missing_lags = [name for name in lag_names if name not in past_names]
+        if missing_lags:
             raise ConfigError(
-                f"model.seasonal_lags {list(lags)} need the features {missing}; engineer "
+                f"model.seasonal_lags {list(lags)} need the features {missing_lags}; engineer "
                 "them (op: lag)."
             )
 
@@ -259,11 +259,11 @@ def _places_in_unit(arrays: PanelArrays, target: str, scale: int) -> tuple[int, 
     """The places of the target and of what is made of it in its unit, the scale itself left out: it
     says how large the series is.
     """
-    made = tuple(f"{target}_{operation}_" for operation in _IN_UNIT)
+    prefixes = tuple(f"{target}_{operation}_" for operation in _IN_UNIT)
     return tuple(
         place
         for place, name in enumerate(arrays.past_names)
-        if (name == target or name.startswith(made)) and place != scale
+        if (name == target or name.startswith(prefixes)) and place != scale
     )
 
 

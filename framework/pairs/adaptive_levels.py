@@ -56,36 +56,36 @@ def adapted_levels(scores: Scores, pace: float = PACE) -> Float64:
     At each origin the intervals come from the errors of origins whose windows had ended by then,
     and so does what is made up for.
     """
-    used = FOLLOWED.copy()
+    levels = FOLLOWED.copy()
     origins, which = np.unique(scores.origin, return_inverse=True)
     ends = np.array([scores.known[which == k].max() for k in range(len(origins))])
     excess: list[Float64] = []
-    learned = 0
+    count = 0
     for k, origin in enumerate(origins):
-        while learned < len(excess) and ends[learned] <= origin:
-            used = used + 100 * pace * excess[learned]
-            learned += 1
-        excess.append(_excess(scores, (ends <= origin)[which], which == k, used))
-    for late in excess[learned:]:
-        used = used + 100 * pace * late
-    return np.maximum.accumulate(np.clip(used, 0.0, 100.0))
+        while count < len(excess) and ends[count] <= origin:
+            levels = levels + 100 * pace * excess[count]
+            count += 1
+        excess.append(_excess(scores, (ends <= origin)[which], which == k, levels))
+    for late in excess[count:]:
+        levels = levels + 100 * pace * late
+    return np.maximum.accumulate(np.clip(levels, 0.0, 100.0))
 
 
-def _excess(scores: Scores, past: np.ndarray, here: np.ndarray, used: Float64) -> Float64:
-    """The share of the scores ``here`` outside the intervals that the ``past`` ones give, less the
+def _excess(scores: Scores, past: np.ndarray, rows: np.ndarray, levels: Float64) -> Float64:
+    """The share of the scores ``rows`` outside the intervals that the ``past`` ones give, less the
     nominal share, for each level.
 
     0 for a level that a step has too few past scores for: a level that cannot be reached is not to
     be raised for it.
     """
     missed, count = np.zeros(len(FOLLOWED)), np.zeros(len(FOLLOWED))
-    for step in np.unique(scores.step[here]):
+    for step in np.unique(scores.step[rows]):
         known = np.sort(scores.score[past & (scores.step == step)])
         able = highest_level(len(known)) >= FOLLOWED
         if not able.any():
             continue
-        low, high = ranks(len(known), np.clip(used, 0.0, 100.0))
-        now = scores.score[here & (scores.step == step)][:, None]
+        low, high = ranks(len(known), np.clip(levels, 0.0, 100.0))
+        now = scores.score[rows & (scores.step == step)][:, None]
         missed += able * ((now < known[low]) | (now > known[high])).sum(axis=0)
         count += able * len(now)
     return np.where(count > 0, missed / np.maximum(count, 1) - (1 - FOLLOWED / 100), 0.0)

@@ -52,10 +52,10 @@ def admit(draft: PairDraft, plugins: Plugins) -> None:
         for size in (len(golden.context), *_BATCHES):
             _replay_in_batches(pair, golden, size)
     except Exception as error:  # a component raises what its library raises
-        said = str(error) if isinstance(error, FrameworkError) else one_line(error, 300)
+        reason = str(error) if isinstance(error, FrameworkError) else one_line(error, 300)
         raise RefusedError(
             f"the pair is not registered, what was written does not answer as what was fitted: "
-            f"{said}"
+            f"{reason}"
         ) from error
 
 
@@ -80,8 +80,8 @@ def _pickles(directory: Path) -> Iterator[str]:
         elif head.startswith(b"PK") and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for member in archive.namelist():
-                    with archive.open(member) as opened:
-                        if _is_pickle(member, opened.read(_HEADER)):
+                    with archive.open(member) as file:
+                        if _is_pickle(member, file.read(_HEADER)):
                             yield f"{name}/{member}"
 
 

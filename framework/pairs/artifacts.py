@@ -111,11 +111,11 @@ def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
     Raises:
         RefusedError: The directory holds the other kind, or another version has written it.
     """
-    written = json.loads((directory / "component.json").read_text())
-    if written["kind"] != kind:
-        raise RefusedError(f"{directory}: holds a {written['kind']}, a {kind} was expected.")
+    record = json.loads((directory / "component.json").read_text())
+    if record["kind"] != kind:
+        raise RefusedError(f"{directory}: holds a {record['kind']}, a {kind} was expected.")
     with _opening(directory):
-        return plugins.load(kind, written["name"]).load(directory / "state")
+        return plugins.load(kind, record["name"]).load(directory / "state")
 
 
 @contextmanager
@@ -126,9 +126,9 @@ def _opening(directory: Path) -> Iterator[None]:
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        said = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         raise RefusedError(
-            f"{directory}: written by another version, this one cannot read it ({said}); "
+            f"{directory}: written by another version, this one cannot read it ({reason}); "
             "train again."
         ) from error
 
@@ -156,8 +156,12 @@ def open_pair(preprocessor: Path, model: Path, plugins: Plugins) -> Pair:
         schema = Schema.model_validate_json(texts[0])
     with _opening(model / INTERVALS):
         calibration = Calibration.load(model / INTERVALS) if (model / INTERVALS).is_file() else None
-    listed = model / TRAINED
-    trained = frozenset(map(tuple, json.loads(listed.read_text()))) if listed.is_file() else None
+    trained_path = model / TRAINED
+    trained = (
+        frozenset(map(tuple, json.loads(trained_path.read_text())))
+        if trained_path.is_file()
+        else None
+    )
     return Pair(
         schema,
         open_half(preprocessor, "preprocessor", plugins),

@@ -72,9 +72,9 @@ def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
     failed = sum(status != OK for status in forecast.status)
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
     scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
-    noted = table.replace_schema_metadata({"scored": json.dumps(scored)})
+    with_record = table.replace_schema_metadata({"scored": json.dumps(scored)})
     with atomic_write(scorer.file(piece)) as stream:
-        pq.write_table(noted, stream)
+        pq.write_table(with_record, stream)
     return scored
 
 
@@ -106,29 +106,32 @@ def score(
     with _alone(output):
         _begin(folder, {**identity, "pieces": [size, len(pieces), pieces[-1][1]]})
         scorer = Scorer(pair, windows, folder)
-        done = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
-        left = [piece for piece in pieces if not scorer.file(piece).is_file()]
-        total, read = pieces[-1][1], sum(part.rows for part in done)
-        if done:
+        records = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
+        open_pieces = [piece for piece in pieces if not scorer.file(piece).is_file()]
+        total, read = pieces[-1][1], sum(part.rows for part in records)
+        if records:
             say(
-                f"predict: goes on after {len(done)} of {len(pieces)} pieces that an "
+                f"predict: goes on after {len(records)} of {len(pieces)} pieces that an "
                 "earlier run scored"
             )
-        begun, told, before = monotonic(), monotonic(), read
-        for result in compute.stream(score_piece, scorer, left):
-            done.append(result)
+        start, last_line, before = monotonic(), monotonic(), read
+        for result in compute.stream(score_piece, scorer, open_pieces):
+            records.append(result)
             read += result.rows
-            if monotonic() - told >= _EVERY:
-                told = monotonic()
+            if monotonic() - last_line >= _EVERY:
+                last_line = monotonic()
                 say(
                     f"predict: {read:,} of {total:,} ({100 * read // total} %), "
-                    f"{(read - before) / (told - begun):,.0f}/s"
+                    f"{(read - before) / (last_line - start):,.0f}/s"
                 )
         rows = _join([scorer.file(piece) for piece in pieces], output)
         shutil.rmtree(folder)
-    unseen = sum((Counter(part.unseen) for part in done), Counter[str]())
+    unseen = sum((Counter(part.unseen) for part in records), Counter[str]())
     return Scored(
-        rows, sum(part.windows for part in done), sum(part.failed for part in done), dict(unseen)
+        rows,
+        sum(part.windows for part in records),
+        sum(part.failed for part in records),
+        dict(unseen),
     )
 
 

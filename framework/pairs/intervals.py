@@ -160,12 +160,12 @@ class Calibration:
         one.
         """
         nominal = np.concatenate([[0.0], FOLLOWED, [100.0]])
-        used = np.array(
+        levels = np.array(
             [np.interp(level, nominal, [0.0, *adapted, 100.0]) for adapted in self.used]
         )
-        kept = np.isfinite(self.scores).sum(axis=-1)
-        thinning = (kept - 1) / np.maximum(self.counts - 1, 1)
-        low, high = ranks(self.counts, used[:, None])
+        counts = np.isfinite(self.scores).sum(axis=-1)
+        thinning = (counts - 1) / np.maximum(self.counts - 1, 1)
+        low, high = ranks(self.counts, levels[:, None])
         places = (np.floor(low * thinning + 1e-9), np.ceil(high * thinning - 1e-9))
         first, last = (
             np.take_along_axis(self.scores, place.astype(np.int64)[..., None], axis=-1)[..., 0]
@@ -233,22 +233,22 @@ def calibrate(
     table = table[
         np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)
     ]
-    parts, used, floor, other = [], [], np.zeros(targets), np.zeros(targets)
+    parts, levels, floor, other = [], [], np.zeros(targets), np.zeros(targets)
     (numbers,) = series_numbers(schema.entity_keys, table)
     names = [tuple(map(str, k)) for k in entities_of(schema.entity_keys, table).to_numpy()]
     widths, factors = np.full((len(names), targets), np.nan), np.ones((len(names), targets))
     for t, target in enumerate(schema.targets):
         here = (table["target"] == target).to_numpy()
-        mine = table[here]
-        if not len(mine):
+        of_target = table[here]
+        if not len(of_target):
             return None
-        other[t] = float(mine["difficulty"].median())
+        other[t] = float(of_target["difficulty"].median())
         floor[t] = max(FLOOR * other[t], 1e-9)
         widths[:, t] = other[t]
-        oldest_first = np.argsort(mine["origin"].to_numpy(), kind="stable")
-        newest = mine["difficulty"].to_numpy()[oldest_first]
+        oldest_first = np.argsort(of_target["origin"].to_numpy(), kind="stable")
+        newest = of_target["difficulty"].to_numpy()[oldest_first]
         widths[numbers[here][oldest_first], t] = newest  # the last one of each series stays
-        scores = _scores(mine, floor[t])
+        scores = _scores(of_target, floor[t])
         if by_series:
             origin = np.unique(scores.origin, return_inverse=True)[1]
             factors[:, t], left_out = own_factors(
@@ -264,20 +264,20 @@ def calibrate(
             parts.append(
                 [np.sort(scores.score[scores.step == step]) for step in range(1, horizon + 1)]
             )
-        used.append(adapted_levels(scores, pace))
+        levels.append(adapted_levels(scores, pace))
     counts = np.array([[len(row) for row in rows] for rows in parts])
     out = np.full((targets, horizon, min(int(counts.max()), KEPT)), np.nan)
     for t, rows in enumerate(parts):
         for h, row in enumerate(rows):
-            kept = (
+            is_kept = (
                 row
                 if len(row) <= KEPT
                 else row[np.linspace(0, len(row) - 1, KEPT).round().astype(np.int64)]
             )
-            out[t, h, : len(kept)] = kept
+            out[t, h, : len(is_kept)] = is_kept
     known = {} if by_quantiles else dict(zip(names, widths, strict=True))
     own = dict(zip(names, factors, strict=True)) if (factors != 1).any() else {}
-    return Calibration(out, counts, np.array(used), floor, by_quantiles, known, other, own)
+    return Calibration(out, counts, np.array(levels), floor, by_quantiles, known, other, own)
 
 
 def _scores(rows: pd.DataFrame, floor: float) -> Scores:

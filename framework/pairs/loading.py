@@ -41,11 +41,11 @@ def load_pair(registry: Registry, plugins: Plugins, name: str, reference: str) -
     return open_proven(registry.fetch(registry.resolve(name, reference)), plugins)
 
 
-def open_proven(proven: ProvenPair, plugins: Plugins) -> LoadedPair:
+def open_proven(pair_files: ProvenPair, plugins: Plugins) -> LoadedPair:
     """Open a proven pair and replay its golden batch.
 
     Args:
-        proven: What the registry fetched.
+        pair_files: What the registry fetched.
         plugins: Where components are found.
 
     Returns:
@@ -54,7 +54,7 @@ def open_proven(proven: ProvenPair, plugins: Plugins) -> LoadedPair:
     Raises:
         RefusedError: It does not answer as in training.
     """
-    pair = open_pair(proven.preprocessor, proven.model, plugins)
-    golden = golden_of(proven.model)
+    pair = open_pair(pair_files.preprocessor, pair_files.model, plugins)
+    golden = golden_of(pair_files.model)
     replay(pair, golden)
-    return LoadedPair(proven.version, pair, golden)
+    return LoadedPair(pair_files.version, pair, golden)

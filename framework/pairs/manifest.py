@@ -48,7 +48,7 @@ def hash_files(directory: Path) -> dict[str, str]:
     Returns:
         ``{relative path: sha256}``.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     block = memoryview(bytearray(_BLOCK))
     folders = [("", str(directory))]
     while folders:
@@ -58,8 +58,8 @@ def hash_files(directory: Path) -> dict[str, str]:
                 if entry.is_dir():
                     folders.append((f"{prefix}{entry.name}/", entry.path))
                 elif prefix or entry.name not in (MANIFEST, SIGNATURE):
-                    found[prefix + entry.name] = _sha256(entry.path, block)
-    return found
+                    digests[prefix + entry.name] = _sha256(entry.path, block)
+    return digests
 
 
 def _sha256(path: str, block: memoryview) -> str:
@@ -182,9 +182,9 @@ def prove(
     except ValueError as error:
         raise RefusedError(f"{artifacts['model'] / MANIFEST} is not JSON ({error}).") from error
     if manifest.get("digest") != digest:
-        found = str(manifest.get("digest"))[:12]
+        actual = str(manifest.get("digest"))[:12]
         raise RefusedError(
-            f"the manifest's digest is {found}, the registry recorded {digest[:12]}: a "
+            f"the manifest's digest is {actual}, the registry recorded {digest[:12]}: a "
             "manifest of another pair."
         )
     if digest_of(manifest) != digest:
@@ -221,15 +221,15 @@ def prove_half(half: str, artifact: Path, ignore: Collection[str] = ()) -> None:
 
 
 def _compare(
-    half: str, recorded: Mapping[str, str], found: Mapping[str, str], ignore: Collection[str]
+    half: str, expected: Mapping[str, str], actual: Mapping[str, str], ignore: Collection[str]
 ) -> None:
-    for path in sorted({*recorded, *found} - set(ignore)):
-        if path not in found:
+    for path in sorted({*expected, *actual} - set(ignore)):
+        if path not in actual:
             raise RefusedError(f"{half} half: file {path} is missing.")
-        if path not in recorded:
+        if path not in expected:
             raise RefusedError(f"{half} half: file {path} was added.")
-        if recorded[path] != found[path]:
+        if expected[path] != actual[path]:
             raise RefusedError(
-                f"{half} half: file {path} was changed (sha256 {found[path][:12]}, "
-                f"{recorded[path][:12]} recorded)."
+                f"{half} half: file {path} was changed (sha256 {actual[path][:12]}, "
+                f"{expected[path][:12]} recorded)."
             )

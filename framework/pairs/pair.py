@@ -70,9 +70,13 @@ def own_columns(schema: Schema) -> tuple[Rows, ...]:
     """
 
     def places(target: str) -> Rows:
-        made = tuple(f"{target}_{operation}_" for operation in _MADE)
+        prefixes = tuple(f"{target}_{operation}_" for operation in _MADE)
         return np.array(
-            [i for i, name in enumerate(schema.past) if name == target or name.startswith(made)],
+            [
+                i
+                for i, name in enumerate(schema.past)
+                if name == target or name.startswith(prefixes)
+            ],
             dtype=np.int64,
         )
 

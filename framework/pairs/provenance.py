@@ -62,10 +62,10 @@ def git_state() -> dict[str, Any]:
         return {}
     answers = []
     for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        done = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  fixed arguments
-        if done.returncode:
+        process = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  fixed arguments
+        if process.returncode:
             return {}
-        answers.append(done.stdout.strip())
+        answers.append(process.stdout.strip())
     return {"commit": answers[0], "dirty": bool(answers[1])}
 
 

@@ -63,10 +63,8 @@ def _composition(left_out: Collection[str]) -> tuple[Mapping[str, Any], Sequence
     if not HydraConfig.initialized():
         return {}, []
     hydra = HydraConfig.get()
-    written: Any = OmegaConf.to_container(
-        hydra.overrides.task, resolve=False
-    )  # one may name a secret
-    parsed = OverridesParser.create().parse_overrides(written)
+    tree: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # one may name a secret
+    parsed = OverridesParser.create().parse_overrides(tree)
     return dict(hydra.runtime.choices), [
         o for o in parsed if o.key_or_group.split(".")[0] not in left_out and not o.is_delete()
     ]

@@ -45,49 +45,49 @@ class _Declared(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> _Declared:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
             raise ValueError(
                 f"give one of {', '.join(KINDS)}, such as {{int: [3, 10]}}; it has "
-                f"{given or 'none'}"
+                f"{kinds or 'none'}"
             )
-        bounds = None if given[0] == "choice" else getattr(self, given[0])
+        bounds = None if kinds[0] == "choice" else getattr(self, kinds[0])
         if bounds is not None and bounds[0] >= bounds[1]:
             raise ValueError(
-                f"{given[0]}: the lower bound {bounds[0]} is not below the upper one {bounds[1]}"
+                f"{kinds[0]}: the lower bound {bounds[0]} is not below the upper one {bounds[1]}"
             )
-        if bounds is not None and given[0].startswith("log") and bounds[0] <= 0:
-            raise ValueError(f"{given[0]}: the lower bound {bounds[0]} must be above 0")
+        if bounds is not None and kinds[0].startswith("log") and bounds[0] <= 0:
+            raise ValueError(f"{kinds[0]}: the lower bound {bounds[0]} must be above 0")
         return self
 
 
-def parse_space(declared: Mapping[str, Any]) -> tuple[Dimension, ...]:
+def parse_space(tree: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """The dimensions, parents before what depends on them. Keys may be dotted, nested, or both.
     Raises :class:`ConfigError`.
     """
-    found = {path: _dimension(path, node) for path, node in _leaves("", declared)}
-    if not found:
+    dimensions = {path: _dimension(path, node) for path, node in _leaves("", tree)}
+    if not dimensions:
         raise ConfigError(
             "space: nothing to search; declare it, such as space: {model.max_depth: {int: "
             "[3, 10]}}."
         )
     ordered: dict[str, Dimension] = {}
-    while len(ordered) < len(found):
+    while len(ordered) < len(dimensions):
         ready = [
             d
-            for path, d in found.items()
+            for path, d in dimensions.items()
             if path not in ordered and all(parent in ordered for parent in d.when)
         ]
         if not ready:
-            left = next(d for path, d in found.items() if path not in ordered)
-            parent = next(p for p in left.when if p not in ordered)
+            rest = next(d for path, d in dimensions.items() if path not in ordered)
+            parent = next(p for p in rest.when if p not in ordered)
             what = (
                 "depends on itself"
-                if parent in found
-                else f"is not searched itself;{suggest(parent, found)}"
+                if parent in dimensions
+                else f"is not searched itself;{suggest(parent, dimensions)}"
             )
             raise ConfigError(
-                f"space.{left.path}.when: '{parent}' {what} Searched: {', '.join(found)}."
+                f"space.{rest.path}.when: '{parent}' {what} Searched: {', '.join(dimensions)}."
             )
         ordered |= {d.path: d for d in ready}
     return tuple(ordered.values())
@@ -95,16 +95,16 @@ def parse_space(declared: Mapping[str, Any]) -> tuple[Dimension, ...]:
 
 def _leaves(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for key, inner in node.items():
-        here = f"{path}.{key}" if path else str(key)
+        key_path = f"{path}.{key}" if path else str(key)
         if not isinstance(inner, Mapping):
             raise ConfigError(
-                f"space.{here}: got {inner!r}; give one of {', '.join(KINDS)}, such as "
+                f"space.{key_path}: got {inner!r}; give one of {', '.join(KINDS)}, such as "
                 f"{{int: [3, 10]}}."
             )
         if any(kind in inner for kind in KINDS):
-            yield here, inner
+            yield key_path, inner
         else:
-            yield from _leaves(here, inner)
+            yield from _leaves(key_path, inner)
 
 
 def _dimension(path: str, node: Mapping[str, Any]) -> Dimension:
@@ -113,15 +113,15 @@ def _dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             f"space.{path}: cannot be searched;{suggest(path, SEARCHABLE)} Searchable: "
             f"{', '.join(SEARCHABLE)}."
         )
-    declared = validate(_Declared, dict(node), f"space.{path}")
-    kind = next(k for k in KINDS if getattr(declared, k) is not None)
+    declaration = validate(_Declared, dict(node), f"space.{path}")
+    kind = next(k for k in KINDS if getattr(declaration, k) is not None)
     when = {
-        parent: tuple(v) if isinstance(v, list) else (v,) for parent, v in declared.when.items()
+        parent: tuple(v) if isinstance(v, list) else (v,) for parent, v in declaration.when.items()
     }
     if kind == "choice":
-        return Dimension(path, "choice", choices=declared.choice or (), when=when)
-    low, high = getattr(declared, kind)
-    return Dimension(path, kind, low, high, declared.step, points=declared.points, when=when)  # type: ignore[arg-type]
+        return Dimension(path, "choice", choices=declaration.choice or (), when=when)
+    low, high = getattr(declaration, kind)
+    return Dimension(path, kind, low, high, declaration.step, points=declaration.points, when=when)  # type: ignore[arg-type]
 
 
 def check_space(dimensions: tuple[Dimension, ...], text: str, plugins: Plugins) -> None:
@@ -131,11 +131,11 @@ def check_space(dimensions: tuple[Dimension, ...], text: str, plugins: Plugins) 
     fixed: dict[str, Any] = {}
     for dimension in dimensions:
         parents = {
-            parent: fixed.get(parent, allowed[0]) for parent, allowed in dimension.when.items()
+            parent: fixed.get(parent, values[0]) for parent, values in dimension.when.items()
         }
-        for parent, allowed in dimension.when.items():
-            _check_condition(dimension, parent, allowed, dimensions)
-            parents[parent] = allowed[0]
+        for parent, values in dimension.when.items():
+            _check_condition(dimension, parent, values, dimensions)
+            parents[parent] = values[0]
         for value in dimension.choices or (
             _typed(dimension, dimension.low),
             _typed(dimension, dimension.high),
@@ -149,7 +149,7 @@ def check_space(dimensions: tuple[Dimension, ...], text: str, plugins: Plugins) 
 
 
 def _check_condition(
-    dimension: Dimension, parent: str, allowed: tuple[Any, ...], dimensions: tuple[Dimension, ...]
+    dimension: Dimension, parent: str, values: tuple[Any, ...], dimensions: tuple[Dimension, ...]
 ) -> None:
     other = next(d for d in dimensions if d.path == parent)
     if other.kind != "choice":
@@ -157,7 +157,7 @@ def _check_condition(
             f"space.{dimension.path}.when: '{parent}' is a {other.kind}; a condition needs "
             "a choice."
         )
-    for value in allowed:
+    for value in values:
         if value not in other.choices:
             raise ConfigError(
                 f"space.{dimension.path}.when: {parent} is never {value!r}; its choices: "
@@ -174,9 +174,9 @@ def substitute(text: str, values: Mapping[str, Any]) -> DictConfig:
     tree = OmegaConf.to_container(OmegaConf.create(text))
     for path, value in values.items():
         _assign(tree, path, value)
-    made = OmegaConf.create(tree)
-    assert isinstance(made, DictConfig)
-    return made
+    config = OmegaConf.create(tree)
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def substituted(text: str, values: Mapping[str, Any], plugins: Plugins) -> Config:

@@ -47,14 +47,14 @@ class Study:
         """The finished trial with the lowest value; the earliest of equal ones. Raises when there
         is none.
         """
-        done = [trial for trial in self.trials if trial.status == DONE and trial.value is not None]
-        if not done:
+        ready = [t for t in self.trials if t.status == DONE and t.value is not None]
+        if not ready:
             errors = [trial.error for trial in self.trials if trial.error]
             raise FrameworkError(
                 f"tune: none of {len(self.trials)} trials was "
                 f"finished{f'; the last error: {errors[-1]}' if errors else ''}."
             )
-        return min(done, key=lambda trial: (trial.value, trial.number))
+        return min(ready, key=lambda trial: (trial.value, trial.number))
 
     def table(self) -> pd.DataFrame:
         """One row a trial: number, status, value, seconds, node, error, a column for each searched
@@ -114,15 +114,15 @@ def open_study(root: Path, searched: Mapping[str, Any], resume: bool) -> Iterato
 
 
 def _newest(root: Path, searched: Mapping[str, Any]) -> Path:
-    found = sorted(path.parent for path in root.glob(f"*/{STUDY}"))
-    if not found:
+    folders = sorted(path.parent for path in root.glob(f"*/{STUDY}"))
+    if not folders:
         raise ConfigError(f"resume: no search was begun in {root}; leave resume=true out.")
-    before = json.loads((found[-1] / STUDY).read_text())
+    before = json.loads((folders[-1] / STUDY).read_text())
     now = json.loads(json.dumps(searched))
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
             raise ConfigError(
-                f"resume: {key} is not that of the search in {found[-1]}; set it back, or "
+                f"resume: {key} is not that of the search in {folders[-1]}; set it back, or "
                 "search anew without resume."
             )
-    return found[-1]
+    return folders[-1]

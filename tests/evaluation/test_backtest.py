@@ -407,7 +407,7 @@ def test_a_model_that_loses_to_the_baseline_is_named() -> None:
     assert line.startswith("backtest: 'y': the baseline naive beats model=learner: MAE ")
     assert "against 9; try model=auto" in line
     lost = replace(result, forecast=exact + 9.0)
-    (line,) = lost_to_baseline(lost, "learner", "naive", chosen=True)
+    (line,) = lost_to_baseline(lost, "learner", "naive", by_auto=True)
     assert "try model=auto" not in line
     assert line.endswith("model=naive is the simpler forecast")
 

@@ -110,7 +110,7 @@ def evaluate(
             result,
             config.component("model").name,
             config.component("baseline").name,
-            chosen="auto" in run.record.facts,
+            by_auto="auto" in run.record.facts,
         ),
     ]
     for line in doubts:

@@ -109,25 +109,25 @@ def judge_setups(
         if setup.naive:
             forecast(setup)
     windows = _answered_by_all(results.values())
-    judged: list[Judged] = []
+    judgements: list[Judged] = []
     for setup in setups:
         if not setup.naive:
             forecast(setup)
         error = errors.get(setup.name)
-        judged.append(value(setup) if error is None else Judged(setup, None, error))
-        tell(judged[-1])
-    for setup in _means(judged, components):
+        judgements.append(value(setup) if error is None else Judged(setup, None, error))
+        tell(judgements[-1])
+    for setup in _means(judgements, components):
         members = [results[name] for name in setup.options["members"]]
         mean = np.mean([result.forecast for result in members], axis=0)
         results[setup.name] = replace(members[0], forecast=mean)
-        judged.append(value(setup))
-        tell(judged[-1])
-    if all(one.value is None for one in judged):
+        judgements.append(value(setup))
+        tell(judgements[-1])
+    if all(one.value is None for one in judgements):
         raise FrameworkError(
-            f"model=auto: none of {len(judged)} set-ups could be judged; "
-            f"the first: {judged[0].error if judged else 'no model is installed'}"
+            f"model=auto: none of {len(judgements)} set-ups could be judged; "
+            f"the first: {judgements[0].error if judgements else 'no model is installed'}"
         )
-    ranked = sorted(judged, key=lambda one: (one.value is None, one.value or 0.0))
+    ranked = sorted(judgements, key=lambda one: (one.value is None, one.value or 0.0))
     single = next(one for one in ranked if one.setup.model != ENSEMBLE)
     if (ranked[0].value or 0.0) > (single.value or 0.0) * (1 - _WORTH):
         ranked.remove(single)
@@ -135,9 +135,9 @@ def judge_setups(
     return ranked
 
 
-def _means(judged: Sequence[Judged], components: Components) -> list[Setup]:
+def _means(judgements: Sequence[Judged], components: Components) -> list[Setup]:
     """The means of the three best set-ups that are no naive forecast, and of the best two."""
-    able = [one for one in judged if one.value is not None and not one.setup.naive]
+    able = [one for one in judgements if one.value is not None and not one.setup.naive]
     best = sorted(able, key=lambda one: one.value or 0.0)
     return [
         Setup(
@@ -164,8 +164,8 @@ def _result(
     own = Components(config, components.plugins)
     schema = make_schema(config, panel, own.make("model"), limit)
     setting = make_setting(own, panel, schema)
-    once = BacktestConfig(folds=len(origins), refit=False)
-    folds = plan_folds(panel.times, panel.frequency, schema.horizon, once, origins)
+    options = BacktestConfig(folds=len(origins), refit=False)
+    folds = plan_folds(panel.times, panel.frequency, schema.horizon, options, origins)
     fitted = fit_fold(setting, folds[0])
     return join_folds([judge(setting, fold, fitted) for fold in folds])
 
@@ -196,14 +196,14 @@ def _value(result: BacktestResult, windows: Flags | None) -> float:
         DataError: Nothing was judged, or one of ``windows`` has no forecast.
     """
     answered = _answered(result)
-    needed = np.ones(len(answered), dtype=bool) if windows is None else windows
-    if (needed & ~answered).any():
+    in_window = np.ones(len(answered), dtype=bool) if windows is None else windows
+    if (in_window & ~answered).any():
         raise DataError(
-            f"{(needed & ~answered).sum()} of {needed.sum()} windows have too short a history "
-            "for it"
+            f"{(in_window & ~answered).sum()} of {in_window.sum()} windows have too short a "
+            "history for it"
         )
-    alone = replace(result, baseline=result.forecast[..., 0])  # metrics wants both to answer
-    figures = [sides["model"] for sides in alone.metrics(needed).values()]
+    model_only = replace(result, baseline=result.forecast[..., 0])  # metrics wants both to answer
+    figures = [sides["model"] for sides in model_only.metrics(in_window).values()]
     values = [f["MASE"] if np.isfinite(f["MASE"]) else f["WAPE"] for f in figures]
     known = [value for value in values if np.isfinite(value)]
     if not known:

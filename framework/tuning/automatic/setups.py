@@ -60,15 +60,15 @@ def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) ->
     A set-up that does not fit is left out; what follows it may fit. The naive ones cost nothing
     and stay. ``models``: those that offer themselves, by name.
     """
-    chosen: list[Setup] = []
-    left = seconds
+    setups: list[Setup] = []
+    budget = seconds
     for setup in _all(frame, models):
-        if len(chosen) == MOST:
+        if len(setups) == MOST:
             break
-        if setup.seconds <= left:
-            chosen.append(setup)
-            left -= setup.seconds
-    return chosen
+        if setup.seconds <= budget:
+            setups.append(setup)
+            budget -= setup.seconds
+    return setups
 
 
 def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:

@@ -71,14 +71,14 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
         params: dict[str, Any],
         rows: lightgbm.Dataset,
         rounds: int,
-        watched: lightgbm.Dataset | None,
+        validation: lightgbm.Dataset | None,
         seed: int,
     ) -> tuple[bytes, int]:
         params = self._params(seed) | params
-        if watched is None:
+        if validation is None:
             return lightgbm.train(params, rows, rounds).model_to_string().encode(), rounds
         stop = lightgbm.early_stopping(self.options.early_stopping_rounds, verbose=False)
-        booster = lightgbm.train(params, rows, rounds, valid_sets=[watched], callbacks=[stop])
+        booster = lightgbm.train(params, rows, rounds, valid_sets=[validation], callbacks=[stop])
         return booster.model_to_string(
             num_iteration=booster.best_iteration
         ).encode(), booster.best_iteration

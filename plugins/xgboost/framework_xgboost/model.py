@@ -101,7 +101,7 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
         params: dict[str, Any],
         rows: xgboost.DMatrix,
         rounds: int,
-        watched: xgboost.DMatrix | None,
+        validation: xgboost.DMatrix | None,
         seed: int,
     ) -> tuple[bytes, int]:
         options = self.options
@@ -114,13 +114,13 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
             params["max_bin"] = options.max_bin
         if options.n_jobs is not None:
             params["nthread"] = options.n_jobs
-        if watched is None:
+        if validation is None:
             return _bytes(xgboost.train(params, rows, rounds)), rounds
         booster = xgboost.train(
             params,
             rows,
             rounds,
-            evals=[(watched, "validation")],
+            evals=[(validation, "validation")],
             early_stopping_rounds=options.early_stopping_rounds,
             verbose_eval=False,
         )
