@@ -160,8 +160,8 @@ def this_process() -> str:
     """
     program, *arguments = sys.argv or [""]
     name = "framework" if Path(program).stem in ("__main__", "framework") else Path(program).name
-    shown = (a for a in arguments if a.startswith(("run=", "+experiment=")))
-    return " ".join([name or "python", *shown])
+    selection = (a for a in arguments if a.startswith(("run=", "+experiment=")))
+    return " ".join([name or "python", *selection])
 
 
 def _self() -> dict[str, object]:
@@ -245,10 +245,10 @@ class _Turn:
         """
         end = monotonic() + seconds
         while not self._answer.done():
-            left = end - monotonic()
-            if left <= 0:
+            time_left = end - monotonic()
+            if time_left <= 0:
                 return False
-            wait([self._answer], timeout=min(left, _PIECE))
+            wait([self._answer], timeout=min(time_left, _PIECE))
         self._answer.result()
         return True
 

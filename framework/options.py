@@ -303,10 +303,10 @@ def known_keys(model: type[Options], path: Sequence[str | int]) -> tuple[str, ..
     kind = _kind(model, path)
     if not (isinstance(kind, type) and issubclass(kind, Options)):
         return ()
-    elsewhere = top_level_keys(kind)
+    top_level = top_level_keys(kind)
     # an alias is what a user writes: a key may be a word of Python's, such as ``for``
     return tuple(
-        field.alias or name for name, field in kind.model_fields.items() if name not in elsewhere
+        field.alias or name for name, field in kind.model_fields.items() if name not in top_level
     )
 
 
@@ -357,9 +357,9 @@ def _explain(model: type[Options], problem: Any, path: str, source_of: Callable[
     where = source_of(".".join(str(p) for p in ((path,) if path else ()) + problem["loc"]))
     if problem["type"] == "extra_forbidden":
         known = known_keys(model, problem["loc"][:-1])
-        listed = f" Known: {', '.join(known)}." if known else ""
-        return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{listed}"
+        hint = f" Known: {', '.join(known)}." if known else ""
+        return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{hint}"
     hidden = problem["type"] in ("missing", UNSHOWN)
-    got = "" if hidden else f", got {masked(repr(problem['input']))}"
+    input_text = "" if hidden else f", got {masked(repr(problem['input']))}"
     text = _PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}{got[:120]}"
+    return f"{where}: {text}{input_text[:120]}"

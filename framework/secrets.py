@@ -196,18 +196,20 @@ def _shield() -> None:
     make, formatter, show = logging.getLogRecordFactory(), logging.Formatter(), sys.excepthook
 
     def record(*values: Any, **more: Any) -> logging.LogRecord:
-        made = make(*values, **more)
-        if isinstance(made.args, tuple):
-            made.args = tuple(masked(arg) if isinstance(arg, str) else arg for arg in made.args)
+        log_record = make(*values, **more)
+        if isinstance(log_record.args, tuple):
+            log_record.args = tuple(
+                masked(arg) if isinstance(arg, str) else arg for arg in log_record.args
+            )
         try:
-            said = made.getMessage()
+            message = log_record.getMessage()
         except (TypeError, ValueError):  # the log itself says what is wrong with such a record
-            return made
-        if masked(said) != said:
-            made.msg, made.args = masked(said), None
-        if made.exc_info and made.exc_info[0] is not None:
-            made.exc_text = masked(formatter.formatException(made.exc_info))
-        return made
+            return log_record
+        if masked(message) != message:
+            log_record.msg, log_record.args = masked(message), None
+        if log_record.exc_info and log_record.exc_info[0] is not None:
+            log_record.exc_text = masked(formatter.formatException(log_record.exc_info))
+        return log_record
 
     def excepthook(
         kind: type[BaseException], error: BaseException, where: TracebackType | None

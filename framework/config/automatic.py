@@ -23,7 +23,7 @@ AUTO = "auto"
 LONGEST = 2_016
 
 
-def written_out(composed: DictConfig, plugins: Plugins) -> DictConfig:
+def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
     """Return the configuration with ``engineer: auto``, ``future: auto``, the lags that a model
     needs and the defaults of an ensemble's members as plain keys.
 
@@ -34,34 +34,34 @@ def written_out(composed: DictConfig, plugins: Plugins) -> DictConfig:
         ConfigError: ``auto`` stands where nothing can be made of it.
     """
     try:
-        plain: Any = OmegaConf.to_container(composed, resolve=False)
-        panel = _resolved(composed, "panel")
-        model = _resolved(composed, "model")
+        plain: Any = OmegaConf.to_container(tree, resolve=False)
+        panel = _resolved(tree, "panel")
+        model = _resolved(tree, "model")
     except OmegaConfBaseException:
-        return composed  # the check names what cannot be resolved
+        return tree  # the check names what cannot be resolved
     features = plain.get("features")
     views = features.get("views") if isinstance(features, dict) else None
     if not isinstance(views, dict) or panel is None or model is None:
-        return composed
+        return tree
     primary = views.get(features.get("primary"))
     if not isinstance(primary, dict):
-        return composed
+        return tree
     before = copy.deepcopy(plain)
     plain["panel"] = panel
     plain["model"] = filled(plain["model"], plugins)
-    chosen = model.get("name") == AUTO
-    _write_views(views, features.get("primary"), panel, chosen)
+    is_auto = model.get("name") == AUTO
+    _write_views(views, features.get("primary"), panel, is_auto)
     preprocessor = plain.get("preprocessor")
     if isinstance(preprocessor, dict) and (
         preprocessor.get("future") == AUTO
-        or (chosen and preprocessor.get("name") == "native" and not preprocessor.get("future"))
+        or (is_auto and preprocessor.get("name") == "native" and not preprocessor.get("future"))
     ):
         preprocessor["future"] = _calendar(panel, plain.get("auto") or {})
     lags = model.get("seasonal_lags")
     if "seasonal_lags" in model and not lags and before["features"] != plain["features"]:
         lags = list(seasonal_lags(panel))
         plain["model"]["seasonal_lags"] = lags
-    if chosen:
+    if is_auto:
         lags = seasonal_lags(panel)
     for _, inner in members_of(model.get("name"), model):
         add_lags(plain, inner.get("seasonal_lags") or [])
@@ -76,24 +76,24 @@ def written_out(composed: DictConfig, plugins: Plugins) -> DictConfig:
     if columns != before["panel"].get("columns"):
         changed["panel"] = {**before["panel"], "columns": columns}
     if not changed:
-        return composed
-    made = copy.deepcopy(composed)
-    OmegaConf.set_readonly(made, False)
-    OmegaConf.set_struct(made, False)
+        return tree
+    copied = copy.deepcopy(tree)
+    OmegaConf.set_readonly(copied, False)
+    OmegaConf.set_struct(copied, False)
     for key, value in changed.items():
-        made[key] = value
-    return made
+        copied[key] = value
+    return copied
 
 
-def _resolved(composed: DictConfig, key: str) -> dict[str, Any] | None:
-    node = composed.get(key)
+def _resolved(tree: DictConfig, key: str) -> dict[str, Any] | None:
+    node = tree.get(key)
     if not isinstance(node, DictConfig):
         return None
     plain: Any = OmegaConf.to_container(node, resolve=True)
     return plain if isinstance(plain, dict) else None
 
 
-def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], chosen: bool) -> None:
+def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], is_auto: bool) -> None:
     for name, view in views.items():
         if not isinstance(view, dict):
             continue
@@ -103,7 +103,7 @@ def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], cho
                 f"in the primary view '{primary}'; list the operations of this one."
             )
         if view.get("engineer") == AUTO or (
-            chosen and name == primary and not view.get("engineer")
+            is_auto and name == primary and not view.get("engineer")
         ):
             view["engineer"] = _operations(panel)
 

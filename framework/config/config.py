@@ -141,19 +141,19 @@ _OF_EXPERIMENT = (
 )
 
 
-def needs_experiment(composed: DictConfig, plugins: Plugins) -> bool:
+def needs_experiment(tree: DictConfig, plugins: Plugins) -> bool:
     """Say whether the selected run cannot do with this configuration unless it has a source.
 
     Args:
-        composed: As Hydra gives it, or a recorded text.
+        tree: As Hydra gives it, or a recorded text.
         plugins: Whose runs say whether they need an experiment.
 
     Raises:
         ConfigError: There is no such run.
     """
-    if composed.get("source") is not None:
+    if tree.get("source") is not None:
         return True
-    return plugins.find("run", str(composed.get("run"))).experiment
+    return plugins.find("run", str(tree.get("run"))).experiment
 
 
 @lru_cache(maxsize=16)
@@ -162,13 +162,13 @@ def layout_of(plugins: Plugins) -> Layout:
     return Layout(Config, plugins)
 
 
-def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = False) -> Config:
+def build_config(source: DictConfig, plugins: Plugins, *, recorded: bool = False) -> Config:
     """Check a composed config.
 
     Args:
-        composed: As Hydra gives it, or a recorded text.
+        source: As Hydra gives it, or a recorded text.
         plugins: Whose runs, extensions and selected components have the options.
-        recorded: Whether ``composed`` is a recorded text. Secrets that an earlier version wrote out
+        recorded: Whether ``source`` is a recorded text. Secrets that an earlier version wrote out
             are not refused, and sections of plugins that are not installed here are left out.
 
     Raises:
@@ -176,10 +176,10 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
             variable that is not set.
     """
     layout = layout_of(plugins)
-    whole = OmegaConf.merge(layout.defaults(), written_out(composed, plugins))
+    whole = OmegaConf.merge(layout.defaults(), written_out(source, plugins))
     assert isinstance(whole, DictConfig)  # both are mappings
-    written = write(whole)
-    check_leaves(written.leaves, partial(is_secret, written.tree, plugins), refuse=not recorded)
+    text = write(whole)
+    check_leaves(text.leaves, partial(is_secret, text.tree, plugins), refuse=not recorded)
     raw: Any = OmegaConf.to_container(whole, resolve=False)
     unknown = [key for key in raw if key not in layout.names()]
     if unknown and not recorded:
@@ -188,7 +188,7 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
             f"{', '.join(layout.names())}."
         )
     _check_mappings(raw, layout)
-    bare = not needs_experiment(composed, plugins)
+    bare = not needs_experiment(source, plugins)
     _leave_out(whole, (*unknown, *layout.absent, *(_OF_EXPERIMENT if bare else ())), layout)
     tree = resolve(whole)
     source_of = source_of_values(raw)
@@ -213,7 +213,7 @@ def build_config(composed: DictConfig, plugins: Plugins, *, recorded: bool = Fal
     plugins.find("run", tree["run"])
     sections = layout.read(tree, tree["run"], source_of)
     own = {key: value for key, value in tree.items() if key in Config.model_fields}
-    parts = {"components": components, "sections": sections, "text": written.text()}
+    parts = {"components": components, "sections": sections, "text": text.text()}
     if bare:
         settings = validate(Settings, {**own, **parts}, "")
         return Config.model_construct(**dict(settings))

@@ -30,18 +30,18 @@ def add_lags(tree: dict[str, Any], lags: Any) -> None:
         or not all(isinstance(n, int) and n > 0 for n in numbers)
     ):
         return
-    needed = sorted(
+    needed_lags = sorted(
         {back for step in range(1, horizon + 1) for back in steps_back(numbers, step)} - {0}
     )
     engineer = list(view.get("engineer") or ())
     present = {name for op in engineer for name in _lag_names(op)} | set(view.get("columns") or ())
     columns = panel.get("columns")
     for target in targets:
-        missing = [k for k in needed if f"{target}_lag_{k}" not in present]
-        if missing:
-            engineer.append({"op": "lag", "columns": [target], "steps": missing})
+        missing_lags = [k for k in needed_lags if f"{target}_lag_{k}" not in present]
+        if missing_lags:
+            engineer.append({"op": "lag", "columns": [target], "steps": missing_lags})
         if isinstance(columns, list):
-            names = [f"{target}_lag_{k}" for k in needed]
+            names = [f"{target}_lag_{k}" for k in needed_lags]
             columns += [name for name in names if name not in columns]
     view["engineer"] = engineer
 

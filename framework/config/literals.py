@@ -100,23 +100,23 @@ def _written_out(leaf: Leaf, secret: bool) -> bool:
         for each in [str(value)] * (secret and value not in (None, "")) + secrets_in(str(value)):
             remember(each)
     defaults = [part.default for part in leaf.parts if part.default]
-    written = [
+    parts = [
         each
         for text in (str(template), *defaults)
         if leaf.path[-1] != "query"
         for each in secrets_in(text)
     ]
     if secret:
-        written += [str(template), *defaults] if not leaf.parts else defaults
+        parts += [str(template), *defaults] if not leaf.parts else defaults
     is_key = "key" in leaf.path[-1].lower()
-    written = [
+    parts = [
         each
-        for each in written
+        for each in parts
         if _SIGN not in each and "${" not in each and not (is_key and _is_path(each))
     ]
-    for each in written:
+    for each in parts:
         remember(each)
-    return bool(written)
+    return bool(parts)
 
 
 def _is_path(text: str) -> bool:

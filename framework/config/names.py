@@ -52,11 +52,11 @@ def _problems(features: FeatureSet, panel: PanelConfig) -> Iterator[str]:
                     f" column for each key; {_rename(name, view, key)}"
                 )
         keys = {*view.entity, TIME}
-        taken = [feature for feature in view.feature_names() if feature in keys]
-        if taken:
+        clashes = [feature for feature in view.feature_names() if feature in keys]
+        if clashes:
             yield (
-                f"{path}.columns: '{taken[0]}' is an entity key or the time of a row, which every"
-                f" row has already; leave it out, or {_rename(name, view, taken[0])}"
+                f"{path}.columns: '{clashes[0]}' is an entity key or the time of a row, which every"
+                f" row has already; leave it out, or {_rename(name, view, clashes[0])}"
             )
     yield from _alike([*features.entity_keys, TIME, *features.feature_names()])
     for path, names in (
@@ -67,9 +67,12 @@ def _problems(features: FeatureSet, panel: PanelConfig) -> Iterator[str]:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             yield f"{path}: '{twice[0]}' stands there twice; leave one out."
-    both = [name for name in panel.known if name in panel.targets]
-    if both:
-        yield f"panel.known: '{both[0]}' is a target, which nobody knows in advance; leave it out."
+    both_roles = [name for name in panel.known if name in panel.targets]
+    if both_roles:
+        yield (
+            f"panel.known: '{both_roles[0]}' is a target, which nobody knows in advance; "
+            "leave it out."
+        )
 
 
 def _alike(names: Sequence[str]) -> Iterator[str]:

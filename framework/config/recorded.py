@@ -49,11 +49,11 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
     for key in (*DECISIVE, *decisive_sections(plugins)):
         if key in then:
             now[key] = then[key]
-    merged = write(now)
-    for leaf in merged.leaves:
+    tree = write(now)
+    for leaf in tree.leaves:
         path, secret = (
             leaf.path,
-            is_secret(merged.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal()))),
+            is_secret(tree.tree, plugins, leaf.path) or bool(secrets_in(str(leaf.literal()))),
         )
         if secret and not leaf.parts and path in known and known[path].parts:
             OmegaConf.update(now, ".".join(path), _raw(today.tree, path))

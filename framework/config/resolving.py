@@ -14,16 +14,16 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from framework.errors import ConfigError
 
 
-def resolve(composed: DictConfig) -> dict[str, Any]:
+def resolve(source: DictConfig) -> dict[str, Any]:
     """Make plain containers of a configuration, with every interpolation resolved.
 
     Raises:
         ConfigError: A value is missing or cannot be resolved; the message names its key.
     """
     try:
-        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        tree: Any = OmegaConf.to_container(source, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raw: Any = OmegaConf.to_container(composed, resolve=False)
+        raw: Any = OmegaConf.to_container(source, resolve=False)
         raise ConfigError(_unresolved(error, raw)) from error
     plain: dict[str, Any] = tree
     return plain
@@ -64,11 +64,9 @@ def _places(node: Any, path: str, text: str) -> list[str]:
 
 def _unresolved(error: OmegaConfBaseException, raw: Any) -> str:
     """Say what cannot be resolved, by the key that it is written at: others may refer to it."""
-    missing = re.search(r"'([^']+)'", str(error))
-    written = (
-        _places(raw, "", f"{missing[1]}}}") + _places(raw, "", f"{missing[1]},") if missing else []
-    )
-    where = written[0] if written else str(error.full_key or error.key)
+    match = re.search(r"'([^']+)'", str(error))
+    places = _places(raw, "", f"{match[1]}}}") + _places(raw, "", f"{match[1]},") if match else []
+    where = places[0] if places else str(error.full_key or error.key)
     if unset := re.search(r"Environment variable '(.+?)' not found", str(error)):
         return f"{where}: the environment variable {unset[1]} is not set."
     if isinstance(error, MissingMandatoryValue):

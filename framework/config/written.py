@@ -70,7 +70,7 @@ class Written:
         return OmegaConf.to_yaml(OmegaConf.create(self.tree))
 
 
-def write(composed: Container, path: tuple[str, ...] = ()) -> Written:
+def write(source: Container, path: tuple[str, ...] = ()) -> Written:
     """Return the text to record of a composed configuration, or of its part at ``path``.
 
     A value that cannot be resolved stays as it is written.
@@ -81,7 +81,7 @@ def write(composed: Container, path: tuple[str, ...] = ()) -> Written:
     leaves: list[Leaf] = []
     token = _noted.set(parts)
     try:
-        tree = _tree(composed, path, parts, leaves)
+        tree = _tree(source, path, parts, leaves)
     finally:
         _noted.reset(token)
     return Written(tree, leaves)
@@ -104,7 +104,7 @@ def _entry(
     parts: list[FromEnvironment],
     leaves: list[Leaf],
 ) -> Any:
-    here = (*path, str(key))
+    key_path = (*path, str(key))
     if OmegaConf.is_missing(node, key):
         return "???"
     raw = str(node._get_node(key)) if OmegaConf.is_interpolation(node, key) else ""
@@ -112,18 +112,18 @@ def _entry(
     try:
         value = node[key]
     except OmegaConfBaseException:  # for one, the name of a key that the environment decides
-        return _as_it_is(here, raw, names, node, key, leaves)
+        return _as_it_is(key_path, raw, names, node, key, leaves)
     if isinstance(value, DictConfig | ListConfig):
-        return _tree(value, here, parts, leaves)
-    used = (
+        return _tree(value, key_path, parts, leaves)
+    references = (
         tuple(parts[int(match[1])] for match in _MARK.finditer(value))
         if isinstance(value, str)
         else ()
     )
-    if names and not used:  # a resolver has made something else of the mark
-        return _as_it_is(here, raw, names, node, key, leaves)
-    leaves.append(Leaf(here, value, used, node, key))
-    if used and set(_INTERPOLATED.findall(raw)) <= {"oc.env", "oc.decode"}:
+    if names and not references:  # a resolver has made something else of the mark
+        return _as_it_is(key_path, raw, names, node, key, leaves)
+    leaves.append(Leaf(key_path, value, references, node, key))
+    if references and set(_INTERPOLATED.findall(raw)) <= {"oc.env", "oc.decode"}:
         return raw
     return _expand(value, parts) if isinstance(value, str) else value
 

@@ -25,13 +25,13 @@ def find_anchors(frequency: Frequency, firsts: Times) -> tuple[str, ...]:
         frequency: Of the panel.
         firsts: ``[series]``: a step of each series.
     """
-    left = np.unique(firsts)
+    rest = np.unique(firsts)
     anchors: list[str] = []
-    while len(left):
+    while len(rest):
         if len(anchors) == MOST_ANCHORS:
             return ()
-        anchors.append(f"{left[0].item().isoformat()}Z")
-        left = left[_nearest(frequency, left[0], left) != left]
+        anchors.append(f"{rest[0].item().isoformat()}Z")
+        rest = rest[_nearest(frequency, rest[0], rest) != rest]
     return tuple(anchors)
 
 
@@ -53,12 +53,12 @@ def explain_off_grid(schema: Schema, time: np.datetime64) -> str:
     steps = sorted(
         {_nearest(frequency, anchor, times)[0].item() for anchor in _anchors(schema)}, reverse=True
     )
-    shown = " or ".join(f"{step.isoformat()}Z" for step in steps[:_SHOWN])
+    examples = " or ".join(f"{step.isoformat()}Z" for step in steps[:_SHOWN])
     more = f" (of {len(steps)} grids)" if len(steps) > _SHOWN else ""
     return (
         f"{times[0].item().isoformat()}Z is not on the grid of the pair, whose steps of "
         f"{schema.frequency} "
-        f"are labelled by their start in UTC; the step before it is {shown}{more}"
+        f"are labelled by their start in UTC; the step before it is {examples}{more}"
     )
 
 

@@ -18,12 +18,12 @@ def coded(column: pa.ChunkedArray) -> tuple[Rows, pa.Array]:
 
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    merged = pa.table([column], ["c"]).unify_dictionaries()["c"].combine_chunks()
-    if isinstance(merged, pa.ChunkedArray):  # no chunk at all
-        merged = pa.array([], column.type)
-    return merged.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
+    values = pa.table([column], ["c"]).unify_dictionaries()["c"].combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # no chunk at all
+        values = pa.array([], column.type)
+    return values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
         np.int64
-    ), merged.dictionary
+    ), values.dictionary
 
 
 def moments(column: pa.ChunkedArray) -> Times:

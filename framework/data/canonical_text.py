@@ -120,8 +120,8 @@ def _texts(values: pd.Series[Any]) -> Objects:
         return _objects(known)[values.cat.codes.to_numpy()]  # the code of null is -1
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufbM":
         distinct, place = np.unique(values.to_numpy(), return_inverse=True)
-        kept = distinct if values.dtype.kind == "f" else pd.Series(distinct).tolist()
-        return _objects([canonical_text(value) for value in kept])[place]
+        distinct_values = distinct if values.dtype.kind == "f" else pd.Series(distinct).tolist()
+        return _objects([canonical_text(value) for value in distinct_values])[place]
     return _objects([v if type(v) is str else canonical_text(v) for v in values.tolist()])
 
 

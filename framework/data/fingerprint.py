@@ -37,15 +37,15 @@ def ahead_fingerprint(panel: Panel) -> str:
     return digest.hexdigest()
 
 
-def first_difference(recorded: dict[str, str], found: dict[str, str]) -> str | None:
+def first_difference(expected: dict[str, str], actual: dict[str, str]) -> str | None:
     """``"x was changed"``, ``"x is missing"`` or ``"x is new"`` for the first key in which two
     fingerprints differ.
     """
-    for key in sorted({*recorded, *found}):
-        if recorded.get(key) != found.get(key):
-            if key not in found:
+    for key in sorted({*expected, *actual}):
+        if expected.get(key) != actual.get(key):
+            if key not in actual:
                 return f"{key} is missing"
-            return f"{key} {'was changed' if key in recorded else 'is new'}"
+            return f"{key} {'was changed' if key in expected else 'is new'}"
     return None
 
 

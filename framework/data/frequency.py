@@ -191,8 +191,8 @@ class Frequency:
             return np.asarray((weekdays == self.anchor) & (stamps == stamps.astype("M8[D]")))
         period = _MONTHS[re.sub(r"\d|-.*", "", self.alias)]
         months = stamps.astype("M8[M]").astype(np.int64)
-        there = np.asarray(self.shift(times, 0) == stamps)
-        return np.asarray(there & ((months - self.anchor) % period == 0))
+        on_grid = np.asarray(self.shift(times, 0) == stamps)
+        return np.asarray(on_grid & ((months - self.anchor) % period == 0))
 
     def over(self, times: Times) -> Times:
         """Find the moment at which a step is over, hence known.

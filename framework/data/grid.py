@@ -29,10 +29,10 @@ def check_order(keys: Objects, times: Times, entity_keys: Sequence[str]) -> Rows
     starts = np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)
     firsts = [tuple(keys[s]) for s in starts]
     if len(set(firsts)) < len(firsts):
-        again = next(int(s) for i, s in enumerate(starts) if firsts[i] in firsts[:i])
+        repeat = next(int(s) for i, s in enumerate(starts) if firsts[i] in firsts[:i])
         raise DataError(
-            f"panel: unsorted: series {_name(keys, again, entity_keys)} begins again at row "
-            f"{again}; sort by entity and {TIME}."
+            f"panel: unsorted: series {_name(keys, repeat, entity_keys)} begins again at row "
+            f"{repeat}; sort by entity and {TIME}."
         )
     same = np.ones(len(times), dtype=bool)
     same[starts] = False

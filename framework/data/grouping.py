@@ -29,8 +29,8 @@ def series_numbers(keys: Sequence[str], *tables: pd.DataFrame) -> list[Rows]:
     ends = list(accumulate((len(table) for table in tables), initial=0))
     numbers: Rows = np.zeros(ends[-1], dtype=np.int64)
     if keys and len(numbers):
-        together = pd.concat([table[list(keys)] for table in tables], ignore_index=True)
-        numbers = np.asarray(together.groupby(list(keys), sort=False).ngroup(), dtype=np.int64)
+        keys_table = pd.concat([table[list(keys)] for table in tables], ignore_index=True)
+        numbers = np.asarray(keys_table.groupby(list(keys), sort=False).ngroup(), dtype=np.int64)
     return [numbers[start:stop] for start, stop in pairwise(ends)]
 
 

@@ -85,5 +85,5 @@ def _unknown(country: str, state: str) -> str:
             f"the holidays of '{country}' are not known; use an ISO 3166 code such as US or US-CA, "
             "the code of an exchange such as XNYS, or dates such as 2024-12-24."
         )
-    listed = ", ".join(states) or "none"
-    return f"'{country}' has no part '{state}' with holidays of its own; it has {listed}."
+    names = ", ".join(states) or "none"
+    return f"'{country}' has no part '{state}' with holidays of its own; it has {names}."

@@ -42,8 +42,8 @@ def known_values(panel: Panel) -> dict[str, tuple[str, ...] | None]:
     values: dict[str, tuple[str, ...] | None] = {}
     for i in range(len(panel.entity_keys), len(panel.static_names)):
         distinct = set(panel.static[:, i].tolist()) - {None}
-        listed = len(distinct) <= MOST_VALUES
-        values[panel.static_names[i]] = tuple(sorted(distinct)) if listed else None
+        is_list = len(distinct) <= MOST_VALUES
+        values[panel.static_names[i]] = tuple(sorted(distinct)) if is_list else None
     return values
 
 
@@ -86,11 +86,11 @@ class KnownValues:
                     static[j, i] = known
                     continue
                 unseen[name] += 1
-                said = (
+                message = (
                     f"{name}: {'null' if text is None else repr(text[:100])} was not seen in "
                     "training"
                 )
-                detail[j] = said if detail[j] is None else f"{detail[j]}; {said}"
+                detail[j] = message if detail[j] is None else f"{detail[j]}; {message}"
         return replace(context, static=static, detail=detail, unseen=dict(unseen))
 
 

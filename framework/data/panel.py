@@ -141,13 +141,13 @@ class Panel:
         Returns:
             A panel of the other series.
         """
-        gone = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
-        if not gone.any() and not self.vintages:
+        is_dropped = np.array([tuple(entity) in entities for entity in self.entities], dtype=bool)
+        if not is_dropped.any() and not self.vintages:
             return self
-        kept = self.select(~np.repeat(gone, np.diff(self.offsets)))
+        rest = self.select(~np.repeat(is_dropped, np.diff(self.offsets)))
         vintages = {origin: panel.without(entities) for origin, panel in self.vintages.items()}
         return replace(
-            kept, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~gone]
+            rest, vintages=vintages, ahead=None if self.ahead is None else self.ahead[~is_dropped]
         )
 
     def origins_at(self, time: np.datetime64) -> tuple[Objects, Times]:
@@ -164,8 +164,8 @@ class Panel:
         """
         start, stop = self.offsets[:-1], self.offsets[1:]
         row = start + self.frequency.steps_between(self.times[start], np.asarray(time))
-        there = (row >= start) & (row < stop)
-        return self.entities[there], self.times[row[there]]
+        in_series = (row >= start) & (row < stop)
+        return self.entities[in_series], self.times[row[in_series]]
 
     def to_rows(self) -> pd.DataFrame:
         """Make a long table.
@@ -214,9 +214,9 @@ class Panel:
             self.offsets[series + 1],
         )  # of no use where there is no series
         row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
-        there = np.flatnonzero(row >= 0)
-        origins[there] = self.times[row[there]]
-        ready = there[row[there] - start[there] + 1 >= length]
+        places = np.flatnonzero(row >= 0)
+        origins[places] = self.times[row[places]]
+        ready = places[row[places] - start[places] + 1 >= length]
         origin, end = row[ready, None], stop[ready, None]
         past[ready] = self.past.take(origin + np.arange(1 - length, 1), axis=0)
         known[ready] = self._known_ahead(series[ready], origin + np.arange(1, horizon + 1), end)
@@ -252,8 +252,8 @@ class Panel:
         if self.ahead is None:
             return known
         step = rows - end
-        there = (step >= 0) & (step < self.ahead.shape[1])
-        n, h = np.nonzero(there)
+        in_range = (step >= 0) & (step < self.ahead.shape[1])
+        n, h = np.nonzero(in_range)
         known[n, h] = self.ahead[series[n], step[n, h]]
         return known
 
@@ -318,10 +318,12 @@ def panel_from_rows(
     """
     import pandas as pd
 
-    wanted = [*entity_keys, TIME, *past, *known, *categories]
-    missing = [c for c in wanted if c not in rows.columns]
-    if missing:
-        raise DataError(f"panel: missing columns {missing}; the rows have {list(rows.columns)}.")
+    columns = [*entity_keys, TIME, *past, *known, *categories]
+    missing_columns = [c for c in columns if c not in rows.columns]
+    if missing_columns:
+        raise DataError(
+            f"panel: missing columns {missing_columns}; the rows have {list(rows.columns)}."
+        )
     if not len(rows):
         raise DataError("panel: no rows; ingest a source that has some, or look at its filters.")
     try:

@@ -54,15 +54,15 @@ def _check_order(
     keys = static[:, : len(schema.entity_keys)]
     begins = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
     starts = np.flatnonzero(begins)
-    seen: set[tuple[str, ...]] = set()
+    entities: set[tuple[str, ...]] = set()
     for start in starts:
         entity = tuple(keys[start])
-        if entity in seen:
+        if entity in entities:
             raise FieldError(
                 f"the rows of {list(entity)} are not consecutive",
                 where(schema.entity_keys[0], int(start)),
             )
-        seen.add(entity)
+        entities.add(entity)
     wrong = np.flatnonzero(~begins[1:] & (times[1:] != frequency.shift(times[:-1], 1))) + 1
     if len(wrong):
         row = int(wrong[0])
@@ -107,13 +107,13 @@ def future_values(
     for w, window in enumerate(ahead.astype(np.int64).tolist()):
         entity = tuple(context.static[w, :keys])
         for h, step in enumerate(window):
-            found = place.get((*entity, step))
-            if found is None:
+            match = place.get((*entity, step))
+            if match is None:
                 raise FieldError(
                     f"no row for {list(entity)} at {ahead[w, h]}, {schema.horizon} steps "
                     "after each origin are needed",
                     "future",
                 )
-            index[w, h] = found
+            index[w, h] = match
     values = np.array([row[keys + 1 :] for row in rows], dtype=np.float64)
     return values[index]

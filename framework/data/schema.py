@@ -40,17 +40,17 @@ class Schema(BaseModel):
     categories: dict[str, tuple[str, ...] | None] = {}
     anchors: tuple[str, ...] = ()
 
-    def column_error(self, given: tuple[str, ...]) -> str | None:
+    def column_error(self, columns: tuple[str, ...]) -> str | None:
         """Compare columns with those of a context row.
 
         Args:
-            given: The columns that there are.
+            columns: The columns that there are.
 
         Returns:
             One line that names the missing and unknown ones; None when all is there.
         """
         expected = {*self.entity_keys, TIME, *self.past, *self.static}
-        missing, extra = sorted(expected - set(given)), sorted(set(given) - expected)
-        parts = [f"missing {missing}"] if missing else []
+        lacking, extra = sorted(expected - set(columns)), sorted(set(columns) - expected)
+        parts = [f"missing {lacking}"] if lacking else []
         parts += [f"unknown {extra}"] if extra else []
         return f"pair '{self.name}': columns " + " and ".join(parts) if parts else None

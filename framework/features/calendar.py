@@ -98,8 +98,8 @@ def check_fields(
                 f"calendar field '{field}' is not known;{suggest(field, known)} Known: "
                 f"{', '.join(known)}."
             )
-    if country is None and (wanted := [f for f in fields if f in _HOLIDAY_FIELDS]):
-        raise ConfigError(f"calendar fields {wanted} need a country, such as country: US.")
+    if country is None and (holiday_fields := [f for f in fields if f in _HOLIDAY_FIELDS]):
+        raise ConfigError(f"calendar fields {holiday_fields} need a country, such as country: US.")
     if country is not None:
         _holidays(country, 2000)
     if frequency is not None:
@@ -192,16 +192,16 @@ def _refuse_unknown(known: Ints, days: Ints, country: str) -> None:
 
 
 def _holiday_distance(days: Ints, years: Ints, country: str) -> tuple[Ints, Ints]:
-    ahead, behind = np.empty_like(days), np.empty_like(days)
+    days_before, days_after = np.empty_like(days), np.empty_like(days)
     for year in np.unique(years):
         rows = years == year
         known = _holidays(country, int(year))
         _refuse_unknown(known, days[rows], country)
         after = np.searchsorted(known, days[rows], side="left")
         before = np.searchsorted(known, days[rows], side="right") - 1
-        ahead[rows] = known[after] - days[rows]
-        behind[rows] = days[rows] - known[before]
-    return np.minimum(ahead, _FAR), np.minimum(behind, _FAR)
+        days_before[rows] = known[after] - days[rows]
+        days_after[rows] = days[rows] - known[before]
+    return np.minimum(days_before, _FAR), np.minimum(days_after, _FAR)
 
 
 def _to_local(times: Times, time_zone: str) -> Times:
@@ -251,15 +251,15 @@ def calendar_columns(
     if not fields or not 0 < len(stamps) <= _FEW:
         return _compute(stamps, fields, country, time_zone, frequency)
     rows = _rows_of(fields, country, time_zone, frequency)
-    wanted = stamps.astype(np.int64).tolist()
-    found = [row for row in map(rows.get, wanted) if row is not None]
-    if len(found) < len(wanted):
+    keys = stamps.astype(np.int64).tolist()
+    cached = [row for row in map(rows.get, keys) if row is not None]
+    if len(cached) < len(keys):
         computed = _compute(stamps, fields, country, time_zone, frequency)
         if len(rows) > _REMEMBERED:
             rows.clear()
-        rows.update(zip(wanted, (row.tobytes() for row in computed), strict=True))
+        rows.update(zip(keys, (row.tobytes() for row in computed), strict=True))
         return computed
-    return np.frombuffer(b"".join(found)).reshape(len(wanted), len(fields)).copy()
+    return np.frombuffer(b"".join(cached)).reshape(len(keys), len(fields)).copy()
 
 
 #: A server asks for the same few steps again and again: up to so many rows are looked up, and so
@@ -301,10 +301,10 @@ def _compute(
         if distance is None:
             years = _months(local) // 12 + 1970
             distance = _holiday_distance(_days(local), years, country)
-        ahead, behind = distance
+        days_before, days_after = distance
         out[:, i] = {
-            "is_holiday": ahead == 0,
-            "days_to_holiday": ahead,
-            "days_since_holiday": behind,
+            "is_holiday": days_before == 0,
+            "days_to_holiday": days_before,
+            "days_since_holiday": days_after,
         }[field]
     return out

@@ -52,19 +52,21 @@ def engineer(
     """
     import pandas as pd
 
-    missing = [c for c in (*view.entity, TIME, *view.columns) if c not in rows.columns]
-    if missing:
-        raise DataError(f"engineer: missing columns {missing}; the rows have {list(rows.columns)}.")
+    missing_columns = [c for c in (*view.entity, TIME, *view.columns) if c not in rows.columns]
+    if missing_columns:
+        raise DataError(
+            f"engineer: missing columns {missing_columns}; the rows have {list(rows.columns)}."
+        )
     table = _Table(view, rows, frequency, tables or {})
     for op in view.engineer:
         table.apply(op)
-    made = {**table.texts, **table.numbers}
+    columns = {**table.texts, **table.numbers}
     stamps = pd.DatetimeIndex(table.times).tz_localize("UTC").as_unit("us")
     return pd.DataFrame(
         {
             **{k: rows[k].to_numpy() for k in view.entity},
             TIME: stamps,
-            **{f: made[f] for f in view.feature_names()},
+            **{f: columns[f] for f in view.feature_names()},
         }
     )
 
@@ -126,12 +128,12 @@ class _Table:
             ]
         if isinstance(op, Rolling):
             return [
-                made
+                result
                 for v in inputs
                 for w in op.windows
-                for made in rolling(v, self.position, w, op.statistics)
+                for result in rolling(v, self.position, w, op.statistics)
             ]
-        return [made for v in inputs for made in expanding(v, self.position, op.statistics)]
+        return [result for v in inputs for result in expanding(v, self.position, op.statistics)]
 
     def _column(self, column: str, op: str) -> Float64:
         if column in self.numbers:
@@ -168,9 +170,9 @@ class _Table:
                 f"{sorted(self.tables)}."
             )
         on = {c: self.texts[c] if c in self.texts else self.rows[c].to_numpy() for c in op.by}
-        found = joined(op, pd.DataFrame({**on, TIME: self.times}), self.tables[op.table])
+        columns = joined(op, pd.DataFrame({**on, TIME: self.times}), self.tables[op.table])
         for column, name in zip(op.columns, op.names(), strict=True):
-            values = found[column]
+            values = columns[column]
             if name in self.view.categories:
                 self.texts[name] = category_texts(values)
                 continue

@@ -31,21 +31,21 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    needed = list(dict.fromkeys((*op.by, *op.columns, *([op.time] if op.time else []))))
-    missing = [c for c in needed if c not in table.columns]
-    if missing:
+    columns = list(dict.fromkeys((*op.by, *op.columns, *([op.time] if op.time else []))))
+    missing_columns = [c for c in columns if c not in table.columns]
+    if missing_columns:
         raise DataError(
             f"join of '{op.table}': no column "
-            f"{missing[0]!r};{suggest(missing[0], map(str, table.columns))}"
+            f"{missing_columns[0]!r};{suggest(missing_columns[0], map(str, table.columns))}"
         )
     keys = list(op.by)
     where = f"join of '{op.table}'"
     right = (
-        table[needed]
+        table[columns]
         .assign(**{k: key_texts(table[k], where, whole=False) for k in keys})
         .dropna(subset=keys)
     )
-    left = rows[[*keys, TIME]].assign(
+    left_side = rows[[*keys, TIME]].assign(
         **{k: category_texts(rows[k]) for k in keys}, **{_ROW: np.arange(len(rows))}
     )
     if op.time is None:
@@ -55,19 +55,19 @@ def joined(op: Join, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
                 f"join of '{op.table}': two rows for {twice.iloc[0][keys].to_dict()}; a "
                 "table with several needs time: COLUMN."
             )
-        return left.merge(right, how="left", on=keys)[list(op.columns)]
+        return left_side.merge(right, how="left", on=keys)[list(op.columns)]
     times = _times(op, right)
     right = (
         right.drop(columns=[c for c in (op.time,) if c not in op.columns])
         .assign(**{TIME: times})
         .sort_values(TIME, kind="stable")
     )
-    left[TIME] = pd.DatetimeIndex(pd.to_datetime(left[TIME], utc=True)).as_unit("us")
+    left_side[TIME] = pd.DatetimeIndex(pd.to_datetime(left_side[TIME], utc=True)).as_unit("us")
     tolerance = None if op.ttl is None else pd.Timedelta(op.ttl)
-    found = pd.merge_asof(
-        left.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance
+    matches = pd.merge_asof(
+        left_side.sort_values(TIME, kind="stable"), right, on=TIME, by=keys, tolerance=tolerance
     )
-    return found.sort_values(_ROW)[list(op.columns)]
+    return matches.sort_values(_ROW)[list(op.columns)]
 
 
 def _times(op: Join, right: pd.DataFrame) -> pd.DatetimeIndex:

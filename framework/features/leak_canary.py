@@ -49,8 +49,8 @@ def leaking_feature(
         for name, table in (tables or {}).items()
     }
     one, two = (
-        engineer(view, given, frequency, joined)[~after.to_numpy()]
-        for given, joined in ((clean, tables), (changed, later))
+        engineer(view, inputs, frequency, joined)[~after.to_numpy()]
+        for inputs, joined in ((clean, tables), (changed, later))
     )
     return next((name for name in view.feature_names() if not one[name].equals(two[name])), None)
 
@@ -70,11 +70,11 @@ def refuse_leaking_functions(
     if len(times) < 2:
         return
     origin = times[(len(times) - 1) // 2]
-    found = leaking_feature(view, tried, frequency, origin, _ABSURD, tables)
+    leak = leaking_feature(view, tried, frequency, origin, _ABSURD, tables)
     for op in functions:
-        if found in op.names():
+        if leak in op.names():
             raise DataError(
-                f"features: op python: '{op.function}' looks ahead: '{found}' at or before "
+                f"features: op python: '{op.function}' looks ahead: '{leak}' at or before "
                 f"{origin} changes with later rows; "
                 "compute each row from its own series up to its own step."
             )
@@ -90,10 +90,10 @@ def _absurd_table(
             after = utc_times(
                 table[op.time], f"join of '{op.table}': column '{op.time}'"
             ) > pd.Timestamp(origin, tz="UTC")
-            made = {
+            columns = {
                 c: table[c].mask(after, absurd)
                 for c, n in zip(op.columns, op.names(), strict=True)
                 if n not in view.categories
             }
-            table = table.assign(**made)
+            table = table.assign(**columns)
     return table

@@ -85,9 +85,9 @@ def expanding(values: Float64, position: Rows, statistics: Sequence[Statistic]) 
     out = [np.full(len(values), np.nan) for _ in statistics]
     for block in _blocks(position):
         inside = ~block.beyond
-        made = _expanding(np.where(block.beyond, np.nan, values[block.rows]), statistics)
-        for column, found in zip(out, made, strict=True):
-            column[block.rows[inside]] = found[inside]
+        results = _expanding(np.where(block.beyond, np.nan, values[block.rows]), statistics)
+        for column, result in zip(out, results, strict=True):
+            column[block.rows[inside]] = result[inside]
     return out
 
 
@@ -99,10 +99,10 @@ def _blocks(position: Rows) -> Iterator[_Block]:
     lengths = np.diff(np.append(starts, len(position)))
     sizes = np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
     for size in np.unique(sizes):
-        chosen = sizes == size
-        steps = np.arange(lengths[chosen].max())
-        beyond = steps[None, :] >= lengths[chosen][:, None]
-        yield _Block(np.where(beyond, 0, starts[chosen][:, None] + steps[None, :]), beyond)
+        of_size = sizes == size
+        steps = np.arange(lengths[of_size].max())
+        beyond = steps[None, :] >= lengths[of_size][:, None]
+        yield _Block(np.where(beyond, 0, starts[of_size][:, None] + steps[None, :]), beyond)
 
 
 def _expanding(values: Float64, statistics: Sequence[Statistic]) -> list[Float64]:
@@ -130,10 +130,10 @@ def _welford(values: Float64, null: npt.NDArray[np.bool_]) -> Float64:
     count, mean, squares = (np.zeros(len(values)) for _ in range(3))
     out = np.empty_like(values)
     for step in range(values.shape[1]):
-        seen = ~null[:, step]
-        count += seen
-        distance = np.where(seen, values[:, step] - mean, 0.0)
+        is_valid = ~null[:, step]
+        count += is_valid
+        distance = np.where(is_valid, values[:, step] - mean, 0.0)
         mean += distance / np.maximum(count, 1.0)
-        squares += distance * np.where(seen, values[:, step] - mean, 0.0)
+        squares += distance * np.where(is_valid, values[:, step] - mean, 0.0)
         out[:, step] = squares
     return out

@@ -24,7 +24,7 @@ def find_function(op: Python) -> Callable[..., Any]:
     """
     module, _, name = op.function.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        definition = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"features: op python: '{op.function}': {error}; install it or run beside it."
@@ -34,10 +34,10 @@ def find_function(op: Python) -> Callable[..., Any]:
         raise ConfigError(
             f"features: op python: '{module}' has no '{name}';{suggest(name, known)}"
         ) from error
-    if not callable(found):
+    if not callable(definition):
         raise ConfigError(f"features: op python: '{op.function}' is not a function.")
-    made: Callable[..., Any] = found
-    return made
+    function: Callable[..., Any] = definition
+    return function
 
 
 def call(op: Python, rows: pd.DataFrame) -> list[Float64]:
@@ -57,10 +57,10 @@ def call(op: Python, rows: pd.DataFrame) -> list[Float64]:
             f"features: op python: '{op.function}' gave a {type(answer).__name__}; give a "
             f"data frame or {{output: array}}."
         )
-    given = [str(c) for c in (answer if isinstance(answer, Mapping) else answer.columns)]
-    if sorted(given) != sorted(op.outputs):
+    names = [str(c) for c in (answer if isinstance(answer, Mapping) else answer.columns)]
+    if sorted(names) != sorted(op.outputs):
         raise DataError(
-            f"features: op python: '{op.function}' gave {sorted(given)}; outputs are "
+            f"features: op python: '{op.function}' gave {sorted(names)}; outputs are "
             f"{sorted(op.outputs)}."
         )
     return [_numbers(op, name, answer[name], len(rows)) for name in op.outputs]

@@ -73,7 +73,7 @@ class View(Options):
     @model_validator(mode="after")
     def _consistent(self) -> View:
         names = self.feature_names()
-        for what, given, known in (
+        for what, entries, known in (
             (
                 "categories",
                 self.categories,
@@ -88,7 +88,7 @@ class View(Options):
                 if isinstance(op, Join)
             ),
         ):
-            wrong = [c for c in given if c not in known]
+            wrong = [c for c in entries if c not in known]
             if wrong:
                 raise ValueError(
                     f"{what}: {wrong} cannot be used there;{suggest(wrong[0], known)} "

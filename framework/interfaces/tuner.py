@@ -40,7 +40,8 @@ class Dimension:
             True when every condition of ``when`` holds.
         """
         return all(
-            path in values and values[path] in allowed for path, allowed in self.when.items()
+            path in values and values[path] in values_of_parent
+            for path, values_of_parent in self.when.items()
         )
 
 

@@ -54,9 +54,9 @@ def rebuild(text: str) -> Components:
     Raises:
         ConfigError: A key is wrong, or a variable of the environment is not set.
     """
-    composed = OmegaConf.create(text)
-    assert isinstance(composed, DictConfig)  # a recorded configuration is a mapping
-    config = build_config(composed, installed(), recorded=True)
+    tree = OmegaConf.create(text)
+    assert isinstance(tree, DictConfig)  # a recorded configuration is a mapping
+    config = build_config(tree, installed(), recorded=True)
     return Components(config, with_extensions(config, installed()))
 
 

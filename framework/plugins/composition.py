@@ -97,12 +97,12 @@ class CheckedLoader(ConfigLoaderImpl):
         prepared, self._prepared = self._prepared, None
         if not validate_sweep_overrides:
             try:
-                composed = self._compose(config_name, overrides, RunMode.RUN, from_shell, True)
+                tree = self._compose(config_name, overrides, RunMode.RUN, from_shell, True)
             except (HydraException, FrameworkError):
                 pass  # a sweep, or an error that Hydra meets again where it shows it
             else:
-                self._prepared = (config_name, list(overrides), composed)
-                return composed
+                self._prepared = (config_name, list(overrides), tree)
+                return tree
         elif run_mode is RunMode.RUN and prepared and prepared[:2] == (config_name, overrides):
             return prepared[2]
         return self._compose(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
@@ -115,31 +115,31 @@ class CheckedLoader(ConfigLoaderImpl):
         from_shell: bool,
         validate_sweep_overrides: bool,
     ) -> DictConfig:
-        composed = super().load_configuration(
+        tree = super().load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
-        _refuse_lost_choices(composed, overrides, self.plugins or load_plugins())
-        written = write(composed)
+        _refuse_lost_choices(tree, overrides, self.plugins or load_plugins())
+        text = write(tree)
         leaves = [
-            *written.leaves,
-            *_told(composed),
+            *text.leaves,
+            *_told(tree),
             *(_swept(overrides) if run_mode is RunMode.MULTIRUN else ()),
         ]
-        secret = partial(is_secret, written.tree, self.plugins or load_plugins())
+        secret = partial(is_secret, text.tree, self.plugins or load_plugins())
         check_leaves(leaves, secret)
         if self.resolved:
             _mask(
-                composed,
+                tree,
                 [
                     (leaf, MASK if secret(leaf.path) else masked(str(leaf.value())))
                     for leaf in leaves
                     if leaf.parts
                 ],
             )
-        return composed
+        return tree
 
 
-def _refuse_lost_choices(composed: DictConfig, overrides: list[str], plugins: Plugins) -> None:
+def _refuse_lost_choices(tree: DictConfig, overrides: list[str], plugins: Plugins) -> None:
     """Refuse ``model=X`` on the command line where a file's own ``model.name`` wins over it.
 
     A choice of the project, such as ``model=xgboost_daily``, may bear any component's name.
@@ -151,7 +151,7 @@ def _refuse_lost_choices(composed: DictConfig, overrides: list[str], plugins: Pl
             continue
         if choice not in {c.name for c in plugins.components() if c.kind == kind}:
             continue
-        name = OmegaConf.select(composed, f"{group}.name")
+        name = OmegaConf.select(tree, f"{group}.name")
         if name != choice:
             raise ConfigError(
                 f"{group}={choice}: {group}.name={name} of the experiment wins over it; take "
@@ -159,9 +159,9 @@ def _refuse_lost_choices(composed: DictConfig, overrides: list[str], plugins: Pl
             )
 
 
-def _told(composed: DictConfig) -> Iterator[Leaf]:
+def _told(tree: DictConfig) -> Iterator[Leaf]:
     for part in _TOLD:
-        node = OmegaConf.select(composed.hydra, part)
+        node = OmegaConf.select(tree.hydra, part)
         if isinstance(node, DictConfig):
             yield from write(node, ("hydra", *part.split("."))).leaves
 
@@ -175,9 +175,9 @@ def _swept(overrides: list[str]) -> Iterator[Leaf]:
                 yield from write(OmegaConf.create({key: value.strip("'\"")}), tuple(path)).leaves
 
 
-def _mask(composed: DictConfig, values: list[tuple[Leaf, str]]) -> None:
+def _mask(tree: DictConfig, values: list[tuple[Leaf, str]]) -> None:
     """Put ``***`` where a secret is; every other value stays as it is written."""
-    with flag_override(composed, ["struct", "readonly"], [False, False]):
+    with flag_override(tree, ["struct", "readonly"], [False, False]):
         for leaf, value in values:
             if MASK in value:
                 leaf.node[leaf.key] = value

@@ -32,7 +32,7 @@ def check_context(
     features: FeatureSet,
     schema: Schema,
     context: Context,
-    held: Mapping[str, Times],
+    row_times: Mapping[str, Times],
     now: np.datetime64 | None = None,
 ) -> Context:
     """Judge which windows may be forecast from, and say why of the others.
@@ -46,7 +46,7 @@ def check_context(
         features: The views and their policies.
         schema: What the windows have.
         context: The windows. Only those that are ``ok`` are judged.
-        held: By view ``[n]``: the time of the row that describes the origin, NaT for none.
+        row_times: By view ``[n]``: the time of the row that describes the origin, NaT for none.
         now: The clock (UTC), where the origins are the newest rows and not what a request asked
             for.
 
@@ -60,7 +60,7 @@ def check_context(
         owned = set(view.feature_names())
         if owned.isdisjoint((*schema.past, *schema.static)):
             continue
-        times = held[name]
+        times = row_times[name]
         limit = features.max_age if name == features.primary and now is not None else None
         stale = _older(context.origins, times, view.ttl)
         if now is not None and limit is not None:
@@ -68,15 +68,15 @@ def check_context(
         freshness.times[name], freshness.stale[name] = times, stale
         categories = sorted(set(view.categories) & set(schema.static))
         lacking = _null_categories(schema, context, categories)
-        needed = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
-        null: Flags = np.asarray(np.isnan(context.past[:, :, needed]).any(axis=1))  # [n, needed]
+        columns = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
+        null: Flags = np.asarray(np.isnan(context.past[:, :, columns]).any(axis=1))  # [n, columns]
         problem: Flags = np.asarray((times > context.origins) | null.any(axis=1) | (lacking >= 0))
         if categories:
             problem |= np.isnat(times)
         if features.stale == "refuse":
             problem |= stale
         for j in np.flatnonzero(problem & open_).tolist():
-            found = _row_problem(
+            row_problem = _row_problem(
                 name,
                 view,
                 categories,
@@ -85,36 +85,39 @@ def check_context(
                 bool(stale[j]) and features.stale == "refuse",
                 limit,
             )
-            if found is None and lacking[j] >= 0:
-                found = (
+            if row_problem is None and lacking[j] >= 0:
+                row_problem = (
                     MISSING_FEATURE,
                     f"view '{name}': category '{schema.static[lacking[j]]}' is null at the "
                     f"origin {context.origins[j]}",
                 )
-            status[j], detail[j] = found or _null(
-                name, schema, context, needed[int(null[j].argmax())], j
+            status[j], detail[j] = row_problem or _null(
+                name, schema, context, columns[int(null[j].argmax())], j
             )
         open_ &= ~problem
     if schema.known:
-        gone = np.isnan(context.known).sum(axis=1)  # [n, K]
-        for j in np.flatnonzero(open_ & gone.any(axis=1)).tolist():
-            status[j], detail[j] = MISSING_FEATURE, not_known(schema, context.origins[j], gone[j])
+        null_counts = np.isnan(context.known).sum(axis=1)  # [n, K]
+        for j in np.flatnonzero(open_ & null_counts.any(axis=1)).tolist():
+            status[j], detail[j] = (
+                MISSING_FEATURE,
+                not_known(schema, context.origins[j], null_counts[j]),
+            )
     return replace(context, status=status, detail=detail, freshness=freshness)
 
 
-def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]) -> str:
+def not_known(schema: Schema, origin: np.datetime64, null_counts: npt.NDArray[np.int64]) -> str:
     """Say which known-in-advance columns lack how many of the steps ahead.
 
     Args:
         schema: What the windows have.
         origin: The origin (UTC).
-        gone: ``[K]``: how many steps each column lacks.
+        null_counts: ``[K]``: how many steps each column lacks.
 
     Returns:
         One line, for the detail of a window.
     """
     columns = ", ".join(
-        f"'{c}' for {n}" for c, n in zip(schema.known, gone.tolist(), strict=True) if n
+        f"'{c}' for {n}" for c, n in zip(schema.known, null_counts.tolist(), strict=True) if n
     )
     return (
         f"known in advance: no value is stored of {columns} of the {schema.horizon} steps after "
@@ -122,12 +125,12 @@ def not_known(schema: Schema, origin: np.datetime64, gone: npt.NDArray[np.int64]
     )
 
 
-def in_force(view: View, held: Times, steps: Times) -> Flags:
+def in_force(view: View, row_times: Times, steps: Times) -> Flags:
     """Say which steps get their known-in-advance values from the newest row that is not later.
 
     Args:
         view: The view that owns the columns.
-        held: The time of the newest row at or before each step, NaT for none.
+        row_times: The time of the newest row at or before each step, NaT for none.
         steps: The steps, in a shape that fits.
 
     Returns:
@@ -135,8 +138,8 @@ def in_force(view: View, held: Times, steps: Times) -> Flags:
         Where it does not, and where the row has a null, the value is missing.
     """
     if view.valid_for is None:
-        return np.asarray(held == steps)
-    return np.asarray(steps - held < np.timedelta64(view.valid_for, "us"))
+        return np.asarray(row_times == steps)
+    return np.asarray(steps - row_times < np.timedelta64(view.valid_for, "us"))
 
 
 def _null_categories(schema: Schema, context: Context, categories: list[str]) -> Rows:
@@ -151,29 +154,35 @@ def _null_categories(schema: Schema, context: Context, categories: list[str]) ->
     return lacking
 
 
-def absent_origin(name: str, view: View, at: np.datetime64, held: np.datetime64) -> tuple[str, str]:
+def absent_origin(
+    name: str, view: View, at: np.datetime64, row_time: np.datetime64
+) -> tuple[str, str]:
     """Say why the primary view has no row at an origin that was asked for.
 
     Args:
         name: The view's name.
         view: The view.
         at: The origin (UTC).
-        held: The time of the nearest row (UTC).
+        row_time: The time of the nearest row (UTC).
 
     Returns:
         Status and detail of the window.
     """
-    if at > held and _older(at, held, view.ttl):
+    if at > row_time and _older(at, row_time, view.ttl):
         return (
             STALE,
-            f"view '{name}': the newest row is of {held}, older at {at} than its ttl of {view.ttl}",
+            f"view '{name}': the newest row is of {row_time}, older at {at} than its "
+            f"ttl of {view.ttl}",
         )
-    return MISSING_FEATURE, f"view '{name}': no row with an actual at {at}; the store holds {held}"
+    return (
+        MISSING_FEATURE,
+        f"view '{name}': no row with an actual at {at}; the store holds {row_time}",
+    )
 
 
-def _older(origins: Times | np.datetime64, held: Times | np.datetime64, limit: timedelta) -> Flags:
+def _older(origins: Times | np.datetime64, times: Times | np.datetime64, limit: timedelta) -> Flags:
     """False where there is no row."""
-    return np.asarray((origins - held) > np.timedelta64(limit, "us"))
+    return np.asarray((origins - times) > np.timedelta64(limit, "us"))
 
 
 def _row_problem(
@@ -181,32 +190,32 @@ def _row_problem(
     view: View,
     categories: list[str],
     origin: np.datetime64,
-    held: np.datetime64,
+    row_time: np.datetime64,
     stale: bool,
     limit: timedelta | None,
 ) -> tuple[str, str] | None:
-    if np.isnat(held):
+    if np.isnat(row_time):
         return (
             (MISSING_FEATURE, f"view '{name}': no row up to {origin}, so no {categories}")
             if categories
             else None
         )
-    if held > origin:
+    if row_time > origin:
         return (
             MISSING_FEATURE,
-            f"view '{name}': the store holds {held}, which is after the origin {origin}",
+            f"view '{name}': the store holds {row_time}, which is after the origin {origin}",
         )
     if not stale:
         return None
-    if _older(origin, held, view.ttl):
+    if _older(origin, row_time, view.ttl):
         return (
             STALE,
-            f"view '{name}': the newest row is of {held}, older at the origin {origin} than "
+            f"view '{name}': the newest row is of {row_time}, older at the origin {origin} than "
             f"its ttl of {view.ttl}",
         )
     return (
         STALE,
-        f"view '{name}': the newest row is of {held}, older by the clock than "
+        f"view '{name}': the newest row is of {row_time}, older by the clock than "
         f"features.max_age of {limit}",
     )
 

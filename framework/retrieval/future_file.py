@@ -44,9 +44,11 @@ class FutureFile:
         )
         try:
             file = pq.ParquetFile(self.path)
-            missing = [name for name in names if name not in file.schema_arrow.names]
-            if missing:
-                raise DataError(f"{where}: missing {missing}; it needs the columns {list(names)}.")
+            missing_columns = [name for name in names if name not in file.schema_arrow.names]
+            if missing_columns:
+                raise DataError(
+                    f"{where}: missing {missing_columns}; it needs the columns {list(names)}."
+                )
             table = file.read(columns=list(names))
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"{where} cannot be read as Parquet: {error}") from error
@@ -84,19 +86,19 @@ class FutureFile:
         steps = Frequency.parse(schema.frequency).after(context.origins, schema.horizon)
         series = Keys.of_entities(context.static[:, : len(schema.entity_keys)], schema.entity_keys)
         counts = np.diff(series.offsets) * schema.horizon
-        place, held = newest(schema.entity_keys, series, counts, steps.ravel(), self._rows)
+        place, row_times = newest(schema.entity_keys, series, counts, steps.ravel(), self._rows)
         values = np.full((n * schema.horizon, len(schema.known)), np.nan)
-        there = held == steps.ravel()
+        is_exact = row_times == steps.ravel()
         for k, name in enumerate(schema.known):
-            values[there, k] = floats(self._rows[name])[place[there]]
+            values[is_exact, k] = floats(self._rows[name])[place[is_exact]]
         known = values.reshape(n, schema.horizon, len(schema.known))
         status, detail = list(context.status), list(context.detail)
-        gone = np.isnan(known).sum(axis=1)
+        null_counts = np.isnan(known).sum(axis=1)
         for j in (j for j in range(n) if status[j] == OK):
-            if gone[j].any():
+            if null_counts[j].any():
                 status[j], detail[j] = (
                     MISSING_FEATURE,
-                    not_known(schema, context.origins[j], gone[j]),
+                    not_known(schema, context.origins[j], null_counts[j]),
                 )
             elif np.isinf(known[j]).any():
                 status[j], detail[j] = (

@@ -91,7 +91,7 @@ class OfflineStore(RowStore):
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
-        wanted = [
+        selection = [
             (key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity
         ]
         with _readable(name, path):
@@ -99,7 +99,7 @@ class OfflineStore(RowStore):
             columns = [
                 c for c in (*view.identity(), *self.kept(view)) if c in names or c != INSERTED
             ]
-            return _marked(pq.read_table(path, columns=columns, filters=wanted), self.kept(view))
+            return _marked(pq.read_table(path, columns=columns, filters=selection), self.kept(view))
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """The file is replaced in one step: a killed process leaves the old one. Writers of one
@@ -111,10 +111,10 @@ class OfflineStore(RowStore):
         path = self.path(name, view)
         self.root.mkdir(parents=True, exist_ok=True)
         with self._alone(path):
-            held = (
+            tables = (
                 [self.table(name, view, self.kept(view)).cast(new.schema)] if path.is_file() else []
             )
-            self._replace(path, distinct(view, pa.concat_tables([*held, new])) if held else new)
+            self._replace(path, distinct(view, pa.concat_tables([*tables, new])) if tables else new)
         return int(new.num_rows)
 
     def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
@@ -131,20 +131,20 @@ class OfflineStore(RowStore):
         import pyarrow as pa
 
         path, keys = self.path(name, view), list(view.identity())
-        gone = {
+        removed_keys = {
             k: pa.array(rows[k], pa.string()) if k in view.entity else _moments(rows[k])
             for k in keys
         }
         with self._alone(path):
-            stored = _plain(self.table(name, view, self.kept(view)))
-            kept = stored.join(pa.table(gone), keys=keys, join_type="left anti").select(
-                stored.column_names
+            table = _plain(self.table(name, view, self.kept(view)))
+            rest = table.join(pa.table(removed_keys), keys=keys, join_type="left anti").select(
+                table.column_names
             )
-            if kept.num_rows:
-                self._replace(path, distinct(view, kept))
+            if rest.num_rows:
+                self._replace(path, distinct(view, rest))
             else:
                 path.unlink()
-        return int(stored.num_rows - kept.num_rows)
+        return int(table.num_rows - rest.num_rows)
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:

@@ -78,14 +78,14 @@ def joined_rows(
         raise DataError(
             f"features: {unknown} are in no view;{suggest(unknown[0], features.feature_names())}"
         )
-    wanted = {
+    selection = {
         name: [c for c in columns if c in view.feature_names()]
         for name, view in features.views.items()
     }
     tables = {
-        name: newest_versions(view, store.table(name, view, wanted[name]), known_at)
+        name: newest_versions(view, store.table(name, view, selection[name]), known_at)
         for name, view in features.views.items()
-        if wanted[name] or name == features.primary
+        if selection[name] or name == features.primary
     }
     return join_tables(features, tables, columns)
 
@@ -114,8 +114,8 @@ def join_tables(
         else _match(features.views[name], series, times, table)
         for name, table in tables.items()
     }
-    made: dict[str, Any] = {key: objects(primary[key]) for key in features.entity_keys}
-    made[TIME] = pd.DatetimeIndex(times).tz_localize("UTC")
+    result: dict[str, Any] = {key: objects(primary[key]) for key in features.entity_keys}
+    result[TIME] = pd.DatetimeIndex(times).tz_localize("UTC")
     owners = {
         c: name
         for name, table in tables.items()
@@ -125,12 +125,12 @@ def join_tables(
     for column in columns:
         values = tables[owners[column]][column]
         text = column in features.views[owners[column]].categories
-        made[column] = taken(
+        result[column] = taken(
             objects(values) if text else floats(values),
             places[owners[column]],
             None if text else np.nan,
         )
-    return pd.DataFrame(made)
+    return pd.DataFrame(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,39 +196,44 @@ class Keys:
         """
         import pyarrow.compute as pc
 
-        mine, theirs = (
+        own_codes, other_codes = (
             np.zeros(len(self.offsets) - 1, np.int64),
             np.zeros(len(other.offsets) - 1, np.int64),
         )
-        absent = np.zeros(len(mine), dtype=bool)
+        absent = np.zeros(len(own_codes), dtype=bool)
         for key, values in other.values.items():
-            found = (
+            places = (
                 pc.index_in(self.values[key], value_set=values)
                 .fill_null(-1)
                 .to_numpy(zero_copy_only=False)
                 .astype(np.int64)
             )
-            own = found[self.codes[key]]
+            own = places[self.codes[key]]
             absent |= own < 0
-            _, both = np.unique(
-                np.concatenate([mine * len(values) + own, theirs * len(values) + other.codes[key]]),
+            _, codes = np.unique(
+                np.concatenate(
+                    [own_codes * len(values) + own, other_codes * len(values) + other.codes[key]]
+                ),
                 return_inverse=True,
             )
-            mine, theirs = both[: len(mine)].astype(np.int64), both[len(mine) :].astype(np.int64)
-        order = np.argsort(theirs, kind="stable")
-        place = np.minimum(np.searchsorted(theirs[order], mine), max(len(order) - 1, 0))
+            own_codes, other_codes = (
+                codes[: len(own_codes)].astype(np.int64),
+                codes[len(own_codes) :].astype(np.int64),
+            )
+        order = np.argsort(other_codes, kind="stable")
+        place = np.minimum(np.searchsorted(other_codes[order], own_codes), max(len(order) - 1, 0))
         hit = (
-            (theirs[order][place] == mine) & ~absent
+            (other_codes[order][place] == own_codes) & ~absent
             if len(order)
-            else np.zeros(len(mine), dtype=bool)
+            else np.zeros(len(own_codes), dtype=bool)
         )
         return np.where(hit, order[place] if len(order) else -1, -1)
 
 
 def _match(view: View, series: Keys, times: Times, rows: pa.Table) -> tuple[Rows, np.ndarray]:
     """For each primary row, the row of ``rows`` that describes it, and whether there is one."""
-    place, held = newest(view.entity, series, np.diff(series.offsets), times, rows)
-    return place, np.asarray(times - held <= np.timedelta64(view.ttl, "us"))
+    place, row_times = newest(view.entity, series, np.diff(series.offsets), times, rows)
+    return place, np.asarray(times - row_times <= np.timedelta64(view.ttl, "us"))
 
 
 def newest(
@@ -248,26 +253,26 @@ def newest(
         The place of each step's row in ``rows``, 0 for none; and that row's time, NaT for none.
     """
     groups = Keys.of(rows, entity)
-    held = moments(rows[TIME])
-    if not len(held):
+    row_times = moments(rows[TIME])
+    if not len(row_times):
         return np.zeros(len(times), np.int64), np.full(len(times), np.datetime64("NaT", "us"))
     group = np.repeat(series.places_in(groups), counts)
-    steps = np.unique(held)
+    steps = np.unique(row_times)
     width = len(steps) + 1
-    stored = (
+    positions = (
         np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width
-        + np.searchsorted(steps, held)
+        + np.searchsorted(steps, row_times)
         + 1
     )
     place = (
         np.searchsorted(
-            stored, group * width + np.searchsorted(steps, times, side="right"), side="right"
+            positions, group * width + np.searchsorted(steps, times, side="right"), side="right"
         )
         - 1
     )
     known = (group >= 0) & (place >= groups.offsets[group])
     place[~known] = 0
-    return place, np.where(known, held[place], np.datetime64("NaT", "us"))
+    return place, np.where(known, row_times[place], np.datetime64("NaT", "us"))
 
 
 def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
@@ -287,9 +292,9 @@ def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) 
     place, known = match
     if not len(values):
         return np.full(len(place), null, dtype=values.dtype)
-    chosen = values[place]
-    chosen[~known] = null
-    return chosen
+    picks = values[place]
+    picks[~known] = null
+    return picks
 
 
 def objects(column: pa.ChunkedArray) -> np.ndarray:

@@ -104,13 +104,13 @@ class RowStore(ABC):
         """
         import pandas as pd
 
-        kept, keys = self.kept(view), list(view.entity)
+        columns, keys = self.kept(view), list(view.entity)
         if not self.rows(name, view):
-            return pd.DataFrame(columns=[*view.identity(), *kept])
+            return pd.DataFrame(columns=[*view.identity(), *columns])
         if not keys:
             series = None
         table = (
-            self.table(name, view, kept) if series is None else self.narrowed(name, view, series)
+            self.table(name, view, columns) if series is None else self.narrowed(name, view, series)
         )
         rows: pd.DataFrame = _plain(table).to_pandas()
         if INSERTED in rows and rows[INSERTED].isna().all():
@@ -162,14 +162,14 @@ class RowStore(ABC):
         import pandas as pd
 
         keys = list(view.entity)
-        stored = self.rows(name, view)
-        if not stored or not keys:
-            return pd.DataFrame(columns=keys, index=range(min(stored, 1)))
+        rows = self.rows(name, view)
+        if not rows or not keys:
+            return pd.DataFrame(columns=keys, index=range(min(rows, 1)))
         table = _plain(self.table(name, view, ()).select(keys)).group_by(keys).aggregate([])
-        found: pd.DataFrame = (
+        key_rows: pd.DataFrame = (
             table.select(keys).sort_by([(key, "ascending") for key in keys]).to_pandas()
         )
-        return found
+        return key_rows
 
 
 def digest_of(view: View) -> str:
@@ -202,10 +202,10 @@ def typed(name: str, view: View, rows: pd.DataFrame) -> pa.Table:
     import pyarrow as pa
 
     features = view.feature_names()
-    missing = [c for c in (*view.identity(), *features) if c not in rows.columns]
-    if missing:
+    missing_columns = [c for c in (*view.identity(), *features) if c not in rows.columns]
+    if missing_columns:
         raise DataError(
-            f"offline store: view '{name}': missing columns {missing}; the rows have "
+            f"offline store: view '{name}': missing columns {missing_columns}; the rows have "
             f"{list(rows.columns)}."
         )
     empty = [c for c in view.identity() if rows[c].isna().any()]

@@ -92,18 +92,18 @@ class RowsFile:
         if not names:
             return [0]
         starts, at, before = [], 0, None
-        seen: set[tuple[Any, ...]] = set()
+        earlier_keys: set[tuple[Any, ...]] = set()
         for batch in self._file.iter_batches(_BATCH, columns=names):
             entities = list(zip(*(batch.column(k).to_pylist() for k in names), strict=True))
             for i, entity in enumerate(entities):
                 if entity == before:
                     continue
-                if entity in seen:
+                if entity in earlier_keys:
                     raise DataError(
                         f"predict.rows: {self.path}: the rows of {list(entity)} do not "
                         f"follow each other; sort by {[*names, TIME]}."
                     )
-                seen.add(entity)
+                earlier_keys.add(entity)
                 starts.append(at + i)
                 before = entity
             at += len(entities)
@@ -194,6 +194,6 @@ class RowsFile:
             rest = pa.concat_tables([rest, pa.Table.from_batches([next(self._batches)])])
             skipped = min(max(start - self._next, 0), len(rest))
             rest, self._next = rest.slice(skipped), self._next + skipped
-        found = rest.slice(start - self._next, stop - start)
+        piece = rest.slice(start - self._next, stop - start)
         self._rest, self._next = rest.slice(stop - self._next), stop
-        return found
+        return piece

@@ -36,9 +36,9 @@ def past_columns(config: Config) -> tuple[str, ...]:
                 f"panel.known: '{column}' is {what}; a number that is known of the steps "
                 "ahead is needed, such as a plan."
             )
-    wanted = names if panel.columns is None else panel.columns
+    selection = names if panel.columns is None else panel.columns
     skip = {*panel.targets, *panel.known, *config.features.categories()}
-    return (*panel.targets, *(name for name in wanted if name not in skip))
+    return (*panel.targets, *(name for name in selection if name not in skip))
 
 
 def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -> Schema:

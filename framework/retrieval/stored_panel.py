@@ -100,9 +100,9 @@ def stored_panel(
         frequency=columns.frequency,
         gaps=gaps,
     )
-    described = _Described.of(features, columns, _history(panel, columns.targets))
-    described.read(strategy, known_at, whole=len(rows) == len(panel))
-    return described.panel()
+    description = _Described.of(features, columns, _history(panel, columns.targets))
+    description.read(strategy, known_at, whole=len(rows) == len(panel))
+    return description.panel()
 
 
 def _history(panel: Panel, targets: Sequence[str]) -> Panel:
@@ -163,33 +163,33 @@ class _Described:
             owned = set(view.feature_names())
             if owned.isdisjoint((*columns.past, *columns.known, *columns.categories)):
                 continue
-            wanted = [c for c in columns.known if c in owned]
-            if name == features.primary and whole and not wanted:
+            selection = [c for c in columns.known if c in owned]
+            if name == features.primary and whole and not selection:
                 self.held[name] = self.history.times
                 continue
             if features.stale == "flag" and name != features.primary:
-                wanted += [c for c in (*columns.past, *columns.categories) if c in owned]
-            self.add(name, view, strategy.view_rows(features, name, wanted, known_at))
+                selection += [c for c in (*columns.past, *columns.categories) if c in owned]
+            self.add(name, view, strategy.view_rows(features, name, selection, known_at))
 
     def add(self, name: str, view: View, rows: pa.Table) -> None:
         """Describe every step by the rows of one view."""
         counts, times = np.diff(self.history.offsets), self.history.times
-        place, held = newest(view.entity, self.series, counts, times, rows)
+        place, row_times = newest(view.entity, self.series, counts, times, rows)
         owned = set(view.feature_names())
         if not owned.isdisjoint((*self.columns.past, *self.columns.categories)):
-            self.held[name] = held
+            self.held[name] = row_times
         if not owned.isdisjoint(self.columns.known):
-            self._add_known(view, rows, place, held)
+            self._add_known(view, rows, place, row_times)
         if self.features.stale == "flag" and name != self.features.primary:
-            self._add_old(view, rows, place, held)
+            self._add_old(view, rows, place, row_times)
 
-    def _add_known(self, view: View, rows: pa.Table, place: Rows, held: Times) -> None:
+    def _add_known(self, view: View, rows: pa.Table, place: Rows, row_times: Times) -> None:
         last = self.history.times[self.history.offsets[1:] - 1]
         steps = self.columns.frequency.after(last, self.columns.horizon)
         counts = np.full(len(last), self.columns.horizon)
         place_ahead, held_ahead = newest(view.entity, self.series, counts, steps.ravel(), rows)
         now, later = (
-            in_force(view, held, self.history.times),
+            in_force(view, row_times, self.history.times),
             in_force(view, held_ahead, steps.ravel()),
         )
         for column in (c for c in view.feature_names() if c in self.columns.known):
@@ -200,8 +200,8 @@ class _Described:
                     steps.shape
                 )
 
-    def _add_old(self, view: View, rows: pa.Table, place: Rows, held: Times) -> None:
-        old = np.flatnonzero(self.history.times - held > np.timedelta64(view.ttl, "us"))
+    def _add_old(self, view: View, rows: pa.Table, place: Rows, row_times: Times) -> None:
+        old = np.flatnonzero(self.history.times - row_times > np.timedelta64(view.ttl, "us"))
         for column in view.feature_names():
             if column in self.columns.past:
                 self.past[old, self.columns.past.index(column)] = floats(rows[column])[place[old]]
@@ -217,10 +217,10 @@ class _Described:
         )
         if self.features.stale != "flag":
             return panel
-        given = (
+        arrays = (
             self.held[self.features.primary] == panel.times
         )  # a step that was inserted for a gap stays null
-        past = np.where(given[:, None], self.past, panel.past)
+        past = np.where(arrays[:, None], self.past, panel.past)
         return replace(panel, ageless=replace(panel, past=past, static=self.static))
 
 
@@ -249,18 +249,18 @@ def stored_context(
     series = panel.series_of(entities)
     context = panel.context(schema, entities, at, series)
     rows = panel.rows_at(series, np.where(series >= 0, context.origins, panel.times[0]))
-    held = {view: np.where(rows >= 0, times[rows], _NAT) for view, times in panel.held.items()}
+    row_times = {view: np.where(rows >= 0, times[rows], _NAT) for view, times in panel.held.items()}
     if at is not None:
         for j in (j for j, status in enumerate(context.status) if status == MISSING_FEATURE):
             times = panel.times[panel.offsets[series[j]] : panel.offsets[series[j] + 1]]
-            asked = np.broadcast_to(at, len(entities))[j]
-            nearest = times[max(int(np.searchsorted(times, asked, side="right")) - 1, 0)]
+            origins = np.broadcast_to(at, len(entities))[j]
+            nearest = times[max(int(np.searchsorted(times, origins, side="right")) - 1, 0)]
             context.status[j], context.detail[j] = absent_origin(
-                features.primary, features.views[features.primary], asked, nearest
+                features.primary, features.views[features.primary], origins, nearest
             )
     if panel.ageless is not None:
         context = _with_old_rows(panel, panel.ageless, features, schema, context, rows)
-    return check_context(features, schema, context, held, now)
+    return check_context(features, schema, context, row_times, now)
 
 
 def _with_old_rows(

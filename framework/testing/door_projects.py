@@ -161,13 +161,13 @@ class Project:
         length = self.doors.schema.context_length
         shop, item = entity
         sales = self.tables["sales"]
-        mine = sales[(sales["shop"] == shop) & (sales["item"] == int(item))].set_index(TIME)
+        of_entity = sales[(sales["shop"] == shop) & (sales["item"] == int(item))].set_index(TIME)
         days = [FIRST + pd.Timedelta(days=day) for day in range(origin - length + 1, origin + 1)]
-        if days[-1] not in mine.index or days[0] < mine.index.min():
+        if days[-1] not in of_entity.index or days[0] < of_entity.index.min():
             return None
 
         def number(day: pd.Timestamp, column: str) -> float | None:
-            value = mine[column].get(day)
+            value = of_entity[column].get(day)
             return None if value is None or pd.isna(value) else float(value)
 
         history = []
@@ -180,8 +180,8 @@ class Project:
                 "stock": number(day, "stock"),
             }
             row |= {f"y_lag_{k}": number(day - pd.Timedelta(days=k), "y") for k in (1, 2)}
-            row |= {"rain": self.rain(shop, day, is_row=day in mine.index)}
-            before = mine.loc[:day].iloc[-1]
+            row |= {"rain": self.rain(shop, day, is_row=day in of_entity.index)}
+            before = of_entity.loc[:day].iloc[-1]
             for column in ("open", "grade", "sort"):
                 value = before[column]
                 row[column] = (
@@ -213,10 +213,10 @@ class Project:
         series lacks.
         """
         weather = self.tables["weather"]
-        mine = weather[(weather["shop"] == shop) & (weather[TIME] <= day)]
-        if not is_row or not len(mine) or day - mine[TIME].max() > pd.Timedelta(days=2):
+        of_shop = weather[(weather["shop"] == shop) & (weather[TIME] <= day)]
+        if not is_row or not len(of_shop) or day - of_shop[TIME].max() > pd.Timedelta(days=2):
             return None
-        return float(mine[mine[TIME] == mine[TIME].max()]["rain"].iloc[0])
+        return float(of_shop[of_shop[TIME] == of_shop[TIME].max()]["rain"].iloc[0])
 
 
 def compose_run(home: Path, plugins: Plugins, kind: Kind, *overrides: str) -> Run:

@@ -117,14 +117,14 @@ class FakePreprocessor(Preprocessor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        made = cls(Options())
+        preprocessor = cls(Options())
         with np.load(directory / "means.npz", allow_pickle=False) as means:
-            made.past_mean, made.known_mean = means["past"], means["known"]
+            preprocessor.past_mean, preprocessor.known_mean = means["past"], means["known"]
         names = json.loads((directory / "names.json").read_text())
-        made.past_names, made.future_names, made.static_names = (
+        preprocessor.past_names, preprocessor.future_names, preprocessor.static_names = (
             tuple(names[k]) for k in ("past", "future", "static")
         )
-        return made
+        return preprocessor
 
 
 class FakeModel(Model):
@@ -177,9 +177,9 @@ class FakeModel(Model):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        made, state = cls(Options()), json.loads((directory / "model.json").read_text())
-        made.horizon, made.quantiles = state["horizon"], tuple(state["quantiles"])
-        return made
+        model, state = cls(Options()), json.loads((directory / "model.json").read_text())
+        model.horizon, model.quantiles = state["horizon"], tuple(state["quantiles"])
+        return model
 
 
 class FakeRetrieval(RetrievalStrategy):

@@ -67,15 +67,13 @@ def make_errors(schema: Schema) -> pd.DataFrame:
     """What a pair may be calibrated on: errors of 100 windows, -50 to 49 of the series' scale, the
     same at every step.
     """
-    made, origin = (
-        {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0},
-        pd.Timestamp("2024-03-01", tz="UTC"),
-    )
+    forecast = {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}
+    origin = pd.Timestamp("2024-03-01", tz="UTC")
     rows = []
     for step, target in product(range(1, schema.horizon + 1), schema.targets):
         times = {"origin": origin, TIME: origin + step * pd.Timedelta(days=1), "step": step}
         rows.append(
-            pd.DataFrame({**made, **times, "target": target, "actual": np.arange(100.0) - 50})
+            pd.DataFrame({**forecast, **times, "target": target, "actual": np.arange(100.0) - 50})
         )
     return pd.concat(rows)
 
@@ -198,9 +196,9 @@ class FolderRegistry:
             (int(path.name) for path in self._directory.iterdir() if path.name.isdecimal()),
             reverse=True,
         )
-        meant = self._aliases()
+        aliases = self._aliases()
         return [
-            replace(make_version(n), aliases=tuple(alias for alias, m in meant.items() if m == n))
+            replace(make_version(n), aliases=tuple(alias for alias, m in aliases.items() if m == n))
             for n in numbers
         ]
 
@@ -221,8 +219,8 @@ class FolderRegistry:
 
     def fetch(self, version: PairVersion) -> ProvenPair:
         folder = self._directory / str(version.version)
-        for half, recorded in json.loads((folder / _FILES).read_text()).items():
-            if hash_files(folder / half) != recorded:
+        for half, digests in json.loads((folder / _FILES).read_text()).items():
+            if hash_files(folder / half) != digests:
                 raise RefusedError(
                     f"version {version.version}: {half} half: its files were changed."
                 )

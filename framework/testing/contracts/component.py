@@ -92,10 +92,10 @@ class ComponentContract:
     def test_the_plugin_module_is_light(self) -> None:
         module = self.component().load.split(".")[0]
         code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-        done = subprocess.run(  # noqa: S603
+        process = subprocess.run(  # noqa: S603
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        assert done.stdout.strip() == "[]", f"{module} imports these at every start"
+        assert process.stdout.strip() == "[]", f"{module} imports these at every start"
 
 
 def saved(component: Any, directory: Path) -> dict[str, bytes]:

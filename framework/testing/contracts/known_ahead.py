@@ -92,8 +92,8 @@ def ahead_of(rows: dict[str, pd.DataFrame], shop: str, item: str) -> np.ndarray:
         for h in range(_HORIZON):
             step = origin + (h + 1) * _DAY
             for row in rows[name].to_dict("records"):
-                mine = row["shop"] == shop and row.get("item", item) == item
-                if mine and row[TIME] <= step < row[TIME] + (
+                of_entity = row["shop"] == shop and row.get("item", item) == item
+                if of_entity and row[TIME] <= step < row[TIME] + (
                     view.valid_for or timedelta(microseconds=1)
                 ):
                     values[h, k] = row[column]  # rows are in order of time: the newest comes last
@@ -160,10 +160,10 @@ class KnownAheadContract:
             context_length=length,
             quantiles=(),
         )
-        asked = [{"shop": shop, "item": item} for shop, item in entities]
+        entity_keys = [{"shop": shop, "item": item} for shop, item in entities]
 
         async def once(server: RetrievalStrategy) -> Context:
-            context = await server.context(AHEAD, schema, asked, at)
+            context = await server.context(AHEAD, schema, entity_keys, at)
             await server.close()
             return context
 
@@ -197,9 +197,9 @@ class KnownAheadContract:
         assert context.known.tobytes() == expected.tobytes()
 
     def test_an_origin_that_is_named_has_the_same_window(self, tmp_path: Any, length: int) -> None:
-        named = self._asked(tmp_path, length, stored(), ("a", "x"), at=_FIRST + 8 * _DAY)
-        assert named.status == [OK], named.detail
-        assert named.known[0].tobytes() == ahead_of(stored(), "a", "x").tobytes()
+        window = self._asked(tmp_path, length, stored(), ("a", "x"), at=_FIRST + 8 * _DAY)
+        assert window.status == [OK], window.detail
+        assert window.known[0].tobytes() == ahead_of(stored(), "a", "x").tobytes()
 
     @pytest.mark.parametrize(
         ("view", "column", "steps"),

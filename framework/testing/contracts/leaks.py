@@ -114,11 +114,11 @@ def assert_pair_does_not_leak(
     if not (panel.times > origin).any():
         raise ValueError(f"no row after {origin}: the check would prove nothing.")
     states, forecasts = [], []
-    for name, given in (
+    for name, inputs in (
         ("clean", panel),
         ("absurd", with_absurd_future(panel, origin, schema.horizon)),
     ):
-        pair = fit_pair(given.until(origin), schema, *make(given), validation_steps, seed)
+        pair = fit_pair(inputs.until(origin), schema, *make(inputs), validation_steps, seed)
         (directory / name).mkdir()
         state: dict[str, bytes] = {}
         for half, component in (("preprocessor", pair.preprocessor), ("model", pair.model)):
@@ -128,7 +128,7 @@ def assert_pair_does_not_leak(
             }
         states.append(state)
         forecasts.append(
-            pair.forecast(given.context(schema, *given.origins_at(origin))).values.tobytes()
+            pair.forecast(inputs.context(schema, *inputs.origins_at(origin))).values.tobytes()
         )
     for file in sorted({*states[0], *states[1]}):
         if states[0].get(file) != states[1].get(file):

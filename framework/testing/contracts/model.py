@@ -131,25 +131,25 @@ class ModelContract(ComponentContract):
 
     def test_a_window_has_the_same_bits_alone_and_among_others(self) -> None:
         model, windows, _ = self.fitted()
-        together = model.predict(windows)
+        whole = model.predict(windows)
         order = np.random.default_rng(0).permutation(len(windows))
-        assert model.predict(take(windows, order)).tobytes() == together[order].tobytes()
+        assert model.predict(take(windows, order)).tobytes() == whole[order].tobytes()
         for i in range(0, len(windows), 5):
             assert (
-                model.predict(take(windows, slice(i, i + 1)))[0].tobytes() == together[i].tobytes()
+                model.predict(take(windows, slice(i, i + 1)))[0].tobytes() == whole[i].tobytes()
             ), i
         many = np.arange(40 * len(windows)) % len(windows)
-        assert model.predict(take(windows, many)).tobytes() == together[many].tobytes()
+        assert model.predict(take(windows, many)).tobytes() == whole[many].tobytes()
 
     def test_saved_and_loaded_gives_the_same_bits_without_pickle(self, tmp_path: Path) -> None:
         model, windows, _ = self.fitted()
         before = model.predict(windows).tobytes()
         files = saved(model, tmp_path / "state")
         assert_no_pickle(files)
-        loaded = type(model).load(tmp_path / "state")
-        assert loaded.predict(windows).tobytes() == before
+        copy = type(model).load(tmp_path / "state")
+        assert copy.predict(windows).tobytes() == before
         if self.stable_files:
-            assert saved(loaded, tmp_path / "again") == files
+            assert saved(copy, tmp_path / "again") == files
 
     def test_the_same_windows_and_seed_give_the_same_forecasts(self, tmp_path: Path) -> None:
         one, windows, _ = self.fitted()
@@ -175,11 +175,11 @@ class ModelContract(ComponentContract):
         level, spread = np.nanmean(panel.past[:, :2], axis=0), np.nanstd(panel.past[:, :2], axis=0)
         schema = self.schema(panel)
         arrays = plain_arrays(panel, 2)
-        seen = replace(
+        scaled_panel = replace(
             arrays,
             past=(arrays.past - np.nanmean(arrays.past, axis=0)) / np.nanstd(arrays.past, axis=0),
         )
-        train, later = self.split(seen, schema)
+        train, later = self.split(scaled_panel, schema)
         model: Model = self.make()
         model.fit(train, later, schema, self.seed)
         answer = model.predict(replace(later.gather(), target=None)).mean(axis=(0, 1))
@@ -240,8 +240,8 @@ class ModelContract(ComponentContract):
             model: Model = self.make()
             train = windows_between(arrays.until(boundary), schema, None, last)
             model.fit(train, windows_between(arrays, schema, boundary, last), schema, self.seed)
-            asked = windows_between(arrays, schema, last, last).gather()
-            forecasts.append(model.predict(replace(asked, target=None)).tobytes())
+            windows = windows_between(arrays, schema, last, last).gather()
+            forecasts.append(model.predict(replace(windows, target=None)).tobytes())
             states.append(saved(model, tmp_path / str(number)))
         assert forecasts[0] == forecasts[1]
         if self.stable_files:

@@ -75,16 +75,16 @@ class PreprocessorContract(ComponentContract):
 
     def test_a_row_has_the_same_bits_alone_and_among_others(self) -> None:
         preprocessor, panel, _ = self.fitted()
-        together = _blocks(preprocessor, panel, slice(None))
+        whole = _blocks(preprocessor, panel, slice(None))
         order = np.random.default_rng(0).permutation(len(panel))
         permuted = _blocks(preprocessor, panel, order)
-        for block, values in together.items():
+        for block, values in whole.items():
             assert permuted[block].tobytes() == values[order].tobytes(), block
         for row in [*range(0, len(panel), 37), len(panel) - 1]:
-            alone = _blocks(preprocessor, panel, slice(row, row + 1))
+            single = _blocks(preprocessor, panel, slice(row, row + 1))
             few = _blocks(preprocessor, panel, slice(max(row - 6, 0), row + 1))
-            for block, values in together.items():
-                assert alone[block][0].tobytes() == values[row].tobytes(), (block, row)
+            for block, values in whole.items():
+                assert single[block][0].tobytes() == values[row].tobytes(), (block, row)
                 assert few[block][-1].tobytes() == values[row].tobytes(), (block, row)
 
     def test_inputs_stay_as_they_were(self) -> None:
@@ -99,11 +99,11 @@ class PreprocessorContract(ComponentContract):
     def test_saved_and_loaded_gives_the_same_bits_without_pickle(self, tmp_path: Path) -> None:
         preprocessor, panel, _ = self.fitted()
         assert_no_pickle(saved(preprocessor, tmp_path / "state"))
-        loaded = type(preprocessor).load(tmp_path / "state")
+        copy = type(preprocessor).load(tmp_path / "state")
         expected = _blocks(preprocessor, panel, slice(None))
-        for block, values in _blocks(loaded, panel, slice(None)).items():
+        for block, values in _blocks(copy, panel, slice(None)).items():
             assert values.tobytes() == expected[block].tobytes(), block
-            assert tuple(getattr(loaded, f"{block}_names")) == tuple(
+            assert tuple(getattr(copy, f"{block}_names")) == tuple(
                 getattr(preprocessor, f"{block}_names")
             )
 
@@ -119,14 +119,14 @@ class PreprocessorContract(ComponentContract):
         draft = PairDraft(tmp_path / "preprocessor", tmp_path / "model", schema, "", ())
         admit(draft, plugins)
         for path in sorted(p for p in (draft.preprocessor / "state").iterdir() if p.is_file()):
-            stored = path.read_bytes()
+            original = path.read_bytes()
             for content in planted_files().values():
                 path.write_bytes(content)
                 with pytest.raises(RefusedError):
                     open_half(draft.preprocessor, "preprocessor", plugins)
                 with pytest.raises(RefusedError, match="not registered"):
                     admit(draft, plugins)
-            path.write_bytes(stored)
+            path.write_bytes(original)
         admit(draft, plugins)
 
     def test_the_same_rows_give_the_same_state(self, tmp_path: Path) -> None:

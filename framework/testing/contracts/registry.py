@@ -108,13 +108,13 @@ class RegistryContract:
     def test_numbers_rise_and_latest_is_the_newest(
         self, registry: Registry, tmp_path: Path
     ) -> None:
-        made = [registry.register(make_draft(tmp_path / str(i)), f"run{i}") for i in range(3)]
-        assert [p.version for p in made] == [1, 2, 3]
-        assert [p.run_id for p in made] == ["run0", "run1", "run2"]
-        assert len({p.pair_id for p in made}) == len({p.digest for p in made}) == 3
-        assert registry.pairs("fake") == made[::-1]
-        assert registry.resolve("fake", "latest") == made[2]
-        assert registry.resolve("fake", "2") == registry.resolve("fake", "v2") == made[1]
+        versions = [registry.register(make_draft(tmp_path / str(i)), f"run{i}") for i in range(3)]
+        assert [p.version for p in versions] == [1, 2, 3]
+        assert [p.run_id for p in versions] == ["run0", "run1", "run2"]
+        assert len({p.pair_id for p in versions}) == len({p.digest for p in versions}) == 3
+        assert registry.pairs("fake") == versions[::-1]
+        assert registry.resolve("fake", "latest") == versions[2]
+        assert registry.resolve("fake", "2") == registry.resolve("fake", "v2") == versions[1]
 
     def test_names_are_independent(self, registry: Registry, tmp_path: Path) -> None:
         one, other = (
@@ -132,11 +132,13 @@ class RegistryContract:
     ) -> None:
         draft = make_draft(tmp_path / "draft", config="seed: 7\n")
         registry.register(draft, "r")
-        loaded = load_pair(registry, load_plugins(), "fake", "latest")
+        loaded_pair = load_pair(registry, load_plugins(), "fake", "latest")
         pair, golden = fakes.make_pair()
-        assert loaded.pair.schema == pair.schema
-        np.testing.assert_array_equal(loaded.pair.forecast(golden.context).values, golden.values)
-        assert registry.fetch(loaded.version).config == "seed: 7\n"
+        assert loaded_pair.pair.schema == pair.schema
+        np.testing.assert_array_equal(
+            loaded_pair.pair.forecast(golden.context).values, golden.values
+        )
+        assert registry.fetch(loaded_pair.version).config == "seed: 7\n"
 
     def test_an_alias_moves_and_is_remembered(self, registry: Registry, tmp_path: Path) -> None:
         for i in range(2):
@@ -251,15 +253,15 @@ class RegistryContract:
     ) -> None:
         drafts = [make_draft(tmp_path / str(i)) for i in range(4)]
         registry.register(drafts[0], "r")
-        made: list[int] = []
+        numbers: list[int] = []
         threads = [
-            threading.Thread(target=lambda d=d: made.append(registry.register(d, "r").version))
+            threading.Thread(target=lambda d=d: numbers.append(registry.register(d, "r").version))
             for d in drafts[1:]
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(made) == [2, 3, 4]
+        assert sorted(numbers) == [2, 3, 4]
         for version in registry.pairs("fake"):
             registry.fetch(version)

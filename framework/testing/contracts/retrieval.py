@@ -115,10 +115,10 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         Returns:
             The windows.
         """
-        asked = [{"shop": shop, "item": item} for shop, item in entities]
+        entity_keys = [{"shop": shop, "item": item} for shop, item in entities]
 
         async def once() -> Context:
-            context = await strategy.context(features, self.schema(**changes), asked, at)
+            context = await strategy.context(features, self.schema(**changes), entity_keys, at)
             await strategy.close()
             return context
 
@@ -134,8 +134,8 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
     def test_entities_are_those_that_have_rows(self, strategy: RetrievalStrategy) -> None:
         assert strategy.entities(FEATURES).empty
         strategy.ingest(FEATURES, "sales", sales().sample(frac=1, random_state=1))
-        found = strategy.entities(FEATURES)
-        assert [tuple(row) for row in found[["shop", "item"]].to_numpy()] == [
+        entities = strategy.entities(FEATURES)
+        assert [tuple(row) for row in entities[["shop", "item"]].to_numpy()] == [
             ("a", "x"),
             ("a", "y"),
             ("c", "x"),
@@ -145,19 +145,22 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract):
         assert strategy.stored_rows(FEATURES, "sales").empty
         strategy.ingest(FEATURES, "sales", sales().sample(frac=1.0, random_state=2))
         expected = sales().sort_values(["shop", "item", TIME], ignore_index=True)
-        found = strategy.stored_rows(FEATURES, "sales")
-        assert list(found.columns) == ["shop", "item", TIME, "y", "gap", "kind"]
+        rows = strategy.stored_rows(FEATURES, "sales")
+        assert list(rows.columns) == ["shop", "item", TIME, "y", "gap", "kind"]
         pd.testing.assert_frame_equal(
-            found, expected[found.columns], check_dtype=False, check_exact=True
+            rows, expected[rows.columns], check_dtype=False, check_exact=True
         )
         some = strategy.stored_rows(
             FEATURES, "sales", pd.DataFrame({"shop": ["a", "z"], "item": ["y", "x"]})
         )
-        wanted = expected[(expected["shop"] == "a") & (expected["item"] == "y")].reset_index(
+        of_series = expected[(expected["shop"] == "a") & (expected["item"] == "y")].reset_index(
             drop=True
         )
         pd.testing.assert_frame_equal(
-            some.reset_index(drop=True), wanted[found.columns], check_dtype=False, check_exact=True
+            some.reset_index(drop=True),
+            of_series[rows.columns],
+            check_dtype=False,
+            check_exact=True,
         )
 
     def test_training_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:

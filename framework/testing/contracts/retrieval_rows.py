@@ -103,20 +103,24 @@ def expected_rows(
             )
             if known and (best is None or candidate[TIME] >= best[TIME]):
                 best = candidate
-        found = (None, None) if best is None else (best["temp"], best["wind"])
-        out.append((row["shop"], row["item"], row[TIME], row["y"], row["gap"], *found, row["kind"]))
+        values = (None, None) if best is None else (best["temp"], best["wind"])
+        out.append(
+            (row["shop"], row["item"], row[TIME], row["y"], row["gap"], *values, row["kind"])
+        )
     return sorted(out, key=lambda r: r[:3])
 
 
-def same_rows(got: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
+def same_rows(rows: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
     """Assert equality, bit for bit, null equal to null.
 
     Args:
-        got: What a strategy gave.
+        rows: What a strategy gave.
         expected: What :func:`expected_rows` gave.
     """
-    assert list(got.columns) == ["shop", "item", TIME, *COLUMNS]
-    assert str(got[TIME].dtype) == "datetime64[us, UTC]"
-    found = [tuple(None if pd.isna(v) else v for v in row) for row in got.itertuples(index=False)]
-    wanted = [tuple(None if pd.isna(v) else v for v in row) for row in expected]
-    assert found == wanted
+    assert list(rows.columns) == ["shop", "item", TIME, *COLUMNS]
+    assert str(rows[TIME].dtype) == "datetime64[us, UTC]"
+    actual_rows = [
+        tuple(None if pd.isna(v) else v for v in row) for row in rows.itertuples(index=False)
+    ]
+    expected_tuples = [tuple(None if pd.isna(v) else v for v in row) for row in expected]
+    assert actual_rows == expected_tuples

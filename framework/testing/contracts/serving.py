@@ -255,11 +255,11 @@ class ServingContract:
             ("GET", "/health/live"),
             ("GET", "/"),
         ):
-            given = client.http.request(method, path, headers={"X-Request-ID": "mine-1"})
-            assert given.headers["x-request-id"] == "mine-1"
-            assert given.headers["x-content-type-options"] == "nosniff"
-            made = client.http.request(method, path, headers={"X-Request-ID": "not an id"})
-            assert made.headers["x-request-id"] not in ("", "not an id")
+            response = client.http.request(method, path, headers={"X-Request-ID": "mine-1"})
+            assert response.headers["x-request-id"] == "mine-1"
+            assert response.headers["x-content-type-options"] == "nosniff"
+            other = client.http.request(method, path, headers={"X-Request-ID": "not an id"})
+            assert other.headers["x-request-id"] not in ("", "not an id")
 
     def test_the_examples_of_the_document_work_when_pasted(self, client: Client) -> None:
         assert client.http.get("/docs").status_code == 200

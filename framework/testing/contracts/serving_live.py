@@ -127,7 +127,7 @@ class LiveServingContract:
             registry.point(alias, number)
         rows = [make_row(airport=f"A{i}") for i in range(50)]
         entities = [{"airport": row["airport"], "carrier": "DL"} for row in rows]
-        seen = []
+        arms = []
         for _ in range(2):  # a restart changes nothing
             with (
                 self.reloading(tmp_path, split={"candidate": 30, "tester": 0}) as url,
@@ -136,25 +136,25 @@ class LiveServingContract:
                 mixed = http.post("/predict", json={"rows": rows}).json()
                 assert mixed["pair"] is None
                 assert [f["entity"] for f in mixed["forecasts"]] == entities
-                seen.append([f.pop("pair")["alias"] for f in mixed["forecasts"]])
+                arms.append([f.pop("pair")["alias"] for f in mixed["forecasts"]])
                 many = http.post("/predict/feast/batch", json={"entities": entities}).json()[
                     "forecasts"
                 ]
-                assert [f["pair"]["alias"] for f in many] == seen[-1]
+                assert [f["pair"]["alias"] for f in many] == arms[-1]
                 for row, entity, forecast, arm in list(
-                    zip(rows, entities, mixed["forecasts"], seen[-1], strict=True)
+                    zip(rows, entities, mixed["forecasts"], arms[-1], strict=True)
                 )[:10]:
-                    alone = http.post("/predict", json={"rows": [row]}).json()
-                    assert alone["pair"]["alias"] == arm
-                    assert alone["forecasts"] == [forecast]
+                    single = http.post("/predict", json={"rows": [row]}).json()
+                    assert single["pair"]["alias"] == arm
+                    assert single["forecasts"] == [forecast]
                     assert (
                         http.post("/predict/feast", json={"entity": entity}).json()["pair"]["alias"]
                         == arm
                     )
-                asked = http.post(
+                response = http.post(
                     "/predict", json={"rows": rows}, headers={"X-Framework-Arm": "tester"}
                 ).json()
-                assert asked["pair"] == make_version(5).stamp("tester")
+                assert response["pair"] == make_version(5).stamp("tester")
                 assert (
                     http.post("/predict?arm=candidate", json={"rows": rows}).json()["pair"][
                         "version"
@@ -164,9 +164,9 @@ class LiveServingContract:
                 refused = http.post("/predict?arm=nobody", json={"rows": rows})
                 assert (refused.status_code, refused.json()["error"]["path"]) == (422, "arm")
                 assert "production, candidate, tester" in refused.json()["error"]["message"]
-        assert seen[0] == seen[1]
-        assert 5 <= seen[0].count("candidate") <= 25
-        assert seen[0].count("candidate") + seen[0].count("production") == 50
+        assert arms[0] == arms[1]
+        assert 5 <= arms[0].count("candidate") <= 25
+        assert arms[0].count("candidate") + arms[0].count("production") == 50
 
     def test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair(
         self, tmp_path: Path
@@ -199,9 +199,9 @@ class LiveServingContract:
         make_deployment(tmp_path)
         registry.add(4)
         registry.point("challenger", 4)
-        given = {**self.options, "shadow": {"aliases": ["challenger"], "queue": 2}}
+        options = {**self.options, "shadow": {"aliases": ["challenger"], "queue": 2}}
         with (
-            server_process(self.backend, given, tmp_path) as (process, url),
+            server_process(self.backend, options, tmp_path) as (process, url),
             httpx.Client(base_url=url) as http,
         ):
 
@@ -413,12 +413,12 @@ def asking(
     """
     answers, stop = list[httpx.Response](), threading.Event()
     row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
-    given = {"json": {"rows": [row]}, **request}
+    arguments = {"json": {"rows": [row]}, **request}
 
     def ask() -> None:
         with httpx.Client(base_url=url, timeout=30) as http:
             while not stop.wait(every):
-                answers.append(http.post(path, **given))
+                answers.append(http.post(path, **arguments))
 
     thread = threading.Thread(target=ask)
     thread.start()

@@ -59,12 +59,12 @@ def run(
 
 
 def _main(
-    overrides: Sequence[str], cwd: str, env: Mapping[str, str], written: tuple[Path, Path]
+    overrides: Sequence[str], cwd: str, env: Mapping[str, str], files: tuple[Path, Path]
 ) -> None:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    for number, path in enumerate((Path(os.devnull), *written)):
+    for number, path in enumerate((Path(os.devnull), *files)):
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(file, number)
         os.close(file)

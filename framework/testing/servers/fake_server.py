@@ -157,10 +157,10 @@ def serve_fakes(arguments: list[str]) -> None:
     """
     backend, options, directory, store, ledger = [*arguments, "null"][:5]
     plugins = load_plugins(extra=[fakes])
-    made = plugins.load("serving", backend)(
+    server = plugins.load("serving", backend)(
         plugins.find("serving", backend).options.model_validate_json(options)
     )
-    made.serve(
+    server.serve(
         make_deployment(Path(directory), store=store == "store", ledger=json.loads(ledger)),
         lambda url, _: print(url, flush=True),
     )

@@ -19,8 +19,8 @@ def installed() -> Path | None:
     """The folder of the newest server's programs, None when there is none (Debian: ``apt-get
     install postgresql``).
     """
-    found = sorted(_PROGRAMS.glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    return found[-1].parent if found else None
+    programs = sorted(_PROGRAMS.glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    return programs[-1].parent if programs else None
 
 
 @contextmanager

@@ -68,14 +68,14 @@ class RedisServer:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > until:
-                    said = (
+                    output = (
                         (self.directory / "redis.log")
                         .read_text(errors="replace")
                         .strip()
                         .splitlines()
                     )
                     raise RuntimeError(
-                        f"redis-server did not start: {said[-1] if said else error}"
+                        f"redis-server did not start: {output[-1] if output else error}"
                     ) from error
                 time.sleep(0.02)
             else:
