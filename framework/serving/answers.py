@@ -144,13 +144,13 @@ class Answers:
 
     async def _answered(self, arm: Arm, context: Context, write: Write = write_own) -> Answer:
         forecast = await self._forecast(arm, context)
-        written = await _off_the_loop(len(context), lambda: write([(arm, _ALL, forecast)]))
+        body = await _off_the_loop(len(context), lambda: write([(arm, _ALL, forecast)]))
         return Answer(
-            written.body,
+            body.body,
             arm.name,
             arm.version.version,
-            headers=written.headers,
-            content_type=written.content_type,
+            headers=body.headers,
+            content_type=body.content_type,
         )
 
     async def _forecast(self, arm: Arm, context: Context) -> Forecast:
@@ -165,13 +165,13 @@ class Answers:
 
 def requested_arm(table: Table, call: Call) -> Arm | None:
     """The arm that a tester names by header or query."""
-    given = call.headers.get(ARM_HEADER)
-    if given is not None:
-        return table.named(given.decode("latin-1"))
+    header = call.headers.get(ARM_HEADER)
+    if header is not None:
+        return table.named(header.decode("latin-1"))
     if call.query:
-        named = parse_qs(call.query.decode("latin-1")).get("arm")
-        if named:
-            return table.named(named[-1])
+        values = parse_qs(call.query.decode("latin-1")).get("arm")
+        if values:
+            return table.named(values[-1])
     return None
 
 
@@ -188,8 +188,8 @@ def _grouped(
 async def _assembled(parts: Sequence[Part], write: Write = write_own) -> Answer:
     """One answer in the order of the request, each forecast with the pair that it is of."""
     total = sum(len(index) for _, index, _ in parts)
-    written = await _off_the_loop(total, lambda: write(parts))
-    return Answer(written.body, MIXED, headers=written.headers, content_type=written.content_type)
+    body = await _off_the_loop(total, lambda: write(parts))
+    return Answer(body.body, MIXED, headers=body.headers, content_type=body.content_type)
 
 
 async def _off_the_loop(windows: int, work: Callable[[], Written]) -> Written:

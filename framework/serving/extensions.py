@@ -50,10 +50,10 @@ class Extensions:
     def reserve(self, paths: Iterable[str], owner: str = SERVER) -> None:
         """Take paths that something else answers."""
         for path in paths:
-            taken = self._owners.get(path)
-            if taken is not None:
+            holder = self._owners.get(path)
+            if holder is not None:
                 raise FrameworkError(
-                    f"{owner} adds the route {path}, which {taken} has already; choose another "
+                    f"{owner} adds the route {path}, which {holder} has already; choose another "
                     "path or uninstall it."
                 )
             self._owners[path] = owner

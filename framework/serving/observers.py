@@ -78,11 +78,11 @@ class Observers:
         """Hand over what waits, then say that the server has stopped; blocks for ten seconds at
         most.
         """
-        told, self._told = self._told, ()
-        for follower in told:
+        followers, self._told = self._told, ()
+        for follower in followers:
             follower.stop()
         until = monotonic() + _PATIENCE
-        for follower in told:
+        for follower in followers:
             follower.join(max(0.0, until - monotonic()))
 
     def feed(self, *, shadow: bool) -> Feed:
@@ -155,10 +155,10 @@ class _Follower:
         name: str,
         calls: dict[str, pluggy.HookImpl],
         limit: int,
-        offered: Callable[[int], None] | None,
+        on_offer: Callable[[int], None] | None,
         metrics: Metrics,
     ) -> None:
-        self.name, self.calls, self._tell = name, calls, offered
+        self.name, self.calls, self._tell = name, calls, on_offer
         served = calls.get("forecasts_served")
         self.wants_context = served is not None and "context" in served.argnames
         self._limit, self._metrics = limit, metrics
@@ -254,8 +254,8 @@ def _followers(
 ) -> list[_Follower]:
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
-    ours = {observer.name: observer for observer in own}
-    for observer in ours.values():
+    own_observers = {observer.name: observer for observer in own}
+    for observer in own_observers.values():
         manager.register(observer.observer, observer.name)
     calls: dict[str, dict[str, pluggy.HookImpl]] = {}
     for relay in (plugins.hook, manager.hook):
@@ -266,7 +266,7 @@ def _followers(
                         f"plugin {implementation.plugin_name}: the hook '{hook}' of serving cannot "
                         "be wrapped; implement it without wrapper=True."
                     )
-                if relay is plugins.hook and implementation.plugin_name in ours:
+                if relay is plugins.hook and implementation.plugin_name in own_observers:
                     raise FrameworkError(
                         f"plugin {implementation.plugin_name}: an observer of the server's own has "
                         "this name; rename or uninstall it."
@@ -276,8 +276,8 @@ def _followers(
         _Follower(
             name,
             implemented,
-            ours[name].queue if name in ours else limit,
-            ours[name].offered if name in ours else None,
+            own_observers[name].queue if name in own_observers else limit,
+            own_observers[name].offered if name in own_observers else None,
             metrics,
         )
         for name, implemented in calls.items()

@@ -153,10 +153,10 @@ class ServingOptions(Options):
     @model_validator(mode="after")
     def _shares(self) -> ServingOptions:
         split = self.split or {}
-        given = sum(split.values()) + (max(self.canary.steps) if self.canary.alias else 0)
-        if given > 100:
+        total = sum(split.values()) + (max(self.canary.steps) if self.canary.alias else 0)
+        if total > 100:
             raise ValueError(
-                f"split and canary.steps add up to {given:g} per cent, at most 100 is left for them"
+                f"split and canary.steps add up to {total:g} per cent, at most 100 is left for them"
             )
         if self.canary.alias in split:
             raise ValueError(

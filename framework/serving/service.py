@@ -96,20 +96,20 @@ class Service:
         Raises:
             FrameworkError: It may not answer.
         """
-        loaded = self.deployment.load(version)
-        schema = loaded.pair.schema
+        pair = self.deployment.load(version)
+        schema = pair.pair.schema
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
-        render(loaded.pair.forecast(loaded.golden.context))
+        render(pair.pair.forecast(pair.golden.context))
         features, metrics, batch = (
             self.deployment.features,
             self.metrics.of_arm(reference, version),
             self.options.batch,
         )
         if batch.size is None:
-            batch = batch.model_copy(update={"size": call_size(loaded.pair, loaded.golden.context)})
+            batch = batch.model_copy(update={"size": call_size(pair.pair, pair.golden.context)})
         pipeline = Pipeline(
-            loaded.pair,
+            pair.pair,
             features,
             self.deployment.strategy,
             metrics,
@@ -121,7 +121,7 @@ class Service:
             reference,
             version,
             schema,
-            loaded.golden,
+            pair.golden,
             pipeline,
             render,
             Entities(schema, self.options.max_rows),

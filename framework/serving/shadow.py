@@ -105,18 +105,18 @@ class Shadow(Shadowing):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            ours, theirs = _SPAWN.Pipe()
+            own_end, child_end = _SPAWN.Pipe()
             process = _SPAWN.Process(
-                target=answer_shadowed, args=(theirs, *self._arguments), daemon=True
+                target=answer_shadowed, args=(child_end, *self._arguments), daemon=True
             )
             process.start()
-            theirs.close()
+            child_end.close()
             try:
-                self._feed(ours)
+                self._feed(own_end)
             except (EOFError, OSError, TimeoutError) as error:
                 self._ended(process, error)
             finally:
-                ours.close()
+                own_end.close()
                 process.kill()
                 process.join()
 

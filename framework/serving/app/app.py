@@ -54,16 +54,16 @@ class Readiness:
         self.reason: str | None = "starting"
 
 
-def create_app(service: Service, elsewhere: Shadows | None = None) -> App:
+def create_app(service: Service, remote_shadows: Shadows | None = None) -> App:
     """The ASGI application of a service: ready when its startup is complete, closed with its
     shutdown.
 
-    ``elsewhere``: the shadows, where they are no processes of this one.
+    ``remote_shadows``: the shadows, where they are no processes of this one.
     """
     readiness, limits, shadows = (
         Readiness(),
         Limits(service.options, service.metrics),
-        elsewhere or shadows_of(service),
+        remote_shadows or shadows_of(service),
     )
     extensions = Extensions(service.access, console=service.options.console)
     routes: dict[str, HotRoute] = {

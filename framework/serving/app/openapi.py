@@ -96,8 +96,8 @@ def describe(
 
 def _added(route: HttpRoute | ForecastRoute) -> dict[str, Any]:
     methods = route.methods if isinstance(route, HttpRoute) else ("POST",)
-    described = {"summary": route.summary, "responses": {"200": {"description": route.summary}}}
-    return {method.lower(): described for method in methods}
+    operation = {"summary": route.summary, "responses": {"200": {"description": route.summary}}}
+    return {method.lower(): operation for method in methods}
 
 
 def _lookups(entity: dict[str, str]) -> dict[str, Any]:

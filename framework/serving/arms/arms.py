@@ -62,7 +62,7 @@ class Arm:
 
     def takes_rows_of(self, other: Arm) -> bool:
         """Tell whether a payload for ``other`` has the same meaning for this arm."""
-        ours, theirs = self.schema, other.schema
+        own, others = self.schema, other.schema
         same = (
             "entity_keys",
             "frequency",
@@ -73,7 +73,7 @@ class Arm:
             "context_length",
             "horizon",
         )
-        return all(getattr(ours, part) == getattr(theirs, part) for part in same)
+        return all(getattr(own, part) == getattr(others, part) for part in same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,16 @@ class _Shares:
 
     def ranges(self, arms: Mapping[str, Arm]) -> tuple[tuple[range, Arm], ...]:
         """An arm that is not there has none: its entities are the primary's."""
-        found, first, last = [], 0, PLACES
+        ranges, first, last = [], 0, PLACES
         for name, share in self.canary.items():
             places = range(first, first + round(share * PLACES / 100))
             first = places.stop
-            found.append((places, name))
+            ranges.append((places, name))
         for name, share in self.split.items():
             places = range(last - round(share * PLACES / 100), last)
             last = places.start
-            found.append((places, name))
-        return tuple((places, arms[name]) for places, name in found if name in arms and places)
+            ranges.append((places, name))
+        return tuple((places, arms[name]) for places, name in ranges if name in arms and places)
 
 
 class Arms:

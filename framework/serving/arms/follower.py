@@ -108,9 +108,9 @@ class Follower:
         does, and ``reason`` for the last two.
         """
         with self._lock:
-            found = [self._follow(alias, insist) for alias in self._aliases]
+            outcomes = [self._follow(alias, insist) for alias in self._aliases]
         self._looked()
-        return found
+        return outcomes
 
     def look_now(self) -> list[dict[str, Any]]:
         """Look for somebody who waits: as :meth:`look` that insists, but ``unreachable`` as soon as
@@ -132,12 +132,12 @@ class Follower:
 
     def _entry(self, alias: str, status: str, reason: str | None) -> dict[str, Any]:
         arm = self._arms.table.arms.get(alias)
-        found: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "alias": alias,
             "version": None if arm is None else arm.version.version,
             "status": status,
         }
-        return found if reason is None else {**found, "reason": reason}
+        return entry if reason is None else {**entry, "reason": reason}
 
     def _bring(self, alias: str, insist: bool) -> tuple[str, str | None]:
         before, trouble = self._arms.table.arms.get(alias), self._troubles.get(alias)
@@ -188,17 +188,17 @@ class Follower:
 
     def _failed(self, alias: str, status: str, reason: str, digest: str | None) -> tuple[str, str]:
         before = self._troubles.get(alias)
-        again = before is not None and before.digest == digest
+        is_repeat = before is not None and before.digest == digest
         wait = (
             min(2 * before.wait, self._options.backoff)
-            if before is not None and again
+            if before is not None and is_repeat
             else self._options.seconds or 1.0
         )
         reason = " ".join(reason.split())
         self._troubles[alias] = Degradation(reason, digest, wait, monotonic() + wait)
         self._metrics.show_degraded(alias, True)
         self._metrics.count_reload(alias, status)
-        if not again:
+        if not is_repeat:
             log.warning("degraded: %s", reason)
         return status, reason
 

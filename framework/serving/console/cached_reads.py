@@ -37,10 +37,10 @@ class Reader:
 
         Raises :class:`Refusal` 503 where ``work`` raises a FrameworkError.
         """
-        kept = self._kept.get(key)
-        if kept is not None and monotonic() - kept[0] < seconds:
-            found: T = kept[1]
-            return found
+        entry = self._kept.get(key)
+        if entry is not None and monotonic() - entry[0] < seconds:
+            value: T = entry[1]
+            return value
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= _WAITING:
@@ -49,17 +49,17 @@ class Reader:
                 )
             running = asyncio.get_running_loop().run_in_executor(self._threads, work)
             self._running[key] = running
-            running.add_done_callback(lambda done: self._ended(key, done))
+            running.add_done_callback(lambda task: self._ended(key, task))
         try:
             answer: T = await asyncio.shield(running)  # others may wait for it, too
         except FrameworkError as error:
             raise Refusal(503, str(error), retry_after=5) from error
         return answer
 
-    def _ended(self, key: Hashable, done: asyncio.Future[Any]) -> None:
+    def _ended(self, key: Hashable, task: asyncio.Future[Any]) -> None:
         del self._running[key]
-        if not done.cancelled() and done.exception() is None:
-            self._kept[key] = (monotonic(), done.result())
+        if not task.cancelled() and task.exception() is None:
+            self._kept[key] = (monotonic(), task.result())
             self._kept.move_to_end(key)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -106,12 +106,12 @@ def _responses(name: str, errors: dict[str, str]) -> dict[str, Any]:
 def _get(
     summary: str, scope: str, name: str, errors: dict[str, str], parameters: list[Any] | None = None
 ) -> dict[str, Any]:
-    described = {
+    operation = {
         "summary": summary,
         "description": f"Scope {scope}.",
         "responses": _responses(name, errors),
     }
-    return {"get": {**described, "parameters": parameters} if parameters else described}
+    return {"get": {**operation, "parameters": parameters} if parameters else operation}
 
 
 def _object(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -134,12 +134,12 @@ def _or_null(kind: dict[str, Any]) -> dict[str, Any]:
 
 def _schemas(schema: Schema) -> dict[str, Any]:
     figures = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
-    judged = {
+    side = {
         "type": "object",
         "additionalProperties": _object({"model": figures, "baseline": figures}),
     }
     backtest = _object(
-        {"origins": _COUNT, "first": _WHEN, "last": _WHEN, "horizon": _COUNT, "targets": judged}
+        {"origins": _COUNT, "first": _WHEN, "last": _WHEN, "horizon": _COUNT, "targets": side}
     )
     arm = _object(
         {

@@ -67,13 +67,13 @@ def _filled(template: str, scripts: tuple[str, ...]) -> str:
     return text.replace("{{style}}", _STYLE).replace("{{scripts}}", elements)
 
 
-def monitoring_page(name: str, found: dict[str, Any]) -> str:
+def monitoring_page(name: str, report: dict[str, Any]) -> str:
     """Write what ``run=monitor`` found as a page of its own, which loads nothing.
 
     Args:
         name: Of the pairs.
-        found: As the file of :func:`framework.monitoring.report.report_path` has it.
+        report: As the file of :func:`framework.monitoring.report.report_path` has it.
     """
-    content = json.dumps({"name": name, "found": found}).replace("<", "\\u003c")
+    content = json.dumps({"name": name, "found": report}).replace("<", "\\u003c")
     scripts = _scripts("server", "chart", "monitoring", "report")
     return _filled("report.html", scripts).replace("{{found}}", content)

@@ -43,19 +43,19 @@ class Pairs:
         this server does with it, null for nothing. ``note``: why ``backtest`` is null.
         """
         table, reason = self._service.arms.table, None
-        meant: dict[str, PairVersion] = {}
+        targets: dict[str, PairVersion] = {}
         moves: dict[str, HistoryEntry] = {}
         try:
             pairs, history = self._listed(
                 lambda: (self._deployment.pairs(), self._deployment.history())
             )
-            meant = {alias: pair for pair in pairs for alias in pair.aliases}
+            targets = {alias: pair for pair in pairs for alias in pair.aliases}
             moves = {e.alias: e for e in history if e.action == "move" and e.alias is not None}
         except FrameworkError as error:
             reason = str(error)
-        names = [*table.arms, *(alias for alias in sorted(meant) if alias not in table.arms)]
+        names = [*table.arms, *(alias for alias in sorted(targets) if alias not in table.arms)]
         entries = [
-            self._entry(name, table, meant.get(name), moves.get(name), reason) for name in names
+            self._entry(name, table, targets.get(name), moves.get(name), reason) for name in names
         ]
         return {"name": self._deployment.name, "registry": reason, "pairs": entries}
 
@@ -63,12 +63,12 @@ class Pairs:
         self,
         name: str,
         table: Table,
-        meant: PairVersion | None,
+        target: PairVersion | None,
         move: HistoryEntry | None,
         silent: str | None,
     ) -> dict[str, Any]:
         arm = table.arms.get(name)
-        version = meant or (arm.version if arm is not None else None)
+        version = target or (arm.version if arm is not None else None)
         assert version is not None  # a name is one of the two
         since = move.at if move is not None and move.after == version.version else None
         figures, note = self._backtest(version, silent)
@@ -141,7 +141,7 @@ class Pairs:
         }
 
 
-def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
-    kept[key] = value
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)
+def _keep(cache: OrderedDict[str, Any], key: str, value: Any) -> None:
+    cache[key] = value
+    while len(cache) > _KEPT:
+        cache.popitem(last=False)

@@ -160,14 +160,14 @@ class Console:
             question.steps,
             question.at,
         )
-        found = await self._read(key, _SERIES, lambda: self._series_of(arm, question))
-        return Answer(orjson.dumps(found), arm.name, arm.version.version)
+        answer = await self._read(key, _SERIES, lambda: self._series_of(arm, question))
+        return Answer(orjson.dumps(answer), arm.name, arm.version.version)
 
     def _series_of(self, arm: Arm, question: Question) -> dict[str, Any]:
         """The actual values, and the forecasts of the arm's backtest; ``note`` says why there are
         none.
         """
-        found = {
+        body = {
             "entity": question.entity,
             **actuals(self._service.deployment, arm.schema, question),
         }
@@ -176,7 +176,7 @@ class Console:
             earlier = earlier_forecasts(self._pairs.model(arm.version), arm.schema, question.entity)
         except FrameworkError as error:
             note = str(error)
-        return {**found, "backtest": {"pair": arm.stamp, "forecasts": earlier, "note": note}}
+        return {**body, "backtest": {"pair": arm.stamp, "forecasts": earlier, "note": note}}
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -190,14 +190,12 @@ def _kept(path: Path) -> dict[str, Any]:
 
 
 def _number(request: Request, name: str, default: int, largest: int) -> int:
-    given = request.query_params.get(name)
-    if given is None:
+    text = request.query_params.get(name)
+    if text is None:
         return default
-    if not (
-        given.isascii() and given.isdecimal() and len(given) < 10 and 1 <= int(given) <= largest
-    ):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= largest):
         raise Refusal(422, f"a whole number from 1 to {largest} is expected", name)
-    return int(given)
+    return int(text)
 
 
 async def _answered(ask: Callable[[], Any]) -> Response:

@@ -104,14 +104,14 @@ def matching(entities: pa.Table, words: str, limit: int) -> dict[str, Any]:
     """``{"total", "matching", "entities"}``: those in which every word of ``words`` is found; the
     first ``limit`` of them.
     """
-    found = entities
+    matches = entities
     for word in words.lower().split():
-        found = found.filter(pc.match_substring(found[_SEARCHED], word))
-    shown = [
+        matches = matches.filter(pc.match_substring(matches[_SEARCHED], word))
+    rows = [
         {key: row[key] for key in row if key != _SEARCHED}
-        for row in found.slice(0, limit).to_pylist()
+        for row in matches.slice(0, limit).to_pylist()
     ]
-    return {"total": len(entities), "matching": len(found), "entities": shown}
+    return {"total": len(entities), "matching": len(matches), "entities": rows}
 
 
 def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[str, Any]:
@@ -140,9 +140,11 @@ def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[
     }
     if rows.empty:
         return empty
-    held = pd.DatetimeIndex(rows[TIME]).tz_convert(None).to_numpy().astype("M8[us]")
+    times = pd.DatetimeIndex(rows[TIME]).tz_convert(None).to_numpy().astype("M8[us]")
     origin = (
-        held.max() if question.at is None else np.datetime64(question.at.replace(tzinfo=None), "us")
+        times.max()
+        if question.at is None
+        else np.datetime64(question.at.replace(tzinfo=None), "us")
     )
     steps = _steps(
         Frequency.parse(schema.frequency),
@@ -150,14 +152,14 @@ def actuals(deployment: Deployment, schema: Schema, question: Question) -> dict[
         question.steps,
         0 if question.at is None else schema.horizon,
     )
-    steps = steps[(steps >= held.min()) & (steps <= held.max())]
-    place = np.minimum(np.searchsorted(held, steps), len(held) - 1)
-    known = held[place] == steps
+    steps = steps[(steps >= times.min()) & (steps <= times.max())]
+    place = np.minimum(np.searchsorted(times, steps), len(times) - 1)
+    known = times[place] == steps
     targets = {}
     for target in schema.targets:
         values = np.where(known, rows[target].to_numpy(dtype=np.float64)[place], np.nan)
         targets[target] = [None if np.isnan(value) else value for value in values.tolist()]
-    (newest,) = format_times(held[-1:])
+    (newest,) = format_times(times[-1:])
     return {**empty, "times": format_times(steps), "targets": targets, "newest": newest}
 
 

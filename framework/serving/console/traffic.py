@@ -157,12 +157,12 @@ def _below(snapshots: Sequence[Snapshot], key: Labels) -> tuple[Float64, Float64
 
 def _figures(bounds: Float64, below: Float64) -> dict[str, Any]:
     lines = {name: [quantile(bounds, some, q) for some in below] for name, q in _QUANTILES.items()}
-    together = below.sum(axis=0)
-    last = {name: quantile(bounds, together, q) for name, q in _QUANTILES.items()}
+    total = below.sum(axis=0)
+    last = {name: quantile(bounds, total, q) for name, q in _QUANTILES.items()}
     return {
         "counts": below[:, -1].astype(int).tolist(),
         **lines,
-        "last": {"count": int(together[-1]), **last},
+        "last": {"count": int(total[-1]), **last},
     }
 
 

@@ -39,15 +39,15 @@ class Access:
     def __init__(self, options: AccessOptions) -> None:
         self._file = options.keys_file
         self._scopes: dict[str, str | None] = {}
-        given = os.environ.get(options.keys_variable, "")
-        if self._file is not None and given:
+        keys = os.environ.get(options.keys_variable, "")
+        if self._file is not None and keys:
             raise ConfigError(
                 f"serving.access.keys_file and the variable {options.keys_variable} are "
                 "both given; use one."
             )
         self._stamp = self._stat()
         self._keys = (
-            _parse(given, options.keys_variable) if self._file is None else _read(self._file)
+            _parse(keys, options.keys_variable) if self._file is None else _read(self._file)
         )
         self._next, self._free = monotonic() + _EVERY, 0.0
         self._browsers = Browsers(options, guarded=self.guarded)
@@ -84,9 +84,9 @@ class Access:
             self._reread(self._file)
         kind, _, key = call.headers.get(b"authorization", b"").partition(b" ")
         presented, scopes = sha256(key.strip()).digest(), None
-        for known, its in self._keys:  # all of them, so that the time says nothing
+        for known, key_scopes in self._keys:  # all of them, so that the time says nothing
             if hmac.compare_digest(known, presented):
-                scopes = its
+                scopes = key_scopes
         if scopes is None or kind.lower() != b"bearer":
             raise Refusal(
                 401,
@@ -106,8 +106,8 @@ class Access:
     def _stat(self) -> tuple[int, int, int] | None:
         if self._file is None or not self._file.exists():
             return None
-        found = self._file.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        stat = self._file.stat()
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def _reread(self, file: Path) -> None:
         self._next = monotonic() + _EVERY
@@ -144,14 +144,14 @@ def _parse(text: str, where: str) -> Keys:
         stripped = line.partition("#")[0].strip()
         if not stripped:
             continue
-        found = _LINE.fullmatch(stripped)
-        scopes = frozenset(found["scopes"].split(",")) if found else frozenset()
-        if found is None or not scopes <= set(SCOPES):
+        match = _LINE.fullmatch(stripped)
+        scopes = frozenset(match["scopes"].split(",")) if match else frozenset()
+        if match is None or not scopes <= set(SCOPES):
             raise ConfigError(
                 f"{where}, line {number}: not a key; SCOPES SHA256 is, with scopes of "
                 f"{', '.join(SCOPES)}."
             )
-        keys.append((bytes.fromhex(found["hash"]), scopes))
+        keys.append((bytes.fromhex(match["hash"]), scopes))
     return keys
 
 

@@ -184,11 +184,11 @@ class Entry:
             return
         started = perf_counter()
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id")
-        if given is None or not _REQUEST_ID.fullmatch(given):
-            given = f"{self._prefix}-{next(self._numbers):x}".encode()
-        call = Call(scope["method"], scope["path"], scope["query_string"], headers, given)
-        request_id.set(given)
+        raw_id = headers.get(b"x-request-id")
+        if raw_id is None or not _REQUEST_ID.fullmatch(raw_id):
+            raw_id = f"{self._prefix}-{next(self._numbers):x}".encode()
+        call = Call(scope["method"], scope["path"], scope["query_string"], headers, raw_id)
+        request_id.set(raw_id)
         route = self._routes.get(call.path)
         try:
             self._check(call)
@@ -205,8 +205,8 @@ class Entry:
         except Exception:
             log.exception("%s %s failed", call.method, call.path)
             answer = refused(Refusal(500, "an error of the server's; its log has the cause"))
-        shown = call.path if route is not None or call.path in self._known else "other"
-        self._metrics.count_request(shown, answer.status, answer.arm, answer.pair)
+        label = call.path if route is not None or call.path in self._known else "other"
+        self._metrics.count_request(label, answer.status, answer.arm, answer.pair)
         body = answer.body
         head = [
             (b"content-type", answer.content_type),

@@ -48,13 +48,16 @@ class BodyReader:
                 ``max_body_bytes``, 408 when it comes too slowly, 503 when too many are awaited.
             Disconnected: The client has left.
         """
-        declared = headers.get(b"content-type", b"")
+        content_type = headers.get(b"content-type", b"")
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._longest:
             raise Refusal(
                 413, f"{int(length)} bytes, at most {self._longest} in one request", "body"
             )
-        if declared not in accepts and declared.partition(b";")[0].strip().lower() not in accepts:
+        if (
+            content_type not in accepts
+            and content_type.partition(b";")[0].strip().lower() not in accepts
+        ):
             raise Refusal(415, "send JSON, with the header Content-Type: application/json")
         try:
             async with asyncio.timeout(self._allowed(0)) as limit:

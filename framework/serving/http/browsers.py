@@ -65,9 +65,9 @@ class Browsers:
         if origin in self._origins or b"*" in self._origins:
             return
         if host is None or origin.lower().partition(b"://")[2] != host.lower():
-            shown = origin[:100].decode("latin-1")
+            text = origin[:100].decode("latin-1")
             raise Refusal(
-                403, f"pages of '{shown}' may not ask; serving.access.cors names those that may"
+                403, f"pages of '{text}' may not ask; serving.access.cors names those that may"
             )
 
 
@@ -91,11 +91,11 @@ def _name(host: bytes) -> str:
 
 def _check_json(call: Call) -> None:
     """A form that a page sends is no order. No type without a body is one: ``curl -X POST``."""
-    declared = call.headers.get(b"content-type")
+    content_type = call.headers.get(b"content-type")
     empty = call.headers.get(b"content-length", b"0") == b"0" and (
         b"transfer-encoding" not in call.headers
     )
-    if declared is None and empty:
+    if content_type is None and empty:
         return
-    if declared is None or declared.partition(b";")[0].strip().lower() != JSON_TYPE:
+    if content_type is None or content_type.partition(b";")[0].strip().lower() != JSON_TYPE:
         raise Refusal(415, "send JSON, with the header Content-Type: application/json")

@@ -88,9 +88,9 @@ class Metrics:
     def _summed(self) -> CollectorRegistry:
         if self._folder is None:
             return self._collectors
-        together = CollectorRegistry()
-        MultiProcessCollector(together, str(self._folder))  # type: ignore[no-untyped-call]
-        return together
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
+        return registry
 
     def families(self) -> list[Metric]:
         """The figures of this process, for :func:`added_up` in another one."""
@@ -125,13 +125,13 @@ def added_up(processes: Iterable[Iterable[Metric]]) -> bytes:
                 total[key] = max(total.get(key, sample.value), sample.value)
             else:
                 total[key] = total.get(key, 0.0) + sample.value
-    together = []
+    sums = []
     for name, family in families.items():
-        merged = Metric(name, family.documentation, family.type)
+        metric = Metric(name, family.documentation, family.type)
         for (sampled, labels), value in totals[name].items():
-            merged.add_sample(sampled, dict(labels), value)
-        together.append(merged)
-    return generate_latest(_Collected(together))
+            metric.add_sample(sampled, dict(labels), value)
+        sums.append(metric)
+    return generate_latest(_Collected(sums))
 
 
 class _Collected(CollectorRegistry):

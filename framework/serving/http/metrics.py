@@ -162,12 +162,12 @@ class Metrics(metric_registry.Metrics):
     def observer(self, stage: str, arm: str) -> Observe:
         """Takes the seconds of one stage, and how long ago it ended."""
         observe: Callable[[float], None] = self.stages.labels(stage, arm).observe
-        heard = self._on_stage
+        observe_stage = self._on_stage
 
         def seen(seconds: float, ago: float = 0.0) -> None:
             observe(seconds)
-            if heard is not None:
-                heard(stage, seconds, ago)
+            if observe_stage is not None:
+                observe_stage(stage, seconds, ago)
 
         return seen
 

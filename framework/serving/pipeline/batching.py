@@ -69,13 +69,13 @@ class Batches(Generic[T, R]):
         self._timer = None
         if not self._waiting or (self._at_once is not None and len(self._calls) >= self._at_once):
             return
-        count, together = 0, 0
+        count, rows = 0, 0
         for one in self._waiting:
-            if count and together + one.size > self._size:
+            if count and rows + one.size > self._size:
                 break
-            count, together = count + 1, together + one.size
+            count, rows = count + 1, rows + one.size
         waiting, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._together -= together
+        self._together -= rows
         # in no request's context: a line of the log is about none of them
         call = asyncio.get_running_loop().create_task(
             self._call(waiting), context=contextvars.Context()

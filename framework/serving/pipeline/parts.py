@@ -68,6 +68,6 @@ def attempt(
             attempts += 1
             try:
                 values[half] = work(context.take(half))
-            except FrameworkError as again:
-                parts.append((half, again))
+            except FrameworkError as second_error:
+                parts.append((half, second_error))
     return values, failed

@@ -73,8 +73,8 @@ class Renderer:
                 }
                 for t, name in enumerate(forecast.targets if intervals else ()):
                     ends = {
-                        level: dict(zip(("lower", "upper"), found[window][t], strict=True))
-                        for level, found in intervals.items()
+                        level: dict(zip(("lower", "upper"), interval[window][t], strict=True))
+                        for level, interval in intervals.items()
                     }
                     entry["targets"][name]["intervals"] = ends
             if detail is not None or status != OK:

@@ -29,10 +29,10 @@ def refuse_repeated(body: bytes) -> None:
         Refusal: 422 with the path of a key that is there twice; 400 for what is nested too deeply.
     """
     try:
-        found = json.loads(body, object_pairs_hook=_checked, parse_int=len, parse_float=len)
+        value = json.loads(body, object_pairs_hook=_checked, parse_int=len, parse_float=len)
     except RecursionError:
         raise Refusal(400, "the body is nested too deeply", "body") from None
-    path = found.path if isinstance(found, _Repeated) else _within(found)
+    path = value.path if isinstance(value, _Repeated) else _within(value)
     if path is not None:
         raise Refusal(422, "the key is there twice", path[:200])
 

@@ -104,14 +104,14 @@ def request_types(schema: Schema) -> RequestTypes:
         Annotated[int, Meta(ge=1, le=schema.horizon)] | None,
         Meta(description="Steps to answer; null: all"),
     ]
-    shared: list[Any] = [("levels", _Levels, ()), ("horizon", horizon, None)]
+    common: list[Any] = [("levels", _Levels, ()), ("horizon", horizon, None)]
     at: Any = ("at", _At, None)
     return RequestTypes(
-        defstruct("PredictRequest", [*body, *shared], forbid_unknown_fields=True, frozen=True),
-        defstruct("EntityRequest", [("entity", entity), at, *shared], forbid_unknown_fields=True),
+        defstruct("PredictRequest", [*body, *common], forbid_unknown_fields=True, frozen=True),
+        defstruct("EntityRequest", [("entity", entity), at, *common], forbid_unknown_fields=True),
         defstruct(
             "EntitiesRequest",
-            [("entities", list[entity]), at, *shared],  # type: ignore[valid-type]
+            [("entities", list[entity]), at, *common],  # type: ignore[valid-type]
             forbid_unknown_fields=True,
         ),
         len(fields),
@@ -122,12 +122,12 @@ def request_types(schema: Schema) -> RequestTypes:
 
 def _record(name: str, fields: Iterable[tuple[str, Any]]) -> type[Struct]:
     """A record with exactly these fields, whatever characters their names have."""
-    listed = list(fields)
-    attributes = [f"f{i}" for i in range(len(listed))]
+    names = list(fields)
+    attributes = [f"f{i}" for i in range(len(names))]
     return defstruct(
         name,
-        [(a, kind) for a, (_, kind) in zip(attributes, listed, strict=True)],
-        rename=dict(zip(attributes, (field for field, _ in listed), strict=True)),
+        [(a, kind) for a, (_, kind) in zip(attributes, names, strict=True)],
+        rename=dict(zip(attributes, (field for field, _ in names), strict=True)),
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,

@@ -138,8 +138,8 @@ def _joined(parts: Sequence[Part]) -> Forecast:
     order = np.argsort(np.concatenate([index for _, index, _ in parts]))
 
     def words(lists: Sequence[list[Any]]) -> list[Any]:
-        listed = [word for words in lists for word in words]
-        return [listed[i] for i in order]
+        merged_words = [word for words in lists for word in words]
+        return [merged_words[i] for i in order]
 
     return replace(
         first,

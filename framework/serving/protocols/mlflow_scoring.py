@@ -64,12 +64,12 @@ class Invocations(Dialect):
 
     def translate(self, body: bytes, call: Call) -> Translation:
         request = self._decode(body)
-        given = [form for form in FORMS if getattr(request, form) is not UNSET]
-        if len(given) != 1:
+        forms = [form for form in FORMS if getattr(request, form) is not UNSET]
+        if len(forms) != 1:
             raise Refusal(
-                422, f"give one of {', '.join(FORMS)}, got {', '.join(given) or 'none'}", "body"
+                422, f"give one of {', '.join(FORMS)}, got {', '.join(forms) or 'none'}", "body"
             )
-        form = given[0]
+        form = forms[0]
         content, where = (
             _split(request.dataframe_split)
             if form == "dataframe_split"
@@ -86,8 +86,8 @@ class Invocations(Dialect):
 def _named(raw: Raw, form: str) -> tuple[bytes, Callable[[str], str]]:
     """Records are our rows, an object of lists our columns."""
     content = bytes(raw)
-    ours = "columns" if content.lstrip()[:1] == b"{" else "rows"
-    return b'"%s":%s' % (ours.encode(), content), lambda path: _outer(path, ours, form)
+    own_name = "columns" if content.lstrip()[:1] == b"{" else "rows"
+    return b'"%s":%s' % (own_name.encode(), content), lambda path: _outer(path, own_name, form)
 
 
 def _split(split: InvocationSplit) -> tuple[bytes, Callable[[str], str]]:
@@ -108,21 +108,21 @@ def _split(split: InvocationSplit) -> tuple[bytes, Callable[[str], str]]:
 
     def where(path: str) -> str:
         """``rows[3].temp`` is ``dataframe_split.data[3][2]``."""
-        found = re.fullmatch(r"rows\[(\d+)\]\.(.*)", path, re.DOTALL)
-        if found is not None and found[2] in split.columns:
-            return f"dataframe_split.data[{found[1]}][{split.columns.index(found[2])}]"
+        match = re.fullmatch(r"rows\[(\d+)\]\.(.*)", path, re.DOTALL)
+        if match is not None and match[2] in split.columns:
+            return f"dataframe_split.data[{match[1]}][{split.columns.index(match[2])}]"
         return (
-            f"dataframe_split.columns: {found[2]}"
-            if found is not None
+            f"dataframe_split.columns: {match[2]}"
+            if match is not None
             else _outer(path, "rows", "dataframe_split.data")
         )
 
     return b'"rows":[' + b",".join(rows) + b"]", where
 
 
-def _outer(path: str, ours: str, theirs: str) -> str:
-    if path.startswith(ours):
-        return theirs + path[len(ours) :]
+def _outer(path: str, own_name: str, client_name: str) -> str:
+    if path.startswith(own_name):
+        return client_name + path[len(own_name) :]
     return f"params.{path}" if re.match(r"levels|horizon|future", path) else path
 
 

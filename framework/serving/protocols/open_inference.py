@@ -110,13 +110,13 @@ class InferenceProtocol(Dialect):
             translated["levels"] = _levels(request.parameters.levels)
 
         def where(path: str) -> str:
-            found = re.fullmatch(r"columns\.(.*?)(?:\[(\d+)\])?", path, re.DOTALL)
-            if found is None:
+            match = re.fullmatch(r"columns\.(.*?)(?:\[(\d+)\])?", path, re.DOTALL)
+            if match is None:
                 return f"parameters.{path}" if re.match(r"levels|horizon", path) else path
-            if found[1] not in places:
-                return f"inputs: {found[1]}"
-            return f"inputs[{places[found[1]]}]" + (
-                ".name" if found[2] is None else f".data[{found[2]}]"
+            if match[1] not in places:
+                return f"inputs: {match[1]}"
+            return f"inputs[{places[match[1]]}]" + (
+                ".name" if match[2] is None else f".data[{match[2]}]"
             )
 
         try:
@@ -150,31 +150,31 @@ def _levels(text: str) -> list[float]:
 
 def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
     forecast = together(parts)
-    found: dict[str, npt.NDArray[Any]] = {"mean": forecast.values[..., 0]}
+    arrays: dict[str, npt.NDArray[Any]] = {"mean": forecast.values[..., 0]}
     if forecast.quantiles:
-        found["quantiles"] = forecast.values[..., 1:]
+        arrays["quantiles"] = forecast.values[..., 1:]
     if forecast.intervals:
-        found["intervals"] = np.stack(list(forecast.intervals.values()), axis=3)
-    found["times"] = np.array(format_times(forecast.times.ravel()), dtype=object).reshape(
+        arrays["intervals"] = np.stack(list(forecast.intervals.values()), axis=3)
+    arrays["times"] = np.array(format_times(forecast.times.ravel()), dtype=object).reshape(
         forecast.times.shape
     )
-    found["origin"] = np.array(format_times(forecast.origins), dtype=object)
-    found["status"], found["detail"] = (
+    arrays["origin"] = np.array(format_times(forecast.origins), dtype=object)
+    arrays["status"], arrays["detail"] = (
         np.array(words, dtype=object) for words in (forecast.status, forecast.detail)
     )
-    wanted = (
-        [InferOutput(output, InferTensorParameters(binary_data=None)) for output in found]
+    names = (
+        [InferOutput(output, InferTensorParameters(binary_data=None)) for output in arrays]
         if request.outputs is None
         else request.outputs
     )
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for i, output in enumerate(wanted):
-        values = found.get(output.name)
+    for i, output in enumerate(names):
+        values = arrays.get(output.name)
         if values is None:
             raise Refusal(
                 422,
-                f"there is no output '{output.name[:100]}'; there is {', '.join(found)}",
+                f"there is no output '{output.name[:100]}'; there is {', '.join(arrays)}",
                 f"outputs[{i}].name",
             )
         binary = output.parameters.binary_data
@@ -195,7 +195,7 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
                 else flat
             )
     version = parts[0][0].version.version if len(parts) == 1 else "mixed"
-    told = {
+    parameters = {
         "targets": ",".join(forecast.targets),
         "quantiles": ",".join(map(str, forecast.quantiles)),
     }
@@ -203,7 +203,7 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
         "model_name": name,
         "model_version": str(version),
         "id": request.id,
-        "parameters": told,
+        "parameters": parameters,
         "outputs": outputs,
     }
     head = orjson.dumps({key: value for key, value in answer.items() if value is not None})

@@ -48,8 +48,8 @@ class SeasonalNaive(Model):
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
     ) -> None:
         sets = [train] if validation is None else [train, validation]
-        seen = np.concatenate([_seen(windows) for windows in sets])
-        known = ~np.isnan(seen)
+        values = np.concatenate([_seen(windows) for windows in sets])
+        known = ~np.isnan(values)
         if not known.any(axis=0).all():
             empty = [
                 name
@@ -61,7 +61,7 @@ class SeasonalNaive(Model):
                 "the source."
             )
         self._horizon = schema.horizon
-        self._level: Float64 = np.nanmean(seen, axis=0)
+        self._level: Float64 = np.nanmean(values, axis=0)
         self._errors: Float64 = np.zeros(
             (schema.horizon, len(schema.targets), len(schema.quantiles))
         )
@@ -123,10 +123,10 @@ class SeasonalNaive(Model):
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "model.json").read_text())
-        made = cls(SeasonalNaiveOptions.model_validate(body["options"]))
-        made._horizon, made._level = body["horizon"], np.array(body["level"])
-        made._errors = np.array(body["errors"], dtype=np.float64).reshape(body["shape"])
-        return made
+        model = cls(SeasonalNaiveOptions.model_validate(body["options"]))
+        model._horizon, model._level = body["horizon"], np.array(body["level"])
+        model._errors = np.array(body["errors"], dtype=np.float64).reshape(body["shape"])
+        return model
 
 
 def _seen(windows: WindowSet) -> Float64:

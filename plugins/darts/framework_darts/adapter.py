@@ -112,16 +112,16 @@ class DartsModel(Model):
         )
         self._adopt(module, sizes, scaler, features)
 
-    def _widths(self, given: dict[str, int]) -> dict[str, int]:
+    def _widths(self, widths: dict[str, int]) -> dict[str, int]:
         """Features by kind that the module gets; says which it cannot take."""
         unused = [
             f"{width} {part}"
-            for part, width in given.items()
+            for part, width in widths.items()
             if width and part not in self.covariates
         ]
         if unused:
             log.warning("%s leaves out %s features.", type(self).__name__, " and ".join(unused))
-        return {part: width if part in self.covariates else 0 for part, width in given.items()}
+        return {part: width if part in self.covariates else 0 for part, width in widths.items()}
 
     def _architecture(self, sizes: Sizes) -> dict[str, Any]:
         """The library's own constructor options."""
@@ -162,9 +162,9 @@ class DartsModel(Model):
     def _answer(self, windows: Windows) -> Float64:
         with torch.inference_mode():
             scaled, centre, size = self._scaler.apply(windows.target_past)
-            given = inputs(windows, scaled, self._features, self._sizes, _CPU, torch.float64)
+            parts = inputs(windows, scaled, self._features, self._sizes, _CPU, torch.float64)
             with self._turn:
-                answer = self._module(given).prediction.numpy()
+                answer = self._module(parts).prediction.numpy()
         out: Float64 = answer.astype(np.float32) * size[..., None] + centre[..., None]
         out[..., 1:].sort(axis=-1)  # quantiles are learnt apart and may cross
         return out

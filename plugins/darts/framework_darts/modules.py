@@ -105,8 +105,8 @@ def inputs(
     def tensor(part: str, values: Float32) -> torch.Tensor | None:
         if not getattr(sizes, part):
             return None
-        given = features[part].apply(values) if part in features else values
-        return torch.nan_to_num(torch.as_tensor(given, dtype=dtype, device=device))
+        block = features[part].apply(values) if part in features else values
+        return torch.nan_to_num(torch.as_tensor(block, dtype=dtype, device=device))
 
     nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(
         len(windows), sizes.length, sizes.future

@@ -87,7 +87,7 @@ def train(
     windows = usable(train_windows)
     if not len(windows):
         raise DataError("model: no training window has a known target step.")
-    watched = usable(validation) if validation is not None else None
+    validation_set = usable(validation) if validation is not None else None
     device, loss_of = device_of(options.accelerator), Loss(options.loss_fn, quantiles)
     module.to(device)
     optimizer = torch.optim.Adam(module.parameters(), lr=options.lr)
@@ -114,13 +114,13 @@ def train(
                 torch.nn.utils.clip_grad_norm_(module.parameters(), options.gradient_clip_val)
             optimizer.step()
         schedule.step()
-        if watched is None or not len(watched) or options.patience is None:
+        if validation_set is None or not len(validation_set) or options.patience is None:
             continue
         module.eval()
         with torch.inference_mode():
             parts = [
-                loss_on(_take(watched, chunk))
-                for chunk in _chunks(len(watched), 8 * options.batch_size)
+                loss_on(_take(validation_set, chunk))
+                for chunk in _chunks(len(validation_set), 8 * options.batch_size)
             ]
         score = sum(float(loss) * known for loss, known in parts) / sum(known for _, known in parts)
         if not np.isfinite(score):

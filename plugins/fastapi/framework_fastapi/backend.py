@@ -67,8 +67,8 @@ class FastapiBackend(ServingBackend):
 
 
 def _url(options: FastapiOptions, listener: socket.socket) -> str:
-    shown = f"[{options.host}]" if ":" in options.host else options.host
-    return f"{'https' if options.ssl_certfile else 'http'}://{shown}:{listener.getsockname()[1]}"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{'https' if options.ssl_certfile else 'http'}://{host}:{listener.getsockname()[1]}"
 
 
 @contextmanager

@@ -47,36 +47,38 @@ class Peers:
         answered after ``seconds``.
         """
         number = time.time_ns()
-        asked = self._folder / f"asked-{number}"
-        asked.touch()
+        question = self._folder / f"asked-{number}"
+        question.touch()
         deadline = time.monotonic() + seconds
         try:
             while True:
-                found = self._noted()
-                if time.monotonic() > deadline or all(seen >= number for seen, _ in found.values()):
+                replies = self._noted()
+                if time.monotonic() > deadline or all(
+                    round_number >= number for round_number, _ in replies.values()
+                ):
                     return {
-                        pid: answer if seen >= number else None
-                        for pid, (seen, answer) in found.items()
+                        pid: answer if round_number >= number else None
+                        for pid, (round_number, answer) in replies.items()
                     }
                 time.sleep(_EVERY)
         finally:
-            asked.unlink()
+            question.unlink()
 
     def _noted(self) -> dict[int, tuple[int, Any]]:
         """What each worker that is alive has noted."""
-        found = {}
+        notes = {}
         for file in self._folder.glob("done-*"):
             pid = int(file.name.removeprefix("done-"))
             try:
                 os.kill(pid, 0)
-                noted = json.loads(file.read_text())
+                note = json.loads(file.read_text())
             except ProcessLookupError:  # it died
                 file.unlink(missing_ok=True)
             except FileNotFoundError:  # it stops
                 continue
             else:
-                found[pid] = (noted["number"], noted["answer"])
-        return found
+                notes[pid] = (note["number"], note["answer"])
+        return notes
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY):

@@ -103,19 +103,19 @@ class WorkerService(Service):
         """The worst outcome for each alias, and the ``workers``' own. Raises
         :class:`Refusal` when one does not answer.
         """
-        found = await asyncio.to_thread(self._peers.ask, _HANGS)
-        late = [pid for pid, answer in found.items() if answer is None]
+        answers = await asyncio.to_thread(self._peers.ask, _HANGS)
+        late = [pid for pid, answer in answers.items() if answer is None]
         if late:
             raise Refusal(
                 503,
-                f"{len(late)} of {len(found)} workers have not looked within {_HANGS} s "
+                f"{len(late)} of {len(answers)} workers have not looked within {_HANGS} s "
                 f"(process {late[0]})",
                 retry_after=1,
             )
-        aliases = worst_outcome(list(found.values()))
+        aliases = worst_outcome(list(answers.values()))
         return {
             "aliases": aliases,
-            "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(found.items())],
+            "workers": [{"pid": pid, "aliases": answer} for pid, answer in sorted(answers.items())],
         }
 
     def start(self) -> None:

@@ -72,9 +72,9 @@ class FeastRetrieval(RetrievalStrategy):
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         """Feast knows the views from then on; a store that it refuses leaves no rows behind."""
         store = self._store
-        stored = self._offline.write(view, features.views[view], rows)
+        count = self._offline.write(view, features.views[view], rows)
         self._apply(store, features)
-        return stored
+        return count
 
     def stored_rows(
         self, features: FeatureSet, view: str, series: pd.DataFrame | None = None
@@ -174,6 +174,6 @@ class FeastRetrieval(RetrievalStrategy):
         """Close the online store's clients; the next call makes new ones."""
         await self._online.close()
         with self._lock:
-            opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.close()
+            online, self._opened = self._opened, None
+        if online is not None:
+            await online.close()

@@ -45,8 +45,8 @@ def save(draft: PairDraft, directory: Path) -> dict[str, Path]:
     artifacts: dict[str, Path] = {}
     for half, data in (("preprocessor", draft.preprocessor), ("model", draft.model)):
         # MLflow keeps the name of the data folder; the draft's may be called anything.
-        named = directory / "data" / half
-        shutil.copytree(data, named)
+        target = directory / "data" / half
+        shutil.copytree(data, target)
         with warnings.catch_warnings(), unchecked_requirements():
             warnings.filterwarnings(
                 "ignore", message=".*input example", category=UserWarning
@@ -54,7 +54,7 @@ def save(draft: PairDraft, directory: Path) -> dict[str, Path]:
             mlflow.pyfunc.save_model(
                 str(directory / half),
                 loader_module="framework_mlflow.pyfunc",
-                data_path=str(named),
+                data_path=str(target),
                 pip_requirements=pinned,
                 signature=signatures[half],
             )
@@ -94,7 +94,7 @@ def bring(
     """The artifact directories on local disk, by half: where they are when they are local, else in
     the cache, downloaded once.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for half in HALVES:
         place = local_path(sources[half])
         if place is None:
@@ -106,8 +106,8 @@ def bring(
                 f"{half} half of '{pair.name}' version {pair.version}: {place} is missing; "
                 "the pair cannot be loaded."
             )
-        found[half] = place
-    return found
+        paths[half] = place
+    return paths
 
 
 def is_remote(sources: Mapping[str, str]) -> bool:
@@ -129,7 +129,7 @@ def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{half}-") as work:
         try:
-            got = mlflow.artifacts.download_artifacts(
+            path = mlflow.artifacts.download_artifacts(
                 artifact_uri=source, dst_path=work, tracking_uri=tracking_uri
             )
         except (
@@ -139,7 +139,7 @@ def _download(source: str, half: str, place: Path, tracking_uri: str) -> None:
                 f"{half} half: {source} cannot be fetched: {one_line(error, 300)}"
             ) from error
         try:
-            os.rename(got, place)
+            os.rename(path, place)
         except OSError:
             if not place.is_dir():
                 raise

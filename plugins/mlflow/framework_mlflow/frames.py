@@ -144,12 +144,12 @@ def context_from_rows(rows: pd.DataFrame, schema: Schema) -> Context:
     return Context(times[origins], window, future, static[origins], [OK] * n, [None] * n)
 
 
-def _check_names(pair: str, expected: list[str], given: list[str]) -> None:
-    missing, extra = (
-        [c for c in expected if c not in given],
-        [c for c in given if c not in expected],
+def _check_names(pair: str, expected: list[str], names: list[str]) -> None:
+    lacking, extra = (
+        [c for c in expected if c not in names],
+        [c for c in names if c not in expected],
     )
-    parts = [f"missing {missing}"] if missing else []
+    parts = [f"missing {lacking}"] if lacking else []
     parts += [f"unknown {extra}"] if extra else []
     if parts:
         raise DataError(f"pair '{pair}': columns " + " and ".join(parts))

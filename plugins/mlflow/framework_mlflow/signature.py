@@ -31,11 +31,11 @@ _PREDICATE = "https://model_signing/signature/v1.0"
 _HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 
 
-def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
+def read_private_key(text: str, option: str) -> EllipticCurvePrivateKey:
     """Read the key that pairs are signed with.
 
     Args:
-        given: The path of a PEM file, or its text.
+        text: The path of a PEM file, or its text.
         option: The key of the configuration, for the error.
 
     Returns:
@@ -50,7 +50,7 @@ def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(_pem(given, option), None)
+        key = load_pem_private_key(_pem(text, option), None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         key = None  # what the library says may hold a part of the key
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
@@ -61,11 +61,11 @@ def read_private_key(given: str, option: str) -> EllipticCurvePrivateKey:
     return key
 
 
-def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, EllipticCurvePublicKey]:
+def read_trusted_keys(texts: Iterable[str], option: str) -> dict[str, EllipticCurvePublicKey]:
     """Read the keys whose signatures are believed.
 
     Args:
-        given: Paths of PEM files, or their texts.
+        texts: Paths of PEM files, or their texts.
         option: The key of the configuration, for the error.
 
     Returns:
@@ -79,7 +79,7 @@ def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, EllipticCu
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     keys: dict[str, EllipticCurvePublicKey] = {}
-    for number, text in enumerate(given):
+    for number, text in enumerate(texts):
         path = f"{option}[{number}]"
         try:
             key = load_pem_public_key(_pem(text, path))
@@ -93,13 +93,13 @@ def read_trusted_keys(given: Iterable[str], option: str) -> dict[str, EllipticCu
     return keys
 
 
-def _pem(given: str, option: str) -> bytes:
-    if not given.strip():
+def _pem(text: str, option: str) -> bytes:
+    if not text.strip():
         raise ConfigError(f"{option}: is empty; name a PEM file, or leave the option out.")
-    if given.lstrip().startswith("-----BEGIN"):
-        return given.encode()
+    if text.lstrip().startswith("-----BEGIN"):
+        return text.encode()
     try:
-        return Path(given).read_bytes()
+        return Path(text).read_bytes()
     except OSError as error:
         raise ConfigError(f"{option}: the key file cannot be read ({error.strerror}).") from None
 

@@ -80,18 +80,20 @@ class NativePreprocessor(Preprocessor):
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "preprocessor.json").read_text())
-        made = cls(NativeOptions.model_validate(body["options"]))
+        preprocessor = cls(NativeOptions.model_validate(body["options"]))
         states: dict[str, list[Arrays]] = {
-            block: [{} for _ in getattr(made.options, block)] for block in _BLOCKS
+            block: [{} for _ in getattr(preprocessor.options, block)] for block in _BLOCKS
         }
         with np.load(directory / "state.npz", allow_pickle=False) as arrays:
             for name in arrays.files:
                 block, number, key = name.split(".", 2)
                 states[block][int(number)][key] = arrays[name]
         past, future, static = (body["columns"][block] for block in _BLOCKS)
-        made._use(
-            NumericBlock(made.options.past, past["inputs"], past["names"], states["past"]),
-            NumericBlock(made.options.future, future["inputs"], future["names"], states["future"]),
-            TextBlock(made.options.static, static["inputs"], states["static"]),
+        preprocessor._use(
+            NumericBlock(preprocessor.options.past, past["inputs"], past["names"], states["past"]),
+            NumericBlock(
+                preprocessor.options.future, future["inputs"], future["names"], states["future"]
+            ),
+            TextBlock(preprocessor.options.static, static["inputs"], states["static"]),
         )
-        return made
+        return preprocessor

@@ -60,8 +60,8 @@ class _Block:
         return cls(data, names)
 
     @classmethod
-    def fit(cls, chosen: Transformer, values: Any, columns: tuple[str, ...], path: str) -> _Block:
-        transformer = _make(chosen, path)
+    def fit(cls, choice: Transformer, values: Any, columns: tuple[str, ...], path: str) -> _Block:
+        transformer = _make(choice, path)
         try:
             transformer.fit(values)
             names = tuple(
@@ -69,21 +69,21 @@ class _Block:
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path}: {chosen.class_} cannot be fitted on columns {list(columns)}: "
+                f"{path}: {choice.class_} cannot be fitted on columns {list(columns)}: "
                 f"{' '.join(str(error).split())}"
             ) from error
-        data = _stable(_dump(transformer, chosen, path))
+        data = _stable(_dump(transformer, choice, path))
         if unlisted := unlisted_types(data):
             raise ConfigError(
-                f"{path}.class: {chosen.class_} holds {', '.join(unlisted)}; only listed types of "
+                f"{path}.class: {choice.class_} holds {', '.join(unlisted)}; only listed types of "
                 "scikit-learn and numpy are stored, functions never; choose another class."
             )
         block = cls(data, names)
         probe = values[:_PROBE]
-        together, alone = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
-        if together.tobytes() != np.concatenate(alone).tobytes():
+        whole, singles = block(probe), [block(probe[i : i + 1]) for i in range(len(probe))]
+        if whole.tobytes() != np.concatenate(singles).tobytes():
             raise ConfigError(
-                f"{path}: {chosen.class_} gives a row other bits alone than among others; "
+                f"{path}: {choice.class_} gives a row other bits alone than among others; "
                 "choose another class."
             )
         return block
@@ -99,12 +99,12 @@ class _Block:
         return to_float32(np.asarray(dense, dtype=np.float64), self.names)
 
 
-def _dump(transformer: Any, chosen: Transformer, path: str) -> bytes:
+def _dump(transformer: Any, choice: Transformer, path: str) -> bytes:
     try:
         data: bytes = skops.io.dumps(transformer)
     except TypeError as error:
         raise ConfigError(
-            f"{path}.class: {chosen.class_} cannot be stored ({error}); choose another class."
+            f"{path}.class: {choice.class_} cannot be stored ({error}); choose another class."
         ) from error
     return data
 
@@ -115,7 +115,7 @@ def _stable(data: bytes) -> bytes:
     """
     numbers: dict[bytes, bytes] = {}
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as written:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as target:
         schema = _ADDRESS.sub(
             lambda match: match[1] + numbers.setdefault(match[2], b"%d" % len(numbers)) + match[3],
             archive.read("schema.json"),
@@ -128,23 +128,23 @@ def _stable(data: bytes) -> bytes:
                     archive.read(name)
                 )
         for name in sorted(members):
-            written.writestr(zipfile.ZipInfo(name), members[name])
+            target.writestr(zipfile.ZipInfo(name), members[name])
     return out.getvalue()
 
 
-def _make(chosen: Transformer, path: str) -> Any:
-    module, _, name = chosen.class_.rpartition(".")
+def _make(choice: Transformer, path: str) -> Any:
+    module, _, name = choice.class_.rpartition(".")
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(f"{path}.class: {module} cannot be imported ({error}).") from error
-    kind = getattr(found, name, None)
+    kind = getattr(imported, name, None)
     if kind is None or not hasattr(kind, "transform"):
         raise ConfigError(
-            f"{path}.class: {chosen.class_} is not a transformer;{suggest(name, dir(found))}"
+            f"{path}.class: {choice.class_} is not a transformer;{suggest(name, dir(imported))}"
         )
     try:
-        return kind(**chosen.options)
+        return kind(**choice.options)
     except TypeError as error:
         raise ConfigError(f"{path}.options: {error}") from error
 
@@ -165,9 +165,9 @@ class SklearnPreprocessor(Preprocessor):
             ("future", known, schema.known),
             ("static", static, schema.static),
         ):
-            chosen = getattr(self.options, block)
-            if chosen is not None:
-                self._use(block, _Block.fit(chosen, values, columns, f"preprocessor.{block}"))
+            choice = getattr(self.options, block)
+            if choice is not None:
+                self._use(block, _Block.fit(choice, values, columns, f"preprocessor.{block}"))
 
     def _plain(self, past: tuple[str, ...], known: tuple[str, ...], codes: TextBlock) -> None:
         self._blocks: dict[str, _Block] = {}
@@ -211,10 +211,10 @@ class SklearnPreprocessor(Preprocessor):
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "preprocessor.json").read_text())
-        made = cls(SklearnOptions.model_validate(body["options"]))
+        preprocessor = cls(SklearnOptions.model_validate(body["options"]))
         with np.load(directory / "codes.npz", allow_pickle=False) as arrays:
             codes = TextBlock(_CODES, body["static"], [{key: arrays[key] for key in arrays.files}])
-        made._plain(tuple(body["past"]), tuple(body["future"]), codes)
+        preprocessor._plain(tuple(body["past"]), tuple(body["future"]), codes)
         for block, names in body["names"].items():
-            made._use(block, _Block.load(directory / f"{block}.skops", tuple(names)))
-        return made
+            preprocessor._use(block, _Block.load(directory / f"{block}.skops", tuple(names)))
+        return preprocessor

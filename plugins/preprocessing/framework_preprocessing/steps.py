@@ -186,15 +186,15 @@ def _indicator_operation(index: npt.NDArray[np.int64], first: int) -> Operation:
 
 def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operation:
     def apply(values: Float64, times: Times) -> None:
-        chosen = values.take(index, axis=1)
-        low = chosen <= -1.0
+        picks = values.take(index, axis=1)
+        low = picks <= -1.0
         if low.any():
             row, column = np.argwhere(low)[0]
             raise DataError(
                 f"column '{names[column]}': log(1 + x) needs values above -1, got "
-                f"{chosen[row, column]:g}; clip it first or leave it out."
+                f"{picks[row, column]:g}; clip it first or leave it out."
             )
-        values[:, index] = np.log1p(chosen)
+        values[:, index] = np.log1p(picks)
 
     return apply
 

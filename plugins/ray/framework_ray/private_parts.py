@@ -156,14 +156,14 @@ def _manager(base: Any, tell: Callable[[str | None], None], same_environment: bo
     actor_classes: dict[Any, Any] = {}
 
     class Manager(base):  # type: ignore[misc]
-        def add_actor(self, cls: Any, *arguments: Any, **named: Any) -> Any:
+        def add_actor(self, cls: Any, *arguments: Any, **keywords: Any) -> Any:
             if same_environment:
                 if cls not in actor_classes:
                     description = getattr(cls, "__ray_metadata__", None)
                     plain = getattr(description, "modified_class", None)
                     actor_classes[cls] = cls if plain is None else ray.remote(plain)
                 cls = actor_classes[cls]
-            return super().add_actor(cls, *arguments, **named)
+            return super().add_actor(cls, *arguments, **keywords)
 
         def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
             if isinstance(exception, OutOfMemoryError):
@@ -180,8 +180,8 @@ def _manager(base: Any, tell: Callable[[str | None], None], same_environment: bo
 def _without_agent(start: Callable[..., Any]) -> Callable[..., Any]:
     """Start processes by ``start``; a raylet gets our waiting process for the agent."""
 
-    def start_process(command: list[str], *arguments: Any, **named: Any) -> Any:
-        return start(_waiting_agent(command), *arguments, **named)
+    def start_process(command: list[str], *arguments: Any, **keywords: Any) -> Any:
+        return start(_waiting_agent(command), *arguments, **keywords)
 
     return start_process
 

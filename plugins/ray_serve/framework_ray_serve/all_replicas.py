@@ -54,7 +54,7 @@ class Replicated(Service):
         :class:`Refusal` when one does not answer.
         """
         try:
-            found = await self._everywhere("look", _LOOKING)
+            answers = await self._everywhere("look", _LOOKING)
         except (TimeoutError, RayError, RayServeException) as error:
             raise Refusal(
                 503,
@@ -62,8 +62,8 @@ class Replicated(Service):
                 retry_after=1,
             ) from error
         return {
-            "aliases": worst_outcome([answer["aliases"] for answer in found]),
-            "workers": found,
+            "aliases": worst_outcome([answer["aliases"] for answer in answers]),
+            "workers": answers,
         }
 
     async def look(self) -> dict[str, Any]:
@@ -122,16 +122,16 @@ class Export:
                 if sample.name.endswith(("_created", "_bucket")):
                     continue
                 kind = exported.Gauge if family.type == "gauge" else exported.Counter
-                theirs = self._theirs.get(sample.name)
-                if theirs is None:
-                    theirs = self._theirs[sample.name] = kind(
+                metric = self._theirs.get(sample.name)
+                if metric is None:
+                    metric = self._theirs[sample.name] = kind(
                         sample.name, family.documentation, tuple(sample.labels)
                     )
                 if family.type == "gauge":
-                    theirs.set(sample.value, sample.labels)
+                    metric.set(sample.value, sample.labels)
                     continue
                 key = (sample.name, *sample.labels.items())
                 more = sample.value - self._told.get(key, 0.0)
                 if more > 0:
-                    theirs.inc(more, sample.labels)
+                    metric.inc(more, sample.labels)
                     self._told[key] = sample.value

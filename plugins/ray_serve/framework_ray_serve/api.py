@@ -107,7 +107,7 @@ class _Ingress:
         self._quarantine = Quarantine(deployment, options, _tell)
         stages = Stages(handles, options, self._quarantine)
         self._service = await asyncio.to_thread(RayService, deployment, options, stages)
-        apart = options.model_copy(
+        own_options = options.model_copy(
             update={"split": None, "shadow": ShadowOptions(), "canary": CanaryOptions()}
         )
         unguarded = stages.unguarded()
@@ -115,7 +115,7 @@ class _Ingress:
         def make(alias: str) -> Service:
             return RayService(
                 replace(deployment, reference=alias),
-                apart,
+                own_options,
                 unguarded,
                 shadow=True,
                 observers=self._service.observers,
@@ -145,8 +145,8 @@ class _Ingress:
 
 
 async def _tell(deadly: bytes) -> None:
-    here = serve.get_replica_context()
-    every = serve.get_deployment_handle(here.deployment, here.app_name)
+    context = serve.get_replica_context()
+    every = serve.get_deployment_handle(context.deployment, context.app_name)
     try:
         await every.broadcast("remember", deadly).results_async(timeout_s=5)
     except (RayActorError, RayServeException, TimeoutError) as error:
@@ -167,11 +167,13 @@ def _behind_proxy(app: App) -> App:
         root = scope.get("root_path")
         if root:
             scope = {**scope, "path": scope["path"].removeprefix(root) or "/", "root_path": ""}
-        written = (b"x-request-id", dict(scope["headers"]).get(b"x-request-id"))
+        id_header = (b"x-request-id", dict(scope["headers"]).get(b"x-request-id"))
 
         async def once(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [header for header in message["headers"] if header != written]
+                message["headers"] = [
+                    header for header in message["headers"] if header != id_header
+                ]
             await send(message)
 
         await app(scope, receive, once)

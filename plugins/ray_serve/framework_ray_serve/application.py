@@ -18,9 +18,9 @@ from framework_ray_serve.variants import aliases_of, key_of, options_of
 
 
 def make(deployment: Deployment, options: RayServeOptions) -> Application:
-    def bound(target: type[Any], key: str, *given: Any, **handles: Application) -> Application:
+    def bound(target: type[Any], key: str, *arguments: Any, **handles: Application) -> Application:
         return serve.deployment(target, **options_of(options, key)).bind(
-            deployment, options, *given, **handles
+            deployment, options, *arguments, **handles
         )
 
     if options.topology == "fused":

@@ -46,24 +46,24 @@ class RayServeBackend(ServingBackend):
             return self._write(deployment)
         out = sys.stdout
         with (
-            _until_told_to_stop() as told,
+            _until_told_to_stop() as stop_signal,
             redirect_stdout(sys.stderr),
-            serving(options) as found,
+            serving(options) as cluster,
         ):  # Ray writes warnings to stdout
-            told.listen()  # Ray has handlers of its own
+            stop_signal.listen()  # Ray has handlers of its own
             version = deployment.load(
                 deployment.resolve(deployment.reference)
             ).version  # what is refused is refused here, in one line
             app = options.app or deployment.name
-            if app in found.others:
+            if app in cluster.others:
                 raise FrameworkError(
                     f"an application '{app}' runs in this cluster already; set "
                     "serving.app=NAME for another name."
                 )
             with _deployed(deployment, options, app):
                 with redirect_stdout(out):
-                    announce(found.url + options.route_prefix.rstrip("/"), version)
-                told.wait()
+                    announce(cluster.url + options.route_prefix.rstrip("/"), version)
+                stop_signal.wait()
         return None
 
     def _write(self, deployment: Deployment) -> Mapping[str, Any]:
@@ -166,10 +166,10 @@ class _Told:
 def _until_told_to_stop() -> Iterator[_Told]:
     """A block that a signal ends; it cleans up undisturbed."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    told = _Told()
-    told.listen()
+    stop_signal = _Told()
+    stop_signal.listen()
     try:
-        yield told
+        yield stop_signal
     except _Stopped:
         pass
     finally:

@@ -51,14 +51,14 @@ def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]
 
 
 def _joined(contexts: Sequence[Context]) -> Freshness | None:
-    found = [context.freshness for context in contexts if context.freshness is not None]
-    if len(found) < len(contexts):
+    parts = [context.freshness for context in contexts if context.freshness is not None]
+    if len(parts) < len(contexts):
         return None
 
     def of(part: str) -> dict[str, Any]:
         return {
-            view: np.concatenate([getattr(freshness, part)[view] for freshness in found])
-            for view in getattr(found[0], part)
+            view: np.concatenate([getattr(freshness, part)[view] for freshness in parts])
+            for view in getattr(parts[0], part)
         }
 
     return Freshness(of("times"), of("stale"))

@@ -26,14 +26,14 @@ class Held(Generic[T]):
 
     async def get(self, version: PairVersion) -> T:
         """Raises :class:`~framework.errors.FrameworkError` when it cannot be had."""
-        held = self._held.get(version.digest)
-        if held is None:
+        pair = self._held.get(version.digest)
+        if pair is None:
             async with self._lock:
-                held = self._held.get(version.digest)
-                if held is None:
-                    held = await asyncio.to_thread(self._open, version)
-                    self._held[version.digest] = held
+                pair = self._held.get(version.digest)
+                if pair is None:
+                    pair = await asyncio.to_thread(self._open, version)
+                    self._held[version.digest] = pair
                     while len(self._held) > self._keep:
                         self._held.popitem(last=False)
         self._held.move_to_end(version.digest)
-        return held
+        return pair

@@ -27,12 +27,12 @@ def write(deployment: Deployment, config: str, options: RayServeOptions) -> dict
     """
     folder = deployment.state / "serving" / deployment.name
     folder.mkdir(parents=True, exist_ok=True)
-    described = serve_config(deployment, config, options)
+    body = serve_config(deployment, config, options)
     files = {
-        "serve_config": (folder / "serve.yaml", described),
+        "serve_config": (folder / "serve.yaml", body),
         "ray_service": (
             folder / "rayservice.yaml",
-            ray_service(described, deployment.reference, options),
+            ray_service(body, deployment.reference, options),
         ),
     }
     for path, content in files.values():
@@ -51,7 +51,7 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
             "serving.port=0: a file for a cluster needs the port on which it is reached."
         )
     keys = keys_of(options, deployment.reference)
-    found = {
+    body = {
         "proxy_location": "EveryNode",
         "http_options": {"host": options.host, "port": options.port},
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
@@ -65,13 +65,11 @@ def serve_config(deployment: Deployment, config: str, options: RayServeOptions) 
             }
         ],
     }
-    ServeDeploySchema.model_validate(found)
-    return found
+    ServeDeploySchema.model_validate(body)
+    return body
 
 
-def ray_service(
-    described: dict[str, Any], reference: str, options: RayServeOptions
-) -> dict[str, Any]:
+def ray_service(body: dict[str, Any], reference: str, options: RayServeOptions) -> dict[str, Any]:
     """A RayService for KubeRay: a head without replicas, workers that hold what the services may
     grow to.
 
@@ -81,17 +79,17 @@ def ray_service(
     Its proxies listen to the whole cluster, as Kubernetes' Service and probes need: what may ask is
     said by ``access``.
     """
-    described = {**described, "http_options": {**described["http_options"], "host": "0.0.0.0"}}  # noqa: S104
-    chosen = [service_of(options, key) for key in keys_of(options, reference)]
-    cpus = max(1, round(max(its.num_cpus or 0 for its in chosen) + 0.5))
-    gpus = max(its.num_gpus or 0 for its in chosen)
-    needed = [
-        sum((its.num_cpus or 0) * (count or 1) for its, count in counts)
-        for counts in _counts(chosen)
+    body = {**body, "http_options": {**body["http_options"], "host": "0.0.0.0"}}  # noqa: S104
+    services = [service_of(options, key) for key in keys_of(options, reference)]
+    cpus = max(1, round(max(service.num_cpus or 0 for service in services) + 0.5))
+    gpus = max(service.num_gpus or 0 for service in services)
+    cpu_counts = [
+        sum((service.num_cpus or 0) * (count or 1) for service, count in counts)
+        for counts in _counts(services)
     ]
     name, config = (
-        _label(described["applications"][0]["name"]),
-        described["applications"][0]["args"]["config"],
+        _label(body["applications"][0]["name"]),
+        body["applications"][0]["args"]["config"],
     )
     secret = [
         {
@@ -103,14 +101,14 @@ def ray_service(
     limits: dict[str, Any] = {"cpu": str(cpus), "memory": f"{cpus * _GIGABYTES_OF_A_CPU}Gi"}
     if gpus:
         limits["nvidia.com/gpu"] = str(max(1, round(gpus)))
-    ports = [6379, 8265, described["http_options"]["port"]]
-    low, high = (max(1, -(-int(value * 100) // (cpus * 100))) for value in needed)
+    ports = [6379, 8265, body["http_options"]["port"]]
+    low, high = (max(1, -(-int(value * 100) // (cpus * 100))) for value in cpu_counts)
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
         "metadata": {"name": name},
         "spec": {
-            "serveConfigV2": _Dumper.text(described),
+            "serveConfigV2": _Dumper.text(body),
             "rayClusterConfig": {
                 "rayVersion": ray.__version__,
                 "enableInTreeAutoscaling": low != high,
@@ -145,8 +143,12 @@ def _label(name: str) -> str:
     )
 
 
-def _counts(chosen: list[Any]) -> tuple[list[tuple[Any, int | None]], list[tuple[Any, int | None]]]:
-    return [(its, its.min_replicas) for its in chosen], [(its, its.max_replicas) for its in chosen]
+def _counts(
+    services: list[Any],
+) -> tuple[list[tuple[Any, int | None]], list[tuple[Any, int | None]]]:
+    return [(service, service.min_replicas) for service in services], [
+        (service, service.max_replicas) for service in services
+    ]
 
 
 def _pod(

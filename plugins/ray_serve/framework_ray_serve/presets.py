@@ -67,7 +67,7 @@ _WAITS = {"gpu": 0.005}
 
 def service(options: RayServeOptions, key: str) -> ServiceOptions:
     """All options of a service: its own, else the preset's."""
-    given = {
+    settings = {
         name: value
         for name, value in getattr(options, key).model_dump().items()
         if value is not None
@@ -75,18 +75,18 @@ def service(options: RayServeOptions, key: str) -> ServiceOptions:
     preset = _PRESETS[options.preset][key]
     if options.topology == "fused":  # its replicas do the model's work
         preset = {**preset, **_PRESETS[options.preset]["model"]}
-    merged = {**_ALL, **_EACH[key], **preset, **given}
-    if "max_replicas" not in given:
-        merged["max_replicas"] = max(
-            merged["min_replicas"], merged["max_replicas"], given.get("initial_replicas", 1)
+    values = {**_ALL, **_EACH[key], **preset, **settings}
+    if "max_replicas" not in settings:
+        values["max_replicas"] = max(
+            values["min_replicas"], values["max_replicas"], settings.get("initial_replicas", 1)
         )
-    if "min_replicas" not in given:
-        merged["min_replicas"] = min(
-            merged["min_replicas"],
-            merged["max_replicas"],
-            given.get("initial_replicas", merged["min_replicas"]),
+    if "min_replicas" not in settings:
+        values["min_replicas"] = min(
+            values["min_replicas"],
+            values["max_replicas"],
+            settings.get("initial_replicas", values["min_replicas"]),
         )
-    return ServiceOptions(**merged)
+    return ServiceOptions(**values)
 
 
 def idle_gpus(options: RayServeOptions) -> str | None:
@@ -96,8 +96,8 @@ def idle_gpus(options: RayServeOptions) -> str | None:
     holders = [key for key in NAMES if service(options, key).num_gpus]
     holders += [
         f"arms.{alias}"
-        for alias, given in options.arms.items()
-        if given.num_gpus and "model" not in holders
+        for alias, arm_options in options.arms.items()
+        if arm_options.num_gpus and "model" not in holders
     ]
     if not holders:
         return None
@@ -110,10 +110,10 @@ def idle_gpus(options: RayServeOptions) -> str | None:
 
 def batch(options: RayServeOptions) -> tuple[int, float]:
     """Windows that ModelService forecasts in one call, and seconds."""
-    given = options.batch
-    return given.size or TOGETHER, _WAITS.get(
+    batch_options = options.batch
+    return batch_options.size or TOGETHER, _WAITS.get(
         options.preset, 0.0
-    ) if given.wait_s is None else given.wait_s
+    ) if batch_options.wait_s is None else batch_options.wait_s
 
 
 def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
@@ -121,43 +121,43 @@ def deployment_options(options: RayServeOptions, key: str) -> dict[str, Any]:
 
     They are plain values, as a Serve config file has them.
     """
-    chosen = service(options, key)
-    actor: dict[str, Any] = {"num_cpus": chosen.num_cpus, "num_gpus": chosen.num_gpus}
-    if chosen.memory is not None:
-        actor["memory"] = chosen.memory
-    if chosen.resources:
-        actor["resources"] = dict(chosen.resources)
-    found: dict[str, Any] = {
+    settings = service(options, key)
+    actor: dict[str, Any] = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus}
+    if settings.memory is not None:
+        actor["memory"] = settings.memory
+    if settings.resources:
+        actor["resources"] = dict(settings.resources)
+    body: dict[str, Any] = {
         "name": NAMES[key],
         "ray_actor_options": actor,
-        "max_ongoing_requests": chosen.max_ongoing_requests,
-        "max_queued_requests": chosen.max_queued_requests,
-        "health_check_period_s": chosen.health_check_period_s,
-        "health_check_timeout_s": chosen.health_check_timeout_s,
-        "graceful_shutdown_wait_loop_s": chosen.graceful_shutdown_wait_loop_s,
-        "graceful_shutdown_timeout_s": chosen.graceful_shutdown_timeout_s,
+        "max_ongoing_requests": settings.max_ongoing_requests,
+        "max_queued_requests": settings.max_queued_requests,
+        "health_check_period_s": settings.health_check_period_s,
+        "health_check_timeout_s": settings.health_check_timeout_s,
+        "graceful_shutdown_wait_loop_s": settings.graceful_shutdown_wait_loop_s,
+        "graceful_shutdown_timeout_s": settings.graceful_shutdown_timeout_s,
     }
-    if chosen.max_replicas_per_node is not None:
-        found["max_replicas_per_node"] = chosen.max_replicas_per_node
-    if chosen.min_replicas == chosen.max_replicas:
-        return {**found, "num_replicas": chosen.min_replicas}
+    if settings.max_replicas_per_node is not None:
+        body["max_replicas_per_node"] = settings.max_replicas_per_node
+    if settings.min_replicas == settings.max_replicas:
+        return {**body, "num_replicas": settings.min_replicas}
     scaling: dict[str, Any] = {
-        "min_replicas": chosen.min_replicas,
-        "max_replicas": chosen.max_replicas,
-        "metrics_interval_s": chosen.metrics_interval_s,
-        "look_back_period_s": chosen.look_back_period_s,
-        "upscale_delay_s": chosen.upscale_delay_s,
-        "downscale_delay_s": chosen.downscale_delay_s,
+        "min_replicas": settings.min_replicas,
+        "max_replicas": settings.max_replicas,
+        "metrics_interval_s": settings.metrics_interval_s,
+        "look_back_period_s": settings.look_back_period_s,
+        "upscale_delay_s": settings.upscale_delay_s,
+        "downscale_delay_s": settings.downscale_delay_s,
     }
     for name in ("initial_replicas", "upscaling_factor", "downscaling_factor"):
-        if getattr(chosen, name) is not None:
-            scaling[name] = getattr(chosen, name)
+        if getattr(settings, name) is not None:
+            scaling[name] = getattr(settings, name)
     if key in METRICS:
-        policy = {"metric": METRICS[key], "target": chosen.target}
+        policy = {"metric": METRICS[key], "target": settings.target}
         scaling["policy"] = {
             "policy_function": "framework_ray_serve.policies:Holding",
             "policy_kwargs": policy,
         }
     else:
-        scaling["target_ongoing_requests"] = chosen.target
-    return {**found, "autoscaling_config": scaling}
+        scaling["target_ongoing_requests"] = settings.target
+    return {**body, "autoscaling_config": scaling}

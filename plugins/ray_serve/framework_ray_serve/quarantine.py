@@ -46,11 +46,9 @@ class _Alone:
         self._held: Held[LoadedPair] = Held(deployment.load, keep=2)
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> Context | Refusal:
-        deployment, loaded = self._deployment, await self._held.get(version)
+        deployment, pair = self._deployment, await self._held.get(version)
         try:
-            return await look_up(
-                deployment.strategy, deployment.features, loaded.pair.schema, lookup
-            )
+            return await look_up(deployment.strategy, deployment.features, pair.pair.schema, lookup)
         except Refusal as refusal:
             return refusal
 
@@ -83,9 +81,9 @@ class Quarantine:
         self._lock = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
 
-    def check(self, version: PairVersion, asked: Context | Lookup) -> None:
+    def check(self, version: PairVersion, question: Context | Lookup) -> None:
         """Raise :class:`Refusal` 422 for a request that a process has died of."""
-        if self._deadly and _key(version, asked) in self._deadly:
+        if self._deadly and _key(version, question) in self._deadly:
             raise _refused()
 
     def remember(self, key: bytes) -> None:
@@ -95,17 +93,17 @@ class Quarantine:
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> Context | Refusal:
         """Raises :class:`Refusal` 422 when the process dies of it."""
-        found: Context | Refusal = await self._attempt("retrieve", version, lookup)
-        return found
+        answer: Context | Refusal = await self._attempt("retrieve", version, lookup)
+        return answer
 
     async def predict(self, version: PairVersion, context: Context) -> Predicted:
         """Raises :class:`Refusal` 422 when the process dies of it."""
         predicted: Predicted = await self._attempt("predict", version, context)
         return predicted
 
-    async def _attempt(self, method: str, version: PairVersion, asked: Context | Lookup) -> Any:
+    async def _attempt(self, method: str, version: PairVersion, question: Context | Lookup) -> Any:
         async with self._lock:
-            self.check(version, asked)
+            self.check(version, question)
             if self._idle is not None:
                 self._idle.cancel()
             if self._actor is None:
@@ -115,14 +113,14 @@ class Quarantine:
             answered = False
             try:
                 async with asyncio.timeout(self._patience):
-                    answer = await getattr(self._actor, method).remote(version, asked)
+                    answer = await getattr(self._actor, method).remote(version, question)
                 answered = True
             except RayActorError:
                 log.exception(
                     "a request ended the process that worked on it; it is not tried again"
                 )
-                self.remember(_key(version, asked))
-                await self._tell(_key(version, asked))
+                self.remember(_key(version, question))
+                await self._tell(_key(version, question))
                 raise _refused() from None
             except TimeoutError:
                 raise Refusal(
@@ -147,5 +145,5 @@ def _refused() -> Refusal:
     return Refusal(422, "this request ended the process that worked on it; it is not tried again")
 
 
-def _key(version: PairVersion, asked: Context | Lookup) -> bytes:
-    return blake2b(pickle.dumps((version.digest, asked)), digest_size=16).digest()
+def _key(version: PairVersion, question: Context | Lookup) -> bytes:
+    return blake2b(pickle.dumps((version.digest, question)), digest_size=16).digest()

@@ -114,14 +114,14 @@ class Stages:
             self._quarantine.check(version, lookup)
         try:
             handles = self._by_reference if len(lookup.entities) > INLINE_WINDOWS else self._handles
-            found, seconds = await self._answer(handles, "feast", "retrieve", version, lookup)
+            context, seconds = await self._answer(handles, "feast", "retrieve", version, lookup)
         except Lost:
             if self._quarantine is None:
                 raise
-            found, seconds = await self._quarantine.retrieve(version, lookup), 0.0
-        if isinstance(found, Refusal):
-            raise found
-        return found, seconds
+            context, seconds = await self._quarantine.retrieve(version, lookup), 0.0
+        if isinstance(context, Refusal):
+            raise context
+        return context, seconds
 
     async def store_trouble(self) -> str | None:
         """Return FeastService's report on its store, or the reason why there is none."""

@@ -132,12 +132,12 @@ class FeastService(PairService[Schema]):
         start = perf_counter()
         reading = look_up(self.deployment.strategy, self.deployment.features, schema, lookup)
         try:
-            found: Context | Refusal = await self._on_loop(reading)
+            answer: Context | Refusal = await self._on_loop(reading)
         except Refusal as refusal:
-            found = refusal
+            answer = refusal
         seconds = perf_counter() - start
         self._reads.append(seconds)
-        return found, seconds
+        return answer, seconds
 
     async def store_trouble(self) -> str | None:
         """Why no entity can be looked up now."""
@@ -164,9 +164,11 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
         await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> tuple[Preprocessor, KnownTerms]:
-        proven = self.deployment.fetch(version)
-        terms = KnownTerms(read_schema(proven.preprocessor), None)
-        return open_half(proven.preprocessor, "preprocessor", self.deployment.parts.plugins), terms
+        pair_files = self.deployment.fetch(version)
+        terms = KnownTerms(read_schema(pair_files.preprocessor), None)
+        return open_half(
+            pair_files.preprocessor, "preprocessor", self.deployment.parts.plugins
+        ), terms
 
     async def preprocess(self, version: PairVersion, context: Context) -> Preprocessed:
         preprocessor, terms = await self.held.get(version)
@@ -194,14 +196,14 @@ class ModelService(PairService[tuple[Pair, Golden]]):
     async def __init__(
         self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
     ) -> None:
-        chosen = service(options, "model")
-        self._work, self._has_gpu = Work(chosen.num_cpus or 1.0), bool(chosen.num_gpus)
+        settings = service(options, "model")
+        self._work, self._has_gpu = Work(settings.num_cpus or 1.0), bool(settings.num_gpus)
         self._batches = Batches(self._predict_all, *batch(options), at_once=self._work.at_once)
         await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> tuple[Pair, Golden]:
-        loaded = self.deployment.load(version)
-        return loaded.pair, loaded.golden
+        pair = self.deployment.load(version)
+        return pair.pair, pair.golden
 
     async def facts(self, version: PairVersion) -> Facts:
         pair, golden = await self.held.get(version)
@@ -239,19 +241,19 @@ class ModelService(PairService[tuple[Pair, Golden]]):
             return None, 0.0
 
     async def _predict_all(
-        self, asked: Sequence[tuple[str, Pair, Windows]]
+        self, questions: Sequence[tuple[str, Pair, Windows]]
     ) -> list[tuple[Float64 | None, float]]:
         """Requests of the same pair in one call of its model; when that fails, each by itself."""
-        answers: list[tuple[Float64 | None, float]] = [(None, 0.0)] * len(asked)
-        for digest in {digest for digest, _, _ in asked}:
-            which = [i for i, (its, _, _) in enumerate(asked) if its == digest]
-            pair, parts = asked[which[0]][1], [asked[i][2] for i in which]
+        answers: list[tuple[Float64 | None, float]] = [(None, 0.0)] * len(questions)
+        for digest in {digest for digest, _, _ in questions}:
+            which = [i for i, (key, _, _) in enumerate(questions) if key == digest]
+            pair, parts = questions[which[0]][1], [questions[i][2] for i in which]
             values, seconds = await self._predict(
                 pair, parts[0] if len(parts) == 1 else joined(parts)
             )
             if values is None:
                 for i in which if len(which) > 1 else ():
-                    answers[i] = await self._predict(pair, asked[i][2])
+                    answers[i] = await self._predict(pair, questions[i][2])
                 continue
             ends = np.cumsum([len(part) for part in parts])[:-1]
             for i, some in zip(which, np.split(values, ends), strict=True):

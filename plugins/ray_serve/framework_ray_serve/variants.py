@@ -61,5 +61,5 @@ def _own(options: RayServeOptions, key: str) -> RayServeOptions:
     own = options.arms.get(key.partition(" ")[2])
     if own is None:
         return options
-    given = {name: value for name, value in own.model_dump().items() if value is not None}
-    return options.model_copy(update={"model": options.model.model_copy(update=given)})
+    settings = {name: value for name, value in own.model_dump().items() if value is not None}
+    return options.model_copy(update={"model": options.model.model_copy(update=settings)})

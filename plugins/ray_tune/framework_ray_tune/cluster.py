@@ -28,20 +28,20 @@ from framework_ray.local import ray  # noqa: E402
 
 @contextmanager
 def connected(
-    options: RayOptions, modules: Sequence[str] = (), here: Sequence[str] = ()
+    options: RayOptions, modules: Sequence[str] = (), preloads: Sequence[str] = ()
 ) -> Iterator[bool]:
-    """Ray is ready; yields whether it was started here, so that its workers have the environment
+    """Get Ray ready; yield whether it was started here, so that its workers have the environment
     variables of this process.
 
-    While it starts, this process imports ``here``; the first workers of a Ray that is started here
-    import ``modules``. Inside a worker of Ray, or where this process is connected already, that
+    While it starts, this process imports ``preloads``; the first workers of a Ray that is started
+    here import ``modules``. Inside a worker of Ray, or where this process is connected already, that
     cluster is used and left as it is.
     """
     if ray.is_initialized():
         yield False
         return
     try:
-        with meanwhile(here):
+        with meanwhile(preloads):
             if options.address is None:
                 local.start(
                     options.num_cpus, options.dashboard, options.object_store_memory, modules

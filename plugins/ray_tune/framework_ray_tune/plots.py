@@ -49,11 +49,11 @@ def _save(figure: Figure, run: Run, name: str) -> Path:
 def _history(trials: list[Trial], label: str) -> Figure:
     from matplotlib.figure import Figure
 
-    done = [t for t in trials if t.status == DONE and t.value is not None]
+    finished_trials = [t for t in trials if t.status == DONE and t.value is not None]
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    numbers = np.array([t.number for t in done])
-    values = np.array([t.value for t in done], dtype=float)
+    numbers = np.array([t.number for t in finished_trials])
+    values = np.array([t.value for t in finished_trials], dtype=float)
     axes.scatter(numbers, values, s=18, color="#1f77b4", label="finished")
     early = [t for t in trials if t.status != DONE and t.folds]
     axes.scatter(

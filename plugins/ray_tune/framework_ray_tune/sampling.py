@@ -134,19 +134,19 @@ class OptunaSampler(Sampler):
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int) -> dict[str, Any] | None:
-        asked = self._asked[number] = self._study.ask()
+        trial = self._asked[number] = self._study.ask()
         values: dict[str, Any] = {}
         for dimension in self._dimensions:
             if dimension.active(values):
-                values[dimension.path] = _suggest(asked, dimension)
+                values[dimension.path] = _suggest(trial, dimension)
         return values
 
     def tell(self, trial: Trial) -> None:
-        asked = self._asked.pop(trial.number)
+        question = self._asked.pop(trial.number)
         for fold, value in enumerate(trial.folds):
-            asked.report(value, fold)
+            question.report(value, fold)
         state = _STATES.get(trial.status, TrialState.FAIL)
-        self._study.tell(asked, trial.value if state is TrialState.COMPLETE else None, state)
+        self._study.tell(question, trial.value if state is TrialState.COMPLETE else None, state)
 
 
 _STATES = {DONE: TrialState.COMPLETE, STOPPED: TrialState.PRUNED}
@@ -182,15 +182,15 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "loguniform")
 
 
-def _suggest(asked: optuna.Trial, dimension: Dimension) -> Any:
+def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
     """Choices go by their place, so that a list or a null can be chosen."""
     distribution = _distribution(dimension)
     if isinstance(distribution, CategoricalDistribution):
         return dimension.choices[
-            int(asked.suggest_categorical(dimension.path, distribution.choices))
+            int(trial.suggest_categorical(dimension.path, distribution.choices))
         ]  # type: ignore[arg-type]
     if isinstance(distribution, IntDistribution):
-        return asked.suggest_int(
+        return trial.suggest_int(
             dimension.path,
             distribution.low,
             distribution.high,
@@ -198,7 +198,7 @@ def _suggest(asked: optuna.Trial, dimension: Dimension) -> Any:
             log=distribution.log,
         )
     assert isinstance(distribution, FloatDistribution)
-    return asked.suggest_float(
+    return trial.suggest_float(
         dimension.path, distribution.low, distribution.high, log=distribution.log
     )
 
@@ -208,20 +208,20 @@ def importance(trials: Sequence[Trial], dimensions: Sequence[Dimension]) -> dict
 
     The largest comes first; the result is empty with too few finished trials.
     """
-    done = [
+    finished_trials = [
         t for t in trials if t.status == DONE and t.value is not None and math.isfinite(t.value)
     ]
-    if len(done) < 4 or len({t.value for t in done}) < 2:
+    if len(finished_trials) < 4 or len({t.value for t in finished_trials}) < 2:
         return {}
     study = optuna.create_study()
-    for trial in done:
+    for trial in finished_trials:
         study.add_trial(frozen(trial, dimensions))
-    shared = set.intersection(*(set(t.values) for t in done))
-    paths = [p for p in shared if len({_text({p: t.values[p]}) for t in done}) > 1]
+    common_paths = set.intersection(*(set(t.values) for t in finished_trials))
+    paths = [p for p in common_paths if len({_text({p: t.values[p]}) for t in finished_trials}) > 1]
     if not paths:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=paths)
-    return dict(itertools.islice(found.items(), 20))
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=paths)
+    return dict(itertools.islice(shares.items(), 20))

@@ -39,17 +39,17 @@ class RayTuner(Tuner):
             and search.budget.seconds is None
         ):
             search.say("tune: the whole grid")
-        with connected(options, _TRIALS, _DRIVER) as ours:
+        with connected(options, _TRIALS, _DRIVER) as is_own_cluster:
             from framework_ray_tune.driver import Driver
 
             driver = Driver(options, search)
             if driver.exhausted:
                 return True
             with _stopped_by_sigterm():
-                self._fit(driver, search, ours)
+                self._fit(driver, search, is_own_cluster)
             return driver.exhausted
 
-    def _fit(self, driver: Driver, search: Search, ours: bool) -> None:
+    def _fit(self, driver: Driver, search: Search, is_own_cluster: bool) -> None:
         from framework_ray.private_parts import managed_actors
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
@@ -102,7 +102,7 @@ class RayTuner(Tuner):
             ),
         )
         try:
-            with managed_actors(driver.worker_lost, same_environment=ours):
+            with managed_actors(driver.worker_lost, same_environment=is_own_cluster):
                 tuner.fit()
         except tune.TuneError as error:
             raise FrameworkError(

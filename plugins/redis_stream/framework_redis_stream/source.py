@@ -95,33 +95,33 @@ class RedisStreamSource(Source):
         """
         options = self.options
         idle = int(options.claim_idle.total_seconds() * 1000)
-        start, gone = "0-0", []
+        start, lost_names = "0-0", []
         while True:  # those of consumers that have gone become this one's
             start, _, deleted = self._client.xautoclaim(
                 key, options.group, options.consumer, idle, start_id=start, count=1000
             )
-            gone += deleted
+            lost_names += deleted
             if start == "0-0":
                 break
         waiting = self._waiting(key)
-        yield from self._replayed(table, view, key, waiting, gone)
+        yield from self._replayed(table, view, key, waiting, lost_names)
         for at in range(
             0, len(waiting), 1000
         ):  # not before: what was stored out of its order is put right by the entries behind it
             self._client.xack(key, options.group, *waiting[at : at + 1000])
-        if gone:
+        if lost_names:
             raise DataError(
-                f"source=redis_stream: stream '{key}': {len(gone)} entries were trimmed "
-                f"before they were stored, the first {min(gone)}; "
+                f"source=redis_stream: stream '{key}': {len(lost_names)} entries were trimmed "
+                f"before they were stored, the first {min(lost_names)}; "
                 "their rows are lost to this project. Keep more of the stream (MAXLEN, "
                 "MINID) and send them again."
             )
 
     def _replayed(
-        self, table: str, view: View, key: str, waiting: list[str], gone: list[str]
+        self, table: str, view: View, key: str, waiting: list[str], lost_names: list[str]
     ) -> Iterator[Batch]:
         """The entries from the first of ``waiting`` to the last one delivered; ids that the stream
-        no longer has are added to ``gone``.
+        no longer has are added to ``lost_names``.
         """
         if not waiting:
             return
@@ -131,33 +131,33 @@ class RedisStreamSource(Source):
             for g in self._client.xinfo_groups(key)
             if g["name"] == options.group
         )
-        first, found = waiting[0], set[str]()
+        first, names = waiting[0], set[str]()
         while True:
             entries: list[Entry] = self._client.xrange(
                 key, min=first, max=last, count=options.batch
             )
             if not entries:
                 break
-            found |= {name for name, _ in entries}
+            names |= {name for name, _ in entries}
             yield self._batch(table, view, entries, None)
             first = f"({entries[-1][0]}"
-        gone += [name for name in waiting if name not in found]
+        lost_names += [name for name in waiting if name not in names]
 
     def _waiting(self, key: str) -> list[str]:
         """Ids that were delivered to this consumer and not acknowledged, in order."""
-        found: list[str] = []
+        names: list[str] = []
         first = "-"
         while True:
             part = self._client.xpending_range(
                 key, self.options.group, first, "+", 1000, consumername=self.options.consumer
             )
-            found += [entry["message_id"] for entry in part]
+            names += [entry["message_id"] for entry in part]
             if len(part) < 1000:
-                return found
-            first = f"({found[-1]}"
+                return names
+            first = f"({names[-1]}"
 
     def _batch(
-        self, table: str, view: View, entries: Sequence[Entry], stored: Callable[[], None] | None
+        self, table: str, view: View, entries: Sequence[Entry], on_stored: Callable[[], None] | None
     ) -> Batch:
         key = self._key(table)
         digest = self._digests.setdefault(key, hashlib.sha256())
@@ -179,7 +179,7 @@ class RedisStreamSource(Source):
         return Batch(
             pd.DataFrame(rows, columns=columns),
             position=entries[-1][0],
-            stored=stored,
+            stored=on_stored,
             reject=reject,
         )
 
@@ -214,8 +214,8 @@ class RedisStreamSource(Source):
                 raise
 
     def _stream(self, table: str) -> Stream:
-        found: Stream = self.options.streams.get(table, Stream())
-        return found
+        stream: Stream = self.options.streams.get(table, Stream())
+        return stream
 
     def _key(self, table: str) -> str:
         return self._stream(table).key or table
@@ -241,8 +241,8 @@ class RedisStreamSource(Source):
         try:
             yield
         except (redis.RedisError, ValueError) as error:
-            said = masked(" ".join(str(error).split()))
+            reason = masked(" ".join(str(error).split()))
             where = masked(self.options.address())
             raise DataError(
-                f"source=redis_stream: stream '{self._key(table)}' at {where}: {said}"
+                f"source=redis_stream: stream '{self._key(table)}' at {where}: {reason}"
             ) from None

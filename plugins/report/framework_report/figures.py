@@ -59,7 +59,7 @@ def series_errors(result: BacktestResult, target: int) -> SeriesErrors:
         result.forecast[:, :, target, 0],
         result.baseline[:, :, target],
     )
-    judged = np.isfinite(actual) & np.isfinite(model) & np.isfinite(base)
+    is_known = np.isfinite(actual) & np.isfinite(model) & np.isfinite(base)
     scale = np.broadcast_to(result.scale[:, None, target], actual.shape)
 
     def total(values: Float64, where: npt.NDArray[np.bool_]) -> Float64:
@@ -72,17 +72,17 @@ def series_errors(result: BacktestResult, target: int) -> SeriesErrors:
         return np.asarray(np.divide(above, below, out=np.full(len(order), np.nan), where=below > 0))
 
     ones = np.ones(actual.shape)
-    count, scaled = total(ones, judged), judged & (scale > 0)
+    count, scaled = total(ones, is_known), is_known & (scale > 0)
     safe = np.where(scaled, scale, 1.0)
     errors, base_errors = np.abs(model - actual), np.abs(base - actual)
     return SeriesErrors(
         names=[" · ".join(entity) for entity in order],
         rows=rows,
-        mean=ratio(total(actual, judged), count),
-        mae=ratio(total(errors, judged), count),
-        wape=ratio(total(errors, judged), total(np.abs(actual), judged)),
+        mean=ratio(total(actual, is_known), count),
+        mae=ratio(total(errors, is_known), count),
+        wape=ratio(total(errors, is_known), total(np.abs(actual), is_known)),
         mase=ratio(total(errors / safe, scaled), total(ones, scaled)),
-        baseline_mae=ratio(total(base_errors, judged), count),
+        baseline_mae=ratio(total(base_errors, is_known), count),
         baseline_mase=ratio(total(base_errors / safe, scaled), total(ones, scaled)),
     )
 
@@ -139,14 +139,14 @@ def intervals(result: BacktestResult) -> dict[str, list[Intervals]]:
     origins = table["origin"].nunique()
     if origins < 2 or len(table) > LARGEST:
         return {target: [] for target in result.schema.targets}
-    found = forward_coverage(table, result.schema, LEVELS, calibrated_on=origins, first=1)
+    coverage = forward_coverage(table, result.schema, LEVELS, calibrated_on=origins, first=1)
     out: dict[str, list[Intervals]] = {target: [] for target in result.schema.targets}
-    for (target, level), mine in found.groupby(["target", "level"]):
-        by_origin = mine.groupby("origin")["inside"].mean()
+    for (target, level), rows in coverage.groupby(["target", "level"]):
+        by_origin = rows.groupby("origin")["inside"].mean()
         times = by_origin.index.tz_localize(None).to_numpy().astype("M8[us]")
-        means = (float(mine[column].mean()) for column in ("inside", "width", "score"))
+        means = (float(rows[column].mean()) for column in ("inside", "width", "score"))
         out[str(target)].append(
-            Intervals(float(level), len(mine), *means, times, by_origin.to_numpy())
+            Intervals(float(level), len(rows), *means, times, by_origin.to_numpy())
         )
     return out
 
@@ -162,7 +162,9 @@ _GROUPS = (
 
 def metric_groups(names: Iterable[str]) -> list[tuple[str, list[str]]]:
     """The names in groups of a kind, each once."""
-    left = list(names)
-    groups = [(title, [name for name in members if name in left]) for title, members in _GROUPS]
-    rest = [name for name in left if not any(name in members for _, members in groups)]
+    remaining = list(names)
+    groups = [
+        (title, [name for name in members if name in remaining]) for title, members in _GROUPS
+    ]
+    rest = [name for name in remaining if not any(name in members for _, members in groups)]
     return [(title, members) for title, members in (*groups, ("other", rest)) if members]

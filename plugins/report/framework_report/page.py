@@ -39,7 +39,7 @@ def write_report(run: Run, result: BacktestResult) -> Path:
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     baseline = run.config.component("baseline").name.replace("_", " ")
-    found = intervals(result)
+    coverage = intervals(result)
     targets = [_target(result, i, baseline, plots) for i in range(len(result.schema.targets))]
     page = (
         _environment()
@@ -63,11 +63,11 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             ),
             comparison=run.record.comparison,
             groups=metric_groups(result.metrics()[result.schema.targets[0]]["model"]),
-            intervals=found,
+            intervals=coverage,
             by_origin=_plot(
-                coverage_by_origin(found), "coverage-by-origin", "Coverage by origin", plots
+                coverage_by_origin(coverage), "coverage-by-origin", "Coverage by origin", plots
             )
-            if any(found.values())
+            if any(coverage.values())
             else None,
             folds=_folds(result),
             total_seconds=sum(result.seconds),
@@ -105,31 +105,31 @@ def when(time: str) -> str:
     return date if clock in ("", "00:00") else f"{date} {clock}"
 
 
-def taken_lines(taken: Mapping[str, Any] | None) -> list[str]:
+def taken_lines(counts: Mapping[str, Any] | None) -> list[str]:
     """List the remarks on series that were left out or not forecast."""
-    if taken is None:
+    if counts is None:
         return []
-    short, without, lines = taken["short"], taken["no_forecast"], []
+    short, without, lines = counts["short"], counts["no_forecast"], []
     if short["count"]:
-        done = "left out" if short["policy"] == "drop" else "kept"
+        action = "left out" if short["policy"] == "drop" else "kept"
         lines.append(
             f"{short['count']} too short to learn from ({short['needed']} steps are needed) "
-            f"and {done}: {_named(short)}"
+            f"and {action}: {_named(short)}"
         )
     if without["windows"]:
         lines.append(
             f"{without['windows']} windows have no forecast (a short history, a stale view "
             f"or a missing feature), of {_named(without)}"
         )
-    if taken["not_judged"]:
-        lines.append(f"{taken['not_judged']} have no row at any origin and are not judged")
+    if counts["not_judged"]:
+        lines.append(f"{counts['not_judged']} have no row at any origin and are not judged")
     return lines
 
 
-def _named(listed: Mapping[str, Any]) -> str:
-    names = [" · ".join(series.values()) for series in listed["series"][:NAMED]]
+def _named(part: Mapping[str, Any]) -> str:
+    names = [" · ".join(series.values()) for series in part["series"][:NAMED]]
     return ", ".join(names) + (
-        f" and {listed['count'] - len(names)} more" if listed["count"] > len(names) else ""
+        f" and {part['count'] - len(names)} more" if part["count"] > len(names) else ""
     )
 
 
@@ -175,17 +175,17 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
         {
             "title": title if not few else "Every series, the worst first",
             "svg": _plot(
-                series_grid(result, index, errors, chosen, baseline),
+                series_grid(result, index, errors, group, baseline),
                 f"series-{index}-{key}",
                 f"{target}: {title}",
                 folder,
-                panel_titles(errors, chosen),
+                panel_titles(errors, group),
             ),
         }
-        for key, title, chosen in zip(
+        for key, title, group in zip(
             ("worst", "spread"), ("The worst series", "A spread of the others"), groups, strict=True
         )
-        if len(chosen)
+        if len(group)
     ]
     sides = result.metrics()[target]
     return {
@@ -194,8 +194,8 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
         "verdict": _verdict(sides["model"]["MAE"], sides["baseline"]["MAE"]),
         "calibration": calibration(result, index),
         "plots": plots,
-        "drawn": sum(len(chosen) for chosen in groups),
-        "left_out": len(ranked) - sum(len(chosen) for chosen in groups),
+        "drawn": sum(len(group) for group in groups),
+        "left_out": len(ranked) - sum(len(group) for group in groups),
         "unjudged": len(errors.names) - len(ranked),
         "worst": [_series_row(errors, int(s)) for s in ranked[:TABLE_ROWS]],
         "beaten": int((errors.mae[ranked] < errors.baseline_mae[ranked]).sum()),
@@ -211,14 +211,14 @@ def _series_row(errors: SeriesErrors, series: int) -> dict[str, Any]:
 def _folds(result: BacktestResult) -> list[dict[str, Any]]:
     rows = []
     for fold, seconds in zip(np.unique(result.fold), result.seconds, strict=True):
-        here = result.fold == fold
-        origins = np.unique(result.origins[here]).astype("M8[m]")
+        in_fold = result.fold == fold
+        origins = np.unique(result.origins[in_fold]).astype("M8[m]")
         rows.append(
             {
                 "number": int(fold) + 1,
                 "origin": when(str(origins[0])),
-                "windows": int(here.sum()),
-                "metrics": result.metrics(here),
+                "windows": int(in_fold.sum()),
+                "metrics": result.metrics(in_fold),
                 "seconds": seconds,
             }
         )

@@ -69,10 +69,12 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
         )
         top = axes.get_ylim()[1]
         lasts = (sides["model"][-1], sides["baseline"][-1])
-        apart = 0 if abs(lasts[0] - lasts[1]) > 0.07 * top else 5 if lasts[0] > lasts[1] else -5
+        label_shift = (
+            0 if abs(lasts[0] - lasts[1]) > 0.07 * top else 5 if lasts[0] > lasts[1] else -5
+        )
         for name, last, color, shift in (
-            ("model", lasts[0], MODEL, apart),
-            (baseline, lasts[1], BASELINE, -apart),
+            ("model", lasts[0], MODEL, label_shift),
+            (baseline, lasts[1], BASELINE, -label_shift),
         ):
             if np.isfinite(last):
                 axes.annotate(
@@ -88,12 +90,12 @@ def error_by_step(errors: dict[str, dict[str, list[float]]], baseline: str) -> F
     return figure
 
 
-def coverage_by_origin(found: dict[str, list[Intervals]]) -> Figure:
+def coverage_by_origin(coverage: dict[str, list[Intervals]]) -> Figure:
     """The share of actuals inside each origin's intervals, one panel a target; the level is the
     dotted line of the same shade.
     """
-    figure, panels = _side_by_side(len(found))
-    for axes, (target, levels) in zip(panels, found.items(), strict=False):
+    figure, panels = _side_by_side(len(coverage))
+    for axes, (target, levels) in zip(panels, coverage.items(), strict=False):
         for one, color in zip(levels, (MODEL, INK), strict=False):
             x = _days(one.origins)
             axes.axhline(one.level, color=color, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -137,11 +139,11 @@ def shortened(name: str, limit: int) -> str:
     return f"{name[: limit - end - 1].rstrip()}…{name[-end:].lstrip()}"
 
 
-def panel_titles(errors: SeriesErrors, chosen: Rows) -> dict[str, str]:
+def panel_titles(errors: SeriesErrors, picks: Rows) -> dict[str, str]:
     """Of the panels whose series has a name that is too long for it: what stands above the panel,
     and the name.
     """
-    titles = {_panel_title(errors, int(series)): errors.names[series] for series in chosen}
+    titles = {_panel_title(errors, int(series)): errors.names[series] for series in picks}
     return {short: name for short, name in titles.items() if short != name}
 
 
@@ -163,12 +165,12 @@ def _side_by_side(count: int) -> tuple[Figure, np.ndarray]:
 
 
 def series_grid(
-    result: BacktestResult, target: int, errors: SeriesErrors, chosen: Rows, baseline: str
+    result: BacktestResult, target: int, errors: SeriesErrors, picks: Rows, baseline: str
 ) -> Figure:
     """Forecast against actual, a panel a series: all origins in a row, the quantile band behind the
     mean.
     """
-    rows = -(-len(chosen) // COLUMNS)
+    rows = -(-len(picks) // COLUMNS)
     height = _PANEL * rows + _LEGEND
     figure = Figure(figsize=(_WIDTH, height))
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
@@ -177,7 +179,7 @@ def series_grid(
     )
     span = _days(np.array([result.origins.min(), result.times.max()]))
     ticks, labels = _origin_ticks(result.origins)
-    for axes, series in zip(panels, chosen, strict=False):
+    for axes, series in zip(panels, picks, strict=False):
         _one_series(axes, result, target, np.flatnonzero(errors.rows == series))
         axes.text(
             0,
@@ -199,7 +201,7 @@ def series_grid(
         )
         axes.set_xlim(span[0] - 0.01 * np.ptp(span), span[1] + 0.01 * np.ptp(span))
         axes.set_xticks(ticks, labels)
-    for axes in panels[len(chosen) :]:
+    for axes in panels[len(picks) :]:
         axes.set_visible(False)
     low, *_, high = result.schema.quantiles or (None, None)
     handles = [
@@ -288,8 +290,8 @@ def _broken(times: Times, values: Float64) -> tuple[Float64, Float64]:
 def _origin_ticks(origins: Times) -> tuple[Float64, list[str]]:
     """At most three origins, evenly spaced where the origins are, as days and as text."""
     unique = np.unique(origins)
-    chosen = unique[:: -(-len(unique) // 3)]
-    daily = bool((chosen.astype("M8[D]") == chosen).all())
-    return _days(chosen), [
-        str(t.astype("M8[D]" if daily else "M8[m]")).replace("T", " ") for t in chosen
+    ticks = unique[:: -(-len(unique) // 3)]
+    daily = bool((ticks.astype("M8[D]") == ticks).all())
+    return _days(ticks), [
+        str(t.astype("M8[D]" if daily else "M8[m]")).replace("T", " ") for t in ticks
     ]

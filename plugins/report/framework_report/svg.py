@@ -56,8 +56,10 @@ def inline_svg(
         "font-family: inherit",
     )
     for short, whole in (titles or {}).items():
-        shown = escape(short, quote=False)
-        svg = svg.replace(f">{shown}</text>", f">{shown}<title>{escape(whole)}</title></text>")
+        shown_text = escape(short, quote=False)
+        svg = svg.replace(
+            f">{shown_text}</text>", f">{shown_text}<title>{escape(whole)}</title></text>"
+        )
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, variable)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

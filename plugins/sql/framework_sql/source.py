@@ -53,8 +53,8 @@ class SqlSource(Source):
             mark = self._engine.dialect.identifier_preparer.quote(spec.watermark)
             since = None if position is None else earlier(from_text(position), spec.overlap)
         # a null watermark would never be found again: such a row is read, and refused
-        found = "" if since is None else f" WHERE {mark} >= :framework_since OR {mark} IS NULL"
-        query = f"SELECT * FROM ({_bare(spec.query)}) AS framework_rows{found} ORDER BY {mark}"  # noqa: S608  the project's own query
+        condition = "" if since is None else f" WHERE {mark} >= :framework_since OR {mark} IS NULL"
+        query = f"SELECT * FROM ({_bare(spec.query)}) AS framework_rows{condition} ORDER BY {mark}"  # noqa: S608  the project's own query
         yield from self._pieces(
             table, sa.text(query), {} if since is None else {"framework_since": since}, position
         )

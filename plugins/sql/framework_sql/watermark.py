@@ -56,15 +56,15 @@ def earlier(value: Any, overlap: timedelta | int | None) -> Any:
         if isinstance(
             value, str
         ):  # SQLite has no type of times; texts of ISO 8601 keep their order
-            moved = datetime.fromisoformat(value) - overlap  # type: ignore[operator]
+            moment = datetime.fromisoformat(value) - overlap  # type: ignore[operator]
             return (
-                moved.isoformat(sep="T" if "T" in value else " ")
+                moment.isoformat(sep="T" if "T" in value else " ")
                 if len(value) > 10
-                else moved.date().isoformat()
+                else moment.date().isoformat()
             )
         return value - overlap
     except (TypeError, ValueError) as error:
-        wanted = "a duration such as P1D" if isinstance(value, date | str) else "a number"
+        kinds = "a duration such as P1D" if isinstance(value, date | str) else "a number"
         raise ConfigError(
-            f"overlap {overlap!r} does not fit the watermark {value!r}; give {wanted}."
+            f"overlap {overlap!r} does not fit the watermark {value!r}; give {kinds}."
         ) from error

@@ -36,20 +36,20 @@ def _answer(
         out = np.full((horizon, 1 + len(quantiles)), y[0])
     else:
         levels = sorted({_level(q) for q in quantiles if q != 0.5})
-        given = json.loads(options)
-        if len(y) < 2 * given["season_length"] + 1:
-            given["season_length"] = 1
+        arguments = json.loads(options)
+        if len(y) < 2 * arguments["season_length"] + 1:
+            arguments["season_length"] = 1
         try:
-            found = _forecast(getattr(library, name)(**given), y, horizon, levels)
+            answer = _forecast(getattr(library, name)(**arguments), y, horizon, levels)
         except (ArithmeticError, IndexError, ValueError, np.linalg.LinAlgError) as error:
             raise DataError(
                 f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask "
                 "another model."
             ) from error
-        columns = [found["mean"]]
+        columns = [answer["mean"]]
         for q in quantiles:
             columns.append(
-                found["mean"] if q == 0.5 else found[f"{'lo' if q < 0.5 else 'hi'}-{_level(q)}"]
+                answer["mean"] if q == 0.5 else answer[f"{'lo' if q < 0.5 else 'hi'}-{_level(q)}"]
             )
         out = np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
         out[:, 1:].sort(axis=1)
@@ -137,13 +137,13 @@ class LocalModel(Model):
     @classmethod
     def load(cls, directory: Path) -> Self:
         body = json.loads((directory / "model.json").read_text())
-        made = cls(cls.options_type.model_validate(body["options"]))
-        made._level, made._horizon, made._quantiles = (
+        model = cls(cls.options_type.model_validate(body["options"]))
+        model._level, model._horizon, model._quantiles = (
             np.array(body["level"]),
             body["horizon"],
             tuple(body["quantiles"]),
         )
-        return made
+        return model
 
 
 class AutoARIMA(LocalModel):

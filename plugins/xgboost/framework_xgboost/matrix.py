@@ -43,11 +43,11 @@ class _Pieces(xgboost.DataIter):
     def _piece(self, start: int) -> tuple[Float32, Float64]:
         if start in self._kept:
             return self._kept[start]
-        made = self._table.known_rows(self._windows.gather(start, start + self._size), self._target)
-        if made[0].nbytes <= self._room:
-            self._kept[start] = made
-            self._room -= made[0].nbytes
-        return made
+        rows = self._table.known_rows(self._windows.gather(start, start + self._size), self._target)
+        if rows[0].nbytes <= self._room:
+            self._kept[start] = rows
+            self._room -= rows[0].nbytes
+        return rows
 
 
 def train_matrix(

@@ -131,8 +131,8 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
         return _booster(raw, 1), _booster(raw, self.options.n_jobs)
 
     def answer(self, booster: Boosters, rows: Float32) -> Float64:
-        found: Float64 = booster[len(rows) > MANY_ROWS].inplace_predict(rows)
-        return found
+        values: Float64 = booster[len(rows) > MANY_ROWS].inplace_predict(rows)
+        return values
 
 
 def _bytes(booster: xgboost.Booster) -> bytes:

@@ -86,15 +86,15 @@ class PostgresStore(FeastRows):
         with self._connected(f"count '{name}'") as connection:
             if not self._exists(connection, name, view):
                 return 0
-            found = connection.execute(
+            row = connection.execute(
                 sql.SQL("SELECT count(*) FROM {}").format(self._table(name, view))
             ).fetchone()
-        return int(found[0]) if found else 0
+        return int(row[0]) if row else 0
 
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        wanted = [*view.identity(), *features]
+        columns = [*view.identity(), *features]
         query = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT (FORMAT CSV)").format(
-            _names(wanted), self._table(name, view), _names(view.identity())
+            _names(columns), self._table(name, view), _names(view.identity())
         )
         content = io.BytesIO()
         with self._connected(f"read '{name}'") as connection:
@@ -109,12 +109,12 @@ class PostgresStore(FeastRows):
                     content.write(part)
         content.seek(0)
         if not content.getbuffer().nbytes:
-            return pa.table({c: pa.array([], _type(view, c)) for c in wanted})
+            return pa.table({c: pa.array([], _type(view, c)) for c in columns})
         return csv.read_csv(
             content,
-            csv.ReadOptions(column_names=wanted),
+            csv.ReadOptions(column_names=columns),
             convert_options=csv.ConvertOptions(
-                column_types={c: _type(view, c) for c in wanted},
+                column_types={c: _type(view, c) for c in columns},
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
@@ -125,11 +125,11 @@ class PostgresStore(FeastRows):
         return sql.Identifier(self.schema, self.table_name(name, view))
 
     def _exists(self, connection: psycopg.Connection, name: str, view: View) -> bool:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = %s",
             (self.schema, self.table_name(name, view)),
         ).fetchone()
-        return found is not None
+        return row is not None
 
     def _definition(self, table: sql.Identifier, view: View) -> sql.Composed:
         """Texts sort by their bytes, as everywhere else."""

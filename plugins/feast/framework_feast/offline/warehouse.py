@@ -34,16 +34,16 @@ class WarehouseStore(FeastRows):
     def source(self, name: str, view: View) -> DataSource:
         """Feast's description of the view's table."""
         offline, place = self.content["offline_store"], view.table or name
-        given = source_settings(name, view)
+        settings = source_settings(name, view)
         if offline["type"] == "bigquery":
             from feast import BigQuerySource
 
             prefix = ".".join(p for p in (offline.get("project_id"), offline.get("dataset")) if p)
-            return BigQuerySource(table=place if "." in place else f"{prefix}.{place}", **given)
+            return BigQuerySource(table=place if "." in place else f"{prefix}.{place}", **settings)
         from feast import SnowflakeSource
 
         return SnowflakeSource(
-            database=offline["database"], schema=offline.get("schema"), table=place, **given
+            database=offline["database"], schema=offline.get("schema"), table=place, **settings
         )
 
     def write(self, name: str, view: View, rows: pd.DataFrame) -> int:

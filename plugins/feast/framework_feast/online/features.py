@@ -96,9 +96,11 @@ class OnlineFeatures:
             return await self._by_sdk(features, schema, entities, at)
         keys = await _worked(len(entities), lambda: _keys(features, entities))
         async with answering(records.place, self._options.timeout):
-            found = await _read(records, keys, windows=schema.context_length > 1 or at is not None)
+            answers = await _read(
+                records, keys, windows=schema.context_length > 1 or at is not None
+            )
             by_view = {
-                name: found[i * len(entities) : (i + 1) * len(entities)]
+                name: answers[i * len(entities) : (i + 1) * len(entities)]
                 for i, name in enumerate(features.views)
             }
             if (
@@ -158,10 +160,12 @@ class OnlineFeatures:
             except DataError:
                 return True
             self._samples[features.primary] = sample
-        alone = FeatureSet(
+        one_view = FeatureSet(
             primary=features.primary, views={features.primary: features.views[features.primary]}
         )
-        newest = await self._newest_by_sdk(alone, sample, frozenset(alone.feature_names()[:1]))
+        newest = await self._newest_by_sdk(
+            one_view, sample, frozenset(one_view.feature_names()[:1])
+        )
         return not sample or not np.isnat(newest[features.primary].times).all()
 
     async def _by_sdk(
@@ -171,13 +175,13 @@ class OnlineFeatures:
         entities: Sequence[dict[str, str]],
         at: datetime | None,
     ) -> Context:
-        wanted = frozenset((*schema.past, *schema.static))
+        columns = frozenset((*schema.past, *schema.static))
         return newest_context(
-            features, schema, entities, at, await self._newest_by_sdk(features, entities, wanted)
+            features, schema, entities, at, await self._newest_by_sdk(features, entities, columns)
         )
 
     async def _newest_by_sdk(
-        self, features: FeatureSet, entities: Sequence[dict[str, str]], wanted: frozenset[str]
+        self, features: FeatureSet, entities: Sequence[dict[str, str]], columns: frozenset[str]
     ) -> dict[str, NewestRows]:
         """The SDK blocks, so it is called in a thread."""
 
@@ -186,7 +190,7 @@ class OnlineFeatures:
                 read_newest,  # Feast: seconds, and hundreds of megabytes
             )
 
-            return read_newest(self._store(), features, entities, wanted)
+            return read_newest(self._store(), features, entities, columns)
 
         try:
             async with answering(
@@ -237,11 +241,11 @@ def _context(
     shape = {name: [len(part) for part in columns(view)] for name, view in features.views.items()}
     every = [record for of_view in records.values() for record in of_view]
     if schema.context_length == 1 and not schema.known and single(every):
-        newest = {name: decode_newest(got, *shape[name]) for name, got in records.items()}
+        newest = {name: decode_newest(values, *shape[name]) for name, values in records.items()}
         return newest_context(features, schema, entities, at, newest)
     rows = {
-        name: [None if record is None else decode(record, *shape[name]) for record in got]
-        for name, got in records.items()
+        name: [None if record is None else decode(record, *shape[name]) for record in values]
+        for name, values in records.items()
     }
     return window_context(features, schema, entities, at, rows)
 
@@ -250,9 +254,9 @@ async def _read(records: RecordStore, keys: Sequence[bytes], windows: bool) -> l
     """The windows of ``keys``, where wanted and kept, else the newest rows."""
     if not windows:
         return await records.read("newest", keys)
-    found = await records.read("window", keys)
-    places = [i for i, record in enumerate(found) if record is None]
+    records_by_view = await records.read("window", keys)
+    places = [i for i, record in enumerate(records_by_view) if record is None]
     newest = await records.read("newest", [keys[i] for i in places]) if places else []
     for place, record in zip(places, newest, strict=True):
-        found[place] = record
-    return found
+        records_by_view[place] = record
+    return records_by_view

@@ -86,8 +86,8 @@ def newest_actual(notes: Notes, features: FeatureSet) -> int | None:
 
 def raise_newest_actual(notes: Notes, features: FeatureSet, time: int) -> None:
     """Note a newer one; an older one changes nothing."""
-    noted = newest_actual(notes, features)
-    if noted is None or time > noted:
+    previous = newest_actual(notes, features)
+    if previous is None or time > previous:
         notes.set_mark(_actual(features), str(time))
 
 

@@ -93,11 +93,11 @@ class Materializer:
         actuals = (
             None if needs is None else Actuals.stored(self._features, self._offline, needs, last)
         )
-        written = {}
+        row_counts = {}
         for name in views or known:
             with self._alone(name):
-                written[name] = self._view(name, start, last, progress, overlap, actuals)
-        return written
+                row_counts[name] = self._view(name, start, last, progress, overlap, actuals)
+        return row_counts
 
     def _view(
         self,
@@ -118,23 +118,23 @@ class Materializer:
             mark = read_mark(self._notes, definition(name, view))
         if mark is not None and mark.window < retention.length:
             mark = None  # online, and not with so long a window
-        noted = (
+        old_mark = (
             None if mark is None else mark.through if newest is None else min(mark.through, newest)
         )
         first = None if start is None else _microseconds(start)
-        if overlap is not None and start is None and noted is not None:
-            first = noted - round(overlap.total_seconds() * 1e6)
+        if overlap is not None and start is None and old_mark is not None:
+            first = old_mark - round(overlap.total_seconds() * 1e6)
         last = int(rows.times.max()) if end is None else end
         count = self._write(name, rows.between(first, last), retention, progress)
         if name == self._features.primary and newest is not None:
             self._raise_newest_actual(newest)
         if count and (
-            first is None or (noted is not None and first <= noted)
+            first is None or (old_mark is not None and first <= old_mark)
         ):  # what lies before is online, without a hole
-            reached = min(
+            newest_end = min(
                 last, int(rows.times.max()), *(() if newest is None else (newest,))
             )  # steps to come are not behind us
-            through = reached if noted is None else max(noted, reached)
+            through = newest_end if old_mark is None else max(old_mark, newest_end)
             with failing("materialize"):
                 write_mark(self._notes, definition(name, view), Mark(through, retention.length))
         return count
@@ -160,8 +160,8 @@ class Materializer:
         that was lost, too.
         """
         options, needs = self._options, self._needs
-        wanted = longest_window(options, definition(name, self._features.views[name]))
-        length = max(window_length(options, name, needs), wanted)
+        least_length = longest_window(options, definition(name, self._features.views[name]))
+        length = max(window_length(options, name, needs), least_length)
         return Retention(
             self._origins(name, actuals), length, 1 if needs is None else needs.steps, options.ahead
         )
@@ -185,15 +185,15 @@ class Materializer:
         self, name: str, series: list[Series], retention: Retention, progress: Progress
     ) -> int:
         view = self._features.views[name]
-        for done in range(0, len(series), _BATCH):
-            batch = series[done : done + _BATCH]
+        for position in range(0, len(series), _BATCH):
+            batch = series[position : position + _BATCH]
             if self._records is not None:
                 self._pack(self._records, name, view, batch, retention)
             self._mirror(name, batch, retention.origins)
             times = np.concatenate([s.rows.times[[0, -1]] for s in batch])
             first, last = (str(t) for t in np.array([times.min(), times.max()]).astype("M8[us]"))
             progress(
-                f"materialize: {name}: {done + len(batch):,} of {len(series):,} entities, "
+                f"materialize: {name}: {position + len(batch):,} of {len(series):,} entities, "
                 f"{first} to {last}"
             )
         return len(series)
@@ -208,9 +208,9 @@ class Materializer:
     ) -> None:
         shape = [len(part) for part in columns(view)]
 
-        def merged(held: list[Pair]) -> list[Pair]:
+        def merged(old_pairs: list[Pair]) -> list[Pair]:
             pairs: list[Pair] = []
-            for series, pair in zip(batch, held, strict=True):
+            for series, pair in zip(batch, old_pairs, strict=True):
                 newest, window = (
                     None if record is None else decode(record, *shape) for record in pair
                 )
@@ -222,11 +222,11 @@ class Materializer:
                     else merge(window, newest)
                 )
                 rows = merge(before, series.rows)
-                kept = retention.window(series.key, rows, window)
+                window_rows = retention.window(series.key, rows, window)
                 pairs.append(
                     (
                         retention.newest(series.key, rows, newest).encode(),
-                        None if kept is None else kept.encode(),
+                        None if window_rows is None else window_rows.encode(),
                     )
                 )
             return pairs
@@ -247,14 +247,14 @@ class Materializer:
         places = [origins.past(series.key, series.rows) - 1 for series in batch]
         past = [(series, place) for series, place in zip(batch, places, strict=True) if place >= 0]
         entities = [dict(zip(view.entity, series.key, strict=True)) for series, _ in past]
-        alone = FeatureSet(primary=name, views={name: view})
-        held = read_newest(self._store, alone, entities, frozenset(view.feature_names()[:1]))[
-            name
-        ].times.view(np.int64)
+        one_view = FeatureSet(primary=name, views={name: view})
+        newest_rows = read_newest(
+            self._store, one_view, entities, frozenset(view.feature_names()[:1])
+        )[name].times.view(np.int64)
         absent = np.iinfo(np.int64).min  # what NaT is
         newer = [
             (series, place)
-            for (series, place), time in zip(past, held.tolist(), strict=True)
+            for (series, place), time in zip(past, newest_rows.tolist(), strict=True)
             if time == absent or series.rows.times[place] >= time
         ]
         if not newer:

@@ -31,7 +31,7 @@ def newest_context(
 
     A row of the primary view without any target is of a step to come, and no origin.
     """
-    n, wanted = len(entities), moment(at)
+    n, origin = len(entities), moment(at)
     static = static_values(schema, entities)
     past = np.full((n, 1, len(schema.past)), np.nan)
     for name, view in features.views.items():
@@ -40,38 +40,38 @@ def newest_context(
         past[:, 0, target] = rows[name].numbers[:, source]
         source, target = places(categories, schema.static)
         static[:, target] = rows[name].categories[:, source]
-    held = {name: found.times for name, found in rows.items()}
+    row_times = {name: view_rows.times for name, view_rows in rows.items()}
     targets = [
         columns(features.views[features.primary])[0].index(target) for target in schema.targets
     ]
     to_come = np.isnan(rows[features.primary].numbers[:, targets]).all(axis=1)
-    origins = np.where(to_come, np.datetime64("NaT", "us"), held[features.primary])
+    origins = np.where(to_come, np.datetime64("NaT", "us"), row_times[features.primary])
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
     absent = np.isnat(origins)
-    other = absent if wanted is None else absent | (origins != wanted)
+    other = absent if origin is None else absent | (origins != origin)
     for j in np.flatnonzero(other).tolist():
-        status[j], detail[j] = explain_absent(features, entities[j], wanted, origins[j])
-    if wanted is not None:
-        origins = np.where(absent, wanted, origins)
+        status[j], detail[j] = explain_absent(features, entities[j], origin, origins[j])
+    if origin is not None:
+        origins = np.where(absent, origin, origins)
     known = np.full(
         (n, schema.horizon, len(schema.known)), np.nan
     )  # one row says nothing of later steps
     context = Context(origins, past, known, static, status, detail)
-    return check_context(features, schema, context, held, utc_now() if at is None else None)
+    return check_context(features, schema, context, row_times, utc_now() if at is None else None)
 
 
 def explain_absent(
-    features: FeatureSet, entity: dict[str, str], at: np.datetime64 | None, held: np.datetime64
+    features: FeatureSet, entity: dict[str, str], at: np.datetime64 | None, row_time: np.datetime64
 ) -> tuple[str, str]:
-    """Status and detail of an entity of which the store has no row, or only ``held`` where ``at``
-    was asked.
+    """Return the status and detail of an entity of which the store has no row, or only that of
+    ``row_time`` where ``at`` was asked.
     """
-    if np.isnat(held) or at is None:
+    if np.isnat(row_time) or at is None:
         return (
             UNKNOWN_ENTITY,
             f"view '{features.primary}': nothing online for {entity}; run=materialize if it is new",
         )
-    return absent_origin(features.primary, features.views[features.primary], at, held)
+    return absent_origin(features.primary, features.views[features.primary], at, row_time)
 
 
 def static_values(schema: Schema, entities: Sequence[dict[str, str]]) -> Objects:
@@ -85,8 +85,8 @@ def static_values(schema: Schema, entities: Sequence[dict[str, str]]) -> Objects
 def places(names: Sequence[str], columns_of_schema: Sequence[str]) -> tuple[list[int], list[int]]:
     """Find the positions, in ``names`` and in the schema, of the names that the schema uses."""
     target = {name: i for i, name in enumerate(columns_of_schema)}
-    used = [i for i, name in enumerate(names) if name in target]
-    return used, [target[names[i]] for i in used]
+    sources = [i for i, name in enumerate(names) if name in target]
+    return sources, [target[names[i]] for i in sources]
 
 
 def view_keys(view: View, entities: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:

@@ -26,13 +26,13 @@ def read_newest(
     store: FeatureStore,
     features: FeatureSet,
     entities: Sequence[dict[str, str]],
-    wanted: frozenset[str],
+    selection: frozenset[str],
 ) -> dict[str, NewestRows]:
-    """One ``get_online_features`` for all views that have one of the ``wanted`` features; others
+    """One ``get_online_features`` for all views that have one of the ``selection`` features; others
     stay null. Blocks.
     """
-    asked = {
-        name: [f for f in view.feature_names() if f in wanted]
+    references = {
+        name: [f for f in view.feature_names() if f in selection]
         for name, view in features.views.items()
     }
     rows: dict[str, NewestRows] = {}
@@ -43,11 +43,11 @@ def read_newest(
         return rows
     with quiet(), failing("get_online_features (run=ingest and run=materialize come first)"):
         answer = store.get_online_features(
-            [f"{n}:{f}" for n, names in asked.items() for f in names],
+            [f"{n}:{f}" for n, names in references.items() for f in names],
             [dict(e) or NO_KEY for e in entities],
         ).proto
     vectors = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-    for name, names in asked.items():
+    for name, names in references.items():
         numbers, categories = columns(features.views[name])
         for feature in names:
             values = vectors[feature].values
@@ -61,8 +61,8 @@ def read_newest(
         if names:
             vector = vectors[names[0]]
             times = np.array([_moment(t) for t in vector.event_timestamps], "M8[us]")
-            found = np.isin(vector.statuses, _FOUND) & (times != _NO_TIME)
-            rows[name].times[found] = times[found]
+            is_found = np.isin(vector.statuses, _FOUND) & (times != _NO_TIME)
+            rows[name].times[is_found] = times[is_found]
     return rows
 
 

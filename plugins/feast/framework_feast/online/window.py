@@ -41,16 +41,16 @@ def window_context(
     step has the newest row that is not later and within the view's ttl. ``short_history``: the
     series begins later, or the store no longer has the rows of the first steps.
     """
-    n, wanted = len(entities), moment(at)
+    n, origin = len(entities), moment(at)
     status, detail = [OK] * n, [None] * n  # type: list[str], list[str | None]
-    origins = np.full(n, _NAT if wanted is None else wanted)
+    origins = np.full(n, _NAT if origin is None else origin)
     targets = [
         columns(features.views[features.primary])[0].index(target) for target in schema.targets
     ]
     for j, rows in enumerate(windows[features.primary]):
-        newest, held = _origin(rows, wanted, targets)
+        newest, row_time = _origin(rows, origin, targets)
         if np.isnat(newest):
-            status[j], detail[j] = explain_absent(features, entities[j], wanted, held)
+            status[j], detail[j] = explain_absent(features, entities[j], origin, row_time)
         else:
             origins[j] = newest
     frequency = Frequency.parse(schema.frequency)
@@ -66,9 +66,9 @@ def window_context(
     ]
     fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
     for j in (j for j in range(n) if status[j] == OK):
-        there = np.ones(schema.context_length, dtype=np.bool_)
+        has_row = np.ones(schema.context_length, dtype=np.bool_)
         for fill in fills:
-            problem = fill(j, steps[j].view(np.int64), windows[fill.name][j], there)
+            problem = fill(j, steps[j].view(np.int64), windows[fill.name][j], has_row)
             if problem is not None:
                 status[j], detail[j] = SHORT_HISTORY, problem
                 break
@@ -78,7 +78,7 @@ def window_context(
 
 
 def _origin(
-    rows: Rows | None, wanted: np.datetime64 | None, targets: Sequence[int]
+    rows: Rows | None, origin: np.datetime64 | None, targets: Sequence[int]
 ) -> tuple[np.datetime64, np.datetime64]:
     """The origin, NaT when the store has none as asked; and the row next to it that there is, NaT
     without any actual.
@@ -87,10 +87,10 @@ def _origin(
     if rows is None or place < 0:
         return _NAT, _NAT
     times: Times = rows.times.view("M8[us]")[: place + 1]
-    if wanted is None:
+    if origin is None:
         return times[-1], times[-1]
-    place = max(int(np.searchsorted(times, wanted, side="right")) - 1, 0)
-    return (wanted if times[place] == wanted else _NAT), times[place]
+    place = max(int(np.searchsorted(times, origin, side="right")) - 1, 0)
+    return (origin if times[place] == origin else _NAT), times[place]
 
 
 def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Windows) -> Float64:
@@ -103,10 +103,10 @@ def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Wi
         for j, rows in enumerate(windows[name] if source else ()):
             if rows is None or np.isnat(steps[j, 0]):
                 continue
-            used = np.searchsorted(rows.times, steps[j].astype(np.int64), side="right") - 1
-            held = np.where(used >= 0, rows.times[used].view("M8[us]"), _NAT)
-            there = np.flatnonzero(in_force(view, held, steps[j]))
-            known[j][np.ix_(there, target)] = rows.numbers[np.ix_(used[there], source)]
+            sources = np.searchsorted(rows.times, steps[j].astype(np.int64), side="right") - 1
+            row_times = np.where(sources >= 0, rows.times[sources].view("M8[us]"), _NAT)
+            in_window = np.flatnonzero(in_force(view, row_times, steps[j]))
+            known[j][np.ix_(in_window, target)] = rows.numbers[np.ix_(sources[in_window], source)]
     return known
 
 
@@ -134,48 +134,48 @@ class _Fill:
         self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
 
     def __call__(
-        self, j: int, steps: Moments, rows: Rows | None, there: npt.NDArray[np.bool_]
+        self, j: int, steps: Moments, rows: Rows | None, has_row: npt.NDArray[np.bool_]
     ) -> str | None:
         """Why the window of entity ``j`` is too short, None when it is not. The primary view clears
-        ``there`` at the gaps.
+        ``has_row`` at the gaps.
         """
         if rows is None:
             return None
         stop = int(np.searchsorted(rows.times, steps[-1], side="right"))
         if (
             stop >= len(steps)
-            and there.all()
+            and has_row.all()
             and np.array_equal(rows.times[stop - len(steps) : stop], steps)
         ):
             self._write_block(j, rows, stop)  # a row for each step, as a rule
             return None
-        used = np.searchsorted(rows.times, steps, side="right") - 1
-        if used[0] < 0:
-            problem = self._too_late(steps, rows, used, there)
+        sources = np.searchsorted(rows.times, steps, side="right") - 1
+        if sources[0] < 0:
+            problem = self._too_late(steps, rows, sources, has_row)
             if problem is not None:
                 return problem
-        within = there & (used >= 0)
+        within = has_row & (sources >= 0)
         if self.primary:
-            within &= rows.times[used] == steps
-            there &= within
+            within &= rows.times[sources] == steps
+            has_row &= within
         else:
-            within &= self._fresh(steps, rows, used)
-        if used[-1] >= 0:
-            self.held[j] = rows.times[used[-1]].astype("M8[us]")
-        self._write(j, rows, used, within)
+            within &= self._fresh(steps, rows, sources)
+        if sources[-1] >= 0:
+            self.held[j] = rows.times[sources[-1]].astype("M8[us]")
+        self._write(j, rows, sources, within)
         return None
 
-    def _fresh(self, steps: Moments, rows: Rows, used: Index) -> npt.NDArray[np.bool_]:
-        fresh: npt.NDArray[np.bool_] = steps - rows.times[used] <= self._ttl
+    def _fresh(self, steps: Moments, rows: Rows, sources: Index) -> npt.NDArray[np.bool_]:
+        fresh: npt.NDArray[np.bool_] = steps - rows.times[sources] <= self._ttl
         if self.features.stale == "flag":
-            fresh |= used == used[-1]  # what describes the origin stale, and says so
+            fresh |= sources == sources[-1]  # what describes the origin stale, and says so
         return fresh
 
     def _too_late(
-        self, steps: Moments, rows: Rows, used: Index, there: npt.NDArray[np.bool_]
+        self, steps: Moments, rows: Rows, sources: Index, has_row: npt.NDArray[np.bool_]
     ) -> str | None:
         first = rows.times[0].astype("M8[us]")
-        if rows.cut and there[used < 0].any():
+        if rows.cut and has_row[sources < 0].any():
             return (
                 f"view '{self.name}': the online window begins at {first}, the first of "
                 f"{len(steps)} steps is {steps[0].astype('M8[us]')}; "
@@ -183,7 +183,7 @@ class _Fill:
                 f"retrieval.windows.{self.name} and retrieval.window others"
             )
         if self.primary:
-            return f"{int((used >= 0).sum())} steps of history, {len(steps)} needed"
+            return f"{int((sources >= 0).sum())} steps of history, {len(steps)} needed"
         return None
 
     def _write_block(self, j: int, rows: Rows, stop: int) -> None:
@@ -193,10 +193,12 @@ class _Fill:
         if self._static:
             self.static[j, self._static] = rows.categories[stop - 1][self._texts]
 
-    def _write(self, j: int, rows: Rows, used: Index, within: npt.NDArray[np.bool_]) -> None:
-        self.past[j][np.ix_(within, self._past)] = rows.numbers[np.ix_(used[within], self._numbers)]
+    def _write(self, j: int, rows: Rows, sources: Index, within: npt.NDArray[np.bool_]) -> None:
+        self.past[j][np.ix_(within, self._past)] = rows.numbers[
+            np.ix_(sources[within], self._numbers)
+        ]
         if self._static and within[-1]:
-            self.static[j, self._static] = rows.categories[used[-1]][self._texts]
+            self.static[j, self._static] = rows.categories[sources[-1]][self._texts]
 
 
 def _slice(index: list[int]) -> slice | list[int]:

@@ -131,19 +131,19 @@ def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
     return int(places[-1]) if len(places) else -1
 
 
-def merge(held: Rows | None, new: Rows) -> Rows:
+def merge(old: Rows | None, new: Rows) -> Rows:
     """Both, rising in time; of rows of one time the new one. Whichever begins earlier says whether
     older ones are missing.
     """
-    if held is None:
+    if old is None:
         return new
-    cut = new.cut if new.times[0] <= held.times[0] else held.cut
-    times = np.concatenate([held.times, new.times])
+    cut = new.cut if new.times[0] <= old.times[0] else old.cut
+    times = np.concatenate([old.times, new.times])
     order = np.argsort(times, kind="stable")
     order = order[np.append(times[order][1:] != times[order][:-1], True)]
     numbers, categories = (
-        np.concatenate([held.numbers, new.numbers]),
-        np.concatenate([held.categories, new.categories]),
+        np.concatenate([old.numbers, new.numbers]),
+        np.concatenate([old.categories, new.categories]),
     )
     return Rows(times[order], numbers[order], categories[order], cut)
 
@@ -181,7 +181,7 @@ def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int
     ]
     kind = np.dtype([*head, ("time", "<i8"), ("values", "<f8", (numbers,))])
     size = kind.itemsize
-    found = [i for i, record in enumerate(records) if record is not None]
+    places = [i for i, record in enumerate(records) if record is not None]
     present = [record for record in records if record is not None]
     rows = NewestRows.nothing(len(records), numbers, categories)
     if not present:
@@ -196,11 +196,11 @@ def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int
         | (table["n"] != 1)
     ).any():
         raise _foreign()
-    index = np.array(found, dtype=np.int64)
+    index = np.array(places, dtype=np.int64)
     rows.times[index] = table["time"].view("M8[us]")
     rows.numbers[index] = table["values"]
     if categories:
-        for i, record in zip(found, present, strict=True):
+        for i, record in zip(places, present, strict=True):
             rows.categories[i] = json.loads(record[size:])[0]
     return rows
 

@@ -53,7 +53,7 @@ class PostgresRecords(RecordStore):
 
     def _arguments(self) -> dict[str, Any]:
         online = self.online
-        given = {
+        arguments = {
             "host": online["host"],
             "port": int(online.get("port", 5432)),
             "dbname": online["database"],
@@ -65,7 +65,7 @@ class PostgresRecords(RecordStore):
             "sslrootcert": online.get("sslrootcert_path"),
             "connect_timeout": max(2, round(self.timeout)),  # libpq takes less than 2 for 2
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in arguments.items() if value is not None}
 
     async def read(self, kind: Kind, keys: Sequence[bytes]) -> list[bytes | None]:
         query = sql.SQL("SELECT key, record FROM {} WHERE key = ANY(%s)").format(self._tables[kind])
@@ -168,18 +168,18 @@ class PostgresRecords(RecordStore):
             connection.execute(
                 sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._tables["newest"])
             )
-            held = []
+            columns = []
             for kind in ("newest", "window"):
                 query = sql.SQL("SELECT key, record FROM {} WHERE key = ANY(%s)").format(
                     self._tables[kind]
                 )
-                found = dict(connection.execute(query, (list(keys),), binary=True).fetchall())
-                held.append([found.get(key) for key in keys])
-            made = merge(list(zip(*held, strict=True)))
+                values = dict(connection.execute(query, (list(keys),), binary=True).fetchall())
+                columns.append([values.get(key) for key in keys])
+            pairs = merge(list(zip(*columns, strict=True)))
             for place, kind in enumerate(("newest", "window")):
                 rows = [
                     (key, pair[place])
-                    for key, pair in zip(keys, made, strict=True)
+                    for key, pair in zip(keys, pairs, strict=True)
                     if pair[place] is not None
                 ]
                 text = (

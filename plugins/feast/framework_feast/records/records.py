@@ -95,14 +95,14 @@ def open_records(
     online = online_store(content)
     module, _, name = _STORES[online["type"]].partition(":")
     try:
-        made = getattr(import_module(module), name)
+        kind = getattr(import_module(module), name)
     except ImportError as error:
         extra = online["type"]
         raise ConfigError(
             f"feature_store.online_store.type={extra}: {error}; pip install "
             f"'framework-feast[{extra}]'."
         ) from error
-    store: RecordStore = made(str(content["project"]), online, timeout, connections)
+    store: RecordStore = kind(str(content["project"]), online, timeout, connections)
     return store
 
 

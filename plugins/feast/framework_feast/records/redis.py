@@ -92,10 +92,10 @@ class RedisRecords(RecordStore):
         with self._writer() as client, client.pipeline() as pipe:
             for _ in range(_RACES):
                 pipe.watch(*newest, *window)
-                held: list[Any] = pipe.mget([*newest, *window])
-                made = merge(list(zip(held[: len(keys)], held[len(keys) :], strict=True)))
+                values: list[Any] = pipe.mget([*newest, *window])
+                pairs = merge(list(zip(values[: len(keys)], values[len(keys) :], strict=True)))
                 pipe.multi()
-                for names, records in zip((newest, window), zip(*made, strict=True), strict=True):
+                for names, records in zip((newest, window), zip(*pairs, strict=True), strict=True):
                     for name, record in zip(names, records, strict=True):
                         if record is not None:
                             pipe.set(name, record, ex=self._expires)
@@ -138,11 +138,11 @@ def parse_connection(text: str) -> dict[str, Any]:
     """
     address, *options = text.split(",")
     host, _, port = address.partition(":")
-    given: dict[str, Any] = {"host": host, "port": int(port or 6379)}
+    arguments: dict[str, Any] = {"host": host, "port": int(port or 6379)}
     for option in options:
         name, _, value = option.partition("=")
         try:
-            given[name] = json.loads(value)
+            arguments[name] = json.loads(value)
         except json.JSONDecodeError:
-            given[name] = value
-    return given
+            arguments[name] = value
+    return arguments

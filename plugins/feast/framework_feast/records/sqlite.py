@@ -120,13 +120,13 @@ class SqliteRecords(RecordStore):
     def _select(
         connection: sqlite3.Connection, kind: Kind, keys: Sequence[bytes]
     ) -> list[bytes | None]:
-        found: dict[bytes, bytes] = {}
+        values: dict[bytes, bytes] = {}
         for part in chunks(keys, _AT_ONCE):
             places = ",".join("?" * len(part))
-            found.update(
+            values.update(
                 connection.execute(f"SELECT key, record FROM {kind} WHERE key IN ({places})", part)  # noqa: S608
             )
-        return [found.get(key) for key in keys]
+        return [values.get(key) for key in keys]
 
     @staticmethod
     def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -182,12 +182,12 @@ class SqliteRecords(RecordStore):
 
     def update(self, keys: Sequence[bytes], merge: Merge) -> None:
         with self._writing() as connection:
-            held = [self._select(connection, kind, keys) for kind in ("newest", "window")]
-            made = merge(list(zip(*held, strict=True)))
+            columns = [self._select(connection, kind, keys) for kind in ("newest", "window")]
+            pairs = merge(list(zip(*columns, strict=True)))
             for place, kind in enumerate(("newest", "window")):
                 rows = [
                     (key, pair[place])
-                    for key, pair in zip(keys, made, strict=True)
+                    for key, pair in zip(keys, pairs, strict=True)
                     if pair[place] is not None
                 ]
                 connection.executemany(f"INSERT OR REPLACE INTO {kind} VALUES (?, ?)", rows)  # noqa: S608
@@ -206,8 +206,8 @@ class SqliteRecords(RecordStore):
     async def close(self) -> None:
         with self._lock:
             threads, self._threads = self._threads, None
-            opened, self._opened, self._own = self._opened, {}, local()
+            connections, self._opened, self._own = self._opened, {}, local()
         if threads is not None:
             await asyncio.to_thread(threads.shutdown)
-        for connection in opened.values():
+        for connection in connections.values():
             connection.close()

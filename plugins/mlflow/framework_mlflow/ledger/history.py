@@ -57,21 +57,21 @@ def breaks(name: str, links: Iterable[Link], count: int, head: str) -> list[str]
     """What is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what its
     end was recorded as.
     """
-    found: list[str] = []
-    reached, previous = 0, GENESIS
+    problems: list[str] = []
+    number, previous = 0, GENESIS
     for link in links:
         label = f"history entry {link.number} of '{name}' ({link.entry.at}, {link.entry.action})"
-        if link.number != reached + 1:
-            found.append(
-                f"history of '{name}': entries {reached + 1} to {link.number - 1} are missing"
+        if link.number != number + 1:
+            problems.append(
+                f"history of '{name}': entries {number + 1} to {link.number - 1} are missing"
             )
         elif link.previous != previous:
-            found.append(f"{label} does not follow the entry before it")
+            problems.append(f"{label} does not follow the entry before it")
         if link_hash(link.number, link.entry, link.previous) != link.hash:
-            found.append(f"{label} was changed after it was written")
-        reached, previous = link.number, link.hash
-    if reached != count:
-        found.append(f"history of '{name}': {count} entries were written, {reached} are there")
+            problems.append(f"{label} was changed after it was written")
+        number, previous = link.number, link.hash
+    if number != count:
+        problems.append(f"history of '{name}': {count} entries were written, {number} are there")
     elif previous != head:
-        found.append(f"history of '{name}': its last entry is not the one that was written last")
-    return found
+        problems.append(f"history of '{name}': its last entry is not the one that was written last")
+    return problems

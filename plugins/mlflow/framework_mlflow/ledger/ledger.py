@@ -145,11 +145,13 @@ class Ledger:
 
     def _found(self, query: sa.Select[Any], **values: Any) -> Registered | None:
         with self._errors():
-            found = rows(self._engine, query, values)
-        if not found:
+            matches = rows(self._engine, query, values)
+        if not matches:
             return None
-        aliases = tuple(row["alias"] for row in found if row["alias"])
-        return Registered(version_of(found[0], aliases), {half: found[0][half] for half in HALVES})
+        aliases = tuple(row["alias"] for row in matches if row["alias"])
+        return Registered(
+            version_of(matches[0], aliases), {half: matches[0][half] for half in HALVES}
+        )
 
     @contextmanager
     def locked(self, name: str) -> Iterator[LedgerWriter]:

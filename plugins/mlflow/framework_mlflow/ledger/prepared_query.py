@@ -20,7 +20,7 @@ def rows(engine: sa.Engine, query: sa.Select[Any], values: dict[str, Any]) -> li
     whole numbers.
     """
     compiled = _compiled(query, engine.dialect)
-    text, named, order = (
+    text, keywords, order = (
         str(compiled),
         compiled.construct_params(values),
         getattr(compiled, "positiontup", None),
@@ -28,7 +28,7 @@ def rows(engine: sa.Engine, query: sa.Select[Any], values: dict[str, Any]) -> li
     pooled = engine.raw_connection()
     try:
         cursor = pooled.cursor()
-        cursor.execute(text, tuple(named[name] for name in order) if order else named)
+        cursor.execute(text, tuple(keywords[name] for name in order) if order else keywords)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except engine.dialect.loaded_dbapi.Error as error:

@@ -69,10 +69,10 @@ class LedgerReader:
         """The artifact URIs by half of pairs that are no more, by number: what is left of them is
         to be deleted.
         """
-        found = self._rows(
+        matches = self._rows(
             sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed)
         )
-        return {row["version"]: {half: row[half] for half in HALVES} for row in found}
+        return {row["version"]: {half: row[half] for half in HALVES} for row in matches}
 
     def aliases(self, name: str) -> dict[str, int]:
         return {
@@ -81,8 +81,8 @@ class LedgerReader:
         }
 
     def level(self, name: str) -> int:
-        found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
-        return int(found[0]["level"]) if found else 0
+        matches = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
+        return int(matches[0]["level"]) if matches else 0
 
     def links(self, name: str) -> list[Link]:
         query = (
@@ -96,8 +96,8 @@ class LedgerReader:
         """How many entries the history of ``name`` has, and the hash of the last, as recorded
         beside it.
         """
-        found = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
-        return (int(found[0]["entries"]), str(found[0]["head"])) if found else (0, GENESIS)
+        matches = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
+        return (int(matches[0]["entries"]), str(matches[0]["head"])) if matches else (0, GENESIS)
 
     def unmirrored_pairs(self, name: str) -> list[PairVersion]:
         query = sa.select(tables.pairs).where(

@@ -8,23 +8,23 @@ from functools import cache
 from importlib import metadata
 
 
-def differences(recorded: Mapping[str, str]) -> list[str]:
+def differences(packages: Mapping[str, str]) -> list[str]:
     """One line for each that matters: another minor version of Python, another major version of a
     library of the pair, or none.
     """
-    found: list[str] = []
-    for name, version in recorded.items():
+    lines: list[str] = []
+    for name, version in packages.items():
         if name == "python":
-            here, parts = platform.python_version(), 2
+            current, parts = platform.python_version(), 2
         else:
             installed, parts = _installed(name), 1
             if installed is None:
-                found.append(f"{name} is not installed, the pair was trained with {version}")
+                lines.append(f"{name} is not installed, the pair was trained with {version}")
                 continue
-            here = installed
-        if here.split(".")[:parts] != version.split(".")[:parts]:
-            found.append(f"{name} is {here}, the pair was trained with {version}")
-    return found
+            current = installed
+        if current.split(".")[:parts] != version.split(".")[:parts]:
+            lines.append(f"{name} is {current}, the pair was trained with {version}")
+    return lines
 
 
 @cache

@@ -141,8 +141,8 @@ class MlflowRegistry(Registry):
             number, voided = create_versions(
                 self.store, name, writer.level(name), sources, mlflow_run, tags, self.step
             )
-            for half, left in voided:
-                writer.remember(name, "void", before=left, reason=why_void(half, left))
+            for half, leftover in voided:
+                writer.remember(name, "void", before=leftover, reason=why_void(half, leftover))
             pair = PairVersion(name, number, pair_id, digest, run_id, now())
             writer.add_pair(pair, sources)
             writer.remember(name, "register", after=number, digest=digest)
@@ -154,24 +154,24 @@ class MlflowRegistry(Registry):
     def resolve(self, name: str, reference: str) -> PairVersion:
         number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
         if reference == "latest":
-            found = self.ledger.newest(name)
+            pair = self.ledger.newest(name)
         else:
-            found = (
+            pair = (
                 self.ledger.under(name, reference)
                 if number is None
                 else self.ledger.numbered(name, number)
             )
-        if found is None:
+        if pair is None:
             with self.ledger.reading() as reader:
                 raise RegistryError(_absent(reader, name, reference, number))
-        return found.pair
+        return pair.pair
 
     def fetch(self, version: PairVersion) -> ProvenPair:
-        found = self.ledger.numbered(version.name, version.version)
+        pair = self.ledger.numbered(version.name, version.version)
         label = f"'{version.name}' version {version.version}"
-        if found is None:
+        if pair is None:
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
-        sources = found.sources
+        sources = pair.sources
         self._compare(version, sources, label)
         cache = Path(self._places.cache)
         local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
@@ -247,11 +247,11 @@ class MlflowRegistry(Registry):
                 )
             current = writer.aliases(name).get(alias)
             if current != expected:
-                points, thought = (
+                points, believed_target = (
                     f"version {v}" if v is not None else "nothing" for v in (current, expected)
                 )
-                moved = f"alias '{alias}' of '{name}' points at {points}, not at {thought}"
-                raise RefusedError(f"{moved}: somebody moved it first; look and try again.")
+                text = f"alias '{alias}' of '{name}' points at {points}, not at {believed_target}"
+                raise RefusedError(f"{text}: somebody moved it first; look and try again.")
             writer.set_alias(name, alias, to)
             entry = writer.remember(
                 name,
@@ -364,24 +364,24 @@ class MlflowRegistry(Registry):
 
 def _absent(reader: LedgerReader, name: str, reference: str, number: int | None) -> str:
     """Why ``reference`` means no pair, and what there is."""
-    there, aliases = reader.pairs(name), reader.aliases(name)
-    if not there:
+    pairs, aliases = reader.pairs(name), reader.aliases(name)
+    if not pairs:
         known = sorted({pair.name for pair in reader.pairs()})
-        listed = f"it has {', '.join(known)}" if known else "it is empty"
+        text = f"it has {', '.join(known)}" if known else "it is empty"
         return (
-            f"the registry has no pair of '{name}':{suggest(name, known)} {listed}; run=train "
+            f"the registry has no pair of '{name}':{suggest(name, known)} {text}; run=train "
             "registers one."
         )
-    listed = (
+    text = (
         ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
     )
-    versions = f"versions {', '.join(str(pair.version) for pair in reversed(there[:20]))}"
+    versions = f"versions {', '.join(str(pair.version) for pair in reversed(pairs[:20]))}"
     if number is None:
         return (
             f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: "
-            f"{listed}; {versions}."
+            f"{text}; {versions}."
         )
-    return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {listed}."
+    return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {text}."
 
 
 def check_alias(alias: str) -> None:

@@ -84,25 +84,25 @@ class Verifier:
         """What a killed process had committed and not shown yet; uploads are ``given_up`` here and
         told already.
         """
-        shown = finish_pairs(writer, self._store, name, _no_step)
-        moved = mirror_aliases(writer, self._store, name, _no_step)
+        names = finish_pairs(writer, self._store, name, _no_step)
+        aliases = mirror_aliases(writer, self._store, name, _no_step)
         deleted = delete_removed(writer, self._store, name, _no_step)
-        left = delete_abandoned(writer, self._store, name, _no_step)
-        told = {upload.pair_id for upload in given_up}
+        leftovers = delete_abandoned(writer, self._store, name, _no_step)
+        ids = {upload.pair_id for upload in given_up}
         return [
             *(
                 f"version {number} was registered, but MLflow did not show it as complete"
-                for number in shown
+                for number in names
             ),
             *(
                 f"alias '{alias}' was moved, but MLflow did not show it on both halves"
-                for alias in moved
+                for alias in aliases
             ),
             *(f"version {number} was removed, but not all of it was deleted" for number in deleted),
             *(
                 f"{why_given_up(upload)}, but not all of it was deleted"
-                for upload in left
-                if upload.pair_id not in told
+                for upload in leftovers
+                if upload.pair_id not in ids
             ),
         ]
 
@@ -119,7 +119,7 @@ class Verifier:
 
     def _tags(self, writer: LedgerWriter, name: str) -> list[str]:
         """Tags that somebody changed in MLflow."""
-        found: list[str] = []
+        problems: list[str] = []
         for pair in writer.pairs(name):
             expected = {PAIR_ID: pair.pair_id, DIGEST: pair.digest, STATE: COMPLETE}
             for half, state in self._states(pair).items():
@@ -127,34 +127,36 @@ class Verifier:
                     if state.tags.get(tag) != value and self._store.tag(
                         name, half, pair.version, tag, value
                     ):
-                        found.append(
+                        problems.append(
                             f"{half} version {pair.version}: MLflow's tag {tag} was "
                             f"{state.tags.get(tag)}, {value} was registered"
                         )
-        return found
+        return problems
 
     def _aliases(self, writer: LedgerWriter, name: str) -> list[str]:
         """Aliases that somebody moved, made or deleted in MLflow, on one half or on both."""
-        found: list[str] = []
-        decided = writer.aliases(name)
+        problems: list[str] = []
+        decision = writer.aliases(name)
         for half in HALVES:
-            there = self._store.aliases(name, half)
-            for alias, version in decided.items():
-                if there.get(alias) != version and self._store.set_alias(
+            actual = self._store.aliases(name, half)
+            for alias, version in decision.items():
+                if actual.get(alias) != version and self._store.set_alias(
                     name, half, alias, version
                 ):
-                    points = f"pointed at version {there[alias]}" if alias in there else "was gone"
-                    found.append(
+                    points = (
+                        f"pointed at version {actual[alias]}" if alias in actual else "was gone"
+                    )
+                    problems.append(
                         f"{half}: MLflow's alias '{alias}' {points}, it means version "
                         f"{version}; run=promote moves it"
                     )
-            for alias in sorted(set(there) - set(decided)):
+            for alias in sorted(set(actual) - set(decision)):
                 if self._store.delete_alias(name, half, alias):
-                    found.append(
-                        f"{half}: MLflow's alias '{alias}' (version {there[alias]}) was set "
+                    problems.append(
+                        f"{half}: MLflow's alias '{alias}' (version {actual[alias]}) was set "
                         "by hand; run=alias sets one on both halves"
                     )
-        return found
+        return problems
 
 
 def lost(store: Store, name: str, ledger: str) -> list[Finding]:
@@ -173,12 +175,12 @@ def lost(store: Store, name: str, ledger: str) -> list[Finding]:
     )
     if not numbers:
         return []
-    listed, place = (
+    names, place = (
         ", ".join(map(str, numbers)),
         sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True),
     )
     text = (
-        f"MLflow has '{name}' version {listed} as complete, the ledger {place} does not "
+        f"MLflow has '{name}' version {names} as complete, the ledger {place} does not "
         "know the name: it was lost, or is another one. "
         "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids "
         "those versions"
@@ -192,17 +194,17 @@ def _against_history(
     """Rows of the ledger that are not what its history says."""
     entries = [link.entry for link in links]
     registered = {entry.after: entry.digest for entry in entries if entry.action == "register"}
-    found = [
+    problems = [
         f"'{name}' version {pair.version}: its digest is {pair.digest}, its registration "
         f"recorded {registered.get(pair.version)}"
         for pair in pairs
         if registered.get(pair.version) != pair.digest
     ]
-    moved = {entry.alias: entry.after for entry in entries if entry.action == "move"}
-    found += [
+    targets = {entry.alias: entry.after for entry in entries if entry.action == "move"}
+    problems += [
         f"'{name}' alias '{alias}' points at version {aliases.get(str(alias))}, its last "
-        f"recorded move went to {moved.get(alias)}"
-        for alias in sorted({*moved, *aliases}, key=str)
-        if aliases.get(str(alias)) != moved.get(alias)
+        f"recorded move went to {targets.get(alias)}"
+        for alias in sorted({*targets, *aliases}, key=str)
+        if aliases.get(str(alias)) != targets.get(alias)
     ]
-    return found
+    return problems

@@ -36,9 +36,9 @@ def create_versions(
         number = store.create_version(name, half, sources[half], run_id, {**tags, STATE: PENDING})
         step(f"{half} created")
         voided.extend(
-            (half, left)
-            for left in range(settled + 1, number)
-            if store.tag(name, half, left, STATE, VOID)
+            (half, gap)
+            for gap in range(settled + 1, number)
+            if store.tag(name, half, gap, STATE, VOID)
         )
         return number
 

@@ -31,15 +31,15 @@ def is_there(uri: str) -> bool:
     return file is None or (file.is_file() and file.stat().st_size > 0)
 
 
-def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
-    """What ``opened`` gives for ``uri``, whose database is made first where there is none.
+def set_up(uri: str, open_store: Callable[[str], Any]) -> Any:
+    """What ``open_store`` gives for ``uri``, whose database is made first where there is none.
 
     Called under a lock: nobody else sets the same database up. Of a database that holds something,
-    what is wrong with it is for ``opened`` to say.
+    what is wrong with it is for ``open_store`` to say.
     """
     file = sqlite_file(uri)
     if file is None:
-        return opened(uri)
+        return open_store(uri)
     if is_there(uri) and not _is_whole(file) and not _holds_something(file):
         aside = file.with_name(f"{file.name}.half-made")
         file.replace(aside)
@@ -49,8 +49,8 @@ def set_up(uri: str, opened: Callable[[str], Any]) -> Any:
             aside.name,
         )
     if not is_there(uri):
-        _build(file, opened)
-    return opened(uri)
+        _build(file, open_store)
+    return open_store(uri)
 
 
 #: The bytes of a database in which nothing was kept yet, by its newest migration. MLflow's hundred
@@ -60,7 +60,7 @@ _EMPTY: dict[str | None, bytes] = {}
 _BUILDING = Lock()
 
 
-def _build(file: Path, opened: Callable[[str], Any]) -> None:
+def _build(file: Path, open_store: Callable[[str], Any]) -> None:
     folder = file.with_name(f".{file.name}.building")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ def _build(file: Path, opened: Callable[[str], Any]) -> None:
     migration = newest_migration()
     with _BUILDING, default_artifacts(Path("mlruns").absolute().as_uri()) as root:
         if migration not in _EMPTY:
-            opened(sqlite_uri(beside))
+            open_store(sqlite_uri(beside))
             _EMPTY[migration] = beside.read_bytes()
         else:
             beside.write_bytes(_EMPTY[migration])

@@ -88,23 +88,25 @@ class Store:
 
     def experiment_id(self) -> str:
         """The experiment's id; made on first use, with the artifact location of the options."""
-        found = _call("read the experiment", self.client.get_experiment_by_name, self._experiment)
-        if found is None:
+        experiment = _call(
+            "read the experiment", self.client.get_experiment_by_name, self._experiment
+        )
+        if experiment is None:
             self._unless(
                 (_EXISTS,),
                 self.client.create_experiment,
                 self._experiment,
                 artifact_location=self._location,
             )
-            found = _call(
+            experiment = _call(
                 "read the experiment", self.client.get_experiment_by_name, self._experiment
             )
-        if found.lifecycle_stage != "active":
+        if experiment.lifecycle_stage != "active":
             raise RegistryError(
                 f"MLflow experiment '{self._experiment}' was deleted; restore it or set "
                 "registry.experiment."
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def start_run(self, tags: Mapping[str, str]) -> str:
         return str(
@@ -219,7 +221,7 @@ class Store:
 
     def versions(self, name: str, half: str) -> dict[int, dict[str, str]]:
         """The tags of every version of one half that was not deleted."""
-        found: dict[int, dict[str, str]] = {}
+        versions: dict[int, dict[str, str]] = {}
         query, token = f"name = '{half_name(name, half)}'", None
         while True:
             page = _call(
@@ -229,20 +231,20 @@ class Store:
                 max_results=1000,
                 page_token=token,
             )
-            found.update({int(v.version): dict(v.tags) for v in page})
+            versions.update({int(v.version): dict(v.tags) for v in page})
             token = page.token
             if not token:
-                return found
+                return versions
 
     def _if_there(self, call: Callable[..., Any], *arguments: Any) -> bool:
         return self._unless((_ABSENT,), call, *arguments)
 
     def _unless(
-        self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **named: Any
+        self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **keywords: Any
     ) -> bool:
         """Whether the call succeeded; False when MLflow answered with one of those error codes."""
         try:
-            _call(call.__name__.replace("_", " "), call, *arguments, **named)
+            _call(call.__name__.replace("_", " "), call, *arguments, **keywords)
         except MlflowError as error:
             if error.code not in codes:
                 raise
@@ -258,7 +260,7 @@ class MlflowError(RegistryError):
         self.code = code
 
 
-def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def _call(what: str, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """The call's answer, repeated while MLflow's database is locked by another process. Raises
     MlflowError.
     """
@@ -267,7 +269,7 @@ def _call(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) ->
     end = time.monotonic() + PATIENCE
     for attempt in range(_ATTEMPTS):
         try:
-            return call(*arguments, **named)
+            return call(*arguments, **keywords)
         except MlflowException as error:
             if (
                 error.error_code != "TEMPORARILY_UNAVAILABLE"

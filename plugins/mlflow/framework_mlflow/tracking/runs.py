@@ -163,8 +163,8 @@ def _figures(result: Mapping[str, Any]) -> str | None:
     for target, sides in targets.items():
         for side, figures in sides.items():
             values = [figures.get(name) for name in names]
-            shown = ["–" if value is None else f"{value:.4g}" for value in values]
-            lines.append([target.replace("|", "\\|"), side, *shown])
+            cells = ["–" if value is None else f"{value:.4g}" for value in values]
+            lines.append([target.replace("|", "\\|"), side, *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -50,8 +50,8 @@ class RayLauncher(Launcher):
                 (str(Path.cwd()), self._context, self._config, self._task, Singleton.get_state())
             )
             pending = [
-                remote.remote(shared, initial_job_idx + i, list(given))
-                for i, given in enumerate(job_overrides)
+                remote.remote(shared, initial_job_idx + i, list(overrides))
+                for i, overrides in enumerate(job_overrides)
             ]
             returned: list[JobReturn] = []
             for job in pending:
