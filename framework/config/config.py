@@ -162,13 +162,13 @@ def layout_of(plugins: Plugins) -> Layout:
     return Layout(Config, plugins)
 
 
-def build_config(source: DictConfig, plugins: Plugins, *, recorded: bool = False) -> Config:
+def build_config(source: DictConfig, plugins: Plugins, *, is_recorded: bool = False) -> Config:
     """Check a composed config.
 
     Args:
         source: As Hydra gives it, or a recorded text.
         plugins: Whose runs, extensions and selected components have the options.
-        recorded: Whether ``source`` is a recorded text. Secrets that an earlier version wrote out
+        is_recorded: Whether ``source`` is a recorded text. Secrets that an earlier version wrote out
             are not refused, and sections of plugins that are not installed here are left out.
 
     Raises:
@@ -179,10 +179,10 @@ def build_config(source: DictConfig, plugins: Plugins, *, recorded: bool = False
     whole = OmegaConf.merge(layout.defaults(), written_out(source, plugins))
     assert isinstance(whole, DictConfig)  # both are mappings
     text = write(whole)
-    check_leaves(text.leaves, partial(is_secret, text.tree, plugins), refuse=not recorded)
+    check_leaves(text.leaves, partial(is_secret, text.tree, plugins), refuse=not is_recorded)
     raw: Any = OmegaConf.to_container(whole, resolve=False)
     unknown = [key for key in raw if key not in layout.names()]
-    if unknown and not recorded:
+    if unknown and not is_recorded:
         raise ConfigError(
             f"{unknown[0]}: unknown key.{suggest(str(unknown[0]), layout.names())} Known: "
             f"{', '.join(layout.names())}."

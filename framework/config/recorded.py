@@ -57,7 +57,7 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
         )
         if secret and not leaf.parts and path in known and known[path].parts:
             OmegaConf.update(now, ".".join(path), _raw(today.tree, path))
-    return build_config(now, plugins, recorded=True)
+    return build_config(now, plugins, is_recorded=True)
 
 
 def decisive_sections(plugins: Plugins) -> tuple[str, ...]:

@@ -128,9 +128,9 @@ def read_served(
             of_pair.newest = max(of_pair.newest, moments(part["at"]).max())
             of_pair.columns.append(_arrays(good, keys, targets, numbers))
     entities = np.array(list(numbers), dtype=object).reshape(len(numbers), len(keys))
-    failed = {answering: of_pair.failed for answering, kept in pieces.items()}
-    newest = {answering: of_pair.newest for answering, kept in pieces.items()}
-    forecasts = {answering: _newest(of_pair, entities) for answering, kept in pieces.items()}
+    failed = {answering: of_pair.failed for answering, of_pair in pieces.items()}
+    newest = {answering: of_pair.newest for answering, of_pair in pieces.items()}
+    forecasts = {answering: _newest(of_pair, entities) for answering, of_pair in pieces.items()}
     return Reading(forecasts, failed, newest, rows)
 
 
@@ -189,9 +189,9 @@ def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...],
     for i, code in enumerate(unique.tolist()):
         entity: list[str] = []
         rest = code
-        for listed in reversed(words):
-            rest, word = divmod(rest, len(listed))
-            entity.append(listed[word])
+        for dictionary in reversed(words):
+            rest, word = divmod(rest, len(dictionary))
+            entity.append(dictionary[word])
         of_unique[i] = numbers.setdefault(tuple(reversed(entity)), len(numbers))
     return of_unique[place]
 

@@ -238,8 +238,8 @@ def calibrate(
     names = [tuple(map(str, k)) for k in entities_of(schema.entity_keys, table).to_numpy()]
     widths, factors = np.full((len(names), targets), np.nan), np.ones((len(names), targets))
     for t, target in enumerate(schema.targets):
-        here = (table["target"] == target).to_numpy()
-        of_target = table[here]
+        has_target = (table["target"] == target).to_numpy()
+        of_target = table[has_target]
         if not len(of_target):
             return None
         other[t] = float(of_target["difficulty"].median())
@@ -247,12 +247,12 @@ def calibrate(
         widths[:, t] = other[t]
         oldest_first = np.argsort(of_target["origin"].to_numpy(), kind="stable")
         newest = of_target["difficulty"].to_numpy()[oldest_first]
-        widths[numbers[here][oldest_first], t] = newest  # the last one of each series stays
+        widths[numbers[has_target][oldest_first], t] = newest  # the last one of each series stays
         scores = _scores(of_target, floor[t])
         if by_series:
             origin = np.unique(scores.origin, return_inverse=True)[1]
             factors[:, t], left_out = own_factors(
-                np.abs(scores.score), scores.step, numbers[here], origin, len(names)
+                np.abs(scores.score), scores.step, numbers[has_target], origin, len(names)
             )
             scores = replace(scores, score=scores.score / left_out)
         typical = _pooling(scores, horizon)

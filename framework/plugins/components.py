@@ -56,7 +56,7 @@ def rebuild(text: str) -> Components:
     """
     tree = OmegaConf.create(text)
     assert isinstance(tree, DictConfig)  # a recorded configuration is a mapping
-    config = build_config(tree, installed(), recorded=True)
+    config = build_config(tree, installed(), is_recorded=True)
     return Components(config, with_extensions(config, installed()))
 
 

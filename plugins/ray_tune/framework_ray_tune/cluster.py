@@ -34,8 +34,8 @@ def connected(
     variables of this process.
 
     While it starts, this process imports ``preloads``; the first workers of a Ray that is started
-    here import ``modules``. Inside a worker of Ray, or where this process is connected already, that
-    cluster is used and left as it is.
+    here import ``modules``. Inside a worker of Ray, or where this process is connected already,
+    that cluster is used and left as it is.
     """
     if ray.is_initialized():
         yield False
