@@ -66,7 +66,7 @@ def windows_of(generator: np.random.Generator) -> WindowSet:
     return WindowSet(arrays, offsets[1:] - HORIZON - 1, LENGTH, HORIZON)
 
 
-def fitted(name: str, given: WindowSet) -> DartsModel:
+def fitted(name: str, given: WindowSet) -> tuple[DartsModel, Schema]:
     """After one epoch: the weights do not matter, that all sides have the same does."""
     schema = Schema(
         name="torch_serving",
@@ -84,25 +84,32 @@ def fitted(name: str, given: WindowSet) -> DartsModel:
     kind, options, _ = MODELS[name]
     model = kind(options(n_epochs=1))
     model.fit(given, None, schema, 0)
-    return model
+    return model, schema
 
 
-def bare(model: DartsModel, windows: Windows, dtype: torch.dtype) -> Callable[[], np.ndarray]:
+def bare(
+    model: DartsModel, windows: Windows, dtype: torch.dtype, device: str = "cpu"
+) -> Callable[[], np.ndarray]:
     module = build(model.library, model._sizes, model._architecture(model._sizes))
     module.load_state_dict(model._module.state_dict())
-    module = module.to(dtype).eval()
+    module = module.to(device, dtype).eval()
+
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=dtype, device=device)
 
     def call() -> np.ndarray:
         n = len(windows)
         with torch.inference_mode():
             given = PLModuleInput(
-                past_target=torch.as_tensor(windows.target_past, dtype=dtype),
-                past_covariates=torch.as_tensor(windows.past, dtype=dtype),
-                historic_future_covariates=torch.zeros(n, LENGTH, FUTURE, dtype=dtype),
-                future_covariates=torch.as_tensor(windows.future, dtype=dtype),
-                static_covariates=torch.as_tensor(windows.static[:, None, :], dtype=dtype),
+                past_target=tensor(windows.target_past),
+                past_covariates=tensor(windows.past),
+                historic_future_covariates=torch.zeros(
+                    n, LENGTH, FUTURE, dtype=dtype, device=device
+                ),
+                future_covariates=tensor(windows.future),
+                static_covariates=tensor(windows.static[:, None, :]),
             )
-            found: np.ndarray = module(given).prediction.numpy()
+            found: np.ndarray = module(given).prediction.cpu().numpy()
             return found
 
     return call
@@ -186,7 +193,7 @@ def main() -> None:
         f"{'module f32':>11} {'darts':>9} {'ratio f64':>10} {'f32':>6}"
     )
     for name in arguments.models:
-        model = fitted(name, given)
+        model, _ = fitted(name, given)
         for count in (1, SERIES):
             windows = given.gather().part(0, count)
             found = medians(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 OK = "ok"
 
@@ -34,3 +37,18 @@ GapPolicy = Literal["refuse", "insert"]
 #: What is done about a row that is older than its view's ttl: no forecast, or a forecast that says
 #: so.
 StalePolicy = Literal["refuse", "flag"]
+
+
+#: Where models forecast unless something else is said.
+CPU = "cpu"
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError(f"'{value}' is no device; there is cpu, cuda, cuda:N and auto")
+    return value
+
+
+#: Where a model forecasts: ``cpu``, ``cuda`` (the first GPU) or ``cuda:N``; ``auto``: a GPU where
+#: there is one and the model can use it.
+Device = Annotated[str, AfterValidator(_device)]

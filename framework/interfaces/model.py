@@ -96,6 +96,25 @@ class Model(ABC):
         """
         return frozenset(COVARIATES)
 
+    def gpus(self) -> int | None:
+        """Count the GPUs that it can forecast on.
+
+        Returns:
+            None when it forecasts on the CPU only, whatever the machine has; else how many GPUs its
+            library sees here.
+        """
+        return None
+
+    def move(self, device: str) -> None:  # noqa: B027  only asked of a model that has GPUs
+        """Forecast on another device from now on.
+
+        Forecasts on one device do not depend on the other windows of a call. Those of two devices
+        may differ in the last digits.
+
+        Args:
+            device: ``cuda:N``, with N below :meth:`gpus`.
+        """
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write the fitted state in the library's own format, no pickle.

@@ -14,9 +14,13 @@ import numpy as np
 from framework.data.arrays import Float64
 from framework.data.context import Context
 from framework.data.forecast import Forecast
-from framework.data.vocabulary import OK
+from framework.data.vocabulary import CPU, OK
 from framework.errors import FrameworkError, RefusedError
 from framework.pairs.pair import Pair
+
+#: Between two devices sums are made in another order, in single precision at the least: the largest
+#: relative difference of a golden batch that another device than training's may give.
+ACROSS_DEVICES = 1e-4
 
 
 def _numbers(values: Float64) -> Any:
@@ -33,6 +37,12 @@ class Golden:
     context: Context
     values: Float64
     tolerance: float
+
+    def allowed(self, device: str) -> float:
+        """The largest relative difference of an answer on ``device``; training recorded on the
+        CPU.
+        """
+        return self.tolerance if device == CPU else max(self.tolerance, ACROSS_DEVICES)
 
     def difference(self, forecast: Forecast) -> float:
         """The largest relative difference; infinite when a window got no forecast."""
@@ -69,15 +79,15 @@ class Golden:
         return cls(context, array("forecast"), body["tolerance"])
 
 
-def replay(pair: Pair, golden: Golden) -> None:
-    """Forecast the golden batch again. Raises :class:`RefusedError` when an answer differs beyond
-    the tolerance.
+def replay(pair: Pair, golden: Golden, device: str = CPU) -> None:
+    """Forecast the golden batch again, on the device that the pair is on. Raises
+    :class:`RefusedError` when an answer differs beyond the tolerance.
     """
-    difference = golden.difference(pair.answer(golden.context))
-    if difference > golden.tolerance:
+    difference, allowed = golden.difference(pair.answer(golden.context)), golden.allowed(device)
+    if not difference <= allowed:
         raise RefusedError(
             f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} "
-            f"(relative), {golden.tolerance:g} allowed: "
+            f"(relative), {allowed:g} allowed on {device}: "
             "this environment does not answer as training did."
         )
 

@@ -5,24 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from framework.config.catalog import Plugins
+from framework.data.vocabulary import CPU
 from framework.interfaces.registry import PairVersion, ProvenPair, Registry
 from framework.pairs.artifacts import open_pair
+from framework.pairs.devices import device_for, place
 from framework.pairs.golden import Golden, golden_of, replay
 from framework.pairs.pair import Pair
 
 
 @dataclass(frozen=True)
 class LoadedPair:
-    """A pair that may answer, with the registry's entry and the golden batch that it has
-    answered.
+    """A pair that may answer, with the registry's entry, the golden batch that it has answered,
+    and the device on which it did: ``cpu`` or ``cuda:N``.
     """
 
     version: PairVersion
     pair: Pair
     golden: Golden
+    device: str = CPU
+
+    def check_device(self, device: str, key: str) -> None:
+        """Check that the pair can forecast on another device, without moving it there.
+
+        Args:
+            device: As :func:`framework.pairs.devices.place` takes it.
+            key: The option that says so, for the message.
+
+        Raises:
+            ConfigError: It cannot.
+        """
+        device_for(self.pair.model, device, key)
 
 
-def load_pair(registry: Registry, plugins: Plugins, name: str, reference: str) -> LoadedPair:
+def load_pair(
+    registry: Registry,
+    plugins: Plugins,
+    name: str,
+    reference: str,
+    device: str = CPU,
+    key: str = "device",
+) -> LoadedPair:
     """Bring the pair that a reference means from the registry to where it may answer.
 
     Args:
@@ -30,31 +52,40 @@ def load_pair(registry: Registry, plugins: Plugins, name: str, reference: str) -
         plugins: Where components are found.
         name: The pair's name.
         reference: An alias, a version number, or ``latest``.
+        device: Where it is to forecast, as :func:`framework.pairs.devices.place` takes it.
+        key: The option that says so, for the message.
 
     Returns:
         The proven, opened and replayed pair, never half of one.
 
     Raises:
         RegistryError: There is no such pair.
+        ConfigError: It cannot forecast on the device.
         RefusedError: A byte differs, or the pair does not answer as in training.
     """
-    return open_proven(registry.fetch(registry.resolve(name, reference)), plugins)
+    return open_proven(registry.fetch(registry.resolve(name, reference)), plugins, device, key)
 
 
-def open_proven(pair_files: ProvenPair, plugins: Plugins) -> LoadedPair:
+def open_proven(
+    pair_files: ProvenPair, plugins: Plugins, device: str = CPU, key: str = "device"
+) -> LoadedPair:
     """Open a proven pair and replay its golden batch.
 
     Args:
         pair_files: What the registry fetched.
         plugins: Where components are found.
+        device: Where it is to forecast, as :func:`framework.pairs.devices.place` takes it.
+        key: The option that says so, for the message.
 
     Returns:
         The pair.
 
     Raises:
+        ConfigError: It cannot forecast on the device.
         RefusedError: It does not answer as in training.
     """
     pair = open_pair(pair_files.preprocessor, pair_files.model, plugins)
     golden = golden_of(pair_files.model)
-    replay(pair, golden)
-    return LoadedPair(pair_files.version, pair, golden)
+    settled = place(pair.model, device, key)
+    replay(pair, golden, settled)
+    return LoadedPair(pair_files.version, pair, golden, settled)

@@ -96,6 +96,16 @@ class Ensemble(Model):
         assert total is not None
         return total / len(self._lengths)
 
+    def gpus(self) -> int | None:
+        """As many as the members that can use a GPU see; None when none can."""
+        counts = (member.gpus() for member in self._members.values())
+        return min((count for count in counts if count is not None), default=None)
+
+    def move(self, device: str) -> None:
+        for member in self._members.values():
+            if member.gpus():
+                member.move(device)
+
     def save(self, directory: Path) -> None:
         body: dict[str, Any] = {
             "options": self.options.model_dump(mode="json"),

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from framework.data.vocabulary import GapPolicy
+from framework.data.vocabulary import CPU, Device, GapPolicy
 from framework.monitoring.alerts import AlertRule
 from framework.options import TOP_LEVEL, UNSHOWN, Duration, Options, SecretUrl
 
@@ -96,7 +96,9 @@ class PredictOptions(Options):
 
     ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
     reads. ``future``: beside it, a file of the columns known in advance at the steps after those
-    rows. ``piece``: how many rows or entities are in memory at once.
+    rows. ``piece``: how many rows or entities are in memory at once. ``device``: where the model
+    forecasts: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU where there is one and the model
+    can use it.
     """
 
     pair: str = "latest"
@@ -105,6 +107,7 @@ class PredictOptions(Options):
     future: Path | None = None
     piece: PositiveInt = 20_000
     output: Path | None = None
+    device: Device = CPU
 
     @field_validator("pair", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from framework.data.canonical_text import canonical_text
 from framework.data.fingerprint import ahead_fingerprint, panel_fingerprint
 from framework.data.known_values import unseen_lines, without_list
 from framework.data.time import parse_time, to_numpy
+from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, DataError
 from framework.ingestion.source_changes import source_changes
 from framework.interfaces.registry import Registry
@@ -34,7 +35,13 @@ def predict(run: Run) -> dict[str, Any]:
     config = run.config
     options: PredictOptions = run.options
     registry: Registry = run.make("registry")
-    loaded_pair = load_pair(registry, run.plugins, config.name, _reference(run))
+    if options.device != CPU and (compute := config.component("compute").name) != "local":
+        raise ConfigError(
+            f"predict.device={options.device}: it goes with compute=local, not {compute}."
+        )
+    loaded_pair = load_pair(
+        registry, run.plugins, config.name, _reference(run), options.device, "predict.device"
+    )
     windows, identity = (
         _from_file(run, loaded_pair) if options.rows else _from_store(run, loaded_pair)
     )
@@ -53,7 +60,7 @@ def predict(run: Run) -> dict[str, Any]:
         windows,
         size,
         output,
-        {"pair": pair.digest, **identity},
+        {"pair": pair.digest, "device": loaded_pair.device, **identity},
         run.make("compute"),
         run.say,
     )
@@ -71,6 +78,7 @@ def predict(run: Run) -> dict[str, Any]:
         "output": str(output),
         "rows": scored.rows,
         "pair": {"name": pair.name, "version": pair.version, "digest": pair.digest},
+        "device": loaded_pair.device,
         "warnings": warnings,
     }
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from framework.config.catalog import Plugins
 from framework.data.schema import Schema
+from framework.data.vocabulary import CPU
 from framework.errors import ConfigError
 from framework.features.views import FeatureSet
 from framework.interfaces.registry import HistoryEntry, PairVersion, ProvenPair, Registry
@@ -114,19 +115,21 @@ class Deployment:
         """
         return self._registry.history(self.name)
 
-    def load(self, version: PairVersion) -> LoadedPair:
+    def load(self, version: PairVersion, device: str = CPU) -> LoadedPair:
         """Fetch a pair, prove every byte, open it, replay its golden batch.
 
         Args:
             version: The pair.
+            device: Where it is to forecast, as ``serving.device`` has it.
 
         Returns:
             The pair, which may answer.
 
         Raises:
+            ConfigError: It cannot forecast on the device.
             RefusedError: Something differs; the message names it.
         """
-        return open_proven(self.fetch(version), self.parts.plugins)
+        return open_proven(self.fetch(version), self.parts.plugins, device, "serving.device")
 
     def fetch(self, version: PairVersion) -> ProvenPair:
         """Fetch the files of a pair, every byte proven: for a process that needs one half only.

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from framework.data.vocabulary import Device
 from framework.options import Options, Percent, SecretUrl
 
 #: A name or an address without a scheme or a port.
@@ -130,6 +131,10 @@ class ServingOptions(Options):
     ``{candidate: 10}``; the rest is the served alias'. An alias with a share of 0 answers only who
     asks for it.
 
+    ``device``: where the model forecasts: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU
+    where there is one and the model can use it. null: the CPU, and where a replica of Ray Serve
+    has a GPU of its own, ``auto``.
+
     ``console``: the page at ``/`` and what it reads below ``/console/``.
     """
 
@@ -148,6 +153,7 @@ class ServingOptions(Options):
     observers: ObserverOptions = ObserverOptions()
     batch: BatchOptions = BatchOptions()
     tracing: TracingOptions = TracingOptions()
+    device: Device | None = None
     console: bool = True
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.data.vocabulary import CPU
 from framework.interfaces.ledger import Ledger
 from framework.interfaces.registry import PairVersion
 from framework.serving.answers import Answers
@@ -96,7 +97,7 @@ class Service:
         Raises:
             FrameworkError: It may not answer.
         """
-        pair = self.deployment.load(version)
+        pair = self.deployment.load(version, self.options.device or CPU)
         schema = pair.pair.schema
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
@@ -125,6 +126,7 @@ class Service:
             pipeline,
             render,
             Entities(schema, self.options.max_rows),
+            pair.device,
         )
 
     def _observers(self) -> Observers:
@@ -145,6 +147,9 @@ class Service:
         Returns:
             Prometheus text.
         """
+        devices = [arm.device for arm in self.arms.table.arms.values()]
+        if any(device != CPU for device in devices):
+            await asyncio.to_thread(self.metrics.show_gpus, devices)
         return self.metrics.render()
 
     async def reload(self) -> dict[str, Any]:

@@ -242,6 +242,9 @@ def test_a_second_promotion_and_the_way_back(
         (("panel.targets=[departure]",), 2, "Did you mean 'departures'?"),
         (("panel.horizon=400", "run=backtest"), 2, "lower backtest.folds or panel.horizon"),
         (("name=empty", "run=serve"), 1, "empty"),
+        (("run=predict", "predict.device=gpu"), 2, "predict.device: 'gpu' is no device"),
+        (("run=predict", "predict.device=cuda"), 2, "no GPU is visible to XGBoost here"),
+        (("run=serve", "serving.device=cuda"), 2, "serving.device=cuda: no GPU is visible"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -78,8 +78,18 @@ def test_every_alias_is_shown_with_its_pair_its_part_and_its_backtest(http: http
         "candidate": 4,
         "staging": 5,
     }
-    assert shown["production"]["arm"] == {"version": 3, "role": "primary", "share": 75.0}
-    assert shown["candidate"]["arm"] == {"version": 4, "role": "split", "share": 25.0}
+    assert shown["production"]["arm"] == {
+        "version": 3,
+        "role": "primary",
+        "share": 75.0,
+        "device": "cpu",
+    }
+    assert shown["candidate"]["arm"] == {
+        "version": 4,
+        "role": "split",
+        "share": 25.0,
+        "device": "cpu",
+    }
     assert shown["staging"]["arm"] is None
     assert shown["candidate"]["digest"] == make_version(4).digest
     assert pd.Timestamp.now("UTC") - pd.Timestamp(shown["production"]["since"]) < pd.Timedelta(

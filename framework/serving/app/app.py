@@ -162,6 +162,7 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "run_id": version.run_id,
         "pair_id": version.pair_id,
         "created": version.created,
+        "device": arm.device,
         "horizon": schema.horizon,
         "quantiles": schema.quantiles,
         "highest_level": None if calibration is None else calibration.highest_level(),

@@ -14,6 +14,7 @@ from framework.data.buckets import PLACES, place_of
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.schema import Schema
+from framework.data.vocabulary import CPU
 from framework.interfaces.registry import PairVersion
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Terms
@@ -45,7 +46,8 @@ class Arm:
     """A proven and warmed pair. Immutable: a request that has one keeps it to its end, whatever is
     swapped meanwhile.
 
-    ``name``: the alias that it follows, or its number when it follows none.
+    ``name``: the alias that it follows, or its number when it follows none. ``device``: where its
+    model forecasts, ``cpu`` or ``cuda:N``.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Arm:
     pipeline: Forecaster
     render: Renderer
     entities: Entities
+    device: str = CPU
 
     @property
     def stamp(self) -> dict[str, Any]:

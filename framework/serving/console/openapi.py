@@ -146,6 +146,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
             "version": _COUNT,
             "role": {"enum": ["primary", "split", "canary"]},
             "share": {"type": "number"},
+            "device": {**_TEXT, "description": "cpu or cuda:N"},
         }
     )
     pair = {

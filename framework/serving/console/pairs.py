@@ -85,8 +85,8 @@ class Pairs:
         }
 
     def _arm(self, arm: Arm, table: Table) -> dict[str, Any]:
-        """``{"version", "role", "share"}``: what answers now, as what, for how many per cent of the
-        entities.
+        """``{"version", "role", "share", "device"}``: what answers now, as what, for how many per
+        cent of the entities, where.
         """
         others = {a.name: len(places) * 100 / PLACES for places, a in table.ranges}
         share = 100 - sum(others.values()) if arm is table.primary else others.get(arm.name, 0.0)
@@ -97,7 +97,7 @@ class Pairs:
             if arm.name == self._service.options.canary.alias
             else "split"
         )
-        return {"version": arm.version.version, "role": role, "share": share}
+        return {"version": arm.version.version, "role": role, "share": share, "device": arm.device}
 
     def _backtest(
         self, version: PairVersion, silent: str | None

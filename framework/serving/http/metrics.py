@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from framework.data.vocabulary import CPU
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import load_of, visible_gpus
 from framework.serving.http import metric_registry
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
@@ -47,7 +49,8 @@ class Metrics(metric_registry.Metrics):
     route, status, arm and pair, forecasts_total by status, arm and pair, unseen_categories_total by
     column, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded
     by arm, shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total,
-    observed_total by observer and outcome, process_….
+    observed_total by observer and outcome, gpu_busy_percent and gpu_memory_used_bytes by gpu (of
+    the GPUs that pairs forecast on), process_….
     """
 
     def __init__(
@@ -112,6 +115,18 @@ class Metrics(metric_registry.Metrics):
             "Forecasts that observers were told of, by outcome",
             ["observer", "outcome"],
         )
+        self._gpu_busy = self.gauge(
+            "framework_gpu_busy_percent",
+            "Per cent of the driver's last sample period in which the GPU worked",
+            ["gpu"],
+            mode="livemax",
+        )
+        self._gpu_memory = self.gauge(
+            "framework_gpu_memory_used_bytes",
+            "Memory of the GPU that is used, by any process",
+            ["gpu"],
+            mode="livemax",
+        )
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def child(self, metric: Any, *labels: Any) -> Any:
@@ -155,6 +170,16 @@ class Metrics(metric_registry.Metrics):
     def count_observed(self, observer: str, outcome: str, forecasts: int) -> None:
         """``outcome``: told, dropped (its queue was full) or failed (it raised)."""
         self.child(self._observed, observer, outcome).inc(forecasts)
+
+    def show_gpus(self, devices: Iterable[str]) -> None:
+        """Read the GPUs among ``devices`` (``cpu``, ``cuda:N``) now."""
+        numbers = {int(device.partition(":")[2]) for device in devices if device != CPU}
+        visible = visible_gpus() if numbers else ()
+        for gpu in (visible[number] for number in numbers if number < len(visible)):
+            load = load_of(gpu)
+            if load is not None:
+                self._gpu_busy.labels(gpu).set(load.busy)
+                self._gpu_memory.labels(gpu).set(load.memory_used)
 
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)

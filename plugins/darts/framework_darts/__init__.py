@@ -23,7 +23,8 @@ class DartsOptions(Options):
     trains ``n_epochs``, as does a run without validation windows. ``scaling``: ``instance`` centres
     and scales each window's target by its own context, ``global`` by the training rows, and both
     every feature by the training rows; ``none`` leaves target and features. Answers are in natural
-    units in each case. ``accelerator``: where it trains; forecasts are made on the CPU.
+    units in each case. ``accelerator``: where it trains; where it forecasts is
+    ``serving.device`` and ``predict.device``.
     ``threads``: torch's threads in this process, null for torch's own choice.
     """
 

@@ -146,8 +146,15 @@ class DartsModel(Model):
         features: dict[str, FeatureScaler],
     ) -> None:
         self._module, self._sizes = module.double().eval().requires_grad_(False), sizes
-        self._scaler, self._features = scaler, features
+        self._scaler, self._features, self._device = scaler, features, _CPU
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
+
+    def gpus(self) -> int | None:
+        return torch.cuda.device_count()
+
+    def move(self, device: str) -> None:
+        self._device = torch.device(device)
+        self._module.to(self._device)
 
     def predict(self, windows: Windows) -> Float64:
         if len(windows) <= CHUNK:
@@ -162,9 +169,11 @@ class DartsModel(Model):
     def _answer(self, windows: Windows) -> Float64:
         with torch.inference_mode():
             scaled, centre, size = self._scaler.apply(windows.target_past)
-            parts = inputs(windows, scaled, self._features, self._sizes, _CPU, torch.float64)
+            parts = inputs(
+                windows, scaled, self._features, self._sizes, self._device, torch.float64
+            )
             with self._turn:
-                answer = self._module(parts).prediction.numpy()
+                answer = self._module(parts).prediction.cpu().numpy()
         out: Float64 = answer.astype(np.float32) * size[..., None] + centre[..., None]
         out[..., 1:].sort(axis=-1)  # quantiles are learnt apart and may cross
         return out
@@ -173,7 +182,7 @@ class DartsModel(Model):
         # The weights are float32 numbers whose float64 copies answer; nothing is lost by saving
         # them as they were trained.
         weights = {
-            name: tensor.numpy().astype(np.float32)
+            name: tensor.cpu().numpy().astype(np.float32)
             for name, tensor in self._module.state_dict().items()
         }
         np.savez(directory / "weights.npz", **weights)

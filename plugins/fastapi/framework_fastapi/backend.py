@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.registry import PairVersion
 from framework.serving.app.app import create_app
@@ -42,9 +43,11 @@ class FastapiBackend(ServingBackend):
                 "look by itself."
             )
         if options.workers > 1:
-            version = deployment.load(
+            loaded = deployment.load(
                 deployment.resolve(deployment.reference)
-            ).version  # what is refused is refused here, in one line
+            )  # what is refused is refused here, in one line
+            loaded.check_device(options.device or CPU, "serving.device")
+            version = loaded.version
             with bind(options.host, options.port) as listener:
                 run_workers(
                     deployment,

@@ -24,8 +24,8 @@ class ServiceOptions(Options):
 
     ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no
     autoscaling): ongoing requests of a replica for ForecastAPI, milliseconds of a read for
-    FeastService, per cent of its CPUs for PreprocessingService and ModelService, where it has
-    ``num_gpus`` also per cent of the time in the model, whichever is more. It is the mean over
+    FeastService, per cent of its CPUs for PreprocessingService and ModelService, of a
+    ModelService on a GPU also per cent of the GPU, whichever is more. It is the mean over
     ``look_back_period_s`` of what replicas report every ``metrics_interval_s``; the number changes
     when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors of the
     change that is called for. ``timeout_s``: how long a request waits for the service before it is
@@ -69,8 +69,8 @@ class ServiceOptions(Options):
 
 
 class RayServeOptions(ServingOptions):
-    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu`` (reserves a GPU that no
-    model uses yet); each service's own options win.
+    """``preset``: ``laptop`` (2 cores are enough), ``production``, ``gpu`` (ModelService
+    forecasts on a GPU of its own); each service's own options win.
 
     Each variant (an alias of ``split``, ``canary`` or ``shadow``) has a ModelService of its own
     with the options of ``model``; ``arms`` gives others by alias. ``topology: fused`` runs all

@@ -35,6 +35,7 @@ from framework_ray_serve import RayServeOptions
 from framework_ray_serve.all_replicas import Replicated
 from framework_ray_serve.quarantine import Quarantine
 from framework_ray_serve.remote import Lost, RemotePipeline, Stages
+from framework_ray_serve.services import device_here
 from framework_ray_serve.shadow import RemoteShadow
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class RayService(Replicated):
         )
         assert replayed.values is not None
         forecast = pipeline.assemble(golden.context, None, replayed.values, replayed.failed)
-        if not golden.difference(forecast) <= golden.tolerance:
+        if not golden.difference(forecast) <= golden.allowed(facts.device):
             raise RefusedError(
                 f"version {version.version}: its golden batch, sent through the services, "
                 "is not what training recorded."
@@ -89,6 +90,7 @@ class RayService(Replicated):
             pipeline,
             render,
             Entities(facts.schema, self.options.max_rows),
+            facts.device,
         )
 
     async def store_trouble(self) -> str | None:
@@ -101,6 +103,7 @@ class _Ingress:
     ) -> None:
         logs.configure(options.log)
         if not handles:
+            options = options.model_copy(update={"device": device_here(options)})
             self._service: Replicated = await asyncio.to_thread(Replicated, deployment, options)
             self._shadows = shadows_of(self._service)
             return

@@ -19,7 +19,7 @@ from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster import prepare, serving
-from framework_ray_serve.presets import idle_gpus
+from framework_ray_serve.presets import check_device, idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -39,6 +39,7 @@ class RayServeBackend(ServingBackend):
         logs.configure(options.log)
         prepare(options)
         check_address(options.host, Access(options.access), options.access)
+        check_device(options)
         idle = idle_gpus(options)
         if idle is not None:
             print(f"serve: {idle}", file=sys.stderr)

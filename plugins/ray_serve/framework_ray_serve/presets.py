@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from framework.data.vocabulary import CPU
+from framework.errors import ConfigError
 from framework.serving.pipeline.pipeline import TOGETHER
 from framework_ray_serve import RayServeOptions, ServiceOptions
 
@@ -14,6 +16,9 @@ NAMES = {
     "preprocessing": "PreprocessingService",
     "model": "ModelService",
 }
+
+#: The service whose replicas forecast, by topology.
+MODEL_OF = {"separate": "model", "fused": "forecast_api"}
 
 #: What FeastService, PreprocessingService and ModelService report, and their autoscaling follows.
 METRICS = {"feast": "latency_ms", "preprocessing": "cpu_percent", "model": "load_percent"}
@@ -89,22 +94,32 @@ def service(options: RayServeOptions, key: str) -> ServiceOptions:
     return ServiceOptions(**values)
 
 
+def check_device(options: RayServeOptions) -> None:
+    """Raise :class:`ConfigError` when forecasts are to be made on a GPU that no replica has."""
+    key = MODEL_OF[options.topology]
+    if str(options.device).startswith("cuda") and not service(options, key).num_gpus:
+        raise ConfigError(
+            f"serving.device={options.device}: no replica has a GPU; set "
+            f"serving.{key}.num_gpus, or serving.preset=gpu."
+        )
+
+
 def idle_gpus(options: RayServeOptions) -> str | None:
-    """One line naming the services that reserve a GPU, on which no bundled model forecasts; None
-    when none does.
+    """Name, in one line, the services that reserve a GPU on which nothing forecasts; None when
+    none does.
     """
-    holders = [key for key in NAMES if service(options, key).num_gpus]
-    holders += [
-        f"arms.{alias}"
-        for alias, arm_options in options.arms.items()
-        if arm_options.num_gpus and "model" not in holders
-    ]
+    separate = options.topology == "separate"
+    computing = None if options.device == CPU else MODEL_OF[options.topology]
+    keys = NAMES if separate else [MODEL_OF[options.topology]]
+    holders = [key for key in keys if key != computing and service(options, key).num_gpus]
+    if separate and computing is None and "model" not in holders:
+        holders += [f"arms.{alias}" for alias, own in options.arms.items() if own.num_gpus]
     if not holders:
         return None
     names = ", ".join(f"serving.{key}.num_gpus" for key in holders)
     return (
-        f"{names}: a GPU is reserved for each replica and stays idle: the bundled models "
-        "forecast on the CPU; set num_gpus to 0."
+        f"{names}: a GPU is reserved for each replica and stays idle: nothing forecasts there; "
+        "set num_gpus to 0."
     )
 
 

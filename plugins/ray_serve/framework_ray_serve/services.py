@@ -16,17 +16,21 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import psutil
+import ray
 
 from framework.data.arrays import Float64
 from framework.data.context import Context
 from framework.data.schema import Schema
+from framework.data.vocabulary import CPU
 from framework.data.windows import Windows
 from framework.errors import FrameworkError
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import load_of, visible_gpus
 from framework.pairs.artifacts import open_half
 from framework.pairs.golden import Golden
 from framework.pairs.intervals import Calibration
+from framework.pairs.loading import LoadedPair
 from framework.pairs.pair import KnownTerms, Pair, make_windows
 from framework.serving.deployment import Deployment
 from framework.serving.http import logs
@@ -47,12 +51,15 @@ T, R = TypeVar("T"), TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The parts of a pair that ForecastAPI holds."""
+    """The parts of a pair that ForecastAPI holds. ``device``: where a replica that was asked
+    forecasts.
+    """
 
     schema: Schema
     calibration: Calibration | None
     trained: frozenset[tuple[str, ...]] | None
     golden: Golden
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +195,7 @@ class PreprocessingService(PairService[tuple[Preprocessor, KnownTerms]]):
         return {METRICS["preprocessing"]: self._work.cpu_percent()}
 
 
-class ModelService(PairService[tuple[Pair, Golden]]):
+class ModelService(PairService[LoadedPair]):
     """The last stage, one deployment for each arm. It has both halves: a pair is proven by its
     golden batch, which needs both.
     """
@@ -196,23 +203,36 @@ class ModelService(PairService[tuple[Pair, Golden]]):
     async def __init__(
         self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
     ) -> None:
-        settings = service(options, "model")
-        self._work, self._has_gpu = Work(settings.num_cpus or 1.0), bool(settings.num_gpus)
+        self._work, self._device = (
+            Work(service(options, "model").num_cpus or 1.0),
+            device_here(options),
+        )
+        self._gpu: str | None = None
         self._batches = Batches(self._predict_all, *batch(options), at_once=self._work.at_once)
         await super().__init__(deployment, options, aliases)
 
-    def open(self, version: PairVersion) -> tuple[Pair, Golden]:
-        pair = self.deployment.load(version)
-        return pair.pair, pair.golden
+    def open(self, version: PairVersion) -> LoadedPair:
+        loaded = self.deployment.load(version, self._device)
+        gpus = visible_gpus() if self._device != CPU else ()
+        if loaded.device != CPU:
+            self._gpu = gpus[int(loaded.device.partition(":")[2])] if gpus else None
+        elif gpus:
+            log.warning(
+                "version %d: its model forecasts on the CPU only, the GPU of this replica stays "
+                "idle; set serving.model.num_gpus=0",
+                version.version,
+            )
+        return loaded
 
     async def facts(self, version: PairVersion) -> Facts:
-        pair, golden = await self.held.get(version)
-        return Facts(pair.schema, pair.calibration, pair.trained, golden)
+        loaded = await self.held.get(version)
+        pair = loaded.pair
+        return Facts(pair.schema, pair.calibration, pair.trained, loaded.golden, loaded.device)
 
     async def predict(self, version: PairVersion, preprocessed: Preprocessed) -> Predicted:
         if preprocessed.windows is None:
             return Predicted(None, {})
-        pair, _ = await self.held.get(version)
+        pair = (await self.held.get(version)).pair
         values, seconds = await self._batches.ask(
             (version.digest, pair, preprocessed.windows), len(preprocessed.windows)
         )
@@ -220,18 +240,16 @@ class ModelService(PairService[tuple[Pair, Golden]]):
 
     async def attempt(self, version: PairVersion, context: Context) -> Predicted:
         """Both of the last stages, where each window that cannot be done fails alone."""
-        pair, _ = await self.held.get(version)
+        pair = (await self.held.get(version)).pair
         (values, failed), _ = await self._work.do(
             lambda: attempt(context, pair.schema, lambda part: pair.predict(pair.windows(part)))
         )
         return Predicted(values, {}, failed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Report the load; with a GPU, the model's share of time at work stands for the GPU's load.
-
-        The GPU does nothing else.
-        """
-        busy = self._work.busy_percent() if self._has_gpu else 0.0
+        """Report the load of the CPUs or of the GPU that it forecasts on, whichever is more."""
+        load = None if self._gpu is None else await asyncio.to_thread(load_of, self._gpu)
+        busy = 0.0 if load is None else load.busy
         return {METRICS["model"]: max(self._work.cpu_percent(), busy)}
 
     async def _predict(self, pair: Pair, windows: Windows) -> tuple[Float64 | None, float]:
@@ -261,6 +279,13 @@ class ModelService(PairService[tuple[Pair, Golden]]):
         return answers
 
 
+def device_here(options: RayServeOptions) -> str:
+    """Settle where this replica forecasts: as ``serving.device`` says, else on the GPU that Ray
+    has given it, where the model can use one.
+    """
+    return options.device or ("auto" if ray.get_gpu_ids() else CPU)
+
+
 class Work:
     """Threads for what computes, two at least so that a slow request does not hold up all others,
     and how much of the CPUs it takes.
@@ -271,8 +296,6 @@ class Work:
         self._threads = ThreadPoolExecutor(self.at_once, thread_name_prefix="work")
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the measurement
-        self._lock, self._at_work = threading.Lock(), 0
-        self._busy, self._changed, self._since = 0.0, perf_counter(), perf_counter()
 
     async def do(self, work: Callable[[], R]) -> tuple[R, float]:
         """Run the work; return its result and the seconds it took. Raises the error of the work."""
@@ -280,30 +303,11 @@ class Work:
 
     def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
         start = perf_counter()
-        self._count(1)
-        try:
-            result = work()
-        finally:
-            self._count(-1)
-        return result, perf_counter() - start
-
-    def _count(self, more: int) -> None:
-        with self._lock:
-            now = perf_counter()
-            if self._at_work:
-                self._busy += now - self._changed
-            self._at_work, self._changed = self._at_work + more, now
+        return work(), perf_counter() - start
 
     def cpu_percent(self) -> float:
         """Of the CPUs that the replica is given, since the last call."""
         return float(self._process.cpu_percent()) / self._cpus
-
-    def busy_percent(self) -> float:
-        """Of the time since the last call, in which it was at work."""
-        self._count(0)
-        share = 100 * self._busy / max(self._changed - self._since, 1e-9)
-        self._busy, self._since = 0.0, self._changed
-        return share
 
 
 def contiguous(windows: Windows) -> Windows:

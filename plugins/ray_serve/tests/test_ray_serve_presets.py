@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.presets import NAMES, deployment_options, idle_gpus, service
+from framework_ray_serve.presets import NAMES, check_device, deployment_options, idle_gpus, service
 from hydra import compose, initialize_config_dir
 
 from framework.config.config import build_config
@@ -65,18 +65,28 @@ def test_presets() -> None:
 
 def test_a_gpu_that_nothing_uses_is_named() -> None:
     assert idle_gpus(composed("serving.preset=production")) is None
-    assert idle_gpus(composed("serving.preset=gpu", "serving.model.num_gpus=0")) is None
-    line = idle_gpus(composed("serving.preset=gpu"))
+    assert idle_gpus(composed("serving.preset=gpu")) is None
+    assert idle_gpus(composed("serving.preset=gpu", "serving.topology=fused")) is None
+    line = idle_gpus(composed("serving.preset=gpu", "serving.device=cpu"))
     assert line is not None
     assert line.startswith(
         "serving.model.num_gpus: a GPU is reserved for each replica and stays idle"
     )
-    assert "serving.forecast_api.num_gpus" in str(
-        idle_gpus(composed("serving.preset=gpu", "serving.topology=fused"))
+    assert "serving.preprocessing.num_gpus" in str(
+        idle_gpus(composed("serving.preset=gpu", "serving.preprocessing.num_gpus=1"))
     )
     assert "serving.arms.candidate.num_gpus" in str(
-        idle_gpus(composed("+serving.arms.candidate.num_gpus=1"))
+        idle_gpus(composed("+serving.arms.candidate.num_gpus=1", "serving.device=cpu"))
     )
+
+
+def test_a_gpu_that_no_replica_has_is_refused() -> None:
+    check_device(composed("serving.preset=gpu", "serving.device=cuda"))
+    check_device(composed("serving.device=auto"))
+    with pytest.raises(ConfigError, match=r"serving\.device=cuda: no replica has a GPU; set "):
+        check_device(composed("serving.device=cuda"))
+    with pytest.raises(ConfigError, match=r"serving\.forecast_api\.num_gpus"):
+        check_device(composed("serving.topology=fused", "serving.device=cuda"))
 
 
 def test_every_option_of_a_service_reaches_ray_serve() -> None:

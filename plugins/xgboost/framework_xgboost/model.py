@@ -14,6 +14,7 @@ from framework.data.schema import Schema
 from framework.data.windows import WindowSet
 from framework.errors import ConfigError
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
+from framework.models.gpus import visible_gpus
 from framework.models.window_table import Tabular
 from framework_xgboost import XGBoostOptions
 from framework_xgboost.matrix import plain_matrix, train_matrix
@@ -45,6 +46,7 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
         "reg:gamma": False,
     }
     options: XGBoostOptions
+    _on_gpu = False
 
     def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
         """Raise :class:`ConfigError` also for quantiles and objectives that do not go together with
@@ -130,9 +132,20 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
     def read(self, raw: bytes) -> Boosters:
         return _booster(raw, 1), _booster(raw, self.options.n_jobs)
 
+    def gpus(self) -> int | None:
+        return len(visible_gpus()) if xgboost.build_info()["USE_CUDA"] else None
+
+    def move(self, device: str) -> None:
+        self._on_gpu = True
+        for boosters in self._boosters:
+            for _, many in boosters:
+                many.set_param({"device": device})
+
     def answer(self, booster: Boosters, rows: Float32) -> Float64:
-        values: Float64 = booster[len(rows) > MANY_ROWS].inplace_predict(rows)
-        return values
+        few, many = booster
+        if self._on_gpu:  # in place, XGBoost would fall back to a slower way, with a warning
+            return many.predict(xgboost.DMatrix(rows), validate_features=False)
+        return (many if len(rows) > MANY_ROWS else few).inplace_predict(rows)
 
 
 def _bytes(booster: xgboost.Booster) -> bytes:

@@ -20,6 +20,7 @@ function pairHead(pair) {
     ["Digest", make("code", { title: pair.digest }, pair.digest.slice(0, 12))],
     ["Live since", pair.since ? make("span", {}, make("time", { datetime: pair.since }, when(pair.since)), ` (${ago(pair.since)})`) : "not recorded"],
     ["Registered", make("time", { datetime: pair.created }, when(pair.created))],
+    ...(arm ? [["Forecasts on", arm.device === "cpu" ? "the CPU" : arm.device]] : []),
     ["Run", make("code", { title: pair.run_id }, pair.run_id.slice(0, 12))],
   ];
   return make("div", { class: "head" },

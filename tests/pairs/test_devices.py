@@ -1,0 +1,95 @@
+"""A pair forecasts where the configuration says, or a line says why it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from framework.data.arrays import Float64
+from framework.data.windows import Windows
+from framework.errors import ConfigError, RefusedError
+from framework.interfaces.model import Model
+from framework.pairs.devices import device_for, place
+from framework.pairs.golden import ACROSS_DEVICES, replay
+from framework.testing.fakes import FakeModel, make_pair, make_schema
+
+PAIR, GOLDEN = make_pair(make_schema())
+
+
+class OnGpu(FakeModel):
+    """Sees ``count`` GPUs; there it answers ``share`` more than on the CPU."""
+
+    count: int | None = 2
+    share = 0.0
+    device = "cpu"
+
+    def gpus(self) -> int | None:
+        return self.count
+
+    def move(self, device: str) -> None:
+        self.device = device
+
+    def predict(self, windows: Windows) -> Float64:
+        return super().predict(windows) * (1 + (self.share if self.device != "cpu" else 0))
+
+
+def model_on(count: int | None, share: float = 0.0) -> OnGpu:
+    """A model that answers as the fake pair's does, and sees ``count`` GPUs."""
+    model = OnGpu(None)
+    model.__dict__.update(PAIR.model.__dict__)
+    model.count, model.share = count, share
+    return model
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "device"),
+    [
+        ("cpu", 2, "cpu"),
+        ("auto", None, "cpu"),
+        ("auto", 0, "cpu"),
+        ("auto", 1, "cuda:0"),
+        ("cuda", 1, "cuda:0"),
+        ("cuda:1", 2, "cuda:1"),
+    ],
+)
+def test_a_model_is_moved_to_the_device_that_is_meant(
+    wanted: str, count: int | None, device: str
+) -> None:
+    model = model_on(count)
+    assert place(model, wanted, "serving.device") == device
+    assert model.device == device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "why"),
+    [
+        ("cuda", None, "serving.device=cuda: OnGpu forecasts on the CPU only"),
+        ("cuda", 0, "serving.device=cuda: no GPU is visible to OnGpu here"),
+        ("cuda:2", 2, "serving.device=cuda:2: there are 2, the last is cuda:1"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_line(wanted: str, count: int | None, why: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        device_for(model_on(count), wanted, "serving.device")
+    assert str(refused.value).startswith(why)
+    assert "\n" not in str(refused.value)
+
+
+def test_models_that_say_nothing_forecast_on_the_cpu_only() -> None:
+    assert PAIR.model.gpus() is None
+    assert Model.gpus(PAIR.model) is None
+
+
+def test_the_golden_batch_allows_another_device_its_last_digits_and_no_more() -> None:
+    for share, refused in ((ACROSS_DEVICES / 2, False), (ACROSS_DEVICES * 3, True)):
+        model = model_on(1, share)
+        device = place(model, "cuda", "device")
+        pair = replace(PAIR, model=model)
+        if refused:
+            with pytest.raises(RefusedError, match="allowed on cuda:0"):
+                replay(pair, GOLDEN, device)
+            continue
+        replay(pair, GOLDEN, device)
+        with pytest.raises(RefusedError, match="allowed on cpu"):
+            replay(pair, GOLDEN)  # on training's own device the same answer is wrong
