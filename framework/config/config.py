@@ -168,8 +168,8 @@ def build_config(source: DictConfig, plugins: Plugins, *, is_recorded: bool = Fa
     Args:
         source: As Hydra gives it, or a recorded text.
         plugins: Whose runs, extensions and selected components have the options.
-        is_recorded: Whether ``source`` is a recorded text. Secrets that an earlier version wrote out
-            are not refused, and sections of plugins that are not installed here are left out.
+        is_recorded: Whether ``source`` is a recorded text. Secrets that an earlier version wrote
+            out are not refused, and sections of plugins that are not installed here are left out.
 
     Raises:
         ConfigError: With the path of every wrong key; for a secret that is written out, and a

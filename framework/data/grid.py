@@ -83,25 +83,25 @@ def places(
             f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not on the "
             f"{frequency.alias} grid that begins {origin[row]}; mend it or set {frequency.path}."
         )
-    missing = np.maximum(np.diff(place, prepend=place[0]) - 1, 0)
+    gap_counts = np.maximum(np.diff(place, prepend=place[0]) - 1, 0)
     if gaps == "refuse":
-        row = int(np.flatnonzero(missing)[0])
+        row = int(np.flatnonzero(gap_counts)[0])
         raise DataError(
             f"panel: gap in {_gap(keys, times, row, entity_keys)} at frequency {frequency.alias}, "
-            f"{_steps(missing[row])} missing ({int(missing.sum()):,} in all gaps); "
+            f"{_steps(gap_counts[row])} missing ({int(gap_counts.sum()):,} in all gaps); "
             "add the steps or set panel.gaps=insert."
         )
-    _refuse_endless(keys, times, missing, entity_keys)
+    _refuse_endless(keys, times, gap_counts, entity_keys)
     return place, place[offsets[1:] - 1] + 1
 
 
-def _refuse_endless(keys: Objects, times: Times, missing: Rows, entity_keys: Sequence[str]) -> None:
+def _refuse_endless(keys: Objects, times: Times, gaps: Rows, entity_keys: Sequence[str]) -> None:
     """Raise :class:`DataError` for gaps that a wrong date explains better than a pause."""
-    row, total = int(missing.argmax()), int(missing.sum())
+    row, total = int(gaps.argmax()), int(gaps.sum())
     longest, most = max(LONGEST_GAP, len(times)), max(MOST_INSERTED, 100 * len(times))
-    if missing[row] > longest:
+    if gaps[row] > longest:
         raise DataError(
-            f"panel: {_gap(keys, times, row, entity_keys)}: {missing[row]:,} rows would be "
+            f"panel: {_gap(keys, times, row, entity_keys)}: {gaps[row]:,} rows would be "
             "inserted "
             f"beside {len(times):,} given ones, more than {longest:,} for one gap; "
             "mend or remove the row with the wrong time, or give the steps in the source."

@@ -53,16 +53,16 @@ class FilesLedger(Ledger):
     def counts(self, name: str, state: Path) -> LedgerCounts:
         folder = folder_of(state, name)
         newest = {segment.process: segment for segment in segments(folder)}
-        missing = waiting = 0
+        missing_count = waiting = 0
         for path in sorted((folder / "counts").glob("*")):
             offered, accounted, lost, alive = read_counts(path)
             segment = newest.get(path.name)
             if segment is not None and segment.after > accounted:
                 accounted, lost = segment.after, max(lost, segment.lost)
             open_ = max(offered - accounted, 0)
-            missing += lost + (0 if alive else open_)
+            missing_count += lost + (0 if alive else open_)
             waiting += open_ if alive else 0
-        return LedgerCounts(missing, waiting)
+        return LedgerCounts(missing_count, waiting)
 
 
 def _read(path: Path, columns: Sequence[str], since: datetime | None) -> pa.Table | None:

@@ -126,10 +126,10 @@ class FilesWriter(LedgerWriter):
             if table is not None:
                 self._small.append(self._write(table, self._written, self._taken, self._lost))
         except (OSError, ValueError, pa.ArrowException) as error:
-            lost = sum(one.request.forecasts for one in served)
-            self._lost += lost
-            log.error("%d forecasts are lost to the ledger: %s", lost, error)
-            self._count("lost", lost)
+            count = sum(one.request.forecasts for one in served)
+            self._lost += count
+            log.error("%d forecasts are lost to the ledger: %s", count, error)
+            self._count("lost", count)
         else:
             self._count("written", sum(one.request.forecasts for one in served))
         self._written = self._taken

@@ -59,8 +59,8 @@ def clock_of(series: list[pd.DatetimeIndex], step: pd.Timedelta) -> tuple[str, s
             if skipped(single, zone).any() or not shown_twice(double, zone).all():
                 break
             expected = pd.date_range(single[0], single[-1], freq=step)
-            missing = expected[skipped(expected, zone).to_numpy()]
-            around = (missing - pd.Timedelta(hours=1)).isin(single)
+            missing_times = expected[skipped(expected, zone).to_numpy()]
+            around = (missing_times - pd.Timedelta(hours=1)).isin(single)
             skips += int(around.sum())
             autumn = single[shown_twice(single, zone).to_numpy()]
             if not set(autumn) <= set(double):

@@ -90,10 +90,10 @@ def guess_frequency(columns: Columns, rows: pd.DataFrame) -> None:
             "give another one, init.frequency=…, or make one row a step of the data first."
         )
     if "gaps" not in columns.decided:
-        missing = sum(_missing(t, frequency) for t in series)
-        steps = sum(len(t) for t in series) + missing
-        if missing:
-            why = f"{missing:,} of {steps:,} steps have no row; they become rows of nulls"
+        gap_count = sum(_missing(t, frequency) for t in series)
+        steps = sum(len(t) for t in series) + gap_count
+        if gap_count:
+            why = f"{gap_count:,} of {steps:,} steps have no row; they become rows of nulls"
             columns.guess("gaps", "insert", why)
         else:
             columns.guess("gaps", "refuse", f"none of {steps:,} steps is missing")

@@ -216,10 +216,10 @@ class _Follower:
                     self._taken += 1 + forecasts // _PER_PLACE
                 if monotonic() >= due:
                     break
-            lost = self._lost - self._lost_told
-            if lost:
-                self._lost_told += lost
-                self._call("forecasts_dropped", {"count": lost}, 0)
+            count = self._lost - self._lost_told
+            if count:
+                self._lost_told += count
+                self._call("forecasts_dropped", {"count": count}, 0)
             if monotonic() >= due:
                 self._call("flush_due", {}, 0)
                 due = monotonic() + _FLUSH

@@ -51,7 +51,7 @@ def second_times(
     column: str,
     keys: Sequence[str],
     zone: str,
-    once: str | None,
+    single: str | None,
     where: str,
 ) -> _Flags:
     """Tell the two hours apart that the clock shows alike when it is put back.
@@ -64,7 +64,7 @@ def second_times(
         column: Its column of times, without a zone.
         keys: Of a series.
         zone: IANA name.
-        once: ``first`` or ``second``: what a time is that a series has only once; None to refuse
+        single: ``first`` or ``second``: what a time is that a series has only once; None to refuse
             it.
         where: What a message begins with.
 
@@ -86,7 +86,7 @@ def second_times(
     doubtful = pd.DataFrame({"series": series[twice], "time": local[twice]})
     groups = doubtful.groupby(["series", "time"])["time"]
     number, count = groups.cumcount().to_numpy(), groups.transform("size").to_numpy()
-    if once is None and (count == 1).any():
+    if single is None and (count == 1).any():
         time = doubtful["time"][count == 1].iloc[0]
         raise DataError(
             f"{where}: {time:{_FORMAT}} is twice on the clock of {zone}, which is put back then, "
@@ -94,7 +94,7 @@ def second_times(
             "second, or give times with their offset."
         )
     backwards = _backwards(local, series, twice, zone, where)
-    second[twice] = np.where(count == 1, once == "second", (number > 0) ^ backwards)
+    second[twice] = np.where(count == 1, single == "second", (number > 0) ^ backwards)
     return second
 
 

@@ -95,11 +95,12 @@ class OpenedFiles:
             ("date_format", spec.date_format if isinstance(spec.date_format, dict) else ()),
             ("texts", spec.texts),
         ):
-            missing = [c for c in names if c not in columns]
-            if missing:
+            missing_columns = [c for c in names if c not in columns]
+            if missing_columns:
                 raise DataError(
                     f"{option_path(alias)}.{option}: no column "
-                    f"'{missing[0]}';{suggest(missing[0], columns)} The file has {columns}."
+                    f"'{missing_columns[0]}';{suggest(missing_columns[0], columns)} The file has "
+                    f"{columns}."
                 )
         self._opened[alias] = _Opened(columns, texts, delimiters == {";"})
 

@@ -77,9 +77,13 @@ def typed(
     :class:`DataError` for one that cannot be.
     """
     types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
-    missing = [c for c in (*roles.texts, *roles.times, *roles.numbers) if c not in names.values()]
-    if missing:
-        raise DataError(f"source=files: table '{table}': {_missing(missing[0], [*names.values()])}")
+    missing_columns = [
+        c for c in (*roles.texts, *roles.times, *roles.numbers) if c not in names.values()
+    ]
+    if missing_columns:
+        raise DataError(
+            f"source=files: table '{table}': {_missing(missing_columns[0], [*names.values()])}"
+        )
     wants: dict[str, Want] = dict.fromkeys(roles.numbers, "number")
     wants |= dict.fromkeys((TIME, *roles.times), "time")
     wants |= dict.fromkeys(roles.texts, "text")
