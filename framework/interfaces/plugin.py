@@ -22,6 +22,7 @@ Kind = Literal[
     "tuner",
     "compute",
     "ledger",
+    "alert_sink",
     "run",
     "extension",
 ]

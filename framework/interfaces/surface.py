@@ -24,6 +24,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.interfaces.tuner",
         "framework.interfaces.compute",
         "framework.interfaces.ledger",
+        "framework.interfaces.alert_sink",
         "framework.data.vocabulary",
         "framework.data.arrays",
         "framework.data.schema",

@@ -1,16 +1,18 @@
-"""Where alerts go: webhooks in the formats of Alertmanager (version 4) and of Slack."""
+"""Where alerts go: stderr, and webhooks in the formats of Alertmanager (version 4) and of Slack."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import sys
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from framework.errors import FrameworkError, one_line
-from framework.monitoring.alerts import Alert
+from framework.interfaces.alert_sink import Alert, AlertSink
+from framework.secrets import masked
 
 #: Seconds that a sink may take.
 _PATIENCE = 10.0
@@ -18,45 +20,54 @@ _PATIENCE = 10.0
 _NOT_ENDED = "0001-01-01T00:00:00Z"
 
 
-def alertmanager_body(name: str, alerts: Sequence[Alert]) -> dict[str, Any]:
-    """What Alertmanager sends to a webhook, version 4: one group of alerts."""
-    firing = any(alert.state == "firing" for alert in alerts)
-    common = dict(alerts[0].labels)
-    for alert in alerts[1:]:
-        common = {k: v for k, v in common.items() if alert.labels.get(k) == v}
+class LogSink(AlertSink):
+    """Writes a line for each alert to stderr."""
+
+    def send(self, name: str, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            print(masked(f"monitor: {alert.line}"), file=sys.stderr, flush=True)
+
+
+class WebhookSink(AlertSink):
+    """Posts what Alertmanager posts to a webhook, version 4: one group of alerts."""
+
+    def send(self, name: str, alerts: Sequence[Alert]) -> None:
+        firing = any(alert.state == "firing" for alert in alerts)
+        common = dict(alerts[0].labels)
+        for alert in alerts[1:]:
+            common = {k: v for k, v in common.items() if alert.labels.get(k) == v}
+        body = {
+            "version": "4",
+            "groupKey": f'{{}}:{{name="{name}"}}',
+            "truncatedAlerts": 0,
+            "status": "firing" if firing else "resolved",
+            "receiver": "framework",
+            "groupLabels": {"name": name},
+            "commonLabels": common,
+            "commonAnnotations": alerts[0].annotations if len(alerts) == 1 else {},
+            "externalURL": "",
+            "alerts": [_alertmanager(alert) for alert in alerts],
+        }
+        _post(self.options.url, body)
+
+
+def _alertmanager(alert: Alert) -> dict[str, Any]:
     return {
-        "version": "4",
-        "groupKey": f'{{}}:{{name="{name}"}}',
-        "truncatedAlerts": 0,
-        "status": "firing" if firing else "resolved",
-        "receiver": "framework",
-        "groupLabels": {"name": name},
-        "commonLabels": common,
-        "commonAnnotations": alerts[0].annotations if len(alerts) == 1 else {},
-        "externalURL": "",
-        "alerts": [
-            {
-                "status": alert.state,
-                "labels": alert.labels,
-                "annotations": alert.annotations,
-                "startsAt": alert.active_at,
-                "endsAt": alert.ended_at or _NOT_ENDED,
-                "generatorURL": "",
-                "fingerprint": alert.fingerprint,
-            }
-            for alert in alerts
-        ],
+        "status": alert.state,
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "startsAt": alert.active_at,
+        "endsAt": alert.ended_at or _NOT_ENDED,
+        "generatorURL": "",
+        "fingerprint": alert.fingerprint,
     }
 
 
-def slack_body(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """A message for an incoming webhook of Slack."""
-    lines = [
-        f"[{alert.state.upper()}] {alert.name} ({alert.labels['severity']}): "
-        f"{alert.annotations['summary']}"
-        for alert in alerts
-    ]
-    return {"text": "\n".join(lines)}
+class SlackSink(AlertSink):
+    """Posts a message as incoming webhooks of Slack take it."""
+
+    def send(self, name: str, alerts: Sequence[Alert]) -> None:
+        _post(self.options.url, {"text": "\n".join(alert.line for alert in alerts)})
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -69,21 +80,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
-def post(url: str, body: dict[str, Any]) -> None:
-    """Send JSON.
-
-    Raises:
-        FrameworkError: It was not taken. The message has no path of the URL, which may be secret.
-    """
+def _post(url: str, body: dict[str, Any]) -> None:
+    """Send JSON. The message of an error has no path of the URL, which may be secret."""
     parts = urlsplit(url)
-    where = f"{parts.scheme}://{parts.hostname}"
-    if parts.scheme not in ("http", "https"):
-        raise FrameworkError(f"{where}: alerts are sent to an http or https URL.")
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(  # noqa: S310  the options take http alone
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
         with _OPENER.open(request, timeout=_PATIENCE) as answer:
             answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise FrameworkError(f"{where}: alerts were not taken ({one_line(error)}).") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise FrameworkError(
+            f"{parts.scheme}://{parts.hostname}: alerts were not taken ({one_line(error)})."
+        ) from error

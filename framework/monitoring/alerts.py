@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from framework.errors import DataError
 from framework.files import atomic_write
+from framework.interfaces.alert_sink import Alert
 from framework.options import Duration, Options
 
 #: What a rule may look at: counts, and figures of ``live``.
@@ -33,7 +33,6 @@ Signal = Literal[
     "coverage_80",
     "interval_score",
 ]
-State = Literal["pending", "firing", "resolved"]
 
 
 class AlertRule(Options):
@@ -42,8 +41,10 @@ class AlertRule(Options):
     ``signal``: ``drift`` (how many tests alarm), ``drifted_series`` (how many series), ``missing``
     (forecasts that the ledger lacks), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,
     for each target of the pair that each arm serves. It is active while the value is ``above`` or
-    ``below`` the limit that is given. ``for``: how long it must be active before it fires;
-    ``keep_firing_for``: how long it fires on after it was last active. ``severity``: a label.
+    ``below`` the limit that is given. ``window``: of a figure, only the newest actuals of so long
+    count; of ``drift``, only alarms that came in it; null for all. ``for``: how long it must be
+    active before it fires; ``keep_firing_for``: how long it fires on after it was last active.
+    ``severity``: a label.
     """
 
     signal: Signal
@@ -51,12 +52,15 @@ class AlertRule(Options):
     below: FiniteFloat | None = None
     for_: Duration = Field(default=timedelta(0), alias="for")
     keep_firing_for: Duration = Field(default=timedelta(0))
+    window: Annotated[Duration, Field(gt=timedelta(0))] | None = None
     severity: str = "warning"
 
     @model_validator(mode="after")
     def _limited(self) -> AlertRule:
         if (self.above is None) == (self.below is None):
             raise ValueError("give a limit: above or below, one of them")
+        if self.window is not None and self.signal in ("missing", "drifted_series"):
+            raise ValueError(f"{self.signal} has no window: it is counted over the whole ledger")
         return self
 
     def is_active(self, value: float) -> bool:
@@ -66,39 +70,11 @@ class AlertRule(Options):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert: a rule and labels. Times are ISO 8601, UTC.
-
-    ``active_at``: since when it is active. ``seen_at``: when it was last active. ``told``: the
-    state that every sink has been told of, None for none.
-    """
-
-    name: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    state: State
-    active_at: str
-    seen_at: str
-    ended_at: str | None = None
-    told: State | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells alerts apart."""
-        text = json.dumps(self.labels, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def is_due(self) -> bool:
-        """Whether somebody is to be told."""
-        return self.state not in ("pending", self.told)
-
-
-def values_of(body: Mapping[str, Any], signal: str) -> list[tuple[dict[str, str], float]]:
-    """The values of a signal in the result of ``run=monitor``, each with its labels. Of an arm that
+def values_of(body: Mapping[str, Any], rule: AlertRule) -> list[tuple[dict[str, str], float]]:
+    """The values of a rule in the result of ``run=monitor``, each with its labels. Of an arm that
     had several pairs the one that it serves counts: drift of another is over.
     """
+    signal = rule.signal
     if signal == "missing":
         return [({}, float(body["ledger"]["missing"]))]
     cells = [(arm, target) for arm, live in body["live"].items() for target in live]
@@ -111,17 +87,37 @@ def values_of(body: Mapping[str, Any], signal: str) -> list[tuple[dict[str, str]
                         (one["arm"], one["target"]) == (arm, target)
                         and one["version"] == body["serving"][arm]["version"]
                         and one.get("verdict", "alarm") == "alarm"
+                        and (rule.window is None or _is_recent(one, rule.window, body))
                         for one in body[signal]
                     )
                 ),
             )
             for arm, target in cells
         ]
+    live = body["live"] if rule.window is None else body["windows"][length_of(rule.window)]
     return [
-        ({"arm": arm, "target": target}, float(body["live"][arm][target][signal]))
+        ({"arm": arm, "target": target}, float(live[arm][target][signal]))
         for arm, target in cells
-        if signal in body["live"][arm][target]
+        if signal in live[arm][target]
     ]
+
+
+def length_of(window: timedelta) -> str:
+    """Write a window as ISO 8601 does, such as ``P7DT0S``."""
+    return f"P{window.days}DT{window.seconds}S"
+
+
+def windows_of(rules: Mapping[str, AlertRule]) -> tuple[timedelta, ...]:
+    """Give the windows of rules over figures of ``live``, each once."""
+    return tuple(
+        sorted({rule.window for rule in rules.values() if rule.window and rule.signal != "drift"})
+    )
+
+
+def _is_recent(finding: Mapping[str, Any], window: timedelta, body: Mapping[str, Any]) -> bool:
+    """Say whether an alarm came within the window that ends with the newest origin."""
+    since = datetime.fromisoformat(finding["since"]).replace(tzinfo=UTC)
+    return since > datetime.fromisoformat(body["window"]["last"]).astimezone(UTC) - window
 
 
 def update(
@@ -141,16 +137,16 @@ def update(
         now: UTC.
 
     Returns:
-        The alerts by fingerprint. One that was resolved, and told, is gone.
+        The alerts by fingerprint. One that was resolved, which every sink knows, is gone.
     """
     alerts = {
         mark: alert
         for mark, alert in known.items()
-        if not (alert.state == "resolved" and alert.told == "resolved")
+        if alert.state != "resolved" or "firing" in alert.told.values()
     }
     active = set()
     for alert_name, rule in rules.items():
-        for labels, value in values_of(body, rule.signal):
+        for labels, value in values_of(body, rule):
             if not rule.is_active(value):
                 continue
             all_labels = {
@@ -159,8 +155,9 @@ def update(
                 "severity": rule.severity,
                 **labels,
             }
+            over = f" over {length_of(rule.window)}" if rule.window is not None else ""
             limit = f"above {rule.above:g}" if rule.above is not None else f"below {rule.below:g}"
-            summary = f"{name}: {rule.signal} is {value:g}, {limit}"
+            summary = f"{name}: {rule.signal}{over} is {value:g}, {limit}"
             fresh = Alert(
                 alert_name, all_labels, {"summary": summary}, "pending", _text(now), _text(now)
             )
@@ -199,8 +196,12 @@ def read_alerts(path: Path) -> dict[str, Alert]:
     if not path.is_file():
         return {}
     try:
-        alerts = [Alert(**one) for one in json.loads(path.read_text())]
-    except (ValueError, TypeError) as error:
+        alerts = [
+            # an earlier version told all sinks at once
+            Alert(**{**one, "told": one["told"] if isinstance(one["told"], dict) else {}})
+            for one in json.loads(path.read_text())
+        ]
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: no file of alerts ({error}); move it away.") from error
     return {alert.fingerprint: alert for alert in alerts}
 

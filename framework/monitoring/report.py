@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from framework.data.arrays import Float64
 from framework.data.panel import Panel
 from framework.monitoring import judging, watching
 from framework.monitoring.actuals import scales_of
+from framework.monitoring.alerts import length_of
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Answering, Served
 from framework.monitoring.watching import Watched
@@ -32,6 +38,7 @@ def pair_report(
     *,
     seed: int,
     series_count: int,
+    windows: Sequence[timedelta] = (),
 ) -> dict[str, Any]:
     """Report of one arm and pair.
 
@@ -43,6 +50,7 @@ def pair_report(
         how: How verdicts are made.
         seed: Of the resampling.
         series_count: The worst series that are listed of each target.
+        windows: The newest actuals of each are judged by themselves, too.
     """
     arm, version, digest = answering
     targets = promise.schema.targets
@@ -66,6 +74,10 @@ def pair_report(
         "digest": digest,
         "live": judging.by_target(served, scale, promise),
         "backtest": judging.by_target(backtest, promise.scale, promise),
+        "windows": {
+            length_of(window): judging.by_target(*_newest(served, scale, window), promise)
+            for window in windows
+        },
         "by_step": {
             target: _beside(live_steps[target], past_steps[target], bands[target])
             for target in targets
@@ -87,6 +99,15 @@ def pair_report(
             name: watching.anomalies(served, promise, t, how) for t, name in enumerate(targets)
         },
     }
+
+
+def _newest(served: Served, scale: Float64, window: timedelta) -> tuple[Served, Float64]:
+    """The forecasts whose actual lies within the window that ends with the newest one."""
+    known = np.isfinite(served.actual)
+    if not known.any():
+        return served, scale
+    recent = served.time > served.time[known].max() - np.timedelta64(window)
+    return served.where(recent), scale[recent]
 
 
 def _beside(

@@ -1,5 +1,5 @@
-"""What the core offers beside its runs: computing on this machine. Through the same hook as every
-plugin.
+"""What the core offers beside its runs: computing on this machine, a ledger of files, alert sinks.
+Through the same hook as every plugin.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
+from framework.interfaces.alert_sink import SmtpOptions, WebhookOptions
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
@@ -70,5 +71,32 @@ def components() -> list[Component]:
             "framework.monitoring.ledger_files:FilesLedger",
             FilesLedgerOptions,
             "Parquet files below paths.state",
+        ),
+        Component(
+            "alert_sink",
+            "log",
+            "framework.monitoring.alert_sinks:LogSink",
+            summary="a line on stderr",
+        ),
+        Component(
+            "alert_sink",
+            "webhook",
+            "framework.monitoring.alert_sinks:WebhookSink",
+            WebhookOptions,
+            "a webhook in Alertmanager's format, version 4",
+        ),
+        Component(
+            "alert_sink",
+            "slack",
+            "framework.monitoring.alert_sinks:SlackSink",
+            WebhookOptions,
+            "an incoming webhook of Slack, or of what takes the same",
+        ),
+        Component(
+            "alert_sink",
+            "smtp",
+            "framework.monitoring.mail_sink:SmtpSink",
+            SmtpOptions,
+            "e-mail by a mail server",
         ),
     ]

@@ -5,9 +5,9 @@ whether they drift.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.time import format_times, parse_time
 from framework.errors import DataError, FrameworkError
-from framework.files import atomic_write, exclusive
+from framework.files import atomic_write
+from framework.interfaces.alert_sink import AlertSink
 from framework.interfaces.ledger import Ledger, LedgerCounts
 from framework.interfaces.registry import Registry
-from framework.monitoring.alert_sinks import alertmanager_body, post, slack_body
-from framework.monitoring.alerts import read_alerts, update, values_of, write_alerts
+from framework.monitoring.alerts import windows_of
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
 from framework.monitoring.report import pair_report, report_path
@@ -29,6 +29,7 @@ from framework.monitoring.served import Answering, Reading, Served, read_served,
 from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.alerts import make_sinks, tell
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
 from framework.serving.console.page import monitoring_page
@@ -38,10 +39,11 @@ def monitor(run: Run) -> dict[str, Any]:
     """Judge what was served, once or with ``schedule`` at the times of a cron expression (UTC)
     until SIGTERM or SIGINT.
     """
-    return by_schedule(run, _once, {})
+    sinks = make_sinks(run)
+    return by_schedule(run, lambda _: _once(run, sinks), {})
 
 
-def _once(run: Run) -> dict[str, Any]:
+def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     """Join the ledger of ``name`` since ``start`` with the offline store, judge and watch.
 
     ``live`` and ``backtest`` have the figures of the pair that each arm serves, by target;
@@ -81,7 +83,14 @@ def _once(run: Run) -> dict[str, Any]:
         if panel is not None:
             served = with_actuals(served, panel, len(targets))
         report = pair_report(
-            answering, served, promise, panel, how, seed=config.seed, series_count=options.worst
+            answering,
+            served,
+            promise,
+            panel,
+            how,
+            seed=config.seed,
+            series_count=options.worst,
+            windows=windows_of(options.alerts.rules),
         )
         reports[answering] = {**report, "failed": reading.failed[answering]}
     skew = _skew(run, features, panel, warnings) if panel is not None else None
@@ -91,7 +100,7 @@ def _once(run: Run) -> dict[str, Any]:
             "queue was full"
         )
     body = {**_body(reports, reading, counts), "skew": skew}
-    body["alerts"] = _alerts(run, body, warnings)
+    body["alerts"] = tell(run, body, sinks, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})
     for warning in warnings:
         run.say(f"monitor: {warning}")
@@ -136,46 +145,6 @@ def _skew(run: Run, features: Features, panel: Panel, warnings: list[str]) -> di
     return {"entities": entities, "differences": [asdict(one) for one in differences]}
 
 
-def _alerts(run: Run, body: dict[str, Any], warnings: list[str]) -> list[dict[str, Any]]:
-    """Move the alerts on, tell the sinks of those that fire or are resolved, once. One that a sink
-    did not take is sent again by the next run.
-    """
-    options, name = run.options.alerts, run.config.name
-    path = run.config.paths.state / "monitoring" / f"{name}.alerts.json"
-    if not options.rules and not path.is_file():
-        return []
-    for rule_name, rule in options.rules.items():
-        if not values_of(body, rule.signal):
-            warnings.append(
-                f"monitor.alerts.rules.{rule_name}: no forecast has the figure {rule.signal}, so "
-                "this rule was not judged"
-            )
-    with exclusive(path.with_suffix(".lock"), "the alerts"):
-        alerts = update(options.rules, body, name, read_alerts(path), datetime.now(UTC))
-        due = [alert for alert in alerts.values() if alert.is_due]
-        accepted = True
-        for alert in due:
-            run.say(f"monitor: {alert.state.upper()} {alert.name}: {alert.annotations['summary']}")
-        for url, batch in (
-            (options.webhook, partial(alertmanager_body, name)),
-            (options.slack, slack_body),
-        ):
-            if url is None or not due:
-                continue
-            try:
-                post(url, batch(due))
-            except FrameworkError as error:
-                accepted = False
-                warnings.append(f"{error} The next run sends them again.")
-        if accepted:
-            alerts |= {one.fingerprint: replace(one, told=one.state) for one in due}
-        write_alerts(path, alerts)
-    return [
-        {"name": one.name, "state": one.state, "labels": one.labels, "since": one.active_at}
-        for one in alerts.values()
-    ]
-
-
 def _promises(
     run: Run, by_pair: dict[Answering, Served], warnings: list[str]
 ) -> dict[Answering, Promise]:
@@ -208,6 +177,7 @@ def _body(
     ends = format_times(np.array([origins.min(), origins.max()])) if len(origins) else (None, None)
     first, last = ends
     serving = reading.serving(reports)
+    lengths = next(iter(reports.values()))["windows"]
 
     def together(key: str) -> dict[str, Any]:
         return {arm: reports[answering][key] for arm, answering in serving.items()}
@@ -221,6 +191,10 @@ def _body(
         "live": together("live"),
         "backtest": together("backtest"),
         "expected": together("expected"),
+        "windows": {
+            length: {arm: by_window[length] for arm, by_window in together("windows").items()}
+            for length in lengths
+        },
         "drift": [
             {key: value for key, value in one.items() if key != "path"}
             for report in reports.values()

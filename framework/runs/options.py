@@ -10,16 +10,17 @@ from pydantic import (
     AfterValidator,
     Field,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from framework.data.vocabulary import CPU, Device, GapPolicy
 from framework.monitoring.alerts import AlertRule
-from framework.options import TOP_LEVEL, UNSHOWN, Duration, Options, SecretUrl
+from framework.options import TOP_LEVEL, Duration, Options
+from framework.secrets import masked_tree
 
 
 def _cron(value: str | None) -> str | None:
@@ -126,23 +127,16 @@ class VerifyOptions(Options):
 
 
 class AlertOptions(Options):
-    """``rules``: by the name of the alert. ``webhook``: takes alerts in Alertmanager's format,
-    version 4; ``slack``: takes messages as Slack's incoming webhooks do. Every alert is also a line
-    on stderr.
+    """``rules``: by the name of the alert. ``sinks``: by a name of your own where alerts go, the
+    node of an alert sink, ``{name: SINK, url: ...}``; what it leaves out has that sink's default.
+    Without any they are lines on stderr.
     """
 
     rules: dict[str, AlertRule] = Field(default_factory=dict)
-    webhook: SecretUrl | None = None
-    slack: SecretUrl | None = None
-
-    @field_validator("webhook", "slack")
-    @classmethod
-    def _over_http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise PydanticCustomError(
-                UNSHOWN, "alerts are sent to a URL that begins with http:// or https://"
-            )
-        return url
+    sinks: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]],
+        PlainSerializer(masked_tree),
+    ] = Field(default_factory=dict)
 
 
 class MonitorOptions(Options):

@@ -81,6 +81,7 @@ def run(tmp_path: Path) -> Any:
         config=config,
         options=MonitorOptions(),
         make=parts.__getitem__,
+        plugins=plugins,
         say=said.append,
         said=said,
         directory=tmp_path,

@@ -59,7 +59,7 @@ def make_found() -> dict[str, Any]:
     promise = Promise(schema, past, np.ones(len(past)), None)
     how = Watched(Frequency.parse("D"), 7, 0.05, 0.1, 365, 0.01)
     answering, served = ("production", 3, "abc"), make_served(60, 2, shift=1.0)
-    report = pair_report(answering, served, promise, None, how, seed=1, shown=3)
+    report = pair_report(answering, served, promise, None, how, seed=1, series_count=3)
     labels = {"alertname": "drifting", "name": "fake", "severity": "page", "arm": "production"}
     alert = {"name": "drifting", "state": "firing", "labels": labels, "since": "2024-05-01"}
     return {
