@@ -7,8 +7,7 @@ that has been delivered after it.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -16,41 +15,28 @@ from typing import Any
 import pandas as pd
 import redis
 
-from framework.data.vocabulary import TIME
 from framework.errors import DataError
 from framework.features.views import View
-from framework.interfaces.source import Batch, Source
+from framework.ingestion.streams import Entry, StreamSource
+from framework.interfaces.source import Batch
 from framework.secrets import masked
 from framework_redis_stream import Stream
-from framework_redis_stream.entries import BadEntryError, row_of
-
-Entry = tuple[str, dict[str, str]]
 
 
-class RedisStreamSource(Source):
+class RedisStreamSource(StreamSource):
     """Connects when the first stream is read. One ingestion of a project's state at a time reads a
     stream; the core's lock sees to that.
     """
 
-    @property
-    def poll(self) -> float | None:
-        follow: float | None = self.options.follow
-        return follow
+    name = "redis_stream"
 
     def read(self, table: str) -> pd.DataFrame:
-        """Every entry that the stream still holds, its fields as text but for ``event_timestamp``;
-        nothing is acknowledged.
+        """Read every entry that the stream still holds, its fields as text but for
+        ``event_timestamp``; nothing is acknowledged.
         """
-        spec = self._stream(table)
         with self._failing(table):
-            entries: list[Entry] = self._client.xrange(self._key(table))
-        rows = pd.DataFrame([fields for _, fields in entries]).rename(columns=spec.rename)
-        if TIME not in rows.columns:
-            raise DataError(
-                f"source=redis_stream: stream '{self._key(table)}': no field '{TIME}'; it "
-                f"has {list(rows.columns)}."
-            )
-        return rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True, format="ISO8601")})
+            entries = _entries(self._client.xrange(self._key(table)))
+        return self.table_of(table, entries)
 
     def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
         """First what was delivered and not acknowledged, then what is new, up to the entries that
@@ -67,23 +53,14 @@ class RedisStreamSource(Source):
                 answer = self._client.xreadgroup(
                     group, self.options.consumer, {key: ">"}, count=self.options.batch
                 )
-                entries: list[Entry] = answer[0][1] if answer else []
+                entries = _entries(answer[0][1] if answer else [])
                 if not entries:
                     return
-                yield self._batch(
-                    table,
-                    view,
-                    entries,
-                    self._acknowledge(table, key, [name for name, _ in entries]),
-                )
+                names = [entry.name for entry in entries]
+                stored = self._acknowledge(table, key, names)
+                yield self.batch(table, view, entries, names[-1], stored)
                 if len(entries) < self.options.batch:
                     return
-
-    def fingerprint(self) -> dict[str, str]:
-        """``{"key (entries)": sha256}`` over ids and fields of the entries that were given, in
-        their order.
-        """
-        return {f"{key} (entries)": digest.hexdigest() for key, digest in self._digests.items()}
 
     def close(self) -> None:
         if "_client" in vars(self):
@@ -131,17 +108,15 @@ class RedisStreamSource(Source):
             for g in self._client.xinfo_groups(key)
             if g["name"] == options.group
         )
-        first, names = waiting[0], set[str]()
+        first, present = waiting[0], set[str]()
         while True:
-            entries: list[Entry] = self._client.xrange(
-                key, min=first, max=last, count=options.batch
-            )
+            entries = _entries(self._client.xrange(key, min=first, max=last, count=options.batch))
             if not entries:
                 break
-            names |= {name for name, _ in entries}
-            yield self._batch(table, view, entries, None)
-            first = f"({entries[-1][0]}"
-        lost_names += [name for name in waiting if name not in names]
+            present |= {entry.name for entry in entries}
+            yield self.batch(table, view, entries, entries[-1].name, None)
+            first = f"({entries[-1].name}"
+        lost_names += [name for name in waiting if name not in present]
 
     def _waiting(self, key: str) -> list[str]:
         """Ids that were delivered to this consumer and not acknowledged, in order."""
@@ -156,33 +131,6 @@ class RedisStreamSource(Source):
                 return names
             first = f"({names[-1]}"
 
-    def _batch(
-        self, table: str, view: View, entries: Sequence[Entry], on_stored: Callable[[], None] | None
-    ) -> Batch:
-        key = self._key(table)
-        digest = self._digests.setdefault(key, hashlib.sha256())
-        rename = self._stream(table).rename
-        rows, good = [], []
-        for entry in entries:
-            digest.update(repr((entry[0], sorted(entry[1].items()))).encode())
-            try:
-                rows.append(row_of(view, entry[1], rename))
-                good.append(entry)
-            except BadEntryError as error:
-                self._bad(key, entry, str(error))
-        columns = [*view.identity(), *view.columns]
-
-        def reject(row: int, why: str) -> None:
-            with self._failing(table):
-                self._bad(key, good[row], why)
-
-        return Batch(
-            pd.DataFrame(rows, columns=columns),
-            position=entries[-1][0],
-            stored=on_stored,
-            reject=reject,
-        )
-
     def _acknowledge(self, table: str, key: str, names: list[str]) -> Callable[[], None]:
         def acknowledge() -> None:
             with self._failing(table):
@@ -190,21 +138,22 @@ class RedisStreamSource(Source):
 
         return acknowledge
 
-    def _bad(self, key: str, entry: Entry, why: str) -> None:
-        """Parked under its own id, so that an entry that comes again is parked once; or refused."""
-        name, fields = entry
-        if self.options.bad_entries == "refuse":
-            raise DataError(
-                f"source=redis_stream: stream '{key}': entry {name}: {why}; mend it, or set "
-                "source.bad_entries=park."
-            )
-        try:
-            self._client.xadd(
-                f"{key}:dead", {**fields, "framework.entry": name, "framework.error": why}, id=name
-            )
-        except redis.ResponseError as error:
-            if "equal or smaller" not in str(error):
-                raise
+    def fields_of(self, table: str, entry: Entry) -> Mapping[str, Any]:
+        fields: dict[str, str] = entry.body
+        return fields
+
+    def bytes_of(self, entry: Entry) -> bytes:
+        return repr((entry.name, sorted(entry.body.items()))).encode()
+
+    def park(self, table: str, entry: Entry, why: str) -> None:
+        """Copy it under its own id, so that an entry that comes again is parked once."""
+        fields = {**entry.body, "framework.entry": entry.name, "framework.error": why}
+        with self._failing(table):
+            try:
+                self._client.xadd(f"{self._key(table)}:dead", fields, id=entry.name)
+            except redis.ResponseError as error:
+                if "equal or smaller" not in str(error):
+                    raise
 
     def _make_group(self, key: str) -> None:
         try:
@@ -213,16 +162,12 @@ class RedisStreamSource(Source):
             if "BUSYGROUP" not in str(error):
                 raise
 
-    def _stream(self, table: str) -> Stream:
-        stream: Stream = self.options.streams.get(table, Stream())
-        return stream
+    def stream_of(self, table: str) -> tuple[str, Stream]:
+        spec: Stream = self.options.streams.get(table, Stream())
+        return spec.key or table, spec
 
     def _key(self, table: str) -> str:
-        return self._stream(table).key or table
-
-    @cached_property
-    def _digests(self) -> dict[str, Any]:
-        return {}
+        return self.stream_of(table)[0]
 
     @cached_property
     def _client(
@@ -246,3 +191,7 @@ class RedisStreamSource(Source):
             raise DataError(
                 f"source=redis_stream: stream '{self._key(table)}' at {where}: {reason}"
             ) from None
+
+
+def _entries(answer: list[tuple[str, dict[str, str]]]) -> list[Entry]:
+    return [Entry(name, fields) for name, fields in answer]

@@ -1,0 +1,272 @@
+"""What the sources of streams share: their options, rows out of entries, and what becomes of an
+entry that is no row.
+
+Importing this module is light, because the module of a plugin's entry point takes its options from
+here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from framework.data.vocabulary import TIME
+from framework.errors import DataError
+from framework.interfaces.source import Batch, Source
+from framework.options import Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from framework.features.views import View
+
+
+class StreamTable(Options):
+    """How the entries of one stream become rows. ``rename``: ``{field: column}``, where a field is
+    not named as in the view. ``date_format``: ``epoch_s`` or ``epoch_ms`` for times that are
+    seconds or milliseconds since 1970; null: ISO 8601, or a type of the format's own.
+    """
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    date_format: Literal["epoch_s", "epoch_ms"] | None = None
+
+
+class StreamOptions(Options):
+    """``group``: the consumer group. ``batch``: entries read and stored at a time. ``bad_entries``:
+    ``park`` copies an entry that is no row to a stream of its own with the reason and goes on;
+    ``refuse`` stops there. ``follow``: look again every so many seconds until told to stop; null:
+    read what there is and end.
+    """
+
+    group: str = "framework"
+    batch: PositiveInt = 10_000
+    bad_entries: Literal["park", "refuse"] = "park"
+    follow: PositiveFloat | None = None
+
+
+class BadEntryError(ValueError):
+    """An entry that is no row.
+
+    Args:
+        why: The reason, which names the field.
+    """
+
+    @classmethod
+    def of(cls, field: str, why: str) -> BadEntryError:
+        """Make the error of one field.
+
+        Args:
+            field: The field, as the entry names it.
+            why: What is wrong with it.
+
+        Returns:
+            The error.
+        """
+        return cls(f"field '{field}': {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a stream.
+
+    Args:
+        name: What identifies it in its stream, for messages.
+        body: What the client gave.
+        part: Which ordered part of the stream it is in, such as a partition.
+    """
+
+    name: str
+    body: Any
+    part: str = ""
+
+
+class StreamSource(Source):
+    """A source whose tables are streams. A subclass reads entries and keeps its place; this class
+    makes rows of them.
+    """
+
+    #: The component's name, and what its streams and entries are called in messages.
+    name: ClassVar[str]
+    words: ClassVar[tuple[str, str]] = ("stream", "entry")
+
+    @abstractmethod
+    def stream_of(self, table: str) -> tuple[str, StreamTable]:
+        """Find the stream of a table.
+
+        Args:
+            table: The table's name.
+
+        Returns:
+            The stream's own name, and how its entries become rows.
+        """
+
+    @abstractmethod
+    def fields_of(self, table: str, entry: Entry) -> Mapping[str, Any]:
+        """Decode an entry.
+
+        Args:
+            table: The table's name.
+            entry: The entry.
+
+        Returns:
+            The values by field.
+
+        Raises:
+            BadEntryError: It cannot be decoded.
+        """
+
+    @abstractmethod
+    def bytes_of(self, entry: Entry) -> bytes:
+        """Write all that makes an entry what it is, for the fingerprint.
+
+        Args:
+            entry: The entry.
+
+        Returns:
+            The bytes, equal for equal entries.
+        """
+
+    @abstractmethod
+    def park(self, table: str, entry: Entry, why: str) -> None:
+        """Copy an entry that is no row to where bad entries of the table are kept. It is there for
+        sure once the batch is said to be stored.
+
+        Args:
+            table: The table's name.
+            entry: The entry.
+            why: The reason.
+        """
+
+    def took(self, table: str, view: View, row: Mapping[str, Any], entry: Entry) -> None:
+        """Look at an entry that became a row; for a source that has doubts of its own.
+
+        Args:
+            table: The table's name.
+            view: The view that the row is for.
+            row: The row.
+            entry: Its entry.
+        """
+
+    @property
+    def poll(self) -> float | None:
+        follow: float | None = self.options.follow
+        return follow
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return ``{"stream (entries)": sha256}`` over the entries that were given, in the order of
+        each part.
+        """
+        return {
+            f"{stream} (entries)": hashlib.sha256(
+                "".join(parts[part].hexdigest() for part in sorted(parts)).encode()
+            ).hexdigest()
+            for stream, parts in self._digests.items()
+        }
+
+    def table_of(self, table: str, entries: Iterable[Entry]) -> pd.DataFrame:
+        """Make the rows of :meth:`Source.read`: the entries with their own types.
+
+        Args:
+            table: The table's name.
+            entries: All of its entries.
+
+        Returns:
+            The fields as columns, renamed; ``event_timestamp`` is a moment in UTC.
+
+        Raises:
+            DataError: An entry cannot be decoded, or none has a time.
+        """
+        import pandas as pd
+
+        from framework.ingestion.stream_rows import time_of
+
+        stream, spec = self.stream_of(table)
+        records = []
+        for entry in entries:
+            try:
+                fields = {spec.rename.get(k, k): v for k, v in self.fields_of(table, entry).items()}
+                if TIME in fields:
+                    fields[TIME] = time_of(TIME, fields[TIME], spec.date_format)
+            except BadEntryError as error:
+                raise self._refusal(stream, entry, str(error)) from None
+            records.append(fields)
+        rows = pd.DataFrame(records)
+        if TIME not in rows.columns:
+            raise DataError(
+                f"source={self.name}: {self.words[0]} '{stream}': no field '{TIME}'; it "
+                f"has {list(rows.columns)}."
+            )
+        return rows.assign(**{TIME: pd.to_datetime(rows[TIME], utc=True).dt.as_unit("us")})
+
+    def batch(
+        self,
+        table: str,
+        view: View,
+        entries: Sequence[Entry],
+        position: str | None,
+        stored: Callable[[], None] | None,
+    ) -> Batch:
+        """Make one batch of entries; those that are no rows are parked, or refused.
+
+        Args:
+            table: The table's name.
+            view: The view that the rows are for.
+            entries: In the order of the stream.
+            position: Where the source has got to with them.
+            stored: Called when they are stored.
+
+        Returns:
+            The batch.
+
+        Raises:
+            DataError: An entry is no row, and ``bad_entries`` is ``refuse``.
+        """
+        import pandas as pd
+
+        from framework.ingestion.stream_rows import row_of
+
+        stream, spec = self.stream_of(table)
+        digests = self._digests.setdefault(stream, {})
+        rows, good = [], []
+        for entry in entries:
+            digests.setdefault(entry.part, hashlib.sha256()).update(self.bytes_of(entry))
+            try:
+                row = row_of(view, self.fields_of(table, entry), spec)
+            except BadEntryError as error:
+                self._bad(table, entry, str(error))
+                continue
+            self.took(table, view, row, entry)
+            rows.append(row)
+            good.append(entry)
+
+        def reject(row: int, why: str) -> None:
+            self._bad(table, good[row], why)
+
+        columns = [*view.identity(), *view.columns]
+        return Batch(
+            pd.DataFrame(rows, columns=columns), position=position, stored=stored, reject=reject
+        )
+
+    def _bad(self, table: str, entry: Entry, why: str) -> None:
+        """Park an entry, or refuse it as ``bad_entries`` says."""
+        if self.options.bad_entries == "refuse":
+            raise self._refusal(self.stream_of(table)[0], entry, why)
+        self.park(table, entry, why)
+
+    def _refusal(self, stream: str, entry: Entry, why: str) -> DataError:
+        kind, one = self.words
+        return DataError(
+            f"source={self.name}: {kind} '{stream}': {one} {entry.name}: {why}; mend it, or set "
+            "source.bad_entries=park."
+        )
+
+    @cached_property
+    def _digests(self) -> dict[str, dict[str, Any]]:
+        """The digest of each part of each stream, by the names of both."""
+        return {}
