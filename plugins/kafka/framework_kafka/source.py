@@ -17,9 +17,9 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, FrameworkError
 from framework.features.views import View
 from framework.ingestion.streams import BadEntryError, Entry, StreamSource
 from framework.interfaces.source import Batch
@@ -250,15 +250,22 @@ class KafkaSource(StreamSource):
         try:
             yield
         except KafkaException as error:
-            reason = error.args[0]
-            text = " ".join(dict.fromkeys([reason.str(), *self._state.errors[-1:]]))
-            said = masked(" ".join(text.split()))
-            if "configuration property" in said:
-                raise ConfigError(f"source.client: {said}.") from None
-            raise DataError(
-                f"source=kafka: topic '{self.stream_of(table)[0]}' at "
-                f"{self.options.bootstrap_servers}: {said}"
-            ) from None
+            raise self._failure(table, error.args[0]) from None
+
+    def _failure(self, table: str, reason: KafkaError) -> FrameworkError:
+        for reader in self._state.readers.values():
+            reader.listen()
+        text = " ".join(dict.fromkeys([reason.str(), *self._state.errors[-1:]]))
+        said = masked(" ".join(text.split()))
+        if "configuration property" in said:
+            return ConfigError(f"source.client: {said}.")
+        if reason.code() == KafkaError.UNKNOWN_MEMBER_ID:
+            said = (
+                f"{said}: the group '{self.options.group}' has consumers that share its "
+                "partitions; set source.group to a name of its own"
+            )
+        where = f"topic '{self.stream_of(table)[0]}' at {self.options.bootstrap_servers}"
+        return DataError(f"source=kafka: {where}: {said}")
 
 
 def _entries(messages: Sequence[Message]) -> list[Entry]:

@@ -111,13 +111,11 @@ class TopicReader:
         if not waiting:
             return
         self._consumer.assign([TopicPartition(self.topic, p, starts[p]) for p in sorted(waiting)])
-        try:
-            while waiting:
-                messages = self._batch(waiting, offsets, ends, count)
-                messages.sort(key=lambda message: (message.partition(), message.offset()))
-                yield messages, dict(offsets)
-        finally:
-            self._consumer.unassign()
+        while waiting:
+            messages = self._batch(waiting, offsets, ends, count)
+            messages.sort(key=lambda message: (message.partition(), message.offset()))
+            yield messages, dict(offsets)
+        self._consumer.unassign()
 
     def _batch(
         self, waiting: set[int], offsets: Offsets, ends: Offsets, count: int
@@ -144,6 +142,10 @@ class TopicReader:
                     raise KafkaException(error)
             waiting -= {partition for partition in waiting if offsets[partition] >= ends[partition]}
         return messages
+
+    def listen(self) -> None:
+        """Let the client call back with what it has met, such as a refused password."""
+        self._consumer.poll(0)
 
     def close(self) -> None:
         """Close the connections."""
