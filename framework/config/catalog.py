@@ -15,6 +15,9 @@ from framework.interfaces.plugin import KINDS, Component, Section
 #: First-party components by distribution, so that a missing one is answered with what to install.
 FIRST_PARTY = {
     ("source", "files"): "framework-files",
+    ("source", "sql"): "framework-sql",
+    ("source", "redis_stream"): "framework-redis-stream",
+    ("source", "kafka"): "framework-kafka",
     ("retrieval", "file"): "framework-files",
     ("retrieval", "payload"): "framework-files",
     ("retrieval", "feast"): "framework-feast",

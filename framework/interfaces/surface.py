@@ -43,6 +43,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
     "a source": (
         "framework.features.views",
         "framework.data.source_times",
+        "framework.ingestion.streams",
         "framework.interfaces.proposal",
     ),
     "a retrieval strategy": (

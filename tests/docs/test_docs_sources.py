@@ -37,10 +37,11 @@ def test_a_printed_source_is_accepted(block: dict) -> None:
     validate(component.options, block["source"], "source")
 
 
-def test_both_sources_are_shown() -> None:
+def test_each_source_with_a_server_is_shown() -> None:
     assert [b["defaults"][0]["override /source"] for b in _blocks("how-to/ingest.md")] == [
         "sql",
         "redis_stream",
+        "kafka",
     ]
 
 

@@ -17,7 +17,7 @@ ROOMS = (
         f"plugins/{plugin}/framework_{plugin}"
         for plugin in (
             *("feast", "ray", "ray_serve", "ray_tune", "darts", "lightgbm", "xgboost", "sql"),
-            *("redis_stream", "report", "statsforecast", "baselines"),
+            *("kafka", "redis_stream", "report", "statsforecast", "baselines"),
         )
     ),
 )

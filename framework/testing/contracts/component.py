@@ -23,6 +23,7 @@ from framework.testing.panels import SEASON
 
 #: Libraries that a plugin's module must not import at every start.
 HEAVY = (
+    "confluent_kafka",
     "darts",
     "feast",
     "lightgbm",

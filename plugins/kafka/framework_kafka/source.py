@@ -31,7 +31,7 @@ from framework_kafka.topic_reader import QUIET, Offsets, TopicReader
 
 @dataclass(slots=True)
 class _State:
-    """What is known while topics are read.
+    """The state of reading topics.
 
     ``parts``: the partition of each series, by table. ``mixed``: tables
     with a series in two of them. ``doubts``: lines of warning, each once.

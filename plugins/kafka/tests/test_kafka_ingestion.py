@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -100,6 +101,7 @@ def fill(cluster: MockCluster) -> None:
     cluster.send("sales", noon, partition=1)
 
 
+@pytest.mark.stress
 def test_a_killed_ingestion_and_a_replay_give_the_same_bytes(
     cluster: MockCluster, tmp_path: Path
 ) -> None:
@@ -153,18 +155,37 @@ def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def test_following_stores_what_comes_until_it_is_told_to_stop(
+ONLINE = """# @package _global_
+project: shops
+provider: local
+registry: {path: state/feast/registry.db}
+offline_store: {type: duckdb}
+online_store: {type: sqlite, path: state/online.db}
+entity_key_serialization_version: 3
+materialization: {pull_latest_features: true}
+"""
+
+
+@pytest.mark.stress
+def test_following_stores_what_comes_online_too_until_it_is_told_to_stop(
     cluster: MockCluster, tmp_path: Path
 ) -> None:
     project = Project(tmp_path, cluster)
+    (tmp_path / "conf" / "feature_store").mkdir()
+    (tmp_path / "conf" / "feature_store" / "local.yaml").write_text(
+        ONLINE.replace("_global_", "feature_store")
+    )
     cluster.send("sales", message("a", 0, 1))
-    with project.start("source.follow=0.1") as process:
+    following = ("retrieval=feast", "feature_store=local", "source.follow=0.1")
+    with project.start(*following) as process:
         wait(lambda: cluster.committed("sales").get(0) == 1, process)
         cluster.send("sales", message("a", 1, 2))
-        offline = tmp_path / "state" / "offline"
-        wait(lambda: any(len(pd.read_parquet(f)) == 2 for f in offline.glob("*.parquet")), process)
+        wait(lambda: cluster.committed("sales").get(0) == 2, process)
         process.send_signal(signal.SIGTERM)
         output, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     result = json.loads(output.splitlines()[-1])
     assert (result["status"], result["rows"]) == ("done", {"sales": 2})
+    with sqlite3.connect(tmp_path / "state" / "online.db") as store:
+        times = store.execute("SELECT event_ts FROM shops_sales WHERE feature_name='y'").fetchall()
+    assert times == [("2024-01-02 00:00:00",)]
