@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from kafka_cases import MockCluster, message
+from kafka_cases import FIRST, MockCluster, message
 
 from framework.testing.servers import command
 
@@ -187,5 +188,5 @@ def test_following_stores_what_comes_online_too_until_it_is_told_to_stop(
     result = json.loads(output.splitlines()[-1])
     assert (result["status"], result["rows"]) == ("done", {"sales": 2})
     with sqlite3.connect(tmp_path / "state" / "online.db") as store:
-        times = store.execute("SELECT event_ts FROM shops_sales WHERE feature_name='y'").fetchall()
-    assert times == [("2024-01-02 00:00:00",)]
+        rows = store.execute("SELECT event_ts, value_text FROM shops_sales WHERE feature_name='y'")
+        assert rows.fetchall() == [(int((FIRST + timedelta(days=1)).timestamp()), "2.0")]
