@@ -210,7 +210,7 @@ class StreamSource(Source):
         view: View,
         entries: Sequence[Entry],
         position: str | None,
-        stored: Callable[[], None] | None,
+        on_stored: Callable[[], None] | None,
     ) -> Batch:
         """Make one batch of entries; those that are no rows are parked, or refused.
 
@@ -219,7 +219,7 @@ class StreamSource(Source):
             view: The view that the rows are for.
             entries: In the order of the stream.
             position: Where the source has got to with them.
-            stored: Called when they are stored.
+            on_stored: Called when they are stored.
 
         Returns:
             The batch.
@@ -250,7 +250,7 @@ class StreamSource(Source):
 
         columns = [*view.identity(), *view.columns]
         return Batch(
-            pd.DataFrame(rows, columns=columns), position=position, stored=stored, reject=reject
+            pd.DataFrame(rows, columns=columns), position=position, stored=on_stored, reject=reject
         )
 
     def _bad(self, table: str, entry: Entry, why: str) -> None:

@@ -76,18 +76,18 @@ class KafkaSource(StreamSource):
             self._decoder(table)  # a schema that cannot be read is refused before a broker is asked
             reader = self._reader(table)
             bounds = reader.bounds()
-            starts, lost = self._starts(topic, reader, bounds, position)
+            starts, gaps = self._starts(topic, reader, bounds, position)
             ends = {partition: high for partition, (_, high) in bounds.items()}
-            if lost:  # the place behind the gap is kept, so that it is named once
+            if gaps:  # the place behind the gap is kept, so that it is named once
                 yield self.batch(table, view, [], json.dumps(starts), None)
             for messages, offsets in reader.read(starts, ends, self.options.batch):
-                stored = self._commit(table, reader, offsets)
-                yield self.batch(table, view, _entries(messages), json.dumps(offsets), stored)
-        if lost:
+                on_stored = self._commit(table, reader, offsets)
+                yield self.batch(table, view, _entries(messages), json.dumps(offsets), on_stored)
+        if gaps:
             raise DataError(
-                f"source=kafka: topic '{topic}': {sum(lost.values())} messages were deleted "
-                f"before they were stored, the first at offset {min(lost)[1]} of partition "
-                f"{min(lost)[0]}; their rows are lost to this project. Keep more of the topic "
+                f"source=kafka: topic '{topic}': {sum(gaps.values())} messages were deleted "
+                f"before they were stored, the first at offset {min(gaps)[1]} of partition "
+                f"{min(gaps)[0]}; their rows are lost to this project. Keep more of the topic "
                 "(retention.ms, retention.bytes) and send them again."
             )
 
@@ -103,11 +103,11 @@ class KafkaSource(StreamSource):
         """
         if position is None:
             return {partition: low for partition, (low, _) in bounds.items()}, {}
-        kept = {int(partition): offset for partition, offset in json.loads(position).items()}
+        offsets = {int(partition): offset for partition, offset in json.loads(position).items()}
         committed = reader.committed(bounds)
-        starts, lost = {}, {}
+        starts, gaps = {}, {}
         for partition, (low, high) in bounds.items():
-            own = kept.get(
+            own = offsets.get(
                 partition, low
             )  # a partition that was added since is read from its start
             if own > high:
@@ -117,9 +117,9 @@ class KafkaSource(StreamSource):
                 )
                 own = low
             if own < low:
-                lost[partition, own] = low - own
+                gaps[partition, own] = low - own
             starts[partition] = max(low, min(own, committed.get(partition, own)))
-        return starts, lost
+        return starts, gaps
 
     def _commit(self, table: str, reader: TopicReader, offsets: Offsets) -> Callable[[], None]:
         def commit() -> None:
@@ -180,8 +180,8 @@ class KafkaSource(StreamSource):
         """Wait until every parked message is stored by the brokers."""
         if "_producer" not in vars(self):
             return
-        left = self._producer.flush(self._seconds)
-        if left or self._state.undelivered:
+        count = self._producer.flush(self._seconds)
+        if count or self._state.undelivered:
             reason = self._state.undelivered[0].str() if self._state.undelivered else "no answer"
             raise DataError(
                 f"source=kafka: topic '{self.stream_of(table)[0]}.dead' took no bad messages: "
@@ -256,16 +256,16 @@ class KafkaSource(StreamSource):
         for reader in self._state.readers.values():
             reader.listen()
         text = " ".join(dict.fromkeys([reason.str(), *self._state.errors[-1:]]))
-        said = masked(" ".join(text.split()))
-        if "configuration property" in said:
-            return ConfigError(f"source.client: {said}.")
+        message = masked(" ".join(text.split()))
+        if "configuration property" in message:
+            return ConfigError(f"source.client: {message}.")
         if reason.code() == KafkaError.UNKNOWN_MEMBER_ID:
-            said = (
-                f"{said}: the group '{self.options.group}' has consumers that share its "
+            message = (
+                f"{message}: the group '{self.options.group}' has consumers that share its "
                 "partitions; set source.group to a name of its own"
             )
         where = f"topic '{self.stream_of(table)[0]}' at {self.options.bootstrap_servers}"
-        return DataError(f"source=kafka: {where}: {said}")
+        return DataError(f"source=kafka: {where}: {message}")
 
 
 def _entries(messages: Sequence[Message]) -> list[Entry]:

@@ -122,12 +122,12 @@ class TopicReader:
     ) -> list[Message]:
         """Take messages until there are ``count``, or none is left before the ends."""
         messages: list[Message] = []
-        heard = time.monotonic()
+        last_event = time.monotonic()
         while waiting and len(messages) < count:
             events = self._consumer.consume(count - len(messages), timeout=_LOOK)
             if events:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self.timeout:
+                last_event = time.monotonic()
+            elif time.monotonic() - last_event > self.timeout:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
             for event in events:
                 partition, error = event.partition(), event.error()

@@ -57,8 +57,8 @@ class RedisStreamSource(StreamSource):
                 if not entries:
                     return
                 names = [entry.name for entry in entries]
-                stored = self._acknowledge(table, key, names)
-                yield self.batch(table, view, entries, names[-1], stored)
+                on_stored = self._acknowledge(table, key, names)
+                yield self.batch(table, view, entries, names[-1], on_stored)
                 if len(entries) < self.options.batch:
                     return
 
