@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_module
 
 from framework.config.catalog import Plugins
 from framework.config.config import Config, build_config
-from framework.evaluation.backtest import backtest
+from framework.evaluation.backtest import run_backtest
 from framework.plugins import composition as offers
 from framework.plugins.components import Components, make_setting
 from framework.plugins.discovery import load_plugins
@@ -101,7 +101,7 @@ def measure(
     panel = features.panel()
     schema = features.schema(panel, run.make("model"))
     setting = make_setting(Components(config, plugins), panel, schema)
-    result = backtest(
+    result = run_backtest(
         setting,
         config.backtest,
         run.make("compute"),

@@ -32,7 +32,7 @@ from hydra import compose, initialize_config_dir
 from framework.config.catalog import Plugins
 from framework.config.config import Config, build_config
 from framework.data.schema import Schema
-from framework.evaluation.backtest import backtest, plan_folds
+from framework.evaluation.backtest import plan_folds, run_backtest
 from framework.evaluation.coverage import forward_coverage
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.pairs.adaptive_levels import PACE
@@ -78,7 +78,7 @@ def forecasts(config: Config, plugins: Plugins, directory: Path, refit: int) -> 
     for start in range(0, len(origins), refit):
         run.say(f"fit up to {origins[start]}")
         parts.append(
-            backtest(
+            run_backtest(
                 setting,
                 config.backtest,
                 run.make("compute"),

@@ -88,7 +88,7 @@ def framework_side(
     from framework.data.frequency import Frequency
     from framework.data.panel import panel_from_rows
     from framework.data.vocabulary import TIME
-    from framework.evaluation.backtest import backtest
+    from framework.evaluation.backtest import run_backtest
     from framework.features.engineering import engineer
     from framework.plugins import composition as offers
     from framework.plugins.components import Components, make_setting
@@ -140,7 +140,7 @@ def framework_side(
     )
     del engineered
     schema = make_schema(config, panel, components.make("model"), None)
-    result = backtest(
+    result = run_backtest(
         make_setting(components, panel, schema),
         config.backtest,
         components.make("compute"),

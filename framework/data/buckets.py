@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 #: Entities are spread over this many places; shares are exact to a hundredth of a per cent.
-PLACES = 10_000
+BUCKETS = 10_000
 
 
-def place_of(name: str, entity: Sequence[str]) -> int:
+def bucket_of(name: str, entity: Sequence[str]) -> int:
     """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on
     every machine, after every restart.
     """
     text = "\x1f".join((name, *entity)).encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest()) % PLACES
+    return int.from_bytes(blake2b(text, digest_size=8).digest()) % BUCKETS

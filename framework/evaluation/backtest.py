@@ -102,7 +102,7 @@ class Setting:
         return stored_context(panel, self.features, self.schema, entities, origins, None)
 
 
-def backtest(
+def run_backtest(
     setting: Setting,
     config: BacktestConfig,
     compute: Compute,
@@ -122,7 +122,7 @@ def backtest(
     if not config.refit:
         progress(folds[0], len(folds))
         fitted = fit_fold(setting, folds[0])
-        return join_folds([judge(setting, fold, fitted) for fold in folds])
+        return join_folds([forecast_windows(setting, fold, fitted) for fold in folds])
     results = compute.map(run_fold, setting, folds)
     parts = []
     for fold in folds:
@@ -161,7 +161,7 @@ class Fitted:
 def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
     """Fit on the rows of one fold and forecast from its origin."""
     started = perf_counter()
-    result = judge(setting, fold, fit_fold(setting, fold))
+    result = forecast_windows(setting, fold, fit_fold(setting, fold))
     return replace(result, seconds=(perf_counter() - started,))
 
 
@@ -190,7 +190,7 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
     )
 
 
-def judge(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
+def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
     """Forecast from the origin of ``fold`` with what was fitted: each series from its own step
     there.
     """

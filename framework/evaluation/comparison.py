@@ -45,7 +45,7 @@ class Ranked:
         return asdict(self)
 
 
-def compare(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
+def rank_models(results: Mapping[str, BacktestResult], target: int) -> list[Ranked]:
     """Rank by ``loss``, the best first, on the elements that every model has forecast and whose
     actual is known.
 

@@ -30,7 +30,7 @@ Key = tuple[str, ...]
 
 def take_part(
     panel: Panel, schema: Schema, policy: ShortPolicy, validation_steps: int
-) -> tuple[Panel, Series]:
+) -> tuple[Panel, Eligibility]:
     """The panel that a pair of ``schema`` learns from and is judged on, and what was done with
     which series, by ``panel.short``.
 
@@ -38,7 +38,7 @@ def take_part(
     them.
     """
     short = _short(panel, schema, validation_steps)
-    series = Series(
+    series = Eligibility(
         panel.entity_keys, len(panel.entities), short, schema.context_length + 1, policy
     )
     if series.short and policy == "refuse":
@@ -67,7 +67,7 @@ def _short(panel: Panel, schema: Schema, validation_steps: int) -> dict[Key, int
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Eligibility:
     """What was done with the series of a panel. ``count``: of all, ``short``: steps of those too
     short to learn from.
     """

@@ -42,7 +42,7 @@ def common_windows(
     return left.loc[index].reset_index(), right.loc[index].reset_index()
 
 
-def judge(
+def check_candidate(
     config: GateConfig,
     candidate: pd.DataFrame,
     incumbent: pd.DataFrame | None,

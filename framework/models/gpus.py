@@ -59,18 +59,18 @@ def visible_gpus() -> tuple[str, ...]:
             str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number)))
             for number in range(nvml.nvmlDeviceGetCount())
         ]
-    listed = os.environ.get(VISIBLE)
-    if listed is None:
+    value = os.environ.get(VISIBLE)
+    if value is None:
         return tuple(present)
     visible: list[str] = []
-    for entry in (part.strip() for part in listed.split(",")):
+    for entry in (part.strip() for part in value.split(",")):
         if entry.isdecimal() and int(entry) < len(present):
             visible.append(present[int(entry)])
             continue
-        named = [uuid for uuid in present if entry and uuid.startswith(entry)]
-        if len(named) != 1:
+        matches = [uuid for uuid in present if entry and uuid.startswith(entry)]
+        if len(matches) != 1:
             break
-        visible.append(named[0])
+        visible.append(matches[0])
     return tuple(visible)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.data.buckets import PLACES, place_of
+from framework.data.buckets import BUCKETS, bucket_of
 from framework.data.forecast import Forecast
 from framework.data.forecast_table import forecast_arrow, plain
 from framework.data.vocabulary import OK
@@ -60,7 +60,7 @@ class FilesWriter(LedgerWriter):
     def __init__(self, options: FilesLedgerOptions, folder: Path, name: str, count: Count) -> None:
         self.queue = options.queue
         self._options, self._folder, self._count = options, folder, count
-        self._salt, self._limit = f"records of {name}", round(options.share * PLACES / 100)
+        self._salt, self._limit = f"records of {name}", round(options.share * BUCKETS / 100)
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
         self._counts: Counts | None = None
         self._offered = 0  # by the event loop's thread
@@ -220,11 +220,11 @@ class FilesWriter(LedgerWriter):
             columns[name] = table[name]
         columns["stale"] = stale.take(pa.array(window))
         whole = pa.table(columns)
-        return whole if self._limit >= PLACES else whole.filter(self._kept(whole_forecast)[window])
+        return whole if self._limit >= BUCKETS else whole.filter(self._kept(whole_forecast)[window])
 
     def _kept(self, forecast: Forecast) -> np.ndarray:
         """Choose by entity, so that every arm and shadow keeps the same ones."""
-        places = [place_of(self._salt, entity) for entity in forecast.entities.tolist()]
+        places = [bucket_of(self._salt, entity) for entity in forecast.entities.tolist()]
         return np.array(places) < self._limit
 
 

@@ -32,7 +32,7 @@ from framework.pairs.pair import Pair
 _EVERY = 5.0
 
 
-class Windows(Protocol):
+class WindowSource(Protocol):
     """What is forecast, a range at a time. Can be pickled."""
 
     def pieces(self, size: int) -> list[Piece]:
@@ -47,7 +47,7 @@ class Scorer:
     """What every piece needs. Can be pickled."""
 
     pair: Pair
-    windows: Windows
+    windows: WindowSource
     folder: Path
 
     def file(self, piece: Piece) -> Path:
@@ -90,7 +90,7 @@ class Scored:
 
 def score(
     pair: Pair,
-    windows: Windows,
+    windows: WindowSource,
     size: int,
     output: Path,
     identity: dict[str, Any],

@@ -7,12 +7,12 @@ from framework.errors import ConfigError
 from framework.interfaces.model import Model
 
 
-def device_for(model: Model, wanted: str, key: str) -> str:
+def device_for(model: Model, choice: str, key: str) -> str:
     """Settle where a model forecasts. Nothing is moved.
 
     Args:
         model: The fitted model.
-        wanted: A :data:`~framework.data.vocabulary.Device`.
+        choice: A :data:`~framework.data.vocabulary.Device`.
         key: The option that says so, for the message.
 
     Returns:
@@ -21,30 +21,30 @@ def device_for(model: Model, wanted: str, key: str) -> str:
     Raises:
         ConfigError: A GPU is asked for that the model cannot use, or that is not there.
     """
-    if wanted == CPU:
+    if choice == CPU:
         return CPU
     gpus, name = model.gpus(), type(model).__name__
-    if wanted == "auto":
+    if choice == "auto":
         return "cuda:0" if gpus else CPU
     if gpus is None:
-        raise ConfigError(f"{key}={wanted}: {name} forecasts on the CPU only; use {key}=cpu.")
-    number = int(wanted.partition(":")[2] or 0)
+        raise ConfigError(f"{key}={choice}: {name} forecasts on the CPU only; use {key}=cpu.")
+    number = int(choice.partition(":")[2] or 0)
     if not gpus:
         raise ConfigError(
-            f"{key}={wanted}: no GPU is visible to {name} here (driver, CUDA_VISIBLE_DEVICES); "
+            f"{key}={choice}: no GPU is visible to {name} here (driver, CUDA_VISIBLE_DEVICES); "
             f"use {key}=cpu, or auto."
         )
     if number >= gpus:
-        raise ConfigError(f"{key}={wanted}: there are {gpus}, the last is cuda:{gpus - 1}.")
+        raise ConfigError(f"{key}={choice}: there are {gpus}, the last is cuda:{gpus - 1}.")
     return f"cuda:{number}"
 
 
-def place(model: Model, wanted: str, key: str) -> str:
+def place(model: Model, choice: str, key: str) -> str:
     """Move a model to where it forecasts from now on.
 
     Args:
         model: The fitted model.
-        wanted: A :data:`~framework.data.vocabulary.Device`.
+        choice: A :data:`~framework.data.vocabulary.Device`.
         key: The option that says so, for the message.
 
     Returns:
@@ -53,7 +53,7 @@ def place(model: Model, wanted: str, key: str) -> str:
     Raises:
         ConfigError: As :func:`device_for`.
     """
-    device = device_for(model, wanted, key)
+    device = device_for(model, choice, key)
     if device != CPU:
         model.move(device)
     return device

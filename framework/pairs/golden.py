@@ -83,11 +83,11 @@ def replay(pair: Pair, golden: Golden, device: str = CPU) -> None:
     """Forecast the golden batch again, on the device that the pair is on. Raises
     :class:`RefusedError` when an answer differs beyond the tolerance.
     """
-    difference, allowed = golden.difference(pair.answer(golden.context)), golden.allowed(device)
-    if not difference <= allowed:
+    difference, limit = golden.difference(pair.answer(golden.context)), golden.allowed(device)
+    if not difference <= limit:
         raise RefusedError(
             f"pair '{pair.schema.name}': the golden batch differs by {difference:.3g} "
-            f"(relative), {allowed:g} allowed on {device}: "
+            f"(relative), {limit:g} allowed on {device}: "
             "this environment does not answer as training did."
         )
 

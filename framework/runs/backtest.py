@@ -17,9 +17,8 @@ from framework.config.groups import default_node
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError
-from framework.evaluation.backtest import Fold
-from framework.evaluation.backtest import backtest as run_backtest
-from framework.evaluation.comparison import Ranked, compare
+from framework.evaluation.backtest import Fold, run_backtest
+from framework.evaluation.comparison import Ranked, rank_models
 from framework.evaluation.eligibility import check_covariates
 from framework.evaluation.result import BacktestResult
 from framework.plugins.components import Components, make_setting
@@ -60,7 +59,7 @@ def compare_models(run: Run, panel: Panel, own: BacktestResult) -> dict[str, lis
             table = run.directory / f"backtest-{name}.parquet"
             results[name].table().to_parquet(table, index=False)
             run.record.artifacts.append(table)
-    return {target: compare(results, t) for t, target in enumerate(own.schema.targets)}
+    return {target: rank_models(results, t) for t, target in enumerate(own.schema.targets)}
 
 
 def _like(own: BacktestResult, mean: np.ndarray) -> np.ndarray:

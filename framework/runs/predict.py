@@ -18,7 +18,7 @@ from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, DataError
 from framework.ingestion.source_changes import source_changes
 from framework.interfaces.registry import Registry
-from framework.pairs.batch_scoring import Windows, score
+from framework.pairs.batch_scoring import WindowSource, score
 from framework.pairs.loading import LoadedPair, load_pair
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
@@ -98,7 +98,7 @@ def _reference(run: Run) -> str:
     return assignments[0][1] if assignments else "latest"
 
 
-def _from_store(run: Run, pair: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+def _from_store(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any]]:
     config, schema = run.config, pair.pair.schema
     if run.options.future is not None:
         raise ConfigError(
@@ -136,7 +136,7 @@ def _from_store(run: Run, pair: LoadedPair) -> tuple[Windows, dict[str, Any]]:
     }
 
 
-def _from_file(run: Run, pair: LoadedPair) -> tuple[Windows, dict[str, Any]]:
+def _from_file(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any]]:
     options: PredictOptions = run.options
     path = Path(options.rows or "").resolve()
     future = None if options.future is None else Path(options.future).resolve()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from framework.errors import ConfigError, FrameworkError, RefusedError
-from framework.evaluation.gate import judge
+from framework.evaluation.gate import check_candidate
 from framework.interfaces.registry import Check, PairVersion, ProvenPair, Registry
 from framework.pairs.artifacts import BACKTEST
 from framework.pairs.loading import open_proven
@@ -78,7 +78,7 @@ def _checks(
     ) as error:  # an incumbent that cannot be judged any more is no reason to pass
         detail = f"the incumbent cannot be backtested on the candidate's windows: {error}"
         checks.append(Check("against the incumbent", False, None, None, detail))
-    checks += judge(run.config.gate, own, incumbent_table, pair.schema.entity_keys)
+    checks += check_candidate(run.config.gate, own, incumbent_table, pair.schema.entity_keys)
     for more in run.plugins.hook.gate(run=run, candidate=pair_files, incumbent=before):
         checks += more
     return checks

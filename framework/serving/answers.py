@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from framework.data.context import Context
 from framework.data.forecast import Forecast
-from framework.serving.arms.arms import Arm, Arms, Table
+from framework.serving.arms.arms import Arm, Arms, ArmTable
 from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler, Headers
 from framework.serving.http.refusal import Refusal
 from framework.serving.observers import Feed
@@ -100,7 +100,7 @@ class Answers:
             write,
         )
 
-    def _owner(self, table: Table, body: bytes) -> Arm:
+    def _owner(self, table: ArmTable, body: bytes) -> Arm:
         """The arm of the first entity of a payload; of one that cannot be read, the primary, whose
         validation says why.
         """
@@ -163,7 +163,7 @@ class Answers:
         return forecast
 
 
-def requested_arm(table: Table, call: Call) -> Arm | None:
+def requested_arm(table: ArmTable, call: Call) -> Arm | None:
     """The arm that a tester names by header or query."""
     header = call.headers.get(ARM_HEADER)
     if header is not None:
@@ -176,7 +176,7 @@ def requested_arm(table: Table, call: Call) -> Arm | None:
 
 
 def _grouped(
-    table: Table, entities: Sequence[tuple[str, ...]]
+    table: ArmTable, entities: Sequence[tuple[str, ...]]
 ) -> list[tuple[Arm, npt.NDArray[np.int64]]]:
     """Each arm and the positions of its entities."""
     places: dict[str, list[int]] = {}

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from framework.data.arrays import Float64
 from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
-from framework.evaluation.backtest import Fitted, Fold, judge
+from framework.evaluation.backtest import Fitted, Fold, forecast_windows
 from framework.interfaces.compute import Compute
-from framework.pairs.batch_scoring import Windows, score
+from framework.pairs.batch_scoring import WindowSource, score
 from framework.pairs.loading import load_pair
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
@@ -120,7 +120,7 @@ class Doors:
         """One fold of a backtest whose fit gave the pair itself."""
         config, origin = self.run.config, np.datetime64(at.rstrip("Z"), "us")
         setting = make_setting(Components(config, self.run.plugins), self.panel, self.schema)
-        result = judge(
+        result = forecast_windows(
             setting,
             Fold(0, self.panel.times.min(), origin, origin),
             Fitted(self.pair, self.pair, {}),
@@ -181,7 +181,7 @@ class Doors:
 
     # What they answer.
 
-    def _from_table(self, windows: Windows) -> Outcome:
+    def _from_table(self, windows: WindowSource) -> Outcome:
         """The last window of those that are scored to a file, as ``run=predict`` does it."""
         compute: Compute = self.run.make("compute")
         with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ from framework.data.panel import Panel, panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
-from framework.evaluation.backtest import Setting, backtest, plan_folds, run_fold
+from framework.evaluation.backtest import Setting, plan_folds, run_backtest, run_fold
 from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
@@ -348,7 +348,7 @@ def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
     setting = Setting(panel, SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
     told: list[int] = []
     config = BacktestConfig(folds=3, refit=False)
-    result = backtest(
+    result = run_backtest(
         setting, config, LocalCompute(Options()), lambda fold, _: told.append(fold.number)
     )
     refitted = _backtest(panel, folds=3)

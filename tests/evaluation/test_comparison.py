@@ -15,8 +15,8 @@ from scipy import stats
 from framework.errors import DataError
 from framework.evaluation.comparison import (
     average_ranks,
-    compare,
     diebold_mariano,
+    rank_models,
     student,
     wilcoxon,
 )
@@ -69,7 +69,7 @@ def result(error: float, noise: float, seed: int) -> BacktestResult:
 
 
 def test_the_better_model_is_first_and_the_difference_is_no_chance() -> None:
-    ranked = compare(
+    ranked = rank_models(
         {"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2), "same": result(0.5, 0.1, 3)}, 0
     )
     assert [line.model for line in ranked][2] == "bad"
@@ -96,7 +96,7 @@ def test_only_what_all_have_forecast_is_judged() -> None:
     holed[:, 0] = np.nan
     spoiled = one.forecast.copy()
     spoiled[:, 0] += 1e6
-    ranked = compare(
+    ranked = rank_models(
         {"one": replace(one, forecast=spoiled), "two": replace(two, forecast=holed)}, 0
     )
     assert [line.model for line in ranked] == ["one", "two"]
@@ -109,9 +109,9 @@ def test_other_windows_and_nothing_known_are_refused() -> None:
     with pytest.raises(
         DataError, match="the backtests of one and two are not about the same windows"
     ):
-        compare({"one": one, "two": moved}, 0)
+        rank_models({"one": one, "two": moved}, 0)
     with pytest.raises(DataError, match="no element was forecast"):
-        compare({"one": replace(one, forecast=np.full_like(one.forecast, np.nan))}, 0)
+        rank_models({"one": replace(one, forecast=np.full_like(one.forecast, np.nan))}, 0)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -197,5 +197,5 @@ def test_series_with_origins_of_their_own_count_as_one_fold() -> None:
         return replace(one, origins=one.origins - day, times=one.times - day[:, None])
 
     plain = {"bad": result(2.0, 0.1, 1), "good": result(0.5, 0.1, 2)}
-    two = compare({name: shifted(one) for name, one in plain.items()}, 0)
-    assert [line.as_dict() for line in two] == [line.as_dict() for line in compare(plain, 0)]
+    two = rank_models({name: shifted(one) for name, one in plain.items()}, 0)
+    assert [line.as_dict() for line in two] == [line.as_dict() for line in rank_models(plain, 0)]

@@ -17,7 +17,7 @@ from framework.config.sections import BacktestConfig
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, UNKNOWN_ENTITY
 from framework.errors import ConfigError, DataError
-from framework.evaluation.backtest import Setting, backtest
+from framework.evaluation.backtest import Setting, run_backtest
 from framework.evaluation.eligibility import check_covariates, take_part, unused_covariates
 from framework.interfaces.model import Covariates
 from framework.options import Options
@@ -84,7 +84,7 @@ def result_of(
     panel, series = take_part(panel, schema, policy, 14)
     setting = Setting(panel, schema, make_fakes, lambda: FakeModel(Options()), 7, 14, 7, new)
     return series.as_dict(
-        backtest(setting, BacktestConfig(folds=2), LocalCompute(Options()), lambda *_: None)
+        run_backtest(setting, BacktestConfig(folds=2), LocalCompute(Options()), lambda *_: None)
     )
 
 
@@ -131,7 +131,7 @@ def test_a_fold_answers_a_series_it_was_not_trained_on_as_a_server_would() -> No
             new,
         )
         config = BacktestConfig(folds=1, gap=15)
-        result = backtest(setting, config, LocalCompute(Options()), lambda *_: None)
+        result = run_backtest(setting, config, LocalCompute(Options()), lambda *_: None)
         answered[new] = {
             str(e[0]): bool(np.isfinite(f).all())
             for e, f in zip(result.entities, result.forecast, strict=True)

@@ -8,7 +8,7 @@ import pytest
 
 from framework.config.sections import GateConfig
 from framework.errors import ConfigError
-from framework.evaluation.gate import common_windows, judge
+from framework.evaluation.gate import check_candidate, common_windows
 
 KEYS = ("shop",)
 
@@ -43,7 +43,11 @@ def table(
 def failed(
     config: GateConfig, candidate: pd.DataFrame, incumbent: pd.DataFrame | None
 ) -> list[str]:
-    return [check.check for check in judge(config, candidate, incumbent, KEYS) if not check.passed]
+    return [
+        check.check
+        for check in check_candidate(config, candidate, incumbent, KEYS)
+        if not check.passed
+    ]
 
 
 @pytest.mark.parametrize("metric", ["MAE", "RMSE", "WAPE", "MASE", "bias"])
@@ -71,7 +75,7 @@ def test_unknown_figures_do_not_pass() -> None:
 
 
 def test_without_common_windows_nothing_is_compared_and_nothing_passes() -> None:
-    checks = judge(GateConfig(), table(1.0), table(1.0, origin="2026-02-01"), KEYS)
+    checks = check_candidate(GateConfig(), table(1.0), table(1.0, origin="2026-02-01"), KEYS)
     assert [c.passed for c in checks] == [True, False]
     assert "no known step of a series in common" in checks[1].detail
 
@@ -87,7 +91,7 @@ def test_only_rows_known_to_both_are_compared() -> None:
 def test_one_series_made_much_worse_is_caught_by_its_guard_rail() -> None:
     candidate, incumbent = table(1.0, worse_shop=1.5), table(2.0)
     assert failed(GateConfig(), candidate, incumbent) == []
-    checks = judge(GateConfig(worst_series=1.2), candidate, incumbent, KEYS)
+    checks = check_candidate(GateConfig(worst_series=1.2), candidate, incumbent, KEYS)
     assert [c.check for c in checks if not c.passed] == ["y: worst series"]
     assert checks[-1].detail.startswith("b:")
     assert checks[-1].value == pytest.approx(1.25)
@@ -101,4 +105,4 @@ def test_bias_and_calibration_have_limits_of_their_own() -> None:
 
 def test_an_unknown_metric_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"gate.metric: 'MAPE' is not one of MAE"):
-        judge(GateConfig(metric="MAPE"), table(1.0), None, KEYS)
+        check_candidate(GateConfig(metric="MAPE"), table(1.0), None, KEYS)

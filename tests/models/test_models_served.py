@@ -16,7 +16,7 @@ import pytest
 
 from framework.config.sections import BacktestConfig
 from framework.data.forecast import Forecast
-from framework.evaluation.backtest import Setting, backtest
+from framework.evaluation.backtest import Setting, run_backtest
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.options import Options
@@ -71,7 +71,7 @@ def test_from_backtest_to_answer(name: str, tmp_path: Path) -> None:
         14,
         7,
     )
-    result = backtest(
+    result = run_backtest(
         setting, BacktestConfig(folds=3, refit=False), LocalCompute(Options()), lambda *_: None
     )
     assert np.isfinite(result.forecast).all()

@@ -18,7 +18,7 @@ import pytest
 
 from framework.cli.overrides import explain_override
 from framework.config.sections import PanelConfig
-from framework.data.buckets import place_of
+from framework.data.buckets import bucket_of
 from framework.data.forecast import Forecast
 from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
@@ -122,7 +122,7 @@ def test_a_share_keeps_the_same_entities_in_every_arm(tmp_path: Path) -> None:
     kept = {arm: set(rows["airport"]) for arm, rows in table.groupby("arm")}
     assert kept["production"] == kept["candidate"]
     assert kept["production"] == {
-        name for name in ENTITIES if place_of("records of fake", (name, "DL")) < 5000
+        name for name in ENTITIES if bucket_of("records of fake", (name, "DL")) < 5000
     }
     assert 0 < len(kept["production"]) < 40
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from framework.data.buckets import place_of
+from framework.data.buckets import bucket_of
 from framework.errors import ConfigError
-from framework.serving.arms.arms import Table
+from framework.serving.arms.arms import ArmTable
 from framework.serving.http.access import Access, check_address
 from framework.serving.http.asgi import Call
 from framework.serving.http.refusal import Refusal
@@ -38,14 +38,14 @@ def make_service(directory: Path, **options: object) -> tuple[Service, FolderReg
     return Service(deployment, ServingOptions.model_validate(options)), registry
 
 
-def arms_of(table: Table) -> dict[tuple[str, ...], str]:
+def arms_of(table: ArmTable) -> dict[tuple[str, ...], str]:
     return {entity: table.of(entity).name for entity in ENTITIES}
 
 
 def test_the_place_of_an_entity_is_fixed_for_ever() -> None:
-    assert [place_of("shops", entity) for entity in (("harbour",), ("JFK", "DL"))] == [8944, 4771]
-    assert place_of("a", ("bc", "d")) != place_of("a", ("b", "cd"))
-    places = Counter(place_of("shops", entity) // 1000 for entity in ENTITIES)
+    assert [bucket_of("shops", entity) for entity in (("harbour",), ("JFK", "DL"))] == [8944, 4771]
+    assert bucket_of("a", ("bc", "d")) != bucket_of("a", ("b", "cd"))
+    places = Counter(bucket_of("shops", entity) // 1000 for entity in ENTITIES)
     assert min(places.values()) > 900
 
 

@@ -13,7 +13,7 @@ from framework.data.known_values import unseen_in_folds
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import Fold, backtest
+from framework.evaluation.backtest import Fold, run_backtest
 from framework.evaluation.comparison import Ranked
 from framework.evaluation.doubts import (
     lost_to_baseline,
@@ -36,7 +36,7 @@ from framework.runs.steps.tables import metrics_table
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class BacktestedExperiment:
     """A backtested experiment. ``body`` is its part of the run's JSON result."""
 
     panel: Panel
@@ -47,7 +47,7 @@ class Evaluation:
 
 def evaluate(
     run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None
-) -> Evaluation:
+) -> BacktestedExperiment:
     """Ingest and materialize when the store is empty, read the panel, backtest, report.
     ``compare``: backtests other models before that.
     """
@@ -88,7 +88,7 @@ def evaluate(
             f"from {fold.origin}"
         )
 
-    result = backtest(
+    result = run_backtest(
         make_setting(Components(config, run.plugins), panel, schema),
         config.backtest,
         run.make("compute"),
@@ -124,7 +124,7 @@ def evaluate(
     }
     if compare is not None:
         run.record.comparison = compare(run, panel, result)
-    return Evaluation(panel, schema, result, _record(run, panel, result))
+    return BacktestedExperiment(panel, schema, result, _record(run, panel, result))
 
 
 def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from framework.config.recorded import recorded_config
 from framework.data.arrays import Times
 from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import Fold, backtest
+from framework.evaluation.backtest import Fold, run_backtest
 from framework.evaluation.eligibility import take_part
 from framework.interfaces.registry import ProvenPair
 from framework.pairs.artifacts import BACKTEST
@@ -60,4 +60,4 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
         )
 
     setting = make_setting(components, panel, schema)
-    return backtest(setting, config.backtest, run.make("compute"), progress, origins).table()
+    return run_backtest(setting, config.backtest, run.make("compute"), progress, origins).table()

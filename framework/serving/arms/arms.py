@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from framework.data.buckets import PLACES, place_of
+from framework.data.buckets import BUCKETS, bucket_of
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.schema import Schema
@@ -80,7 +80,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ArmTable:
     """All arms at one moment. ``primary`` answers for the entities that are in no other arm's
     ``ranges`` of places.
     """
@@ -91,7 +91,7 @@ class Table:
 
     def of(self, entity: Sequence[str]) -> Arm:
         """The arm of an entity."""
-        place = place_of(self.primary.version.name, entity)
+        place = bucket_of(self.primary.version.name, entity)
         return next((arm for places, arm in self.ranges if place in places), self.primary)
 
     def named(self, name: str) -> Arm:
@@ -115,13 +115,13 @@ class _Shares:
 
     def ranges(self, arms: Mapping[str, Arm]) -> tuple[tuple[range, Arm], ...]:
         """An arm that is not there has none: its entities are the primary's."""
-        ranges, first, last = [], 0, PLACES
+        ranges, first, last = [], 0, BUCKETS
         for name, share in self.canary.items():
-            places = range(first, first + round(share * PLACES / 100))
+            places = range(first, first + round(share * BUCKETS / 100))
             first = places.stop
             ranges.append((places, name))
         for name, share in self.split.items():
-            places = range(last - round(share * PLACES / 100), last)
+            places = range(last - round(share * BUCKETS / 100), last)
             last = places.start
             ranges.append((places, name))
         return tuple((places, arms[name]) for places, name in ranges if name in arms and places)
@@ -134,7 +134,7 @@ class Arms:
 
     def __init__(self, primary: Arm, split: Mapping[str, float]) -> None:
         self._lock, self._shares = threading.Lock(), _Shares(split)
-        self.table = Table(primary, MappingProxyType({primary.name: primary}))
+        self.table = ArmTable(primary, MappingProxyType({primary.name: primary}))
 
     def put(self, arm: Arm) -> None:
         """Let ``arm`` answer from the next request on. The one before is let go when its last
@@ -150,6 +150,6 @@ class Arms:
             self._replace(self.table.arms)
 
     def _replace(self, arms: Mapping[str, Arm]) -> None:
-        self.table = Table(
+        self.table = ArmTable(
             arms[self.table.primary.name], MappingProxyType(dict(arms)), self._shares.ranges(arms)
         )

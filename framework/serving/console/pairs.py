@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from framework.data.buckets import PLACES
+from framework.data.buckets import BUCKETS
 from framework.errors import FrameworkError
 from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import HistoryEntry, PairVersion
-from framework.serving.arms.arms import Arm, Table
+from framework.serving.arms.arms import Arm, ArmTable
 from framework.serving.arms.patience import PatientReads
 from framework.serving.deployment import alias_of
 from framework.serving.service import Service
@@ -62,7 +62,7 @@ class Pairs:
     def _entry(
         self,
         name: str,
-        table: Table,
+        table: ArmTable,
         target: PairVersion | None,
         move: HistoryEntry | None,
         silent: str | None,
@@ -84,11 +84,11 @@ class Pairs:
             "note": note,
         }
 
-    def _arm(self, arm: Arm, table: Table) -> dict[str, Any]:
+    def _arm(self, arm: Arm, table: ArmTable) -> dict[str, Any]:
         """``{"version", "role", "share", "device"}``: what answers now, as what, for how many per
         cent of the entities, where.
         """
-        others = {a.name: len(places) * 100 / PLACES for places, a in table.ranges}
+        others = {a.name: len(places) * 100 / BUCKETS for places, a in table.ranges}
         share = 100 - sum(others.values()) if arm is table.primary else others.get(arm.name, 0.0)
         role = (
             "primary"

@@ -15,7 +15,7 @@ from framework.config.sections import BacktestConfig
 from framework.data.arrays import Flags, Times
 from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, FrameworkError
-from framework.evaluation.backtest import fit_fold, judge, plan_folds
+from framework.evaluation.backtest import fit_fold, forecast_windows, plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
 from framework.retrieval.schema import make_schema
@@ -167,7 +167,7 @@ def _result(
     options = BacktestConfig(folds=len(origins), refit=False)
     folds = plan_folds(panel.times, panel.frequency, schema.horizon, options, origins)
     fitted = fit_fold(setting, folds[0])
-    return join_folds([judge(setting, fold, fitted) for fold in folds])
+    return join_folds([forecast_windows(setting, fold, fitted) for fold in folds])
 
 
 def _answered_by_all(results: Iterable[BacktestResult]) -> Flags | None:

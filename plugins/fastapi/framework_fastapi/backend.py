@@ -43,11 +43,11 @@ class FastapiBackend(ServingBackend):
                 "look by itself."
             )
         if options.workers > 1:
-            loaded = deployment.load(
+            pair = deployment.load(
                 deployment.resolve(deployment.reference)
             )  # what is refused is refused here, in one line
-            loaded.check_device(options.device or CPU, "serving.device")
-            version = loaded.version
+            pair.check_device(options.device or CPU, "serving.device")
+            version = pair.version
             with bind(options.host, options.port) as listener:
                 run_workers(
                     deployment,

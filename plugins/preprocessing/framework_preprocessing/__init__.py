@@ -74,7 +74,7 @@ class Log(Options):
     columns: tuple[str, ...] | None = None
 
 
-class Calendar(Options):
+class CalendarFields(Options):
     """Adds ``{prefix}_{field}`` of each row's own step, see
     :func:`framework.features.calendar.calendar_columns`. ``country``: whose holidays count, also
     of a state, ``US-CA``, and own dates, ``US+2024-11-29``.
@@ -106,7 +106,7 @@ class Encode(Options):
     method: Literal["ordinal", "onehot"] = "ordinal"
 
 
-NumericStep = Annotated[Impute | Scale | Clip | Log | Calendar, Field(discriminator="step")]
+NumericStep = Annotated[Impute | Scale | Clip | Log | CalendarFields, Field(discriminator="step")]
 TextStep = Annotated[Encode, Field()]
 
 

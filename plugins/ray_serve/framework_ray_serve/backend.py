@@ -47,7 +47,7 @@ class RayServeBackend(ServingBackend):
             return self._write(deployment)
         out = sys.stdout
         with (
-            _until_told_to_stop() as stop_signal,
+            _until_stopped() as stop_signal,
             redirect_stdout(sys.stderr),
             serving(options) as cluster,
         ):  # Ray writes warnings to stdout
@@ -144,7 +144,7 @@ class _Stopped(BaseException):
     """Raised where the program is when it is told to stop."""
 
 
-class _Told:
+class _StopSignal:
     """Listens for SIGTERM and Ctrl-C; the first of them is raised, those after it change
     nothing.
     """
@@ -164,10 +164,10 @@ class _Told:
 
 
 @contextmanager
-def _until_told_to_stop() -> Iterator[_Told]:
+def _until_stopped() -> Iterator[_StopSignal]:
     """A block that a signal ends; it cleans up undisturbed."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    stop_signal = _Told()
+    stop_signal = _StopSignal()
     stop_signal.listen()
     try:
         yield stop_signal

@@ -17,7 +17,7 @@ from framework_ray_serve.services import Predicted
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead(Context):
+class StartedContext(Context):
     """A context whose pieces, in order, are being forecast already. Its parts, by ``take``, are
     plain ones.
 
@@ -27,7 +27,9 @@ class Ahead(Context):
     pieces: tuple[asyncio.Task[Predicted], ...] = ()
 
 
-def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]) -> Ahead:
+def join_pieces(
+    contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]
+) -> StartedContext:
     """The contexts of a request's pieces as one."""
     first = contexts[0]
     arrays = {
@@ -39,7 +41,7 @@ def ahead(contexts: Sequence[Context], pieces: Sequence[asyncio.Task[Predicted]]
         for name in ("status", "detail")
     }
     unseen = sum((Counter(context.unseen) for context in contexts), Counter[str]())
-    return Ahead(
+    return StartedContext(
         **arrays,
         **texts,
         levels=first.levels,

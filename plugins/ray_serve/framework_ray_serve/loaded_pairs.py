@@ -14,7 +14,7 @@ from framework.interfaces.registry import PairVersion
 T = TypeVar("T")
 
 
-class Held(Generic[T]):
+class LoadedPairs(Generic[T]):
     """At most ``keep`` of them: the one that was asked for least lately goes. ``open_pair`` proves
     what it opens, in a thread.
     """

@@ -28,7 +28,7 @@ from framework.serving.pipeline.parts import attempt
 from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.loaded_pairs import Held
+from framework_ray_serve.loaded_pairs import LoadedPairs
 from framework_ray_serve.services import Predicted
 
 #: Requests that are remembered as deadly, and seconds until a process that nothing asks is let go.
@@ -43,7 +43,7 @@ class _Alone:
     def __init__(self, deployment: Deployment, options: LogOptions) -> None:
         logs.configure(options)
         self._deployment = deployment
-        self._held: Held[LoadedPair] = Held(deployment.load, keep=2)
+        self._held: LoadedPairs[LoadedPair] = LoadedPairs(deployment.load, keep=2)
 
     async def retrieve(self, version: PairVersion, lookup: Lookup) -> Context | Refusal:
         deployment, pair = self._deployment, await self._held.get(version)

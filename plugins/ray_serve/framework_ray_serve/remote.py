@@ -27,7 +27,7 @@ from framework.serving.pipeline.parts import ok_windows, shape_of
 from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.large_requests import Ahead, ahead, put_together
+from framework_ray_serve.large_requests import StartedContext, join_pieces, put_together
 from framework_ray_serve.quarantine import Quarantine
 from framework_ray_serve.services import Facts, Predicted
 from framework_ray_serve.variants import key_of, name_of, timeout_of
@@ -230,7 +230,7 @@ class RemotePipeline(Ends):
 
         reads = [asyncio.create_task(read(start)) for start in range(0, len(lookup.entities), size)]
         try:
-            return ahead(*zip(*await asyncio.gather(*reads), strict=True))
+            return join_pieces(*zip(*await asyncio.gather(*reads), strict=True))
         except BaseException:
             for task in (*reads, *forecasts):
                 task.cancel()
@@ -242,7 +242,7 @@ class RemotePipeline(Ends):
         return context
 
     async def answer(self, context: Context) -> Forecast:
-        if isinstance(context, Ahead):
+        if isinstance(context, StartedContext):
             predicted = await _gathered(context)
         else:
             context = self.terms.admitted(context)
@@ -266,7 +266,7 @@ class RemotePipeline(Ends):
         return await self._stages.forecast(self._model, self._version, part)
 
 
-async def _gathered(context: Ahead) -> Predicted:
+async def _gathered(context: StartedContext) -> Predicted:
     try:
         return put_together(await asyncio.gather(*context.pieces))
     except BaseException:

@@ -41,7 +41,7 @@ from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.store_watch import store_trouble
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.loaded_pairs import Held
+from framework_ray_serve.loaded_pairs import LoadedPairs
 from framework_ray_serve.presets import METRICS, batch, service
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class PairService(ABC, Generic[T]):
     ) -> None:
         logs.configure(options.log)
         self.deployment = deployment
-        self.held = Held(self.open, keep=len(aliases) + 2)
+        self.held = LoadedPairs(self.open, keep=len(aliases) + 2)
         for alias in aliases:
             try:
                 await self.held.get(await asyncio.to_thread(deployment.resolve, alias))
@@ -212,22 +212,22 @@ class ModelService(PairService[LoadedPair]):
         await super().__init__(deployment, options, aliases)
 
     def open(self, version: PairVersion) -> LoadedPair:
-        loaded = self.deployment.load(version, self._device)
+        pair = self.deployment.load(version, self._device)
         gpus = visible_gpus() if self._device != CPU else ()
-        if loaded.device != CPU:
-            self._gpu = gpus[int(loaded.device.partition(":")[2])] if gpus else None
+        if pair.device != CPU:
+            self._gpu = gpus[int(pair.device.partition(":")[2])] if gpus else None
         elif gpus:
             log.warning(
                 "version %d: its model forecasts on the CPU only, the GPU of this replica stays "
                 "idle; set serving.model.num_gpus=0",
                 version.version,
             )
-        return loaded
+        return pair
 
     async def facts(self, version: PairVersion) -> Facts:
-        loaded = await self.held.get(version)
-        pair = loaded.pair
-        return Facts(pair.schema, pair.calibration, pair.trained, loaded.golden, loaded.device)
+        entry = await self.held.get(version)
+        pair = entry.pair
+        return Facts(pair.schema, pair.calibration, pair.trained, entry.golden, entry.device)
 
     async def predict(self, version: PairVersion, preprocessed: Preprocessed) -> Predicted:
         if preprocessed.windows is None:

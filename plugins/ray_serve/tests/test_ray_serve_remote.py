@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from framework_ray_serve.large_requests import Ahead
+from framework_ray_serve.large_requests import StartedContext
 from framework_ray_serve.proxy import middlewares
 from framework_ray_serve.remote import RemotePipeline, Stages
 from framework_ray_serve.services import Facts, Predicted, contiguous
@@ -78,7 +78,7 @@ def test_a_look_up_in_pieces_is_the_same_as_in_one(chunk: int) -> None:
         remote, local = make_remote(LocalStages(chunk)), make_pipeline(PAIR)
         lookup = make_lookup(horizon=2)
         context = await remote.read_entities(lookup)
-        assert isinstance(context, Ahead)
+        assert isinstance(context, StartedContext)
         found, expected = (
             await remote.answer(context),
             await local.answer(await local.read_entities(lookup)),
@@ -87,7 +87,7 @@ def test_a_look_up_in_pieces_is_the_same_as_in_one(chunk: int) -> None:
         assert (found.status, found.detail) == (expected.status, expected.detail)
         assert found.entities.tolist() == expected.entities.tolist()
         part = context.take(np.array([5, 0]))
-        assert not isinstance(part, Ahead)
+        assert not isinstance(part, StartedContext)
         assert np.array_equal((await remote.answer(part)).values, expected.values[[5, 0]])
 
     asyncio.run(run())
