@@ -52,7 +52,11 @@ class ConfigError(FrameworkError):
     exit_code = 2
 
 
-class NotInstalledError(ConfigError):
+class UnavailableError(ConfigError):
+    """A component is known but cannot be used: its plugin is broken, or shares its name."""
+
+
+class NotInstalledError(UnavailableError):
     """A component is known but its distribution is not installed."""
 
 

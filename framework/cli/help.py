@@ -45,6 +45,9 @@ def help_text(plugins: Plugins, project: Path) -> str:
     blocks.insert(
         1, f"Keys of runs, extensions and sections, with their defaults\n{_keys(plugins)}"
     )
+    lines = [f"  {problem}\n" for problem in plugins.problems]
+    if lines:
+        blocks.append(f"Plugins with a problem\n{''.join(lines)}")
     return "\n".join([_HEAD, *blocks, _FOOT])
 
 

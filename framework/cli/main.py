@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from framework.cli.blocking import blocked_names, check_blocked, unknown_blocked
 from framework.cli.help import help_text
 from framework.cli.multirun import Sweeps, figures, keep_result, summary
 from framework.cli.overrides import (
@@ -39,7 +40,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import build_config, needs_experiment
 from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system
 from framework.plugins import composition as compose
-from framework.plugins.discovery import load_plugins
+from framework.plugins.discovery import block, blocked, load_plugins
 from framework.plugins.execute import execute
 from framework.plugins.run import Run
 from framework.secrets import looks_secret, masked, masked_tree, remember, secrets_in
@@ -50,6 +51,7 @@ _exit_codes: list[int] = []
 
 @cache
 def _plugins() -> Plugins:
+    block(blocked_names(sys.argv[1:], Path.cwd() / "conf"))
     plugins = load_plugins()
     compose.register(plugins)
     return plugins
@@ -127,12 +129,11 @@ def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
                         HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()
                     )
                 )
-            run = Run(
-                build_config(tree, plugins),
-                plugins,
-                Path(HydraConfig.get().runtime.output_dir),
-                emit,
-            )
+            config = build_config(tree, plugins)
+            check_blocked(config.plugins.block, blocked())
+            run = Run(config, plugins, Path(HydraConfig.get().runtime.output_dir), emit)
+            for line in unknown_blocked(blocked(), plugins.every_origin()):
+                run.say(line)
             result = execute(run)
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from framework.config.origins import CORE
 from framework.interfaces.plugin import ENTRY_POINTS
-
-CORE = "framework-core"
 
 
 def version_text() -> str:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
 import pluggy
 
-from framework.errors import ConfigError, FrameworkError, NotInstalledError, suggest
+from framework.config.offers import read_offers
+from framework.config.origins import Origin, Problem
+from framework.errors import (
+    ConfigError,
+    FrameworkError,
+    NotInstalledError,
+    UnavailableError,
+    one_line,
+    suggest,
+)
 from framework.interfaces.plugin import KINDS, Component, Section
+from framework.options import Options
 
 #: First-party components by distribution, so that a missing one is answered with what to install.
 FIRST_PARTY = {
@@ -51,47 +62,58 @@ FIRST_PARTY_SECTIONS = {
 
 
 class Plugins:
-    """The plugins of this process. Build one with :func:`load_plugins`."""
+    """The plugins of this process. Build one with :func:`load_plugins`.
 
-    def __init__(self, manager: pluggy.PluginManager) -> None:
+    Args:
+        manager: Has the plugins that could be imported.
+        origins: Where each of them comes from, by its name in ``manager``.
+        problems: What is wrong with others.
+    """
+
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        origins: Mapping[str, Origin],
+        problems: Sequence[Problem] = (),
+    ) -> None:
         self.manager = manager
         self.hook: Any = manager.hook
         #: Whether the hooks of extensions are among :attr:`hook`.
         self.extended = False
-        self._components: dict[tuple[str, str], Component] = {}
-        self._sections: dict[str, Section] = {}
-        owners: dict[object, str] = {}
-        for owner, component in _offers(manager.hook.components):
-            _check_offer(component, owner)
-            key = (component.kind, component.name)
-            if key in owners:
-                raise ConfigError(
-                    f"plugins {owners[key]} and {owner} both offer {component.kind}="
-                    f"{component.name}; uninstall one."
-                )
-            owners[key] = owner
-            self._components[key] = component
-        for owner, section in _offers(manager.hook.sections):
-            if not isinstance(section, Section):
-                raise FrameworkError(
-                    f"plugin {owner}: sections() returns {section!r}, not a Section; mend or "
-                    "uninstall it."
-                )
-            if self._sections.setdefault(section.name, section) != section:
-                raise ConfigError(
-                    f"plugins {owners[section.name]} and {owner} bring different sections "
-                    f"'{section.name}'; uninstall one."
-                )
-            owners.setdefault(section.name, owner)
+        #: Where each plugin comes from, by its name in :attr:`manager`.
+        self.plugin_origins = origins
+        offers = read_offers(manager, origins)
+        #: What is wrong with plugins, in the order they were found.
+        self.problems: list[Problem] = [*problems, *offers.problems]
+        self._components, self._sections = offers.components, offers.sections
+        self._origins, self._section_origins = offers.origins, offers.section_origins
 
     def with_manager(self, manager: pluggy.PluginManager) -> Plugins:
         """Give the same offers with the hooks of ``manager``, which has extensions too."""
         plugins = copy(self)
         plugins.manager, plugins.hook, plugins.extended = manager, manager.hook, True
+        plugins.problems = [*self.problems]
         return plugins
+
+    def leave_out(self, kind: str, name: str, reason: str) -> None:
+        """Take a component or, with the kind ``section``, a section out of the offers."""
+        if kind == "section":
+            del self._sections[name]
+            self.problems.append(Problem(self._section_origins[name], "broken", reason))
+            return
+        component = self._components.pop((kind, name))
+        self.problems.append(Problem(self._origins[kind, name], "broken", reason, component))
 
     def components(self) -> Iterable[Component]:
         return self._components.values()
+
+    def origin(self, component: Component) -> Origin:
+        """Say which plugin offers a component."""
+        return self._origins[component.kind, component.name]
+
+    def every_origin(self) -> list[Origin]:
+        """List all installed plugins, those that are left out too."""
+        return [*self.plugin_origins.values(), *(problem.origin for problem in self.problems)]
 
     def sections(self) -> Iterable[Section]:
         """Give the sections of the configuration that the plugins bring."""
@@ -112,63 +134,117 @@ class Plugins:
 
     def missing(self, kind: str) -> list[str]:
         """First-party components of a kind whose distribution is not installed."""
-        return sorted(
-            name for k, name in FIRST_PARTY if k == kind and (k, name) not in self._components
-        )
+        offered = {name.rpartition(":")[2] for k, name in self._components if k == kind}
+        return sorted(name for k, name in FIRST_PARTY if k == kind and name not in offered)
 
     def find(self, kind: str, name: str) -> Component:
-        """The component, or one line that says what to install or what there is."""
+        """The component, or one line that says what to install or what there is.
+
+        Raises:
+            UnavailableError: The component is known and cannot be used: its distribution is not
+                installed, is broken or blocked, or shares the name with another one.
+            ConfigError: No component has the name.
+        """
         component = self._components.get((kind, name))
         if component is not None:
             return component
-        if (kind, name) in FIRST_PARTY:
-            raise NotInstalledError(
-                f"{kind}={name} is not installed: pip install {FIRST_PARTY[kind, name]}"
+        qualifier, _, bare = name.rpartition(":")
+        plain = self._components.get((kind, bare))
+        if plain is not None and self._origins[kind, bare].qualifier == qualifier:
+            return plain
+        rivals = [each for each in self.names(kind) if each.endswith(f":{name}")]
+        if rivals:
+            choices = " or ".join(f"{kind}={rival}" for rival in rivals)
+            raise UnavailableError(
+                f"{kind}={name} is offered by {len(rivals)} distributions; say which: {choices}."
             )
+        self._say_what_is_wrong(kind, name)
         known = self.names(kind)
         raise ConfigError(
             f"{kind}={name} is not known;{suggest(name, known)} Installed: "
-            f"{', '.join(known) or 'none'}."
+            f"{', '.join(known) or 'none'}.{self._left_out(kind)}"
         )
+
+    def _say_what_is_wrong(self, kind: str, name: str) -> None:
+        """Raise UnavailableError where it is known why the component is not among the offers."""
+        distribution = FIRST_PARTY.get((kind, name))
+        for problem in self.problems:
+            component = problem.component
+            if problem.status == "slow":
+                continue
+            if component is None and problem.origin.distribution == distribution is not None:
+                raise UnavailableError(f"{kind}={name}: {problem}")
+            if component is not None and (component.kind, component.name) == (kind, name):
+                raise UnavailableError(f"{kind}={name}: {problem}")
+        if distribution is not None:
+            raise NotInstalledError(f"{kind}={name} is not installed: pip install {distribution}")
+
+    def _left_out(self, kind: str) -> str:
+        """Name what is left out and may be what is looked for."""
+        others = {*KINDS} - {kind}
+        names = [
+            f"{problem.origin}: {problem.reason or problem.status}"
+            for problem in self.problems
+            if problem.status != "slow"
+            and (problem.component is None or problem.component.kind not in others)
+        ]
+        return f" Left out: {'; '.join(names)}." if names else ""
 
     def load(self, kind: str, name: str) -> Any:
         """Import the component's class (or function)."""
         component = self.find(kind, name)
         module, _, attribute = component.load.partition(":")
+        label = self._label(component)
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except ImportError as error:
-            raise FrameworkError(
-                f"{kind}={name} cannot be imported: {error}; reinstall its distribution."
-            ) from error
-
-
-def _offers(hook: pluggy.HookCaller) -> Iterator[tuple[str, Any]]:
-    """Call every implementation of ``hook``; give each of its offers with the plugin's name."""
-    for implementation in hook.get_hookimpls():
-        owner = implementation.plugin_name
-        try:
-            offers: Any = implementation.function()
+            imported = importlib.import_module(module)
         except Exception as error:
             raise FrameworkError(
-                f"plugin {owner}: {hook.name}(): {type(error).__name__}: {error}; "
-                "reinstall or uninstall it."
+                f"{label} cannot be imported: {one_line(_cause(error))}; reinstall its "
+                "distribution."
             ) from error
-        for offer in offers:
-            yield owner, offer
+        try:
+            loaded = getattr(imported, attribute)
+        except AttributeError as error:
+            raise FrameworkError(
+                f"{label} cannot be imported: module {module} has no '{attribute}'; mend its "
+                "plugin."
+            ) from error
+        if kind != "run" and not isinstance(loaded, type):
+            raise FrameworkError(
+                f"{label}: {component.load} is {loaded!r}, not a class; mend its plugin."
+            )
+        if inspect.isabstract(loaded):
+            absent = ", ".join(sorted(loaded.__abstractmethods__))
+            raise FrameworkError(
+                f"{label}: class {component.load} lacks what its interface asks for: {absent}; "
+                "mend its plugin."
+            )
+        return loaded
+
+    def make(self, kind: str, name: str, options: Options | None) -> Any:
+        """Make a new instance of a component.
+
+        Raises:
+            FrameworkError: It cannot be imported, or its constructor fails.
+        """
+        loaded = self.load(kind, name)
+        try:
+            return loaded(options)
+        except FrameworkError:
+            raise
+        except Exception as error:
+            label = self._label(self.find(kind, name))
+            raise FrameworkError(
+                f"{label}: {loaded.__qualname__}(options): {one_line(_cause(error))}; mend its "
+                "plugin."
+            ) from error
+
+    def _label(self, component: Component) -> str:
+        """Name a component with its plugin and its distribution."""
+        key = (component.kind, component.name)
+        return f"{component.kind}={component.name} of plugin {self._origins[key]}"
 
 
-def _check_offer(component: Component, plugin: str) -> None:
-    """Raise FrameworkError for an offer that nothing would ever select."""
-    if not isinstance(component, Component):
-        raise FrameworkError(
-            f"plugin {plugin}: components() returns {component!r}, not a Component; mend or "
-            "uninstall it."
-        )
-    if component.kind not in KINDS:
-        near, known = suggest(component.kind, KINDS), ", ".join(KINDS)
-        raise FrameworkError(
-            f"plugin {plugin}: Component('{component.kind}', '{component.name}'): there is "
-            f"no such kind;{near} Kinds: {known}. "
-            "Mend or uninstall it."
-        )
+def _cause(error: Exception) -> str:
+    """What an error says; with its class, unless that is the usual one of an import."""
+    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"

@@ -26,10 +26,11 @@ from framework.config.sections import (
     IngestConfig,
     PanelConfig,
     Paths,
+    PluginsConfig,
     ValidationConfig,
 )
 from framework.config.written import write
-from framework.errors import ConfigError, NotInstalledError, suggest
+from framework.errors import ConfigError, UnavailableError, suggest
 from framework.features.views import FeatureSet
 from framework.interfaces.plugin import Kind
 from framework.options import Options, validate
@@ -37,9 +38,7 @@ from framework.secrets import masked
 
 
 class Selected(Options):
-    """A selected component and its validated options; None while its distribution is not
-    installed.
-    """
+    """A selected component and its validated options; None while it cannot be used here."""
 
     name: str
     options: SerializeAsAny[Options] | None
@@ -65,6 +64,7 @@ class Settings(Options):
     gate: GateConfig
     ingest: IngestConfig = IngestConfig()
     auto: AutoConfig = AutoConfig()
+    plugins: PluginsConfig = PluginsConfig()
     components: dict[str, Selected]
     sections: dict[str, SerializeAsAny[Options]] = Field(default_factory=dict)
     text: str  # the composed config as YAML, as it is recorded: ``${oc.env:…}`` as it was written
@@ -282,6 +282,6 @@ def _select(
             path = f"{group}.members.{member}"
             values = {key: value for key, value in inner.items() if key != "name"}
             validate(plugins.find(kind, inner["name"]).options, values, path, source_of)
-    except NotInstalledError:  # the run may not need it; Run.make says what to install when it does
+    except UnavailableError:  # the run may not need it; Run.make says what to do when it does
         return Selected(name=name, options=None)
     return Selected(name=name, options=options)

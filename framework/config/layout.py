@@ -12,7 +12,7 @@ from typing import Any
 
 from framework.config.catalog import Plugins
 from framework.config.groups import GROUPS, default_values
-from framework.errors import ConfigError, FrameworkError, suggest
+from framework.errors import ConfigError, suggest
 from framework.options import (
     Options,
     known_keys,
@@ -117,24 +117,27 @@ class Layout:
         core: The class of the keys that belong to no run and no plugin.
         plugins: Whose runs, extensions and sections declare the rest.
 
-    Raises:
-        FrameworkError: A plugin declares a key that is there already.
+    What declares a key that is there already has no part, and is among :attr:`clashes`.
     """
 
     def __init__(self, core: type[Options], plugins: Plugins) -> None:
         self.core = core
         self.parts: dict[str, Part] = {}
+        #: The kind and name of each run or section without a part, and why.
+        self.clashes: list[tuple[str, str, str]] = []
         self.absent = tuple(plugins.missing_sections())
         owners = dict.fromkeys((*core.model_fields, *GROUPS, EXTENSIONS), "the core")
         for part in _parts(plugins):
             who = f"run={part.run}" if part.run else f"section '{part.name}'"
-            for key in (key for key in part.keys if not key.startswith(f"{EXTENSIONS}.")):
-                if key in owners and not self._same(key, part):
-                    raise FrameworkError(
-                        f"{who}: it declares the key '{key}', which {owners[key]} has already; "
-                        "its plugin must rename it, or be uninstalled."
-                    )
-                owners[key] = who
+            keys = [key for key in part.keys if not key.startswith(f"{EXTENSIONS}.")]
+            taken = [key for key in keys if key in owners and not self._same(key, part)]
+            if taken:
+                reason = f"{who} declares the key '{taken[0]}', which {owners[taken[0]]} has"
+                self.clashes.append(
+                    ("run" if part.run else "section", part.run or part.name, reason)
+                )
+                continue
+            owners |= dict.fromkeys(keys, who)
             self.parts[part.name] = part
 
     def _same(self, key: str, part: Part) -> bool:

@@ -120,6 +120,15 @@ class IngestConfig(Options):
     removed: Literal["warn", "keep", "remove"] = "warn"
 
 
+class PluginsConfig(Options):
+    """``block``: plugins that are not imported, by the names of their entry points or
+    distributions. It stands in ``conf/config.yaml`` or on the command line: an experiment is read
+    when the plugins are loaded already.
+    """
+
+    block: tuple[str, ...] = ()
+
+
 class AutoConfig(Options):
     """``model=auto`` and ``future: auto``. ``minutes``: what judging the set-ups may cost, as it is
     reckoned from the size of the data; a set-up that does not fit is not tried.

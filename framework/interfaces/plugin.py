@@ -111,5 +111,9 @@ class Section:
 
 ENTRY_POINTS = "framework"
 
+#: The version of the interfaces for plugins. A plugin says which one it was written for by
+#: ``FRAMEWORK_API = 1`` in its entry module; one that says nothing was written for version 1.
+API_VERSION = 1
+
 
 KINDS: tuple[str, ...] = get_args(Kind)

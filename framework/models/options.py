@@ -38,12 +38,12 @@ class TargetOptions(Options):
 
 
 class BoostingOptions(TargetOptions):
-    """``early_stopping_rounds`` watches the validation windows, when there are any
-    (``validation.steps``). ``refit`` then trains again on training and validation windows with the
-    number of rounds that was best; without early stopping it trains on both at once.
-    ``origin_stride`` trains on every n-th origin; choose one that shares no factor with the season,
-    or some hours of the day are never learned. ``n_jobs`` is for training and large predictions
-    (null: all cores, in a container those of its quota).
+    """``n_estimators``: trees, at most. ``early_stopping_rounds`` watches the validation windows,
+    when there are any (``validation.steps``). ``refit`` then trains again on training and
+    validation windows with the number of rounds that was best; without early stopping it trains on
+    both at once. ``origin_stride`` trains on every n-th origin; choose one that shares no factor
+    with the season, or some hours of the day are never learned. ``n_jobs`` is for training and
+    large predictions (null: all cores, in a container those of its quota).
     """
 
     n_estimators: PositiveInt = 200

@@ -15,7 +15,7 @@ from framework.data.schema import Schema
 from framework.evaluation.backtest import Setting
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
-from framework.plugins.discovery import load_plugins
+from framework.plugins.discovery import block, load_plugins
 from framework.plugins.extensions import with_extensions
 
 #: The plugins of a worker process, found once.
@@ -35,7 +35,7 @@ class Components:
 
     def make(self, group: str) -> Any:
         selected = self.config.component(group)
-        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
+        return self.plugins.make(GROUPS[group], selected.name, selected.options)
 
     def pair(self) -> tuple[Preprocessor, Model]:
         return self.make("preprocessor"), self.make("model")
@@ -56,6 +56,7 @@ def rebuild(text: str) -> Components:
     """
     tree = OmegaConf.create(text)
     assert isinstance(tree, DictConfig)  # a recorded configuration is a mapping
+    block(OmegaConf.select(tree, "plugins.block") or ())
     config = build_config(tree, installed(), is_recorded=True)
     return Components(config, with_extensions(config, installed()))
 

@@ -1,21 +1,48 @@
-"""Finds plugins by their entry points, collects what they offer, loads a component when it is
-selected.
+"""Finds plugins by their entry points and collects what they offer.
+
+A plugin that is wrong is left out and named in one line: what does not need it works.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module, metadata
+from time import perf_counter
+from types import ModuleType
+from typing import Any
 
 import pluggy
 
 from framework.config.catalog import Plugins
-from framework.errors import FrameworkError, suggest
-from framework.interfaces.plugin import ENTRY_POINTS
+from framework.config.config import layout_of
+from framework.config.origins import CORE, Origin, Problem
+from framework.errors import one_line, suggest
+from framework.interfaces.plugin import API_VERSION, ENTRY_POINTS
 from framework.plugins import hookspecs
 
 #: What the core offers. Named as a plugin's module is: the runs are rooms above this one.
 _CORE = ("framework.plugins.builtin", "framework.runs.offers")
+#: Seconds from which on the import of a plugin is said to be slow.
+SLOW = 1.0
+#: Libraries named of those that a slow plugin imported.
+_SHOWN = 5
+#: Entry points and distributions that are not imported in this process.
+_blocked: set[str] = set()
+
+
+def block(names: Iterable[str]) -> None:
+    """Import no plugin of these entry points or distributions in this process from now on.
+
+    Call it before :func:`load_plugins`.
+    """
+    _blocked.clear()
+    _blocked.update(names)
+
+
+def blocked() -> frozenset[str]:
+    """Give the names that :func:`block` was told."""
+    return frozenset(_blocked)
 
 
 def load_plugins(extra: Iterable[object] = ()) -> Plugins:
@@ -24,35 +51,91 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
     """
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
+    origins: dict[str, Origin] = {}
+    problems: list[Problem] = []
     for module in _CORE:
         manager.register(import_module(module), module)
+        origins[module] = Origin(module.rpartition(".")[2], CORE, metadata.distribution(CORE))
     for entry in metadata.entry_points(group=ENTRY_POINTS):
-        name = f"{entry.name} ({entry.dist.name if entry.dist else entry.value})"
-        try:
-            manager.register(entry.load(), name)
-        except Exception as error:
-            raise FrameworkError(
-                f"plugin {name}: {type(error).__name__}: {error}; reinstall or uninstall it."
-            ) from error
+        _add(manager, entry, origins, problems)
     for plugin in extra:
-        manager.register(plugin)
-    check_hooks(manager)
-    return Plugins(manager)
+        name = manager.register(plugin)
+        assert name is not None  # none is blocked
+        origins[name] = Origin(name)
+    for name, reason in unknown_hooks(manager):
+        problems.append(Problem(origins[name], "broken", reason))
+        manager.unregister(name=name)
+    plugins = Plugins(manager, origins, problems)
+    for kind, name, reason in layout_of(plugins).clashes:
+        plugins.leave_out(kind, name, reason)
+    return plugins
 
 
-def check_hooks(manager: pluggy.PluginManager) -> None:
-    """Raise FrameworkError for an implementation of a hook that is never called."""
+def _add(
+    manager: pluggy.PluginManager,
+    entry: metadata.EntryPoint,
+    origins: dict[str, Origin],
+    problems: list[Problem],
+) -> None:
+    """Import and register the plugin of an entry point, or say why it is left out."""
+    installed = entry.dist
+    distribution = installed.name if installed else entry.value
+    origin = Origin(entry.name, distribution, installed)
+    name = f"{entry.name} ({distribution})"
+    if {entry.name, distribution} & _blocked:
+        problems.append(Problem(origin, "blocked", ""))
+        return
+    before, started = len(sys.modules), perf_counter()
+    try:
+        module = entry.load()
+        version = getattr(module, "FRAMEWORK_API", 1)
+        origin = Origin(entry.name, distribution, installed, version)
+        if version != API_VERSION:
+            reason = (
+                f"it was written for version {version} of the plugins' interfaces, and this core "
+                f"has version {API_VERSION}"
+            )
+            problems.append(Problem(origin, "broken", reason))
+            return
+        manager.register(module, name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin's fault stays its own
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
+        problems.append(Problem(origin, "broken", f"{type(error).__name__}: {one_line(error)}"))
+        return
+    origins[name] = origin
+    seconds = perf_counter() - started
+    if seconds > SLOW:
+        problems.append(Problem(origin, "slow", _slowness(seconds, before, module)))
+
+
+def _slowness(seconds: float, before: int, module: ModuleType) -> str:
+    """Say how slow an import was, and of what. ``before``: how many modules there were."""
+    own = module.__name__.partition(".")[0]
+    roots = {name.partition(".")[0] for name in list(sys.modules)[before:]}
+    others = sorted(
+        root for root in roots - {own, "framework"} if root not in sys.stdlib_module_names
+    )
+    what = f", with {', '.join(others[:_SHOWN])}" if others else ""
+    return f"its import takes {seconds:.1f} s of every start{what}"
+
+
+def unknown_hooks(manager: pluggy.PluginManager) -> Iterator[tuple[str, str]]:
+    """Give each plugin that implements a hook which is never called, and what is wrong."""
     hooks = {
         name: caller
         for name, caller in vars(manager.hook).items()
         if isinstance(caller, pluggy.HookCaller)
     }
     known = sorted(name for name, caller in hooks.items() if caller.has_spec())
+    named = set()
     for name, caller in hooks.items():
-        for implementation in caller.get_hookimpls():
-            if not caller.has_spec() and not implementation.optionalhook:
-                raise FrameworkError(
-                    f"plugin {implementation.plugin_name}: there is no hook "
-                    f"'{name}';{suggest(name, known)} Hooks: {', '.join(known)}. "
-                    "Mend or uninstall it."
-                )
+        for implementation in () if caller.has_spec() else caller.get_hookimpls():
+            plugin: Any = implementation.plugin_name
+            if implementation.optionalhook or plugin in named:
+                continue
+            named.add(plugin)
+            yield (
+                plugin,
+                f"there is no hook '{name}';{suggest(name, known)} Hooks: {', '.join(known)}",
+            )

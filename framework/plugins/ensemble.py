@@ -39,7 +39,7 @@ class Ensemble(Model):
             component = installed().find("model", node["name"])
             values = {key: value for key, value in node.items() if key != "name"}
             options = validate(component.options, values, f"model.members.{name}")
-            members[name] = installed().load("model", node["name"])(options)
+            members[name] = installed().make("model", node["name"], options)
         return members
 
     @property

@@ -16,6 +16,9 @@ def execute(run: Run) -> dict[str, Any]:
     run raises, after the plugins have heard of it.
     """
     run.plugins = with_extensions(run.config, run.plugins)
+    for problem in run.plugins.problems:
+        if problem.status != "blocked":
+            run.say(str(problem))
     hook = run.plugins.hook
     identity = hook.run_started(run=run)
     if identity is not None:
@@ -31,5 +34,8 @@ def execute(run: Run) -> dict[str, Any]:
             )
         raise
     result = {"run": run.config.run, "status": "done", **body}
+    problems = [str(problem) for problem in run.plugins.problems if problem.status != "blocked"]
+    if problems:
+        result["warnings"] = [*result.get("warnings", []), *problems]
     hook.run_finished(run=run, result=result)
     return result

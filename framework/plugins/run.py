@@ -65,7 +65,7 @@ class Run:
             The instance.
         """
         selected = self.config.component(group)
-        return self.plugins.load(GROUPS[group], selected.name)(selected.options)
+        return self.plugins.make(GROUPS[group], selected.name, selected.options)
 
     def say(self, text: str) -> None:
         """Tell people of progress, on stderr, with secrets masked.

@@ -66,12 +66,13 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "prove every pair and the history, repair what an interruption left",
         (),
     ),
+    "plugins": ("list what is installed, its options, and what is broken", ()),
     "prune": ("remove the pairs that the retention does not keep", ()),
 }
 
 
 #: Runs that need no experiment.
-_WITHOUT_EXPERIMENT = ("init",)
+_WITHOUT_EXPERIMENT = ("init", "plugins")
 
 
 @hookimpl

@@ -144,8 +144,8 @@ class MonitorOptions(Options):
     of ``review`` observations. ``false_share``: how many of the series that are named as drifted
     may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
     series that are listed. ``sample``: how many entities, drawn by ``seed``, are looked up as a
-    server does, for the skew between serving and training; 0 for none. ``schedule``: a cron
-    expression (UTC), null for once.
+    server does, for the skew between serving and training; 0 for none. ``alerts``: what is
+    alerted, and where to. ``schedule``: a cron expression (UTC), null for once.
     """
 
     schedule: Annotated[str | None, TOP_LEVEL, AfterValidator(_cron)] = None

@@ -82,7 +82,7 @@ class AccessOptions(Options):
 
 class LogOptions(Options):
     """``format``: json or text. ``access``: per cent of the requests that have a line of their own;
-    one that failed (5xx) always has.
+    one that failed (5xx) always has. ``level``: the least of the lines that are written.
     """
 
     format: Literal["json", "text"] = "json"

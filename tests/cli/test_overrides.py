@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from framework.cli.overrides import check_arguments, check_taken, explain_override
 from framework.config.config import Config, layout_of
-from framework.errors import ConfigError, FrameworkError, explain_system, suggest
+from framework.errors import ConfigError, explain_system, suggest
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import takes_any_key
 from framework.plugins.discovery import load_plugins
@@ -227,56 +226,3 @@ def test_an_error_of_the_operating_system_is_one_line_with_the_path(
     error: OSError, text: str
 ) -> None:
     assert explain_system(error).startswith(text)
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (
-            'return [Component("modle", "x", "a:b")]',
-            "Component('modle', 'x'): there is no such kind; Did you mean 'model'? Kinds: source, ",
-        ),
-        ('return ["model"]', "components() returns 'model', not a Component; "),
-    ],
-)
-def test_an_offer_that_nothing_would_select_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
-) -> None:
-    lines = [
-        "from framework.interfaces.plugin import Component, hookimpl",
-        "@hookimpl",
-        "def components():",
-        f"    {code}",
-    ]
-    installed(tmp_path, monkeypatch, lines)
-    with pytest.raises(FrameworkError) as caught:
-        load_plugins()
-    assert str(caught.value).startswith(f"plugin new (strange-offer): {reason}")
-
-
-def test_a_hook_that_is_never_called_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [
-        "from framework.interfaces.plugin import hookimpl",
-        "@hookimpl",
-        "def run_finnished(run):",
-        "    pass",
-    ]
-    installed(tmp_path, monkeypatch, lines)
-    with pytest.raises(
-        FrameworkError,
-        match=r"^plugin new \(strange-offer\): there is no hook 'run_finnished'; Did you mean 'run_finished'\? Hooks: alias_",  # noqa: E501
-    ):
-        load_plugins()
-
-
-def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
-    """A distribution ``strange-offer`` with one plugin."""
-    (folder / "strange_offer.py").write_text("\n".join(lines) + "\n")
-    info = folder / "strange_offer-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange-offer\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[framework]\nnew = strange_offer\n")
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(__import__("sys").modules, "strange_offer", raising=False)

@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 
 from framework.config.catalog import FIRST_PARTY
 from framework.config.groups import GROUPS
-from framework.errors import ConfigError, FrameworkError, NotInstalledError
+from framework.errors import ConfigError, FrameworkError, NotInstalledError, UnavailableError
 from framework.interfaces.plugin import Component, hookimpl
+from framework.plugins import discovery
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
 
@@ -56,61 +58,211 @@ def test_an_installed_entry_point_is_offered_and_not_imported_further(
         plugins.load("model", "strange")
     assert (
         str(caught.value)
-        == "model=strange cannot be imported: No module named 'nowhere_to_be_found'; reinstall "
-        "its distribution."
+        == "model=strange of plugin new (stranger-model 1.0) cannot be imported: No module named "
+        "'nowhere_to_be_found'; reinstall its distribution."
     )
+
+
+HOOKED = "from framework.interfaces.plugin import Component, hookimpl\n@hookimpl\n"
+MEND = ". It is left out; mend or uninstall it, or block it: plugins.block=[new]."
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (
-            "import a_library_that_is_gone",
-            "ModuleNotFoundError: No module named 'a_library_that_is_gone'",
-        ),
+        ("import a_library_gone", "ModuleNotFoundError: No module named 'a_library_gone'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
+        (
+            "FRAMEWORK_API = 99",
+            "it was written for version 99 of the plugins' interfaces, and this core has version 1",
+        ),
+        (
+            f"{HOOKED}def components():\n    raise KeyError('model')",
+            "components(): KeyError: 'model'",
+        ),
+        (
+            f"{HOOKED}def components():\n    [Component('model', 'x', 'a:B')]",
+            "components() returns nothing, not a list; end it with 'return [...]'",
+        ),
+        (
+            f"{HOOKED}def components():\n    return ['model']",
+            "components() returns 'model', not a Component",
+        ),
+        (
+            f"{HOOKED}def components():\n    return [Component('modle', 'x', 'a:B')]",
+            "Component('modle', 'x'): there is no such kind; Did you mean 'model'? Kinds: source, ",
+        ),
+        (
+            f"{HOOKED}def components():\n    return [Component('model', 'x', 'a.B')]",
+            "Component('model', 'x'): load='a.B' is not written package.module:Class",
+        ),
+        (
+            f"{HOOKED}def components():\n    return [Component('model', 'x:y', 'a:B')]",
+            "Component('model', 'x:y'): a name has letters, digits and _ . - alone",
+        ),
+        (
+            f"{HOOKED}def components():\n    return [Component('model', 'x', 'a:B', dict)]",
+            "Component('model', 'x'): options=<class 'dict'> is not a subclass of "
+            "framework.options.Options",
+        ),
+        (
+            "from framework.options import Options\nclass O(Options):\n    k: object = object()\n"
+            f"{HOOKED}def components():\n    return [Component('model', 'x', 'a:B', O)]",
+            "Component('model', 'x'): the defaults of O cannot be written as YAML: ",
+        ),
+        (
+            f"{HOOKED}def run_finnished(run):\n    pass",
+            "there is no hook 'run_finnished'; Did you mean 'run_finished'? Hooks: alias_moved, ",
+        ),
+        (
+            f"{HOOKED}def run_finished(run, verdict):\n    pass",
+            "PluginValidationError: Plugin 'new (strange-offer)' for hook 'run_finished' hookimpl ",
+        ),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_named(
+def test_a_plugin_that_is_wrong_is_left_out_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
-    _distribution(tmp_path, "broken-model", "broken_model", code)
+    _distribution(tmp_path, "strange-offer", "strange_offer", code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken_model", raising=False)
-    with pytest.raises(FrameworkError) as caught:
-        load_plugins()
-    assert str(caught.value) == f"plugin new (broken-model): {reason}; reinstall or uninstall it."
-    assert caught.value.exit_code == 1
+    monkeypatch.delitem(sys.modules, "strange_offer", raising=False)
+    plugins = load_plugins(extra=[fakes])
+    (problem,) = plugins.problems
+    assert problem.status == "broken"
+    assert str(problem).startswith(f"plugin new (strange-offer 1.0): {reason}")
+    assert str(problem).endswith(MEND)
+    assert "\n" not in str(problem)
+    assert plugins.load("model", "fake") is fakes.FakeModel
+    assert ("model", "x") not in {(c.kind, c.name) for c in plugins.components()}
+    one_offer = reason.startswith(("Component(", "components() returns 'model'"))
+    assert plugins.manager.has_plugin("new (strange-offer)") == one_offer
+    with pytest.raises(ConfigError, match=r"new \(strange-offer 1\.0\)"):
+        plugins.find("model", "x")
 
 
-def test_a_plugin_whose_offer_fails_is_named(
+def test_a_slow_plugin_is_used_and_named_with_what_it_imports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = (
-        "from framework.interfaces.plugin import hookimpl\n\n@hookimpl\ndef components():\n    "
-        "raise KeyError('model')\n"
+    code = "import time, quite_heavy; time.sleep(0.06)\n" + OFFER.format(model="strange")
+    _distribution(tmp_path, "slow-model", "slow_model", code)
+    (tmp_path / "quite_heavy.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(discovery, "SLOW", 0.05)
+    plugins = load_plugins()
+    (problem,) = [p for p in plugins.problems if p.origin.plugin == "new"]
+    assert str(problem) == (
+        f"plugin new (slow-model 1.0): {problem.reason}; plugins.block=[new] starts without it."
     )
-    _distribution(tmp_path, "failing-model", "failing_model", code)
+    assert re.fullmatch(
+        r"its import takes 0\.\d s of every start, with quite_heavy", problem.reason
+    )
+    assert plugins.find("model", "strange").name == "strange"
+
+
+@pytest.mark.parametrize("name", ["new", "broken-model"])
+def test_a_blocked_plugin_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _distribution(tmp_path, "broken-model", "broken_model", "raise SystemError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(
-        FrameworkError,
-        match=r"^plugin new \(failing-model\): components\(\): KeyError: 'model'; reinstall or uninstall it\.$",  # noqa: E501
-    ):
-        load_plugins()
+    discovery.block([name])
+    try:
+        (problem,) = load_plugins().problems
+    finally:
+        discovery.block([])
+    assert str(problem) == "plugin new (broken-model 1.0) is blocked by plugins.block."
 
 
-def test_two_plugins_that_offer_the_same_are_both_named(
+def test_two_plugins_with_one_name_are_told_apart_by_their_distributions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _distribution(tmp_path, "other-fake", "other_fake", OFFER.format(model="fake"))
+    _distribution(tmp_path, "acme", "other_naive", OFFER.format(model="seasonal_naive"))
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError) as caught:
-        load_plugins(extra=[fakes])
-    text = str(caught.value)
-    assert text.startswith("plugins ")
-    assert "new (other-fake)" in text
-    assert "framework.testing.fakes" in text
-    assert text.endswith(" both offer model=fake; uninstall one.")
+    plugins = load_plugins(extra=[fakes])
+    with pytest.raises(UnavailableError) as caught:
+        plugins.find("model", "seasonal_naive")
+    assert str(caught.value) == (
+        "model=seasonal_naive is offered by 2 distributions; say which: "
+        "model=acme:seasonal_naive or model=framework-baselines:seasonal_naive."
+    )
+    assert plugins.find("model", "acme:seasonal_naive").load == "nowhere_to_be_found:Model"
+    assert plugins.load("model", "framework-baselines:seasonal_naive").__name__ == "SeasonalNaive"
+    assert plugins.find("model", "framework-xgboost:xgboost").name == "xgboost"
+    assert "seasonal_naive" not in plugins.missing("model")
+    assert plugins.problems == []
+
+
+def test_runs_with_one_name_are_left_out_and_the_cores_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = HOOKED + (
+        "def components():\n    return [Component('run', 'train', 'a:b'), "
+        "Component('run', 'audit', 'a:b')]\n"
+    )
+    _distribution(tmp_path, "acme", "acme_runs", code)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = load_plugins(extra=[_plugin(Component("run", "audit", "c:d"))])
+    assert plugins.find("run", "train").load == "framework.runs.train:train"
+    with pytest.raises(UnavailableError, match=r"run=audit: plugin .* both offer run=audit"):
+        plugins.find("run", "audit")
+    assert [str(p).partition("both offer ")[2].partition(".")[0] for p in plugins.problems] == [
+        "run=train",
+        "run=audit",
+        "run=audit",
+    ]
+
+
+CLASSES = """
+from abc import ABC, abstractmethod
+
+class Base(ABC):
+    @abstractmethod
+    def fit(self): ...
+    @abstractmethod
+    def predict(self): ...
+
+class Half(Base):
+    def fit(self): ...
+
+class Failing:
+    def __init__(self, options):
+        raise KeyError("weights")
+
+function = len
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "error"),
+    [
+        ("Gone", "cannot be imported: module acme_classes has no 'Gone'; mend its plugin."),
+        (
+            "Half",
+            "class acme_classes:Half lacks what its interface asks for: predict; mend its plugin.",
+        ),
+        ("Failing", "Failing(options): KeyError: 'weights'; mend its plugin."),
+        (
+            "function",
+            "acme_classes:function is <built-in function len>, not a class; mend its plugin.",
+        ),
+    ],
+)
+def test_a_component_that_cannot_be_made_is_named_with_its_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attribute: str, error: str
+) -> None:
+    code = HOOKED + (
+        f"def components():\n    return [Component('model', 'acme', 'acme_classes:{attribute}')]\n"
+    )
+    _distribution(tmp_path, "acme-dist", "acme_offer", code)
+    (tmp_path / "acme_classes.py").write_text(CLASSES)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("acme_offer", "acme_classes"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(FrameworkError) as caught:
+        load_plugins().make("model", "acme", None)
+    label = "model=acme of plugin new (acme-dist 1.0)"
+    assert str(caught.value) == f"{label}{' ' if attribute == 'Gone' else ': '}{error}"
 
 
 def test_one_name_in_two_kinds_is_no_clash() -> None:

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from framework.cli.overrides import check_taken, explain_override
 from framework.config.config import layout_of
 from framework.config.recorded import decisive_sections
-from framework.errors import ConfigError, FrameworkError
+from framework.errors import ConfigError, UnavailableError
 from framework.interfaces.plugin import Component, Section, hookimpl
 from framework.options import TOP_LEVEL, FreeOptions, Options
 from framework.plugins.discovery import load_plugins
@@ -187,10 +187,18 @@ def test_a_key_at_the_top_level_belongs_to_the_runs_that_declare_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["model", "panel", "extensions"])
-def test_keys_that_are_there_already_are_refused(name: str) -> None:
+def test_a_section_whose_key_is_there_already_is_left_out(name: str) -> None:
     plugins = load_plugins([strangers(sections=(Section(name, Needing),))])
-    with pytest.raises(FrameworkError, match=f"'{name}', which the core has already"):
-        layout_of(plugins)
+    (problem,) = plugins.problems
+    assert f"section '{name}' declares the key '{name}', which the core has" in str(problem)
+    assert name not in layout_of(plugins).parts
+    assert list(plugins.sections()) == list(load_plugins().sections())
+
+
+def test_a_run_whose_key_is_there_already_is_left_out() -> None:
+    plugins = load_plugins([strangers(Component("run", "panel", "x:y", Needing))])
+    with pytest.raises(UnavailableError, match="run=panel declares the key 'panel', which the co"):
+        plugins.find("run", "panel")
 
 
 def test_a_section_is_one_whoever_brings_it() -> None:
@@ -199,7 +207,11 @@ def test_a_section_is_one_whoever_brings_it() -> None:
     assert "cloud" in decisive_sections(plugins)
     text = explain_override("Could not override 'cloud.region.name'.", [], plugins)
     assert text == "cloud.region.name: there is no such key yet; +cloud.region.name=… adds it."
-    with pytest.raises(ConfigError, match="different sections 'cloud'"):
-        load_plugins(
-            [strangers(sections=(cloud,)), strangers(sections=(Section("cloud", Needing),))]
-        )
+    plugins = load_plugins(
+        [strangers(sections=(cloud,)), strangers(sections=(Section("cloud", Needing),))]
+    )
+    assert ["different sections 'cloud'" in str(problem) for problem in plugins.problems] == [
+        True,
+        True,
+    ]
+    assert "cloud" not in layout_of(plugins).parts

@@ -52,7 +52,9 @@ class MixedOptions(DartsOptions):
 
 
 class NLinearOptions(MixedOptions):
-    """``normalize``: subtract the last value of the target's window from it and add it to the
+    """Names and meanings are those of ``darts.models.NLinearModel``.
+
+    ``normalize``: subtract the last value of the target's window from it and add it to the
     answer.
     """
 
@@ -62,13 +64,17 @@ class NLinearOptions(MixedOptions):
 
 
 class DLinearOptions(MixedOptions):
+    """Names and meanings are those of ``darts.models.DLinearModel``."""
+
     shared_weights: bool = False
     kernel_size: PositiveInt = 25
     const_init: bool = True
 
 
 class TFTOptions(MixedOptions):
-    """``add_relative_index`` is set by itself when there are no future covariates, which TFT cannot
+    """Names and meanings are those of ``darts.models.TFTModel``.
+
+    ``add_relative_index`` is set by itself when there are no future covariates, which TFT cannot
     do without.
     """
 
@@ -84,6 +90,8 @@ class TFTOptions(MixedOptions):
 
 
 class NBEATSOptions(DartsOptions):
+    """Names and meanings are those of ``darts.models.NBEATSModel``."""
+
     generic_architecture: bool = True
     num_stacks: PositiveInt = 30
     num_blocks: PositiveInt = 1
@@ -96,6 +104,8 @@ class NBEATSOptions(DartsOptions):
 
 
 class NHiTSOptions(DartsOptions):
+    """Names and meanings are those of ``darts.models.NHiTSModel``."""
+
     num_stacks: PositiveInt = 3
     num_blocks: PositiveInt = 1
     num_layers: PositiveInt = 2
@@ -105,6 +115,8 @@ class NHiTSOptions(DartsOptions):
 
 
 class TiDEOptions(MixedOptions):
+    """Names and meanings are those of ``darts.models.TiDEModel``."""
+
     num_encoder_layers: PositiveInt = 1
     num_decoder_layers: PositiveInt = 1
     decoder_output_dim: PositiveInt = 16
@@ -117,6 +129,8 @@ class TiDEOptions(MixedOptions):
 
 
 class TSMixerOptions(MixedOptions):
+    """Names and meanings are those of ``darts.models.TSMixerModel``."""
+
     hidden_size: PositiveInt = 64
     ff_size: PositiveInt = 64
     num_blocks: PositiveInt = 2

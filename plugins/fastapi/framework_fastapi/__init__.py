@@ -9,8 +9,8 @@ from framework.serving.options import ServingOptions
 
 
 class FastapiOptions(ServingOptions):
-    """``port``: 0 for any that is free. ``workers``: processes behind one address.
-    ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
+    """``host``: the address that is listened at. ``port``: 0 for any that is free. ``workers``:
+    processes behind one address. ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
 
     ``head_timeout``: seconds until the request line and the headers are complete; then the
     connection is closed. ``max_connections`` of a process: a new one takes the place of the one

@@ -80,7 +80,8 @@ class RayServeOptions(ServingOptions):
     see the section ``ray``; ``host``, ``port`` (0 for any that is free), ``object_store_memory``
     (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that
     is started here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve
-    config file and the KubeRay manifest, for ``image``, instead of serving.
+    config file and the KubeRay manifest, for ``image``, instead of serving. ``forecast_api``,
+    ``feast``, ``preprocessing``: the resources of each service.
     """
 
     preset: Literal["laptop", "production", "gpu"] = "laptop"

@@ -47,7 +47,7 @@ class SqlOptions(Connection):
     """``url``: of SQLAlchemy, such as ``sqlite:///sales.db`` or
     ``postgresql+psycopg://reader@host/sales``.
 
-    ``chunk``: rows fetched and stored at a time.
+    ``tables``: by the name that the views have. ``chunk``: rows fetched and stored at a time.
     """
 
     tables: dict[str, SqlTable]

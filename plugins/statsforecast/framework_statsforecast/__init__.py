@@ -25,6 +25,8 @@ class LocalOptions(Options):
 
 
 class AutoARIMAOptions(LocalOptions):
+    """Names and meanings are those of ``statsforecast.models.AutoARIMA``."""
+
     d: int | None = Field(default=None, ge=0)
     D: int | None = Field(default=None, ge=0)
     max_p: int = Field(default=5, ge=0)
@@ -45,11 +47,15 @@ class AutoARIMAOptions(LocalOptions):
 
 
 class AutoETSOptions(LocalOptions):
+    """Names and meanings are those of ``statsforecast.models.AutoETS``."""
+
     model: str = Field(default="ZZZ", pattern=r"^[AMZ][ANMZ][ANMZ]$")
     damped: bool | None = None
 
 
 class AutoThetaOptions(LocalOptions):
+    """Names and meanings are those of ``statsforecast.models.AutoTheta``."""
+
     decomposition_type: Literal["multiplicative", "additive"] = "multiplicative"
     model: Literal["STM", "OTM", "DSTM", "DOTM"] | None = None
 
