@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,6 +17,8 @@ from framework.options import Options
 #: The bounds of a number or a length, and how each is written.
 _BOUNDS = ((Gt, "gt", ">"), (Ge, "ge", ">="), (Lt, "lt", "<"), (Le, "le", "<="))
 _LENGTHS = ((MinLen, "min_length", "at least"), (MaxLen, "max_length", "at most"))
+#: Options that a sentence is about, before its colon: ``trials``, ``seconds`` (of the clock):
+_HEAD = re.compile(r"(``\w+``( \([^)]*\))?(, | and )?)+:")
 _QUOTED = re.compile(r"``([^`]+)``")
 
 
@@ -54,9 +57,10 @@ def option_docs(options: type[Options]) -> dict[str, str]:
         text = " ".join(inspect.cleandoc(owner.__dict__.get("__doc__") or "").split())
         sentences = re.split(r"(?<=[.;])\s+(?=``|[A-Z])", text)
         names = set(options.model_fields)
-        general = [each for each in sentences if not names & _words(each)]
+        general = [*takewhile(lambda each: not names & _words(each), sentences)]
         for name in owner.model_fields:
-            about = [*_about(name, sentences, names)]
+            about = [*_about(name, sentences, names, heads=True)]
+            about = about or [*_about(name, sentences, names, heads=False)]
             if about or (name in owner.__annotations__ and general):
                 docs[name] = _plain(" ".join(about or general))
     for name, field in options.model_fields.items():
@@ -65,12 +69,15 @@ def option_docs(options: type[Options]) -> dict[str, str]:
     return docs
 
 
-def _about(name: str, sentences: list[str], names: set[str]) -> Iterator[str]:
-    """Give the sentences that name an option, and those after them that name none."""
+def _about(name: str, sentences: list[str], names: set[str], *, heads: bool) -> Iterator[str]:
+    """Give the sentences that name an option, and those after them that name none.
+
+    With ``heads``, a sentence that begins with options and a colon is about these alone.
+    """
     follows = False
     for sentence in sentences:
-        head, colon, _ = sentence.partition(": ")
-        words = names & _words(head if colon and sentence.startswith("``") else sentence)
+        head = _HEAD.match(sentence)
+        words = names & _words(head[0] if heads and head else sentence)
         follows = name in words or (follows and not words)
         if follows:
             yield sentence
