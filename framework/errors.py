@@ -42,6 +42,10 @@ class FieldError(DataError):
         return type(self), (self.message, self.path)
 
 
+class ComponentError(FrameworkError):
+    """The code of a component raised what is no error of a user's."""
+
+
 class RegistryError(FrameworkError):
     """The registry has no such pair, version or alias."""
 

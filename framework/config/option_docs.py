@@ -51,13 +51,13 @@ def option_docs(options: type[Options]) -> dict[str, str]:
     what the class says of all.
     """
     docs: dict[str, str] = {}
+    names = set(options.model_fields)
     for owner in reversed(options.__mro__):
         if not (isinstance(owner, type) and issubclass(owner, Options)):
             continue
         text = " ".join(inspect.cleandoc(owner.__dict__.get("__doc__") or "").split())
         sentences = re.split(r"(?<=[.;])\s+(?=``|[A-Z])", text)
-        names = set(options.model_fields)
-        general = [*takewhile(lambda each: not names & _words(each), sentences)]
+        general = [*takewhile(lambda each: names.isdisjoint(_words(each)), sentences)]
         for name in owner.model_fields:
             about = [*_about(name, sentences, names, heads=True)]
             about = about or [*_about(name, sentences, names, heads=False)]

@@ -6,7 +6,8 @@ Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), sect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -19,13 +20,14 @@ from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.schema import Schema
-from framework.errors import ConfigError, DataError
+from framework.errors import ComponentError, ConfigError, DataError
 from framework.evaluation.metrics import naive_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.features.views import FeatureSet
 from framework.interfaces.compute import Compute
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.pairs.defects import named, series_text
 from framework.pairs.fit import fit_model, fit_preprocessor
 from framework.pairs.pair import Pair
 from framework.retrieval.stored_panel import stored_context
@@ -165,8 +167,28 @@ def run_fold(setting: Setting, fold: Fold) -> BacktestResult:
     return replace(result, seconds=(perf_counter() - started,))
 
 
+@contextmanager
+def _in_fold(fold: Fold) -> Iterator[None]:
+    """Say which fold a component failed in."""
+    try:
+        yield
+    except ComponentError as error:
+        raise ComponentError(
+            f"backtest: fold {fold.number + 1}, rows up to {fold.cutoff}: {error}"
+        ) from error
+
+
 def fit_fold(setting: Setting, fold: Fold) -> Fitted:
-    """Fit model and baseline on the rows of one fold."""
+    """Fit model and baseline on the rows of one fold.
+
+    Raises:
+        ComponentError: One of them, or the preprocessor, fails.
+    """
+    with _in_fold(fold):
+        return _fit_fold(setting, fold)
+
+
+def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
     train = panel.between(fold.first, fold.cutoff)
     preprocessor, model = setting.make()
@@ -197,8 +219,12 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     started = perf_counter()
     panel, schema = setting.panel.known_at(fold.origin), setting.schema
     entities, origins = panel.origins_at(fold.origin)
-    forecast = fitted.model.forecast(setting.context(panel, entities, origins))
-    baseline = fitted.baseline.forecast(panel.context(fitted.baseline.schema, entities, origins))
+    halves = (fitted.model.model, fitted.model.preprocessor, fitted.baseline.model)
+    context = setting.context(panel, entities, origins)
+    naive_context = panel.context(fitted.baseline.schema, entities, origins)
+    with _in_fold(fold), named(f"forecast of {series_text(entities)}", *halves):
+        forecast = fitted.model.forecast(context)
+        baseline = fitted.baseline.forecast(naive_context)
     unknown = np.full((2, len(schema.targets)), np.nan)
     scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(
         -1, 2, len(schema.targets)

@@ -16,13 +16,17 @@ from framework.data.windows import PanelArrays, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.pairs.defects import named, series_text
 from framework.pairs.pair import Pair, transform_panel
 
 
 def fit_preprocessor(panel: Panel, schema: Schema, preprocessor: Preprocessor) -> PanelArrays:
     """Fit on the rows of ``panel`` and transform them."""
-    preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
-    return transform_panel(preprocessor, schema, panel)
+    rows = f"{series_text(panel.entities)}, {len(panel):,} rows"
+    with named(f"fit on {rows}", preprocessor):
+        preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+    with named(f"transform {rows}", preprocessor):
+        return transform_panel(preprocessor, schema, panel)
 
 
 def fit_model(
@@ -44,9 +48,10 @@ def fit_model(
             f"do not fit in {arrays.times.min()} to {last}."
         )
     validation = _windows(arrays, schema, boundary) if validation_steps else None
-    model.fit(
-        train, validation if validation is not None and len(validation) else None, schema, seed
-    )
+    if validation is not None and not len(validation):
+        validation = None
+    with named(f"fit on {series_text(arrays.entities)}, {len(train):,} windows", model):
+        model.fit(train, validation, schema, seed)
 
 
 def fit_pair(

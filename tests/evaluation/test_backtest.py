@@ -4,6 +4,7 @@ reaches its forecast.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,14 +21,16 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel, panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
-from framework.errors import ConfigError, DataError
+from framework.errors import ComponentError, ConfigError, DataError
 from framework.evaluation.backtest import Setting, plan_folds, run_backtest, run_fold
 from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.options import Options
+from framework.pairs.defects import named
 from framework.plugins.compute import LocalCompute
+from framework.plugins.discovery import load_plugins
 from framework.testing.fakes import make_schema
 
 DAY = Frequency.parse("D")
@@ -419,3 +422,54 @@ def test_rows_without_a_scale_are_counted() -> None:
     (line,) = without_scale(replace(panel, past=past), {"y": "x"})
     assert line.startswith("model.scale.y: 'x' is null in 82 of 165 rows, which are not learned")
     assert without_scale(panel, {"y": "x"}) == []
+
+
+class BrokenFit(Learner):
+    def fit(self, *_: object) -> None:
+        raise ZeroDivisionError("no variance\nin column x")
+
+
+class BrokenForecast(Learner):
+    def predict(self, windows: Windows) -> Float64:
+        raise KeyError("level")
+
+
+class BrokenTransform(Standardize):
+    def past(self, values: Float64, times: Times) -> Float32:
+        raise IndexError("column 9")
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "model", "error"),
+    [
+        (Standardize, BrokenFit, "BrokenFit: fit on {series}, "),
+        (Standardize, BrokenForecast, "BrokenForecast: forecast of {series}: KeyError: 'level'; "),
+        (BrokenTransform, Learner, "BrokenTransform: transform {series}, "),
+    ],
+)
+@pytest.mark.parametrize("series", [1, 3])
+def test_a_component_that_raises_is_named_with_fold_and_series(
+    preprocessor: type[Preprocessor], model: type[Model], error: str, series: int
+) -> None:
+    def make() -> tuple[Preprocessor, Model]:
+        return preprocessor(Options()), model(Options())
+
+    setting = Setting(_panel(_rows(series)), SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
+    folds = plan_folds(setting.panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=3))
+    with pytest.raises(ComponentError) as caught:
+        run_fold(setting, folds[1])
+    text = str(caught.value)
+    assert text.startswith(f"backtest: fold 2, rows up to {folds[1].cutoff}: {__name__}:")
+    names = "series s" if series == 1 else "3 series"
+    assert error.format(series=names) in text
+    assert "\n" not in text
+    assert text.endswith("; HYDRA_FULL_ERROR=1 shows where.")
+
+
+def test_a_component_of_a_plugin_is_named_with_its_distribution() -> None:
+    baseline = load_plugins().make("model", "seasonal_naive", None)
+    with pytest.raises(ComponentError) as caught, named("fit", baseline):
+        raise KeyError("x")
+    assert re.match(
+        r"framework_baselines\S*:SeasonalNaive of framework-baselines \d", str(caught.value)
+    )

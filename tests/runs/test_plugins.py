@@ -27,7 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def plugins(folder: Path, *overrides: str) -> tuple[dict[tuple[str, str], Any], dict[str, Any], str]:
+def plugins(
+    folder: Path, *overrides: str
+) -> tuple[dict[tuple[str, str], Any], dict[str, Any], str]:
     done = command.run("run=plugins", *overrides, cwd=folder)
     assert done.returncode == 0, done.stderr
     body = json.loads(done.stdout.splitlines()[-1])

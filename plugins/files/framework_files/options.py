@@ -114,7 +114,8 @@ class FilesOptions(Options):
 
     CSV (plain, ``.gz``, ``.zip``) or Parquet; folders named ``key=value`` (Hive) give a column.
     ``null_values``: texts of a CSV that mean null. ``sample_size``: lines of a CSV after the first
-    that decide what stands between its fields, -1 for all.
+    that decide what stands between its fields, -1 for all. ``tables``: by the name that the views
+    have, how each is read.
     """
 
     files: dict[str, str]

@@ -40,7 +40,8 @@ class MlflowOptions(Options):
     store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
     minor version, or the major version of numpy or of the model's library, is not that of its
     training. ``trust``: the public keys, as paths of PEM files or their texts, of which one must
-    have signed a pair; empty: unsigned pairs load too.
+    have signed a pair; empty: unsigned pairs load too. ``sign``: what signs new ones.
+    ``retention``: what ``run=prune`` keeps.
     """
 
     tracking_uri: SecretUrl = "sqlite:///${paths.state}/mlflow.db"

@@ -1,0 +1,62 @@
+"""Names the component that an exception comes from: class, distribution, what it was doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from types import TracebackType
+
+from framework.errors import ComponentError, FrameworkError, one_line
+from framework.interfaces.plugin import ENTRY_POINTS
+
+
+@contextmanager
+def named(doing: str, *components: object) -> Iterator[None]:
+    """Turn an exception of a component's code into one line that names the component.
+
+    Args:
+        doing: What is asked of it, such as ``fit on 3 series``.
+        components: Those that take part. The one whose module the traceback reached last is named,
+            or else the first.
+
+    Raises:
+        ComponentError: Anything but a FrameworkError was raised.
+    """
+    try:
+        yield
+    except FrameworkError:
+        raise
+    except Exception as error:
+        guilty = _guilty(error.__traceback__, components)
+        kind = type(guilty)
+        raise ComponentError(
+            f"{kind.__module__}:{kind.__qualname__}{_distribution(kind)}: {doing}: "
+            f"{type(error).__name__}: {one_line(error)}; HYDRA_FULL_ERROR=1 shows where."
+        ) from error
+
+
+def series_text(entities: object) -> str:
+    """Name a single series, count several."""
+    rows = [*entities]  # type: ignore[call-overload]  # an array of keys
+    if len(rows) == 1:
+        return f"series {', '.join(map(str, rows[0])) or '(the only one)'}"
+    return f"{len(rows):,} series"
+
+
+def _guilty(traceback: TracebackType | None, components: tuple[object, ...]) -> object:
+    guilty = components[0]
+    modules = {type(component).__module__: component for component in components}
+    while traceback is not None:
+        guilty = modules.get(traceback.tb_frame.f_globals.get("__name__", ""), guilty)
+        traceback = traceback.tb_next
+    return guilty
+
+
+def _distribution(kind: type) -> str:
+    """Give the distribution of the plugin that a class belongs to, empty where there is none."""
+    package = kind.__module__.partition(".")[0]
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        if entry.dist is not None and entry.module.partition(".")[0] == package:
+            return f" of {entry.dist.name} {entry.dist.version}"
+    return ""
