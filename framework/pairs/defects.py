@@ -17,7 +17,7 @@ def named(doing: str, *components: object) -> Iterator[None]:
 
     Args:
         doing: What is asked of it, such as ``fit on 3 series``.
-        components: Those that take part. The one whose module the traceback reached last is named,
+        components: Those that take part. The one whose method the traceback reached last is named,
             or else the first.
 
     Raises:
@@ -46,9 +46,9 @@ def series_text(entities: object) -> str:
 
 def _guilty(traceback: TracebackType | None, components: tuple[object, ...]) -> object:
     guilty = components[0]
-    modules = {type(component).__module__: component for component in components}
+    by_id = {id(component): component for component in components}
     while traceback is not None:
-        guilty = modules.get(traceback.tb_frame.f_globals.get("__name__", ""), guilty)
+        guilty = by_id.get(id(traceback.tb_frame.f_locals.get("self")), guilty)
         traceback = traceback.tb_next
     return guilty
 
