@@ -1,4 +1,4 @@
-"""Which plugins are blocked: read before anything is composed, because composing needs plugins."""
+"""Reads which plugins are blocked, before anything is composed: composing needs plugins."""
 
 from __future__ import annotations
 

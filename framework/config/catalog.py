@@ -246,5 +246,5 @@ class Plugins:
 
 
 def _cause(error: Exception) -> str:
-    """What an error says; with its class, unless that is the usual one of an import."""
+    """Give the text of an error; with its class, unless that is the usual one of an import."""
     return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"

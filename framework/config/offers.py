@@ -24,7 +24,7 @@ _LOAD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(slots=True)
 class Offers:
-    """What all plugins offer together.
+    """The offers of all plugins together.
 
     Args:
         components: By kind and name. Where several plugins offer one name, each has the name of

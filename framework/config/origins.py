@@ -14,7 +14,7 @@ CORE = "framework-core"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a plugin comes from.
+    """The place that a plugin comes from.
 
     Args:
         plugin: The name of its entry point, or of its module where it has none.
@@ -45,7 +45,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a plugin, or with one of its components.
+    """A fault of a plugin, or of one of its components.
 
     Args:
         origin: The plugin.

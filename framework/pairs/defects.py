@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from types import TracebackType
 
+from framework.data.arrays import Objects
 from framework.errors import ComponentError, FrameworkError, one_line
 from framework.interfaces.plugin import ENTRY_POINTS
 
@@ -36,12 +37,11 @@ def named(doing: str, *components: object) -> Iterator[None]:
         ) from error
 
 
-def series_text(entities: object) -> str:
+def series_text(entities: Objects) -> str:
     """Name a single series, count several."""
-    rows = [*entities]  # type: ignore[call-overload]  # an array of keys
-    if len(rows) == 1:
-        return f"series {', '.join(map(str, rows[0])) or '(the only one)'}"
-    return f"{len(rows):,} series"
+    if len(entities) == 1:
+        return f"series {', '.join(map(str, entities[0])) or '(the only one)'}"
+    return f"{len(entities):,} series"
 
 
 def _guilty(traceback: TracebackType | None, components: tuple[object, ...]) -> object:
