@@ -192,7 +192,7 @@ def bare(directory: Path, hops: int) -> Any:
 def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict[str, Any]) -> None:
     """One Ray, each application at a route of its name. Prints the port."""
     from framework_ray_serve import RayServeOptions
-    from framework_ray_serve.cluster import prepare, serving
+    from framework_ray_serve.cluster.cluster import prepare, serving
 
     given = {
         "address": None,

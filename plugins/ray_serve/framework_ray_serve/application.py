@@ -12,9 +12,9 @@ from ray.serve import Application
 from framework.plugins.components import rebuild
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.api import ForecastAPI
-from framework_ray_serve.services import FeastService, ModelService, PreprocessingService
-from framework_ray_serve.variants import aliases_of, key_of, options_of
+from framework_ray_serve.ingress.api import ForecastAPI
+from framework_ray_serve.scaling.variants import aliases_of, key_of, options_of
+from framework_ray_serve.stages.services import FeastService, ModelService, PreprocessingService
 
 
 def make(deployment: Deployment, options: RayServeOptions) -> Application:

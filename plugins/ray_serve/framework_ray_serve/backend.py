@@ -18,8 +18,8 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster import prepare, serving
-from framework_ray_serve.presets import check_device, idle_gpus
+from framework_ray_serve.cluster.cluster import prepare, serving
+from framework_ray_serve.scaling.presets import check_device, idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -68,7 +68,7 @@ class RayServeBackend(ServingBackend):
         return None
 
     def _write(self, deployment: Deployment) -> Mapping[str, Any]:
-        from framework_ray_serve.manifests import write
+        from framework_ray_serve.cluster.manifests import write
 
         parts = deployment.parts
         if not isinstance(parts, Components):

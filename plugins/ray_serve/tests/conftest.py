@@ -11,7 +11,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster import FIRST, prepare
+from framework_ray_serve.cluster.cluster import FIRST, prepare
 
 from framework.serving.http.address import bind
 

@@ -9,7 +9,7 @@ import pytest
 import ray
 import yaml
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.manifests import write
+from framework_ray_serve.cluster.manifests import write
 from ray.serve.schema import ServeDeploySchema
 
 from framework.errors import ConfigError

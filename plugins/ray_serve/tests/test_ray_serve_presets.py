@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.presets import NAMES, check_device, deployment_options, idle_gpus, service
+from framework_ray_serve.scaling.presets import (
+    NAMES,
+    check_device,
+    deployment_options,
+    idle_gpus,
+    service,
+)
 from hydra import compose, initialize_config_dir
 
 from framework.config.config import build_config

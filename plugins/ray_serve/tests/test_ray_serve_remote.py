@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from framework_ray_serve.large_requests import StartedContext
 from framework_ray_serve.proxy import middlewares
-from framework_ray_serve.remote import RemotePipeline, Stages
-from framework_ray_serve.services import Facts, Predicted, contiguous
+from framework_ray_serve.stages.large_requests import StartedContext
+from framework_ray_serve.stages.messages import Facts, Predicted
+from framework_ray_serve.stages.remote import RemotePipeline, Stages
+from framework_ray_serve.stages.services import contiguous
 
 from framework.data.context import Context
 from framework.interfaces.registry import PairVersion
@@ -62,7 +63,8 @@ class LocalStages:
 
 
 def make_remote(stages: LocalStages) -> RemotePipeline:
-    metrics, facts = Metrics().of_arm("production", VERSION), Facts(PAIR.schema, None, None, GOLDEN)
+    metrics = Metrics().of_arm("production", VERSION)
+    facts = Facts(PAIR.schema, None, None, GOLDEN, "cpu")
     return RemotePipeline(
         "model", VERSION, facts, cast(Stages, stages), metrics, 2000, ThreadPoolExecutor(1)
     )

@@ -32,11 +32,11 @@ from framework.serving.pipeline.validation import Entities
 from framework.serving.service import Service
 from framework.serving.shadow import Shadows, shadows_of
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.all_replicas import Replicated
-from framework_ray_serve.quarantine import Quarantine
-from framework_ray_serve.remote import Lost, RemotePipeline, Stages
-from framework_ray_serve.services import device_here
-from framework_ray_serve.shadow import RemoteShadow
+from framework_ray_serve.ingress.all_replicas import Replicated
+from framework_ray_serve.ingress.shadow import RemoteShadow
+from framework_ray_serve.stages.quarantine import Quarantine
+from framework_ray_serve.stages.remote import Lost, RemotePipeline, Stages
+from framework_ray_serve.stages.services import device_here
 
 log = logging.getLogger(__name__)
 

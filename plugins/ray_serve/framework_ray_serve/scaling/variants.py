@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from framework_ray_serve import RayServeOptions, ServiceOptions
-from framework_ray_serve.presets import NAMES, deployment_options, service
+from framework_ray_serve.scaling.presets import NAMES, deployment_options, service
 
 
 def aliases_of(options: RayServeOptions, reference: str) -> list[str]:

@@ -28,8 +28,8 @@ from framework.serving.pipeline.parts import attempt
 from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.loaded_pairs import LoadedPairs
-from framework_ray_serve.services import Predicted
+from framework_ray_serve.stages.loaded_pairs import LoadedPairs
+from framework_ray_serve.stages.messages import Predicted
 
 #: Requests that are remembered as deadly, and seconds until a process that nothing asks is let go.
 _REMEMBERED, _IDLE = 1000, 60.0

@@ -27,10 +27,10 @@ from framework.serving.pipeline.parts import ok_windows, shape_of
 from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS, Ends
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.large_requests import StartedContext, join_pieces, put_together
-from framework_ray_serve.quarantine import Quarantine
-from framework_ray_serve.services import Facts, Predicted
-from framework_ray_serve.variants import key_of, name_of, timeout_of
+from framework_ray_serve.scaling.variants import key_of, name_of, timeout_of
+from framework_ray_serve.stages.large_requests import StartedContext, join_pieces, put_together
+from framework_ray_serve.stages.messages import Facts, Predicted
+from framework_ray_serve.stages.quarantine import Quarantine
 
 T = TypeVar("T")
 

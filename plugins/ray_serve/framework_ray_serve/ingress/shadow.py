@@ -16,7 +16,7 @@ from framework.serving.http.refusal import Refusal
 from framework.serving.options import ShadowOptions
 from framework.serving.service import Service
 from framework.serving.shadow import Shadowing
-from framework_ray_serve.remote import Lost
+from framework_ray_serve.stages.remote import Lost
 
 log = logging.getLogger(__name__)
 #: Seconds between two attempts to open its pair.

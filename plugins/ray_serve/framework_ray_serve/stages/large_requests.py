@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from framework.data.context import Context, Freshness
-from framework_ray_serve.services import Predicted
+from framework_ray_serve.stages.messages import Predicted
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -28,8 +28,6 @@ from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.registry import PairVersion
 from framework.models.gpus import load_of, visible_gpus
 from framework.pairs.artifacts import open_half
-from framework.pairs.golden import Golden
-from framework.pairs.intervals import Calibration
 from framework.pairs.loading import LoadedPair
 from framework.pairs.pair import KnownTerms, Pair, make_windows
 from framework.serving.deployment import Deployment
@@ -41,47 +39,13 @@ from framework.serving.pipeline.pipeline import look_up
 from framework.serving.pipeline.store_watch import store_trouble
 from framework.serving.pipeline.validation import Lookup
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.loaded_pairs import LoadedPairs
-from framework_ray_serve.presets import METRICS, batch, service
+from framework_ray_serve.scaling.presets import METRICS, batch, service
+from framework_ray_serve.stages.loaded_pairs import LoadedPairs
+from framework_ray_serve.stages.messages import Facts, Predicted, Preprocessed
 
 log = logging.getLogger(__name__)
 
 T, R = TypeVar("T"), TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The parts of a pair that ForecastAPI holds. ``device``: where a replica that was asked
-    forecasts.
-    """
-
-    schema: Schema
-    calibration: Calibration | None
-    trained: frozenset[tuple[str, ...]] | None
-    golden: Golden
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessed:
-    """``windows``: None when some of them cannot be transformed. ``seconds``: by stage."""
-
-    windows: Windows | None
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """``values``: ``[n, H, T, 1 + Q]``, None when some windows cannot be done. ``failed``: why, by
-    window. ``seconds``: by stage.
-    """
-
-    values: Float64 | None
-    seconds: dict[str, float]
-    failed: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return 0 if self.values is None else len(self.values)
 
 
 class PairService(ABC, Generic[T]):

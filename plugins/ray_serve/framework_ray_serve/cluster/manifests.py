@@ -14,8 +14,8 @@ from framework.errors import ConfigError
 from framework.secrets import variables
 from framework.serving.deployment import Deployment
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster import environment
-from framework_ray_serve.variants import keys_of, options_of, service_of
+from framework_ray_serve.cluster.cluster import environment
+from framework_ray_serve.scaling.variants import keys_of, options_of, service_of
 
 #: Resources of a KubeRay worker beyond the replicas', for Ray itself.
 _GIGABYTES_OF_A_CPU = 4
