@@ -120,7 +120,7 @@ _SHORTEST = 3
 
 
 def _abbreviates(name: str, short: str) -> bool:
-    """Whether ``short`` has letters of ``name`` in their order, the first and the last among them,
+    """Say whether ``short`` has letters of ``name`` in order, the first and the last among them,
     and a third of all.
     """
     rest = iter(name)

@@ -238,7 +238,8 @@ class _Turn:
         os.close(self._file)
 
     def came(self, seconds: float) -> bool:
-        """Whether the lock is there within ``seconds``. Raises OSError when it cannot be had.
+        """Wait for the lock; say whether it came within ``seconds``. Raises OSError when it cannot
+        be had.
 
         The wait is cut into pieces: a library may have put a handler under Python's that lets
         system calls go on after Ctrl-C (polars does).

@@ -1,4 +1,4 @@
-"""What counts as a secret in a configuration, and how secrets are kept out of everything that is
+"""Secrets of a configuration: what counts as one, and how they are kept out of everything that is
 written or said.
 
 The values of this process's secrets are remembered when its configuration is checked. From then on

@@ -10,7 +10,7 @@ BUCKETS = 10_000
 
 
 def bucket_of(name: str, entity: Sequence[str]) -> int:
-    """Where an entity of the pair ``name`` is among 10,000 places: the same in every process, on
+    """Place an entity of the pair ``name`` in one of 10,000 buckets: the same in every process, on
     every machine, after every restart.
     """
     text = "\x1f".join((name, *entity)).encode()

@@ -1,4 +1,4 @@
-"""What a forecast is made from."""
+"""The input of a forecast, as values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from framework.data.arrays import Flags, Float64, Objects, Times
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Which row of each view a looked-up window was described with. ``times[view]``: its
+    """The row of each view that describes a looked-up window. ``times[view]``: its
     ``event_timestamp``, NaT for none.
 
     ``stale[view]``: it is older than the view's ttl allows; a forecast from it is made only where
@@ -39,7 +39,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a forecast is made from: per window, the last L steps that end at its origin.
+    """The input of a forecast: per window, the last L steps that end at its origin.
 
     A window whose ``status`` is not ``ok`` has undefined values and gets no forecast. ``levels``:
     the prediction intervals that are asked for, in per cent. ``freshness``: None where nothing was

@@ -1,4 +1,4 @@
-"""What a model answers."""
+"""The answer of a model."""
 
 from __future__ import annotations
 

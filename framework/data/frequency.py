@@ -105,17 +105,17 @@ class Frequency:
 
     @property
     def whole_days(self) -> bool:
-        """Whether a step is one or more whole days, so that its label is a date and no moment."""
+        """Say whether a step is whole days, so that its label is a date and no moment."""
         return bool(self.months) or self.seconds % 86400 == 0
 
     @property
     def several_days(self) -> bool:
-        """Whether a step is more than one day."""
+        """Say whether a step is more than one day."""
         return bool(self.months) or self.seconds > 86400 or self.count > 1
 
     @property
     def longest(self) -> timedelta:
-        """How long a step is, the longest one of months; a business day is a day."""
+        """The length of a step, the longest one of months; a business day is a day."""
         days = {0: 0, 1: 31, 3: 92, 12: 366}.get(self.months, 31 * self.months)
         business = self.count if self.closed is not None else 0
         return timedelta(days=days + business, seconds=self.seconds)
@@ -272,7 +272,7 @@ class Frequency:
 
 
 def _hint(alias: str) -> str:
-    """What was meant by another tool's word."""
+    """Suggest what was meant by another tool's word."""
     if re.fullmatch(r"\d*(C|BMS?|BME|BQS?|BQE|BYS?|BYE|bday|business)(-\w+)?", alias):
         return " write B for business days, or B:US without the holidays of a country;"
     anchored = re.fullmatch(r"(\d*)([MQYA]|[MQYA]S)-[A-Za-z]{3}", alias)

@@ -20,7 +20,7 @@ MOST_INSERTED = 1_000_000
 
 
 def check_order(keys: Objects, times: Times, entity_keys: Sequence[str]) -> Rows:
-    """Where each series begins, and where the last one ends.
+    """Find where each series begins, and where the last one ends.
 
     Raises :class:`DataError` for rows that are not sorted by series and time, and for a time that a
     series has twice.

@@ -49,7 +49,7 @@ def last_known_year(word: str, path: str) -> int | None:
 
 
 def is_dates_alone(word: str) -> bool:
-    """Whether ``word`` names dates and no calendar, so that every other day is none."""
+    """Say whether ``word`` names dates and no calendar, so that every other day is none."""
     return all(_DATE.fullmatch(part) for part in word.split("+"))
 
 

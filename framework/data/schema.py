@@ -13,8 +13,8 @@ from framework.data.vocabulary import TIME
 
 
 class Schema(BaseModel):
-    """What a pair was trained on and answers. Saved with both halves; the door of every request is
-    built from it.
+    """The columns that a pair was trained on and answers. Saved with both halves; the door of every
+    request is built from it.
 
     ``past``: numeric columns of a context row, the targets first. ``nullable``: the columns of
     ``past`` and the categories that held nulls in training and may be null in a request. ``known``:

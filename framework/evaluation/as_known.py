@@ -1,4 +1,4 @@
-"""What a backtest sees when it asks for what was known then: one panel for each origin, of the
+"""The data of a backtest as they were known then: one panel for each origin, of the
 versions created by its end.
 """
 

@@ -81,8 +81,8 @@ def plan_folds(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the folds of one backtest share. Can be pickled when ``make`` and ``make_baseline``
-    can.
+    """The common part of all folds of a backtest. Can be pickled when ``make`` and
+    ``make_baseline`` can.
     """
 
     panel: Panel
@@ -151,7 +151,7 @@ def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What one fit gave: model and baseline, and the denominators of MASE and RMSSE by series,
+    """The result of one fit: model and baseline, and the denominators of MASE and RMSSE by series,
     ``[2, T]`` each.
     """
 

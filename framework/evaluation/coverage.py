@@ -1,4 +1,4 @@
-"""Whether intervals hold forward in time: each origin's are made from what was known there, as a
+"""Interval coverage out of time: each origin's intervals use what was known there, as a
 pair trained then would answer.
 """
 

@@ -1,4 +1,4 @@
-"""What is doubtful about a backtested experiment, one line each: for ``warnings`` of a run's
+"""Doubts about a backtested experiment, one line each: for ``warnings`` of a run's
 result.
 """
 

@@ -1,4 +1,4 @@
-"""Which series and which columns take part: series too short to learn from, covariates that a model
+"""The series and columns that take part: series too short to learn from, covariates that a model
 cannot use.
 
 Each case has a declared policy (:class:`framework.config.sections.PanelConfig`) and is named in the
@@ -68,7 +68,7 @@ def _short(panel: Panel, schema: Schema, validation_steps: int) -> dict[Key, int
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What was done with the series of a panel. ``count``: of all, ``short``: steps of those too
+    """The treatment of the series of a panel. ``count``: of all, ``short``: steps of those too
     short to learn from.
     """
 
@@ -123,7 +123,7 @@ class Eligibility:
         }
 
     def _listed(self, keys: Collection[Key]) -> dict[str, Any]:
-        """How many, and which."""
+        """Count some series and list the first of them."""
         entities = [dict(zip(self.names, key, strict=True)) for key in sorted(keys)[:LISTED]]
         return {"count": len(keys), "series": entities}
 

@@ -1,4 +1,4 @@
-"""What a pair's backtest says, read from the table that travels with the pair: every byte of it has
+"""The backtest of a pair, read from the table that travels with the pair: every byte of it has
 been proven.
 """
 

@@ -1,4 +1,4 @@
-"""What a backtest found: windows, forecasts, actuals, and the figures made of them."""
+"""The result of a backtest: windows, forecasts, actuals, and the figures made of them."""
 
 from __future__ import annotations
 

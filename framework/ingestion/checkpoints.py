@@ -1,5 +1,5 @@
-"""How far each view has been read from its source. A position is kept once the rows up to it are
-stored, never before.
+"""The position up to which each view has been read from its source. A position is kept once the
+rows up to it are stored, never before.
 """
 
 from __future__ import annotations

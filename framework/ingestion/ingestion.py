@@ -246,13 +246,13 @@ class Ingestion:
         )
 
     def _position(self, name: str, view: View, recipe: str) -> str | None:
-        """Where to go on; the beginning when the store has nothing of this view."""
+        """Find where to go on; the beginning when the store has nothing of this view."""
         features = self.config.features
         one_view = features.model_copy(update={"primary": name, "views": {name: view}})
         return self._positions.read(name, recipe) if self.strategy.has_rows(one_view) else None
 
     def _made(self, name: str, view: View) -> str:
-        """What a position was reached with: the view's definition, the source, the store."""
+        """Describe what a position depends on: the view's definition, the source, the store."""
         config = self.config
         parts = [config.component(group).model_dump_json() for group in ("source", "retrieval")]
         grid = self._grid(name)

@@ -222,8 +222,8 @@ def _finished(view: View, inputs: pd.DataFrame, grid: Grid | None, tables: Table
 
 
 def _inserted(view: View, stored_rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which stored rows fill a gap: those that say so, and of an earlier version, which did not
-    say, those that look so.
+    """Find the stored rows that fill a gap: those that say so, and of an earlier version, which did
+    not say, those that look so.
 
     Such a row has no number, the texts of the row before, and a row after.
     """
@@ -244,7 +244,7 @@ def _inserted(view: View, stored_rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _doubt(view: View, newest: pd.DataFrame) -> str | None:
-    """What to say of the gaps that were filled, if they are more than pauses. ``newest``: one row
+    """Word the doubt about gaps that were filled, if they are more than pauses. ``newest``: one row
     for each key and step.
     """
     is_input = newest[INSERTED].to_numpy() == 0.0

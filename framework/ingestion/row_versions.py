@@ -59,8 +59,8 @@ def versions(
 def _states(
     view: View, created: str, inputs: pd.DataFrame
 ) -> Iterator[tuple[pd.DataFrame, pd.Timestamp | None]]:
-    """What was known just before and at each moment that changed the past, with that moment; and at
-    the end.
+    """Yield the rows known just before and at each moment that changed the past, with that moment;
+    and at the end.
     """
     top = inputs.groupby(series_numbers(view.entity, inputs)[0])[TIME].transform(
         lambda times: times.cummax().shift()

@@ -1,4 +1,4 @@
-"""Whether the source still is what the store was filled from: its fingerprint is kept with each
+"""Changes of the source since the store was filled from it: its fingerprint is kept with each
 ingestion and compared by later runs.
 """
 
@@ -70,7 +70,7 @@ def source_changes(
 
 
 def _difference(config: Config, source: Source, name: str, record: dict[str, Any]) -> str:
-    """What differs for one view; empty when nothing does, or nobody can tell."""
+    """Describe what differs for one view; empty when nothing does, or nobody can tell."""
     selected, view = config.component("source").name, config.features.views[name]
     if record["source"] != selected:
         what = f"it was source={record['source']}, now it is source={selected}"

@@ -1,4 +1,4 @@
-"""What the sources of streams share: their options, rows out of entries, and what becomes of an
+"""The common part of sources of streams: their options, rows out of entries, and what becomes of an
 entry that is no row.
 
 Importing this module is light, because the module of a plugin's entry point takes its options from
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class StreamTable(Options):
-    """How the entries of one stream become rows. ``rename``: ``{field: column}``, where a field is
-    not named as in the view. ``date_format``: ``epoch_s`` or ``epoch_ms`` for times that are
-    seconds or milliseconds since 1970; null: ISO 8601, or a type of the format's own.
+    """The way from the entries of one stream to rows. ``rename``: ``{field: column}``, where a
+    field is not named as in the view. ``date_format``: ``epoch_s`` or ``epoch_ms`` for times that
+    are seconds or milliseconds since 1970; null: ISO 8601, or a type of the format's own.
     """
 
     rename: dict[str, str] = Field(default_factory=dict)

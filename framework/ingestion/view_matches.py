@@ -1,4 +1,4 @@
-"""Whether a view describes the series that it is joined to, one line for each that hardly does."""
+"""Views that hardly describe the series that they are joined to, one line for each."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
 def _line(
     view: View, panel: Panel, has_row: Flags, keys: list[Key], stored_rows: pd.DataFrame
 ) -> str | None:
-    """What goes on after the counts; None where there is nothing to say."""
+    """Word what goes on after the counts; None where there is nothing to say."""
     view_keys = (
         set(stored_rows[list(view.entity)].itertuples(index=False, name=None))
         if len(stored_rows)
@@ -90,14 +90,14 @@ def _key(key: object) -> Key:
 
 
 def _first(view: View, keys: Collection[Key]) -> str:
-    """How many, and the first of them."""
+    """Count some keys and list the first of them."""
     examples = ", ".join(str(dict(zip(view.entity, key, strict=True))) for key in sorted(keys)[:3])
     return f"{len(keys)} keys ({examples})"
 
 
 @dataclass(slots=True)
 class JoinMatches:
-    """What a join at ingestion described so far, batch by batch."""
+    """The matches of a join at ingestion so far, batch by batch."""
 
     join: Join
     described: int = 0
@@ -119,7 +119,7 @@ class JoinMatches:
         self.theirs |= set(zip(*texts.values(), strict=True))
 
     def doubt(self) -> str | None:
-        """What goes on after the table's name; None where there is nothing to say."""
+        """Word what goes on after the table's name; None where there is nothing to say."""
         only_view, only_table = (
             sorted(keys, key=str) for keys in (self.mine - self.theirs, self.theirs - self.mine)
         )

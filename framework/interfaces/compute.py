@@ -14,8 +14,8 @@ R = TypeVar("R")
 
 
 class Compute(ABC):
-    """Where independent pieces of one run are worked on. The constructor stores its options and
-    does nothing else.
+    """The place where independent pieces of one run are worked on. The constructor stores its
+    options and does nothing else.
     """
 
     def __init__(self, options: Any) -> None:

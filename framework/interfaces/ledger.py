@@ -41,7 +41,7 @@ class FilesLedgerOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class LedgerCounts:
-    """How much of what was forecast a ledger has.
+    """The part of all forecasts that a ledger lacks or waits for.
 
     ``missing``: forecasts that servers made and that are lost: a server was killed, its queue was
     full, the disk refused. ``waiting``: forecasts that running servers have not written yet.

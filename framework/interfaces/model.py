@@ -86,7 +86,7 @@ class Model(ABC):
 
     @property
     def supports_quantiles(self) -> bool:
-        """Whether ``predict`` gives the quantiles of the schema by itself."""
+        """Say whether ``predict`` gives the quantiles of the schema by itself."""
         return False
 
     @property

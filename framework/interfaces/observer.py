@@ -1,4 +1,4 @@
-"""What the hooks of serving are handed: plain data about a server, its arms and its requests.
+"""The arguments of the hooks of serving: plain data about a server, its arms and its requests.
 
 :mod:`framework.plugins.hookspecs` says when each hook is called.
 """
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class ServedDeployment(Protocol):
-    """What a server serves: :class:`framework.serving.deployment.Deployment`, as observers see it.
+    """The pairs that a server serves: :class:`framework.serving.deployment.Deployment`, as
+    observers see it.
 
     ``name``: of the pairs. ``reference``: the alias or number that is served. ``retrieval``: the
     name of the retrieval strategy. ``state``: the folder for what a server keeps. ``parts``: makes

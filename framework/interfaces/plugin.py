@@ -1,4 +1,4 @@
-"""What a plugin offers. Light: an entry module imports this and nothing heavy."""
+"""The offer of a plugin. Light: an entry module imports this and nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Automatic:
-    """How ``model=auto`` may use a model.
+    """The way in which ``model=auto`` may use a model.
 
     Args:
         family: ``naive`` and ``local`` models have the option ``season_length``, ``local`` ones

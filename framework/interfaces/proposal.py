@@ -1,4 +1,4 @@
-"""What a source proposes for data that a person names, before there is a configuration."""
+"""The proposal of a source for data that a person names, before there is a configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Guess:
 
 
 class Proposal(ABC):
-    """How a source would read one table of what was named.
+    """The way in which a source would read one table of the named data.
 
     Args:
         source: The name of the source, ``files``.

@@ -25,7 +25,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What contexts will need of rows that are made available.
+    """The needs of later contexts for rows that are made available.
 
     ``targets``: a row of the primary view that has none of them is a step to come. ``steps``: of
     history, that a context holds; ``frequency``: their alias.
@@ -37,7 +37,7 @@ class Needs:
 
 
 class RetrievalStrategy(ABC):
-    """Where features come from. The constructor stores its options and does nothing else."""
+    """The origin of features. The constructor stores its options and does nothing else."""
 
     #: Steps of history that ``context`` can give; None for any number, 0 when it looks nothing up
     #: (a request must bring its rows).

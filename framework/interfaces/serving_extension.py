@@ -1,5 +1,5 @@
-"""What a plugin adds to a server by the hook ``serving_extensions``: routes, protocols, pages of
-the console, and metrics.
+"""The additions of a plugin to a server by the hook ``serving_extensions``: routes, protocols,
+pages of the console, and metrics.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """How the columns of a table are used.
+    """The use of the columns of a table.
 
     ``texts``: keys and categories, wanted as they are written. ``numbers`` and ``times``: wanted as
     such. ``keys``: those of ``texts`` that tell the series apart.

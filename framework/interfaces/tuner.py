@@ -94,14 +94,14 @@ class Evaluation(ABC):
 
 
 class Objective(ABC):
-    """What is minimised. Holds the panel; can be pickled, so that it is sent to a worker process
-    once.
+    """The function that is minimised. Holds the panel; can be pickled, so that it is sent to a
+    worker process once.
     """
 
     @property
     @abstractmethod
     def folds(self) -> int:
-        """How many folds judge a configuration."""
+        """The number of folds that judge a configuration."""
 
     @abstractmethod
     def evaluation(self, values: Mapping[str, Any]) -> Evaluation:
@@ -120,7 +120,7 @@ class Objective(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a tuner is asked for. ``dimensions``: parents before what depends on them. ``before``:
+    """The request to a tuner. ``dimensions``: parents before what depends on them. ``before``:
     trials of a search that goes on.
 
     ``report`` takes each trial as it ends, once, in the process that called the tuner.

@@ -10,7 +10,7 @@ from framework.options import Options, step_numbers
 
 
 class TargetOptions(Options):
-    """What a target is learned as and which of its own values each step's row holds; forecasts are
+    """The form in which a target is learned, and its own values in each step's row; forecasts are
     in natural units all the same.
 
     ``seasonal_lags`` adds to the row of each step the targets' values so many steps before it; the

@@ -1,5 +1,5 @@
-"""What a target is learned as: divided by a scale of its series, as a logarithm, as a difference.
-Forecasts come back in natural units.
+"""The form in which a target is learned: divided by a scale of its series, as a logarithm, as a
+difference. Forecasts come back in natural units.
 """
 
 from __future__ import annotations

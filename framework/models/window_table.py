@@ -30,7 +30,7 @@ ROWS, BYTES = 65536, 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Tabular:
-    """How windows become rows, decided in ``fit`` and saved with the model.
+    """The way from windows to rows, decided in ``fit`` and saved with the model.
 
     ``seasonal[H, A]``: places of past features that each step's row holds once more: the targets
     one season before the step, target by target, in units of the target's scale where it has one.

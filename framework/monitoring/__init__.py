@@ -1,1 +1,1 @@
-"""What a server answered, and how good it turned out."""
+"""The answers of servers, and how good they turned out."""

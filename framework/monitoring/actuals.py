@@ -1,4 +1,4 @@
-"""What the offline store says of forecasts: their actual values and the scale of their errors."""
+"""The offline store beside forecasts: their actual values and the scale of their errors."""
 
 from __future__ import annotations
 

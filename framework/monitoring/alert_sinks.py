@@ -1,4 +1,6 @@
-"""Where alerts go: stderr, and webhooks in the formats of Alertmanager (version 4) and of Slack."""
+"""The receivers of alerts: stderr, and webhooks in the formats of Alertmanager (version 4) and of
+Slack.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Signal = Literal[
 
 
 class AlertRule(Options):
-    """When to alert.
+    """The condition of an alert.
 
     ``signal``: ``drift`` (how many tests alarm), ``drifted_series`` (how many series), ``missing``
     (forecasts that the ledger lacks), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,

@@ -48,7 +48,7 @@ Verdict = Literal["alarm", "quiet", "too few"]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the backtest promises of each test, ``[..., tests]``; NaN where it had too few
+    """The promise of the backtest for each test, ``[..., tests]``; NaN where it had too few
     observations.
 
     ``mean``: of the observations. ``carry``: the lag-one autocorrelation, 0 when negative.
@@ -139,7 +139,7 @@ def _unexplained(tested: Float64, mean: Float64, carry: Float64) -> Float64:
 
 
 def _for_few(count: Rows) -> Float64:
-    """How much wider Student's t is than the normal law (Cornish-Fisher, three terms)."""
+    """Compute how much wider Student's t is than the normal law (Cornish-Fisher, three terms)."""
     free, z = np.maximum(count - 2, 1).astype(np.float64), STANDARD_ERRORS
     first = (z**2 + 1) / 4
     second = (5 * z**4 + 16 * z**2 + 3) / 96

@@ -36,7 +36,7 @@ class Difference:
 
 
 def audit(features: Features, panel: Panel, sample: int, seed: int) -> tuple[int, list[Difference]]:
-    """How many entities were compared, and every difference, for ``sample`` entities drawn by
+    """Count the compared entities and list every difference, for ``sample`` entities drawn by
     ``seed`` (all when there are fewer). ``panel``: the rows that training reads. Closes the
     strategy.
 

@@ -1,4 +1,4 @@
-"""How good served forecasts turned out, beside what the backtest of the same pair promised."""
+"""The accuracy of served forecasts, beside what the backtest of the same pair promised."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def worst_series(
 
 
 def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
-    """What resampling the origins of the backtest gives of each target and step: the low and high
+    """Resample the origins of the backtest, for each target and step: the low and high
     end of MAE, bias and coverage of the 80 % interval. What the backtest does not know is left out.
     """
     served, schema = promise.backtest, promise.schema

@@ -1,4 +1,4 @@
-"""What a pair promised: its backtest, and the 80 % interval of any of its forecasts."""
+"""The promise of a pair: its backtest, and the 80 % interval of any of its forecasts."""
 
 from __future__ import annotations
 

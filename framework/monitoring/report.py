@@ -1,4 +1,4 @@
-"""What ``run=monitor`` says: the figures, verdicts and estimates of every arm and pair."""
+"""The report of ``run=monitor``: the figures, verdicts and estimates of every arm and pair."""
 
 from __future__ import annotations
 

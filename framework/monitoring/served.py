@@ -62,7 +62,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a ledger has, by arm and pair.
+    """The forecasts of a ledger, by arm and pair.
 
     ``forecasts``: without actuals. ``failed``: how many rows had no forecast, because the request
     had none. ``newest``: when the pair last answered, UTC. ``rows``: of the ledger that were read.

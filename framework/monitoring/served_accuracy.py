@@ -1,4 +1,4 @@
-"""How good served forecasts turned out."""
+"""The accuracy of served forecasts, arm by arm."""
 
 from __future__ import annotations
 

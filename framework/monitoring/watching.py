@@ -18,7 +18,7 @@ from framework.monitoring.served import Served
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How verdicts are made.
+    """The settings of verdicts.
 
     ``alpha``: the probability of any false alarm of one arm, pair and target in a review period of
     ``review`` observations. ``false_share``: of the series that are named, how many may be false.

@@ -94,7 +94,7 @@ def _is_pickle(name: str, head: bytes) -> bool:
 
 
 def _holds_objects(head: bytes) -> bool:
-    """Whether an array is one of objects, which numpy stores as a pickle."""
+    """Say whether an array is one of objects, which numpy stores as a pickle."""
     stream = io.BytesIO(head)
     version = np.lib.format.read_magic(stream)
     read = (

@@ -34,8 +34,8 @@ FEATURES = "features.json"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a pair is trusted by later: the golden batch before it answers, the backtest (its long
-    table) before it is promoted, the fingerprints of source and panel
+    """The evidence that a pair is trusted by later: the golden batch before it answers, the
+    backtest (its long table) before it is promoted, the fingerprints of source and panel
     (:mod:`framework.data.fingerprint`) when it is rebuilt.
     """
 

@@ -33,7 +33,7 @@ _EVERY = 5.0
 
 
 class WindowSource(Protocol):
-    """What is forecast, a range at a time. Can be pickled."""
+    """The windows that are forecast, a range at a time. Can be pickled."""
 
     def pieces(self, size: int) -> list[Piece]:
         """Ranges ``(start, stop)``, in order."""
@@ -44,7 +44,7 @@ class WindowSource(Protocol):
 
 @dataclass(frozen=True)
 class Scorer:
-    """What every piece needs. Can be pickled."""
+    """The common part of all pieces. Can be pickled."""
 
     pair: Pair
     windows: WindowSource

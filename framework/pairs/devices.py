@@ -1,4 +1,4 @@
-"""Where a pair forecasts: the CPU, or a GPU where the model's library can use one."""
+"""The device that a pair forecasts on: the CPU, or a GPU where the model's library can use one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How much harder a series is than its difficulty says, learned from its own backtest errors.
+"""The factor by which a series is harder than its difficulty says, learned from its own backtest
+errors.
 
 Credibility (Bühlmann 1967; Bühlmann & Straub 1970): a series' mean error is drawn to that of all
 series, the more the fewer origins it has and the more its origins differ beside the series. How far

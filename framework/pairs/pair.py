@@ -130,8 +130,8 @@ def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
 
 
 class Terms:
-    """What a pair answers, without its halves: enough to check a request and to finish a forecast
-    of values.
+    """The terms of a pair's answers, without its halves: enough to check a request and to finish a
+    forecast of values.
     """
 
     schema: Schema

@@ -1,5 +1,5 @@
-"""What a run must record to be repeated: versions of packages, state of the code, the machine's
-Python.
+"""The facts that a run must record to be repeated: versions of packages, state of the code, the
+machine's Python.
 """
 
 from __future__ import annotations

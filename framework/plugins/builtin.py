@@ -1,4 +1,4 @@
-"""What the core offers beside its runs: computing on this machine, a ledger of files, alert sinks.
+"""The offer of the core beside its runs: computing on this machine, a ledger of files, alert sinks.
 Through the same hook as every plugin.
 """
 

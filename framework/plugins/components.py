@@ -62,7 +62,7 @@ def rebuild(text: str) -> Components:
 
 
 def make_setting(components: Components, panel: Panel, schema: Schema) -> Setting:
-    """What every fold of this config's backtest is fitted and judged with."""
+    """Make what every fold of this config's backtest is fitted and judged with."""
     config = components.config
     season, steps = config.panel.season_length, config.validation.steps
     return Setting(

@@ -44,7 +44,7 @@ class Ensemble(Model):
 
     @property
     def requirements(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Those of all members, each once."""
+        """The requirements of all members, each once."""
         names = [one for member in self._members.values() for one in member.requirements]
         return tuple(dict.fromkeys(names))
 

@@ -30,7 +30,7 @@ _CATEGORY_VALUES = 200
 
 @dataclass(slots=True)
 class Columns:
-    """What is known of a table so far.
+    """The knowledge about a table so far.
 
     Args:
         rows: The table, with the types that its source gives.

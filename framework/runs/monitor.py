@@ -148,7 +148,7 @@ def _skew(run: Run, features: Features, panel: Panel, warnings: list[str]) -> di
 def _promises(
     run: Run, by_pair: dict[Answering, Served], warnings: list[str]
 ) -> dict[Answering, Promise]:
-    """What each pair promised. A pair that is gone from the registry is told and left out."""
+    """Read what each pair promised. A pair that is gone from the registry is told and left out."""
     registry: Registry = run.make("registry")
     versions = {pair.version: pair for pair in registry.pairs(run.config.name)}
     promises = {}

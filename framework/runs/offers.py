@@ -1,4 +1,4 @@
-"""What the core offers by its runs. Through the same hook as every plugin."""
+"""The offer of the core by its runs. Through the same hook as every plugin."""
 
 from __future__ import annotations
 

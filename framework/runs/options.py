@@ -36,7 +36,7 @@ def _cron(value: str | None) -> str | None:
 
 
 class InitOptions(Options):
-    """What a project is made from, and what is decided instead of guessed.
+    """The data of a new project, and the decisions that replace guesses.
 
     ``data``: a file, a glob, a URL. ``table``: the name of the table and the view, null for the
     file's. ``name``: of the experiment, null for the table's. ``reading``: options of the source's
@@ -92,7 +92,7 @@ class PromoteOptions(Options):
 
 
 class PredictOptions(Options):
-    """Which pair (an alias, a version number or ``latest``), which entities (null: all), from which
+    """The pair (an alias, a version number or ``latest``), the entities (null: all), the
     origin (null: the newest), to which file.
 
     ``rows``: a Parquet file of rows as ``POST /predict`` takes them, instead of what training
@@ -159,7 +159,7 @@ class MonitorOptions(Options):
 
 
 class TuneOptions(Options):
-    """What is minimised and when to stop; null is no limit.
+    """The goal of a search and its limits; null is no limit.
 
     ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of
     them. ``trials``, ``seconds``, ``patience`` (trials in a row that do not improve the best): the

@@ -39,8 +39,8 @@ _TRAINED: dict[str, Any] = {"run": "train", "resume": False, "space": {}}
 
 
 def tune(run: Run) -> dict[str, Any]:
-    """What can be wrong is found before the first trial. Interrupted, it keeps what was found and
-    registers nothing.
+    """Search for the best configuration. Faults are refused before the first trial. Interrupted, it
+    keeps its trials and registers nothing.
     """
     config = run.config
     if config.component("model").name == AUTO:

@@ -1,4 +1,4 @@
-"""What a serving backend is given to serve: which pairs, from which registry, with which
+"""The order to a serving backend: which pairs to serve, from which registry, with which
 features.
 """
 

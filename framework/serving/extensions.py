@@ -35,7 +35,7 @@ _PAGE_POLICY = (
 
 
 class Extensions:
-    """Who has which path. Raises :class:`FrameworkError` for one that is taken.
+    """The owner of each path. Raises :class:`FrameworkError` for one that is taken.
 
     ``console``: whether the server has its console; without it there are no pages.
     """

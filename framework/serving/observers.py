@@ -241,7 +241,7 @@ class _Follower:
                 self._metrics.count_observed(self.name, "told", forecasts)
 
     def _may_say(self, trouble: str) -> bool:
-        """Whether the log says it now: once a minute at most."""
+        """Say whether the log may say it now: once a minute at most."""
         now = monotonic()
         if now < self._silent_until[trouble]:
             return False

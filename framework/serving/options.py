@@ -24,7 +24,7 @@ HostName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s/:\[\]
 
 
 class ReloadOptions(Options):
-    """How a server follows its aliases.
+    """The options of a server that follows its aliases.
 
     ``seconds`` between two looks at the registry; null: only when ``POST /admin/reload`` asks.
     ``backoff``: the longest time in seconds until a pair that was refused is tried again; the first

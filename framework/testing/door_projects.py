@@ -155,7 +155,7 @@ class Project:
     doors: Doors
 
     def rows(self, entity: tuple[str, str], origin: int) -> Rows | None:
-        """What a client that has the source's own rows would send, by plain loops; None where the
+        """Make the rows that a client of the source would send, by plain loops; None where the
         origin has no row.
         """
         length = self.doors.schema.context_length
@@ -230,7 +230,7 @@ def compose_run(home: Path, plugins: Plugins, kind: Kind, *overrides: str) -> Ru
 
 
 def told(outcomes: dict[str, Outcome]) -> str:
-    """What each door said, for a failed test."""
+    """List what each door said, for a failed test."""
     return "; ".join(
         f"{name}: {o.status} {np.frombuffer(o.values)} {o.detail}" for name, o in outcomes.items()
     )

@@ -52,12 +52,12 @@ class Outcome:
     detail: str = ""
 
     def same(self, other: Outcome) -> bool:
-        """Whether both are the same forecast, or none for the same reason."""
+        """Say whether both are the same forecast, or none for the same reason."""
         return (self.status, self.values) == (other.status, other.values)
 
 
 class Client(Protocol):
-    """What answers HTTP; ``httpx.Client`` and Starlette's test client are some."""
+    """A client that asks over HTTP; ``httpx.Client`` and Starlette's test client are some."""
 
     def post(self, url: str, *, json: Any) -> Any: ...
 

@@ -64,8 +64,8 @@ def make_backtest(schema: Schema) -> pd.DataFrame:
 
 
 def make_errors(schema: Schema) -> pd.DataFrame:
-    """What a pair may be calibrated on: errors of 100 windows, -50 to 49 of the series' scale, the
-    same at every step.
+    """Make errors that a pair may be calibrated on: those of 100 windows, -50 to 49 of the series'
+    scale, the same at every step.
     """
     forecast = {"airport": "a0", "carrier": "b", "mean": 0.0, "q0.1": -1.0, "q0.9": 1.0}
     origin = pd.Timestamp("2024-03-01", tz="UTC")
@@ -79,8 +79,8 @@ def make_errors(schema: Schema) -> pd.DataFrame:
 
 
 class FolderRegistry:
-    """What a server asks a registry for. Tests move aliases, spoil pairs and take the registry away
-    while it serves.
+    """A registry in a folder, as far as a server asks one. Tests move aliases, spoil pairs and take
+    the registry away while it serves.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = (
-    *(f"framework/{room}" for room in ("features", "retrieval", "tuning", "cli", "config")),
-    *(f"framework/serving/{room}" for room in ("console", "protocols", "pipeline", "arms")),
-    *(f"framework/serving/{module}.py" for module in ("answers", "service", "shadow")),
-    *(
-        f"plugins/{plugin}/framework_{plugin}"
-        for plugin in (
-            *("feast", "ray", "ray_serve", "ray_tune", "darts", "lightgbm", "xgboost", "sql"),
-            *("kafka", "redis_stream", "report", "statsforecast", "baselines"),
-        )
-    ),
+ROOMS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*(ROOT / "framework").iterdir(), *(ROOT / "plugins").glob("*/*"))
+    if path.suffix == ".py" or any(path.rglob("*.py"))
+    if path.name != "tests"
 )
 CLAUSE = re.compile(r"(What|Whether|Which|How|Those|Whose|Where|When|Who|That)\b")
 

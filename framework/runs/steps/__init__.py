@@ -1,1 +1,1 @@
-"""What several runs share."""
+"""The steps that several runs share."""

@@ -1,4 +1,4 @@
-"""What ``run=monitor`` does about alerts: move their states on, and tell the sinks once."""
+"""The alerts of ``run=monitor``: move their states on, and tell the sinks once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What ``train`` and ``backtest`` share: data ready, backtest with progress, figures and report."""
+"""The common steps of ``train`` and ``backtest``: data ready, backtest with progress, figures and
+report.
+"""
 
 from __future__ import annotations
 

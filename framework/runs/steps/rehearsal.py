@@ -1,4 +1,4 @@
-"""What can be known to be wrong before any data is read: a rehearsal on made-up rows."""
+"""A rehearsal on made-up rows, which finds what is wrong before any data is read."""
 
 from __future__ import annotations
 

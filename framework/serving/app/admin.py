@@ -1,4 +1,4 @@
-"""What an operator asks of a running server."""
+"""The routes by which an operator asks a running server."""
 
 from __future__ import annotations
 

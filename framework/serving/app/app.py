@@ -174,8 +174,8 @@ def _shown(arm: Arm) -> dict[str, Any]:
 
 
 def _categories(schema: Schema, column: str) -> dict[str, Any]:
-    """What training saw: how many values, the first of them, and whether null was one; nulls where
-    the pair keeps no list.
+    """Describe the categories that training saw: how many values, the first of them, and whether
+    null was one; nulls where the pair keeps no list.
     """
     values = schema.categories.get(column)
     return {

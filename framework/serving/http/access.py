@@ -1,4 +1,4 @@
-"""Who may ask what: bearer keys with scopes, kept as hashes."""
+"""Access control: bearer keys with scopes, kept as hashes."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Access:
         self._scopes[path] = scope
 
     def scope_of(self, path: str) -> str | None:
-        """What was declared; of other paths ``/health/…`` is open, ``/admin/…`` is for operators,
-        and the rest for who may ask for forecasts.
+        """Find the scope of a path: the declared one; of other paths ``/health/…`` is open,
+        ``/admin/…`` is for operators, and the rest for who may ask for forecasts.
         """
         if path in self._scopes:
             return self._scopes[path]

@@ -79,8 +79,8 @@ Answered = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the entry asks others. ``check`` raises :class:`Refusal` for a call that may not come
-    in.
+    """The questions of the entry to others. ``check`` raises :class:`Refusal` for a call that may
+    not come in.
     """
 
     check: Callable[[Call], None]
@@ -93,8 +93,8 @@ HotRoute = Callable[[Call, Receive, Answered], Awaitable[Answer]]
 
 
 class ConcurrencyLimit:
-    """How many requests are being answered. Entering raises a 503 when there are ``limit``
-    already.
+    """The limit of requests that are answered at a time. Entering raises a 503 when there are
+    ``limit`` already.
     """
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
@@ -114,8 +114,8 @@ class ConcurrencyLimit:
 
 
 class Limits:
-    """What all requests of one server share. ``deadline``: seconds until an answer is there once
-    the body is.
+    """The common limits of all requests of a server. ``deadline``: seconds until an answer is there
+    once the body is.
     """
 
     def __init__(self, options: ServingOptions, metrics: Metrics) -> None:
@@ -159,8 +159,8 @@ class JsonRoute:
 
 
 class Entry:
-    """What every request passes, whatever answers it: an id, the headers of the response, the count
-    by route and status.
+    """The entry that every request passes, whatever answers it: an id, the headers of the response,
+    the count by route and status.
 
     The hot ``routes`` are answered here; the rest is ``app``'s. A path that is neither nor in
     ``known`` counts as ``other``.

@@ -1,4 +1,6 @@
-"""What a page of somebody else may not do through the browser of somebody who may."""
+"""Protection of users of browsers: a foreign page may not ask through the browser of somebody who
+may.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ class Browsers:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address, without a port, always means the machine itself."""
+    """Say whether a name or an address, without a port, always means the machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

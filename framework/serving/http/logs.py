@@ -1,4 +1,4 @@
-"""What a server writes to its log: one line for each event, JSON unless text is asked for, with the
+"""The log of a server: one line for each event, JSON unless text is asked for, with the
 id of the request it is about.
 """
 

@@ -1,4 +1,4 @@
-"""Where metrics live: one registry for each application, so that several live in one process; and
+"""The home of metrics: one registry for each application, so that several live in one process; and
 how those of several processes become one server's.
 """
 
@@ -80,7 +80,7 @@ class Metrics:
         return generate_latest(self._summed())
 
     def samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
-        """What :meth:`render` writes, as name, labels and value."""
+        """List what :meth:`render` writes, as name, labels and value."""
         for family in self._summed().collect():
             for sample in family.samples:
                 yield sample.name, sample.labels, sample.value
@@ -107,8 +107,8 @@ def _count_in_memory() -> None:
 
 
 def added_up(processes: Iterable[Iterable[Metric]]) -> bytes:
-    """What :meth:`Metrics.render` gives, of several processes: sums, 1 where any of them says so,
-    nothing of what is each one's own.
+    """Add up what :meth:`Metrics.render` gives of several processes: sums, 1 where any of them says
+    so, nothing of what is each one's own.
     """
     families: dict[str, Metric] = {}
     totals: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}

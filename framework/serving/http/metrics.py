@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus."""
+"""The counts of a server, for Prometheus."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class Metrics(metric_registry.Metrics):
 
 
 class ArmMetrics:
-    """What the pipeline of one arm counts. ``observe``: seconds by stage."""
+    """The counts of the pipeline of one arm. ``observe``: seconds by stage."""
 
     def __init__(self, metrics: Metrics, arm: str, pair: int) -> None:
         self._metrics, self._arm, self._pair = metrics, arm, pair

@@ -1,4 +1,4 @@
-"""What a client is told instead of an answer."""
+"""The refusal that a client gets instead of an answer."""
 
 from __future__ import annotations
 

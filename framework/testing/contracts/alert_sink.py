@@ -49,7 +49,7 @@ class Receiver:
 
 
 class AlertSinkContract(ComponentContract):
-    """What every alert sink promises."""
+    """The promises of every alert sink."""
 
     kind: ClassVar[Kind] = "alert_sink"
 

@@ -1,4 +1,4 @@
-"""What the contract suites of all kinds check about a component: how it is offered, made, saved."""
+"""Checks of the contract suites of all kinds about a component: how it is offered, made, saved."""
 
 from __future__ import annotations
 

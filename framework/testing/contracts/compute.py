@@ -34,7 +34,7 @@ def _slow_first(shared: Float64, item: int) -> tuple[int, float]:
 
 
 class ComputeContract:
-    """What every compute promises. The functions of the suite can be imported where the core is
+    """The promises of every compute. The functions of the suite can be imported where the core is
     installed.
     """
 

@@ -101,7 +101,7 @@ def ahead_of(rows: dict[str, pd.DataFrame], shop: str, item: str) -> np.ndarray:
 
 
 class KnownAheadContract:
-    """What every strategy that keeps rows says of steps to come."""
+    """The promises of every strategy that keeps rows about steps to come."""
 
     @abstractmethod
     def make(self, tmp_path: Any) -> RetrievalStrategy:

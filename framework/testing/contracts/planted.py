@@ -11,7 +11,7 @@ import numpy as np
 
 
 class _Runs:
-    """What a pickle of it does when it is read: it raises :class:`AssertionError`."""
+    """An object whose pickle raises :class:`AssertionError` when it is read."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return exec, ("raise AssertionError('a planted pickle was read')",)

@@ -74,7 +74,7 @@ def make_draft(
 
 
 class RegistryContract:
-    """What every registry promises. ``registry`` is a new, empty one for each test."""
+    """The promises of every registry. ``registry`` is a new, empty one for each test."""
 
     @pytest.fixture
     def registry(self, tmp_path: Path) -> Registry:

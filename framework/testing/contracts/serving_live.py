@@ -1,4 +1,4 @@
-"""What a serving backend does while it serves: follows aliases, splits, shadows, checks keys.
+"""A serving backend while it serves: it follows aliases, splits, shadows, checks keys.
 Checked from outside like :mod:`.backend`.
 
 Subclass :class:`LiveServingContract` beside
@@ -56,7 +56,7 @@ class LiveServingContract:
             assert np.array_equal(Client.values(answer), goldens[number].values[:1])
 
     def test_a_pair_that_fails_its_proof_is_not_swapped_in(self, tmp_path: Path) -> None:
-        """Whether a file of it was changed, or it answers otherwise than it did when it was
+        """A file of it was changed, or it answers otherwise than it did when it was
         trained.
         """
         registry = FolderRegistry(tmp_path)

@@ -67,7 +67,7 @@ def plain(rows: pd.DataFrame) -> list[tuple[object, ...]]:
 
 
 class SourceContract:
-    """What every source promises."""
+    """The promises of every source."""
 
     @abstractmethod
     def make(self, tmp_path: Path, rows: pd.DataFrame) -> Source:

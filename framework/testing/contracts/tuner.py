@@ -76,7 +76,7 @@ def _inside(dimension: Dimension, value: Any) -> bool:
 
 
 class TunerContract:
-    """What every tuner promises."""
+    """The promises of every tuner."""
 
     @abstractmethod
     def make(self) -> Tuner:

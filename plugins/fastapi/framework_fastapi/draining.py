@@ -1,4 +1,4 @@
-"""How a server stops: what has arrived is answered."""
+"""The stop of a server: what has arrived is answered."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Peers:
             question.unlink()
 
     def _noted(self) -> dict[int, tuple[int, Any]]:
-        """What each worker that is alive has noted."""
+        """Read what each worker that is alive has noted."""
         notes = {}
         for file in self._folder.glob("done-*"):
             pid = int(file.name.removeprefix("done-"))

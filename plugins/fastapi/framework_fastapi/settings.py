@@ -20,7 +20,7 @@ _MOST = 10_000
 
 @dataclass
 class ConnectionLimits:
-    """What bounds the connections of one process. ``stopping``: each answer closes its own."""
+    """The bounds of the connections of one process. ``stopping``: each answer closes its own."""
 
     head_timeout: float
     most: int | None
@@ -28,8 +28,8 @@ class ConnectionLimits:
 
     @cached_property
     def connections(self) -> int:
-        """How many there may be: by default three quarters of the files that the process may still
-        open.
+        """The largest number of connections: by default three quarters of the files that the
+        process may still open.
         """
         if self.most is not None:
             return self.most

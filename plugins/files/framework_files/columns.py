@@ -1,4 +1,4 @@
-"""Which texts of a column are numbers or times. What can be read in two ways stays text until an
+"""Numbers and times among the texts of a column. What can be read in two ways stays text until an
 option says which one is meant.
 """
 
@@ -290,8 +290,8 @@ class Columns:
         return f"'{example}' {self._advice(example, bool(numbers) and kinds <= 3 and others > 0)}"
 
     def _advice(self, example: str, few: bool) -> str:
-        """What to do about a text that is no number; ``few``: it is one of few such texts beside
-        numbers.
+        """Advise what to do about a text that is no number; ``few``: it is one of few such texts
+        beside numbers.
         """
         text, path = example.strip(), self.path
         for pattern, advice in _ADVICE:

@@ -1,4 +1,4 @@
-"""What the tables were made of: the bytes of their files, their SQL and their options."""
+"""The ingredients of the tables: the bytes of their files, their SQL and their options."""
 
 from __future__ import annotations
 

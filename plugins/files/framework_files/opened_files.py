@@ -31,8 +31,8 @@ class _Opened:
 
 
 class OpenedFiles:
-    """What queries select from: an alias is opened when it is first asked for, each CSV is parsed
-    once.
+    """The tables that queries select from: an alias is opened when it is first asked for, each CSV
+    is parsed once.
     """
 
     def __init__(self, options: FilesOptions) -> None:

@@ -15,8 +15,8 @@ EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}
 
 
 class Table(Options):
-    """How one table is made of the files. ``query``: DuckDB SQL over their aliases (time zone UTC),
-    null for the file named like the table.
+    """The way from the files to one table. ``query``: DuckDB SQL over their aliases (time zone
+    UTC), null for the file named like the table.
 
     ``rename``: ``{column: new name}``. ``order_by``: sorts the result, for a query over it; what
     is ingested is sorted anyway. ``time_zone``: of the clock that its times without an offset are

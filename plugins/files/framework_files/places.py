@@ -1,4 +1,4 @@
-"""Where files are: paths, globs, directories, installed packages, archives."""
+"""The places of files: paths, globs, directories, installed packages, archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query gave, under its new names and in the types that are wanted of it."""
+"""The result of a query, under its new names and in the types that are wanted of it."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _missing(column: str, columns: list[str]) -> str:
 
 
 def _time_of(value: Any, column: str, home: str) -> str:
-    """What a value that is no time may mean, and how to say so."""
+    """Suggest what a value that is no time may mean, and how to say so."""
     if value is None:
         return "; cast it in the query."
     text = (

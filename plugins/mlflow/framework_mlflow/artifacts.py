@@ -27,7 +27,7 @@ WRITTEN_BY_MLFLOW = ("registered_model_meta",)
 
 
 def data_directory(artifact: Path, half: str) -> Path:
-    """Where :func:`save` put the half's own files."""
+    """Find where :func:`save` put the half's own files."""
     return artifact / "data" / half
 
 

@@ -1,4 +1,4 @@
-"""What ``registry`` and its ``retention`` take."""
+"""The options of ``registry`` and of its ``retention``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from framework.options import Options, Secret, SecretUrl
 
 
 class Retention(Options):
-    """What ``run=prune`` keeps of each name: pairs under an alias, the ``last`` newest, those that
-    had an alias within ``days``.
+    """The pairs of each name that ``run=prune`` keeps: pairs under an alias, the ``last`` newest,
+    those that had an alias within ``days``.
 
     ``upload_hours``: files that were stored for a pair that is still not complete after so long are
     those of a process that was killed; ``run=prune`` and ``run=verify`` remove them.

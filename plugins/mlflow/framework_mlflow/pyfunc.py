@@ -1,5 +1,5 @@
-"""What MLflow's ``loader_module`` calls: one half as a PyFunc model. Neither pickle nor code is
-read from the artifact.
+"""The module that MLflow's ``loader_module`` calls: one half as a PyFunc model. Neither pickle nor
+code is read from the artifact.
 
 ``mlflow.pyfunc.load_model("models:/{name}_preprocessor@production")`` takes rows, as
 :func:`framework_mlflow.frames.context_from_rows` describes them, and gives one row of features per

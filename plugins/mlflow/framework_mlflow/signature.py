@@ -1,4 +1,4 @@
-"""Who made a half: a signature over its files, as OpenSSF Model Signing writes it.
+"""The maker of a half: a signature over its files, as OpenSSF Model Signing writes it.
 
 Each half has ``pair.sig``: a sigstore bundle with a DSSE envelope around an in-toto statement that
 lists the digest of every file, ``pair.json`` among them. ``model_signing verify key`` accepts it.

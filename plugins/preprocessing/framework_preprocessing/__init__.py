@@ -88,7 +88,7 @@ class CalendarFields(Options):
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_prefix(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is stored of a calendar without one stays as it was."""
+        """Keep what is stored of a calendar without a prefix as it was."""
         values: dict[str, Any] = dump(self)
         return {k: v for k, v in values.items() if (k, v) != ("prefix", "calendar")}
 

@@ -25,7 +25,7 @@ Operation = Callable[[Float64, Times], None]
 
 
 def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> npt.NDArray[np.int64]:
-    """Where ``columns`` (None: all) are among ``names``. Raises ConfigError with the config path
+    """Find ``columns`` (None: all) among ``names``. Raises ConfigError with the config path
     and a suggestion.
     """
     for column in columns or ():

@@ -1,4 +1,5 @@
-"""What a stored scikit-learn transformer may hold: types listed one by one, functions never.
+"""The types that a stored scikit-learn transformer may hold: types listed one by one, functions
+never.
 
 skops constructs what a file names. A function in the place of a tokenizer or a metric is called
 with the text of a row, and scikit-learn and numpy have functions that run a command. So a file is

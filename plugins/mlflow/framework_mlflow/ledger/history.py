@@ -54,8 +54,8 @@ def follow(number: int, previous: str, entry: HistoryEntry) -> Link:
 
 
 def breaks(name: str, links: Iterable[Link], count: int, head: str) -> list[str]:
-    """What is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what its
-    end was recorded as.
+    """List what is wrong with the chain of ``name``, one line each; ``count`` and ``head`` are what
+    its end was recorded as.
     """
     problems: list[str] = []
     number, previous = 0, GENESIS

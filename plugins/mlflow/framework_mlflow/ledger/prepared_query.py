@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 
 def rows(engine: sa.Engine, query: sa.Select[Any], values: dict[str, Any]) -> list[dict[str, Any]]:
-    """What ``query`` finds with ``values`` in place, columns by name. One statement sees one state
-    of the database.
+    """Run ``query`` with ``values`` in place; return its rows, columns by name. One statement sees
+    one state of the database.
 
     Raises what SQLAlchemy raises. The columns are of types that the driver gives as they are: text,
     whole numbers.

@@ -1,5 +1,5 @@
-"""What every load reads, built once: building a query takes as long as running it. One row for each
-alias of the pair, or one without.
+"""The query of every load, built once: building a query takes as long as running it. One row for
+each alias of the pair, or one without.
 """
 
 from __future__ import annotations

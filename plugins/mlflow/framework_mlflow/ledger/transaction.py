@@ -1,4 +1,4 @@
-"""What is read from the ledger and written into it, inside a transaction of
+"""Reading the ledger and writing into it, inside a transaction of
 :mod:`framework_mlflow.ledger.ledger`.
 """
 
@@ -93,7 +93,7 @@ class LedgerReader:
         return [_link(row) for row in self._rows(query)]
 
     def chain_end(self, name: str) -> tuple[int, str]:
-        """How many entries the history of ``name`` has, and the hash of the last, as recorded
+        """Count the entries of the history of ``name``, and the hash of the last, as recorded
         beside it.
         """
         matches = self._rows(sa.select(tables.names).where(tables.names.c.name == name))
@@ -112,7 +112,7 @@ class LedgerReader:
         return {row["alias"]: row["version"] for row in self._rows(query)}
 
     def uploads(self, name: str) -> list[Upload]:
-        """What was announced and is no pair yet, the oldest first."""
+        """List what was announced and is no pair yet, the oldest first."""
         query = (
             sa.select(tables.uploads)
             .where(tables.uploads.c.name == name)

@@ -1,4 +1,4 @@
-"""Whether this environment can answer as the one that a pair was trained in."""
+"""Differences of this environment from the one that a pair was trained in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pairs are kept, and which uploads will never be one."""
+"""The pairs that are kept, and the uploads that will never be one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STILL = "9999"
 def superfluous(
     pairs: Sequence[PairVersion], history: Sequence[HistoryEntry], retention: Retention
 ) -> list[PairVersion]:
-    """Those of ``pairs`` (newest first) that are under no alias, not among the newest, and had no
+    """Find the ``pairs`` (newest first) that are under no alias, not among the newest, and had no
     alias within the days to keep.
     """
     since = (datetime.now(UTC) - timedelta(days=retention.days)).isoformat()

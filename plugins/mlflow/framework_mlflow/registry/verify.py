@@ -81,8 +81,8 @@ class Verifier:
         ] + [Finding(name, text, False) for text in broken]
 
     def _finished(self, writer: LedgerWriter, name: str, given_up: list[Upload]) -> list[str]:
-        """What a killed process had committed and not shown yet; uploads are ``given_up`` here and
-        told already.
+        """Show what a killed process had committed and not shown yet; uploads are ``given_up`` here
+        and told already.
         """
         names = finish_pairs(writer, self._store, name, _no_step)
         aliases = mirror_aliases(writer, self._store, name, _no_step)
@@ -107,7 +107,7 @@ class Verifier:
         ]
 
     def _voided(self, writer: LedgerWriter, name: str) -> list[str]:
-        """What a killed registration left, and what was registered by hand."""
+        """Void what a killed registration left, and what was registered by hand."""
         highest, voided = void_leftovers(
             self._store, name, {pair.version for pair in writer.pairs(name)}
         )
@@ -160,7 +160,7 @@ class Verifier:
 
 
 def lost(store: Store, name: str, ledger: str) -> list[Finding]:
-    """What MLflow shows as complete of a name that the ledger has never heard of: nothing is
+    """List what MLflow shows as complete of a name that the ledger does not know: nothing is
     changed there.
     """
     if not is_there(store.uri):

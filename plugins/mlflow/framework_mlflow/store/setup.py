@@ -26,13 +26,13 @@ _KEPT = ("runs", "registered_models", "model_versions")
 
 
 def is_there(uri: str) -> bool:
-    """Whether a database has been begun at ``uri``; of a server's there is no saying."""
+    """Say whether a database has been begun at ``uri``; of a server's there is no saying."""
     file = sqlite_file(uri)
     return file is None or (file.is_file() and file.stat().st_size > 0)
 
 
 def set_up(uri: str, open_store: Callable[[str], Any]) -> Any:
-    """What ``open_store`` gives for ``uri``, whose database is made first where there is none.
+    """Open the store of ``uri`` by ``open_store``; make its database first where there is none.
 
     Called under a lock: nobody else sets the same database up. Of a database that holds something,
     what is wrong with it is for ``open_store`` to say.

@@ -140,8 +140,8 @@ class Store:
             figures, parameters, marks = figures[_METRICS:], parameters[_ENTRIES:], marks[_ENTRIES:]
 
     def place(self, run_id: str, pair_id: str) -> tuple[str, dict[str, str]]:
-        """Where a pair's halves go: under MLflow's run of that id, or one of its own. Returns
-        MLflow's run id and the URI of each half.
+        """Choose where a pair's halves go: under MLflow's run of that id, or one of its own.
+        Returns MLflow's run id and the URI of each half.
         """
         if not self.has_run(run_id):
             run_id = self.start_run({"mlflow.runName": f"register {pair_id[:8]}", RUN_ID: run_id})
@@ -188,13 +188,13 @@ class Store:
         )
 
     def tag(self, name: str, half: str, version: int, key: str, value: str) -> bool:
-        """Whether there was such a version to tag."""
+        """Tag a version; say whether there was one."""
         return self._if_there(
             self.client.set_model_version_tag, half_name(name, half), str(version), key, value
         )
 
     def set_alias(self, name: str, half: str, alias: str, version: int) -> bool:
-        """Whether there was such a version to point at."""
+        """Point an alias at a version; say whether there was one."""
         return self._if_there(
             self.client.set_registered_model_alias, half_name(name, half), alias, str(version)
         )
@@ -242,7 +242,9 @@ class Store:
     def _unless(
         self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **keywords: Any
     ) -> bool:
-        """Whether the call succeeded; False when MLflow answered with one of those error codes."""
+        """Call MLflow; say whether it succeeded, False when MLflow answered with one of those error
+        codes.
+        """
         try:
             _call(call.__name__.replace("_", " "), call, *arguments, **keywords)
         except MlflowError as error:

@@ -1,5 +1,5 @@
-"""What MLflow says now about the two versions of a pair: read before every load, so it must cost a
-millisecond.
+"""The states that MLflow says now of the two versions of a pair: read before every load, so it must
+cost a millisecond.
 
 A database is asked directly, with one SELECT of its tables of versions and tags: importing MLflow
 takes four seconds and most of a server's memory, its client about ten milliseconds a version. Every

@@ -1,4 +1,4 @@
-"""What the stages send each other."""
+"""The messages of the stages to each other."""
 
 from __future__ import annotations
 
