@@ -35,8 +35,8 @@ def blocked_names(arguments: Sequence[str], directory: Path) -> tuple[str, ...]:
                 return ()
     if values is None and (directory / "config.yaml").is_file():
         try:
-            composed = OmegaConf.load(directory / "config.yaml")
-            values = OmegaConf.to_container(composed, resolve=False)
+            tree = OmegaConf.load(directory / "config.yaml")
+            values = OmegaConf.to_container(tree, resolve=False)
         except (OmegaConfBaseException, YAMLError, ValueError, OSError):
             return ()
         section = values.get("plugins") if isinstance(values, dict) else None

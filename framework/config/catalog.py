@@ -203,23 +203,23 @@ class Plugins:
                 "distribution."
             ) from error
         try:
-            loaded = getattr(imported, attribute)
+            part = getattr(imported, attribute)
         except AttributeError as error:
             raise FrameworkError(
                 f"{label} cannot be imported: module {module} has no '{attribute}'; mend its "
                 "plugin."
             ) from error
-        if kind != "run" and not isinstance(loaded, type):
+        if kind != "run" and not isinstance(part, type):
             raise FrameworkError(
-                f"{label}: {component.load} is {loaded!r}, not a class; mend its plugin."
+                f"{label}: {component.load} is {part!r}, not a class; mend its plugin."
             )
-        if inspect.isabstract(loaded):
-            absent = ", ".join(sorted(loaded.__abstractmethods__))
+        if inspect.isabstract(part):
+            absent = ", ".join(sorted(part.__abstractmethods__))
             raise FrameworkError(
                 f"{label}: class {component.load} lacks what its interface asks for: {absent}; "
                 "mend its plugin."
             )
-        return loaded
+        return part
 
     def make(self, kind: str, name: str, options: Options | None) -> Any:
         """Make a new instance of a component.
@@ -227,15 +227,15 @@ class Plugins:
         Raises:
             FrameworkError: It cannot be imported, or its constructor fails.
         """
-        loaded = self.load(kind, name)
+        kind_class = self.load(kind, name)
         try:
-            return loaded(options)
+            return kind_class(options)
         except FrameworkError:
             raise
         except Exception as error:
             label = self._label(self.find(kind, name))
             raise FrameworkError(
-                f"{label}: {loaded.__qualname__}(options): {one_line(_cause(error))}; mend its "
+                f"{label}: {kind_class.__qualname__}(options): {one_line(_cause(error))}; mend its "
                 "plugin."
             ) from error
 

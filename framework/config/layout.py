@@ -130,9 +130,9 @@ class Layout:
         for part in _parts(plugins):
             who = f"run={part.run}" if part.run else f"section '{part.name}'"
             keys = [key for key in part.keys if not key.startswith(f"{EXTENSIONS}.")]
-            taken = [key for key in keys if key in owners and not self._same(key, part)]
-            if taken:
-                reason = f"{who} declares the key '{taken[0]}', which {owners[taken[0]]} has"
+            clashes = [key for key in keys if key in owners and not self._same(key, part)]
+            if clashes:
+                reason = f"{who} declares the key '{clashes[0]}', which {owners[clashes[0]]} has"
                 self.clashes.append(
                     ("run" if part.run else "section", part.run or part.name, reason)
                 )

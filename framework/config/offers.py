@@ -57,8 +57,8 @@ def read_offers(manager: pluggy.PluginManager, origins: Mapping[str, Origin]) ->
     for origin, component in _each(manager, "components", origins, offers.problems):
         reason = _wrong_component(component)
         if reason is not None:
-            named = component if isinstance(component, Component) else None
-            offers.problems.append(Problem(origin, "broken", reason, named))
+            offer = component if isinstance(component, Component) else None
+            offers.problems.append(Problem(origin, "broken", reason, offer))
         else:
             components[component.kind, component.name].append((origin, component))
     for key, rivals in components.items():

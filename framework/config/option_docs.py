@@ -33,7 +33,7 @@ def describe_options(options: type[Options]) -> dict[str, dict[str, Any]]:
         has options itself has ``options`` instead of a default.
     """
     defaults, docs = default_values(options), option_docs(options)
-    described: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {}
     for name, field in options.model_fields.items():
         entry: dict[str, Any] = {"type": type_text(field.annotation, field.metadata)}
         inner = _inner(field.annotation)
@@ -41,8 +41,8 @@ def describe_options(options: type[Options]) -> dict[str, dict[str, Any]]:
             entry["default"] = defaults[name]
         else:
             entry["options"] = describe_options(inner)
-        described[field.alias or name] = {**entry, "doc": docs.get(name, "")}
-    return described
+        sections[field.alias or name] = {**entry, "doc": docs.get(name, "")}
+    return sections
 
 
 def option_docs(options: type[Options]) -> dict[str, str]:

@@ -50,9 +50,9 @@ class Alert:
         Returns:
             True where it does not know.
         """
-        told = self.told.get(sink)
-        return (self.state == "firing" and told != "firing") or (
-            self.state == "resolved" and told == "firing"
+        last = self.told.get(sink)
+        return (self.state == "firing" and last != "firing") or (
+            self.state == "resolved" and last == "firing"
         )
 
     @property

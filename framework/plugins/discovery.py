@@ -128,13 +128,13 @@ def unknown_hooks(manager: pluggy.PluginManager) -> Iterator[tuple[str, str]]:
         if isinstance(caller, pluggy.HookCaller)
     }
     known = sorted(name for name, caller in hooks.items() if caller.has_spec())
-    named = set()
+    names = set()
     for name, caller in hooks.items():
         for implementation in () if caller.has_spec() else caller.get_hookimpls():
             plugin: Any = implementation.plugin_name
-            if implementation.optionalhook or plugin in named:
+            if implementation.optionalhook or plugin in names:
                 continue
-            named.add(plugin)
+            names.add(plugin)
             yield (
                 plugin,
                 f"there is no hook '{name}';{suggest(name, known)} Hooks: {', '.join(known)}",

@@ -61,11 +61,11 @@ def tell(
             )
     with exclusive(path.with_suffix(".lock"), "the alerts"):
         alerts = update(rules, body, name, read_alerts(path), datetime.now(UTC))
-        taken = {
+        accepted = {
             sink_name: _send(sink_name, sink, name, alerts, warnings)
             for sink_name, sink in sinks.items()
         }
-        alerts = {mark: _told(alert, taken) for mark, alert in alerts.items()}
+        alerts = {mark: _told(alert, accepted) for mark, alert in alerts.items()}
         write_alerts(path, alerts)
     return [
         {"name": one.name, "state": one.state, "labels": one.labels, "since": one.active_at}
@@ -88,11 +88,11 @@ def _send(
     return True
 
 
-def _told(alert: Alert, taken: Mapping[str, bool]) -> Alert:
+def _told(alert: Alert, accepted: Mapping[str, bool]) -> Alert:
     """The alert with what each of today's sinks knows of it."""
-    told = {
+    states = {
         sink: alert.state if took and alert.is_due(sink) else alert.told[sink]
-        for sink, took in taken.items()
+        for sink, took in accepted.items()
         if sink in alert.told or (took and alert.is_due(sink))
     }
-    return replace(alert, told=told)
+    return replace(alert, told=states)

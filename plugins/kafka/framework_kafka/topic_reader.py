@@ -75,8 +75,8 @@ class TopicReader:
         Returns:
             The offset of each that has one.
         """
-        wanted = [TopicPartition(self.topic, partition) for partition in partitions]
-        places = self._consumer.committed(wanted, timeout=self.timeout)
+        queries = [TopicPartition(self.topic, partition) for partition in partitions]
+        places = self._consumer.committed(queries, timeout=self.timeout)
         return {place.partition: place.offset for place in places if place.offset >= 0}
 
     def commit(self, offsets: Offsets) -> None:
