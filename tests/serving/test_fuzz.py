@@ -1,5 +1,5 @@
 """Whatever the OpenAPI document allows, and much that it does not: every answer is one that the
-document names, none is a 5xx.
+document names and fits its schema there, none is a 5xx.
 
 ``FUZZ_EXAMPLES=10000`` (``make fuzz``) sends that many requests instead of some hundreds;
 ``FUZZ_SEED`` draws others.
@@ -17,6 +17,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 
 from framework.testing.servers.fake_server import server_process
@@ -38,6 +39,19 @@ def document(http: httpx.Client) -> dict[str, Any]:
     return http.get("/openapi.json").json()
 
 
+def check_answer(document: dict[str, Any], path: str, method: str, answer: httpx.Response) -> None:
+    """Check the body of an answer against the schema that the document names for its status."""
+    response = document["paths"][path][method]["responses"][str(answer.status_code)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    content = response.get("content", {}).get("application/json")
+    if content is None or "schema" not in content:
+        return
+    Draft202012Validator({**content["schema"], "components": document["components"]}).validate(
+        answer.json()
+    )
+
+
 def test_every_example_of_the_document_works_when_pasted(
     http: httpx.Client, document: dict[str, Any]
 ) -> None:
@@ -52,6 +66,7 @@ def test_every_example_of_the_document_works_when_pasted(
             )
             answer = http.request(method, path, json=example)
             assert answer.status_code == 200, (path, answer.text)
+            check_answer(document, path, method, answer)
             posted += [path] if method == "post" else []
     assert len(posted) >= 5
 
@@ -66,14 +81,19 @@ def test_nothing_that_is_sent_is_answered_with_5xx(
     statuses: Counter[int] = Counter()
     for operation in operations:
         for mode in GenerationMode if operation in writing else (GenerationMode.POSITIVE,):
-            _fuzz(http, operation, mode, each if operation in writing else 1, statuses)
+            _fuzz(http, document, operation, mode, each if operation in writing else 1, statuses)
     assert sum(statuses.values()) >= 0.9 * EXAMPLES, statuses
     assert statuses[200]
     assert statuses[422]
 
 
 def _fuzz(
-    http: httpx.Client, operation: Any, mode: GenerationMode, examples: int, statuses: Counter[int]
+    http: httpx.Client,
+    document: dict[str, Any],
+    operation: Any,
+    mode: GenerationMode,
+    examples: int,
+    statuses: Counter[int],
 ) -> None:
     named = {int(status) for status in operation.definition.raw["responses"]} | {404, 405}
 
@@ -103,6 +123,8 @@ def _fuzz(
             content,
         )
         assert answer.status_code < 500
+        if str(answer.status_code) in operation.definition.raw["responses"]:
+            check_answer(document, operation.path, operation.method, answer)
         if answer.status_code != 200:
             error = answer.json()["error"]
             assert error["message"] if isinstance(error, dict) else error
