@@ -25,6 +25,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.interfaces.compute",
         "framework.interfaces.ledger",
         "framework.interfaces.alert_sink",
+        "framework.interfaces.foreign_parts",
         "framework.data.vocabulary",
         "framework.data.arrays",
         "framework.data.schema",

@@ -6,7 +6,6 @@ this plugin takes the public way, which is slower and gives the same results.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import sqlalchemy as sa
 from packaging.specifiers import SpecifierSet
 from sqlalchemy.exc import SQLAlchemyError
 
+from framework.interfaces.foreign_parts import find_part
 from framework.pairs.manifest import HALVES
 from framework_mlflow.ledger.prepared_query import rows
 
@@ -50,18 +50,6 @@ _STATES = (
     )
     .where(_v.current_stage != "Deleted_Internal")
 )
-
-
-def find_part(module: str, name: str = "") -> Any:
-    """Return a module of MLflow, or ``name`` in it; None where this MLflow has no such part."""
-    try:
-        part: Any = importlib.import_module(module)
-        for attribute in name.split(".") if name else ():
-            part = getattr(part, attribute)
-    except (ImportError, AttributeError):
-        log.info("This MLflow has no %s.", ".".join(filter(None, (module, name))))
-        return None
-    return part
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from framework_mlflow.options import MlflowOptions
 from framework_mlflow.quiet_mlflow import import_mlflow
 from framework_mlflow.registry.registry import MlflowRegistry
 
+from framework.interfaces.foreign_parts import find_part
 from framework.testing.contracts.registry import make_draft
 
 CHECK = ("mlflow.utils.environment", "warn_dependency_requirement_mismatches")
@@ -30,21 +31,21 @@ def without_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_installed_mlflow_is_a_tested_one_and_has_the_parts() -> None:
     """After an update of MLflow: try the parts, then widen ``TESTED``."""
     assert metadata.version("mlflow") in private_parts.TESTED
-    assert private_parts.find_part(*CHECK) is not None
+    assert find_part(*CHECK) is not None
     assert private_parts.newest_migration()
 
 
 def test_a_part_that_is_gone_is_none() -> None:
-    assert private_parts.find_part("mlflow.no_such_module") is None
-    assert private_parts.find_part("mlflow.utils.environment", "no_such_function") is None
+    assert find_part("mlflow.no_such_module") is None
+    assert find_part("mlflow.utils.environment", "no_such_function") is None
 
 
 def test_the_check_of_requirements_is_as_it_was_afterwards() -> None:
     import_mlflow()
-    check = private_parts.find_part(*CHECK)
+    check = find_part(*CHECK)
     with private_parts.unchecked_requirements():
-        assert private_parts.find_part(*CHECK) is not check
-    assert private_parts.find_part(*CHECK) is check
+        assert find_part(*CHECK) is not check
+    assert find_part(*CHECK) is check
 
 
 def test_a_registry_without_the_parts_works_the_same(

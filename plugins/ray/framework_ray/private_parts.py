@@ -7,7 +7,6 @@ the same.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from framework.errors import one_line
+from framework.interfaces.foreign_parts import find_part
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +39,6 @@ _SETTINGS: dict[str, Any] = {
 }
 #: The module that a replica of Ray Serve runs. A worker that has imported it starts sooner.
 SERVE_REPLICA = "ray.serve._private.replica"
-
-
-def find_part(module: str, name: str = "") -> Any:
-    """Return a module of Ray, or ``name`` in it; None where this Ray has no such part."""
-    try:
-        part: Any = importlib.import_module(module)
-        for attribute in name.split(".") if name else ():
-            part = getattr(part, attribute)
-    except (ImportError, AttributeError):
-        log.info("This Ray has no %s.", ".".join(filter(None, (module, name))))
-        return None
-    return part
 
 
 def raylet_settings(modules: Sequence[str], prestart: bool) -> dict[str, Any]:

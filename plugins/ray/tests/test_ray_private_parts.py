@@ -13,6 +13,8 @@ from framework_ray import local, private_parts
 from ray.air._internal import usage
 from ray.tune.execution import tune_controller
 
+from framework.interfaces.foreign_parts import find_part
+
 #: Each part that is replaced while a Ray starts, or a search runs.
 PARTS = (
     (ray._private.node.Node, "start_api_server"),
@@ -54,12 +56,12 @@ def test_the_installed_ray_is_a_tested_one() -> None:
     ],
 )
 def test_a_tested_ray_has_the_parts(module: str, name: str) -> None:
-    assert private_parts.find_part(module, name) is not None
+    assert find_part(module, name) is not None
 
 
 def test_a_part_that_is_gone_is_none() -> None:
-    assert private_parts.find_part("ray._private.no_such_module") is None
-    assert private_parts.find_part("ray._private.node", "Node.no_such_method") is None
+    assert find_part("ray._private.no_such_module") is None
+    assert find_part("ray._private.node", "Node.no_such_method") is None
 
 
 def test_the_parts_are_as_they_were_afterwards() -> None:
