@@ -29,6 +29,7 @@ FIRST_PARTY = {
     ("source", "sql"): "framework-sql",
     ("source", "redis_stream"): "framework-redis-stream",
     ("source", "kafka"): "framework-kafka",
+    ("ledger", "postgresql"): "'framework-sql[postgresql]'",
     ("retrieval", "file"): "framework-files",
     ("retrieval", "payload"): "framework-files",
     ("retrieval", "feast"): "framework-feast",

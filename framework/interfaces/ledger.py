@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from framework.errors import ConfigError, suggest
 from framework.options import Options, Percent
 
 if TYPE_CHECKING:
@@ -21,14 +22,22 @@ if TYPE_CHECKING:
 Count = Callable[[str, int], None]
 
 
-class FilesLedgerOptions(Options):
+#: The column of the features.
+FEATURES = "features"
+
+
+class LedgerOptions(Options):
     """``share``: per cent of the entities whose forecasts are kept, the same entities in every arm;
     0 for none.
 
-    A file is written every ``seconds``, or when ``rows`` have come together: a server that is
-    killed loses what came after. ``queue``: answers that wait for the writer at most.
-    ``megabytes``: what all files of a pair's name may take, ``days``: how long they are kept; the
-    oldest go.
+    It is written every ``seconds``, or when ``rows`` have come together: a server that is killed
+    loses what came after. ``queue``: answers that wait for the writer at most. ``megabytes``: what
+    the forecasts of a name may take, ``days``: how long they are kept; the oldest go.
+
+    ``features``: of each forecast the ``values`` of the newest step that it was made from, the
+    ``digest`` of all of them, or ``none``. ``leave_out``: columns that are not kept. ``hashed``:
+    entity keys, and other texts, of which a SHA-256 is kept; ``run=monitor`` knows the entities of
+    the offline store by it.
     """
 
     share: Percent = 100.0
@@ -37,6 +46,30 @@ class FilesLedgerOptions(Options):
     queue: PositiveInt = 1000
     megabytes: PositiveInt = 1000
     days: PositiveInt = 400
+    features: Literal["none", "digest", "values"] = "none"
+    leave_out: tuple[Literal["request_id", "shadow", "stale"], ...] = ()
+    hashed: tuple[str, ...] = ()
+
+    def check(self, entity_keys: Sequence[str]) -> None:
+        """Refuse to hash what is no text of the ledger.
+
+        Args:
+            entity_keys: The keys of the entities.
+
+        Raises:
+            ConfigError: Names what may be hashed.
+        """
+        texts = [*entity_keys, *({"request_id"} - {*self.leave_out})]
+        for name in self.hashed:
+            if name not in texts:
+                raise ConfigError(
+                    f"ledger.hashed: '{name}' is no entity key;{suggest(name, texts)} "
+                    f"Those that can be hashed: {', '.join(texts)}."
+                )
+
+
+class FilesLedgerOptions(LedgerOptions):
+    """Of ``ledger=files``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +91,13 @@ class LedgerWriter(ABC):
 
     #: Answers that wait for the writer at most.
     queue: int
+
+    @property
+    def hooks(self) -> object:
+        """Give the object that implements the hooks of serving: the writer itself, unless it says
+        otherwise.
+        """
+        return self
 
     @abstractmethod
     def offered(self, forecasts: int) -> None:
@@ -104,8 +144,9 @@ class Ledger(ABC):
         Returns:
             Tables with one row for each entity, step and target: ``at`` (UTC, when the forecast
             was made), ``request_id``, ``arm``, ``shadow``, ``version``, ``digest``, the columns of
-            :func:`framework.data.forecast_table.forecast_arrow`, and ``stale``: the views that
-            were older than their ttl, joined by commas, or null.
+            :func:`framework.data.forecast_table.forecast_arrow`, ``stale``: the views that were
+            older than their ttl, joined by commas, or null, and where they are kept ``features``,
+            on the first row of each entity.
         """
 
     @abstractmethod

@@ -75,6 +75,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.interfaces.serving_extension",
         "framework.serving.protocols.dialect",
     ),
+    "a ledger": ("framework.monitoring.ledger_buffer", "framework.monitoring.ledger_counts"),
     "a report": ("framework.evaluation.result", "framework.evaluation.coverage"),
     "tests": (
         "framework.testing.contracts",

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 from framework.errors import DataError
 from framework.interfaces.ledger import Count, Ledger, LedgerCounts, LedgerWriter
-from framework.monitoring.ledger_segments import folder_of, read_counts, segments
+from framework.monitoring.ledger_counts import read_counts
+from framework.monitoring.ledger_segments import folder_of, segments
 
 if TYPE_CHECKING:
     import pyarrow as pa

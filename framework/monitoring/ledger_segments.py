@@ -1,11 +1,8 @@
-"""The files of a ledger: segments of forecasts, and what a process says it has counted."""
+"""The files of a ledger: segments of forecasts."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +11,6 @@ from typing import Self
 _NAME = re.compile(r"(?P<process>.+)\.(?P<first>\d+)-(?P<after>\d+)-(?P<lost>\d+)\.parquet")
 #: Where the segments of a ledger are.
 SEGMENTS = "????-??-??/*.parquet"
-_NUMBERS = struct.Struct("<QQQ")
-#: The places of the counts.
-OFFERED, ACCOUNTED, LOST = 0, 1, 2
 
 
 def folder_of(state: Path, name: str) -> Path:
@@ -63,30 +57,3 @@ def covering_segments(paths: Iterable[Path]) -> list[Segment]:
         if last is None or last.process != segment.process or segment.after > last.after:
             covering.append(segment)
     return sorted(covering, key=lambda s: (s.path.parent.name, s.path.name))
-
-
-class Counts:
-    """The counts of this process, which hold its lock. ``path`` is in a folder that exists."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.pwrite(self._file, _NUMBERS.pack(0, 0, 0), 0)
-
-    def write(self, place: int, number: int) -> None:
-        """Raises OSError."""
-        os.pwrite(self._file, number.to_bytes(8, "little"), 8 * place)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def read_counts(path: Path) -> tuple[int, int, int, bool]:
-    """Offered, accounted for, lost, and whether the process is alive."""
-    with path.open("rb") as file:
-        content = file.read(_NUMBERS.size).ljust(_NUMBERS.size, b"\0")
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return *_NUMBERS.unpack(content), True
-    return *_NUMBERS.unpack(content), False

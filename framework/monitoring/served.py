@@ -20,6 +20,7 @@ from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
 from framework.interfaces.ledger import Ledger
 from framework.monitoring.actuals import actuals_of
+from framework.monitoring.ledger_rows import hashed
 
 #: Rows that are worked on at a time.
 PIECE = 500_000
@@ -78,6 +79,26 @@ class Reading:
         a rollback is not the one of the highest version.
         """
         return {one[0]: one for one in sorted(known, key=lambda one: (self.newest[one], one[1]))}
+
+
+def plain_entities(
+    reading: Reading, entities: Objects, keys: Sequence[str], hashed_keys: Sequence[str]
+) -> None:
+    """Put the entities of the offline store in the place of their hashes.
+
+    Args:
+        reading: Its forecasts are changed.
+        entities: ``[S, E]``, those of the store.
+        keys: The entity keys.
+        hashed_keys: Those of which the ledger keeps hashes. One that is nobody's stays.
+    """
+    places = [keys.index(key) for key in hashed_keys if key in keys]
+    words = {place: {hashed(text): text for text in entities[:, place]} for place in places}
+    for answering, served in reading.forecasts.items():
+        known = served.entities.copy()
+        for place in places:
+            known[:, place] = [words[place].get(text, text) for text in known[:, place]]
+        reading.forecasts[answering] = replace(served, entities=known)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from framework.data.time import parse_time
 from framework.data.vocabulary import TIME
-from framework.errors import DataError
-from framework.interfaces.ledger import Ledger
+from framework.errors import ConfigError, DataError
+from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.monitoring.served_accuracy import figures_by_arm, with_actuals
 from framework.plugins.run import Run
 from framework.runs.steps.tables import arms_table
@@ -28,6 +28,11 @@ def compare(run: Run) -> dict[str, Any]:
     config = run.config
     ledger: Ledger = run.make("ledger")
     keys = list(config.features.entity_keys)
+    if isinstance(ledger.options, LedgerOptions) and {*keys} & {*ledger.options.hashed}:
+        raise ConfigError(
+            "ledger.hashed: run=compare joins by the entity keys, of which this ledger has hashes; "
+            "run=monitor has the figures of every arm."
+        )
     columns = ["at", "arm", "version", *keys, "origin", TIME, "step", "target", "mean", "status"]
     since = parse_time(config.start, "start") if config.start else None
     pieces = list(ledger.read(config.name, config.paths.state, columns, since))

@@ -19,13 +19,20 @@ from framework.data.time import format_times, parse_time
 from framework.errors import DataError, FrameworkError
 from framework.files import atomic_write
 from framework.interfaces.alert_sink import AlertSink
-from framework.interfaces.ledger import Ledger, LedgerCounts
+from framework.interfaces.ledger import Ledger, LedgerCounts, LedgerOptions
 from framework.interfaces.registry import Registry
 from framework.monitoring.alerts import windows_of
 from framework.monitoring.feature_parity import audit
 from framework.monitoring.promised import Promise, read_promise
 from framework.monitoring.report import pair_report, report_path
-from framework.monitoring.served import Answering, Reading, Served, read_served, with_actuals
+from framework.monitoring.served import (
+    Answering,
+    Reading,
+    Served,
+    plain_entities,
+    read_served,
+    with_actuals,
+)
 from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
@@ -69,6 +76,8 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     warnings: list[str] = []
     features = Features(config, run.make("retrieval"))
     panel = _panel(features, warnings)
+    if panel is not None and isinstance(ledger.options, LedgerOptions) and ledger.options.hashed:
+        plain_entities(reading, panel.entities, keys, ledger.options.hashed)
     how = Watched(
         Frequency.parse(config.panel.frequency),
         config.panel.season_length,

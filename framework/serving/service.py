@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.vocabulary import CPU
-from framework.interfaces.ledger import Ledger
+from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.interfaces.registry import PairVersion
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
@@ -135,7 +135,9 @@ class Service:
         ledger: Ledger = deployment.parts.make("ledger")
         writer = ledger.writer(deployment.name, deployment.state, self.metrics.count_records)
         if writer is not None:
-            own.append(Own("ledger", writer, writer.queue, writer.offered))
+            if isinstance(ledger.options, LedgerOptions):
+                ledger.options.check(deployment.features.entity_keys)
+            own.append(Own("ledger", writer.hooks, writer.queue, writer.offered))
         if options.canary.alias is not None:
             own.append(Own("canary", self.canary, options.observers.queue))
         return Observers(deployment.parts.plugins, own, options.observers.queue, self.metrics)

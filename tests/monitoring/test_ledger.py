@@ -26,6 +26,7 @@ from framework.interfaces.ledger import FilesLedgerOptions, LedgerCounts
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.registry import PairVersion
 from framework.monitoring.ledger_files import FilesLedger
+from framework.monitoring.ledger_rows import ServedForecast
 from framework.monitoring.ledger_segments import folder_of, segments
 from framework.monitoring.ledger_writer import FilesWriter, forget
 from framework.plugins.discovery import load_plugins
@@ -34,6 +35,7 @@ from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing import fakes
+from framework.testing.contracts.ledger import LedgerContract
 from framework.testing.folder_registry import FolderRegistry
 from framework.testing.servers.fake_server import (
     make_deployment,
@@ -43,6 +45,12 @@ from framework.testing.servers.fake_server import (
 )
 
 LEDGER = FilesLedger(FilesLedgerOptions())
+
+
+class TestFiles(LedgerContract):
+    name = "files"
+
+
 DAYS = ("2020-01-01", f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}")
 ENTITIES = [f"A{i}" for i in range(40)]
 
@@ -247,12 +255,9 @@ def test_what_arrow_refuses_is_lost_and_counted(tmp_path: Path) -> None:
         origin, origin[:, None], entities, np.ones((1, 1, 1, 1)), ("y",), (), [OK], [None]
     )
     writer.offered(1)
-    writer.forecasts_served(
-        ServedArm("production", "production", pair, schema, False),
-        forecast,
-        ServedRequest("id", datetime.now(UTC), 1),
-    )
-    writer.server_stopped()
+    arm = ServedArm("production", "production", pair, schema, False)
+    writer.take(ServedForecast(arm, forecast, ServedRequest("id", datetime.now(UTC), 1), None))
+    writer.stop()
     assert outcomes == [("lost", 1)]
     assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(1, 0)
 

@@ -23,7 +23,7 @@ from framework.config.sections import PanelConfig
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, TIME
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise
@@ -31,6 +31,7 @@ from framework.monitoring.report import pair_report
 from framework.monitoring.served import Reading, Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
 from framework.plugins.discovery import load_plugins
+from framework.runs.compare import compare
 from framework.runs.monitor import monitor
 from framework.runs.options import MonitorOptions
 from framework.serving.http.asgi import Call
@@ -47,10 +48,14 @@ TARGETS = ("departures", "delay")
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
+    return make_run(tmp_path)
+
+
+def make_run(tmp_path: Path, **ledger: Any) -> Any:
     """A run over a ledger in which ten series were asked for twice, the second time with other
     rows; the store is empty.
     """
-    deployment = make_deployment(tmp_path, ledger={})
+    deployment = make_deployment(tmp_path, ledger=ledger)
     FolderRegistry(tmp_path).calibrate(3)
     service = Service(deployment, ServingOptions())
     service.start()
@@ -75,7 +80,11 @@ def run(tmp_path: Path) -> Any:
         panel=PanelConfig(targets=TARGETS, frequency="D", horizon=3, season_length=7),
         paths=SimpleNamespace(state=tmp_path / "state"),
     )
-    parts = {"retrieval": retrieval, "ledger": LEDGER, "registry": FolderRegistry(tmp_path)}
+    parts = {
+        "retrieval": retrieval,
+        "ledger": FilesLedger(FilesLedgerOptions(**ledger)),
+        "registry": FolderRegistry(tmp_path),
+    }
     said: list[str] = []
     return SimpleNamespace(
         config=config,
@@ -147,6 +156,21 @@ def test_figures_follow_late_and_corrected_rows(run: Any) -> None:
     assert result["ledger"] == {"rows": 120, "missing": 0, "waiting": 0}
     assert {one["verdict"] for one in result["drift"]} == {"too few"}
     json.dumps(result, allow_nan=False)
+
+
+def test_a_ledger_of_hashes_is_judged_by_the_entities_of_the_store(tmp_path: Path) -> None:
+    hashes = make_run(tmp_path / "hashes", hashed=["airport"])
+    plain = make_run(tmp_path / "plain")
+    time = pd.Timestamp("2024-03-02", tz="UTC")
+    rows = pd.DataFrame({"airport": ENTITIES, TIME: time, "departures": 9.0, "delay": 3.0})
+    for one in (hashes, plain):
+        ingest(one, rows)
+    assert not {*ENTITIES} & {*served_table(hashes)["airport"]}
+    results = [monitor(one) for one in (hashes, plain)]
+    assert results[0]["live"] == results[1]["live"]
+    assert results[0]["live"]["production"]["delay"]["steps"] == 10
+    with pytest.raises(ConfigError, match="run=compare joins by the entity keys"):
+        compare(hashes)
 
 
 def test_the_backtest_of_the_same_pair_stands_beside(run: Any) -> None:

@@ -1,15 +1,18 @@
-"""``source=sql``: queries of a database that SQLAlchemy has a dialect for."""
+"""``source=sql``: queries of a database that SQLAlchemy has a dialect for. ``ledger=postgresql``:
+what was forecast, in PostgreSQL.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from framework.interfaces.ledger import LedgerOptions
 from framework.interfaces.plugin import Component, hookimpl
 from framework.interfaces.source import Connection
-from framework.options import Options, parse_duration
+from framework.options import Options, SecretUrl, parse_duration
 
 
 class SqlTable(Options):
@@ -54,14 +57,32 @@ class SqlOptions(Connection):
     chunk: PositiveInt = 100_000
 
 
+class PostgresLedgerOptions(LedgerOptions):
+    """``url``: of libpq, such as ``postgresql://writer@host/forecasts``.
+
+    ``table``: the beginning of the names of its tables; the name of the pairs follows. While the
+    database cannot be reached, forecasts wait, ``rows`` of them at most.
+    """
+
+    url: SecretUrl
+    table: str = Field(default="forecast_ledger", pattern=r"^[a-z_][a-z0-9_]*$")
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
+        Component(
+            "ledger",
+            "postgresql",
+            "framework_sql.ledger:PostgresLedger",
+            PostgresLedgerOptions,
+            "a table of PostgreSQL for each name, of servers on any number of machines",
+        ),
         Component(
             "source",
             "sql",
             "framework_sql.source:SqlSource",
             SqlOptions,
             "queries of a database, incremental by a watermark",
-        )
+        ),
     ]
