@@ -123,6 +123,11 @@ class Config(Settings):
     panel: PanelConfig
     features: FeatureSet
 
+    @property
+    def has_experiment(self) -> bool:
+        """Say whether an experiment is chosen, so that ``panel`` and ``features`` are there."""
+        return "panel" in self.model_fields_set
+
     @field_validator("features")
     @classmethod
     def _known_frequencies(cls, features: FeatureSet) -> FeatureSet:

@@ -5,7 +5,8 @@ remembers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,14 @@ class PairDraft:
 @dataclass(frozen=True, slots=True)
 class ProvenPair:
     """Local data directories of both halves whose every byte has been checked against the pair's
-    manifest.
+    manifest. ``environment``: the versions that the manifest lists, by distribution.
     """
 
     version: PairVersion
     preprocessor: Path
     model: Path
     config: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,29 +11,24 @@ from framework.interfaces.registry import Registry
 from framework.pairs.loading import load_pair
 from framework.plugins.run import Run
 from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.names import name_of
 
 
 def alias(run: Run) -> dict[str, Any]:
-    config, name = run.config, required_alias(run)
+    target = required_alias(run)
     registry: Registry = run.make("registry")
-    pair = load_pair(registry, run.plugins, config.name, _version(run, registry, name))
-    return move(
-        run,
-        registry,
-        name,
-        pair.version,
-        current(registry, config.name, name),
-        config.reason,
-        None,
-    )
+    name = name_of(run, registry)
+    pair = load_pair(registry, run.plugins, name, _version(run, registry, name, target))
+    incumbent = current(registry, name, target)
+    return move(run, registry, target, pair.version, incumbent, run.config.reason, None)
 
 
-def _version(run: Run, registry: Registry, alias: str) -> str:
+def _version(run: Run, registry: Registry, name: str, alias: str) -> str:
     """The version that is given, or the only one that there is."""
     config = run.config
     if config.version is not None:
         return str(config.version)
-    versions = sorted(pair.version for pair in registry.pairs(config.name))
+    versions = sorted(pair.version for pair in registry.pairs(name))
     if len(versions) == 1:
         return str(versions[0])
     newest = (

@@ -1,5 +1,5 @@
-"""``run=history``: what happened to the experiment's name or to one alias, oldest first, and what
-was live then.
+"""``run=history``: what happened to a name or to one alias, oldest first, and what was live
+then.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from framework.data.time import parse_time
-from framework.interfaces.registry import HistoryEntry
+from framework.interfaces.registry import HistoryEntry, Registry
 from framework.plugins.run import Run
+from framework.runs.steps.names import name_of
 
 
 def history(run: Run) -> dict[str, Any]:
@@ -19,7 +20,9 @@ def history(run: Run) -> dict[str, Any]:
     alias pointed then.
     """
     config = run.config
-    entries: Sequence[HistoryEntry] = run.make("registry").history(config.name, config.alias)
+    registry: Registry = run.make("registry")
+    name = name_of(run, registry)
+    entries: Sequence[HistoryEntry] = registry.history(name, config.alias)
     if config.at is not None:
         at = parse_time(config.at, "at")
         entries = [entry for entry in entries if datetime.fromisoformat(entry.at) <= at]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 from framework.runs.options import (
+    DiffOptions,
     InitOptions,
     MaterializeOptions,
     MonitorOptions,
@@ -15,6 +16,7 @@ from framework.runs.options import (
 )
 
 _OPTIONS: dict[str, type[Options]] = {
+    "diff": DiffOptions,
     "init": InitOptions,
     "materialize": MaterializeOptions,
     "monitor": MonitorOptions,
@@ -62,6 +64,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "predict": ("forecast to a Parquet file", ("alias", "version", "at")),
     "pairs": ("list the registered pairs", ()),
     "history": ("what happened to a name or an alias, what was live then", ("alias", "at")),
+    "diff": ("what changed between two pairs", ("alias", "version")),
     "verify": (
         "prove every pair and the history, repair what an interruption left",
         (),
@@ -72,7 +75,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 #: Runs that need no experiment.
-_WITHOUT_EXPERIMENT = ("init", "plugins")
+_WITHOUT_EXPERIMENT = ("init", "plugins", "pairs", "history", "alias", "verify", "diff")
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PlainSerializer,
@@ -33,6 +34,11 @@ def _cron(value: str | None) -> str | None:
         except CronSimError as error:
             raise ValueError(f"no cron expression, such as '*/15 * * * *': {error}") from error
     return value
+
+
+def _as_reference(value: Any) -> Any:
+    """Give a version as the text of its number."""
+    return str(value) if type(value) is int else value
 
 
 class InitOptions(Options):
@@ -85,6 +91,12 @@ class MaterializeOptions(Options):
     overlap: Duration = timedelta(days=1)
 
 
+class DiffOptions(Options):
+    """``against``: the pair that another one is compared with, a version or an alias."""
+
+    against: Annotated[str, TOP_LEVEL, BeforeValidator(_as_reference)]
+
+
 class PromoteOptions(Options):
     """``force``: overrule the gate; it needs a ``reason``."""
 
@@ -102,19 +114,13 @@ class PredictOptions(Options):
     can use it.
     """
 
-    pair: str = "latest"
+    pair: Annotated[str, BeforeValidator(_as_reference)] = "latest"
     entities: tuple[dict[str, str | int | bool], ...] | None = None
     rows: Path | None = None
     future: Path | None = None
     piece: PositiveInt = 20_000
     output: Path | None = None
     device: Device = CPU
-
-    @field_validator("pair", mode="before")
-    @classmethod
-    def _version_number(cls, value: Any) -> Any:
-        """A version may be written as the number that it is."""
-        return str(value) if type(value) is int else value
 
 
 class VerifyOptions(Options):

@@ -13,6 +13,7 @@ from framework.interfaces.registry import Finding, Registry
 from framework.monitoring.feature_parity import audit
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.names import chosen_name
 
 #: Differences that the one line of the error names; the result has all.
 _SHOWN = 3
@@ -24,6 +25,11 @@ def verify(run: Run) -> dict[str, Any]:
 
 
 def _features(run: Run) -> dict[str, Any]:
+    if not run.config.has_experiment:
+        raise ConfigError(
+            "run=verify what=features: it reads the features of an experiment; choose one, "
+            "+experiment=NAME."
+        )
     features = Features(run.config, run.make("retrieval"))
     if features.strategy.max_context_length == 0:
         raise ConfigError(
@@ -52,14 +58,16 @@ def _features(run: Run) -> dict[str, Any]:
 
 def _pairs(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
-    findings = registry.verify(run.config.name)
+    name = chosen_name(run)
+    whose = "any name" if name is None else f"'{name}'"
+    findings = registry.verify(name)
     for finding in findings:
         run.say(f"verify: {'repaired' if finding.repaired else 'BROKEN'}: {finding.text}")
-    pairs = len(registry.pairs(run.config.name))
+    pairs = len(registry.pairs(name))
     body: dict[str, Any] = {"findings": [asdict(finding) for finding in findings], "pairs": pairs}
     if not pairs and not findings:
         note = (
-            f"there is nothing to verify: the registry has no pair of '{run.config.name}'; "
+            f"there is nothing to verify: the registry has no pair of {whose}; "
             "run=train registers one"
         )
         run.say(f"verify: {note}")
@@ -67,8 +75,7 @@ def _pairs(run: Run) -> dict[str, Any]:
     broken = [finding for finding in findings if not finding.repaired]
     if broken:
         raise RefusedError(
-            f"'{run.config.name}': {_count(broken)}: "
-            f"{'; '.join(finding.text for finding in broken)}",
+            f"{whose}: {_count(broken)}: {'; '.join(finding.text for finding in broken)}",
             body,
         )
     return body

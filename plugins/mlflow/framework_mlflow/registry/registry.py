@@ -196,7 +196,7 @@ class MlflowRegistry(Registry):
         for difference in differing:
             log.warning("%s: %s", label, difference)
         preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
-        return ProvenPair(version, preprocessor, model, manifest["config"])
+        return ProvenPair(version, preprocessor, model, manifest["config"], manifest["environment"])
 
     def read_states(self, version: PairVersion) -> dict[str, VersionState]:
         """MLflow's two versions of a pair, by half, without those that are gone."""
