@@ -56,14 +56,14 @@ def test_what_is_said_once_is_not() -> None:
         (
             "train",
             "+alias=x",
-            "run=alias, run=history, run=predict, run=promote, run=reproduce, run=rollback, "
+            "run=alias, run=diff, run=history, run=predict, run=promote, run=reproduce, run=rollback, "
             "run=serve.",
         ),
         ("pairs", "what=features", "run=verify."),
         (
             "ingest",
             "version=3",
-            "run=alias, run=predict, run=promote, run=reproduce, run=rollback, run=serve.",
+            "run=alias, run=diff, run=predict, run=promote, run=reproduce, run=rollback, run=serve.",
         ),
         ("train", "predict.output=x", "run=predict."),
         ("train", "backtest.compare=[a]", "run=backtest."),
@@ -127,7 +127,10 @@ def test_what_every_run_of_the_core_takes_is_declared_and_there() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("drift.window", "drift.window: unknown key; there is no section 'drift'. Known: alias, "),
+        (
+            "drift.window",
+            "drift.window: unknown key; there is no section 'drift'. Known: against, alias, ",
+        ),
         (
             "modle.depth",
             "modle.depth: unknown key; there is no section 'modle'. Did you mean 'model'?",
@@ -150,7 +153,7 @@ def test_what_every_run_of_the_core_takes_is_declared_and_there() -> None:
             "features.views.sales.valid_for: it is not set yet; "
             "+features.views.sales.valid_for=… adds it.",
         ),
-        ("seeds", "seeds: unknown key. Did you mean 'seed'? Known: alias, "),
+        ("seeds", "seeds: unknown key. Did you mean 'seed'? Known: against, alias, "),
     ],
 )
 def test_an_unknown_key_is_answered_with_what_works(where: str, message: str) -> None:
