@@ -135,8 +135,8 @@ class Plugins:
 
     def missing(self, kind: str) -> list[str]:
         """First-party components of a kind whose distribution is not installed."""
-        offered = {name.rpartition(":")[2] for k, name in self._components if k == kind}
-        return sorted(name for k, name in FIRST_PARTY if k == kind and name not in offered)
+        names = {name.rpartition(":")[2] for k, name in self._components if k == kind}
+        return sorted(name for k, name in FIRST_PARTY if k == kind and name not in names)
 
     def find(self, kind: str, name: str) -> Component:
         """The component, or one line that says what to install or what there is.

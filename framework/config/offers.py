@@ -92,14 +92,14 @@ def _each(
         name = implementation.plugin_name
         origin = origins.get(name) or Origin(name)
         try:
-            offered = implementation.function()
+            items = implementation.function()
         except Exception as error:  # noqa: BLE001  a plugin's fault stays its own
             reason = f"{hook}(): {type(error).__name__}: {error}"
         else:
-            if isinstance(offered, list | tuple):
-                yield from ((origin, offer) for offer in offered)
+            if isinstance(items, list | tuple):
+                yield from ((origin, offer) for offer in items)
                 continue
-            what = "nothing" if offered is None else repr(offered)
+            what = "nothing" if items is None else repr(items)
             reason = f"{hook}() returns {what}, not a list; end it with 'return [...]'"
         problems.append(Problem(origin, "broken", " ".join(reason.split())))
         manager.unregister(name=name)
