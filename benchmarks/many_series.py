@@ -86,7 +86,7 @@ def framework_side(
 
     from framework.config.config import build_config
     from framework.data.frequency import Frequency
-    from framework.data.panel import panel_from_rows
+    from framework.data.panel_rows import panel_from_rows
     from framework.data.vocabulary import TIME
     from framework.evaluation.backtest import run_backtest
     from framework.features.engineering import engineer

@@ -19,7 +19,8 @@ import pandas as pd
 from bare import PAST, STATIC, STEPS, TARGETS, VERSION
 
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.features.views import FeatureSet, View

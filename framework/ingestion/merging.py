@@ -14,7 +14,7 @@ from framework.data.canonical_text import category_texts, key_texts
 from framework.data.frequency import Frequency
 from framework.data.grid import LONGEST_GAP, check_order
 from framework.data.grouping import series_numbers
-from framework.data.panel import panel_from_rows
+from framework.data.panel_rows import panel_from_rows
 from framework.data.source_times import utc_times
 from framework.data.vocabulary import TIME, GapPolicy
 from framework.errors import DataError, suggest

@@ -33,6 +33,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.data.forecast",
         "framework.data.windows",
         "framework.data.panel",
+        "framework.data.panel_rows",
         "framework.data.frequency",
         "framework.data.time",
         "framework.data.canonical_text",

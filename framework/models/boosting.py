@@ -23,7 +23,8 @@ from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.interfaces.model import Model
 from framework.models.options import BoostingOptions
-from framework.models.window_table import Tabular, has_label, lowest_label, pieces_of, strided
+from framework.models.window_sets import has_label, lowest_label, pieces_of, strided
+from framework.models.window_table import Tabular
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ import numpy as np
 from framework.data.arrays import Float64, Objects, Rows, Times
 from framework.data.context import Context
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, GapPolicy
 from framework.errors import DataError

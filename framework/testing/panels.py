@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.data.windows import PanelArrays, WindowSet

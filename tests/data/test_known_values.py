@@ -19,7 +19,8 @@ from framework.data.known_values import (
     unseen_in_folds,
     without_list,
 )
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, TIME
 from framework.errors import DataError

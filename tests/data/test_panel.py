@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, UNKNOWN_ENTITY
 from framework.errors import DataError

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from framework.config.sections import BacktestConfig
 from framework.data.arrays import Float32, Float64, Objects, Times
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ComponentError, ConfigError, DataError

@@ -10,7 +10,8 @@ from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.models.options import TargetOptions
 from framework.models.target_transforms import TargetTransform
-from framework.models.window_table import Tabular, has_label, lowest_label, strided
+from framework.models.window_sets import has_label, lowest_label, strided
+from framework.models.window_table import Tabular
 
 PLAIN = Tabular(None, (TargetTransform(),))
 
@@ -68,8 +69,8 @@ def test_a_table_of_many_pieces_is_that_of_one(monkeypatch: pytest.MonkeyPatch) 
     target[6] = np.nan
     given = WindowSet(arrays(target), np.arange(1, 9), 2, 3)
     whole = PLAIN.table(given, 0)
-    monkeypatch.setattr("framework.models.window_table.ROWS", 6)
-    monkeypatch.setattr("framework.models.window_table.BYTES", 0)
+    monkeypatch.setattr("framework.models.window_sets.ROWS", 6)
+    monkeypatch.setattr("framework.models.window_sets.BYTES", 0)
     pieces = PLAIN.table(given, 0)
     assert np.array_equal(whole[0], pieces[0])
     assert np.array_equal(whole[1], pieces[1])

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_row, server_process
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_observer"

@@ -28,8 +28,8 @@ from framework.serving.console.traffic import Traffic, quantile
 from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
 from framework.testing import fakes
-from framework.testing.contracts.serving_live import wait_for
 from framework.testing.folder_registry import FolderRegistry, make_version
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import ENTITY, server_process
 
 

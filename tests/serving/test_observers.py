@@ -21,8 +21,8 @@ from framework.interfaces.plugin import hookimpl
 from framework.serving.http.asgi import Answer, Call, request_id
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
-from framework.testing.contracts.serving_live import wait_for
 from framework.testing.folder_registry import FolderRegistry
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_deployment, make_row
 
 BODY = orjson.dumps({"rows": [make_row(), make_row(airport="EWR")]})

@@ -11,8 +11,8 @@ import pytest
 
 from framework.errors import RegistryError
 from framework.serving.arms.patience import PatientReads
-from framework.testing.contracts.serving_live import wait_for
 from framework.testing.folder_registry import FolderRegistry
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_deployment, make_row, server_process
 
 #: Seconds in which everything is answered.

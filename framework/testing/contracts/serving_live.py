@@ -8,9 +8,7 @@ Subclass :class:`LiveServingContract` beside
 from __future__ import annotations
 
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -21,9 +19,9 @@ import httpx
 import numpy as np
 import psutil
 
-from framework.serving.app.examples import example_payload
 from framework.testing import fakes
 from framework.testing.folder_registry import FolderRegistry, make_version
+from framework.testing.servers.asking import asking, wait_for
 from framework.testing.servers.fake_server import Client, make_deployment, make_row, server_process
 
 
@@ -381,49 +379,3 @@ class LiveServingContract:
 
 def _latest_is(answers: list[httpx.Response], number: int) -> bool:
     return bool(answers) and bool(answers[-1].json()["pair"]["version"] == number)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Wait until something is so.
-
-    Args:
-        condition: Says whether it is.
-        seconds: The longest wait; then it is an assertion error.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
-
-
-@contextmanager
-def asking(
-    url: str, every: float = 0.02, path: str = "/predict", **request: Any
-) -> Iterator[list[httpx.Response]]:
-    """Ask a server again and again, in a thread, while the block runs.
-
-    Args:
-        url: The base URL.
-        path: The path that is asked.
-        request: The body.
-        every: Seconds between two requests.
-
-    Yields:
-        The answers, which grow.
-    """
-    answers, stop = list[httpx.Response](), threading.Event()
-    row = example_payload(fakes.make_schema(), fakes.make_pair()[1])["rows"][0]
-    arguments = {"json": {"rows": [row]}, **request}
-
-    def ask() -> None:
-        with httpx.Client(base_url=url, timeout=30) as http:
-            while not stop.wait(every):
-                answers.append(http.post(path, **arguments))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        thread.join()

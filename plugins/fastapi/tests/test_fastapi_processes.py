@@ -24,8 +24,8 @@ import trustme
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from framework.testing import fakes
-from framework.testing.contracts.serving_live import wait_for
 from framework.testing.folder_registry import FolderRegistry
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import (
     make_deployment,
     make_row,

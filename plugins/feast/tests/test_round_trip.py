@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.vocabulary import OK, TIME
 from framework.pairs.fit import fit_pair
 from framework.pairs.pair import Pair

@@ -16,7 +16,7 @@ from framework_files.source import FilesSource
 from omegaconf import OmegaConf
 
 from framework.data.frequency import Frequency
-from framework.data.panel import panel_from_rows
+from framework.data.panel_rows import panel_from_rows
 from framework.errors import DataError
 from framework.features.views import FeatureSet
 

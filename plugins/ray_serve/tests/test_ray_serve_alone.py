@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_row, server_process
 
 from .conftest import free_ports

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
-from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_row, server_process
 
 from .conftest import free_ports, fresh_options

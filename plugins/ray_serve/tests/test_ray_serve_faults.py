@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from framework.testing import fakes
-from framework.testing.contracts.serving_live import asking, wait_for
 from framework.testing.folder_registry import FolderRegistry, make_version
+from framework.testing.servers.asking import asking, wait_for
 from framework.testing.servers.fake_server import (
     ENTITY,
     Client,

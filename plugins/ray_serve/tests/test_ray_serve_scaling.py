@@ -21,7 +21,7 @@ from framework_ray_serve.policies import Holding
 from ray import serve
 
 from framework.testing import fakes
-from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import ENTITY, VERSION, make_row, server_process
 
 from .conftest import fresh_options

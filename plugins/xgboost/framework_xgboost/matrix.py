@@ -9,7 +9,8 @@ import xgboost
 
 from framework.data.arrays import Float32, Float64
 from framework.data.windows import WindowSet
-from framework.models.window_table import Tabular, pieces_of
+from framework.models.window_sets import pieces_of
+from framework.models.window_table import Tabular
 
 #: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for
 #: each of XGBoost's passes.

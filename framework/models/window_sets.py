@@ -1,0 +1,92 @@
+"""The pieces, the strides and the labels of a set of windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.data.arrays import Float64
+from framework.data.windows import WindowSet
+from framework.errors import DataError
+
+#: Rows in one piece while a table is built, and the bytes of narrow rows that a piece may have
+#: instead: a library merges fewer pieces.
+ROWS, BYTES = 65536, 8 * 2**20
+
+
+def pieces_of(windows: WindowSet) -> int:
+    """Say how many windows make a piece of about :data:`ROWS` rows, or of :data:`BYTES` when those
+    are more.
+
+    Args:
+        windows: The windows.
+
+    Returns:
+        The number of windows, at least 1.
+    """
+    arrays = windows.arrays
+    width = (
+        windows.context_length * arrays.past.shape[1]
+        + arrays.static.shape[1]
+        + arrays.future.shape[1]
+        + 1
+    )
+    rows: int = max(ROWS, BYTES // (4 * width))
+    return max(1, rows // windows.horizon)
+
+
+def strided(windows: WindowSet, stride: int) -> WindowSet:
+    """Thin out origins.
+
+    Args:
+        windows: The windows.
+        stride: How far apart the origins are that stay.
+
+    Returns:
+        Every ``stride``-th window.
+    """
+    return WindowSet(
+        windows.arrays, windows.origins[::stride], windows.context_length, windows.horizon
+    )
+
+
+def has_label(windows: WindowSet, target: int) -> bool:
+    """Say whether any window knows a value of a target.
+
+    Args:
+        windows: The windows.
+        target: The number of the target.
+
+    Returns:
+        True when one does.
+    """
+    return bool(len(_labels(windows, target)))
+
+
+def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> float:
+    """Find the lowest label of a target.
+
+    Args:
+        windows: The windows.
+        target: The number of the target.
+        model: The model's name, for the message.
+        name: The target's name, for the message.
+
+    Returns:
+        The label, in the target's unit.
+
+    Raises:
+        DataError: The windows know no value of it.
+    """
+    labels = _labels(windows, target)
+    if not len(labels):
+        raise DataError(
+            f"{model}: target '{name}' has no value in the training windows; check the source."
+        )
+    return float(labels.min())
+
+
+def _labels(windows: WindowSet, target: int) -> Float64:
+    """The known values of ``target`` that the windows are to learn, each once."""
+    values = windows.arrays.target[windows.reached(1, windows.horizon), target]
+    known: Float64 = values[~np.isnan(values)]
+    return known
