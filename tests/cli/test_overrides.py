@@ -56,14 +56,15 @@ def test_what_is_said_once_is_not() -> None:
         (
             "train",
             "+alias=x",
-            "run=alias, run=diff, run=history, run=predict, run=promote, run=reproduce, run=rollback, "
-            "run=serve.",
+            "run=alias, run=diff, run=history, run=predict, run=promote, run=reproduce, "
+            "run=rollback, run=serve.",
         ),
         ("pairs", "what=features", "run=verify."),
         (
             "ingest",
             "version=3",
-            "run=alias, run=diff, run=predict, run=promote, run=reproduce, run=rollback, run=serve.",
+            "run=alias, run=diff, run=predict, run=promote, run=reproduce, run=rollback, "
+            "run=serve.",
         ),
         ("train", "predict.output=x", "run=predict."),
         ("train", "backtest.compare=[a]", "run=backtest."),
