@@ -1,4 +1,4 @@
-"""What changed between two pairs: configuration, features, data, environment, bytes, figures."""
+"""The differences of two pairs: configuration, features, data, environment, bytes, figures."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
 
 def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in masked_tree(dict(tree)).items():
-        here = f"{path}.{key}" if path else str(key)
+        key_path = f"{path}.{key}" if path else str(key)
         if isinstance(value, dict) and value:
-            yield from _leaves(value, here)
+            yield from _leaves(value, key_path)
         else:
-            yield here, value
+            yield key_path, value
 
 
 def _data(before: Path, after: Path) -> dict[str, Any]:

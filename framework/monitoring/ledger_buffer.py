@@ -121,8 +121,8 @@ class BufferedWriter(LedgerWriter):
 
     @property
     def hooks(self) -> object:
-        wanted = self._options.features != "none"
-        return _WithFeatures(self) if wanted else _WithoutFeatures(self)
+        has_features = self._options.features != "none"
+        return _WithFeatures(self) if has_features else _WithoutFeatures(self)
 
     def offered(self, forecasts: int) -> None:
         self._offered += forecasts

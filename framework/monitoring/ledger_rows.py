@@ -52,7 +52,7 @@ class LedgerRows:
 
     def _of_pair(self, served: list[ServedForecast]) -> pa.Table:
         arm, forecasts = served[0].arm, [one.forecast for one in served]
-        together = Forecast(
+        whole_forecast = Forecast(
             np.concatenate([f.origins for f in forecasts]),
             np.concatenate([f.times for f in forecasts]),
             np.concatenate([f.entities for f in forecasts]),
@@ -62,8 +62,8 @@ class LedgerRows:
             [status for f in forecasts for status in f.status],
             [None] * sum(len(f.status) for f in forecasts),
         )
-        _, horizon, targets, _ = together.values.shape
-        answered = np.array([status == OK for status in together.status], dtype=bool)
+        _, horizon, targets, _ = whole_forecast.values.shape
+        answered = np.array([status == OK for status in whole_forecast.status], dtype=bool)
         lines = np.where(answered, horizon * targets, targets)
         window = np.repeat(np.arange(len(lines)), lines)
         request = np.repeat(np.arange(len(served)), [len(f.status) for f in forecasts])[window]
@@ -71,7 +71,7 @@ class LedgerRows:
             "at": pa.array([one.request.at for one in served], pa.timestamp("us", tz="UTC")),
             "request_id": pa.array([one.request.id for one in served], pa.string()),
         }
-        table = forecast_arrow(together, arm.schema.entity_keys)
+        table = forecast_arrow(whole_forecast, arm.schema.entity_keys)
         table = table.cast(plain(table.schema))
         columns = {name: column.take(pa.array(request)) for name, column in head.items()}
         constants = {
@@ -95,7 +95,7 @@ class LedgerRows:
                 pa.string(),
             )
         whole = pa.table(columns)
-        return whole if self._limit >= BUCKETS else whole.filter(self._kept(together)[window])
+        return whole if self._limit >= BUCKETS else whole.filter(self._kept(whole_forecast)[window])
 
     def _features(self, served: Sequence[ServedForecast]) -> list[str | None]:
         write = _values if self._options.features == "values" else _digest

@@ -42,14 +42,14 @@ def diff(run: Run) -> dict[str, Any]:
 
 def lines(body: dict[str, Any]) -> list[str]:
     """Write what changed for people, one fact a line."""
-    told = [
+    texts = [
         f"{part}: {change['key']}: {_short(change['before'])} -> {_short(change['after'])}"
         for part in ("configuration", "schema", "distributions")
         for change in body[part]
     ]
     data = body["data"]
     spans = [" to ".join(data["months"][side] or ["nothing"]) for side in ("before", "after")]
-    told.append(
+    texts.append(
         f"data: {spans[0]} -> {spans[1]}; months changed {len(data['changed'])}, added "
         f"{len(data['added'])}, removed {len(data['removed'])}"
     )
@@ -57,14 +57,14 @@ def lines(body: dict[str, Any]) -> list[str]:
         names = files["files"]
         more = ", …" if len(names) > _FILES else ""
         changed = f"{len(names)} files differ: {', '.join(names[:_FILES])}{more}"
-        told.append(f"{half}: {'every byte is the same' if files['same'] else changed}")
-    told += [
+        texts.append(f"{half}: {'every byte is the same' if files['same'] else changed}")
+    texts += [
         f"{target}: {who} {metric}: {_short(cell['before'])} -> {_short(cell['after'])}"
         for target, sides in body["figures"]["targets"].items()
         for who, metrics in sides.items()
         for metric, cell in metrics.items()
     ]
-    return [*told, *(f"note: {note}" for note in body["notes"])]
+    return [*texts, *(f"note: {note}" for note in body["notes"])]
 
 
 def _short(value: Any) -> str:

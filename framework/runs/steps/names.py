@@ -22,9 +22,9 @@ def name_of(run: Run, registry: Registry) -> str:
     Raises:
         ConfigError: None is chosen and the registry has several.
     """
-    chosen = chosen_name(run)
-    if chosen is not None:
-        return chosen
+    choice = chosen_name(run)
+    if choice is not None:
+        return choice
     names = sorted({pair.name for pair in registry.pairs()})
     if len(names) > 1 and DEFAULT not in names:
         raise ConfigError(

@@ -138,9 +138,9 @@ class LedgerContract(ComponentContract):
         row = one[0]
         assert (row["arm"], row["version"], row["digest"]) == ("production", 3, "d" * 64)
         assert (row["request_id"], row["shadow"], row["stale"]) == ("id-1", False, None)
-        lost = table.filter(pa.compute.equal(table["airport"], "nowhere")).to_pylist()
-        assert {row["status"] for row in lost} == {UNKNOWN_ENTITY}
-        assert {row["mean"] for row in lost} == {None}
+        unknown_rows = table.filter(pa.compute.equal(table["airport"], "nowhere")).to_pylist()
+        assert {row["status"] for row in unknown_rows} == {UNKNOWN_ENTITY}
+        assert {row["mean"] for row in unknown_rows} == {None}
 
     def test_wanted_columns_and_newer_rows_alone_are_read(self, tmp_path: Path) -> None:
         now = datetime.now(UTC)
@@ -201,9 +201,9 @@ class LedgerContract(ComponentContract):
         assert not {"request_id", "stale"} & {*table.column_names}
         assert not {"a", "b"} & {*table["airport"].to_pylist()}
         assert len(set(table["airport"].to_pylist())) == 2
-        kept = [text for text in table["features"].to_pylist() if text is not None]
-        assert len(kept) == 2
-        assert all('"temp":1.5' in text and '"season":"spring"' in text for text in kept)
+        features = [text for text in table["features"].to_pylist() if text is not None]
+        assert len(features) == 2
+        assert all('"temp":1.5' in text and '"season":"spring"' in text for text in features)
 
     def test_a_digest_of_the_features_tells_them_apart(self, tmp_path: Path) -> None:
         self.serve(tmp_path, ["a", "b", "a"], features="digest").hooks.server_stopped()

@@ -59,7 +59,7 @@ class PostgresLedger(Ledger):
             types = {
                 column: kind
                 for column, kind in _columns(connection, table).items()
-                if any(_means(wanted, column) for wanted in columns)
+                if any(_means(pattern, column) for pattern in columns)
             }
             if types:
                 yield from _pieces(connection, table, types, since)
@@ -397,7 +397,7 @@ def _pieces(
     since: datetime | None,
 ) -> Iterator[pa.Table]:
     times = [name for name, kind in types.items() if kind == "timestamp with time zone"]
-    shown = sql.SQL(", ").join(
+    column_list = sql.SQL(", ").join(
         sql.SQL(_MICROSECONDS).format(_quoted(name)) if name in times else _quoted(name)
         for name in types
     )
@@ -407,7 +407,7 @@ def _pieces(
         else sql.SQL(" WHERE at >= {}").format(sql.Literal(since.astimezone(UTC).isoformat()))
     )
     statement = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT csv)").format(
-        shown, _quoted(table), where
+        column_list, _quoted(table), where
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         stream = io.BufferedReader(_Text(iter(copy)), _BLOCK)
