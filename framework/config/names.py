@@ -19,7 +19,7 @@ from framework.features.views import FeatureSet, View
 RESERVED = frozenset(
     {
         *("origin", TIME, "step", "target", "mean", "status"),
-        *("fold", "actual", "baseline", "scale", "square", "difficulty"),
+        *("fold", "actual", "baseline", "scale", "square", "difficulty", "ruled"),
         *("at", "request_id", "arm", "shadow", "version", "digest", "stale"),
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,21 @@ class Paths(Options):
 ShortPolicy = Literal["refuse", "drop", "keep"]
 
 
+class Bounds(Options):
+    """The lowest and the highest value of a target, null for no limit."""
+
+    lower: float | None = None
+    upper: float | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Bounds:
+        if self.lower is None and self.upper is None:
+            raise ValueError("lower or upper is needed")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"lower {self.lower:g} is above upper {self.upper:g}")
+        return self
+
+
 class PanelConfig(Options):
     """The panel: the columns that are forecast, the step, and the horizon.
 
@@ -31,6 +47,10 @@ class PanelConfig(Options):
     was not trained on gets a ``forecast`` like any other, or none (``refuse``: ``unknown_entity``).
     ``unused``: what is done about covariates that the model cannot use: ``warn`` in the result, or
     ``refuse``.
+
+    Every forecast keeps to the domain of its target: ``bounds`` by target; ``zero_when``: by column
+    of ``known`` the value with which every target is 0, such as ``{open: 0}``; ``rounded``: the
+    targets that are whole numbers.
     """
 
     targets: tuple[str, ...] = Field(min_length=1)
@@ -43,6 +63,9 @@ class PanelConfig(Options):
     short: ShortPolicy = "refuse"
     new: Literal["forecast", "refuse"] = "forecast"
     unused: Literal["warn", "refuse"] = "warn"
+    bounds: dict[str, Bounds] = Field(default={})
+    zero_when: dict[str, float] = Field(default={})
+    rounded: tuple[str, ...] = ()
 
     @field_validator("frequency")
     @classmethod
@@ -50,6 +73,28 @@ class PanelConfig(Options):
         from framework.data.frequency import Frequency  # brings numpy
 
         return Frequency.parse(alias).alias
+
+    @model_validator(mode="after")
+    def _domain_of_these_columns(self) -> PanelConfig:
+        for key, names, allowed in (
+            ("bounds", self.bounds, "targets"),
+            ("rounded", self.rounded, "targets"),
+            ("zero_when", self.zero_when, "known"),
+        ):
+            columns = getattr(self, allowed)
+            unknown = [name for name in names if name not in columns]
+            if unknown:
+                raise ValueError(
+                    f"{key}: '{unknown[0]}' is not in panel.{allowed}, which has {list(columns)}"
+                )
+        for name, bound in self.bounds.items():
+            low, high = bound.lower or 0.0, bound.upper or 0.0
+            both = None not in (bound.lower, bound.upper)
+            if name in self.rounded and both and ceil(low) > floor(high):
+                raise ValueError(f"bounds.{name}: no whole number lies between them")
+            if self.zero_when and not low <= 0 <= high:
+                raise ValueError(f"zero_when: 0 is outside panel.bounds.{name}; change the bounds")
+        return self
 
 
 class BacktestConfig(Options):

@@ -21,7 +21,9 @@ class Schema(BaseModel):
     numeric columns known in advance, given for future steps. ``static``: text columns; the entity
     keys first, then category features. ``categories``: the values of each that training saw,
     sorted, None where there are too many; empty for a pair of an earlier version. ``anchors``: a
-    time of each grid that the training series lie on, none where any time will do.
+    time of each grid that the training series lie on, none where any time will do. ``bounds``: by
+    target the lowest and the highest value, None for no limit; ``zero_when``: by known column the
+    value with which every target is 0; ``rounded``: the targets that are whole numbers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,9 @@ class Schema(BaseModel):
     quantiles: tuple[float, ...]
     categories: dict[str, tuple[str, ...] | None] = {}
     anchors: tuple[str, ...] = ()
+    bounds: dict[str, tuple[float | None, float | None]] = {}
+    zero_when: dict[str, float] = {}
+    rounded: tuple[str, ...] = ()
 
     def column_error(self, columns: tuple[str, ...]) -> str | None:
         """Compare columns with those of a context row.

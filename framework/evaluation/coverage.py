@@ -13,6 +13,7 @@ from framework.data.arrays import Float64
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.pairs.adaptive_levels import PACE
+from framework.pairs.domain import Domain
 from framework.pairs.intervals import calibrate
 
 if TYPE_CHECKING:
@@ -94,10 +95,14 @@ def _of_origin(
     entities = rows[list(schema.entity_keys)].to_numpy(dtype=object)[:: shape[1] * shape[2]]
     actual = rows["actual"].to_numpy(dtype=np.float64)
     is_known = np.isfinite(actual) & np.isfinite(rows["mean"].to_numpy(dtype=np.float64))
+    domain = Domain(schema)
+    if "ruled" in rows:
+        is_known &= ~rows["ruled"].to_numpy(dtype=bool)
     for level in levels:
         if level > calibration.highest_level():
             continue
-        low, high = calibration.interval(values, entities, level).reshape(-1, 2).T
+        ends = domain.settle(calibration.interval(values, entities, level), None)
+        low, high = ends.reshape(-1, 2).T
         outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
         frame = rows[[*schema.entity_keys, "target", "step", "origin"]].assign(
             level=level,

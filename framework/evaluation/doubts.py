@@ -15,6 +15,7 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, STALE
 from framework.evaluation.result import BacktestResult
 from framework.features.views import FeatureSet
+from framework.pairs.domain import Domain
 from framework.retrieval.stored_panel import stored_context
 
 #: Windows that are looked at together.
@@ -100,6 +101,38 @@ def without_scale(panel: Panel, scales: Mapping[str, str]) -> list[str]:
                 "an expanding mean"
             )
     return lines
+
+
+def outside_domain(panel: Panel, schema: Schema) -> list[str]:
+    """Count the actuals that the declared domain says cannot be (``panel.bounds``, ``zero_when``,
+    ``rounded``): no forecast will ever say so.
+
+    Args:
+        panel: What is learned from.
+        schema: What the pair will answer.
+    """
+    domain = Domain(schema)
+    actual = panel.past[:, None, : len(schema.targets), None]
+    settled = {
+        f"panel.bounds and panel.rounded say {_declared(schema)}": domain.settle(actual, None),
+        f"panel.zero_when says 0 with {dict(schema.zero_when)}": np.where(
+            domain.ruled(panel.known[:, None, :])[..., None, None], 0.0, actual
+        ),
+    }
+    lines = []
+    for t, target in enumerate(schema.targets):
+        for rule, values in settled.items():
+            differs = (values != actual)[:, 0, t, 0] & np.isfinite(actual[:, 0, t, 0])
+            if differs.any():
+                lines.append(
+                    f"{rule}: {differs.sum():,} of {len(panel):,} rows of '{target}' are not so, "
+                    f"such as {actual[differs.argmax(), 0, t, 0]:g}; forecasts will be"
+                )
+    return lines
+
+
+def _declared(schema: Schema) -> str:
+    return f"{dict(schema.bounds)}, whole numbers {list(schema.rounded)}"
 
 
 def lost_to_baseline(

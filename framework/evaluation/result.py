@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects, Rows, Times
+from framework.data.arrays import Flags, Float64, Objects, Rows, Times
 from framework.data.grouping import entity_numbers
 from framework.data.schema import Schema
 from framework.evaluation.metrics import score
@@ -34,6 +34,8 @@ class BacktestResult:
     scale: Float64  # [N, T], denominators of MASE
     square: Float64  # [N, T], denominators of RMSSE
     seconds: tuple[float, ...]  # of each fold
+    #: [N, H], whether targets are 0 there by a known state; None where no rule is declared.
+    ruled: Flags | None = None
 
     def metrics(
         self, where: np.ndarray | None = None, step: int | None = None
@@ -71,7 +73,8 @@ class BacktestResult:
 
         Returns:
             The columns entity keys, fold, origin and event_timestamp (UTC), step (from 1), target,
-            actual, baseline, scale, square, mean, and one for each quantile (``q0.1`` …).
+            actual, baseline, scale, square, mean, and one for each quantile (``q0.1`` …); ruled,
+            where ``panel.zero_when`` declares a rule.
         """
         import pandas as pd
 
@@ -93,6 +96,8 @@ class BacktestResult:
         columns["square"] = np.broadcast_to(self.square[:, None, :], shape).ravel()
         for q, name in enumerate(["mean", *(f"q{q:g}" for q in self.schema.quantiles)]):
             columns[name] = self.forecast[..., q].ravel()
+        if self.ruled is not None:
+            columns["ruled"] = np.broadcast_to(self.ruled[:, :, None], shape).ravel()
         frame = pd.DataFrame(columns)
         for column in ("origin", "event_timestamp"):
             frame[column] = frame[column].dt.tz_localize("UTC")
@@ -111,7 +116,7 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
     arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(BacktestResult)
-        if field.name not in ("schema", "seconds")
+        if field.name not in ("schema", "seconds") and getattr(parts[0], field.name) is not None
     }
     return BacktestResult(
         schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays

@@ -16,6 +16,7 @@ from framework.data.vocabulary import TIME
 from framework.errors import FrameworkError, one_line
 from framework.monitoring.served import Served
 from framework.pairs.artifacts import BACKTEST
+from framework.pairs.domain import Domain
 from framework.pairs.intervals import INTERVALS, Calibration
 
 #: The level of the interval that is watched, in per cent, and the share that is outside.
@@ -39,9 +40,12 @@ class Promise:
         """
         quantiles = list(self.schema.quantiles)
         if self.calibration is not None and self.calibration.highest_level() >= LEVEL:
-            return self.calibration.interval_of_steps(
+            ends = self.calibration.interval_of_steps(
                 served.values, served.entities, served.series, served.target, served.step, LEVEL
             )
+            domain = Domain(self.schema)
+            low, high = (domain.settle_steps(end, served.target) for end in ends)
+            return low, high
         outer = [round(OUTSIDE / 2, 6), round(1 - OUTSIDE / 2, 6)]
         if all(q in quantiles for q in outer):
             low, high = (served.values[:, 1 + quantiles.index(q)] for q in outer)

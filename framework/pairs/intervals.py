@@ -219,7 +219,8 @@ def calibrate(
     """Calibrate on the long table of a backtest
     (:meth:`framework.evaluation.result.BacktestResult.table`).
 
-    Steps whose actual or forecast is unknown are left out. A target of which some step has few
+    Steps whose actual or forecast is unknown are left out, and those whose forecast is a rule and
+    not the model's. A target of which some step has few
     errors is calibrated on those of all steps, each in units of its step's typical error. ``pace``
     0 leaves the levels as they are; ``by_series=False`` leaves the difficulties as they are. None
     when a target has no error at all.
@@ -227,8 +228,9 @@ def calibrate(
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
     by_quantiles = len(schema.quantiles) > 1
-    table = backtest.assign(
-        difficulty=backtest[outer[1]] - backtest[outer[0]] if by_quantiles else backtest["scale"]
+    table = backtest[~backtest["ruled"]] if "ruled" in backtest else backtest
+    table = table.assign(
+        difficulty=table[outer[1]] - table[outer[0]] if by_quantiles else table["scale"]
     )
     table = table[
         np.isfinite(table[["actual", "mean", "difficulty"]].to_numpy(dtype=np.float64)).all(axis=1)

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects, Rows
+from framework.data.arrays import Float64, Rows
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
@@ -22,6 +22,7 @@ from framework.data.windows import PanelArrays, Windows
 from framework.errors import DataError, FrameworkError
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.pairs.domain import Domain
 from framework.pairs.intervals import Calibration
 
 #: Why a series gets no forecast where ``panel.new`` is ``refuse``.
@@ -148,6 +149,10 @@ class Terms:
         return own_columns(self.schema)
 
     @cached_property
+    def domain(self) -> Domain:
+        return Domain(self.schema)
+
+    @cached_property
     def known_values(self) -> KnownValues:
         return KnownValues(self.schema)
 
@@ -195,18 +200,30 @@ class Terms:
         if levels and self.calibration is not None:
             self.calibration.check(levels)
 
-    def intervals(
-        self, values: Float64, static: Objects, levels: Sequence[float]
-    ) -> dict[str, Float64]:
-        """``[n, H, T, 2]`` by level, such as ``"80"``, around forecasts ``values[n, H, T, 1 +
-        Q]``.
+    def settle(self, context: Context, values: Float64) -> tuple[Float64, dict[str, Float64]]:
+        """Move what the model said into the domain of its targets, and put the intervals around it.
+
+        Args:
+            context: The windows, with the levels that are asked for.
+            values: ``[n, H, T, 1 + Q]``, NaN for windows without a forecast.
+
+        Returns:
+            The forecasts, and ``[n, H, T, 2]`` by level, such as ``"80"``.
+
+        Raises:
+            DataError: The pair cannot answer one of the levels.
         """
-        self.check_levels(levels)
+        self.check_levels(context.levels)
+        values = self.domain.settle(values, context.known)
         if self.calibration is None:
-            return {}
-        entities = static[:, : len(self.schema.entity_keys)]
-        return {
-            f"{level:g}": self.calibration.interval(values, entities, level) for level in levels
+            return values, {}
+        entities = context.static[:, : len(self.schema.entity_keys)]
+        intervals = {
+            f"{level:g}": self.calibration.interval(values, entities, level)
+            for level in context.levels
+        }
+        return values, {
+            level: self.domain.settle(ends, context.known) for level, ends in intervals.items()
         }
 
 
@@ -260,6 +277,7 @@ class Pair(Terms):
             values = np.full(shape, np.nan)
             if len(index):
                 values[index] = self.predict(self.windows(context.take(index)))
+        values, intervals = self.settle(context, values)
         return Forecast(
             context.origins,
             self.frequency.after(context.origins, self.schema.horizon),
@@ -269,13 +287,13 @@ class Pair(Terms):
             self.schema.quantiles,
             context.status,
             context.detail,
-            self.intervals(values, context.static, context.levels),
+            intervals,
             context.freshness,
             context.unseen,
         )
 
     def predict(self, windows: Windows) -> Float64:
-        """``[n, H, T, 1 + Q]``; an answer of another shape or with a NaN in it is an error, never
-        passed on.
+        """What the model says, ``[n, H, T, 1 + Q]``, before :meth:`settle`; an answer of another
+        shape or with a NaN in it is an error, never passed on.
         """
         return make_values(self.model, self.schema, windows)

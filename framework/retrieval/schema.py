@@ -71,6 +71,9 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         horizon=config.panel.horizon,
         context_length=context_length,
         quantiles=config.quantiles if model.supports_quantiles else (),
+        bounds={name: (b.lower, b.upper) for name, b in config.panel.bounds.items()},
+        zero_when=config.panel.zero_when,
+        rounded=config.panel.rounded,
     )
 
 

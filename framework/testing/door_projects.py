@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Kind:
     stale: str = "refuse"
     retrieval: str = "file"
     config: str = "defaults:\n  - framework\n  - _self_\n"  # conf/config.yaml
+    domain: dict[str, Any] = field(default_factory=dict)  # more keys of the panel
 
 
 def make_tables(gaps: bool) -> dict[str, pd.DataFrame]:
@@ -139,7 +140,7 @@ def write_project(home: Path, kind: Kind) -> dict[str, pd.DataFrame]:
         "paths": {"state": str(home / "state")},
         "source": {"files": {name: str(home / f"{name}.parquet") for name in views}},
         "features": {"primary": "sales", "stale": kind.stale, "views": views},
-        "panel": {**panel, "gaps": kind.gaps, "short": "keep"},
+        "panel": {**panel, "gaps": kind.gaps, "short": "keep", **kind.domain},
         "backtest": {"folds": 1},
     }
     (home / "conf/experiment/e.yaml").write_text("# @package _global_\n" + json.dumps(experiment))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,14 +26,20 @@ from framework.serving.app.app import create_app
 from framework.serving.deployment import Deployment
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
-from framework.testing.door_projects import DAYS, SERIES, Kind, Project, ask, told, trained
+from framework.testing.door_projects import DAYS, HORIZON, SERIES, Kind, Project, ask, told, trained
 
 #: How many questions are asked of each project; ``make fuzz`` asks more.
 EXAMPLES = int(os.environ.get("DOORS_EXAMPLES", "20"))
 BOOSTED = ("model=xgboost", "model.n_estimators=8", "model.n_jobs=1")
+#: A highest value below some actuals, whole numbers, and nothing sold where the plan says 0.
+DOMAIN = {
+    "bounds": {"y": {"upper": 14.7}},
+    "rounded": ["y"],
+    "zero_when": {"promo": 0},
+}
 KINDS = (
     Kind("boosted", BOOSTED, quantiles=(0.1, 0.9)),
-    Kind("windows", ("model=seasonal_naive",), gaps="insert"),
+    Kind("windows", ("model=seasonal_naive",), gaps="insert", domain=DOMAIN),
     Kind("flagged", BOOSTED, known=(), stale="flag"),
 )
 
@@ -121,3 +128,25 @@ def test_the_questions_meet_every_status(
     assert outcomes["/predict/feast"].status == status, told(outcomes)
     if status == OK:
         assert len(outcomes) == 8, told(outcomes)
+
+
+def test_every_door_keeps_to_the_domain(projects: dict[str, Project]) -> None:
+    """Plain naive forecasts have fractions, and rise above the bound."""
+    project = projects["windows"]
+    values, promos = [], []
+    for origin in (14, 17, 20, 24, 27):
+        for entity in (("north", "7"), ("north", "12")):
+            rows = project.rows(entity, origin)
+            if rows is None or len(rows.future) < HORIZON:
+                continue
+            outcomes = ask(project, entity, origin)
+            assert len(outcomes) == 8, told(outcomes)
+            values += np.frombuffer(outcomes["/predict/feast"].values).tolist()
+            promos += [row["promo"] for row in rows.future]
+    shut = np.array(promos) == 0
+    forecast = np.array(values)
+    assert shut.any()
+    assert not forecast[shut].any()
+    assert (forecast[~shut] > 0).all()
+    assert forecast.max() == 14
+    np.testing.assert_array_equal(forecast, np.rint(forecast))

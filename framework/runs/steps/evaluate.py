@@ -20,6 +20,7 @@ from framework.evaluation.comparison import Ranked
 from framework.evaluation.doubts import (
     lost_to_baseline,
     not_answered,
+    outside_domain,
     thin_folds,
     without_actuals,
     without_scale,
@@ -107,6 +108,7 @@ def evaluate(
         ),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
+        *outside_domain(panel, schema),
         *without_scale(panel, getattr(config.component("model").options, "scale", None) or {}),
         *lost_to_baseline(
             result,

@@ -120,7 +120,7 @@ class Ends:
             status = [ERROR if i in failed else word for i, word in enumerate(status)]
             detail = [failed.get(i, text) for i, text in enumerate(detail)]
         steps = context.horizon or schema.horizon
-        intervals = terms.intervals(values, context.static, context.levels)
+        values, intervals = terms.settle(context, values)
         return Forecast(
             context.origins,
             terms.frequency.after(context.origins, steps),

@@ -33,7 +33,8 @@ class Layout:
 
     ``target__{name}__{k}`` (float64) and ``past__{name}__{k}`` for the steps ``k`` = 1 - L … 0 up
     to the origin, ``future__{name}__{h}`` for the steps ``h`` = 1 … H after it, ``static__{name}``
-    (float32).
+    (float32). ``known__{name}__{h}`` (float64): the columns of ``Schema.zero_when`` as they are
+    stored, which the answer keeps to.
     """
 
     schema: Schema
@@ -49,7 +50,13 @@ class Layout:
         return cls(schema, *(tuple(names[part]) for part in ("past", "future", "static")))
 
     def doubles(self) -> list[str]:
-        return [f"target__{name}__{k}" for k in self._back() for name in self.schema.targets]
+        past = [f"target__{name}__{k}" for k in self._back() for name in self.schema.targets]
+        states = [
+            f"known__{name}__{h}"
+            for h in range(1, self.schema.horizon + 1)
+            for name in self.schema.zero_when
+        ]
+        return [*past, *states]
 
     def floats(self) -> list[str]:
         past = [f"past__{name}__{k}" for k in self._back() for name in self.past]
@@ -70,16 +77,27 @@ class Layout:
             for kind in kinds
         ]
 
-    def flatten(self, windows: Windows) -> pd.DataFrame:
+    def flatten(self, windows: Windows, known: Float64) -> pd.DataFrame:
+        """``known``: ``[n, H, K]``, the known columns as they are stored."""
         n = len(windows)
+        places = [self.schema.known.index(name) for name in self.schema.zero_when]
+        states = known[:, :, places].reshape(n, -1)
         floats = np.concatenate(
             [windows.past.reshape(n, -1), windows.future.reshape(n, -1), windows.static], axis=1
         )
-        doubles = pd.DataFrame(windows.target_past.reshape(n, -1), columns=self.doubles())
+        doubles = pd.DataFrame(
+            np.concatenate([windows.target_past.reshape(n, -1), states], axis=1),
+            columns=self.doubles(),
+        )
         return pd.concat([doubles, pd.DataFrame(floats, columns=self.floats())], axis=1)
 
-    def restore(self, frame: pd.DataFrame) -> Windows:
-        """Columns in any order; raises DataError naming those that are missing or unknown."""
+    def restore(self, frame: pd.DataFrame) -> tuple[Windows, Float64]:
+        """Columns in any order; raises DataError naming those that are missing or unknown.
+
+        Returns:
+            The windows, and ``[n, H, K]``: the known columns, NaN but for those of
+            ``Schema.zero_when``.
+        """
         expected = [*self.doubles(), *self.floats()]
         if list(frame.columns) != expected:
             _check_names(self.schema.name, expected, list(frame.columns))
@@ -87,14 +105,18 @@ class Layout:
         floats = frame[self.floats()].to_numpy(dtype=np.float32)
         split = np.cumsum([back * len(self.past), self.schema.horizon * len(self.future)])
         past, future, static = np.split(floats, split, axis=1)
-        return Windows(
-            frame[self.doubles()]
-            .to_numpy(dtype=np.float64)
-            .reshape(n, back, len(self.schema.targets)),
+        doubles = frame[self.doubles()].to_numpy(dtype=np.float64)
+        target_past, states = np.split(doubles, [back * len(self.schema.targets)], axis=1)
+        known = np.full((n, self.schema.horizon, len(self.schema.known)), np.nan)
+        places = [self.schema.known.index(name) for name in self.schema.zero_when]
+        known[:, :, places] = states.reshape(n, self.schema.horizon, len(places))
+        windows = Windows(
+            target_past.reshape(n, back, len(self.schema.targets)),
             past.reshape(n, back, len(self.past)),
             future.reshape(n, self.schema.horizon, len(self.future)),
             static,
         )
+        return windows, known
 
     def _back(self) -> range:
         return range(1 - self.schema.context_length, 1)

@@ -23,7 +23,7 @@ from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.pairs.artifacts import open_half
 from framework.pairs.manifest import prove_half
-from framework.pairs.pair import make_values, make_windows, own_columns, without_history
+from framework.pairs.pair import KnownTerms, make_values, make_windows, own_columns, without_history
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
@@ -50,17 +50,19 @@ class PreprocessorFunction:
             raise DataError(
                 f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out."
             )
-        return self._layout.flatten(
-            make_windows(self._preprocessor, schema, self._frequency, context)
-        )
+        windows = make_windows(self._preprocessor, schema, self._frequency, context)
+        return self._layout.flatten(windows, context.known)
 
 
 class ModelFunction:
     def __init__(self, layout: Layout, model: Model) -> None:
         self._layout, self._model = layout, model
+        self._domain = KnownTerms(layout.schema, None).domain
 
     def predict(self, features: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        values = make_values(self._model, self._layout.schema, self._layout.restore(features))
+        windows, known = self._layout.restore(features)
+        values = make_values(self._model, self._layout.schema, windows)
+        values = self._domain.settle(values, known)
         return pd.DataFrame(values.reshape(len(features), -1), columns=self._layout.answers())
 
 
