@@ -174,7 +174,8 @@ class WindowSet:
 @dataclass(frozen=True, slots=True)
 class Windows:
     """A model's input, after preprocessing. ``target_past`` is in the targets' natural unit,
-    untouched.
+    untouched. ``entities``: whose windows they are, for a model that says ``by_series``; may be
+    None for any other.
     """
 
     target_past: Float64  # [n, L, T]
@@ -182,6 +183,7 @@ class Windows:
     future: Float32  # [n, H, K']
     static: Float32  # [n, S']
     target: Float64 | None = None  # [n, H, T] in training; NaN where unknown
+    entities: Objects | None = None  # [n, E] str
 
     def __len__(self) -> int:
         return len(self.past)
@@ -201,4 +203,5 @@ class Windows:
             self.past[start:stop],
             self.future[start:stop],
             self.static[start:stop],
+            entities=None if self.entities is None else self.entities[start:stop],
         )

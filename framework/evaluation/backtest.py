@@ -241,6 +241,7 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
         scale=scales[:, 0],
         square=scales[:, 1],
         seconds=(perf_counter() - started,),
+        notes=fitted.model.model.notes,
         ruled=fitted.model.domain.ruled(context.known) if schema.zero_when else None,
     )
 

@@ -36,6 +36,8 @@ class BacktestResult:
     seconds: tuple[float, ...]  # of each fold
     #: [N, H], whether targets are 0 there by a known state; None where no rule is declared.
     ruled: Flags | None = None
+    #: What was doubtful in the fits.
+    notes: tuple[str, ...] = ()
 
     def metrics(
         self, where: np.ndarray | None = None, step: int | None = None
@@ -116,8 +118,12 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
     arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(BacktestResult)
-        if field.name not in ("schema", "seconds") and getattr(parts[0], field.name) is not None
+        if field.name not in ("schema", "seconds", "notes")
+        and getattr(parts[0], field.name) is not None
     }
     return BacktestResult(
-        schema=parts[0].schema, seconds=tuple(part.seconds[0] for part in parts), **arrays
+        schema=parts[0].schema,
+        seconds=tuple(part.seconds[0] for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        **arrays,
     )

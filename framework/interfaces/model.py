@@ -115,6 +115,16 @@ class Model(ABC):
             device: ``cuda:N``, with N below :meth:`gpus`.
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was doubtful in ``fit``, one line each; told among the warnings of the run."""
+        return ()
+
+    @property
+    def by_series(self) -> bool:
+        """Whether ``predict`` asks whose window it is (``Windows.entities``)."""
+        return False
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write the fitted state in the library's own format, no pickle.

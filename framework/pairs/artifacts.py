@@ -86,6 +86,8 @@ def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: 
         part: list(getattr(pair.preprocessor, f"{part}_names"))
         for part in ("past", "future", "static")
     }
+    if pair.model.by_series:
+        names_between["entities"] = list(pair.schema.entity_keys)
     for half in HALVES:
         (directory / half / FEATURES).write_text(canonical(names_between))
     (directory / "model" / "golden.json").write_text(evidence.golden.to_json())

@@ -62,6 +62,7 @@ def make_windows(
         past.reshape(n, length, past.shape[1]),
         future.reshape(n, horizon, future.shape[1]),
         preprocessor.static(context.static),
+        entities=context.static[:, : len(schema.entity_keys)],
     )
 
 

@@ -4,7 +4,7 @@ Through the same hook as every plugin.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -26,13 +26,16 @@ class ProcessesOptions(Options):
 
 class EnsembleOptions(Options):
     """``members``: by a name of your own the node of a model, ``{name: MODEL, max_depth: 4}``;
-    what a node leaves out has that model's default. ``season_length``: in steps.
+    what a node leaves out has that model's default. ``weights``: every member counts the same
+    (``equal``), or as its errors on the last origins of the training rows say, for each series
+    (``by_series``). ``season_length``: in steps.
     """
 
     members: Annotated[
         dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]],
         Field(min_length=2),
     ]
+    weights: Literal["equal", "by_series"] = "equal"
     season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  # resolved, then checked, when a run is composed
 
 
@@ -44,7 +47,7 @@ def components() -> list[Component]:
             "ensemble",
             "framework.plugins.ensemble:Ensemble",
             EnsembleOptions,
-            "the mean of several models, as one pair",
+            "the mean of several models, weighted by series on demand, as one pair",
         ),
         Component(
             "model",

@@ -1,9 +1,9 @@
-"""``model=ensemble``: the mean of several models that are fitted, stored and loaded as one."""
+"""``model=ensemble``: several models that are fitted, stored and loaded as one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +11,46 @@ from typing import Any, Self
 
 import numpy as np
 
-from framework.data.arrays import Float64
+from framework.data.arrays import Float64, Rows
+from framework.data.frequency import Frequency
 from framework.data.schema import Schema
-from framework.data.windows import Windows, WindowSet
+from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
 from framework.options import validate
+from framework.pairs.fit import fit_model
 from framework.plugins.builtin import EnsembleOptions
 from framework.plugins.components import installed
+from framework.plugins.member_weights import MemberWeights, learn_weights
 
-_FILE, _MEMBERS = "ensemble.json", "members"
+_FILE, _MEMBERS, _WEIGHTS = "ensemble.json", "members", "weights.npz"
+#: Origins that weights are learned from, a horizon apart; half of the history lies before them.
+ORIGINS = 4
+#: Windows that are forecast together.
+_PIECE = 4_096
 
 
 class Ensemble(Model):
     """Each member sees the end of the window that it needs; means and quantiles are averaged.
 
+    With ``weights: by_series`` the members are fitted once more before, on what was known up to
+    four horizons before the end, and their errors since then are what each series' weights come
+    from.
+
     It has quantiles where every member has them. Members that need a long history make the ensemble
-    need it. Saved as ``members/NAME/`` in each member's own format, and ``ensemble.json``.
+    need it. A member that cannot be fitted leaves, with a note. Saved as ``members/NAME/`` in each
+    member's own format, ``ensemble.json`` and ``weights.npz``.
     """
 
     options: EnsembleOptions
+    _weights: MemberWeights | None = None
+    _notes: tuple[str, ...] = ()
 
     @cached_property
     def _members(self) -> dict[str, Model]:
+        return self._made()
+
+    def _made(self) -> dict[str, Model]:
         members = {}
         for name, node in self.options.members.items():
             component = installed().find("model", node["name"])
@@ -47,6 +64,14 @@ class Ensemble(Model):
         """The requirements of all members, each once."""
         names = [one for member in self._members.values() for one in member.requirements]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
+    @property
+    def by_series(self) -> bool:
+        return self.options.weights == "by_series"
 
     def context_length(self, schema_hint: int) -> int:
         return max(member.context_length(schema_hint) for member in self._members.values())
@@ -66,7 +91,8 @@ class Ensemble(Model):
             name: member.context_length(self.options.season_length)
             for name, member in self._members.items()
         }
-        for name, member, length in self._each():
+        notes: list[str] = []
+        for name, member, length in list(self._each()):
             sets = [
                 None if windows is None else replace(windows, context_length=length)
                 for windows in (train, validation)
@@ -76,25 +102,89 @@ class Ensemble(Model):
             try:
                 member.fit(sets[0], sets[1], own, seed)
             except DataError as error:
-                raise DataError(f"model.members.{name}: {error}") from error
+                notes.append(self._leave(name, error))
+        if self.by_series:
+            self._weights = self._learned(train, validation, schema, seed, notes)
+        self._notes = tuple(notes)
+
+    def _leave(self, name: str, error: DataError) -> str:
+        """Go on without a member. Raises :class:`DataError` when it was the last."""
+        del self._members[name], self._lengths[name]
+        if not self._members:
+            raise DataError(f"model.members.{name}: {error}") from error
+        return f"model.members.{name} leaves the ensemble: {error}"
+
+    def _learned(
+        self,
+        train: WindowSet,
+        validation: WindowSet | None,
+        schema: Schema,
+        seed: int,
+        notes: list[str],
+    ) -> MemberWeights:
+        """Judge members that know nothing of the last horizons, and weigh them."""
+        arrays = train.arrays if validation is None else validation.arrays
+        frequency = Frequency.parse(schema.frequency)
+        steps = 0
+        if validation is not None:
+            ends = [np.array([a.times.max()]) for a in (train.arrays, arrays)]
+            steps = int(frequency.steps_between(*ends)[0])
+        members = {name: m for name, m in self._made().items() if name in self._members}
+        count = min(ORIGINS, int(np.median(np.diff(arrays.offsets))) // 2 // schema.horizon)
+        back = -schema.horizon * np.arange(count, 0, -1)
+        origins = frequency.shift(np.full(max(count, 0), arrays.times.max()), back)
+        errors, series = [], []
+        if count:
+            before = arrays.until(origins[0])
+            for name, member in list(members.items()):
+                own = schema.model_copy(update={"context_length": self._lengths[name]})
+                try:
+                    fit_model(before, own, member, steps, seed)
+                except DataError as error:
+                    notes.append(self._leave(name, error))
+                    del members[name]
+            rows = _rows_at(arrays, origins, schema.context_length)
+            windows = WindowSet(arrays, rows, schema.context_length, schema.horizon)
+            for part in windows.batches(_PIECE):
+                errors.append(_errors(part, [self._own(m, n, part) for n, m in members.items()]))
+            series = (np.searchsorted(arrays.offsets, rows, side="right") - 1).tolist()
+        if not errors:
+            notes.append("model.weights=by_series: the history is too short, weights are equal")
+            equal = np.full((len(schema.targets), len(members)), 1 / len(members))
+            return MemberWeights(equal, {})
+        names = arrays.entities
+        panel, own_weights = learn_weights(
+            np.concatenate(errors), np.array(series, dtype=np.int64), len(names)
+        )
+        keys = [tuple(map(str, entity)) for entity in names]
+        return MemberWeights(panel, dict(zip(keys, own_weights, strict=True)))
 
     def _each(self) -> Iterator[tuple[str, Model, int]]:
         for name, member in self._members.items():
             yield name, member, self._lengths[name]
 
+    def _own(self, member: Model, name: str, windows: Windows) -> Float64:
+        """What a member says of the end of the windows that it needs."""
+        length = self._lengths[name]
+        own = replace(
+            windows,
+            target_past=windows.target_past[:, -length:],
+            past=windows.past[:, -length:],
+            target=None,
+        )
+        return np.asarray(member.predict(own), dtype=np.float64)
+
     def predict(self, windows: Windows) -> Float64:
-        total: Float64 | None = None
-        for _, member, length in self._each():
-            own = Windows(
-                windows.target_past[:, -length:],
-                windows.past[:, -length:],
-                windows.future,
-                windows.static,
-            )
-            values = np.asarray(member.predict(own), dtype=np.float64)
-            total = values if total is None else total + values
-        assert total is not None
-        return total / len(self._lengths)
+        if self._weights is None:
+            values = [self._own(member, name, windows) for name, member, _ in self._each()]
+            return np.asarray(sum(values[1:], values[0]) / len(values))
+        if windows.entities is None:
+            raise DataError("model.weights=by_series: windows without entities have no weights.")
+        weights = self._weights.of(windows.entities)  # [n, T, M]
+        total: Any = 0.0
+        for place, (name, member, _) in enumerate(self._each()):
+            total = total + self._own(member, name, windows) * weights[:, None, :, place, None]
+        return np.asarray(total)
 
     def gpus(self) -> int | None:
         """As many as the members that can use a GPU see; None when none can."""
@@ -112,6 +202,8 @@ class Ensemble(Model):
             "lengths": self._lengths,
         }
         (directory / _FILE).write_text(json.dumps(body, indent=1))
+        if self._weights is not None:
+            self._weights.save(directory / _WEIGHTS)
         for name, member in self._members.items():
             folder = directory / _MEMBERS / name
             folder.mkdir(parents=True)
@@ -122,8 +214,28 @@ class Ensemble(Model):
         body = json.loads((directory / _FILE).read_text())
         ensemble = cls(EnsembleOptions.model_validate(body["options"]))
         ensemble._lengths = body["lengths"]
+        nodes = ensemble.options.members
         ensemble.__dict__["_members"] = {
-            name: installed().load("model", node["name"]).load(directory / _MEMBERS / name)
-            for name, node in ensemble.options.members.items()
+            name: installed().load("model", nodes[name]["name"]).load(directory / _MEMBERS / name)
+            for name in ensemble._lengths
         }
+        if (directory / _WEIGHTS).is_file():
+            ensemble._weights = MemberWeights.load(directory / _WEIGHTS)
         return ensemble
+
+
+def _rows_at(arrays: PanelArrays, times: Any, context_length: int) -> Rows:
+    """The rows at some times that have a history before them."""
+    rows = np.flatnonzero(np.isin(arrays.times, times)).astype(np.int64)
+    return rows[rows - arrays.series_starts()[rows] >= context_length - 1]
+
+
+def _errors(windows: Windows, forecasts: Sequence[Float64]) -> Float64:
+    """``[n, T, M]``: the mean absolute error over the steps whose actual is known."""
+    assert windows.target is not None
+    sizes = np.abs(np.stack([f[..., 0] for f in forecasts], axis=-1) - windows.target[..., None])
+    known = np.isfinite(sizes)
+    count = known.sum(axis=1)
+    total = np.where(known, sizes, 0.0).sum(axis=1)
+    means: Float64 = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means

@@ -106,6 +106,7 @@ def evaluate(
         *without_actuals(
             panel_of_all, features.strategy.entities(config.features).to_numpy(dtype=object)
         ),
+        *(f"backtest: {note}" for note in result.notes),
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
         *outside_domain(panel, schema),

@@ -81,6 +81,7 @@ def _signatures(draft: PairDraft) -> dict[str, Any]:
     between: list[Any] = [ColSpec("double", name) for name in layout.doubles()] + [
         ColSpec("float", name) for name in layout.floats()
     ]
+    between += [ColSpec("string", name) for name in layout.texts()]
     answers: list[Any] = [ColSpec("double", name) for name in layout.answers()]
     return {
         "preprocessor": ModelSignature(Columns(rows), Columns(between)),

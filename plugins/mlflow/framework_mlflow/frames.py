@@ -34,20 +34,29 @@ class Layout:
     ``target__{name}__{k}`` (float64) and ``past__{name}__{k}`` for the steps ``k`` = 1 - L … 0 up
     to the origin, ``future__{name}__{h}`` for the steps ``h`` = 1 … H after it, ``static__{name}``
     (float32). ``known__{name}__{h}`` (float64): the columns of ``Schema.zero_when`` as they are
-    stored, which the answer keeps to.
+    stored, which the answer keeps to. ``entity__{key}`` (text): where the model asks whose window
+    it is.
     """
 
     schema: Schema
     past: tuple[str, ...]
     future: tuple[str, ...]
     static: tuple[str, ...]
+    entities: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> Self:
         """From the data directory of either half."""
         schema = Schema.model_validate_json((directory / "schema.json").read_text())
         names = json.loads((directory / FEATURES).read_text())
-        return cls(schema, *(tuple(names[part]) for part in ("past", "future", "static")))
+        return cls(
+            schema,
+            *(tuple(names[part]) for part in ("past", "future", "static")),
+            tuple(names.get("entities", ())),
+        )
+
+    def texts(self) -> list[str]:
+        return [f"entity__{key}" for key in self.entities]
 
     def doubles(self) -> list[str]:
         past = [f"target__{name}__{k}" for k in self._back() for name in self.schema.targets]
@@ -89,7 +98,10 @@ class Layout:
             np.concatenate([windows.target_past.reshape(n, -1), states], axis=1),
             columns=self.doubles(),
         )
-        return pd.concat([doubles, pd.DataFrame(floats, columns=self.floats())], axis=1)
+        parts = [doubles, pd.DataFrame(floats, columns=self.floats())]
+        if self.entities:
+            parts.append(pd.DataFrame(windows.entities, columns=self.texts()))
+        return pd.concat(parts, axis=1)
 
     def restore(self, frame: pd.DataFrame) -> tuple[Windows, Float64]:
         """Columns in any order; raises DataError naming those that are missing or unknown.
@@ -98,7 +110,7 @@ class Layout:
             The windows, and ``[n, H, K]``: the known columns, NaN but for those of
             ``Schema.zero_when``.
         """
-        expected = [*self.doubles(), *self.floats()]
+        expected = [*self.doubles(), *self.floats(), *self.texts()]
         if list(frame.columns) != expected:
             _check_names(self.schema.name, expected, list(frame.columns))
         n, back = len(frame), self.schema.context_length
@@ -115,6 +127,7 @@ class Layout:
             past.reshape(n, back, len(self.past)),
             future.reshape(n, self.schema.horizon, len(self.future)),
             static,
+            entities=frame[self.texts()].to_numpy(dtype=object) if self.entities else None,
         )
         return windows, known
 

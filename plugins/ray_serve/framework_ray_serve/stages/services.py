@@ -287,7 +287,8 @@ def joined(parts: Sequence[Windows]) -> Windows:
     def of(name: str) -> Any:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Windows(of("target_past"), of("past"), of("future"), of("static"))
+    entities = None if parts[0].entities is None else of("entities")
+    return Windows(of("target_past"), of("past"), of("future"), of("static"), entities=entities)
 
 
 def read_schema(directory: Any) -> Schema:

@@ -1,0 +1,78 @@
+"""How much each member of an ensemble counts for each series.
+
+A member's weight falls with its error, as a power of it. The errors of a series are drawn to those
+of the panel, as if :data:`SHRINKAGE` origins more had shown the panel's. So a choice that rests on
+few origins is near the panel's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from framework.data.arrays import Flags, Float64, Objects, Rows
+
+#: Origins that the errors of all series count for beside those of a series' own.
+SHRINKAGE = 2.0
+#: A member with twice the error of another has a weight of two to this power less.
+POWER = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemberWeights:
+    """``panel[T, M]``: of a series without errors of its own; ``series``: ``[T, M]`` of each."""
+
+    panel: Float64
+    series: dict[tuple[str, ...], Float64]
+
+    def of(self, entities: Objects) -> Float64:
+        """``[n, T, M]``."""
+        weights = [self.series.get(tuple(map(str, entity)), self.panel) for entity in entities]
+        return np.array(weights).reshape(-1, *self.panel.shape)
+
+    def save(self, path: Path) -> None:
+        keys = np.array(list(self.series), dtype=np.str_)
+        np.savez(path, panel=self.panel, keys=keys, weights=np.array(list(self.series.values())))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        with np.load(path, allow_pickle=False) as file:
+            rows = zip(file["keys"], file["weights"], strict=True)
+            return cls(file["panel"], {tuple(str(k) for k in key): row for key, row in rows})
+
+
+def learn_weights(losses: Float64, series: Rows, count: int) -> tuple[Float64, Float64]:
+    """Learn weights from the errors of members on the same windows.
+
+    Args:
+        losses: ``[n, T, M]``, the mean absolute error of each member in each window, NaN where it
+            is not known.
+        series: ``[n]``, the number of each window's series.
+        count: How many series there are.
+
+    Returns:
+        ``[T, M]`` of the panel, ``[count, T, M]`` of each series; each sums to 1 over members.
+    """
+    known: Flags = np.asarray(np.isfinite(losses).all(axis=2))
+    size = np.where(known[..., None], losses, 0.0)
+    total = np.zeros((count, *losses.shape[1:]))
+    number = np.zeros((count, losses.shape[1]))
+    np.add.at(total, series, size)
+    np.add.at(number, series, known)
+    typical = total.mean(axis=2, keepdims=True)
+    judged: Flags = np.asarray(typical[..., 0] > 0)
+    ratio = np.divide(total, typical, out=np.ones_like(total), where=typical > 0)
+    share = judged[..., None] / np.maximum(judged.sum(axis=0), 1)[:, None]
+    some = np.asarray(judged.any(axis=0))[:, None]
+    panel = np.where(some, (ratio * share).sum(axis=0), 1.0)
+    own = np.where(judged, number, 0.0)[..., None]
+    return _powers(panel), _powers((own * ratio + SHRINKAGE * panel) / (own + SHRINKAGE))
+
+
+def _powers(errors: Float64) -> Float64:
+    logs = -POWER * np.log(np.maximum(errors, 1e-6))
+    weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
