@@ -1,7 +1,7 @@
 """How much each member of an ensemble counts for each series.
 
 A member's weight falls with its error, as a power of it. The errors of a series are drawn to those
-of the panel, as if :data:`SHRINKAGE` origins more had shown the panel's. So a choice that rests on
+of the panel, as if :data:`SHRINKAGE` more origins had shown them. So a choice that rests on
 few origins is near the panel's own.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from framework.data.arrays import Flags, Float64, Objects, Rows
 
-#: Origins that the errors of all series count for beside those of a series' own.
-SHRINKAGE = 2.0
+#: Origins that the errors of all series count for, beside those of a series.
+SHRINKAGE = 1.0
 #: A member with twice the error of another has a weight of two to this power less.
-POWER = 4.0
+POWER = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,50 @@ def learn_weights(losses: Float64, series: Rows, count: int) -> tuple[Float64, F
     """Learn weights from the errors of members on the same windows.
 
     Args:
+        losses: As :func:`shrunk_errors` takes them.
+        series: ``[n]``, the number of each window's series.
+        count: How many series there are.
+
+    Returns:
+        ``[T, M]`` of the panel, ``[count, T, M]`` of each series; each sums to 1 over members.
+    """
+    panel, own = shrunk_errors(losses, series, count)
+    return _powers(panel), _powers(own)
+
+
+def most_different(errors: Float64, most: int) -> Rows:
+    """Choose the members that together have a small error for every series.
+
+    The first is the best for the panel; each further one lowers the mean of the smallest errors of
+    all series most. A near copy of a chosen one lowers nothing.
+
+    Args:
+        errors: ``[S, M]``.
+        most: How many are chosen at most.
+
+    Returns:
+        Their numbers, rising.
+    """
+    chosen = [int(errors.mean(axis=0).argmin())]
+    while len(chosen) < min(most, errors.shape[1]):
+        smallest = errors[:, chosen].min(axis=1, keepdims=True)
+        together = np.minimum(errors, smallest).mean(axis=0)
+        together[chosen] = np.inf
+        chosen.append(int(together.argmin()))
+    return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def shrunk_errors(losses: Float64, series: Rows, count: int) -> tuple[Float64, Float64]:
+    """Measure the errors of members on the same windows, in units of the mean of all members.
+
+    Args:
         losses: ``[n, T, M]``, the mean absolute error of each member in each window, NaN where it
             is not known.
         series: ``[n]``, the number of each window's series.
         count: How many series there are.
 
     Returns:
-        ``[T, M]`` of the panel, ``[count, T, M]`` of each series; each sums to 1 over members.
+        ``[T, M]`` of the panel; ``[count, T, M]`` of each series, drawn to the panel's.
     """
     known: Flags = np.asarray(np.isfinite(losses).all(axis=2))
     size = np.where(known[..., None], losses, 0.0)
@@ -69,7 +106,7 @@ def learn_weights(losses: Float64, series: Rows, count: int) -> tuple[Float64, F
     some = np.asarray(judged.any(axis=0))[:, None]
     panel = np.where(some, (ratio * share).sum(axis=0), 1.0)
     own = np.where(judged, number, 0.0)[..., None]
-    return _powers(panel), _powers((own * ratio + SHRINKAGE * panel) / (own + SHRINKAGE))
+    return panel, (own * ratio + SHRINKAGE * panel) / (own + SHRINKAGE)
 
 
 def _powers(errors: Float64) -> Float64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from framework.files import atomic_write
@@ -74,3 +76,30 @@ def write_experiment(path: Path, text: str) -> None:
     """Replace ``path`` in one step."""
     with atomic_write(path, durable=True) as stream:
         stream.write(text.encode())
+
+
+#: Begins the last line of a sealed experiment.
+_SEAL = "# Not edited while its SHA-256 is "
+
+
+def sealed(text: str) -> str:
+    """Add a last line by which :func:`is_edited` knows the text again."""
+    return f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def is_edited(path: Path) -> bool:
+    """Say whether a file is there that is not as :func:`sealed` made it."""
+    if not path.exists():
+        return False
+    body, seal, _ = path.read_text().rpartition(_SEAL)
+    return not seal or path.read_text() != sealed(body)
+
+
+def given_on_the_command_line(*keys: str) -> list[str]:
+    """The keys that an override of this job sets. A multirun shares its overrides among jobs that
+    may need them or not, and gives none.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.MULTIRUN:
+        return []
+    _, overrides = _composition(())
+    return [o.key_or_group for o in overrides if o.key_or_group in keys]

@@ -18,7 +18,7 @@ from framework.pairs.fit import fit_model
 from framework.plugins.builtin import EnsembleOptions
 from framework.plugins.discovery import load_plugins
 from framework.plugins.ensemble import Ensemble
-from framework.plugins.member_weights import learn_weights
+from framework.plugins.member_weights import learn_weights, most_different
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 WEEK = {"name": "seasonal_naive", "season_length": 7}
@@ -94,6 +94,8 @@ def test_weights_follow_errors_and_are_drawn_to_the_panels() -> None:
     np.testing.assert_array_equal(own[3], panel)
     few = learn_weights(losses[:3], series[:3], 3)[1]
     assert own[1, 0, 0] < few[1, 0, 0] < panel[0, 0]
+    errors = np.array([[1.0, 1.01, 3.0, 2.0], [1.0, 1.01, 0.2, 2.0], [1.0, 1.01, 3.0, 2.0]])
+    assert most_different(errors, 2).tolist() == [0, 2]  # and not its near copy
     unknown = learn_weights(np.full((3, 1, 2), np.nan), series[:3], 3)
     assert (unknown[0] == 0.5).all()
     assert (unknown[1] == 0.5).all()

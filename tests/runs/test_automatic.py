@@ -95,6 +95,17 @@ def test_what_was_written_gives_the_same_pair_and_so_does_a_rerun(project: Path)
     assert rerun["metrics"] == first["metrics"]
     assert written.read_text() == text
 
+    written.write_text(text + "# mine\n")
+    refused = command.run("run=backtest", "paths.state=c", cwd=project)
+    assert refused.returncode == 2
+    assert "auto.output: conf/experiment/shops_auto.yaml is not as model=auto wrote" in (
+        refused.stderr
+    )
+    assert written.read_text().endswith("# mine\n")
+    idle = command.run("model=seasonal_naive", "auto.minutes=1", cwd=project)
+    assert idle.returncode == 2
+    assert "auto.minutes: only model=auto takes it" in idle.stderr
+
     answer = _run(project, "run=predict", "paths.state=a", "predict.output=f.parquet")
     assert answer["rows"] == 3 * 7  # the pair answers with the words it was trained with
 

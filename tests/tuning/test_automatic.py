@@ -11,11 +11,14 @@ import pandas as pd
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.panel_rows import panel_from_rows
+from framework.evaluation.result import BacktestResult
 from framework.plugins.discovery import load_plugins
-from framework.tuning.automatic.choice import judging_origins
+from framework.testing.fakes import make_schema
+from framework.tuning.automatic.choice import judging_origins, weighted_by_series
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
 from framework.tuning.automatic.setups import Frame, candidates
 
+DAY = np.timedelta64(1, "D")
 NAMES = {c.name: c.automatic for c in load_plugins().components() if c.automatic is not None}
 
 
@@ -54,9 +57,9 @@ def frame(rows: int = 10_000, lowest: float = 0.0, zeros: float = 0.0, limit: in
     return Frame(facts, 24, 4, (1, 24, 168), 60, {"y": ("y_rolling_24_mean",)}, limit)
 
 
-def test_set_ups_come_from_several_families_and_are_at_most_ten() -> None:
+def test_set_ups_come_from_several_families_and_are_at_most_nine() -> None:
     setups = candidates(frame(zeros=0.5), NAMES, 1e9)
-    assert len(setups) == 10
+    assert len(setups) == 9
     assert {"seasonal_naive", "lightgbm", "auto_ets", "auto_theta"} <= {s.model for s in setups}
     assert any(s.options.get("difference") == ["y"] for s in setups)
 
@@ -109,3 +112,49 @@ def test_origins_lie_before_the_backtest_and_after_two_seasons() -> None:
     assert len(origins) == 4
     assert (panel.frequency.shift(origins, 12) <= first).all()
     assert len(judging_origins(panel, panel.times[30], 12, 12)) == 0
+
+
+def results() -> dict[str, BacktestResult]:
+    """Two set-ups of four origins and six series. Each is good for the series of its own half."""
+    random, folds, series, horizon = np.random.default_rng(4), 4, 6, 3
+    n = folds * series
+    actual = random.normal(50, 5, (n, horizon, 1))
+    owner = np.tile(np.arange(series), folds)
+    schema = make_schema(targets=("y",), past=("y",), horizon=horizon, quantiles=())
+    origins = np.datetime64("2024-01-01", "us") + np.repeat(np.arange(folds), series) * DAY
+    made = {}
+    for name, half in (("low", owner < 3), ("high", owner >= 3)):
+        spread = np.where(half, 1.0, 6.0)[:, None, None]
+        forecast = actual + spread * random.normal(0, 1, actual.shape)
+        made[name] = BacktestResult(
+            schema,
+            np.repeat(np.arange(folds), series),
+            np.array([[f"s{i}"] for i in owner], dtype=object),
+            origins,
+            origins[:, None] + np.arange(1, horizon + 1) * DAY,
+            actual,
+            forecast[..., None],
+            actual,
+            np.ones((n, 1)),
+            np.ones((n, 1)),
+            (1.0,),
+        )
+    return made
+
+
+def error(result: BacktestResult) -> float:
+    return float(np.abs(result.forecast[..., 0] - result.actual).mean())
+
+
+def test_weights_by_series_help_unlike_series() -> None:
+    """Each origin is forecast with the weights of the others."""
+    unlike = results()
+    weighted = weighted_by_series(unlike, None)
+    assert weighted is not None
+    assert error(weighted[1]) < 0.5 * min(map(error, unlike.values()))
+    few = {name: replace(one, fold=np.zeros_like(one.fold)) for name, one in unlike.items()}
+    assert weighted_by_series(few, None) is None
+    flags = unlike["low"].fold < 3
+    part = weighted_by_series(unlike, flags)
+    assert part is not None
+    assert np.isnan(part[1].forecast[~flags]).all()

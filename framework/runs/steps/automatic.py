@@ -16,6 +16,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.errors import ConfigError
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import plan_folds
 from framework.evaluation.eligibility import take_part
@@ -34,7 +35,13 @@ from framework.tuning.automatic.choice import (
 )
 from framework.tuning.automatic.facts import Facts, describe
 from framework.tuning.automatic.setups import Frame, Setup, candidates
-from framework.tuning.experiment import experiment_text, write_experiment
+from framework.tuning.experiment import (
+    experiment_text,
+    given_on_the_command_line,
+    is_edited,
+    sealed,
+    write_experiment,
+)
 
 LEADERBOARD = "leaderboard.json"
 
@@ -44,7 +51,14 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
     in the result; any other run as it is, with nothing.
     """
     if run.config.component("model").name != AUTO:
+        without_effect = given_on_the_command_line("auto.minutes", "auto.output")
+        if without_effect:
+            raise ConfigError(
+                f"{without_effect[0]}: only model=auto takes it, and this run has "
+                f"model={run.config.component('model').name}; leave it out, or choose model=auto."
+            )
         return run, {}
+    _check_output(run.config)
     features = Features(run.config, run.make("retrieval"))
     fill_store(run, features)
     panel = backtest_panel(features)
@@ -70,6 +84,20 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
         "written": str(file),
     }
     return replace(run, config=config), {"auto": decision}
+
+
+def _output(config: Config) -> Path:
+    return config.auto.output or Path("conf/experiment") / f"{config.name}_auto.yaml"
+
+
+def _check_output(config: Config) -> None:
+    """Refuse to replace what somebody has edited, before anything is judged."""
+    path = _output(config)
+    if is_edited(path):
+        raise ConfigError(
+            f"auto.output: {path} is not as model=auto wrote it, and would be replaced; move it "
+            "away, or set auto.output=conf/experiment/OTHER.yaml."
+        )
 
 
 def _ranked(
@@ -183,7 +211,7 @@ def _strongest_naive(config: Config, ranked: list[Judged]) -> dict[str, Any]:
 def _write(run: Run, best: Judged, naive: dict[str, Any]) -> Path:
     """The experiment file of the choice."""
     config = run.config
-    path = config.auto.output or Path("conf/experiment") / f"{config.name}_auto.yaml"
+    path = _output(config)
     setup: Setup = best.setup
     node = node_of(setup, Components(config, run.plugins))
     values: dict[str, Any] = {f"model.{key}": value for key, value in node.items()}
@@ -195,7 +223,7 @@ def _write(run: Run, best: Judged, naive: dict[str, Any]) -> Path:
     comment = f"Chosen by model=auto: {setup.name}, {setup.why}."
     left_out = [section.name for section in run.plugins.sections() if not section.decisive]
     text = experiment_text(values, comment, left_out, selected={"model": setup.model})
-    write_experiment(path, text)
+    write_experiment(path, sealed(text))
     return path
 
 

@@ -13,19 +13,26 @@ from framework.config.ensembles import ENSEMBLE
 from framework.config.groups import default_node
 from framework.config.sections import BacktestConfig
 from framework.data.arrays import Flags, Times
+from framework.data.grouping import entity_numbers
 from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, FrameworkError
 from framework.evaluation.backtest import fit_fold, forecast_windows, plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
+from framework.plugins.member_weights import learn_weights, most_different, shrunk_errors
 from framework.retrieval.schema import make_schema
 from framework.tuning.automatic.setups import Setup
 from framework.tuning.space import substituted
 
+#: The ensemble that weighs its members for each series.
+BY_SERIES = "by_series"
 #: Origins that set-ups are judged from, where the history is long enough.
 ORIGINS = 4
-#: How much better a mean of several must be than the best of them: it costs as much as all.
-_WORTH = 0.005
+#: How much better than a single model an ensemble must be: it costs as much as all of its members,
+#: and twice as much where it weighs them by series.
+_WORTH = {"equal": 0.005, "by_series": 0.01}
+#: Members of an ensemble that weighs them by series.
+_MEMBERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +94,8 @@ def judge_setups(
     has no forecast of one of those windows, is kept with its error.
 
     Returns:
-        The set-ups and the means of the best of them, the best first; equal ones in the order of
-        ``setups``. A mean counts as better only by :data:`_WORTH`.
+        The set-ups and the ensembles of the best of them, the best first; equal ones in the order
+        of ``setups``. An ensemble counts as better only by :data:`_WORTH`.
     """
     results: dict[str, BacktestResult] = {}
     errors: dict[str, str] = {}
@@ -116,11 +123,20 @@ def judge_setups(
         error = errors.get(setup.name)
         judgements.append(value(setup) if error is None else Judged(setup, None, error))
         tell(judgements[-1])
-    for setup in _means(judgements, components):
+    able = [one for one in judgements if one.value is not None]
+    for setup in _means(able, components):
         members = [results[name] for name in setup.options["members"]]
         mean = np.mean([result.forecast for result in members], axis=0)
         results[setup.name] = replace(members[0], forecast=mean)
         judgements.append(value(setup))
+        tell(judgements[-1])
+    weighted = weighted_by_series(
+        {one.setup.name: results[one.setup.name] for one in able}, windows
+    )
+    if weighted is not None:
+        names, results[BY_SERIES] = weighted
+        chosen = [one.setup for one in able if one.setup.name in names]
+        judgements.append(value(_ensemble(BY_SERIES, chosen, components, weights=BY_SERIES)))
         tell(judgements[-1])
     if all(one.value is None for one in judgements):
         raise FrameworkError(
@@ -128,27 +144,80 @@ def judge_setups(
             f"the first: {judgements[0].error if judgements else 'no model is installed'}"
         )
     ranked = sorted(judgements, key=lambda one: (one.value is None, one.value or 0.0))
-    single = next(one for one in ranked if one.setup.model != ENSEMBLE)
-    if (ranked[0].value or 0.0) > (single.value or 0.0) * (1 - _WORTH):
-        ranked.remove(single)
-        ranked.insert(0, single)
-    return ranked
+    best = min((one for one in ranked if one.value is not None), key=_handicapped)
+    ranked.remove(best)
+    return [best, *ranked]
 
 
-def _means(judgements: Sequence[Judged], components: Components) -> list[Setup]:
+def _handicapped(one: Judged) -> float:
+    """The value that decides: an ensemble must be worth its cost."""
+    extra = _WORTH[one.setup.options.get("weights", "equal")] if one.setup.model == ENSEMBLE else 0
+    return (one.value or 0.0) * (1 + extra)
+
+
+def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
     """The means of the three best set-ups that are no naive forecast, and of the best two."""
-    able = [one for one in judgements if one.value is not None and not one.setup.naive]
-    best = sorted(able, key=lambda one: one.value or 0.0)
+    learned = [one for one in able if not one.setup.naive]
+    best = [one.setup for one in sorted(learned, key=lambda one: one.value or 0.0)]
     return [
-        Setup(
-            f"mean_of_{count}",
-            ENSEMBLE,
-            f"the mean of {', '.join(one.setup.name for one in best[:count])}",
-            {"members": {one.setup.name: node_of(one.setup, components) for one in best[:count]}},
-        )
+        _ensemble(f"mean_of_{count}", best[:count], components)
         for count in (3, 2)
         if len(best) >= count
     ]
+
+
+def _ensemble(name: str, members: Sequence[Setup], components: Components, **options: Any) -> Setup:
+    what = "weights by series for" if options else "the mean of"
+    return Setup(
+        name,
+        ENSEMBLE,
+        f"{what} {', '.join(member.name for member in members)}",
+        {"members": {m.name: node_of(m, components) for m in members}, **options},
+    )
+
+
+def weighted_by_series(
+    results: Mapping[str, BacktestResult], windows: Flags | None
+) -> tuple[list[str], BacktestResult] | None:
+    """Weigh set-ups for each series, and forecast each origin with the weights that the other
+    origins give.
+
+    Args:
+        results: By set-up, of the same windows.
+        windows: Those that count.
+
+    Returns:
+        The names of the set-ups that are unlike and good, in the order of ``results``, and the
+        forecasts of their ensemble. None where there are too few origins or set-ups to weigh.
+    """
+    if len(results) < 2:
+        return None
+    first = next(iter(results.values()))
+    used = np.ones(len(first.fold), dtype=bool) if windows is None else windows
+    origins = np.unique(first.fold[used])
+    if len(origins) < 2:
+        return None
+    series = entity_numbers(first.entities)
+    count = int(series.max()) + 1
+    forecasts = np.stack([result.forecast for result in results.values()], axis=-1)
+    sizes = np.abs(forecasts[..., 0, :] - first.actual[..., None])
+    known = np.isfinite(sizes)
+    number = known.sum(axis=1)
+    losses = np.divide(
+        np.where(known, sizes, 0.0).sum(axis=1),
+        number,
+        out=np.full(number.shape, np.nan),
+        where=number > 0,
+    )
+    errors = shrunk_errors(losses[used], series[used], count)[1][np.unique(series[used])]
+    chosen = most_different(errors.reshape(-1, len(results)), _MEMBERS)
+    losses, forecasts = losses[..., chosen], forecasts[..., chosen]
+    weighted = np.full(first.forecast.shape, np.nan)
+    for origin in origins:
+        here, others = used & (first.fold == origin), used & (first.fold != origin)
+        weights = learn_weights(losses[others], series[others], count)[1][series[here]]
+        weighted[here] = (forecasts[here] * weights[:, None, :, None, :]).sum(axis=-1)
+    return [list(results)[place] for place in chosen], replace(first, forecast=weighted)
 
 
 def node_of(setup: Setup, components: Components) -> dict[str, Any]:
