@@ -116,6 +116,11 @@ class Model(ABC):
         """
 
     @property
+    def parts(self) -> tuple[Model, ...]:
+        """The models inside this one; a serving environment needs what they need, too."""
+        return ()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was doubtful in ``fit``, one line each; told among the warnings of the run."""
         return ()

@@ -70,8 +70,8 @@ def git_state() -> dict[str, Any]:
 
 
 def requirements(*components: Any) -> tuple[str, ...]:
-    """List the pinned distributions that loading fitted components needs: their own and what their
-    classes name.
+    """List the pinned distributions that loading fitted components needs: their own and what they
+    name, and those of the models inside them.
 
     Args:
         components: The fitted components.
@@ -81,10 +81,11 @@ def requirements(*components: Any) -> tuple[str, ...]:
     """
     owners = {"framework": "framework-core", **_plugins()}
     names = {"framework-core", "numpy"}
-    for component in components:
+    inner = [part for component in components for part in getattr(component, "parts", ())]
+    for component in (*components, *inner):
         package = type(component).__module__.split(".")[0]
         names.update([owners[package]] if package in owners else _distributions(package))
-        names.update(type(component).requirements)
+        names.update(component.requirements)
     return tuple(f"{name}=={metadata.version(name)}" for name in sorted(names))
 
 

@@ -66,6 +66,10 @@ class Ensemble(Model):
         return tuple(dict.fromkeys(names))
 
     @property
+    def parts(self) -> tuple[Model, ...]:
+        return tuple(self._members.values())
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._notes
 

@@ -15,6 +15,7 @@ from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows
 from framework.errors import ConfigError, DataError
 from framework.pairs.fit import fit_model
+from framework.pairs.provenance import requirements
 from framework.plugins.builtin import EnsembleOptions
 from framework.plugins.discovery import load_plugins
 from framework.plugins.ensemble import Ensemble
@@ -111,6 +112,7 @@ def test_a_member_that_cannot_be_fitted_leaves_with_a_note(tmp_path: Path) -> No
     fit_model(plain_arrays(panel, 2), schema, ensemble, 0, 1)
     (note,) = ensemble.notes
     assert note.startswith("model.members.wrong leaves the ensemble: ")
+    assert "framework-baselines" in {one.split("==")[0] for one in requirements(ensemble)}
     ensemble.save(tmp_path)
     assert not (tmp_path / "members" / "wrong").exists()
     assert list(Ensemble.load(tmp_path)._lengths) == ["week"]
