@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 from framework.data.arrays import Float64
 from framework.data.arrow_columns import moments
 from framework.data.grouping import series_numbers
+from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import FrameworkError, one_line
-from framework.monitoring.served import Served
+from framework.monitoring.served import Served, with_actuals
 from framework.pairs.artifacts import BACKTEST
 from framework.pairs.domain import Domain
 from framework.pairs.intervals import INTERVALS, Calibration
@@ -57,6 +58,14 @@ class Promise:
         """The median of each forecast; the mean where the model gives no median."""
         quantiles = list(self.schema.quantiles)
         return served.values[:, 1 + quantiles.index(0.5) if 0.5 in quantiles else 0]
+
+
+def with_before(promise: Promise, panel: Panel) -> Promise:
+    """Take the actuals of the steps before from the offline store: a backtest of one step has none
+    of its own.
+    """
+    before = with_actuals(promise.backtest, panel, len(promise.schema.targets)).before
+    return replace(promise, backtest=replace(promise.backtest, before=before))
 
 
 def read_promise(model: Path) -> Promise:

@@ -11,7 +11,7 @@ import numpy as np
 
 from framework.data.arrays import Float64
 from framework.data.panel import Panel
-from framework.monitoring import judging, watching
+from framework.monitoring import diagnosis, judging, watching
 from framework.monitoring.actuals import scales_of
 from framework.monitoring.alerts import length_of
 from framework.monitoring.promised import Promise
@@ -95,6 +95,7 @@ def pair_report(
             for t, name in enumerate(targets)
             for finding in watching.drifted_series(served, promise, t, how)
         ],
+        "diagnosis": diagnosis.forecasts(served, promise, how.frequency, how.season),
         "anomalies": {
             name: watching.anomalies(served, promise, t, how) for t, name in enumerate(targets)
         },

@@ -67,12 +67,14 @@ class Reading:
 
     ``forecasts``: without actuals. ``failed``: how many rows had no forecast, because the request
     had none. ``newest``: when the pair last answered, UTC. ``rows``: of the ledger that were read.
+    ``stale``: by view how many rows were forecast from one that was older than its ttl.
     """
 
     forecasts: dict[Answering, Served]
     failed: dict[Answering, int]
     newest: dict[Answering, np.datetime64]
     rows: int
+    stale: dict[str, int] = field(default_factory=dict)
 
     def serving(self, known: Collection[Answering]) -> dict[str, Answering]:
         """Say which of the ``known`` pairs each arm serves: the one that answered last, which after
@@ -134,9 +136,10 @@ def read_served(
     columns = ["at", "arm", "version", "digest", *keys, "origin", TIME, "step", "target", "mean"]
     numbers: dict[tuple[str, ...], int] = {}
     pieces: dict[Answering, _Pieces] = {}
-    rows = 0
-    for table in ledger.read(name, state, [*columns, "q*", "status"], since):
+    rows, stale = 0, dict[str, int]()
+    for table in ledger.read(name, state, [*columns, "q*", "status", "stale"], since):
         rows += len(table)
+        _count_stale(table, stale)
         for answering, part in _by_pair(table):
             of_pair = pieces.setdefault(answering, _Pieces([]))
             good = part.filter(
@@ -152,7 +155,16 @@ def read_served(
     failed = {answering: of_pair.failed for answering, of_pair in pieces.items()}
     newest = {answering: of_pair.newest for answering, of_pair in pieces.items()}
     forecasts = {answering: _newest(of_pair, entities) for answering, of_pair in pieces.items()}
-    return Reading(forecasts, failed, newest, rows)
+    return Reading(forecasts, failed, newest, rows, stale)
+
+
+def _count_stale(table: pa.Table, stale: dict[str, int]) -> None:
+    if "stale" not in table.column_names or table["stale"].null_count == len(table):
+        return
+    for one in table.group_by("stale").aggregate([([], "count_all")]).to_pylist():
+        for view in (one["stale"] or "").split(","):
+            if view:
+                stale[view] = stale.get(view, 0) + one["count_all"]
 
 
 def _by_pair(table: pa.Table) -> Iterator[tuple[Answering, pa.Table]]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from framework.interfaces.alert_sink import AlertSink
 from framework.interfaces.ledger import Ledger, LedgerCounts, LedgerOptions
 from framework.interfaces.registry import Registry
 from framework.monitoring.alerts import windows_of
-from framework.monitoring.feature_parity import audit
-from framework.monitoring.promised import Promise, read_promise
+from framework.monitoring.promised import Promise, read_promise, with_before
 from framework.monitoring.report import pair_report, report_path
 from framework.monitoring.served import (
     Answering,
@@ -37,6 +35,7 @@ from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
+from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
 from framework.serving.console.page import monitoring_page
@@ -87,7 +86,10 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
         options.anomaly,
     )
     reports = {}
-    for answering, promise in _promises(run, reading.forecasts, warnings).items():
+    promises = _promises(run, reading.forecasts, warnings)
+    if panel is not None:
+        promises = {one: with_before(promises[one], panel) for one in promises}
+    for answering, promise in promises.items():
         served = reading.forecasts[answering]
         if panel is not None:
             served = with_actuals(served, panel, len(targets))
@@ -102,13 +104,19 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
             windows=windows_of(options.alerts.rules),
         )
         reports[answering] = {**report, "failed": reading.failed[answering]}
-    skew = _skew(run, features, panel, warnings) if panel is not None else None
+    skew = None if panel is None else find_skew(run, features, panel, ledger, since, warnings)
     if counts.missing:
         warnings.append(
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
             "queue was full"
         )
-    body = {**_body(reports, reading, counts), "skew": skew}
+    body = {
+        **_body(reports, reading, counts),
+        "skew": skew,
+        "diagnosis": diagnose(reports, reading, panel, how),
+        "findings": findings(reading, panel, [*promises.values()], len(keys)),
+    }
+    warnings += [sentence(one) for one in body["findings"][:SAID]]
     body["alerts"] = tell(run, body, sinks, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})
     for warning in warnings:
@@ -138,20 +146,6 @@ def _panel(features: Features, warnings: list[str]) -> Panel | None:
         warnings.append("the offline store has no rows, so no actuals; run=ingest reads them")
         return None
     return features.panel()
-
-
-def _skew(run: Run, features: Features, panel: Panel, warnings: list[str]) -> dict[str, Any] | None:
-    """Compare what serving reads of some entities with what training reads of them; None where
-    nothing is looked up while serving, or nothing can be.
-    """
-    if not run.options.sample or features.strategy.max_context_length == 0:
-        return None
-    try:
-        entities, differences = audit(features, panel, run.options.sample, run.config.seed)
-    except FrameworkError as error:
-        warnings.append(f"skew is not known: {error}")
-        return None
-    return {"entities": entities, "differences": [asdict(one) for one in differences]}
 
 
 def _promises(

@@ -21,12 +21,13 @@ import pytest
 
 from framework.config.sections import PanelConfig
 from framework.data.frequency import Frequency
+from framework.data.panel import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, TIME
 from framework.errors import ConfigError, DataError
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
-from framework.monitoring.promised import Promise
+from framework.monitoring.promised import Promise, with_before
 from framework.monitoring.report import pair_report
 from framework.monitoring.served import Reading, Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
@@ -34,6 +35,7 @@ from framework.plugins.discovery import load_plugins
 from framework.runs.compare import compare
 from framework.runs.monitor import monitor
 from framework.runs.options import MonitorOptions
+from framework.runs.steps.findings import findings, sentence
 from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
@@ -242,6 +244,67 @@ def test_a_ledger_of_failures_alone_is_reported(run: Any, tmp_path: Path) -> Non
     assert result["live"]["production"] == {target: {"steps": 0} for target in TARGETS}
     assert {one["verdict"] for one in result["drift"]} == {"too few"}
     assert result["window"]["first"] is None
+
+
+def test_what_forecasts_were_made_from_is_held_against_the_store(tmp_path: Path) -> None:
+    run = make_run(tmp_path, features="values", hashed=["airport"])
+    origin = pd.Timestamp("2024-03-01", tz="UTC")
+    rows = pd.DataFrame({"airport": ENTITIES, TIME: origin, "departures": 20.0, "delay": 3.5})
+    ingest(run, rows.assign(departures=[99.0, *[float("nan")] * 9]))
+    result = monitor(run)
+    served = result["skew"]["served"]
+    assert served["compared"] == 20
+    assert served["different"] == 20  # the first of the two answers had another delay
+    assert any("other values than the offline store" in one for one in result["warnings"])
+    first = next(one for one in served["differences"] if one["feature"] == "departures")
+    assert first["entity"] == {"airport": "A0", "carrier": "DL"}
+    assert first["offline"] == 99.0
+    json.dumps(result, allow_nan=False)
+
+
+def test_a_dead_sensor_of_forecasts_of_one_step_is_told_by_the_steps_before() -> None:
+    promise = make_promise()
+    unknown = np.full(len(promise.backtest), np.nan)
+    lacking = replace(promise, backtest=replace(promise.backtest, before=unknown))
+    past = promise.backtest
+    panel = panel_from_rows(
+        pd.DataFrame(
+            {
+                "key": past.entities[past.series, 0],
+                TIME: pd.DatetimeIndex(past.time).tz_localize("UTC"),
+                "y": past.actual,
+            }
+        ).sort_values(["key", TIME], ignore_index=True),
+        entity_keys=("key",),
+        past=("y",),
+        known=(),
+        categories=(),
+        frequency=HOW.frequency,
+    )
+    filled = with_before(lacking, panel).backtest.before
+    assert np.array_equal(filled, past.before, equal_nan=True)
+    verdicts = [
+        one["verdict"]
+        for used in (lacking, with_before(lacking, panel))
+        for one in watch(make_served(30, 3), used, 0, HOW)
+        if one["signal"] == "repeat_up"
+    ]
+    assert verdicts == ["too few", "quiet"]
+
+
+def test_stale_features_are_counted_by_view() -> None:
+    at = pa.array([datetime(2024, 5, 1, tzinfo=UTC)] * 3, pa.timestamp("us", tz="UTC"))
+    texts = {"arm": "a", "digest": "d", "key": "7", "target": "y", "status": OK}
+    numbers = {"version": 1, "step": 1, "mean": 2.0}
+    columns = {name: pa.array([value] * 3) for name, value in (texts | numbers).items()}
+    stale = pa.array(["weather", "weather,prices", None])
+    table = pa.table({**columns, "at": at, "origin": at, TIME: at, "stale": stale})
+    ledger: Any = SimpleNamespace(read=lambda *_: [table])
+    reading = read_served(ledger, "n", Path(), ["key"], ["y"], None)
+    assert reading.stale == {"weather": 2, "prices": 1}
+    (prices, weather) = findings(reading, None, [], 1)
+    assert "view weather: 2 rows" in sentence(weather)
+    assert prices["view"] == "prices"
 
 
 def test_after_a_rollback_the_figures_are_of_the_pair_that_serves(run: Any) -> None:

@@ -68,6 +68,8 @@ def make_found() -> dict[str, Any]:
         "alerts": [alert],
         "ledger": {"rows": 480, "missing": 12, "waiting": 0},
         "skew": {"entities": 4, "differences": []},
+        "diagnosis": [{"arm": "production", **one} for one in report["diagnosis"]],
+        "findings": [{"finding": "stale_feature", "view": "weather", "rows": 7}],
         "pairs": [{**report, "failed": 0}],
     }
 
@@ -106,6 +108,10 @@ def check_section(page: Page, found: dict[str, Any]) -> None:
     worst = pair["worst_series"]["departures"][0]["entity"]["carrier"]
     expect(page.locator("#monitoring-worst tbody tr").first).to_contain_text(worst)
     expect(section).to_contain_text("8 MAE estimated")
+    expect(page.locator("#monitoring-findings")).to_contain_text("view weather: 7 rows")
+    residual = next(one for one in found["diagnosis"] if one["signal"] == "residual")
+    assert residual["shift"] < -0.5  # forecast less actual: the actuals rose
+    expect(page.locator("#monitoring-diagnosis tbody tr")).to_have_count(len(found["diagnosis"]))
 
 
 def test_the_page_of_a_run_is_whole_light_and_dark_narrow_and_wide(

@@ -41,6 +41,8 @@ function showMonitoring(host, found) {
       plot(charts, "monitoring-evidence", "Evidence of drift over time", evidenceChart(pair, state.target))),
     driftTable(pair, state.target),
     seriesTables(pair, state.target),
+    diagnosisTable(found, pair),
+    findingList(found.findings),
     skewLine(found.skew),
   ];
   host.replaceChildren(...parts.flat().filter(Boolean));
@@ -163,6 +165,27 @@ function seriesTables(pair, target) {
       make("th", { scope: "row" }, name(one.entity)), make("td", {}, when(one.time)), make("td", {}, number(one.actual)), make("td", {}, number(one.forecast)), make("td", {}, one.p.toExponential(1)), make("td", {}, one.sure ? "yes" : ""))))));
   }
   return tables;
+}
+
+/** Which feature, forecast or error changed since the backtest; never an alarm. */
+function diagnosisTable(found, pair) {
+  const rows = found.diagnosis.filter((one) => one.arm === null || one.arm === pair.arm).slice(0, 30);
+  if (!rows.length) return null;
+  return make("details", {}, make("summary", {}, "What changed: features, forecasts, errors"),
+    numbersTable("monitoring-diagnosis", "At the same season positions; shift and Wasserstein in standard deviations of before. No alarm comes of these", ["What", "Of", "Shift", "KS", "PSI", "Wasserstein", "Values"], rows.map((one) => make("tr", {},
+      make("th", { scope: "row" }, one.name), make("td", {}, one.signal), make("td", {}, number(one.shift)), make("td", {}, number(one.KS)), make("td", {}, number(one.PSI)), make("td", {}, number(one.Wasserstein)), make("td", {}, String(one.live))))));
+}
+
+const FINDINGS = {
+  new_category: (one) => `${one.feature}: '${one.value}', of ${one.series} series since ${when(one.since)}, was not seen in training`,
+  dead_sensor: (one) => `${one.feature} of ${Object.values(one.entity).join(" · ")}: ${one.value === null ? "null" : number(one.value)} for ${one.repeats} steps since ${when(one.since)}`,
+  stale_feature: (one) => `view ${one.view}: ${one.rows} rows were forecast from one older than its ttl`,
+};
+
+function findingList(findings) {
+  if (!findings.length) return null;
+  return make("div", { id: "monitoring-findings" }, make("p", { class: "bad" }, `Findings: ${findings.length}`),
+    make("ul", { class: "checks" }, findings.slice(0, 20).map((one) => make("li", {}, FINDINGS[one.finding](one)))));
 }
 
 function skewLine(skew) {
