@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.data.canonical_text import EXACT, canonical_text
 from framework.errors import DataError
-from framework.ingestion.streams import BadEntryError, StreamTable
+from framework.ingestion.stream_tables import BadEntryError, StreamTable
 
 if TYPE_CHECKING:
     from framework.features.views import View

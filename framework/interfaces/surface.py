@@ -46,6 +46,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.features.views",
         "framework.data.source_times",
         "framework.ingestion.streams",
+        "framework.ingestion.stream_tables",
         "framework.interfaces.proposal",
     ),
     "a retrieval strategy": (

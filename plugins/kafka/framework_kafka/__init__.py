@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from framework.ingestion.streams import StreamOptions, StreamTable
+from framework.ingestion.stream_tables import StreamOptions, StreamTable
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import UNSHOWN, Duration, FreeForm
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import fastavro
 
 from framework.errors import ConfigError, one_line
-from framework.ingestion.streams import BadEntryError
+from framework.ingestion.stream_tables import BadEntryError
 from framework_kafka import Schema, Topic
 
 Fields = Mapping[str, Any]
@@ -30,7 +30,7 @@ def decoder_of(table: str, spec: Topic) -> Decoder:
 
     Returns:
         A function from the value of a message to its fields. It raises
-        :class:`~framework.ingestion.streams.BadEntryError` for a value that is none.
+        :class:`~framework.ingestion.stream_tables.BadEntryError` for a value that is none.
 
     Raises:
         ConfigError: A schema cannot be read.

@@ -21,7 +21,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from framework.errors import ConfigError, DataError, FrameworkError
 from framework.features.views import View
-from framework.ingestion.streams import BadEntryError, Entry, StreamSource
+from framework.ingestion.stream_tables import BadEntryError
+from framework.ingestion.streams import Entry, StreamSource
 from framework.interfaces.source import Batch
 from framework.secrets import masked
 from framework_kafka import Topic

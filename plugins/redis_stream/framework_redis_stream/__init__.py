@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from framework.ingestion.streams import StreamOptions, StreamTable
+from framework.ingestion.stream_tables import StreamOptions, StreamTable
 from framework.interfaces.plugin import Component, hookimpl
 from framework.interfaces.source import Connection
 from framework.options import Duration
