@@ -74,6 +74,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
     ),
     "a plugin that follows a server, or adds to it": (
         "framework.interfaces.observer",
+        "framework.interfaces.dashboard",
         "framework.interfaces.serving_extension",
         "framework.serving.protocols.dialect",
     ),

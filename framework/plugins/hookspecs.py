@@ -22,6 +22,7 @@ from framework.interfaces.plugin import Component, Section
 if TYPE_CHECKING:
     from framework.data.context import Context
     from framework.data.forecast import Forecast
+    from framework.interfaces.dashboard import Board
     from framework.interfaces.observer import ServedArm, ServedDeployment, ServedRequest
     from framework.interfaces.proposal import Proposal
     from framework.interfaces.registry import Check, HistoryEntry, PairVersion, ProvenPair
@@ -119,6 +120,13 @@ def serving_extensions(deployment: ServedDeployment, metrics: MetricRegistry) ->
     """Called in each process of a server before it answers. Return the routes, protocols and pages
     of the console that the plugin adds; make its metrics with ``metrics``. A path that is taken is
     refused.
+    """
+
+
+@hookspec
+def boards() -> list[Board]:  # type: ignore[empty-body]
+    """Called by ``run=dashboards``. Return dashboards of the metrics that the plugin brings; one
+    with the name of another takes its place.
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 from framework.runs.options import (
+    DashboardsOptions,
     DiffOptions,
     InitOptions,
     MaterializeOptions,
@@ -16,6 +17,7 @@ from framework.runs.options import (
 )
 
 _OPTIONS: dict[str, type[Options]] = {
+    "dashboards": DashboardsOptions,
     "diff": DiffOptions,
     "init": InitOptions,
     "materialize": MaterializeOptions,
@@ -69,13 +71,23 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "prove every pair and the history, repair what an interruption left",
         (),
     ),
+    "dashboards": ("write rules of Prometheus and dashboards of Grafana", ()),
     "plugins": ("list what is installed, its options, and what is broken", ()),
     "prune": ("remove the pairs that the retention does not keep", ()),
 }
 
 
 #: Runs that need no experiment.
-_WITHOUT_EXPERIMENT = ("init", "plugins", "pairs", "history", "alias", "verify", "diff")
+_WITHOUT_EXPERIMENT = (
+    "dashboards",
+    "init",
+    "plugins",
+    "pairs",
+    "history",
+    "alias",
+    "verify",
+    "diff",
+)
 
 
 @hookimpl

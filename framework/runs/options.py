@@ -79,6 +79,20 @@ class InitOptions(Options):
         return value
 
 
+class DashboardsOptions(Options):
+    """Which folder is written, and what the alerts hold the servers to.
+
+    ``availability``: per cent of the requests that are not answered with 5xx. ``fast``: per cent of
+    the requests to ``routes`` (a regular expression) that are answered within ``seconds``.
+    """
+
+    output: Path = Path("dashboards")
+    availability: float = Field(default=99.9, gt=0, lt=100)
+    fast: float = Field(default=99.0, gt=0, lt=100)
+    seconds: PositiveFloat = 0.5
+    routes: str = "/predict.*"
+
+
 class MaterializeOptions(Options):
     """``views`` (null: all). ``incremental``: from ``overlap`` before what is online already, for
     rows that came late, instead of everything from ``start``. ``schedule``: a cron expression

@@ -14,6 +14,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from framework.serving.http.monitor_metrics import monitor_text
 from framework.testing.servers import command
 
 ROOT = Path(__file__).parents[2]
@@ -83,3 +84,5 @@ def test_what_was_served_is_judged_when_its_actuals_come(tmp_path: Path) -> None
     assert {one["verdict"] for one in monitored["drift"]} == {"too few"}
     assert (monitored["run"], monitored["status"]) == ("monitor", "done")
     assert json.loads(Path(monitored["report"]).read_text())["pairs"][0]["by_step"]["sales"]
+    shown = monitor_text(Path(monitored["report"])).decode()
+    assert f'figure="MAE",of="live",target="sales"}} {live["MAE"]!r}' in shown

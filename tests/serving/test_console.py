@@ -328,8 +328,8 @@ def test_what_was_between_two_looks_is_their_difference() -> None:
     looks = []
     for n in (2, 5):
         for _ in range(n):
-            metrics.count_request("/predict", 200, "production", 3)
-            metrics.count_request("/metrics", 200)
+            metrics.count_request("/predict", 200, 0.01, "production", 3)
+            metrics.count_request("/metrics", 200, 0.01)
             arm.observe["predict"](0.001 * n)
         looks.append(traffic.snapshot(n))
     assert [look.requests for look in looks] == [

@@ -18,11 +18,11 @@ def test_two_processes_are_one_server() -> None:
     first, second = Metrics(), Metrics()
     for metrics, count in ((first, 2), (second, 3)):
         for _ in range(count):
-            metrics.count_request("/predict", 200, "production", 3)
+            metrics.count_request("/predict", 200, 0.01, "production", 3)
             metrics.observer("predict", "production")(0.01)
         metrics.in_flight.inc(count)
         metrics.show_pair("production", make_version(3), True)
-    second.count_request("/predict", 503)
+    second.count_request("/predict", 503, 0.01)
     first.show_degraded("production", True)
     second.show_degraded("production", False)
     text = added_up(
@@ -47,7 +47,7 @@ def test_two_processes_are_one_server() -> None:
 
 def test_one_process_looks_the_same_but_for_what_is_its_own() -> None:
     metrics = Metrics()
-    metrics.count_request("/predict", 200, "production", 3)
+    metrics.count_request("/predict", 200, 0.01, "production", 3)
     alone = [line for line in metrics.render().decode().splitlines() if "process_" not in line]
     assert sorted(added_up([metrics.families()]).decode().splitlines()) == sorted(alone)
 
@@ -59,7 +59,7 @@ import prometheus_client
 from framework.serving.http.metrics import Metrics
 before = dict(os.environ)
 first, second = Metrics(), Metrics()
-first.count_request("/predict", 200)
+first.count_request("/predict", 200, 0.01)
 assert before == dict(os.environ)
 assert 'status="200"} 1.0' in first.render().decode()
 assert 'status="200"' not in second.render().decode()

@@ -7,6 +7,7 @@ the OpenAPI document.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from starlette.routing import Route
 
 from framework.data.schema import Schema
 from framework.interfaces.serving_extension import Extension, HttpRoute
+from framework.monitoring.report import report_path
 from framework.serving.app.admin import admin_routes
 from framework.serving.app.docs_page import docs_route
 from framework.serving.app.openapi import describe
@@ -37,6 +39,7 @@ from framework.serving.http.asgi import (
     refused,
 )
 from framework.serving.http.logs import AccessLog
+from framework.serving.http.monitor_metrics import monitor_text
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.store_watch import StoreWatch
 from framework.serving.protocols.routes import forecast_routes, foreign_routes, protocols
@@ -208,9 +211,10 @@ def _status_routes(
         return _json({**_shown(table.primary), "arms": [arm.stamp for arm in table.arms.values()]})
 
     async def metrics(_: Request) -> Response:
-        return Response(
-            await service.figures(), headers={"content-type": service.metrics.content_type}
-        )
+        deployment = service.deployment
+        report = report_path(deployment.state, deployment.name)
+        text = await service.figures() + await asyncio.to_thread(monitor_text, report)
+        return Response(text, headers={"content-type": service.metrics.content_type})
 
     return [
         HttpRoute("/health/live", live, scope=None),

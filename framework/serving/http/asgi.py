@@ -206,7 +206,8 @@ class Entry:
             log.exception("%s %s failed", call.method, call.path)
             answer = refused(Refusal(500, "an error of the server's; its log has the cause"))
         label = call.path if route is not None or call.path in self._known else "other"
-        self._metrics.count_request(label, answer.status, answer.arm, answer.pair)
+        seconds = perf_counter() - started
+        self._metrics.count_request(label, answer.status, seconds, answer.arm, answer.pair)
         body = answer.body
         head = [
             (b"content-type", answer.content_type),
@@ -235,10 +236,11 @@ class Entry:
         try:
             await self._app(scope, receive, completed)
         finally:
+            seconds = perf_counter() - started
             self._metrics.count_request(
-                call.path if call.path in self._known else "other", answer.status
+                call.path if call.path in self._known else "other", answer.status, seconds
             )
-            self._log(call, answer, perf_counter() - started)
+            self._log(call, answer, seconds)
 
 
 def refused(refusal: Refusal) -> Answer:

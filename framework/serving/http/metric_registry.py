@@ -27,8 +27,13 @@ from framework.errors import FrameworkError
 #: Names the folder where the processes of one server count together. prometheus_client reads it
 #: when a worker imports it, so that the supervisor sets it before it starts workers.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-#: True of a server when it is true of one of its processes.
-_ANY = ("framework_pair_info", "framework_degraded")
+#: Of a server: the highest that one of its processes says, not the sum.
+_ANY = (
+    "framework_pair_info",
+    "framework_degraded",
+    "framework_gpu_busy_percent",
+    "framework_gpu_memory_used_bytes",
+)
 
 
 class Metrics:

@@ -13,7 +13,8 @@ from framework.models.gpus import load_of, visible_gpus
 from framework.serving.http import metric_registry
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
-_SECONDS = (
+#: Bounds of the histograms of seconds.
+SECONDS = (
     0.00005,
     0.0001,
     0.00025,
@@ -46,11 +47,11 @@ class Metrics(metric_registry.Metrics):
     a ``folder`` the figures are the sums of all processes that share it, without ``process_…``.
 
     ``framework_…``: stage_seconds, request_windows and batch_windows by arm, requests_total by
-    route, status, arm and pair, forecasts_total by status, arm and pair, unseen_categories_total by
-    column, arm and pair, requests_in_flight, pair_info, reloads_total by arm and outcome, degraded
-    by arm, shadow_requests_total by arm and outcome, shadow_seconds by arm, records_total,
-    observed_total by observer and outcome, gpu_busy_percent and gpu_memory_used_bytes by gpu (of
-    the GPUs that pairs forecast on), process_….
+    route, status, arm and pair, request_seconds by route, forecasts_total by status, arm and pair,
+    unseen_categories_total by column, arm and pair, requests_in_flight, pair_info, reloads_total by
+    arm and outcome, degraded by arm, shadow_requests_total by arm and outcome, shadow_seconds by
+    arm, records_total, observed_total by observer and outcome, gpu_busy_percent and
+    gpu_memory_used_bytes by gpu (of the GPUs that pairs forecast on), process_….
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Metrics(metric_registry.Metrics):
             "framework_stage_seconds",
             "Seconds in each stage of a request",
             ["stage", "arm"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
         )
         self.windows = self.histogram(
             "framework_request_windows", "Windows of a request", ["arm"], buckets=_WINDOWS
@@ -76,6 +77,12 @@ class Metrics(metric_registry.Metrics):
             "framework_requests",
             "Requests by route and HTTP status",
             ["route", "status", "arm", "pair"],
+        )
+        self.seconds = self.histogram(
+            "framework_request_seconds",
+            "Seconds from the first byte of a request's head to its answer",
+            ["route"],
+            buckets=SECONDS,
         )
         self.forecasts = self.counter(
             "framework_forecasts", "Forecasts by status", ["status", "arm", "pair"]
@@ -105,7 +112,7 @@ class Metrics(metric_registry.Metrics):
             "framework_shadow_requests", "Requests to shadows by outcome", ["arm", "outcome"]
         )
         self._shadow_seconds = self.histogram(
-            "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=_SECONDS
+            "framework_shadow_seconds", "Seconds until a shadow's answer", ["arm"], buckets=SECONDS
         )
         self._records = self.counter(
             "framework_records", "Recorded forecasts by outcome", ["outcome"]
@@ -139,8 +146,11 @@ class Metrics(metric_registry.Metrics):
             child = self._children[key] = metric.labels(*labels)
         return child
 
-    def count_request(self, route: str, status: int, arm: str = "", pair: int | str = "") -> None:
+    def count_request(
+        self, route: str, status: int, seconds: float, arm: str = "", pair: int | str = ""
+    ) -> None:
         self.child(self.requests, route, status, arm, pair).inc()
+        self.child(self.seconds, route).observe(seconds)
 
     def count_reload(self, arm: str, outcome: str) -> None:
         """``outcome``: swapped, refused (the pair failed its proof) or unreachable (the registry

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from framework.interfaces.dashboard import Board
 from framework.interfaces.plugin import Component, Section, hookimpl
 from framework.options import Options
 from framework.serving.options import ServingOptions
@@ -123,3 +124,10 @@ def components() -> list[Component]:
             "Ray Serve, four services",
         )
     ]
+
+
+@hookimpl
+def boards() -> list[Board]:
+    from framework_ray_serve.board import RAY
+
+    return [RAY]
