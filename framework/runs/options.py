@@ -80,7 +80,7 @@ class InitOptions(Options):
 
 
 class DashboardsOptions(Options):
-    """Which folder is written, and what the alerts hold the servers to.
+    """The folder that is written, and what the alerts hold the servers to.
 
     ``availability``: per cent of the requests that are not answered with 5xx. ``fast``: per cent of
     the requests to ``routes`` (a regular expression) that are answered within ``seconds``.
