@@ -14,6 +14,14 @@ from framework.projects.columns import Columns
 
 #: Horizons that a history must have beside its longest lag: two folds, the validation, the fit.
 _HORIZONS = 5
+#: Options of boosted models that are worth a search, under the names of their libraries.
+_SEARCHED: dict[str, dict[str, list[Any]]] = {
+    "learning_rate": {"loguniform": [0.02, 0.3]},
+    "max_depth": {"int": [3, 9]},
+    "num_leaves": {"logint": [7, 127]},
+    "n_estimators": {"logint": [50, 500]},
+    "colsample_bytree": {"uniform": [0.5, 1.0]},
+}
 #: Steps that the first fold must leave to learn from.
 _ROWS_TO_LEARN = 2
 
@@ -65,6 +73,8 @@ def _guess_folds(columns: Columns, longest: int) -> None:
             f"steps ahead needs {least}; give a longer history"
             + (", or a shorter horizon." if horizon > 1 else ".")
         )
+    if "folds" in columns.decided:
+        return
     folds = 2 if longest >= 2 * horizon + _ROWS_TO_LEARN else 1
     why = f"{folds} of {horizon} steps fit into the {longest} steps of the longest series"
     columns.guess("folds", folds, why)
@@ -98,6 +108,24 @@ def learning_sections(columns: Columns, known: Collection[str]) -> dict[str, Any
         targets = list(columns.value("targets"))
         sections["model"] = {"seasonal_lags": [season], "difference": targets}
     return sections
+
+
+def search_space(columns: Columns, known: Collection[str]) -> dict[str, Any]:
+    """Write what ``run=tune`` searches: the options of a boosted model, or the season of a naive
+    one.
+
+    Args:
+        columns: What is known of the table.
+        known: The options that the model has.
+
+    Returns:
+        The section ``space``; empty where the model has none of these options.
+    """
+    space = {f"model.{name}": node for name, node in _SEARCHED.items() if name in known}
+    season = columns.value("season_length")
+    if not space and season > 1 and "season_length" in known:
+        space = {"model.season_length": {"choice": [season, 1]}}
+    return {"space": space} if space else {}
 
 
 def past_features(columns: Columns) -> list[dict[str, Any]]:

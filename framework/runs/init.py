@@ -25,7 +25,7 @@ from framework.projects.columns import (
     guess_targets,
     guess_time,
 )
-from framework.projects.models import guess_model, learning_sections, past_features
+from framework.projects.models import guess_model, learning_sections, past_features, search_space
 from framework.projects.steps import guess_frequency, guess_season, guess_time_zone
 from framework.projects.writing import experiment_text, model_text, project_files, write_project
 
@@ -38,7 +38,7 @@ _SECTIONS = {
     "features": ("entity", "columns", "categories"),
     "panel": ("targets", "known", "frequency", "horizon", "season_length", "gaps", "short"),
 }
-_DECIDABLE = (*(name for names in _SECTIONS.values() for name in names), "model")
+_DECIDABLE = (*(name for names in _SECTIONS.values() for name in names), "model", "folds")
 
 
 def init(run: Run) -> dict[str, Any]:
@@ -58,9 +58,14 @@ def init(run: Run) -> dict[str, Any]:
     # Beside the experiment: model=OTHER on the command line then replaces them all.
     choice = f"{model}_{name}" if options_of_model else model
     selected = {"source": proposal.source, "retrieval": "file", "model": choice}
+    place_written = _as_written(run)
+    sections["source"] = {
+        key: place_written if value == options.data else value
+        for key, value in sections["source"].items()
+    }
     text = experiment_text(name, selected, sections, _reasons(proposal, columns))
     place = f"conf/experiment/{name}.yaml"
-    files = project_files(name, text, proposal.table, sections["panel"], options.data)
+    files = project_files(name, text, proposal.table, sections["panel"], place_written)
     if options_of_model:
         files[f"conf/model/{choice}.yaml"] = model_text(model, options_of_model)
     kept_files = write_project(folder, files, {place, f"conf/model/{choice}.yaml"})
@@ -75,6 +80,12 @@ def init(run: Run) -> dict[str, Any]:
         "guesses": {key: {"value": g.value, "why": g.why} for key, g in guesses.items()},
         "warnings": _warnings(guesses, kept_files),
     }
+
+
+def _as_written(run: Run) -> str:
+    """Give ``init.data`` as it was written: a secret stays ``${oc.env:NAME}``."""
+    written: str = yaml.safe_load(run.config.text)["init"]["data"]
+    return written
 
 
 def _decided(options: InitOptions) -> dict[str, Any]:
@@ -125,7 +136,7 @@ def _proposal(run: Run, options: InitOptions) -> Proposal:
     if proposal is None:
         raise ConfigError(
             f"init.data: no installed source reads {options.data}; name a CSV or Parquet file, a "
-            "folder or a glob."
+            "folder, a glob or the URL of a database."
         )
     return proposal
 
@@ -178,11 +189,11 @@ def _experiment(
         "backtest": {"folds": columns.value("folds")},
     }
     model = columns.value("model")
-    if model == _default_models(run)[1]:
-        return sections
-    view["engineer"] = past_features(columns)
     known = run.plugins.find("model", model).options.model_fields
-    return sections | learning_sections(columns, known)
+    if model != _default_models(run)[1]:
+        view["engineer"] = past_features(columns)
+        sections |= learning_sections(columns, known)
+    return sections | search_space(columns, known)
 
 
 def _reasons(proposal: Proposal, columns: Columns) -> dict[str, dict[str, Guess]]:
@@ -191,7 +202,7 @@ def _reasons(proposal: Proposal, columns: Columns) -> dict[str, dict[str, Guess]
         for section, names in _SECTIONS.items()
     }
     reasons["source"] |= proposal.guesses
-    reasons["backtest"] = {"folds": columns.guesses["folds"]}
+    reasons["backtest"] = {k: g for k, g in columns.guesses.items() if k == "folds"}
     return reasons
 
 
@@ -211,6 +222,6 @@ def _warnings(guesses: dict[str, Guess], kept_files: list[str]) -> list[str]:
 
 
 def _override(name: str) -> str:
-    if name in _DECIDABLE:
+    if name in (*_DECIDABLE, "table"):
         return f"init.{name}=…"
     return f"+init.reading.{re.sub(r'[.].*', '', name)}=…"

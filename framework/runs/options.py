@@ -20,7 +20,7 @@ from pydantic import (
 
 from framework.data.vocabulary import CPU, Device, GapPolicy
 from framework.monitoring.alerts import AlertRule
-from framework.options import TOP_LEVEL, Duration, Options
+from framework.options import TOP_LEVEL, Duration, Options, SecretUrl
 from framework.secrets import masked_tree
 
 
@@ -44,14 +44,14 @@ def _as_reference(value: Any) -> Any:
 class InitOptions(Options):
     """The data of a new project, and the decisions that replace guesses.
 
-    ``data``: a file, a glob, a URL. ``table``: the name of the table and the view, null for the
-    file's. ``name``: of the experiment, null for the table's. ``reading``: options of the source's
-    table, such as ``decimal``. ``overwrite``: in a folder that has a project already. The others
-    are guessed unless they are given, ``time_zone`` by the changes of the clock.
+    ``data``: a file, a glob, the URL of a database. ``table``: the name of the table and the view,
+    null for the file's. ``name``: of the experiment, null for the table's. ``reading``: options of
+    the source's table, such as ``decimal``. ``overwrite``: in a folder that has a project already.
+    The others are guessed unless they are given, ``time_zone`` by the changes of the clock.
     """
 
-    data: str
-    table: Annotated[str | None, Field(pattern=r"^[A-Za-z_]\w*$")] = None
+    data: SecretUrl
+    table: Annotated[str | None, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")] = None
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = None
     reading: dict[str, Any] = Field(default_factory=dict)
     overwrite: bool = False
@@ -68,6 +68,7 @@ class InitOptions(Options):
     gaps: GapPolicy | None = None
     short: Literal["refuse", "drop", "keep"] | None = None
     model: str | None = None
+    folds: PositiveInt | None = None
 
     @field_validator("time_zone")
     @classmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from framework.testing.servers import command
+from framework.tuning.space import parse_space
 
 
 def call(project: Path, *overrides: str, code: int = 0) -> dict[str, Any]:
@@ -224,3 +227,70 @@ def test_what_cannot_be_guessed_is_refused_with_the_next_step(
 
 def test_other_runs_still_need_an_experiment(tmp_path: Path) -> None:
     assert "no experiment is chosen" in call(tmp_path, "run=ingest", code=2)["error"]
+
+
+def database(folder: Path) -> Path:
+    """Daily sales of two shops in SQLite, which keeps a day as text, and another table."""
+    path = folder / "shop.db"
+    days = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute('CREATE TABLE sales (shop TEXT, "day" TEXT, units REAL, "Promo:%" INT)')
+        connection.execute("CREATE TABLE staff (name TEXT)")
+        rows = [
+            (s, day, 9 + i % 7 + 5 * (s == "b"), i % 3) for s in "ab" for i, day in enumerate(days)
+        ]
+        connection.executemany("INSERT INTO sales VALUES (?, ?, ?, ?)", rows)
+    return path
+
+
+def test_from_a_database_to_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_DATABASE", f"sqlite:///{database(tmp_path)}")
+    project = tmp_path / "project"
+    project.mkdir()
+    data = "init.data='${oc.env:SHOP_DATABASE}'"
+    error = call(project, "run=init", data, code=2)["error"]
+    assert error.startswith("init.table: missing; ")
+    assert error.endswith("There are: sales, staff.")
+    error = call(project, "run=init", data, "init.table=sale", code=2)["error"]
+    assert "Did you mean 'sales'?" in error
+    result = call(project, "run=init", data, "init.table=sales", "init.folds=3")
+    guesses = {key: guess["value"] for key, guess in result["guesses"].items()}
+    assert {key: guesses[key] for key in ("entity", "time", "targets", "frequency")} == {
+        "entity": ["shop"],
+        "time": "day",
+        "targets": ["units"],
+        "frequency": "D",
+    }
+    assert "folds" not in guesses
+    texts = [
+        path.read_text()
+        for path in project.rglob("*")
+        if path.is_file() and "state" not in path.parts
+    ]
+    assert not [text for text in texts if "shop.db" in text], "the URL is the environment's"
+    experiment = yaml.safe_load((project / "conf/experiment/sales.yaml").read_text())
+    assert experiment["source"] == {
+        "url": "${oc.env:SHOP_DATABASE}",
+        "tables": {
+            "sales": {
+                "query": 'SELECT "shop", "day" AS "event_timestamp", "units", "Promo\\:%" '
+                'FROM "sales" ORDER BY "day"'
+            }
+        },
+    }
+    assert experiment["backtest"] == {"folds": 3}
+    assert {*experiment["space"]} >= {"model.learning_rate", "model.max_depth"}
+    ingested = call(project, "+experiment=sales", "run=ingest")
+    assert ingested["rows"] == {"sales": 80}
+    planned = parse_space(experiment["space"])
+    assert len(planned) == len(experiment["space"])
+
+
+def test_a_short_project_searches_the_season(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {"month": pd.date_range("2022-01-01", periods=30, freq="MS"), "y": range(30)}
+    )
+    rows.to_csv(tmp_path / "y.csv", index=False)
+    call(tmp_path, "run=init", "init.data=y.csv", "init.season_length=12", "init.horizon=6")
+    experiment = yaml.safe_load((tmp_path / "conf/experiment/y.yaml").read_text())
+    assert experiment["space"] == {"model.season_length": {"choice": [12, 1]}}

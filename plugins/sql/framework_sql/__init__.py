@@ -4,8 +4,9 @@ what was forecast, in PostgreSQL.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -13,6 +14,9 @@ from framework.interfaces.ledger import LedgerOptions
 from framework.interfaces.plugin import Component, hookimpl
 from framework.interfaces.source import Connection
 from framework.options import Options, SecretUrl, parse_duration
+
+if TYPE_CHECKING:
+    from framework.interfaces.proposal import Proposal
 
 
 class SqlTable(Options):
@@ -86,3 +90,10 @@ def components() -> list[Component]:
             "queries of a database, incremental by a watermark",
         ),
     ]
+
+
+@hookimpl
+def propose_source(place: str, table: str | None, reading: Mapping[str, Any]) -> Proposal | None:
+    from framework_sql.proposal import propose
+
+    return propose(place, table, reading)

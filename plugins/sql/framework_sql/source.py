@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
@@ -37,7 +38,7 @@ class SqlSource(Source):
         are taken as UTC.
         """
         query = _bare(self._table(table).query)
-        with self._failing(table):
+        with self.failing(table):
             parts = [rows for rows, _ in self._chunks(table, sa.text(query), {}, None)]
         return pd.concat(parts, ignore_index=True)
 
@@ -49,8 +50,8 @@ class SqlSource(Source):
         if spec.watermark is None:
             yield from self._pieces(table, sa.text(_bare(spec.query)), {}, None)
             return
-        with self._failing(table):
-            mark = self._engine.dialect.identifier_preparer.quote(spec.watermark)
+        with self.failing(table):
+            mark = self.engine.dialect.identifier_preparer.quote(spec.watermark)
             since = None if position is None else earlier(from_text(position), spec.overlap)
         # a null watermark would never be found again: such a row is read, and refused
         condition = "" if since is None else f" WHERE {mark} >= :framework_since OR {mark} IS NULL"
@@ -66,7 +67,7 @@ class SqlSource(Source):
         it.
         """
         mark = self._table(table).watermark
-        with self._failing(table):
+        with self.failing(table):
             chunks = self._chunks(table, query, values, mark)
             rows, newest = next(chunks)
             following = next(chunks, None)
@@ -109,8 +110,8 @@ class SqlSource(Source):
         }
 
     def close(self) -> None:
-        if "_engine" in vars(self):
-            self._engine.dispose()
+        if "engine" in vars(self):
+            self.engine.dispose()
 
     def _table(self, table: str) -> SqlTable:
         tables: dict[str, SqlTable] = self.options.tables
@@ -129,7 +130,7 @@ class SqlSource(Source):
         """
         digest = self._digests.setdefault(table, hashlib.sha256())
         chunk = self.options.chunk
-        with self._engine.connect().execution_options(
+        with self.engine.connect().execution_options(
             stream_results=True, max_row_buffer=chunk
         ) as connection:
             result = connection.execute(query, values)
@@ -151,7 +152,7 @@ class SqlSource(Source):
         return {}
 
     @cached_property
-    def _engine(self) -> sa.Engine:
+    def engine(self) -> sa.Engine:
         return sa.create_engine(self._url, pool_pre_ping=True)
 
     @cached_property
@@ -163,18 +164,21 @@ class SqlSource(Source):
                 "source=sql: the URL cannot be read; it is "
                 "dialect+driver://user@host:port/database."
             ) from error
+        if url.drivername == "postgresql" and find_spec("psycopg2") is None:
+            url = url.set(drivername="postgresql+psycopg")  # the driver that this plugin brings
         password = self.options.password()
         return url if password is None else url.set(password=password)
 
     @contextmanager
-    def _failing(self, table: str) -> Iterator[None]:
+    def failing(self, table: str) -> Iterator[None]:
         """Turn an error of SQLAlchemy or a driver into one line without the password."""
         try:
             yield
         except (SQLAlchemyError, ModuleNotFoundError) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            which = f"table '{table}': " if table else ""
             raise DataError(
-                f"source=sql: table '{table}': {self._url.render_as_string()}: {one_line(cause)}"
+                f"source=sql: {which}{self._url.render_as_string()}: {one_line(cause)}"
             ) from None
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from framework_sql import SqlOptions
+from framework_sql.proposal import propose
 from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
 
@@ -351,3 +352,41 @@ def test_a_killed_ingest_loses_and_doubles_nothing(tmp_path: Path) -> None:
         p.read_text(errors="replace") for p in (tmp_path / "alone" / "state").rglob("*.yaml")
     )
     assert "sqlite:///sales.db" in recorded
+
+
+def test_init_proposes_a_query_that_is_read_as_it_stands(url: str) -> None:
+    execute(
+        url,
+        "CREATE VIEW daily AS SELECT shop, day, sales, changed FROM sales",
+        *(
+            f"INSERT INTO sales VALUES ('{s}', '2024-01-0{d}', {d}.5, '2024-02-01')"
+            for s in "ab"
+            for d in (1, 2)
+        ),
+    )
+    with pytest.raises(ConfigError, match=r"^init\.table: missing; .* There are: daily, sales\.$"):
+        propose(url, None, {})
+    proposal = propose(url, "daily", {})
+    assert proposal is not None
+    rows = proposal.rows()
+    assert pd.api.types.is_numeric_dtype(rows["sales"])
+    assert pd.api.types.is_datetime64_any_dtype(rows["day"])
+    options = proposal.options({"day": "event_timestamp"}, None)
+    source = SqlSource(validate(SqlOptions, options, "source"))
+    stored = source.read("daily")
+    source.close()
+    assert stored["event_timestamp"].tolist() == [FIRST] * 2 + [FIRST + timedelta(days=1)] * 2
+    assert stored["sales"].astype(float).tolist() == [1.5, 1.5, 2.5, 2.5]
+    with pytest.raises(ConfigError, match=r"^init\.time_zone: Europe/Berlin is the clock"):
+        proposal.options({"day": "event_timestamp"}, "Europe/Berlin")
+    with pytest.raises(ConfigError, match=r"^init\.reading\.decimal: a database has types"):
+        propose(url, "daily", {"decimal": ","})
+    execute(url, "DROP VIEW daily")
+
+
+def test_what_is_no_database_is_another_sources(server: str) -> None:
+    assert propose("data/sales.csv", None, {}) is None
+    assert propose("s3://bucket/sales.parquet", None, {}) is None
+    with pytest.raises(DataError) as caught:
+        propose("postgresql+psycopg://reader:hunter2@127.0.0.1:1/none", None, {})
+    assert "hunter2" not in str(caught.value)
