@@ -2,9 +2,11 @@
 
 import gc
 import os
+from importlib import metadata
 
 from hypothesis import settings
 
+from framework.interfaces.plugin import ENTRY_POINTS
 from framework.testing.servers.command import preload
 
 #: Examples are the same in every run of the gate, so that none fails or passes by luck. `make
@@ -15,26 +17,64 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
-preload(
-    "framework.runs.train",
-    "framework.runs.promote",
-    "framework_feast.offline.historical",
-    "framework_feast.retrieval",
-    "framework_files.source",
-    "framework_mlflow.prepared_store",
-    "framework_mlflow.registry.registry",
-    "framework_mlflow.tracking.runs",
-    "framework_preprocessing.native",
-    "framework_report.page",
-    "holidays.registry",
-    "hydra._internal.core_plugins.basic_launcher",
-    "mlflow.pyfunc",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "pyarrow.parquet",
-    "sqlalchemy.dialects.sqlite",
-    "xgboost",
-)
+#: Modules that nearly every run imports, or that take seconds where one does.
+MODULES = """
+    antlr4.LL1Analyzer
+    framework.models.boosting
+    framework.pairs.batch_scoring
+    framework.plugins.builtin
+    framework.plugins.compute
+    framework.projects.steps
+    framework.runs.backtest
+    framework.runs.compare
+    framework.runs.ingest
+    framework.runs.init
+    framework.runs.materialize
+    framework.runs.monitor
+    framework.runs.offers
+    framework.runs.pairs
+    framework.runs.predict
+    framework.runs.promote
+    framework.runs.train
+    framework.runs.tune
+    framework.runs.verify
+    framework_baselines.seasonal_naive
+    framework_feast.offline.historical
+    framework_feast.retrieval
+    framework_files.file
+    framework_files.source
+    framework_lightgbm.model
+    framework_mlflow.prepared_store
+    framework_mlflow.registry.registry
+    framework_mlflow.tracking.runs
+    framework_preprocessing.native
+    framework_report.page
+    framework_statsforecast.model
+    framework_xgboost.model
+    holidays.registry
+    hydra._internal.core_plugins.bash_completion
+    hydra._internal.core_plugins.basic_launcher
+    hydra._internal.core_plugins.basic_sweeper
+    hydra._internal.core_plugins.file_config_source
+    hydra._internal.core_plugins.fish_completion
+    hydra._internal.core_plugins.importlib_resources_config_source
+    hydra._internal.core_plugins.structured_config_source
+    hydra._internal.core_plugins.zsh_completion
+    hydra._internal.logging_config
+    hydra_plugins.hydra_joblib_launcher.joblib_launcher
+    mlflow.pyfunc
+    mlflow.store.model_registry.sqlalchemy_store
+    mlflow.store.model_registry.sqlalchemy_workspace_store
+    mlflow.store.tracking.sqlalchemy_store
+    omegaconf._impl
+    pandas.core.arrays.arrow.extension_types
+    pyarrow.acero
+    pyarrow.parquet
+    sqlalchemy.dialects.sqlite
+    statsforecast.models
+    xgboost
+"""
+preload(*(entry.module for entry in metadata.entry_points(group=ENTRY_POINTS)), *MODULES.split())
 
 
 def pytest_sessionstart() -> None:

@@ -66,6 +66,8 @@ def register(plugins: Plugins) -> None:
 
 #: What Hydra itself is told, and writes down.
 _TOLD = ("job.env_set", "launcher", "sweeper")
+#: What Hydra adds to the overrides of a run whose configuration has no ``hydra.mode``.
+_RUN = "hydra.mode=RUN"
 
 
 class CheckedLoader(ConfigLoaderImpl):
@@ -92,7 +94,7 @@ class CheckedLoader(ConfigLoaderImpl):
 
         Hydra composes everything twice: it looks for ``hydra.mode`` first, and says so by
         ``validate_sweep_overrides=False``. The first composition is made as the second one will
-        be and is kept for it, which saves about half a second of every command.
+        be and is kept for it. That saves half of what composing costs.
         """
         prepared, self._prepared = self._prepared, None
         if not validate_sweep_overrides:
@@ -103,8 +105,14 @@ class CheckedLoader(ConfigLoaderImpl):
             else:
                 self._prepared = (config_name, list(overrides), tree)
                 return tree
-        elif run_mode is RunMode.RUN and prepared and prepared[:2] == (config_name, overrides):
-            return prepared[2]
+        elif run_mode is RunMode.RUN and prepared and prepared[0] == config_name:
+            _, known, tree = prepared
+            if overrides == known:
+                return tree
+            if overrides == [*known, _RUN]:  # Hydra has found no mode
+                tree.hydra.mode = RunMode.RUN
+                tree.hydra.overrides.hydra.append(_RUN)
+                return tree
         return self._compose(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
 
     def _compose(

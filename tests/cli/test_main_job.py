@@ -35,8 +35,8 @@ class Project:
     def command(self, *overrides: str) -> list[str]:
         return [sys.executable, "-m", "framework", "+experiment=xgb_daily", *overrides]
 
-    def run(self, *overrides: str, code: int = 0) -> dict[str, Any]:
-        done = command.run("+experiment=xgb_daily", *overrides, cwd=self.folder)
+    def run(self, *overrides: str, code: int = 0, page: bool = False) -> dict[str, Any]:
+        done = command.run("+experiment=xgb_daily", *overrides, cwd=self.folder, page=page)
         assert done.returncode == code, done.stderr
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         if code:
@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def trained(project: Project) -> dict[str, Any]:
-    return project.run(*SMALL)
+    return project.run(*SMALL, page=True)
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,6 @@ from framework.data.forecast_table import forecast_table
 from framework.testing.fakes import make_pair
 from framework.testing.servers import command
 
-command.preload(
-    "framework_mlflow.registry.registry",
-    "framework_files.source",
-    "framework_baselines.seasonal_naive",
-    "framework_preprocessing.native",
-)
-
 EXPERIMENT = """# @package _global_
 defaults:
   - override /source: files

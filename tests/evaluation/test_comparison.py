@@ -167,6 +167,7 @@ def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> No
         "backtest.folds=2",
         "backtest.compare=[xgboost]",
         cwd=folder,
+        page=True,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

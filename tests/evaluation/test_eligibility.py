@@ -236,7 +236,9 @@ def test_a_shop_that_opened_last_week(tmp_path: Path) -> None:
         if cell[shop] == cells[-1][shop]
     ]
     data.write_text("\n".join([header, *rows, *opened[-5:]]) + "\n")
-    done = command.run("+experiment=shops", "run=backtest", "panel.short=keep", cwd=folder)
+    done = command.run(
+        "+experiment=shops", "run=backtest", "panel.short=keep", cwd=folder, page=True
+    )
     assert done.returncode == 0, done.stderr
     kept = json.loads(done.stdout.splitlines()[-1])
     assert kept["series"]["short"]["series"] == [{"shop": "zeta"}]

@@ -17,25 +17,46 @@ from multiprocessing import get_context
 from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 _forks = get_context("forkserver")
+_imported = [__name__, "framework.cli.main"]
+#: The plugin that draws the report of a backtest.
+_PAGE = "framework_report"
 
 
 def preload(*modules: str) -> None:
-    """Before the first call: what all of them find imported. None that starts threads when it is
-    imported.
+    """Before the first call: what all of them find imported, besides what was named earlier. None
+    that starts threads when it is imported.
     """
-    _forks.set_forkserver_preload([__name__, "framework.cli.main", *modules])
+    _imported.extend(modules)
+    _forks.set_forkserver_preload(_imported)
 
 
 def run(
-    *overrides: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+    *overrides: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    page: bool = False,
 ) -> CompletedProcess[str]:
-    """The exit code and what was written, as of ``subprocess.run``. ``env``: all of it, this
-    process's by default; ``timeout``: seconds.
+    """Run the command line in a process of its own.
 
     Not for runs that start processes of their own by ``multiprocessing``: they would be waited for.
-    Raises :class:`TimeoutError` when it takes longer; the process is killed.
+
+    Args:
+        overrides: The arguments.
+        cwd: The working folder.
+        env: All of the environment, this process's by default.
+        timeout: Seconds.
+        page: Draw the report of a backtest. Without, the command runs as if that plugin were not
+            installed: its plots cost more than most fits of a test.
+
+    Returns:
+        The exit code and what was written, as of ``subprocess.run``.
+
+    Raises:
+        TimeoutError: It takes longer; the process is killed.
     """
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
@@ -43,7 +64,7 @@ def run(
         err.touch()
         process = _forks.Process(
             target=_main,
-            args=(overrides, str(cwd), dict(os.environ if env is None else env), (out, err)),
+            args=(overrides, str(cwd), dict(os.environ if env is None else env), (out, err), page),
         )
         process.start()
         process.join(timeout)
@@ -59,7 +80,11 @@ def run(
 
 
 def _main(
-    overrides: Sequence[str], cwd: str, env: Mapping[str, str], files: tuple[Path, Path]
+    overrides: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    files: tuple[Path, Path],
+    page: bool,
 ) -> None:
     os.chdir(cwd)
     os.environ.clear()
@@ -70,6 +95,8 @@ def _main(
         os.close(file)
     sys.argv = ["framework", *overrides]
     sys.path.insert(0, cwd)
+    if not page:
+        sys.modules[_PAGE] = ModuleType(_PAGE)  # a plugin that offers nothing
     gc.freeze()  # what was imported is not looked through again by each run
     try:
         runpy.run_module("framework", run_name="__main__", alter_sys=True)

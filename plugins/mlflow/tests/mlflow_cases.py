@@ -1,5 +1,5 @@
 """What several tests and their child processes do with a registry. Children are forked from a
-server that has MLflow imported already.
+server that has MLflow imported already: see the root's ``conftest.py``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,6 @@ from framework.pairs.manifest import HALVES
 from framework.testing.contracts.registry import make_draft
 
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(
-    [
-        "mlflow.pyfunc",
-        # these two map MLflow's tables when they are imported, which takes seconds
-        "mlflow.store.tracking.sqlalchemy_store",
-        "mlflow.store.model_registry.sqlalchemy_store",
-        "framework_mlflow.tracking.runs",
-        "mlflow_cases",
-    ]
-)
 
 
 def options_in(folder: Path, **changed: object) -> MlflowOptions:
