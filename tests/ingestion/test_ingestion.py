@@ -4,8 +4,10 @@ late; positions follow what is stored.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from framework.config.catalog import Plugins
-from framework.config.config import build_config
+from framework.config.config import Config, build_config
 from framework.config.groups import default_node
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
@@ -85,6 +87,13 @@ PLUGINS: Plugins = load_plugins(extra=[fakes, Plugin()])
 def make_run(
     state: Path, gaps: str = "insert", engineer: list[dict] | None = None, extra: str = ""
 ) -> Run:
+    config = make_config(state, gaps, json.dumps(ENGINEER if engineer is None else engineer), extra)
+    return Run(config, PLUGINS, state, lambda _: None)
+
+
+@cache
+def make_config(state: Path, gaps: str, engineer: str, extra: str) -> Config:
+    """Compose each configuration once: checking one costs ten times what an ingestion does."""
     base = OmegaConf.load(Path(__import__("framework").__file__).parent / "conf" / "framework.yaml")
     view = {"entity": ["s", "t"], "columns": ["y", "kind"], "categories": ["kind"], "ttl": "1d"}
     groups = {
@@ -104,7 +113,7 @@ def make_run(
     nodes["source"]["extra"] = extra
     features = {
         "primary": "v",
-        "views": {"v": {**view, "engineer": ENGINEER if engineer is None else engineer}},
+        "views": {"v": {**view, "engineer": json.loads(engineer)}},
     }
     panel = {"targets": ["y"], "frequency": "D", "horizon": 1, "season_length": 7, "gaps": gaps}
     for key in ("defaults", "hydra"):
@@ -112,7 +121,7 @@ def make_run(
     composed = OmegaConf.merge(
         base, nodes, {"paths": {"state": str(state)}, "features": features, "panel": panel}
     )
-    return Run(build_config(composed, PLUGINS), PLUGINS, state, lambda _: None)
+    return build_config(composed, PLUGINS)
 
 
 def ingest(
@@ -156,9 +165,24 @@ ROWS = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A state that has nothing, for each example anew: at the same place, so that its configuration
+    is checked once.
+    """
+    root = tmp_path_factory.mktemp("states")
+
+    def state(name: str) -> Path:
+        shutil.rmtree(root / name, ignore_errors=True)
+        (root / name).mkdir()
+        return root / name
+
+    return state
+
+
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["insert", "refuse"]))
 def test_pieces_in_any_order_are_stored_as_the_whole(
-    rows: list[tuple[str, str, int, float]], random: Any, gaps: str
+    empty: Callable[[str], Path], rows: list[tuple[str, str, int, float]], random: Any, gaps: str
 ) -> None:
     """Every key and day once, shuffled and cut: late rows fill gaps, come before a series' first
     row and behind its last.
@@ -167,15 +191,13 @@ def test_pieces_in_any_order_are_stored_as_the_whole(
     random.shuffle(distinct)
     cuts = sorted(random.randrange(len(distinct) + 1) for _ in range(4))
     pieces = [table(distinct[a:b]) for a, b in zip([0, *cuts], [*cuts, len(distinct)], strict=True)]
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        together, apart = make_run(Path(one), gaps), make_run(Path(two), gaps)
-        ingest(together, [table(distinct)])
-        ingest(apart, pieces)
-        pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
-        counts = ingest(
-            make_run(Path(two), gaps, extra="read it all again"), [table(distinct)]
-        ).counts["v"]
-        assert (counts.read, counts.stored) == (len(distinct), 0)
+    one, two = empty("one"), empty("two")
+    together, apart = make_run(one, gaps), make_run(two, gaps)
+    ingest(together, [table(distinct)])
+    ingest(apart, pieces)
+    pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
+    counts = ingest(make_run(two, gaps, extra="read it all again"), [table(distinct)]).counts["v"]
+    assert (counts.read, counts.stored) == (len(distinct), 0)
 
 
 def test_a_correction_changes_what_was_computed_from_it_and_nothing_else(tmp_path: Path) -> None:
@@ -283,7 +305,7 @@ def known(run: Run, moment: pd.Timestamp) -> pd.DataFrame:
     st.integers(1, 3),
 )
 def test_what_was_known_at_a_moment_is_what_an_ingestion_then_would_have_stored(
-    rows: list[Any], step: int
+    empty: Callable[[str], Path], rows: list[Any], step: int
 ) -> None:
     """Rows become known one after another, late ones and corrections among them; ``step`` of them
     at a time.
@@ -293,19 +315,18 @@ def test_what_was_known_at_a_moment_is_what_an_ingestion_then_would_have_stored(
         np.arange(len(frame)) // step, unit="h"
     )
     moments = frame["seen"].drop_duplicates().tolist()
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        together, apart = versioned(Path(one)), versioned(Path(two))
-        ingest(together, [frame])
-        ingest(apart, [part for _, part in frame.groupby("seen")])
-        pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
-        for moment in moments[:: max(1, len(moments) // 2)]:
-            with tempfile.TemporaryDirectory() as then:
-                plain = make_run(Path(then))
-                ingest(plain, [frame[frame["seen"] <= moment].drop(columns="seen")])
-                expected = stored(plain).reset_index(drop=True).drop(columns=INSERTED)
-                pd.testing.assert_frame_equal(
-                    known(together, moment), expected, check_exact=True, check_dtype=False
-                )
+    one, two = empty("one"), empty("two")
+    together, apart = versioned(one), versioned(two)
+    ingest(together, [frame])
+    ingest(apart, [part for _, part in frame.groupby("seen")])
+    pd.testing.assert_frame_equal(stored(together), stored(apart), check_exact=True)
+    for moment in moments[:: max(1, len(moments) // 2)]:
+        plain = make_run(empty("then"))
+        ingest(plain, [frame[frame["seen"] <= moment].drop(columns="seen")])
+        expected = stored(plain).reset_index(drop=True).drop(columns=INSERTED)
+        pd.testing.assert_frame_equal(
+            known(together, moment), expected, check_exact=True, check_dtype=False
+        )
 
 
 def versions_at(rows: list[tuple[int, int, str, float]]) -> pd.DataFrame:
