@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test fuzz stress check api install clean
+.PHONY: demo test test-most test-ray-serve fuzz stress check check-types check-style check-layers api install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -36,11 +36,19 @@ install: .venv/job
 demo: .venv/job
 	$(BIN)/python examples/demo.py
 
+# Ray Serve's tests mostly wait, so they run beside the others and say what they have to say at once.
+# Bytecode may be written: the processes then share one rewriting of the tests' asserts.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev
-	$(BIN)/python -m compileall -q framework plugins  # as the libraries, see UV
+	$(BIN)/python -m compileall -q -j 0 framework plugins  # as the libraries, see UV
+	$(MAKE) --no-print-directory --keep-going -j 2 test-most test-ray-serve
+
+test-most:
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
-	$(BIN)/python -m pytest plugins/ray_serve
+
+test-ray-serve:
+	$(BIN)/python -m pytest plugins/ray_serve >.venv/ray_serve.log 2>&1; code=$$?; cat .venv/ray_serve.log; exit $$code
 
 # New examples of the properties, ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
@@ -56,9 +64,16 @@ stress: .venv/dev
 	$(BIN)/python benchmarks/kills.py
 
 check: .venv/dev
+	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 check-types check-style check-layers
+
+check-types:
+	$(BIN)/mypy
+
+check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+check-layers:
 	$(BIN)/lint-imports
 
 # docs/reference/api.md, from the docstrings of the public surface.
