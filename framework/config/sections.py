@@ -76,21 +76,21 @@ class PanelConfig(Options):
 
     @model_validator(mode="after")
     def _domain_of_these_columns(self) -> PanelConfig:
-        for key, names, allowed in (
+        for key, names, domain_columns in (
             ("bounds", self.bounds, "targets"),
             ("rounded", self.rounded, "targets"),
             ("zero_when", self.zero_when, "known"),
         ):
-            columns = getattr(self, allowed)
+            columns = getattr(self, domain_columns)
             unknown = [name for name in names if name not in columns]
             if unknown:
                 raise ValueError(
-                    f"{key}: '{unknown[0]}' is not in panel.{allowed}, which has {list(columns)}"
+                    f"{key}: '{unknown[0]}' is not in panel.{domain_columns}, which has {list(columns)}"
                 )
         for name, bound in self.bounds.items():
             low, high = bound.lower or 0.0, bound.upper or 0.0
-            both = None not in (bound.lower, bound.upper)
-            if name in self.rounded and both and ceil(low) > floor(high):
+            is_closed = None not in (bound.lower, bound.upper)
+            if name in self.rounded and is_closed and ceil(low) > floor(high):
                 raise ValueError(f"bounds.{name}: no whole number lies between them")
             if self.zero_when and not low <= 0 <= high:
                 raise ValueError(f"zero_when: 0 is outside panel.bounds.{name}; change the bounds")

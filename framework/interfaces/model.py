@@ -122,12 +122,12 @@ class Model(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was doubtful in ``fit``, one line each; told among the warnings of the run."""
+        """List what was doubtful in ``fit``, one line each, for the warnings of the run."""
         return ()
 
     @property
     def by_series(self) -> bool:
-        """Whether ``predict`` asks whose window it is (``Windows.entities``)."""
+        """Say whether ``predict`` asks whose window it is (``Windows.entities``)."""
         return False
 
     @abstractmethod

@@ -48,8 +48,8 @@ def compared(
     live, live_place = live[known], live_place[known]
     if len(reference) < FEWEST or len(live) < FEWEST:
         return None
-    wanted = np.bincount(live_place, minlength=places) / len(live)
-    weights = (wanted / np.maximum(counts, 1))[reference_place]
+    shares = np.bincount(live_place, minlength=places) / len(live)
+    weights = (shares / np.maximum(counts, 1))[reference_place]
     mean = float(weights @ reference)
     spread = float(np.sqrt(weights @ (reference - mean) ** 2)) or 1.0
     values = np.concatenate([reference, live])
@@ -59,11 +59,11 @@ def compared(
     live_share = np.concatenate([np.zeros(len(reference)), np.full(len(live), 1 / len(live))])
     live_below = np.cumsum(live_share[order])
     last_of_equals = np.append(values[1:] != values[:-1], True)
-    apart = np.abs(below - live_below)
+    distance = np.abs(below - live_below)
     return {
         "PSI": _psi(values[last_of_equals], below[last_of_equals], live_below[last_of_equals]),
-        "KS": float(apart[last_of_equals].max()),
-        "Wasserstein": float((apart[:-1] * np.diff(values)).sum()) / spread,
+        "KS": float(distance[last_of_equals].max()),
+        "Wasserstein": float((distance[:-1] * np.diff(values)).sum()) / spread,
         "shift": (float(live.mean()) - mean) / spread,
         "live": len(live),
     }
@@ -88,13 +88,13 @@ def features(
         panel.times, panel.times[:1].min() if len(panel) else since, frequency, season
     )
     live = panel.times > since
-    found = []
+    findings = []
     for c, name in enumerate(panel.past_names):
         values = _by_own_scale(panel.past[:, c], series, ~live, len(panel.entities))
         one = compared(values[~live], values[live], place[~live], place[live], season)
         if one is not None:
-            found.append({"signal": "feature", "name": name, **one})
-    return sorted(found, key=lambda one: -one["KS"])
+            findings.append({"signal": "feature", "name": name, **one})
+    return sorted(findings, key=lambda one: -one["KS"])
 
 
 def forecasts(
@@ -117,7 +117,7 @@ def forecasts(
         (one, season_place(one.time, start, frequency, season), one.values[:, 0])
         for one in (past, served)
     ]
-    found = []
+    findings = []
     for t, name in enumerate(promise.schema.targets):
         (before, place, mean), (after, live_place, live_mean) = (
             (one.where(one.target == t), places[one.target == t], means[one.target == t])
@@ -129,8 +129,8 @@ def forecasts(
         ):
             one = compared(reference, live, place, live_place, season)
             if one is not None:
-                found.append({"signal": signal, "name": name, **one})
-    return found
+                findings.append({"signal": signal, "name": name, **one})
+    return findings
 
 
 def season_place(times: Times, start: np.datetime64, frequency: Frequency, season: int) -> Rows:
@@ -182,16 +182,16 @@ def new_categories(panel: Panel, promise: Promise, keys: int) -> list[dict[str, 
         Of each ``finding``, ``feature``, ``value``, how many ``series`` have it and ``since`` when.
     """
     series = np.repeat(np.arange(len(panel.entities)), np.diff(panel.offsets))
-    found = []
+    findings = []
     for s, name in list(enumerate(panel.static_names))[keys:]:
-        seen = promise.schema.categories.get(name)
-        if seen is None:
+        categories = promise.schema.categories.get(name)
+        if categories is None:
             continue
         words, place = _words(panel.static[:, s])
         for w, word in enumerate(words):
-            if word is not None and word not in seen:
+            if word is not None and word not in categories:
                 rows = np.flatnonzero(place == w)
-                found.append(
+                findings.append(
                     {
                         "finding": "new_category",
                         "feature": name,
@@ -200,7 +200,7 @@ def new_categories(panel: Panel, promise: Promise, keys: int) -> list[dict[str, 
                         "since": str(panel.times[rows].min()),
                     }
                 )
-    return found
+    return findings
 
 
 def _words(column: Objects) -> tuple[list[str | None], Rows]:
@@ -225,7 +225,7 @@ def dead_sensors(panel: Panel) -> list[dict[str, Any]]:
         Of each ``finding``, ``feature``, ``entity``, ``value`` (None for null), the ``repeats``
         and ``since`` when.
     """
-    found = []
+    findings = []
     sizes, last = np.diff(panel.offsets), panel.offsets[1:] - 1
     for c, name in enumerate(panel.past_names):
         values = panel.past[:, c]
@@ -243,7 +243,7 @@ def dead_sensors(panel: Panel) -> list[dict[str, Any]]:
         dead = (repeats >= np.maximum(_REPEATS, _LONGER * longest + 1)) & (
             sizes - repeats >= _HISTORY
         )
-        found += [
+        findings += [
             {
                 "finding": "dead_sensor",
                 "feature": name,
@@ -254,4 +254,4 @@ def dead_sensors(panel: Panel) -> list[dict[str, Any]]:
             }
             for i in np.flatnonzero(dead)
         ]
-    return found
+    return findings

@@ -55,7 +55,7 @@ def served_skew(
     numbers = {column: c for c, column in enumerate(panel.past_names)}
     texts = {column: c for c, column in enumerate(panel.static_names) if column not in keys}
     compared = different = 0
-    listed: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
     for table in ledger.read(name, state, [*keys, "origin", FEATURES], since):
         if FEATURES not in table.column_names:
             continue
@@ -73,32 +73,32 @@ def served_skew(
             if not text.startswith("{"):  # a digest tells nothing
                 continue
             compared += 1
-            row, values, count = int(rows[i]), json.loads(text), len(listed)
+            row, values, count = int(rows[i]), json.loads(text), len(examples)
             pairs = [
                 *((column, panel.past[row, c]) for column, c in numbers.items()),
                 *((column, panel.static[row, c]) for column, c in texts.items()),
             ]
             differences = [
-                (column, stored, values[column])
-                for column, stored in pairs
-                if column in values and not _same(stored, values[column])
+                (column, store_value, values[column])
+                for column, store_value in pairs
+                if column in values and not _same(store_value, values[column])
             ]
             different += bool(differences)
-            listed += [
+            examples += [
                 {
                     "entity": dict(zip(keys, map(str, panel.entities[series[i]]), strict=True)),
                     "origin": str(panel.times[row]),
                     "feature": column,
-                    "offline": _plain(stored),
+                    "offline": _plain(store_value),
                     "online": value,
                 }
-                for column, stored, value in differences[: _LISTED - count]
+                for column, store_value, value in differences[: _LISTED - count]
             ]
-    return {"compared": compared, "different": different, "differences": listed}
+    return {"compared": compared, "different": different, "differences": examples}
 
 
-def _same(stored: Any, served: Any) -> bool:
-    return bool(_plain(stored) == served)
+def _same(store_value: Any, served: Any) -> bool:
+    return bool(_plain(store_value) == served)
 
 
 def _plain(value: Any) -> Any:

@@ -62,8 +62,8 @@ class Domain:
         """
         values = self._limited(values, (slice(None), None))
         if self._rules and known is not None:
-            here = self.ruled(known)[:, :, None, None] & np.isfinite(values)
-            values = np.where(here, 0.0, values)
+            is_ruled = self.ruled(known)[:, :, None, None] & np.isfinite(values)
+            values = np.where(is_ruled, 0.0, values)
         return values
 
     def settle_steps(self, values: Float64, target: Rows) -> Float64:

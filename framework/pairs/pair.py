@@ -294,7 +294,7 @@ class Pair(Terms):
         )
 
     def predict(self, windows: Windows) -> Float64:
-        """What the model says, ``[n, H, T, 1 + Q]``, before :meth:`settle`; an answer of another
+        """Ask the model, ``[n, H, T, 1 + Q]``, before :meth:`settle`; an answer of another
         shape or with a NaN in it is an error, never passed on.
         """
         return make_values(self.model, self.schema, windows)

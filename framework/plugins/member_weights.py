@@ -1,4 +1,4 @@
-"""How much each member of an ensemble counts for each series.
+"""The weight of each member of an ensemble for each series.
 
 A member's weight falls with its error, as a power of it. The errors of a series are drawn to those
 of the panel, as if :data:`SHRINKAGE` more origins had shown them. So a choice that rests on
@@ -72,13 +72,13 @@ def most_different(errors: Float64, most: int) -> Rows:
     Returns:
         Their numbers, rising.
     """
-    chosen = [int(errors.mean(axis=0).argmin())]
-    while len(chosen) < min(most, errors.shape[1]):
-        smallest = errors[:, chosen].min(axis=1, keepdims=True)
-        together = np.minimum(errors, smallest).mean(axis=0)
-        together[chosen] = np.inf
-        chosen.append(int(together.argmin()))
-    return np.sort(np.array(chosen, dtype=np.int64))
+    picks = [int(errors.mean(axis=0).argmin())]
+    while len(picks) < min(most, errors.shape[1]):
+        smallest = errors[:, picks].min(axis=1, keepdims=True)
+        smallest_error = np.minimum(errors, smallest).mean(axis=0)
+        smallest_error[picks] = np.inf
+        picks.append(int(smallest_error.argmin()))
+    return np.sort(np.array(picks, dtype=np.int64))
 
 
 def shrunk_errors(losses: Float64, series: Rows, count: int) -> tuple[Float64, Float64]:
@@ -100,12 +100,12 @@ def shrunk_errors(losses: Float64, series: Rows, count: int) -> tuple[Float64, F
     np.add.at(total, series, size)
     np.add.at(number, series, known)
     typical = total.mean(axis=2, keepdims=True)
-    judged: Flags = np.asarray(typical[..., 0] > 0)
+    has_error: Flags = np.asarray(typical[..., 0] > 0)
     ratio = np.divide(total, typical, out=np.ones_like(total), where=typical > 0)
-    share = judged[..., None] / np.maximum(judged.sum(axis=0), 1)[:, None]
-    some = np.asarray(judged.any(axis=0))[:, None]
+    share = has_error[..., None] / np.maximum(has_error.sum(axis=0), 1)[:, None]
+    some = np.asarray(has_error.any(axis=0))[:, None]
     panel = np.where(some, (ratio * share).sum(axis=0), 1.0)
-    own = np.where(judged, number, 0.0)[..., None]
+    own = np.where(has_error, number, 0.0)[..., None]
     return panel, (own * ratio + SHRINKAGE * panel) / (own + SHRINKAGE)
 
 

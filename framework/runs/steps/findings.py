@@ -30,34 +30,34 @@ def diagnose(
     how: Watched,
 ) -> list[dict[str, Any]]:
     """Name what changed: features since the first origin, forecasts and errors of serving pairs."""
-    found = [
+    results = [
         {"arm": arm, **one}
         for arm, answering in reading.serving(reports).items()
         for one in reports[answering]["diagnosis"]
     ]
     origins = [served.origin for served in reading.forecasts.values() if len(served)]
     if panel is None or not origins:
-        return found
+        return results
     since = min(one.min() for one in origins)
     of_features = diagnosis.features(panel, since, how.frequency, how.season)
-    return [{"arm": None, **one} for one in of_features] + found
+    return [{"arm": None, **one} for one in of_features] + results
 
 
 def findings(
     reading: Reading, panel: Panel | None, promises: Sequence[Promise], keys: int
 ) -> list[dict[str, Any]]:
     """List new categories, dead sensors and stale features."""
-    found: list[dict[str, Any]] = [
+    entries: list[dict[str, Any]] = [
         {"finding": "stale_feature", "view": view, "rows": rows}
         for view, rows in sorted(reading.stale.items())
     ]
     if panel is None:
-        return found
+        return entries
     categories: dict[tuple[str, str], dict[str, Any]] = {}
     for promise in promises:
         for one in diagnosis.new_categories(panel, promise, keys):
             categories.setdefault((one["feature"], one["value"]), one)
-    return [*categories.values(), *diagnosis.dead_sensors(panel), *found]
+    return [*categories.values(), *diagnosis.dead_sensors(panel), *entries]
 
 
 def sentence(finding: dict[str, Any]) -> str:

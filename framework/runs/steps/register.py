@@ -66,10 +66,10 @@ def draft_pair(
         config.validation.steps,
         config.seed,
     )
-    told = run.record.facts.setdefault("warnings", [])
+    warnings = run.record.facts.setdefault("warnings", [])
     for note in pair.model.notes:
         run.say(f"fit: {note}")
-        told.append(f"fit: {note}")
+        warnings.append(f"fit: {note}")
     trained = frozenset(map(tuple, panel.entities)) if config.panel.new == "refuse" else None
     pair = replace(pair, calibration=calibrate(backtest, schema), trained=trained)
     names = {half: config.component(half).name for half in HALVES}

@@ -135,8 +135,8 @@ def judge_setups(
     )
     if weighted is not None:
         names, results[BY_SERIES] = weighted
-        chosen = [one.setup for one in able if one.setup.name in names]
-        judgements.append(value(_ensemble(BY_SERIES, chosen, components, weights=BY_SERIES)))
+        picks = [one.setup for one in able if one.setup.name in names]
+        judgements.append(value(_ensemble(BY_SERIES, picks, components, weights=BY_SERIES)))
         tell(judgements[-1])
     if all(one.value is None for one in judgements):
         raise FrameworkError(
@@ -157,8 +157,8 @@ def _handicapped(one: Judged) -> float:
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
     """The means of the three best set-ups that are no naive forecast, and of the best two."""
-    learned = [one for one in able if not one.setup.naive]
-    best = [one.setup for one in sorted(learned, key=lambda one: one.value or 0.0)]
+    learners = [one for one in able if not one.setup.naive]
+    best = [one.setup for one in sorted(learners, key=lambda one: one.value or 0.0)]
     return [
         _ensemble(f"mean_of_{count}", best[:count], components)
         for count in (3, 2)
@@ -193,8 +193,8 @@ def weighted_by_series(
     if len(results) < 2:
         return None
     first = next(iter(results.values()))
-    used = np.ones(len(first.fold), dtype=bool) if windows is None else windows
-    origins = np.unique(first.fold[used])
+    in_window = np.ones(len(first.fold), dtype=bool) if windows is None else windows
+    origins = np.unique(first.fold[in_window])
     if len(origins) < 2:
         return None
     series = entity_numbers(first.entities)
@@ -209,15 +209,17 @@ def weighted_by_series(
         out=np.full(number.shape, np.nan),
         where=number > 0,
     )
-    errors = shrunk_errors(losses[used], series[used], count)[1][np.unique(series[used])]
-    chosen = most_different(errors.reshape(-1, len(results)), _MEMBERS)
-    losses, forecasts = losses[..., chosen], forecasts[..., chosen]
+    errors = shrunk_errors(losses[in_window], series[in_window], count)[1][
+        np.unique(series[in_window])
+    ]
+    picks = most_different(errors.reshape(-1, len(results)), _MEMBERS)
+    losses, forecasts = losses[..., picks], forecasts[..., picks]
     weighted = np.full(first.forecast.shape, np.nan)
     for origin in origins:
-        here, others = used & (first.fold == origin), used & (first.fold != origin)
-        weights = learn_weights(losses[others], series[others], count)[1][series[here]]
-        weighted[here] = (forecasts[here] * weights[:, None, :, None, :]).sum(axis=-1)
-    return [list(results)[place] for place in chosen], replace(first, forecast=weighted)
+        at_origin, others = in_window & (first.fold == origin), in_window & (first.fold != origin)
+        weights = learn_weights(losses[others], series[others], count)[1][series[at_origin]]
+        weighted[at_origin] = (forecasts[at_origin] * weights[:, None, :, None, :]).sum(axis=-1)
+    return [list(results)[place] for place in picks], replace(first, forecast=weighted)
 
 
 def node_of(setup: Setup, components: Components) -> dict[str, Any]:
