@@ -76,16 +76,16 @@ class PanelConfig(Options):
 
     @model_validator(mode="after")
     def _domain_of_these_columns(self) -> PanelConfig:
-        for key, names, domain_columns in (
+        for key, names, part in (
             ("bounds", self.bounds, "targets"),
             ("rounded", self.rounded, "targets"),
             ("zero_when", self.zero_when, "known"),
         ):
-            columns = getattr(self, domain_columns)
+            columns = getattr(self, part)
             unknown = [name for name in names if name not in columns]
             if unknown:
                 raise ValueError(
-                    f"{key}: '{unknown[0]}' is not in panel.{domain_columns}, which has {list(columns)}"
+                    f"{key}: '{unknown[0]}' is not in panel.{part}, which has {list(columns)}"
                 )
         for name, bound in self.bounds.items():
             low, high = bound.lower or 0.0, bound.upper or 0.0

@@ -168,7 +168,7 @@ class Ensemble(Model):
             yield name, member, self._lengths[name]
 
     def _own(self, member: Model, name: str, windows: Windows) -> Float64:
-        """The wish of a member for the end of the windows that it needs."""
+        """Ask a member, with the end of the windows that it needs."""
         length = self._lengths[name]
         own = replace(
             windows,

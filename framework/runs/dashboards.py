@@ -42,7 +42,7 @@ def dashboards(run: Run) -> dict[str, Any]:
             for name, board in boards.items()
         },
     }
-    written = []
+    paths = []
     for name, text in contents.items():
         path = (options.output / name).resolve()
         try:
@@ -54,6 +54,6 @@ def dashboards(run: Run) -> dict[str, Any]:
                 f"dashboards.output: {path} cannot be written: {error.strerror}; choose another "
                 "folder."
             ) from error
-        written.append(str(path))
-    run.say(f"dashboards: {len(written)} files in {options.output.resolve()}")
-    return {"output": str(options.output.resolve()), "written": written}
+        paths.append(str(path))
+    run.say(f"dashboards: {len(paths)} files in {options.output.resolve()}")
+    return {"output": str(options.output.resolve()), "written": paths}

@@ -84,8 +84,8 @@ def init(run: Run) -> dict[str, Any]:
 
 def _as_written(run: Run) -> str:
     """Give ``init.data`` as it was written: a secret stays ``${oc.env:NAME}``."""
-    written: str = yaml.safe_load(run.config.text)["init"]["data"]
-    return written
+    text: str = yaml.safe_load(run.config.text)["init"]["data"]
+    return text
 
 
 def _decided(options: InitOptions) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def rules_of(objectives: Objectives) -> dict[str, Any]:
 
 
 def _recorded(objectives: Objectives) -> list[dict[str, Any]]:
-    recorded = []
+    rules = []
     for window in _WINDOWS:
         total = f"sum by (job) (rate(framework_requests_total[{window}]))"
         failed = f'sum by (job) (rate(framework_requests_total{{status=~"5.."}}[{window}]))'
@@ -65,18 +65,18 @@ def _recorded(objectives: Objectives) -> list[dict[str, Any]]:
             "sum by (job) (rate(framework_request_seconds_bucket"
             f'{{{routes}, le="{objectives.seconds}"}}[{window}]))'
         )
-        asked = f"sum by (job) (rate(framework_request_seconds_count{{{routes}}}[{window}]))"
-        recorded += [
+        request_rate = f"sum by (job) (rate(framework_request_seconds_count{{{routes}}}[{window}]))"
+        rules += [
             # without a single error there is no series of errors, and the ratio is 0
             {"record": f"{_ERRORS}{window}", "expr": f"({failed} or 0 * {total}) / {total}"},
-            {"record": f"{_SLOW}{window}", "expr": f"1 - {fast} / {asked}"},
+            {"record": f"{_SLOW}{window}", "expr": f"1 - {fast} / {request_rate}"},
         ]
-    return recorded
+    return rules
 
 
 def _burning(objectives: Objectives) -> list[dict[str, Any]]:
     rules = []
-    for name, recorded, objective, what in (
+    for name, series, objective, what in (
         ("FrameworkErrorBudgetBurns", _ERRORS, objectives.availability, "fail"),
         ("FrameworkLatencyBudgetBurns", _SLOW, objectives.fast, "are slow"),
     ):
@@ -86,7 +86,7 @@ def _burning(objectives: Objectives) -> list[dict[str, Any]]:
             rules.append(
                 _alert(
                     name,
-                    f"{recorded}{long} > {limit} and {recorded}{short} > {limit}",
+                    f"{series}{long} > {limit} and {series}{short} > {limit}",
                     "2m",
                     severity,
                     f"{{{{ $value | humanizePercentage }}}} of the requests {what}: the budget of "

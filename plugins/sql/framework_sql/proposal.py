@@ -86,30 +86,30 @@ def propose(place: str, table: str | None, reading: Mapping[str, Any]) -> SqlPro
                 *inspector.get_table_names(schema or None),
                 *inspector.get_view_names(schema or None),
             ]
-            chosen, guess = _choose(table, name, names)
+            choice, guess = _choose(table, name, names)
             columns = [
                 str(column["name"])
-                for column in inspector.get_columns(chosen.rpartition(".")[2], schema or None)
+                for column in inspector.get_columns(choice.rpartition(".")[2], schema or None)
             ]
     finally:
         source.close()
-    return SqlProposal(chosen, place, {} if guess is None else {"table": guess}, columns)
+    return SqlProposal(choice, place, {} if guess is None else {"table": guess}, columns)
 
 
 def _choose(table: str | None, name: str, names: list[str]) -> tuple[str, Guess | None]:
     """Take the table that is named, or the only one that there is."""
-    listed = ", ".join(sorted(names)) or "none"
+    text = ", ".join(sorted(names)) or "none"
     if table is not None:
         if name not in names:
             raise ConfigError(
                 f"init.table: the database has no table or view '{table}';{suggest(name, names)} "
-                f"There are: {listed}."
+                f"There are: {text}."
             )
         return table, None
     if len(names) != 1:
         raise ConfigError(
             f"init.table: missing; say which table or view is read, such as init.table=sales. "
-            f"There are: {listed}."
+            f"There are: {text}."
         )
     return names[0], Guess(names[0], "it is the only table of the database")
 
