@@ -94,6 +94,14 @@ def main() -> int:
     return max(_exit_codes, default=0)
 
 
+def script() -> int:
+    """Run as the command ``framework``: modules of the working folder are found, as they are by
+    ``python -m framework``.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    return main()
+
+
 def _mask_arguments(arguments: Sequence[str]) -> None:
     """A secret on the command line will be refused; not even an error about its spelling repeats
     it.

@@ -1,4 +1,4 @@
-"""The differences of two pairs: configuration, features, data, environment, bytes, figures."""
+"""Compares two pairs: configuration, features, data, environment, bytes, figures."""
 
 from __future__ import annotations
 
