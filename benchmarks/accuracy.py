@@ -19,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,16 @@ def _retail() -> pd.DataFrame:
     return _sample(frame[whole], 60)
 
 
+def _livestock() -> pd.DataFrame:
+    frame = _table("fpp3/aus_livestock.csv").dropna(subset=["Count"])
+    frame["ds"] = pd.to_datetime(frame["Month"], format="%Y %b")
+    frame["unique_id"] = frame["Animal"] + "/" + frame["State"]
+    frame = frame.rename(columns={"Count": "y"})
+    frame = frame[frame["ds"] >= "1995"]
+    whole = frame.groupby("unique_id")["ds"].transform("count") == frame["ds"].nunique()
+    return frame[whole]
+
+
 def _pedestrian() -> pd.DataFrame:
     frame = _table("fpp3/pedestrian.csv")
     frame["ds"] = pd.to_datetime(frame["Date_Time"]).dt.tz_localize(None)
@@ -125,6 +136,7 @@ SETS = {
         Set("tourism", _tourism, "QS", 8, 4),
         Set("employment", _employment, "MS", 12, 12),
         Set("retail", _retail, "MS", 12, 12),
+        Set("livestock", _livestock, "MS", 12, 12),
         Set("flights", _flights, "D", 14, 7),
         Set("pedestrian", _pedestrian, "h", 24, 24),
         Set("electricity", _electricity, "30min", 48, 48),
@@ -199,8 +211,8 @@ def _error(table: pd.DataFrame, forecast: pd.Series) -> float:
 
 def peers(data: Set, frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """MASE and CPU seconds of each peer from the origins of ``table``, on its elements."""
-    found = {}
-    for name, forecast in (("mlforecast", _mlforecast), ("AutoETS", _auto_ets)):
+    figures = {}
+    for name, forecast in PEERS.items():
         started, parts = time.process_time(), []
         for origin in sorted(table["origin"].unique()):
             stamp = pd.Timestamp(origin).tz_localize(None)
@@ -214,8 +226,8 @@ def peers(data: Set, frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, tupl
             on=["unique_id", "origin", "event_timestamp"],
             how="left",
         )
-        found[name] = (_error(both, both["value"]), time.process_time() - started)
-    return found
+        figures[name] = (_error(both, both["value"]), time.process_time() - started)
+    return figures
 
 
 def _mlforecast(data: Set, train: pd.DataFrame) -> pd.DataFrame:
@@ -235,14 +247,22 @@ def _mlforecast(data: Set, train: pd.DataFrame) -> pd.DataFrame:
     return model.predict(data.horizon).rename(columns={"LGBMRegressor": "value"})
 
 
-def _auto_ets(data: Set, train: pd.DataFrame) -> pd.DataFrame:
-    from statsforecast import StatsForecast
-    from statsforecast.models import AutoETS
+def _local(name: str) -> Callable[[Set, pd.DataFrame], pd.DataFrame]:
+    """A model of statsforecast on the last twenty seasons."""
 
-    recent = train.groupby("unique_id").tail(20 * data.season)
-    engine = StatsForecast([AutoETS(season_length=data.season)], freq=data.frequency, n_jobs=1)
-    result = engine.forecast(df=recent[["unique_id", "ds", "y"]], h=data.horizon)
-    return result.rename(columns={"AutoETS": "value"})
+    def forecast(data: Set, train: pd.DataFrame) -> pd.DataFrame:
+        from statsforecast import StatsForecast, models
+
+        recent = train.groupby("unique_id").tail(20 * data.season)
+        model = getattr(models, name)(season_length=data.season)
+        engine = StatsForecast([model], freq=data.frequency, n_jobs=1)
+        result = engine.forecast(df=recent[["unique_id", "ds", "y"]], h=data.horizon)
+        return result.rename(columns={name: "value"})
+
+    return forecast
+
+
+PEERS = {"mlforecast": _mlforecast, "AutoETS": _local("AutoETS"), "AutoTheta": _local("AutoTheta")}
 
 
 def measure(data: Set, with_peers: bool) -> dict[str, tuple[float, float]]:
@@ -266,14 +286,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--peers", action="store_true")
-    given = parser.parse_args()
-    wins = 0
-    for name in given.sets:
-        figures = measure(SETS[name], given.peers)
-        wins += figures["auto"][0] == min(error for error, _ in figures.values())
+    chosen = parser.parse_args()
+    wins: Counter[str] = Counter()
+    seconds = 0.0
+    for name in chosen.sets:
+        figures = measure(SETS[name], chosen.peers)
+        own, cost = figures.pop("auto")
+        wins.update(who for who, (error, _) in figures.items() if own < error)
+        wins["all of them"] += all(own < error for error, _ in figures.values())
+        seconds = max(seconds, cost)
         line = ", ".join(f"{who} {e:.3f} ({s:.0f} s)" for who, (e, s) in figures.items())
-        print(f"{name}: MASE {line}", flush=True)
-    print(f"auto is the best on {wins} of {len(given.sets)} sets", flush=True)
+        print(f"{name}: MASE auto {own:.3f} ({cost:.0f} s), {line}", flush=True)
+    counts = ", ".join(f"than {who} on {count}" for who, count in wins.items())
+    print(f"{len(chosen.sets)} sets, auto is better {counts}; at most {seconds:.0f} CPU s a set")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,10 @@ FIRST_PARTY = {
     },
     **{
         ("model", name): "framework-statsforecast"
-        for name in ("auto_arima", "auto_ets", "auto_theta")
+        for name in (
+            *("auto_arima", "auto_ets", "auto_theta"),
+            *("croston_sba", "tsb", "adida", "imapa"),
+        )
     },
     ("model", "seasonal_naive"): "framework-baselines",
     ("registry", "mlflow"): "framework-mlflow",

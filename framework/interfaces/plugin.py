@@ -36,7 +36,9 @@ class Automatic:
         family: ``naive`` and ``local`` models have the option ``season_length``, ``local`` ones
             ``context_length`` too. ``boosted`` ones have those of
             :class:`framework.models.options.BoostingOptions`, ``learning_rate``,
-            ``colsample_bytree`` and ``objective``.
+            ``colsample_bytree`` and ``objective``. ``intermittent`` and ``lumpy`` ones have
+            ``context_length`` alone, and are for targets that are mostly 0, of sizes that are
+            alike and unlike.
         seconds: What it is reckoned to cost: a ``boosted`` one for each row, column and tree, a
             ``local`` one for each step that it is fitted to. Of several boosted models the cheapest
             is used.
@@ -44,7 +46,7 @@ class Automatic:
             as pairs.
     """
 
-    family: Literal["naive", "local", "boosted"]
+    family: Literal["naive", "local", "boosted", "intermittent", "lumpy"]
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
 

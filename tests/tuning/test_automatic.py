@@ -7,6 +7,7 @@ from math import gcd
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
@@ -158,3 +159,43 @@ def test_weights_by_series_help_unlike_series() -> None:
     part = weighted_by_series(unlike, flags)
     assert part is not None
     assert np.isnan(part[1].forecast[~flags]).all()
+
+
+def demand(gap: int, sizes: tuple[float, ...]) -> Panel:
+    """A value of ``sizes`` in turn every ``gap`` days, 0 between."""
+    days = 120
+    values = np.where(np.arange(days) % gap == 0, np.resize(np.repeat(sizes, gap), days), 0.0)
+    rows = pd.DataFrame(
+        {
+            "id": "a",
+            "event_timestamp": pd.date_range("2024-01-01", periods=days, tz="UTC"),
+            "y": values,
+        }
+    )
+    return panel_from_rows(
+        rows,
+        entity_keys=("id",),
+        past=("y",),
+        known=(),
+        categories=(),
+        frequency=Frequency.parse("D"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("panel", "kind", "models"),
+    [
+        (demand(1, (3, 4)), "smooth", set()),
+        (demand(4, (3, 4)), "intermittent", {"croston_sba", "tsb"}),
+        (demand(4, (1, 1, 30)), "lumpy", {"adida", "imapa"}),
+    ],
+)
+def test_the_gap_and_the_evenness_of_demand_choose_models(
+    panel: Panel, kind: str, models: set[str]
+) -> None:
+    facts = describe(panel, ("y",), (7,), 7)
+    assert facts.targets["y"].demand == kind
+    setups = candidates(Frame(facts, 7, 2, (1, 7), 20, {}, None), NAMES, 1e9)
+    sparse = {s.model: s for s in setups if s.model in ("croston_sba", "tsb", "adida", "imapa")}
+    assert set(sparse) == models
+    assert all(f"{kind} demand: 4 steps" in s.why for s in sparse.values())

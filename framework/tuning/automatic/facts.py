@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from framework.data.panel import Panel
 
 #: A seasonal naive forecast that is at most this many times worse than the best names a season too.
 _NEAR = 1.1
+#: A usual gap from which demand is mostly 0, and an unevenness from which its sizes are unlike.
+_GAP, _UNEVEN = 1.32, 0.49
+Demand = Literal["smooth", "intermittent", "lumpy"]
 #: Steps of the horizon that naive forecasts are compared at.
 _STEPS = 8
 
@@ -19,12 +23,25 @@ _STEPS = 8
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
     """One target. ``naive``: by season length the mean absolute error of its naive forecast over
-    the horizon, in units of each series' change over one step; 1 is the last value.
+    the horizon, in units of each series' change over one step; 1 is the last value. ``gap``: the
+    steps from one value that is not 0 to the next (ADI), ``unevenness``: the squared coefficient of
+    variation of these values; the medians over series.
     """
 
     lowest: float
     zeros: float
     naive: dict[int, float]
+    gap: float = 1.0
+    unevenness: float = 0.0
+
+    @property
+    def demand(self) -> Demand:
+        """The kind of demand by the limits of Syntetos, Boylan & Croston (2005): ``intermittent``
+        and ``lumpy`` targets are mostly 0, of sizes that are alike and unlike.
+        """
+        if self.signed or self.gap < _GAP:
+            return "smooth"
+        return "intermittent" if self.unevenness < _UNEVEN else "lumpy"
 
     @property
     def signed(self) -> bool:
@@ -93,7 +110,20 @@ def _describe_target(
         float(known.min()) if len(known) else 0.0,
         float((known == 0).mean()) if len(known) else 0.0,
         _naive_errors(panel, values, (1, *usable), horizon),
+        *_demand(panel, values),
     )
+
+
+def _demand(panel: Panel, values: Float64) -> tuple[float, float]:
+    """The usual gap between values that are not 0, and the usual unevenness of these."""
+    gaps, unevenness = [], []
+    for series in np.split(values, panel.offsets[1:-1]):
+        known = series[np.isfinite(series)]
+        sizes = known[known != 0]
+        if len(sizes):
+            gaps.append(len(known) / len(sizes))
+            unevenness.append(float(sizes.var() / sizes.mean() ** 2) if sizes.mean() else 0.0)
+    return (float(np.median(gaps)), float(np.median(unevenness))) if gaps else (1.0, 0.0)
 
 
 def _naive_errors(

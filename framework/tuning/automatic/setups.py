@@ -7,6 +7,7 @@ reckoned, never timed, so that a rerun tries the same.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
@@ -73,13 +74,15 @@ def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) ->
 
 def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:
     by_cost = sorted(models, key=lambda name: (models[name].seconds, name))
-    family: dict[str, list[str]] = {"naive": [], "boosted": [], "local": []}
+    family: dict[str, list[str]] = defaultdict(list)
     for name in by_cost:
         family[models[name].family].append(name)
     naive = [setup for name in family["naive"][:1] for setup in _naive(frame, name)]
     boosted = [s for name in family["boosted"][:1] for s in _boosted(frame, name, models[name])]
     local = [s for name in family["local"] for s in _local(frame, name, models[name])]
-    return [*naive, *boosted[:3], *local, *boosted[3:]]
+    demand = frame.facts.targets[next(iter(frame.facts.targets))].demand
+    sparse = [s for name in family[demand] for s in _sparse(frame, name, models[name])]
+    return [*naive, *sparse, *boosted[:3], *local, *boosted[3:]]
 
 
 def _naive(frame: Frame, name: str) -> list[Setup]:
@@ -173,6 +176,21 @@ def _stride(frame: Frame) -> int:
     while any(gcd(stride, n) > 1 for n in seasons):
         stride += 1
     return stride
+
+
+def _sparse(frame: Frame, name: str, offer: Automatic) -> list[Setup]:
+    """A model for a target that is mostly 0."""
+    facts = frame.facts
+    target = facts.targets[next(iter(facts.targets))]
+    length = min(100, facts.shortest - frame.horizon * frame.origins - 1)
+    if length < 8 or (frame.limit is not None and length > frame.limit):
+        return []
+    seconds = facts.series * frame.origins * len(facts.targets) * length * offer.seconds
+    why = (
+        f"{target.demand} demand: {target.gap:.2g} steps from one value that is not 0 to the next "
+        f"(ADI), squared coefficient of variation {target.unevenness:.2g}"
+    )
+    return [Setup(name, name, why, {"context_length": length}, seconds)]
 
 
 def _local(frame: Frame, name: str, offer: Automatic) -> list[Setup]:

@@ -1,4 +1,7 @@
-"""``model=auto_arima``, ``auto_ets`` and ``auto_theta``: local models of the statsforecast library.
+"""Local models of the statsforecast library.
+
+``model=auto_arima``, ``auto_ets`` and ``auto_theta``; ``croston_sba``, ``tsb``, ``adida`` and
+``imapa`` for demand that is mostly 0.
 
 A local model knows one series and nothing else, so it is fitted when it is asked: to the history in
 the window, target by target. What a run fits beforehand is only the level that a window without any
@@ -13,6 +16,11 @@ from pydantic import Field, PositiveInt
 
 from framework.interfaces.plugin import Automatic, Component, hookimpl
 from framework.options import Options
+
+_SBA = "Croston's method with the correction of Syntetos and Boylan"
+_TSB = "the method of Teunter, Syntetos and Babai"
+_ADIDA = "smoothing of sums over the usual gap"
+_IMAPA = "the mean of smoothings of sums over several gaps"
 
 
 class LocalOptions(Options):
@@ -60,6 +68,28 @@ class AutoThetaOptions(LocalOptions):
     model: Literal["STM", "OTM", "DSTM", "DOTM"] | None = None
 
 
+class IntermittentOptions(Options):
+    """``context_length``: steps that each fit sees."""
+
+    context_length: PositiveInt = 100
+
+
+class TSBOptions(IntermittentOptions):
+    """Names and meanings are those of ``statsforecast.models.TSB``."""
+
+    alpha_d: float = Field(default=0.2, ge=0, le=1)
+    alpha_p: float = Field(default=0.2, ge=0, le=1)
+
+
+_Family = Literal["intermittent", "lumpy"]
+_INTERMITTENT: tuple[tuple[str, str, type[Options], str, _Family], ...] = (
+    ("croston_sba", "CrostonSBA", IntermittentOptions, _SBA, "intermittent"),
+    ("tsb", "TSB", TSBOptions, _TSB, "intermittent"),
+    ("adida", "ADIDA", IntermittentOptions, _ADIDA, "lumpy"),
+    ("imapa", "IMAPA", IntermittentOptions, _IMAPA, "lumpy"),
+)
+
+
 @hookimpl
 def components() -> list[Component]:
     place = "framework_statsforecast.model"
@@ -86,5 +116,16 @@ def components() -> list[Component]:
             AutoThetaOptions,
             "the best of four Theta models, per window",
             automatic=Automatic("local", 1.0e-3),
+        ),
+        *(
+            Component(
+                "model",
+                name,
+                f"{place}:{loaded}",
+                options,
+                f"{summary}, for demand that is mostly 0, per window",
+                automatic=Automatic(family, 2e-5),
+            )
+            for name, loaded, options, summary, family in _INTERMITTENT
         ),
     ]

@@ -17,7 +17,14 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
-from framework_statsforecast import AutoARIMAOptions, AutoETSOptions, AutoThetaOptions, LocalOptions
+from framework.options import Options
+from framework_statsforecast import (
+    AutoARIMAOptions,
+    AutoETSOptions,
+    AutoThetaOptions,
+    IntermittentOptions,
+    TSBOptions,
+)
 
 #: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a
 #: series is asked with the same window.
@@ -37,7 +44,8 @@ def _answer(
     else:
         levels = sorted({_level(q) for q in quantiles if q != 0.5})
         arguments = json.loads(options)
-        if len(y) < 2 * arguments["season_length"] + 1:
+        season = arguments.get("season_length")
+        if season is not None and len(y) < 2 * season + 1:
             arguments["season_length"] = 1
         try:
             answer = _forecast(getattr(library, name)(**arguments), y, horizon, levels)
@@ -82,11 +90,12 @@ class LocalModel(Model):
 
     requirements = ("statsforecast",)
     name: ClassVar[str]
-    options_type: ClassVar[type[LocalOptions]]
-    options: LocalOptions
+    options_type: ClassVar[type[Options]]
+    options: Any
 
     def context_length(self, schema_hint: int) -> int:
-        return self.options.context_length or max(10 * self.options.season_length, 30)
+        given: int | None = self.options.context_length
+        return given or max(10 * self.options.season_length, 30)
 
     @property
     def supports_quantiles(self) -> bool:
@@ -144,6 +153,33 @@ class LocalModel(Model):
             tuple(body["quantiles"]),
         )
         return model
+
+
+class IntermittentModel(LocalModel):
+    """It forecasts the mean demand of every step ahead; it has no season and no quantiles."""
+
+    options_type = IntermittentOptions
+
+    @property
+    def supports_quantiles(self) -> bool:
+        return False
+
+
+class CrostonSBA(IntermittentModel):
+    name = "CrostonSBA"
+
+
+class TSB(IntermittentModel):
+    name = "TSB"
+    options_type = TSBOptions
+
+
+class ADIDA(IntermittentModel):
+    name = "ADIDA"
+
+
+class IMAPA(IntermittentModel):
+    name = "IMAPA"
 
 
 class AutoARIMA(LocalModel):

@@ -7,8 +7,11 @@ import pytest
 from framework_statsforecast import model as local
 
 from framework.data.windows import Windows
+from framework.options import validate
+from framework.pairs.fit import fit_model
+from framework.plugins.discovery import load_plugins
 from framework.testing.contracts.model import ModelContract
-from framework.testing.panels import make_panel, plain_arrays
+from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 
 class TestAutoTheta(ModelContract):
@@ -97,3 +100,33 @@ class TestAutoARIMA(ModelContract):
         "max_d": 1,
         "seasonal": False,
     }
+
+
+class TestCrostonSBA(ModelContract):
+    name = "croston_sba"
+    local = True
+    options: ClassVar[dict[str, Any]] = {"context_length": 21}
+
+
+@pytest.mark.parametrize("name", ["croston_sba", "tsb", "adida", "imapa"])
+def test_demand_that_is_mostly_zero_is_forecast_by_its_rate(name: str) -> None:
+    """Four pieces every fifth day are less than one a day; the library's own answer, to the bit."""
+    from statsforecast import models as library
+
+    plugins = load_plugins()
+    options = {"context_length": 60}
+    component = plugins.find("model", name)
+    model = plugins.make("model", name, validate(component.options, options, "model"))
+    panel = make_panel()
+    schema = panel_schema(panel, targets=("sales",), context_length=60, quantiles=())
+    fit_model(plain_arrays(panel, 1), schema, model, 0, 1)
+    y = np.where(np.arange(60) % 5 == 0, 4.0, 0.0)
+    past = y.reshape(1, -1, 1)
+    empty = np.zeros((1, schema.horizon, 0), np.float32)
+    windows = Windows(past, past.astype(np.float32), empty, np.zeros((1, 0), np.float32))
+    answer = model.predict(windows)[0, :, 0, 0]
+    assert ((answer > 0.2) & (answer < 2)).all()
+    arguments = {"alpha_d": 0.2, "alpha_p": 0.2} if name == "tsb" else {}
+    own = getattr(library, type(model).__name__)(**arguments)
+    np.testing.assert_array_equal(answer, own.forecast(y=y, h=schema.horizon)["mean"])
+    assert not model.supports_quantiles
