@@ -56,7 +56,9 @@ class Served:
         return (slice(i, i + PIECE) for i in range(0, len(self), PIECE))
 
     def where(self, keep: Flags | Rows | slice) -> Served:
-        """Take some rows."""
+        """Take some rows; all of them are no copy."""
+        if isinstance(keep, np.ndarray) and keep.dtype == bool and keep.all():
+            return self
         arrays = ("series", "origin", "time", "step", "target", "values", "actual", "before")
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
 

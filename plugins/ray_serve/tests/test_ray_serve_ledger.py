@@ -1,0 +1,55 @@
+"""The forecast ledger under Ray Serve: every replica writes, and a killed one's loss is exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from framework.interfaces.ledger import FilesLedgerOptions
+from framework.monitoring.ledger_files import FilesLedger
+from framework.testing.contracts.serving_live import wait_for
+from framework.testing.servers.fake_server import make_row, server_process
+
+from .conftest import fresh_options, replicas
+
+LEDGER = FilesLedger(FilesLedgerOptions())
+
+
+@pytest.mark.stress
+def test_every_replica_writes_and_the_loss_of_a_killed_one_is_exact(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def kept() -> int:
+        return sum(
+            len(set(table["request_id"].to_pylist()))
+            for table in LEDGER.read("fake", state, ["request_id"], None)
+        )
+
+    def settled() -> bool:
+        return LEDGER.counts("fake", state).waiting == 0
+
+    options = fresh_options(topology="fused", forecast_api={"min_replicas": 2})
+    with server_process("ray", options, tmp_path, ledger={"seconds": 2}) as (_, url):
+
+        def ask(requests: int) -> int:
+            """Of a new connection each, so that both replicas get some."""
+            return sum(
+                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=60).is_success
+                for _ in range(requests)
+            )
+
+        answered = ask(40)
+        assert answered == 40
+        wait_for(settled)
+        assert (kept(), LEDGER.counts("fake", state).missing) == (40, 0)
+        folder = state / "serving" / "ledger" / "fake"
+        writers = {path.name.partition(".")[0] for path in folder.glob("*/*.parquet")}
+        assert len(writers) == 2
+        answered += ask(30)
+        for process in replicas(url, "ForecastAPI"):
+            process.kill()
+        wait_for(settled)
+        assert kept() + LEDGER.counts("fake", state).missing == answered
+        assert LEDGER.counts("fake", state).missing > 0
