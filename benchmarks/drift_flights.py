@@ -8,7 +8,8 @@ pair's backtest. The others are served, and watched at the end of the year as ``
 Each alarm is printed with the weeks in which its evidence grew most, and what the errors were in
 them.
 
-The last line is JSON: ``alarms``, each with ``target``, ``signal``, ``steps``, ``since``, ``live``
+The last line is JSON: ``highest``, the most evidence of any test as a share of what is an alarm,
+``alarms``, each with ``target``, ``signal``, ``steps``, ``since``, ``live``
 and ``backtest``, and ``controls``, what PSI and the Kolmogorov-Smirnov test say of the actuals.
 """
 
@@ -114,14 +115,16 @@ def main() -> None:
     served = served_of(live, schema, before[live.index])
     how = Watched(Frequency.parse("D"), 7, 0.05, 0.1, 365, 0.01)
     alarms = []
-    tested = 0
+    tested, highest = 0, (0.0, "")
     controls: dict[str, dict[str, int]] = {}
     for t, target in enumerate(schema.targets):
         for finding in watch(served, promise, t, how):
             tested += finding["verdict"] != "too few"
+            name = f"{target} {finding['signal']} steps {finding['steps']}"
+            highest = max(highest, (finding["evidence"] / finding["threshold"], name))
             if finding["verdict"] != "alarm":
                 continue
-            print(f"{target} {finding['signal']} steps {finding['steps']} since {finding['since']}")
+            print(f"{name} since {finding['since']}")
             print(f"    {explained(finding, live, target)}")
             kept = ("signal", "steps", "since", "live", "backtest")
             alarms.append({"target": target, **{key: finding[key] for key in kept}})
@@ -146,6 +149,7 @@ def main() -> None:
                 "origins": len(origins) - given.promised,
                 "tests": tested,
                 "alarms": alarms,
+                "highest": {"test": highest[1], "of_threshold": round(highest[0], 4)},
                 "controls": controls,
             }
         )
