@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from framework_sql import SqlOptions
+from framework_sql.options import SqlOptions
 from framework_sql.source import SqlSource
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st

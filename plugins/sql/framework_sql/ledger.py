@@ -28,7 +28,7 @@ from framework.interfaces.ledger import Count, Ledger, LedgerCounts, LedgerWrite
 from framework.monitoring.ledger_buffer import BufferedWriter, LaterError
 from framework.monitoring.ledger_counts import read_counts
 from framework.secrets import masked
-from framework_sql import PostgresLedgerOptions
+from framework_sql.options import PostgresLedgerOptions
 
 #: Seconds that a connection, and any one statement of a writer, may take.
 _PATIENCE = 10

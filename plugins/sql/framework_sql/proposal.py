@@ -16,7 +16,7 @@ from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, suggest
 from framework.interfaces.proposal import Guess, Proposal
 from framework.options import validate
-from framework_sql import SqlOptions
+from framework_sql.options import SqlOptions
 from framework_sql.source import SqlSource
 
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")

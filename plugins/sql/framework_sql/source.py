@@ -19,7 +19,7 @@ from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, one_line, suggest
 from framework.features.views import View
 from framework.interfaces.source import Batch, Source
-from framework_sql import SqlTable
+from framework_sql.options import SqlTable
 from framework_sql.watermark import earlier, from_text, to_text
 
 

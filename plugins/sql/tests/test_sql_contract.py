@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import sqlalchemy as sa
-from framework_sql import SqlOptions
+from framework_sql.options import SqlOptions
 from framework_sql.source import SqlSource
 
 from framework.data.vocabulary import TIME

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from framework_sql import SqlOptions
+from framework_sql.options import SqlOptions
 from framework_sql.proposal import propose
 from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
