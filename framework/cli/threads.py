@@ -11,6 +11,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from framework.runs.steps.control_groups import cpu_quota
+
 _VARIABLE = "OMP_NUM_THREADS"
 
 
@@ -24,43 +26,3 @@ def limit_threads(environ: MutableMapping[str, str], root: Path = Path("/")) -> 
     quota = cpu_quota(root)
     if _VARIABLE not in environ and quota is not None and quota < len(os.sched_getaffinity(0)):
         environ[_VARIABLE] = str(quota)
-
-
-def cpu_quota(root: Path = Path("/")) -> int | None:
-    """Return the whole cores that the control groups of this process allow, at least 1; None for
-    any number.
-    """
-    groups = _read(root / "proc/self/cgroup")
-    quotas = [
-        quota
-        for line in (groups or "").splitlines()
-        for quota in _quotas(root / "sys/fs/cgroup", *line.split(":", 2)[1:])
-    ]
-    return max(1, -(-min(quotas) // 1_000_000)) if quotas else None
-
-
-def _quotas(base: Path, controllers: str, group: str) -> list[int]:
-    """Millionths of a core that a group and those above it allow."""
-    second = not controllers
-    if not second and "cpu" not in controllers.split(","):
-        return []
-    place = base if second else base / "cpu"
-    own = place / group.strip("/")
-    quotas = []
-    for folder in (own, *own.parents):
-        if not folder.is_relative_to(place):
-            break
-        if second:
-            parts = (_read(folder / "cpu.max") or "max 0").split()
-        else:
-            parts = [_read(folder / f"cpu.cfs_{name}_us") or "-1" for name in ("quota", "period")]
-        if parts[0].strip().isdigit() and int(parts[1]) > 0:
-            quotas.append(int(parts[0]) * 1_000_000 // int(parts[1]))
-    return quotas
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

@@ -27,6 +27,7 @@ from framework.features.views import FeatureSet
 from framework.interfaces.compute import Compute
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.models.progress import fitting
 from framework.pairs.defects import named, series_text
 from framework.pairs.fit import fit_model, fit_preprocessor
 from framework.pairs.pair import Pair
@@ -193,7 +194,8 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     train = panel.between(fold.first, fold.cutoff)
     preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
-    fit_model(arrays, schema, model, setting.validation_steps, seed)
+    with fitting(f"backtest: fold {fold.number + 1}"):
+        fit_model(arrays, schema, model, setting.validation_steps, seed)
     naive = setting.make_baseline()
     naive_schema = schema.model_copy(
         update={"context_length": naive.context_length(setting.season_length), "quantiles": ()}

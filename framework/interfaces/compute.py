@@ -37,6 +37,18 @@ class Compute(ABC):
             The results, in the order of ``items``.
         """
 
+    def together(self, count: int) -> int:
+        """Say how many items are worked on at the same time on this machine, for an estimate of the
+        memory that they take.
+
+        Args:
+            count: How many there are.
+
+        Returns:
+            The number; 1 where they are worked on elsewhere.
+        """
+        return 1
+
     def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
         """Call ``function(shared, item)`` for many small items whose results nobody needs in order.
 

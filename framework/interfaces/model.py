@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -13,6 +14,33 @@ from framework.data.windows import Windows, WindowSet
 #: Observed up to the origin, known in advance, of the series itself.
 Covariates = Literal["past", "future", "static"]
 COVARIATES: tuple[Covariates, ...] = get_args(Covariates)
+
+
+@dataclass(frozen=True, slots=True)
+class FitSize:
+    """How much a fit learns from.
+
+    Args:
+        windows: Training windows.
+        validation: Windows that early stopping looks at.
+        context_length: Steps of each window's past.
+        horizon: Steps of its future.
+        past: Features of each past step.
+        future: Features of each step ahead.
+        static: Features of the series.
+        targets: What is forecast.
+        quantiles: Quantiles beside the mean.
+    """
+
+    windows: int
+    validation: int
+    context_length: int
+    horizon: int
+    past: int
+    future: int
+    static: int
+    targets: int
+    quantiles: int
 
 
 class Model(ABC):
@@ -129,6 +157,25 @@ class Model(ABC):
     def by_series(self) -> bool:
         """Say whether ``predict`` asks whose window it is (``Windows.entities``)."""
         return False
+
+    @property
+    def origin_stride(self) -> int | None:
+        """The n of *every n-th origin is learned from*; None when the model has no such option,
+        ``origin_stride``.
+        """
+        return None
+
+    def memory(self, size: FitSize, stride: int | None = None) -> int | None:
+        """Estimate the memory that ``fit`` takes at its highest, beside the rows it is given.
+
+        Args:
+            size: How much there is to learn from.
+            stride: Learn from every so many-th origin; None: :attr:`origin_stride`.
+
+        Returns:
+            Bytes; None when it is not known, or little whatever the size.
+        """
+        return None
 
     @abstractmethod
     def save(self, directory: Path) -> None:

@@ -21,8 +21,9 @@ from framework.data.arrays import Float32, Float64
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
-from framework.interfaces.model import Model
+from framework.interfaces.model import FitSize, Model
 from framework.models.options import BoostingOptions
+from framework.models.progress import begin
 from framework.models.window_sets import has_label, lowest_label, pieces_of, strided
 from framework.models.window_table import Tabular
 
@@ -144,6 +145,43 @@ class BoostedModel(Model, Generic[Data, Booster]):
     def supports_quantiles(self) -> bool:
         return True
 
+    @property
+    @abstractmethod
+    def table_bytes(self) -> tuple[int, float, float]:
+        """Bytes that a table takes, as measured: whatever its size, of each cell while the library
+        reads it, and of each cell for as long as it keeps it.
+        """
+
+    @property
+    def origin_stride(self) -> int | None:
+        return self.options.origin_stride
+
+    def memory(self, size: FitSize, stride: int | None = None) -> int | None:
+        """Count the cells of the tables that exist at the same time: while one is made, and as they
+        are kept for training. Targets follow each other.
+        """
+        options = self.options
+        columns = (
+            size.context_length * size.past
+            + size.static
+            + size.future
+            + len(options.seasonal_lags) * size.targets
+            + (size.horizon > 1)
+        )
+        stride = stride or options.origin_stride
+        training = -(-size.windows // stride)
+        stops = bool(size.validation) and options.early_stopping_rounds is not None
+        tables = [training, *[size.validation] * stops]
+        if size.validation and options.refit:
+            all_windows = training + -(-size.validation // stride)
+            tables = [*tables, all_windows] if stops else [all_windows]
+        outputs = max(1, size.quantiles)
+        cells = [size.horizon * windows * columns for windows in tables]
+        rows = size.horizon * sum(tables)
+        fixed, reading, keeping = self.table_bytes
+        cell_bytes = reading * max(cells) + keeping * sum(cells)
+        return int(fixed + cell_bytes + rows * (16 + 12 * outputs))
+
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
     ) -> None:
@@ -209,6 +247,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
             )
         boosters: list[bytes] = []
         for output in self.outputs(self._targets[target], self._quantiles):
+            begin(f"target {self._targets[target]}, {output.name}")
             raw, rounds = self.boost(
                 output.params, rows, options.n_estimators, validation_data, seed
             )
@@ -225,6 +264,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
                     options.n_estimators,
                 )
             if everything is not None:
+                begin(f"target {self._targets[target]}, {output.name}, on all rows")
                 raw, _ = self.boost(output.params, everything, rounds, None, seed)
             boosters.append(raw)
         return boosters

@@ -17,6 +17,13 @@ class ProcessesCompute(Compute):
     they are in memory once.
     """
 
+    def together(self, count: int) -> int:
+        import joblib
+
+        options = self.options
+        room: int = max(1, joblib.cpu_count() // options.threads)
+        return min(options.workers or room, count)
+
     def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
         import joblib
         from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -24,7 +31,7 @@ class ProcessesCompute(Compute):
         if not items:
             return
         options = self.options
-        workers = min(options.workers or max(1, joblib.cpu_count() // options.threads), len(items))
+        workers = self.together(len(items))
         with tempfile.TemporaryDirectory(prefix="framework-compute-") as folder:
             path = Path(folder) / "shared"
             joblib.dump(shared, path)

@@ -16,7 +16,7 @@ from framework.data.frequency import Frequency
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.errors import DataError
-from framework.interfaces.model import Covariates, Model
+from framework.interfaces.model import Covariates, FitSize, Model
 from framework.options import validate
 from framework.pairs.fit import fit_model
 from framework.plugins.builtin import EnsembleOptions
@@ -189,6 +189,13 @@ class Ensemble(Model):
         for place, (name, member, _) in enumerate(self._each()):
             total = total + self._own(member, name, windows) * weights[:, None, :, place, None]
         return np.asarray(total)
+
+    def memory(self, size: FitSize, stride: int | None = None) -> int | None:
+        """The most that a member takes, for they are fitted one after another."""
+        return max(
+            (needs for m in self._members.values() if (needs := m.memory(size)) is not None),
+            default=None,
+        )
 
     def gpus(self) -> int | None:
         """As many as the members that can use a GPU see; None when none can."""

@@ -23,6 +23,7 @@ from framework.options import step_numbers
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.options import TuneOptions
+from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.register import train_pair
 from framework.runs.steps.tables import trials_table
@@ -83,6 +84,9 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
         f"tune: {len(dimensions)} options, {goal.metric} of {goal.target} over {len(folds)} "
         f"folds, {len(panel):,} rows"
     )
+    model = run.make("model")
+    schema = features.schema(panel, model)
+    tell_fit(run, config.component("model").name, panel, schema, model, run.make("preprocessor"))
     objective = BacktestObjective(
         config.text, panel, folds, goal, features.strategy.max_context_length, run.plugins
     )

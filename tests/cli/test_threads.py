@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from framework.cli.threads import cpu_quota, limit_threads
+from framework.cli.threads import limit_threads
+from framework.runs.steps.control_groups import cpu_quota
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -33,6 +33,7 @@ from framework.pairs.provenance import git_state, versions
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
 from framework.runs.steps.tables import metrics_table
@@ -79,11 +80,7 @@ def evaluate(
         f"panel: {len(panel.entities)} series, {len(panel):,} rows, {span}, "
         f"{len(schema.past)} columns"
     )
-    windows = int(np.maximum(np.diff(panel.offsets) - schema.context_length, 0).sum())
-    run.say(
-        f"model={config.component('model').name}: the last fit has {windows:,} windows of "
-        f"{schema.context_length} steps back and {schema.horizon} ahead to learn from"
-    )
+    tell_fit(run, config.component("model").name, panel, schema, model, run.make("preprocessor"))
 
     def progress(fold: Fold, total: int) -> None:
         run.say(

@@ -15,6 +15,7 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import OK
 from framework.errors import DataError
 from framework.interfaces.registry import PairDraft, Registry
+from framework.models.progress import fitting
 from framework.pairs.admission import admit
 from framework.pairs.artifacts import Evidence, write_pair
 from framework.pairs.fit import fit_pair
@@ -58,14 +59,15 @@ def draft_pair(
 ) -> PairDraft:
     """Fit on all of ``panel`` and write both halves below ``directory``."""
     config = run.config
-    pair = fit_pair(
-        panel,
-        schema,
-        run.make("preprocessor"),
-        run.make("model"),
-        config.validation.steps,
-        config.seed,
-    )
+    with fitting("fit on all rows"):
+        pair = fit_pair(
+            panel,
+            schema,
+            run.make("preprocessor"),
+            run.make("model"),
+            config.validation.steps,
+            config.seed,
+        )
     warnings = run.record.facts.setdefault("warnings", [])
     for note in pair.model.notes:
         run.say(f"fit: {note}")

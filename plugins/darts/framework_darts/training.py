@@ -14,6 +14,7 @@ import torch
 from framework.data.arrays import Rows
 from framework.data.windows import WindowSet
 from framework.errors import ConfigError, DataError
+from framework.models.progress import tell
 from framework_darts import DartsOptions
 from framework_darts.modules import Sizes, inputs
 from framework_darts.scaling import FeatureScaler, TargetScaler
@@ -114,6 +115,7 @@ def train(
                 torch.nn.utils.clip_grad_norm_(module.parameters(), options.gradient_clip_val)
             optimizer.step()
         schedule.step()
+        tell(epoch, options.n_epochs, "epoch")
         if validation_set is None or not len(validation_set) or options.patience is None:
             continue
         module.eval()

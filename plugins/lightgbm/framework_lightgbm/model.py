@@ -14,6 +14,7 @@ from framework.data.arrays import Float32, Float64
 from framework.data.windows import WindowSet
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
 from framework.models.options import BoostingOptions
+from framework.models.progress import tell
 from framework.models.window_table import Tabular
 from framework_lightgbm import LightGBMOptions
 
@@ -28,6 +29,11 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
     suffix = "txt"
     bounded: ClassVar[Mapping[str, bool]] = {"poisson": True, "tweedie": True, "gamma": False}
     options: LightGBMOptions
+
+    @property
+    def table_bytes(self) -> tuple[int, float, float]:
+        """The rows and the pieces that they are put together from, as floats; then bins."""
+        return 48 * 2**20, 8.0, 1.0
 
     def objective(self, target: str) -> str:
         return self.options.objective
@@ -76,9 +82,12 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
     ) -> tuple[bytes, int]:
         params = self._params(seed) | params
         if validation is None:
-            return lightgbm.train(params, rows, rounds).model_to_string().encode(), rounds
+            booster = lightgbm.train(params, rows, rounds, callbacks=[_tell])
+            return booster.model_to_string().encode(), rounds
         stop = lightgbm.early_stopping(self.options.early_stopping_rounds, verbose=False)
-        booster = lightgbm.train(params, rows, rounds, valid_sets=[validation], callbacks=[stop])
+        booster = lightgbm.train(
+            params, rows, rounds, valid_sets=[validation], callbacks=[_tell, stop]
+        )
         return booster.model_to_string(
             num_iteration=booster.best_iteration
         ).encode(), booster.best_iteration
@@ -89,3 +98,8 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
     def answer(self, booster: lightgbm.Booster, rows: Float32) -> Float64:
         threads = 1 if len(rows) <= MANY_ROWS else self.options.n_jobs or 0
         return np.asarray(booster.predict(rows, num_threads=threads))
+
+
+def _tell(environment: lightgbm.callback.CallbackEnv) -> None:
+    """Say after each round how far training is."""
+    tell(environment.iteration + 1, environment.end_iteration, "round")

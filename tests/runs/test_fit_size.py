@@ -1,0 +1,90 @@
+"""Before a fit begins, what it learns from and takes is said, and what does not fit is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from framework.errors import ConfigError
+from framework.interfaces.model import FitSize
+from framework.options import validate
+from framework.plugins.discovery import load_plugins
+from framework.runs.steps.control_groups import free_memory
+from framework.runs.steps.fit_size import FitPlan, check_memory, describe
+
+SIZE = FitSize(3_000_000, 10_000, 28, 14, 5, 2, 3, 1, 3)
+GIB = 2**30
+
+
+def plan(name: str, **options: object) -> FitPlan:
+    plugins = load_plugins()
+    component = plugins.find("model", name)
+    model = plugins.load("model", name)(validate(component.options, options, "model"))
+    return FitPlan(name, model, SIZE, GIB, 1, 7)
+
+
+def test_windows_memory_and_a_stride_are_said_in_one_line() -> None:
+    line = describe(plan("lightgbm", origin_stride=2), 20 * GIB)
+    assert line.startswith(
+        "model=lightgbm: the last fit has 1,510,000 windows of 28 steps back and 14 ahead to learn "
+        "from, about "
+    )
+    assert "GB of memory (20.0 GB is free); model.origin_stride=3 would take 1,000,000 and" in line
+    assert "\n" not in line
+
+
+def test_a_model_that_does_not_know_says_only_its_windows() -> None:
+    assert describe(plan("seasonal_naive"), 20 * GIB).endswith("to learn from")
+
+
+def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
+    big = plan("lightgbm")
+    with pytest.raises(ConfigError) as refusal:
+        check_memory(big, 20 * GIB)
+    words = str(refusal.value)
+    stride = int(words.split("model.origin_stride=")[1].split(maxsplit=1)[0])
+    assert stride % 7
+    smaller = plan("lightgbm", origin_stride=stride)
+    assert (smaller.memory() or 0) < 20 * GIB
+    check_memory(smaller, 20 * GIB)
+    with pytest.raises(ConfigError, match=r"compute\.workers=1 makes one of the 4 fits at a time"):
+        check_memory(replace(smaller, fits=4), 20 * GIB)
+    check_memory(big, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, None),
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 4 kB\nSwapFree: 1 kB"}, 5 * 1024),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4 kB",
+                "proc/self/cgroup": "0::/pod/app",
+                "sys/fs/cgroup/pod/memory.max": "3000",
+                "sys/fs/cgroup/pod/memory.current": "2500",
+                "sys/fs/cgroup/pod/memory.stat": "anon 9\ninactive_file 400",
+                "sys/fs/cgroup/pod/app/memory.max": "max",
+            },
+            900,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/pod",
+                "sys/fs/cgroup/memory/pod/memory.limit_in_bytes": "3000",
+                "sys/fs/cgroup/memory/pod/memory.usage_in_bytes": "3500",
+            },
+            0,
+        ),
+    ],
+)
+def test_free_memory_is_that_of_the_machine_or_the_container(
+    tmp_path: Path, files: dict[str, str], free: int | None
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert free_memory(tmp_path) == free
