@@ -18,7 +18,7 @@ COVARIATES: tuple[Covariates, ...] = get_args(Covariates)
 
 @dataclass(frozen=True, slots=True)
 class FitSize:
-    """How much a fit learns from.
+    """The amount that a fit learns from.
 
     Args:
         windows: Training windows.

@@ -1,4 +1,4 @@
-"""How far a fit is, said on stderr while it takes long.
+"""The progress of a fit, said on stderr while it takes long.
 
 A model says after each round or epoch where it is; only some of that is printed. What a fit belongs
 to, such as a fold, is said by whoever starts it.
@@ -40,6 +40,9 @@ def fitting(name: str) -> Iterator[None]:
 
     Args:
         name: What is fitted, such as ``backtest: fold 2``.
+
+    Yields:
+        Nothing.
     """
     token = _fit.set(_Fit(name))
     try:

@@ -1,5 +1,5 @@
-"""What the control groups of this process allow it, such as those of a container, and what the
-machine has left.
+"""The limits of the control groups of this process, such as those of a container, and the memory
+that is left.
 """
 
 from __future__ import annotations

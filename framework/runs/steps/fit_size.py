@@ -1,5 +1,5 @@
-"""What a fit will learn from and what memory that takes, said before the first one begins; what
-does not fit is refused.
+"""The size of a fit: its windows and its memory, said before the first one begins. One that does
+not fit is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class FitPlan:
-    """What one fit on all rows takes.
+    """The needs of one fit on all rows.
 
     ``rows``: bytes of the transformed rows. ``fits``: how many there are at the same time.
     ``season``: steps that a stride must share no factor with.
