@@ -182,12 +182,12 @@ class MonitorOptions(Options):
 class TuneOptions(Options):
     """The goal of a search and its limits; null is no limit.
 
-    ``metric`` of ``target`` (null: the first), over the folds: their ``mean``, or the ``worst`` of
-    them. ``trials``, ``seconds``, ``patience`` (trials in a row that do not improve the best): the
-    first limit that is met ends the search. ``output``: the experiment file of the best
-    configuration, null for ``conf/experiment/{name}_tuned.yaml``. ``register_best``: refit it and
-    register the pair. ``space``: the options that are searched. ``resume``: go on with a search
-    that was interrupted.
+    ``metric`` of ``target`` (null: the first, ``"*"``: the mean over all), over the folds: their
+    ``mean``, or the ``worst`` of them. ``trials``, ``seconds``, ``patience`` (trials in a row that
+    do not improve the best): the first limit that is met ends the search. ``output``: the
+    experiment file of the best configuration, null for ``conf/experiment/{name}_tuned.yaml``; one
+    that was edited is not replaced. ``register_best``: refit it and register the pair. ``space``:
+    the options that are searched. ``resume``: go on with a search that was interrupted.
     """
 
     space: Annotated[dict[str, Any], TOP_LEVEL] = Field(default_factory=dict)

@@ -27,7 +27,12 @@ from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.register import train_pair
 from framework.runs.steps.tables import trials_table
-from framework.tuning.experiment import experiment_text, write_experiment
+from framework.tuning.experiment import (
+    check_not_edited,
+    experiment_text,
+    sealed,
+    write_experiment,
+)
 from framework.tuning.objective import BacktestObjective, Goal
 from framework.tuning.space import check_space, parse_space, substitute, substituted
 from framework.tuning.study import Study, open_study
@@ -52,7 +57,10 @@ def tune(run: Run) -> dict[str, Any]:
     options: TuneOptions = run.options
     dimensions = parse_space(options.space)
     check_space(dimensions, config.text, run.plugins)
-    goal = Goal.of(options.metric, options.target, options.over, config.panel.targets)
+    goal = Goal.of(
+        options.metric, options.target, options.over, config.panel.targets, config.quantiles
+    )
+    check_not_edited(_output(config, options), "tune.output", "run=tune")
     tuner: Tuner = run.make("tuner")
     registry: Registry | None = run.make("registry") if options.register_best else None
     if registry is not None:
@@ -140,6 +148,10 @@ def _with_all_columns(config: Config, dimensions: tuple[Dimension, ...]) -> Conf
     return config.model_copy(update={"panel": config.panel.model_copy(update={"columns": every})})
 
 
+def _output(config: Config, options: TuneOptions) -> Path:
+    return options.output or Path("conf/experiment") / f"{config.name}_tuned.yaml"
+
+
 def _conclude(
     run: Run, study: Study, goal: Goal, is_finished: bool, registry: Registry | None
 ) -> dict[str, Any]:
@@ -149,14 +161,16 @@ def _conclude(
     table = run.directory / "trials.csv"
     study.table().to_csv(table, index=False)
     counts = Counter(trial.status for trial in study.trials)
-    output = options.output or Path("conf/experiment") / f"{config.name}_tuned.yaml"
+    output = _output(config, options)
     what = f"{goal.metric} of {goal.target} {best.value:.6g}, {options.over} of the folds"
     write_experiment(
         output,
-        experiment_text(
-            best.values,
-            f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.",
-            [section.name for section in run.plugins.sections() if not section.decisive],
+        sealed(
+            experiment_text(
+                best.values,
+                f"Trial {best.number}, the best of {len(study.trials)} of {config.name}: {what}.",
+                [section.name for section in run.plugins.sections() if not section.decisive],
+            )
         ),
     )
     run.record.artifacts += [table, output]

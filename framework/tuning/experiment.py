@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from framework.errors import ConfigError
 from framework.files import atomic_write
 
 #: What a search is told that its best configuration does not need.
@@ -83,16 +84,27 @@ _SEAL = "# Not edited while its SHA-256 is "
 
 
 def sealed(text: str) -> str:
-    """Add a last line by which :func:`is_edited` knows the text again."""
+    """Add a last line by which :func:`check_not_edited` knows the text again."""
     return f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
-def is_edited(path: Path) -> bool:
-    """Say whether a file is there that is not as :func:`sealed` made it."""
-    if not path.exists():
-        return False
-    body, seal, _ = path.read_text().rpartition(_SEAL)
-    return not seal or path.read_text() != sealed(body)
+def check_not_edited(path: Path, key: str, writer: str) -> None:
+    """Refuse to replace what somebody has edited.
+
+    Args:
+        path: Where an experiment will be written.
+        key: The option that chooses another place.
+        writer: What writes it.
+
+    Raises:
+        ConfigError: A file is there that is not as :func:`sealed` made it.
+    """
+    text = path.read_text() if path.exists() else None
+    if text is not None and text != sealed(text.rpartition(_SEAL)[0]):
+        raise ConfigError(
+            f"{key}: {path} is not as {writer} wrote it, and would be replaced; move it away, or "
+            f"set {key}=conf/experiment/OTHER.yaml."
+        )
 
 
 def given_on_the_command_line(*keys: str) -> list[str]:

@@ -24,11 +24,16 @@ from framework.plugins.components import Components, installed, make_setting
 from framework.retrieval.schema import make_schema, past_columns
 from framework.tuning.space import substituted
 
+#: Stands for the mean over all targets.
+EVERY = "*"
+_OF_SERIES, _OF_QUANTILES = ("RMSSE",), ("WQL", "pinball")
+_WITHOUT_UNIT = ("MASE", "RMSSE", "WAPE", "sMAPE", "WQL")
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``metric`` of ``target``; ``worst``: the largest of the folds' figures, otherwise their
-    mean.
+    """``metric`` of ``target``, :data:`EVERY` for the mean over targets; ``worst``: the largest of
+    the folds' figures, otherwise their mean.
     """
 
     metric: str
@@ -36,34 +41,56 @@ class Goal:
     worst: bool
 
     @classmethod
-    def of(cls, metric: str, target: str | None, over: str, targets: Sequence[str]) -> Goal:
+    def of(
+        cls,
+        metric: str,
+        target: str | None,
+        over: str,
+        targets: Sequence[str],
+        quantiles: Sequence[float] = (),
+    ) -> Goal:
         """Check what a search is asked to minimise.
 
         Args:
-            metric: A point metric.
-            target: One of ``targets``, None for the first.
+            metric: A metric of :func:`framework.evaluation.metrics.score`.
+            target: One of ``targets``, None for the first, :data:`EVERY` for all.
             over: ``worst`` or ``mean`` of the folds.
             targets: Those that are forecast.
+            quantiles: Those that are forecast.
 
         Raises:
-            ConfigError: The metric or the target is not known.
+            ConfigError: The metric or the target is not known; the metric judges quantiles, and
+                there are none; it has the unit of a target, and the targets are to be averaged.
         """
         target = target or targets[0]
         for key, name, known in (
-            ("metric", metric, POINT_METRICS),
-            ("target", target, targets),
+            ("metric", metric, (*POINT_METRICS, *_OF_SERIES, *_OF_QUANTILES)),
+            ("target", target, (*targets, EVERY)),
         ):
             if name not in known:
                 raise ConfigError(
                     f"tune.{key}: '{name}' is not known;{suggest(name, known)} Known: "
                     f"{', '.join(known)}."
                 )
+        if metric in _OF_QUANTILES and not quantiles:
+            raise ConfigError(f"tune.metric: {metric} judges quantiles; give some in quantiles.")
+        if target == EVERY and metric not in _WITHOUT_UNIT:
+            raise ConfigError(
+                f"tune.target: {metric} has the unit of its target, so that a mean over targets "
+                f"says nothing; choose one target, or tune.metric of {', '.join(_WITHOUT_UNIT)}."
+            )
         return cls(metric, target, over == "worst")
 
     def value(self, parts: list[BacktestResult]) -> float:
         """The objective over ``parts``; of the bias, its size counts."""
-        figures = [abs(part.metrics()[self.target]["model"][self.metric]) for part in parts]
+        figures = [self._figure(part) for part in parts]
         return float(max(figures) if self.worst else np.mean(figures))
+
+    def _figure(self, part: BacktestResult) -> float:
+        figures = part.metrics()
+        names = list(figures) if self.target == EVERY else [self.target]
+        values = [abs(figures[name]["model"].get(self.metric, np.nan)) for name in names]
+        return float(np.mean(values))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.tuner import DONE, FAILED, STOPPED, Trial
-from framework.tuning.experiment import experiment_text
+from framework.tuning.experiment import check_not_edited, experiment_text, sealed
 from framework.tuning.study import TRIALS, open_study
 
 
@@ -89,3 +89,14 @@ def test_an_experiment_holds_nested_values_and_lists() -> None:
     assert text.startswith("# @package _global_\n# best\n")
     assert "model:\n  depth: 3\n" in text
     assert "- step: scale" in text
+
+
+def test_an_edited_experiment_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    check_not_edited(path, "tune.output", "run=tune")
+    path.write_text(sealed("# @package _global_\nmodel: {depth: 3}\n"))
+    check_not_edited(path, "tune.output", "run=tune")
+    for text in (path.read_text().replace("3", "4", 1), "of somebody else\n"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"tune\.output: .*e\.yaml is not as run=tune wrote"):
+            check_not_edited(path, "tune.output", "run=tune")

@@ -36,9 +36,9 @@ from framework.tuning.automatic.choice import (
 from framework.tuning.automatic.facts import Facts, describe
 from framework.tuning.automatic.setups import Frame, Setup, candidates
 from framework.tuning.experiment import (
+    check_not_edited,
     experiment_text,
     given_on_the_command_line,
-    is_edited,
     sealed,
     write_experiment,
 )
@@ -58,7 +58,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
                 f"model={run.config.component('model').name}; leave it out, or choose model=auto."
             )
         return run, {}
-    _check_output(run.config)
+    check_not_edited(_output(run.config), "auto.output", "model=auto")
     features = Features(run.config, run.make("retrieval"))
     fill_store(run, features)
     panel = backtest_panel(features)
@@ -88,16 +88,6 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
 
 def _output(config: Config) -> Path:
     return config.auto.output or Path("conf/experiment") / f"{config.name}_auto.yaml"
-
-
-def _check_output(config: Config) -> None:
-    """Refuse to replace what somebody has edited, before anything is judged."""
-    path = _output(config)
-    if is_edited(path):
-        raise ConfigError(
-            f"auto.output: {path} is not as model=auto wrote it, and would be replaced; move it "
-            "away, or set auto.output=conf/experiment/OTHER.yaml."
-        )
 
 
 def _ranked(
