@@ -18,6 +18,8 @@ from framework.secrets import masked_tree
 
 #: What a key has where it is not there; null is a value.
 ABSENT = "(absent)"
+#: Letters of a value, and files of a half, that a line shows; the result has all.
+_LONGEST, _FILES = 60, 5
 
 
 def pair_differences(before: ProvenPair, after: ProvenPair) -> dict[str, Any]:
@@ -28,14 +30,26 @@ def pair_differences(before: ProvenPair, after: ProvenPair) -> dict[str, Any]:
         after: The pair that is looked at.
 
     Returns:
-        ``configuration``, ``schema`` and ``distributions``: lists of ``{key, before, after}`` with
-        what differs. ``data``: the months of the panel, and those that changed. ``halves``: by
-        half, whether every byte is the same, and the files that differ. ``figures``: by target and
-        side (model, baseline) ``{metric: {before, after}}``, and the origins they are of;
-        ``notes``: what could not be compared, and why.
+        ``name``, ``before`` and ``after``: which pairs. ``configuration``, ``schema`` and
+        ``distributions``: lists of ``{key, before, after}`` with what differs. ``data``: the
+        months of the panel, and those that changed. ``halves``: by half, whether every byte is the
+        same, and the files that differ. ``figures``: by target and side (model, baseline)
+        ``{metric: {before, after}}``, and the origins they are of. ``notes``: what could not be
+        compared, and why.
     """
     notes: list[str] = []
+    sides = {
+        side: {
+            "version": pair.version.version,
+            "digest": pair.version.digest,
+            "aliases": list(pair.version.aliases),
+            "created": pair.version.created,
+        }
+        for side, pair in (("before", before), ("after", after))
+    }
     return {
+        "name": after.version.name,
+        **sides,
         "configuration": _changes(_tree(before.config), _tree(after.config)),
         "schema": _changes(_schema(before.model), _schema(after.model)),
         "data": _data(before.model, after.model),
@@ -128,3 +142,35 @@ def _figures(before: ProvenPair, after: ProvenPair, notes: list[str]) -> dict[st
                     cells = targets.setdefault(target, {}).setdefault(who, {})
                     cells.setdefault(metric, {"before": None, "after": None})[side] = value
     return {"origins": spans, "targets": targets}
+
+
+def difference_lines(body: Mapping[str, Any]) -> list[str]:
+    """Write what :func:`pair_differences` gave for people, one fact a line."""
+    texts = [
+        f"{part}: {change['key']}: {_short(change['before'])} -> {_short(change['after'])}"
+        for part in ("configuration", "schema", "distributions")
+        for change in body[part]
+    ]
+    data = body["data"]
+    spans = [" to ".join(data["months"][side] or ["nothing"]) for side in ("before", "after")]
+    texts.append(
+        f"data: {spans[0]} -> {spans[1]}; months changed {len(data['changed'])}, added "
+        f"{len(data['added'])}, removed {len(data['removed'])}"
+    )
+    for half, files in body["halves"].items():
+        names = files["files"]
+        more = ", …" if len(names) > _FILES else ""
+        changed = f"{len(names)} files differ: {', '.join(names[:_FILES])}{more}"
+        texts.append(f"{half}: {'every byte is the same' if files['same'] else changed}")
+    texts += [
+        f"{target}: {who} {metric}: {_short(cell['before'])} -> {_short(cell['after'])}"
+        for target, sides in body["figures"]["targets"].items()
+        for who, metrics in sides.items()
+        for metric, cell in metrics.items()
+    ]
+    return [*texts, *(f"note: {note}" for note in body["notes"])]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

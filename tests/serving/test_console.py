@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 
 from framework.data.vocabulary import TIME
 from framework.errors import DataError
+from framework.evaluation.pair_differences import difference_lines
 from framework.evaluation.recorded_backtest import summary
 from framework.evaluation.result import BacktestResult
 from framework.pairs.artifacts import BACKTEST
@@ -178,6 +179,16 @@ def test_the_history_is_the_newest_first(folder: Path, http: httpx.Client) -> No
         "register",
     ]
     assert len(read(http, "/console/history?limit=2")["entries"]) == 2
+
+
+def test_the_differences_of_two_pairs_are_those_of_run_diff(http: httpx.Client) -> None:
+    body = read(http, "/console/diff?version=candidate&against=3")
+    assert (body["before"]["version"], body["after"]["version"]) == (3, 4)
+    assert body["halves"]["preprocessor"] == {"same": False, "files": ["state/means.npz"]}
+    assert body["lines"] == difference_lines(body)
+    for query, field in (("version=4", "against"), ("version=../x&against=3", "version")):
+        refused = http.get(f"/console/diff?{query}")
+        assert (refused.status_code, refused.json()["error"]["path"]) == (422, field)
 
 
 def test_a_registry_that_is_away_is_said_and_what_serves_is_still_shown(

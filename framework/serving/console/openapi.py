@@ -65,6 +65,16 @@ def describe_console(
             {**busy, **wrong},
             [limit],
         ),
+        "/console/diff": _get(
+            "What changed between two pairs, as run=diff says it",
+            "admin",
+            "Differences",
+            {**busy, "422": "version or against is neither a version nor an alias"},
+            [
+                {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
+                for name in ("version", "against")
+            ],
+        ),
         "/console/monitoring": _get(
             "What the newest run=monitor found, null when none has run",
             "admin",
@@ -130,6 +140,20 @@ def _array(items: Any) -> dict[str, Any]:
 
 def _or_null(kind: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [kind, {"type": "null"}]}
+
+
+def _differences() -> dict[str, Any]:
+    change = _object({"key": _TEXT, "before": {}, "after": {}})
+    pair = _object({"version": _COUNT, "digest": _TEXT, "aliases": _array(_TEXT), "created": _TEXT})
+    lists = ("configuration", "schema", "distributions")
+    return {
+        "name": _TEXT,
+        "before": pair,
+        "after": pair,
+        **{name: _array(change) for name in lists},
+        **{name: {"type": "object"} for name in ("data", "halves", "figures")},
+        **{name: _array(_TEXT) for name in ("notes", "lines")},
+    }
 
 
 def _schemas(schema: Schema) -> dict[str, Any]:
@@ -215,6 +239,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
             {"name": _TEXT, "registry": _NULLABLE_TEXT, "pairs": _array(_object(pair))}
         ),
         "History": _object({"total": _COUNT, "entries": _array(_object(entry))}),
+        "Differences": _object(_differences()),
         "Monitoring": _object({"report": _or_null({"type": "object"})}),
         "Traffic": _object(traffic),
         "EntitiesFound": _object(

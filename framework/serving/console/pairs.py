@@ -10,6 +10,7 @@ from typing import Any
 
 from framework.data.buckets import BUCKETS
 from framework.errors import FrameworkError
+from framework.evaluation.pair_differences import difference_lines, pair_differences
 from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.serving.arms.arms import Arm, ArmTable
@@ -139,6 +140,16 @@ class Pairs:
             "total": len(entries),
             "entries": [asdict(entry) for entry in reversed(entries[-limit:])],
         }
+
+    def differences(self, reference: str, against: str) -> dict[str, Any]:
+        """Say what changed from the pair ``against`` to the other, as ``run=diff`` does, with the
+        ``lines`` for people. Raises :class:`FrameworkError`.
+        """
+        before, after = (
+            self._deployment.fetch(self._deployment.resolve(each)) for each in (against, reference)
+        )
+        body = pair_differences(before, after)
+        return {**body, "lines": difference_lines(body)}
 
 
 def _keep(cache: OrderedDict[str, Any], key: str, value: Any) -> None:

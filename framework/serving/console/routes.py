@@ -4,6 +4,7 @@ any client.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ SERIES = "/console/series"
 #: of a series.
 _PAIRS, _ENTITIES, _SERIES = 3.0, 30.0, 3.0
 _MAX_HISTORY, _MAX_ENTITIES = 1000, 1000
+#: A version or an alias.
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class Console:
@@ -86,6 +89,7 @@ class Console:
             HttpRoute("/console/pairs", self._shown_pairs, scope="metrics"),
             HttpRoute("/console/monitoring", self._monitoring, scope="admin"),
             HttpRoute("/console/history", self._history, scope="admin"),
+            HttpRoute("/console/diff", self._differences, scope="admin"),
             HttpRoute("/console/traffic", self._shown_traffic, scope="metrics"),
             HttpRoute("/console/entities", self._entities, scope="predict"),
         ]
@@ -113,6 +117,17 @@ class Console:
             return await self._read(("history", limit), _PAIRS, lambda: self._pairs.history(limit))
 
         return await _answered(found)
+
+    async def _differences(self, request: Request) -> Response:
+        async def compared() -> dict[str, Any]:
+            reference, against = (_reference(request, name) for name in ("version", "against"))
+            return await self._read(
+                ("diff", reference, against),
+                _PAIRS,
+                lambda: self._pairs.differences(reference, against),
+            )
+
+        return await _answered(compared)
 
     async def _shown_traffic(self, _: Request) -> Response:
         async def found() -> dict[str, Any]:
@@ -196,6 +211,13 @@ def _number(request: Request, name: str, default: int, largest: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= largest):
         raise Refusal(422, f"a whole number from 1 to {largest} is expected", name)
     return int(text)
+
+
+def _reference(request: Request, name: str) -> str:
+    text = request.query_params.get(name, "")
+    if not _REFERENCE.fullmatch(text):
+        raise Refusal(422, "a version or an alias is expected", name)
+    return text
 
 
 async def _answered(ask: Callable[[], Any]) -> Response:

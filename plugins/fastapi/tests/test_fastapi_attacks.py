@@ -74,6 +74,7 @@ def test_a_page_of_somebody_else_reads_nothing_and_orders_nothing(url: str) -> N
             for method, path in (
                 ("GET", "/pair"),
                 ("GET", "/console/history"),
+                ("GET", "/console/diff?version=1&against=1"),
                 ("POST", "/predict"),
             ):
                 answer = http.request(

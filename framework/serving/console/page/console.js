@@ -71,6 +71,7 @@ by("docs").href = `${BASE}docs`;
 listenToTheme();
 listenToKey();
 listenToForecast();
+by("diff-form").addEventListener("submit", compare);
 keep("forecast", 0, beginForecast);
 keep("traffic", 5, async () => showTraffic(await ask("console/traffic")));
 keep("pairs", 10, async () => showPairs(await ask("console/pairs")));

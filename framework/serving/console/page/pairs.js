@@ -60,6 +60,23 @@ function difference(metric, model, baseline) {
   return `${percent > 0 ? "+" : "−"}${Math.abs(percent).toFixed(1)} %`;
 }
 
+function showDifferences({ name, before, after, lines }) {
+  const head = `${name}: version ${after.version} against ${before.version}`;
+  by("diff-lines").replaceChildren(...[head, ...lines].map((line) => make("li", {}, line)));
+}
+
+async function compare(event) {
+  event.preventDefault();
+  const question = new URLSearchParams({ version: by("diff-version").value.trim(), against: by("diff-against").value.trim() });
+  try {
+    showDifferences(await ask(`console/diff?${question}`));
+    tell("diff", null);
+  } catch (error) {
+    by("diff-lines").replaceChildren();
+    tell("diff", error);
+  }
+}
+
 const ACTIONS = { register: "registered", move: "moved", refuse: "refused", void: "voided", repair: "repaired", remove: "removed" };
 
 function showHistory({ entries, total }) {

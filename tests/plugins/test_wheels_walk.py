@@ -1,0 +1,108 @@
+"""From a stranger's file to a served forecast, from wheels alone and outside this repository: six
+commands and three minutes for each of three kinds of data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: The makers of the three files: hourly with gaps, monthly, daily with covariates.
+FILES = runpy.run_path(str(ROOT / "tests/runs/test_init.py"))
+#: ``framework-core[standard]`` without what these commands do not need and takes long to install.
+EXTRAS = "baselines,fastapi,files,mlflow,preprocessing,report,xgboost"
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
+}
+
+
+@pytest.fixture(scope="module")
+def framework(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command ``framework`` of a fresh environment, installed by the extras of the core."""
+    folder, uv = tmp_path_factory.mktemp("wheels"), Path(sys.executable).parent / "uv"
+    for source in (ROOT, *sorted((ROOT / "plugins").glob("*/pyproject.toml"))):
+        place = source if source.is_dir() else source.parent
+        run([uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist", place], folder)
+    run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], folder)
+    install = [uv, "pip", "install", "--quiet", "--python", folder / "venv/bin/python"]
+    found = ["--find-links", folder / "dist", "-c", ROOT / "constraints.txt"]
+    run([*install, *found, f"framework-core[{EXTRAS}]"], folder)
+    return folder / "venv/bin/framework"
+
+
+def run(command: list[Any], cwd: Path) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def serve(framework: Path) -> Iterator[Callable[..., str]]:
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(project: Path, *overrides: str) -> str:
+        server = subprocess.Popen(
+            [str(framework), *overrides, "run=serve", "alias=production", "serving.port=0"],
+            cwd=project,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        servers.append(server)
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        url: str = json.loads(line)["url"]
+        return url
+
+    yield start
+    for server in servers:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("make", ["hourly_with_gaps", "monthly", "daily_with_covariates"])
+def test_a_strangers_file_is_served_by_four_commands(
+    framework: Path, serve: Callable[..., str], tmp_path: Path, make: str
+) -> None:
+    data = FILES[make](tmp_path)
+    started = time.monotonic()
+    made = json.loads(
+        run([framework, "run=init", f"init.data='{data}'"], tmp_path).splitlines()[-1]
+    )
+    chosen = f"+experiment={made['experiment']}"
+    trained = json.loads(run([framework, chosen], tmp_path).splitlines()[-1])
+    assert trained["pair"]["version"] == 1
+    run(
+        [framework, chosen, "run=promote", "alias=production", "force=true", "reason=first"],
+        tmp_path,
+    )
+    url = serve(tmp_path, chosen)
+    assert time.monotonic() - started < 180
+    assert httpx.get(f"{url}/health/ready").status_code == 200
+    entities = httpx.get(f"{url}/console/entities").json()["entities"]
+    answer = httpx.post(f"{url}/predict/feast", json={"entity": entities[0]}).json()
+    (forecast,) = answer["forecasts"] if "forecasts" in answer else (answer["forecast"],)
+    assert forecast["status"] == "ok"
+    assert len(forecast["times"]) == made["guesses"]["horizon"]["value"]
