@@ -29,7 +29,7 @@ LINES = 25
 
 def load(path: Path) -> None:
     """A value that hangs on the local hour alone; 40 hours are missing."""
-    moments = pd.date_range("2024-03-20T23:00Z", "2024-10-27T22:00Z", freq="h")
+    moments = pd.date_range("2024-07-20T23:00Z", "2024-10-27T22:00Z", freq="h")
     local = moments.tz_convert("Europe/Berlin")
     rows = pd.DataFrame(
         {"meter": "north", "time": local.strftime("%d.%m.%Y %H:%M"), "kwh": local.hour * 10.0}

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import torch
 from framework_darts.scaling import TargetScaler
 
 from framework.errors import ConfigError
@@ -60,6 +59,8 @@ class TestNLinear(ModelContract):
         assert errors[1] <= errors[0] * (1 + 1e-6)
 
     def test_a_gpu_that_is_not_there_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch  # by this test: every process of the gate collects this file
+
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         train, later = self.split(plain_arrays(make_panel(), 2), self.schema(make_panel()))
         with pytest.raises(ConfigError, match=r"model\.accelerator: gpu is asked for"):

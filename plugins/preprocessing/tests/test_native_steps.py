@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from framework_preprocessing import NativeOptions, SklearnOptions
 from framework_preprocessing.native import NativePreprocessor
-from framework_preprocessing.sklearn import SklearnPreprocessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +202,9 @@ def test_values_that_cannot_be_transformed_are_refused_by_column() -> None:
 
 
 def test_sklearn_refuses_what_is_no_transformer_or_treats_rows_together() -> None:
+    # by this test: it looks through all of scikit-learn, and every process collects this file
+    from framework_preprocessing.sklearn import SklearnPreprocessor
+
     def fit(chosen: dict[str, Any]) -> None:
         made = SklearnPreprocessor(validate(SklearnOptions, {"past": chosen}, "preprocessor"))
         past = np.nan_to_num(PANEL.past)
