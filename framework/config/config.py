@@ -186,11 +186,12 @@ def build_config(source: DictConfig, plugins: Plugins, *, is_recorded: bool = Fa
     text = write(whole)
     check_leaves(text.leaves, partial(is_secret, text.tree, plugins), refuse=not is_recorded)
     raw: Any = OmegaConf.to_container(whole, resolve=False)
-    unknown = [key for key in raw if key not in layout.names()]
+    names = layout.names()
+    unknown = [key for key in raw if key not in names]
     if unknown and not is_recorded:
         raise ConfigError(
-            f"{unknown[0]}: unknown key.{suggest(str(unknown[0]), layout.names())} Known: "
-            f"{', '.join(layout.names())}."
+            f"{unknown[0]}: unknown key.{suggest(str(unknown[0]), names)} Known: "
+            f"{', '.join(names)}."
         )
     _check_mappings(raw, layout)
     bare = not needs_experiment(source, plugins)

@@ -132,8 +132,10 @@ def test_composing_takes_little_cpu(project: Path) -> None:
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(used.ru_utime + used.ru_stime)"
     )
     for arguments in (["--help"], ["--cfg", "job", "+experiment=shops"]):
-        best = min(float(_run(project, *arguments, code=script).stdout) for _ in range(3))
-        assert best < 3 * 0.8, f"{arguments}: {best:.2f} s"
+        used = []
+        while min(used, default=3 * 0.8) >= 3 * 0.8 and len(used) < 3:
+            used.append(float(_run(project, *arguments, code=script).stdout))
+        assert min(used) < 3 * 0.8, f"{arguments}: {used} s"
 
 
 def test_help_lists_what_can_be_selected(project: Path) -> None:
