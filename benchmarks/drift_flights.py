@@ -4,9 +4,9 @@
 
 A model is fitted to the first ``--train`` days and forecasts every day after that, as a server
 would; it is fitted anew at each ``--refit``-th origin only. The first ``--promised`` origins are
-the pair's backtest. The others are served, and watched at the end of the year as ``run=monitor`` does.
-Each alarm is printed with the weeks in which its evidence grew most, and what the errors were in
-them.
+the pair's backtest. The others are served, and watched at the end of the year as ``run=monitor``
+does. Each alarm is printed with the weeks in which its evidence grew most, and what the errors were
+in them.
 
 The last line is JSON: ``highest``, the most evidence of any test as a share of what is an alarm,
 ``alarms``, each with ``target``, ``signal``, ``steps``, ``since``, ``live``

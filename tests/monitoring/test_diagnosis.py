@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from framework.data.frequency import Frequency
-from framework.data.panel import Panel, panel_from_rows
+from framework.data.panel import Panel
+from framework.data.panel_rows import panel_from_rows
 from framework.data.vocabulary import TIME
 from framework.monitoring import diagnosis
 

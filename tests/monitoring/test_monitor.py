@@ -21,7 +21,7 @@ import pytest
 
 from framework.config.sections import PanelConfig
 from framework.data.frequency import Frequency
-from framework.data.panel import panel_from_rows
+from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, TIME
 from framework.errors import ConfigError, DataError
