@@ -16,13 +16,14 @@ from framework.pairs.pair import Pair
 @dataclass(frozen=True)
 class LoadedPair:
     """A pair that may answer, with the registry's entry, the golden batch that it has answered,
-    and the device on which it did: ``cpu`` or ``cuda:N``.
+    the device on which it did: ``cpu`` or ``cuda:N``, and the configuration that it recorded.
     """
 
     version: PairVersion
     pair: Pair
     golden: Golden
     device: str = CPU
+    config: str = ""
 
     def check_device(self, device: str, key: str) -> None:
         """Check that the pair can forecast on another device, without moving it there.
@@ -88,4 +89,4 @@ def open_proven(
     golden = golden_of(pair_files.model)
     settled = place(pair.model, device, key)
     replay(pair, golden, settled)
-    return LoadedPair(pair_files.version, pair, golden, settled)
+    return LoadedPair(pair_files.version, pair, golden, settled, pair_files.config)

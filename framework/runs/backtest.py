@@ -23,8 +23,10 @@ from framework.evaluation.eligibility import check_covariates
 from framework.evaluation.result import BacktestResult
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
+from framework.retrieval.features import Features
 from framework.runs.steps.automatic import settled
 from framework.runs.steps.evaluate import evaluate
+from framework.runs.steps.rehearsal import rehearse
 from framework.runs.steps.tables import comparison_table
 
 
@@ -32,6 +34,8 @@ def backtest(run: Run) -> dict[str, Any]:
     run, choice = settled(run)
     if not run.config.backtest.compare:
         return {**evaluate(run).body, **choice}
+    for name in run.config.backtest.compare:
+        _rehearse_other(run, name)
     body = {**evaluate(run, compare_models).body, **choice}
     run.say(comparison_table(run.config.name, run.record.comparison))
     return {
@@ -41,6 +45,17 @@ def backtest(run: Run) -> dict[str, Any]:
             for target, lines in run.record.comparison.items()
         },
     }
+
+
+def _rehearse_other(run: Run, name: str) -> None:
+    """Find what is wrong with another model before this run's own is judged."""
+    config = with_model(run.config, name, run.plugins)
+    components = Components(config, run.plugins)
+    features = Features(config, components.make("retrieval"))
+    try:
+        rehearse(config, features, components.make("preprocessor"), components.make("model"))
+    except ConfigError as error:
+        raise ConfigError(f"backtest.compare: model={name}: {error}") from error
 
 
 def compare_models(run: Run, panel: Panel, own: BacktestResult) -> dict[str, list[Ranked]]:

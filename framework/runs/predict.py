@@ -26,6 +26,7 @@ from framework.retrieval.freshness import utc_now
 from framework.retrieval.rows_file import RowsFile
 from framework.retrieval.stored_panel import PanelWindows
 from framework.runs.options import PredictOptions
+from framework.runs.steps.answered import check_answered
 
 
 def predict(run: Run) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def predict(run: Run) -> dict[str, Any]:
     loaded_pair = load_pair(
         registry, run.plugins, config.name, _reference(run), options.device, "predict.device"
     )
+    check_answered(run, loaded_pair.config)
     windows, identity = (
         _from_file(run, loaded_pair) if options.rows else _from_store(run, loaded_pair)
     )

@@ -26,6 +26,7 @@ from framework.runs.options import TuneOptions
 from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.register import train_pair
+from framework.runs.steps.rehearsal import rehearse
 from framework.runs.steps.tables import trials_table
 from framework.tuning.experiment import (
     check_not_edited,
@@ -85,6 +86,7 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     config = run.config
     widest = _with_all_columns(_with_all_lags(config, dimensions, run.plugins), dimensions)
     features = Features(widest, run.make("retrieval"))
+    rehearse(widest, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
     panel = backtest_panel(features)
     folds = tuple(plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest))

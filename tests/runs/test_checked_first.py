@@ -1,0 +1,82 @@
+"""``run=backtest``, ``run=tune`` and ``run=predict`` find what cannot work before they begin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from framework.testing.servers import command
+
+EXPERIMENT = """# @package _global_
+defaults:
+  - override /source: files
+  - override /retrieval: file
+  - override /model: seasonal_naive
+name: e
+source:
+  files: {sales: sales.csv}
+features:
+  primary: sales
+  views:
+    sales: {entity: [shop], columns: [y]}
+panel: {targets: [y], frequency: D, horizon: 2, season_length: 7}
+backtest: {folds: 1}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - framework\n  - _self_\n")
+    (tmp_path / "conf" / "experiment" / "e.yaml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("run=backtest", "backtest.compare=[nope]"), "model=nope is not known"),
+        (
+            ("run=backtest", "preprocessor.past=[{step: scale, columns: [visits]}]"),
+            "'visits' is not a column here",
+        ),
+        (
+            (
+                "run=tune",
+                "model=xgboost",
+                "+space={model.max_depth: {int: [2, 3]}}",
+                "+model.objectives.z=count:poisson",
+            ),
+            "model.objectives: ['z'] are no targets",
+        ),
+        (("run=compare", "start=soon"), "start: 'soon' is not an ISO 8601 time"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_source_is_opened(
+    project: Path, overrides: tuple[str, ...], words: str
+) -> None:
+    done = command.run("+experiment=e", *overrides, cwd=project)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "sales.csv" not in done.stderr
+    assert not (project / "state" / "offline").exists()
+
+
+def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=40, freq="D")
+    rows = pd.DataFrame({"shop": "a", "event_timestamp": days, "y": days.dayofweek})
+    rows.to_csv(project / "sales.csv", index=False)
+    assert command.run("+experiment=e", cwd=project).returncode == 0
+    for override, trained in (
+        ("panel.horizon=3", "panel.horizon=2"),
+        ("model=xgboost", "model.name=seasonal_naive"),
+        ("quantiles=[0.4]", "quantiles=[]"),
+    ):
+        done = command.run("+experiment=e", "run=predict", override, cwd=project)
+        assert done.returncode == 2, done.stdout
+        assert f"as the pair was trained, with {trained}; leave {override} out" in done.stderr
+    done = command.run("+experiment=e", "run=predict", "panel.horizon=2", cwd=project)
+    assert json.loads(done.stdout.splitlines()[-1])["rows"] == 2
