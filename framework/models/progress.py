@@ -74,9 +74,9 @@ def tell(number: int, count: int, unit: str) -> None:
     if fit is None or (now := time.monotonic()) < fit.due:
         return
     fit.due = now + EACH
-    left = (now - fit.began) / number * (count - number)
+    seconds = (now - fit.began) / number * (count - number)
     part = f", {fit.part}" if fit.part else ""
-    line = f"{fit.name}{part}: {unit} {number:,} of {count:,}, {_time(left)} more at most"
+    line = f"{fit.name}{part}: {unit} {number:,} of {count:,}, {_time(seconds)} more at most"
     print(masked(line), file=sys.stderr, flush=True)
 
 

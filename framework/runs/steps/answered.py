@@ -17,19 +17,20 @@ _OWN = ("name", "features", "source", "retrieval")
 _LEARNED = tuple(key for key in DECISIVE if key not in _OWN)
 
 
-def check_answered(run: Run, recorded: str) -> None:
+def check_answered(run: Run, text: str) -> None:
     """Refuse an option of the command line that says something else than the pair was trained with.
 
     Args:
         run: The run that answers.
-        recorded: The configuration that the pair recorded.
+        text: The configuration that the pair recorded.
 
     Raises:
         ConfigError: The option would do nothing.
     """
     if not HydraConfig.initialized():
         return
-    then, now = OmegaConf.create(recorded), OmegaConf.create(run.config.text)
+    then: Any = OmegaConf.create(text)
+    now: Any = OmegaConf.create(run.config.text)
     texts: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     for override in OverridesParser.create().parse_overrides(texts):
         key = override.key_or_group
