@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,29 @@ def newest_migration() -> str | None:
     if not migrations.is_dir():
         return None
     return str(scripts(str(migrations)).get_current_head())
+
+
+#: The columns of MLflow's tables that hold the place of files.
+_PLACES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "model_versions": ("source", "storage_location"),
+    "logged_models": ("artifact_location",),
+}
+
+
+def recorded_places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """List the columns of a SQLite database of MLflow that hold the place of files: table and
+    column. One that this MLflow does not have is left out.
+    """
+    return [
+        (table, column)
+        for table, columns in _PLACES.items()
+        for column in columns
+        if any(
+            row[1] == column for row in connection.execute(f"PRAGMA table_info({table})").fetchall()
+        )
+    ]
 
 
 def delete_artifacts(source: str, tracking_uri: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from framework_mlflow.home import Home
 from framework_mlflow.ledger.history import now
 from framework_mlflow.ledger.ledger import Ledger
 
@@ -16,7 +17,7 @@ SOURCES = {"preprocessor": "file:///p", "model": "file:///m"}
 
 
 def opened(folder: Path) -> Ledger:
-    ledger = Ledger(f"sqlite:///{folder}/ledger.db")
+    ledger = Ledger(f"sqlite:///{folder}/ledger.db", Home())
     with ledger.locked("shops") as writer:
         writer.add_pair(PairVersion("shops", 1, "a" * 32, "b" * 64, "run", now()), SOURCES)
     return ledger

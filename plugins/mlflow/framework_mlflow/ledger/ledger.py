@@ -21,6 +21,7 @@ from framework.errors import RegistryError, one_line
 from framework.files import PATIENCE, LockedError, exclusive, holder, this_process
 from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES
+from framework_mlflow.home import Home
 from framework_mlflow.ledger import queries, tables
 from framework_mlflow.ledger.prepared_query import rows
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter, version_of
@@ -84,10 +85,12 @@ class Registered:
 
 
 class Ledger:
-    """One ledger database. Its tables are made when it is first used."""
+    """One ledger database. Its tables are made when it is first used. ``home``: what is recorded
+    relative to.
+    """
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str, home: Home) -> None:
+        self._uri, self._home = uri, home
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -130,7 +133,7 @@ class Ledger:
         used.
         """
         with self._errors(), self._transaction(self._engine, immediate=False) as connection:
-            yield LedgerReader(connection)
+            yield LedgerReader(connection, self._home)
 
     def newest(self, name: str) -> Registered | None:
         """The complete pair with the highest number."""
@@ -149,9 +152,19 @@ class Ledger:
         if not matches:
             return None
         aliases = tuple(row["alias"] for row in matches if row["alias"])
-        return Registered(
-            version_of(matches[0], aliases), {half: matches[0][half] for half in HALVES}
-        )
+        former = self.former_homes()
+        sources = {half: self._home.source(matches[0][half], former) for half in HALVES}
+        return Registered(version_of(matches[0], aliases), sources)
+
+    def former_homes(self) -> tuple[Path, ...]:
+        """List the folders that the ledger's was called before it was moved or copied."""
+        with self._errors():
+            stores = rows(self._engine, queries.STORES, {})
+        return self._home.former(store["uri"] for store in stores)
+
+    def source(self, recorded: str) -> str:
+        """Give a source that MLflow recorded as what it means now."""
+        return self._home.source(recorded, self.former_homes())
 
     @contextmanager
     def locked(self, name: str) -> Iterator[LedgerWriter]:
@@ -164,7 +177,7 @@ class Ledger:
             self._transaction(self._engine, immediate=True) as connection,
         ):
             _lock(connection, name)
-            yield LedgerWriter(connection)
+            yield LedgerWriter(connection, self._home)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 from framework_mlflow.ledger import tables
 
+#: The MLflow stores that have been set up beside the ledger.
+STORES = sa.select(tables.stores.c.uri)
 _name = sa.bindparam("name")
 _same_pair = (tables.aliases.c.name == tables.pairs.c.name) & (
     tables.aliases.c.version == tables.pairs.c.version

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.pairs.manifest import HALVES, canonical
 from framework_mlflow.ledger import tables
+from framework_mlflow.home import Home
 from framework_mlflow.ledger.history import GENESIS, Link, follow, now, who
 
 
@@ -33,8 +36,8 @@ class Upload:
 class LedgerReader:
     """Reads inside one transaction."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, home: Home) -> None:
+        self._connection, self._home = connection, home
 
     def _rows(self, query: sa.Select[Any]) -> list[Any]:
         return list(self._connection.execute(query).mappings())
@@ -72,7 +75,7 @@ class LedgerReader:
         matches = self._rows(
             sa.select(tables.pairs).where(tables.pairs.c.name == name, tables.pairs.c.removed)
         )
-        return {row["version"]: {half: row[half] for half in HALVES} for row in matches}
+        return {row["version"]: self._sources(row) for row in matches}
 
     def aliases(self, name: str) -> dict[str, int]:
         return {
@@ -118,7 +121,28 @@ class LedgerReader:
             .where(tables.uploads.c.name == name)
             .order_by(tables.uploads.c.begun)
         )
-        return [_upload(row) for row in self._rows(query)]
+        return [
+            Upload(
+                row["pair_id"],
+                self._sources(row),
+                row["begun"],
+                row["who"],
+                bool(row["abandoned"]),
+            )
+            for row in self._rows(query)
+        ]
+
+    def _sources(self, row: Any) -> dict[str, str]:
+        source = self.reader_of_sources()
+        return {half: source(row[half]) for half in HALVES}
+
+    def reader_of_sources(self) -> Callable[[str], str]:
+        """Give a function from what was recorded to what it means now."""
+        return partial(self._home.source, former=self.former_homes())
+
+    def former_homes(self) -> tuple[Path, ...]:
+        """List the folders that the ledger's was called before it was moved or copied."""
+        return self._home.former(row["uri"] for row in self._rows(sa.select(tables.stores)))
 
     def store_is_set_up(self, uri: str) -> bool:
         return bool(self._rows(sa.select(tables.stores).where(tables.stores.c.uri == uri)))
@@ -137,7 +161,11 @@ class LedgerWriter(LedgerReader):
         }
         self._connection.execute(
             tables.pairs.insert().values(
-                **row, **sources, created=pair.created, mirrored=False, removed=False
+                **row,
+                **self._recorded(sources),
+                created=pair.created,
+                mirrored=False,
+                removed=False,
             )
         )
         self.set_level(pair.name, pair.version)
@@ -148,7 +176,10 @@ class LedgerWriter(LedgerReader):
         """
         self._name_row(name)
         row = {"name": name, "pair_id": pair_id, "begun": now(), "who": who(), "abandoned": False}
-        self._connection.execute(tables.uploads.insert().values(**row, **sources))
+        self._connection.execute(tables.uploads.insert().values(**row, **self._recorded(sources)))
+
+    def _recorded(self, sources: Mapping[str, str]) -> dict[str, str]:
+        return {half: self._home.recorded(source) for half, source in sources.items()}
 
     def claim_upload(self, pair_id: str) -> bool:
         """The upload becomes a pair. False when it was given up meanwhile: its files may be
@@ -279,8 +310,3 @@ def _link(row: Any) -> Link:
         **{field: row[field] for field in fields}, verdict=verdict, digest=row["digest"]
     )
     return Link(row["number"], entry, row["previous"], row["hash"])
-
-
-def _upload(row: Any) -> Upload:
-    sources = {half: row[half] for half in HALVES}
-    return Upload(row["pair_id"], sources, row["begun"], row["who"], bool(row["abandoned"]))

@@ -24,6 +24,7 @@ from framework.interfaces.registry import (
 )
 from framework.pairs.manifest import HALVES, make_manifest, prove, write_manifest
 from framework_mlflow import artifacts, paths
+from framework_mlflow.home import home_of
 from framework_mlflow.ledger.history import breaks, now
 from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter
@@ -77,7 +78,7 @@ class MlflowRegistry(Registry):
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self._places.ledger)
+        return Ledger(self._places.ledger, home_of(self._places))
 
     @cached_property
     def store(self) -> Store:
@@ -222,9 +223,10 @@ class MlflowRegistry(Registry):
                     )
             if state.tags.get(STATE) == VOID:
                 raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
-            if state.source != sources[half]:
+            source = self.ledger.source(state.source)
+            if source != sources[half]:
                 raise RefusedError(
-                    f"{label}: {half} half: MLflow's source is {state.source}, "
+                    f"{label}: {half} half: MLflow's source is {source}, "
                     f"{sources[half]} was registered."
                 )
 

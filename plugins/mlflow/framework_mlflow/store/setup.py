@@ -16,8 +16,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from framework.errors import RegistryError, one_line
+from framework.files import PATIENCE
 from framework_mlflow.paths import sqlite_file, sqlite_uri
-from framework_mlflow.private_parts import default_artifacts, newest_migration
+from framework_mlflow.private_parts import default_artifacts, newest_migration, recorded_places
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +113,44 @@ def _holds_something(file: Path) -> bool:
 def _rows(file: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
         return connection.execute(query).fetchall()
+
+
+def move_sources(uri: str, source: Callable[[str], str]) -> int:
+    """Rewrite the absolute places in a SQLite database of MLflow whose folder was moved or copied.
+
+    Args:
+        uri: The database.
+        source: Gives the place that a recorded one is now.
+
+    Returns:
+        The number of values that changed.
+
+    Raises:
+        RegistryError: The database cannot be written.
+    """
+    file = sqlite_file(uri)
+    if file is None or not is_there(uri):
+        return 0
+    count = 0
+    try:
+        with closing(sqlite3.connect(file, timeout=PATIENCE)) as connection, connection:
+            for table, column in recorded_places(connection):
+                rows = connection.execute(
+                    f"SELECT DISTINCT {column} FROM {table} WHERE {column} <> ''"  # noqa: S608
+                )
+                changed = [(source(was), was) for (was,) in rows.fetchall()]
+                changed = [(now, was) for now, was in changed if now != was]
+                connection.executemany(
+                    f"UPDATE {table} SET {column} = ? WHERE {column} = ?",  # noqa: S608
+                    changed,
+                )
+                count += len(changed)
+    except sqlite3.Error as error:
+        raise RegistryError(
+            f"registry.tracking_uri: {file} was moved or copied, and its paths cannot be "
+            f"rewritten: {one_line(error)}; give this user the right to write it."
+        ) from error
+    return count
 
 
 def open_client(mlflow: Any, uri: str) -> Any:

@@ -19,7 +19,7 @@ from framework.pairs.manifest import HALVES
 from framework.secrets import masked
 from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.quiet_mlflow import import_mlflow
-from framework_mlflow.store.setup import is_there, open_client, set_up
+from framework_mlflow.store.setup import is_there, move_sources, open_client, set_up
 
 PAIR_ID, DIGEST, STATE, RUN_ID = (
     "framework.pair_id",
@@ -72,9 +72,12 @@ class Store:
 
         with self._ledger.reading() as reader:
             known = reader.store_is_set_up(masked(self.uri))
-        if known and is_there(self.uri):
+            moved = bool(reader.former_homes())
+        if known and is_there(self.uri) and not moved:
             return opened(self.uri)
         with self._ledger.locked("stores") as writer:
+            if writer.former_homes() and is_there(self.uri):
+                move_sources(self.uri, writer.reader_of_sources())
             client = set_up(self.uri, opened)
             if not writer.store_is_set_up(masked(self.uri)):
                 writer.store_was_set_up(masked(self.uri), mlflow.__version__)
