@@ -7,6 +7,7 @@ gone since must not keep it from being rebuilt or judged.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -16,6 +17,8 @@ from framework.config.config import Config, build_config, is_secret
 from framework.config.written import write
 from framework.secrets import secrets_in
 
+#: A local path, or a URI of a local file and its path.
+_URI = re.compile(r"((?:[a-z][a-z0-9+]*:///|file://)?)(.*)", re.DOTALL)
 #: Sections and groups of the core that decide what is learned and forecast.
 DECISIVE = (
     "name",
@@ -49,6 +52,7 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
     for key in (*DECISIVE, *decisive_sections(plugins)):
         if key in then:
             now[key] = then[key]
+    _move_state(now, *(str(OmegaConf.select(t, "paths.state")) for t in (then, now)))
     tree = write(now)
     for leaf in tree.leaves:
         path, secret = (
@@ -63,6 +67,21 @@ def recorded_config(text: str, current: Config, plugins: Plugins) -> Config:
 def decisive_sections(plugins: Plugins) -> tuple[str, ...]:
     """Give the sections of the installed plugins that decide what is learned and forecast."""
     return tuple(section.name for section in plugins.sections() if section.decisive)
+
+
+def _move_state(tree: Any, was: str, state: str) -> None:
+    """Put what was recorded as lying in the state folder into the one of today: the folder may have
+    been moved, or copied from one that is not to be read.
+    """
+    if was == state:
+        return
+    for leaf in write(tree).leaves:
+        value = leaf.literal()
+        if leaf.path[0] == "paths" or not isinstance(value, str):
+            continue
+        scheme, path = _URI.match(value).groups()  # type: ignore[union-attr]  # it always matches
+        if path == was or path.startswith(f"{was}/"):
+            OmegaConf.update(tree, ".".join(leaf.path), f"{scheme}{state}{path[len(was) :]}")
 
 
 def _raw(tree: Any, path: tuple[str, ...]) -> Any:

@@ -53,3 +53,12 @@ def test_a_decisive_option_that_is_gone_is_named(plugins: Plugins) -> None:
     then.model.an_option_of_then = 1
     with pytest.raises(ConfigError, match=r"model\.an_option_of_then: unknown key"):
         recorded_config(OmegaConf.to_yaml(then), now, plugins)
+
+
+def test_what_lay_in_the_state_folder_lies_in_that_of_today(plugins: Plugins) -> None:
+    then = composed(plugins, "paths.state=/was/there", "feature_store=local", "retrieval=feast")
+    now = composed(plugins, "paths.state=/is/here", "feature_store=local", "retrieval=feast")
+    again = recorded_config(then.text, now, plugins)
+    assert "/was/there" not in again.text
+    assert str(again.component("retrieval").options.state) == "/is/here/offline"
+    assert "/is/here/feast/registry.db" in again.text

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.pairs.manifest import HALVES, canonical
-from framework_mlflow.ledger import tables
 from framework_mlflow.home import Home
+from framework_mlflow.ledger import tables
 from framework_mlflow.ledger.history import GENESIS, Link, follow, now, who
 
 
