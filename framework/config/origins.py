@@ -18,7 +18,8 @@ class Origin:
 
     Args:
         plugin: The name of its entry point, or of its module where it has none.
-        distribution: What is installed and uninstalled; empty where no distribution is.
+        distribution: What is installed and uninstalled, the file of a project's own plugin, or
+            empty.
         installed: The metadata of the distribution.
         api_version: The version of the interfaces that it was written for.
     """
@@ -36,7 +37,7 @@ class Origin:
     @property
     def qualifier(self) -> str:
         """Give the word before the colon of ``model=DISTRIBUTION:NAME``."""
-        return self.distribution or self.plugin
+        return self.distribution if self.installed is not None else self.plugin
 
     def __str__(self) -> str:
         where = " ".join(filter(None, (self.distribution, self.version)))

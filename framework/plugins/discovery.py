@@ -1,4 +1,4 @@
-"""Finds plugins by their entry points and collects what they offer.
+"""Finds plugins by their entry points, and those of a project, and collects what they offer.
 
 A plugin that is wrong is left out and named in one line: what does not need it works.
 """
@@ -6,8 +6,12 @@ A plugin that is wrong is left out and named in one line: what does not need it 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from importlib import import_module, metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from time import perf_counter
 from types import ModuleType
 from typing import Any
@@ -23,6 +27,8 @@ from framework.plugins import hookspecs
 
 #: What the core offers. Named as a plugin's module is: the runs are rooms above this one.
 _CORE = ("framework.plugins.builtin", "framework.runs.offers")
+#: The folder of a project whose files are plugins, one each.
+PROJECT_FOLDER = "plugins"
 #: Seconds from which on the import of a plugin is said to be slow.
 SLOW = 1.0
 #: Libraries named of those that a slow plugin imported.
@@ -46,8 +52,8 @@ def blocked() -> frozenset[str]:
 
 
 def load_plugins(extra: Iterable[object] = ()) -> Plugins:
-    """Find every installed plugin, the core's own offers, and ``extra`` plugin modules (for
-    tests).
+    """Find every installed plugin, those of the project's folder ``plugins``, the core's own
+    offers, and ``extra`` plugin modules (for tests).
     """
     manager = pluggy.PluginManager("framework")
     manager.add_hookspecs(hookspecs)
@@ -57,7 +63,11 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
         manager.register(import_module(module), module)
         origins[module] = Origin(module.rpartition(".")[2], CORE, metadata.distribution(CORE))
     for entry in metadata.entry_points(group=ENTRY_POINTS):
-        _add(manager, entry, origins, problems)
+        distribution = entry.dist.name if entry.dist else entry.value
+        _add(manager, entry.load, Origin(entry.name, distribution, entry.dist), origins, problems)
+    for path in _project_files():
+        origin = Origin(path.stem, path.as_posix())
+        _add(manager, partial(_load_file, path), origin, origins, problems)
     for plugin in extra:
         name = manager.register(plugin)
         assert name is not None  # none is blocked
@@ -71,25 +81,51 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
     return plugins
 
 
+def _project_files() -> list[Path]:
+    """List the plugins of the project in the working folder. A folder without ``conf`` is no
+    project: what is called ``plugins`` there is somebody else's.
+    """
+    if not Path("conf").is_dir():
+        return []
+    return [p for p in sorted(Path(PROJECT_FOLDER).glob("*.py")) if not p.name.startswith("_")]
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a plugin of one file, as the module ``plugins.NAME``."""
+    name = f"{PROJECT_FOLDER}.{path.stem}"
+    place = path.resolve()
+    module = sys.modules.get(name)
+    if module is not None and getattr(module, "__file__", None) == str(place):
+        return module
+    spec = spec_from_file_location(name, place)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no module of Python")
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
 def _add(
     manager: pluggy.PluginManager,
-    entry: metadata.EntryPoint,
+    load: Callable[[], ModuleType],
+    origin: Origin,
     origins: dict[str, Origin],
     problems: list[Problem],
 ) -> None:
-    """Import and register the plugin of an entry point, or say why it is left out."""
-    installed = entry.dist
-    distribution = installed.name if installed else entry.value
-    origin = Origin(entry.name, distribution, installed)
-    name = f"{entry.name} ({distribution})"
-    if {entry.name, distribution} & _blocked:
+    """Import and register a plugin, or say why it is left out."""
+    name = f"{origin.plugin} ({origin.distribution})"
+    if {origin.plugin, origin.distribution} & _blocked:
         problems.append(Problem(origin, "blocked", ""))
         return
     before, started = len(sys.modules), perf_counter()
     try:
-        module = entry.load()
+        module = load()
         version = getattr(module, "FRAMEWORK_API", 1)
-        origin = Origin(entry.name, distribution, installed, version)
+        origin = replace(origin, api_version=version)
         if version != API_VERSION:
             reason = (
                 f"it was written for version {version} of the plugins' interfaces, and this core "

@@ -306,3 +306,52 @@ def test_every_component_of_every_group_has_a_summary_for_help() -> None:
     bare = [f"{c.kind}={c.name}" for c in plugins.components() if not c.summary]
     assert bare == []
     assert {c.kind for c in plugins.components()} <= {*GROUPS.values(), "alert_sink", "run"}
+
+
+ONE_FILE = """
+from framework.interfaces.model import Model
+from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
+
+
+class LastOptions(Options):
+    factor: float = 1.0
+
+
+class Last(Model):
+    def fit(self, train, validation, schema, seed): ...
+    def predict(self, windows): ...
+    def save(self, directory): ...
+    @classmethod
+    def load(cls, directory): ...
+
+
+@hookimpl
+def components():
+    return [Component("model", "last", f"{__name__}:Last", LastOptions, "the last value")]
+"""
+
+
+def test_a_file_of_the_projects_folder_is_a_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for project, factor in (("one", "1.0"), ("two", "2.0")):
+        folder = tmp_path / project / "plugins"
+        folder.mkdir(parents=True)
+        (folder / "last.py").write_text(ONE_FILE.replace("1.0", factor))
+        (folder / "__init__.py").write_text("1 / 0")
+        monkeypatch.chdir(folder.parent)
+        assert "last" not in load_plugins().names("model"), "it is no project yet"
+        (folder.parent / "conf").mkdir()
+    (tmp_path / "two" / "plugins" / "broken.py").write_text("import nowhere_to_be_found\n")
+    monkeypatch.delitem(sys.modules, "plugins.last", raising=False)
+    for project, factor in (("one", 1.0), ("two", 2.0)):
+        monkeypatch.chdir(tmp_path / project)
+        plugins = load_plugins()
+        options = plugins.find("model", "last").options()
+        assert options.factor == factor  # type: ignore[attr-defined]
+        assert plugins.make("model", "last", options).options == options
+        assert plugins.origin(plugins.find("model", "last")).distribution == "plugins/last.py"
+    (problem,) = plugins.problems
+    assert str(problem).startswith("plugin broken (plugins/broken.py): ModuleNotFoundError: ")
+    monkeypatch.delitem(sys.modules, "plugins.last")
