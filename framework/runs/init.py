@@ -1,9 +1,10 @@
-"""``run=init``: a project made from data that a person names."""
+"""``run=init``: a project made from data that a person names, or a new plugin."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import pandas as pd
 import yaml
 
 from framework.config.names import is_reserved
+from framework.config.origins import CORE
 from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError
 from framework.features.views import View
+from framework.interfaces.plugin import API_VERSION
 from framework.interfaces.proposal import Guess, Proposal
 from framework.interfaces.source import Roles
 from framework.options import validate
@@ -26,6 +29,7 @@ from framework.projects.columns import (
     guess_time,
 )
 from framework.projects.models import guess_model, learning_sections, past_features, search_space
+from framework.projects.plugin_files import plugin_files
 from framework.projects.steps import guess_frequency, guess_season, guess_time_zone
 from framework.projects.writing import experiment_text, model_text, project_files, write_project
 
@@ -42,7 +46,38 @@ _DECIDABLE = (*(name for names in _SECTIONS.values() for name in names), "model"
 
 
 def init(run: Run) -> dict[str, Any]:
+    if run.options.kind == "plugin":
+        return _plugin(run)
+    return _project(run)
+
+
+def _plugin(run: Run) -> dict[str, Any]:
+    """Write a new plugin, a model that works, into the working folder."""
     options: InitOptions = run.options
+    if options.name is None:
+        raise ConfigError("init.name: missing; say how the plugin is called, init.name=acme-trend.")
+    folder = Path.cwd()
+    if (folder / "pyproject.toml").exists() and not options.overwrite:
+        raise ConfigError(
+            f"{folder} has a pyproject.toml already; run it in an empty folder, or "
+            "init.overwrite=true adds the files that are not there."
+        )
+    files = plugin_files(options.name, metadata.version(CORE), API_VERSION)
+    kept_files = write_project(folder, files, ())
+    run.say(f"init: wrote {', '.join(files)}")
+    run.say("init: next: pip install -e '.[test]' && python -m pytest")
+    warnings = [f"{place} was there and is kept as it is" for place in kept_files]
+    body = {"project": str(folder), "experiment": None, "files": [*files], "guesses": {}}
+    return {**body, "warnings": warnings}
+
+
+def _project(run: Run) -> dict[str, Any]:
+    options: InitOptions = run.options
+    if options.data is None:
+        raise ConfigError(
+            "init.data: missing; name a CSV or Parquet file, a folder, a glob or the URL of a "
+            "database, such as init.data=sales.csv."
+        )
     folder = Path.cwd()
     if not options.overwrite:
         _refuse_a_project(folder)

@@ -44,13 +44,15 @@ def _as_reference(value: Any) -> Any:
 class InitOptions(Options):
     """The data of a new project, and the decisions that replace guesses.
 
-    ``data``: a file, a glob, the URL of a database. ``table``: the name of the table and the view,
-    null for the file's. ``name``: of the experiment, null for the table's. ``reading``: options of
-    the source's table, such as ``decimal``. ``overwrite``: in a folder that has a project already.
+    ``kind``: a project from data, or a plugin called ``name``: a distribution with a model that
+    works. ``data``: a file, a glob, the URL of a database. ``table``: the name of the table and
+    the view, null for the file's. ``name``: of the experiment, null for the table's. ``reading``:
+    options of the source's table, such as ``decimal``. ``overwrite``: in a folder that has a project already.
     The others are guessed unless they are given, ``time_zone`` by the changes of the clock.
     """
 
-    data: SecretUrl
+    kind: Annotated[Literal["project", "plugin"], TOP_LEVEL] = "project"
+    data: SecretUrl | None = None
     table: Annotated[str | None, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")] = None
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = None
     reading: dict[str, Any] = Field(default_factory=dict)
