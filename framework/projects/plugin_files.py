@@ -80,7 +80,7 @@ from {package} import {title}Options
 class {title}(Model):
     options: {title}Options
 
-    def context_length(self, season_length: int) -> int:
+    def context_length(self, schema_hint: int) -> int:
         return self.options.window
 
     def fit(

@@ -67,8 +67,13 @@ def _plugin(run: Run) -> dict[str, Any]:
     run.say(f"init: wrote {', '.join(files)}")
     run.say("init: next: pip install -e '.[test]' && python -m pytest")
     warnings = [f"{place} was there and is kept as it is" for place in kept_files]
-    body = {"project": str(folder), "experiment": None, "files": [*files], "guesses": {}}
-    return {**body, "warnings": warnings}
+    return {
+        "project": str(folder),
+        "experiment": None,
+        "files": [*files],
+        "guesses": {},
+        "warnings": warnings,
+    }
 
 
 def _project(run: Run) -> dict[str, Any]:

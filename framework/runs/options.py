@@ -47,8 +47,9 @@ class InitOptions(Options):
     ``kind``: a project from data, or a plugin called ``name``: a distribution with a model that
     works. ``data``: a file, a glob, the URL of a database. ``table``: the name of the table and
     the view, null for the file's. ``name``: of the experiment, null for the table's. ``reading``:
-    options of the source's table, such as ``decimal``. ``overwrite``: in a folder that has a project already.
-    The others are guessed unless they are given, ``time_zone`` by the changes of the clock.
+    options of the source's table, such as ``decimal``. ``overwrite``: in a folder that has a
+    project already. The others are guessed unless they are given, ``time_zone`` by the changes of
+    the clock.
     """
 
     kind: Annotated[Literal["project", "plugin"], TOP_LEVEL] = "project"
