@@ -119,6 +119,12 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     warnings += [sentence(one) for one in body["findings"][:SAID]]
     body["alerts"] = tell(run, body, sinks, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})
+    run.record.metrics |= {
+        f"live.{arm}.{target}.{name}": float(value)
+        for arm, targets_of_arm in body["live"].items()
+        for target, figures in targets_of_arm.items()
+        for name, value in figures.items()
+    }
     for warning in warnings:
         run.say(f"monitor: {warning}")
     run.say(monitor_table(config.name, list(reports.values())))

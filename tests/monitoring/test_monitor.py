@@ -96,7 +96,7 @@ def make_run(tmp_path: Path, **ledger: Any) -> Any:
         say=said.append,
         said=said,
         directory=tmp_path,
-        record=SimpleNamespace(artifacts=[]),
+        record=SimpleNamespace(artifacts=[], metrics={}),
     )
 
 

@@ -84,5 +84,8 @@ def test_what_was_served_is_judged_when_its_actuals_come(tmp_path: Path) -> None
     assert {one["verdict"] for one in monitored["drift"]} == {"too few"}
     assert (monitored["run"], monitored["status"]) == ("monitor", "done")
     assert json.loads(Path(monitored["report"]).read_text())["pairs"][0]["by_step"]["sales"]
+    page = Path(monitored["page"]).read_bytes()
+    tracked = [path.read_bytes() for path in project.glob("state/artifacts/*/**/monitor.html")]
+    assert page in tracked
     shown = monitor_text(Path(monitored["report"])).decode()
     assert f'figure="MAE",of="live",target="sales"}} {live["MAE"]!r}' in shown

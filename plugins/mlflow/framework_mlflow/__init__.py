@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from framework.interfaces.tuner import Trial
     from framework.plugins.run import Run
 
-#: Runs that make or change something; looking and serving leave no MLflow run behind.
+#: Runs that make or change something, or that say how it went; looking and serving leave no MLflow
+#: run behind.
 _TRACKED = (
     "ingest",
     "materialize",
@@ -22,6 +23,7 @@ _TRACKED = (
     "rollback",
     "alias",
     "reproduce",
+    "monitor",
 )
 
 
