@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from framework.evaluation.result import BacktestResult
 from framework.plugins.run import Run
+from framework_report.explore import explorable
 from framework_report.figures import (
     SeriesErrors,
     calibration,
@@ -55,6 +56,11 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             run_id=run.id,
             config=run.config.text,
             targets=targets,
+            explore=explorable(
+                result,
+                [series_errors(result, i) for i in range(len(result.schema.targets))],
+                baseline,
+            ),
             by_step=_plot(
                 error_by_step(step_errors(result), baseline),
                 "error-by-step",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -38,6 +39,8 @@ def test_long_names_fit_on_wide_and_narrow_screens(tmp_path: Path) -> None:
             tmp_path / "profile", executable_path="/usr/bin/chromium", args=_FLAGS.split()
         )
         page = opened.new_page()
+        requests: list[str] = []
+        page.on("request", lambda sent: requests.append(sent.url))
         for width in (1280, 420):
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(page_file.as_uri())
@@ -45,6 +48,16 @@ def test_long_names_fit_on_wide_and_narrow_screens(tmp_path: Path) -> None:
             titles = page.evaluate(_TITLES)
             assert len(titles) >= 8
             assert not [pair for pair in combinations(titles, 2) if _overlap(*pair)]
+            picked = page.locator("#explore-series")
+            assert picked.locator("option").count() == len({*entities[:, 0]})
+            picked.select_option(index=1)
+            page.locator("#explore-target").select_option(index=1)
+            page.locator("#explore-plot").hover()
+            words = page.locator("#explore-readout").text_content() or ""
+            assert re.match(r"2024-\d\d-\d\d, [123] ahead of 2024-\d\d-\d\d: actual ", words)
+            page.locator("#explore-plot").press("ArrowRight")
+            assert (page.locator("#explore-readout").text_content() or "") != ""
+        assert {url.partition(":")[0] for url in requests} <= {"file", "data"}
         whole = page.locator("svg text title").first.text_content()
         opened.close()
     assert whole is not None
