@@ -30,17 +30,17 @@ def explorable(result: BacktestResult, errors: list[SeriesErrors], baseline: str
     """
     room = STEPS // len(errors)
     quantiles = result.schema.quantiles
-    targets, shown = [], 0
+    targets, series_count = [], 0
     for target, one in enumerate(errors):
-        series, used = [], 0
+        series, step_count = [], 0
         for number in one.worst_first():
             windows = np.flatnonzero(one.rows == number)
-            used += len(windows) * result.schema.horizon
-            if used > room and series:
+            step_count += len(windows) * result.schema.horizon
+            if step_count > room and series:
                 break
             series.append(_series(result, target, windows, one.names[number]))
         targets.append({"name": result.schema.targets[target], "series": series})
-        shown = shown or len(series)
+        series_count = series_count or len(series)
     body = {
         "baseline": baseline,
         "horizon": result.schema.horizon,
@@ -50,7 +50,7 @@ def explorable(result: BacktestResult, errors: list[SeriesErrors], baseline: str
         "targets": targets,
     }
     text = json.dumps(body, separators=(",", ":")).replace("<", "\\u003c")
-    return {"data": Markup(text), "shown": shown, "count": len(errors[0].worst_first())}  # noqa: S704  every < of a name is escaped
+    return {"data": Markup(text), "shown": series_count, "count": len(errors[0].worst_first())}  # noqa: S704  every < of a name is escaped
 
 
 def _series(result: BacktestResult, target: int, windows: Any, name: str) -> dict[str, Any]:
