@@ -9,6 +9,9 @@ from hypothesis import settings
 from framework.interfaces.plugin import ENTRY_POINTS
 from framework.testing.servers.command import preload
 
+#: As the command line sets it before the numeric libraries are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 #: Examples are the same in every run of the gate, so that none fails or passes by luck. `make
 #: fuzz` tries new ones, and more.
 settings.register_profile("gate", derandomize=True, max_examples=50, deadline=None)

@@ -62,6 +62,9 @@ def test_a_quota_is_whole_cores(tmp_path: Path, files: dict[str, str], cores: in
     assert cpu_quota(write(tmp_path, files)) == cores
 
 
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
 def test_threads_are_limited_below_the_machines_cores_and_never_set_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,9 +72,11 @@ def test_threads_are_limited_below_the_machines_cores_and_never_set_twice(
     root = write(tmp_path, {**V2, "sys/fs/cgroup/pod/app/cpu.max": "200000 100000"})
     environ: dict[str, str] = {}
     limit_threads(environ, root)
-    assert environ == {"OMP_NUM_THREADS": "2"}
+    assert environ == {**PASSIVE, "OMP_NUM_THREADS": "2"}
     limit_threads(environ := {"OMP_NUM_THREADS": "5"}, root)
-    assert environ == {"OMP_NUM_THREADS": "5"}
+    assert environ == {**PASSIVE, "OMP_NUM_THREADS": "5"}
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     limit_threads(environ := {}, root)
-    assert environ == {}
+    assert environ == PASSIVE
+    limit_threads(environ := {"OMP_WAIT_POLICY": "ACTIVE"}, root)
+    assert environ == {"OMP_WAIT_POLICY": "ACTIVE"}

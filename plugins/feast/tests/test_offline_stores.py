@@ -176,7 +176,7 @@ def tables(draw: st.DrawFn) -> list[pd.DataFrame]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(given_tables=tables())
 def test_training_rows_are_those_of_a_plain_as_of_join(
