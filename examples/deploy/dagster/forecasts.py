@@ -1,7 +1,5 @@
 """The loop as a job of Dagster: each step is a command, and fails by its exit code."""
 
-from __future__ import annotations
-
 import subprocess
 
 from dagster import Definitions, In, Nothing, OpExecutionContext, Out, ScheduleDefinition, job, op
