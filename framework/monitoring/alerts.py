@@ -21,6 +21,9 @@ Signal = Literal[
     "drift",
     "drifted_series",
     "missing",
+    "anomalies",
+    "skew",
+    "findings",
     "MAE",
     "RMSE",
     "WAPE",
@@ -35,11 +38,16 @@ Signal = Literal[
 ]
 
 
+#: Signals that count all that was read.
+_WITHOUT_WINDOW = ("missing", "drifted_series", "anomalies", "skew", "findings")
+
+
 class AlertRule(Options):
     """The condition of an alert.
 
     ``signal``: ``drift`` (how many tests alarm), ``drifted_series`` (how many series), ``missing``
-    (forecasts that the ledger lacks), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,
+    (forecasts that the ledger lacks), ``anomalies`` (how many actuals are sure to be some),
+    ``skew`` (differences), ``findings`` (their number), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,
     for each target of the pair that each arm serves. It is active while the value is ``above`` or
     ``below`` the limit that is given. ``window``: of a figure, only the newest actuals of so long
     count; of ``drift``, only alarms that came in it; null for all. ``for``: how long it must be
@@ -59,8 +67,8 @@ class AlertRule(Options):
     def _limited(self) -> AlertRule:
         if (self.above is None) == (self.below is None):
             raise ValueError("give a limit: above or below, one of them")
-        if self.window is not None and self.signal in ("missing", "drifted_series"):
-            raise ValueError(f"{self.signal} has no window: it is counted over the whole ledger")
+        if self.window is not None and self.signal in _WITHOUT_WINDOW:
+            raise ValueError(f"{self.signal} has no window: all that was read is counted")
         return self
 
     def is_active(self, value: float) -> bool:
@@ -77,7 +85,18 @@ def values_of(body: Mapping[str, Any], rule: AlertRule) -> list[tuple[dict[str, 
     signal = rule.signal
     if signal == "missing":
         return [({}, float(body["ledger"]["missing"]))]
+    if signal == "findings":
+        return [({}, float(len(body["findings"])))]
+    if signal == "skew":
+        skew = body["skew"]
+        return [] if skew is None else [({}, float(_different(skew)))]
     cells = [(arm, target) for arm, live in body["live"].items() for target in live]
+    if signal == "anomalies":
+        sure = body["anomalies"]
+        return [
+            ({"arm": arm, "target": target}, float(sure[arm][target]["sure"]))
+            for arm, target in cells
+        ]
     if signal in ("drift", "drifted_series"):
         return [
             (
@@ -100,6 +119,11 @@ def values_of(body: Mapping[str, Any], rule: AlertRule) -> list[tuple[dict[str, 
         for arm, target in cells
         if signal in live[arm][target]
     ]
+
+
+def _different(skew: Mapping[str, Any]) -> int:
+    served = skew.get("served") or {"different": 0}
+    return len(skew["differences"]) + int(served["different"])
 
 
 def length_of(window: timedelta) -> str:

@@ -40,6 +40,9 @@ def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, 
         "drift": drift,
         "drifted_series": [{**cell, "entity": {"key": "a"}}],
         "ledger": {"missing": missing},
+        "anomalies": {"production": {"y": {"sure": 3}, "z": {"sure": 0}}},
+        "skew": {"differences": [{}, {}], "served": {"different": 5}},
+        "findings": [{}],
     }
 
 
@@ -139,6 +142,10 @@ def test_values_of_each_signal() -> None:
     cell = {"arm": "production", "target": "y"}
     assert values_of(body, rule("missing")) == [({}, 7.0)]
     assert values_of(body, rule("MAE")) == [(cell, 3.0)]
+    assert values_of(body, rule("anomalies"))[0] == (cell, 3.0)
+    assert values_of(body, rule("findings")) == [({}, 1.0)]
+    assert values_of(body, rule("skew")) == [({}, 7.0)]
+    assert values_of({**body, "skew": None}, rule("skew")) == []
     assert (cell, 2.0) in values_of(body, rule("drift"))
     assert (cell, 1.0) in values_of(body, rule("drifted_series"))
 
