@@ -13,19 +13,23 @@ from types import FrameType
 GRACE = 5.0
 
 
+class Overdue(BaseException):
+    """The time is over. It may be raised inside of any component, and passes all of them."""
+
+
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Raises :class:`TimeoutError` in the block when ``seconds`` are over; ends the process when it
+    """Raises :class:`Overdue` in the block when ``seconds`` are over; ends the process when it
     cannot be raised. Main thread only.
     """
     if seconds is None:
         yield
         return
     if seconds <= 0:
-        raise TimeoutError
+        raise Overdue
 
     def expired(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError
+        raise Overdue
 
     watchdog = threading.Timer(seconds + GRACE, os._exit, [70])
     watchdog.daemon = True

@@ -12,7 +12,7 @@ from ray import tune
 from framework.errors import one_line
 from framework.interfaces.tuner import Evaluation, Objective
 from framework_ray_tune.cluster import ray
-from framework_ray_tune.deadline import deadline
+from framework_ray_tune.deadline import Overdue, deadline
 
 #: Keys of a result. An error is a result too, so that the worker lives on and takes the next
 #: configuration.
@@ -59,7 +59,7 @@ class FoldTrainable(tune.Trainable):
                 if self._evaluation is None:
                     self._evaluation = self._objective.evaluation(self._values)
                 value = self._evaluation.fold(self._fold)
-        except TimeoutError:
+        except Overdue:
             return self._failed(f"time-out: more than {self._limit:g} s, in fold {self._fold + 1}")
         except Exception as error:  # noqa: BLE001  whatever a fit raises is this trial's result
             return self._failed(f"{type(error).__name__}: {one_line(error)}")

@@ -91,14 +91,11 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(project: Any) -> 
     }
     assert result["best"]["params"] == {"model.fault": "none"}
     assert "not finite" in errors["nan"]
-    assert errors["raise"] == "ValueError: the toy broke"
+    assert "ValueError: the toy broke" in errors["raise"]
     assert "time-out: more than 4 s" in errors["hang"]
-    assert (
-        errors["threads"] == "ValueError: 2 threads"
-    )  # those of the trial, though the environment says 1
-    assert errors["memory"].startswith(
-        "ArrayMemoryError" if "Array" in errors["memory"] else "MemoryError"
-    )
+    # those of the trial, though the environment says 1
+    assert "ValueError: 2 threads" in errors["threads"]
+    assert "MemoryError: " in errors["memory"]
     assert errors["die"].startswith("worker lost")
 
 
