@@ -47,12 +47,12 @@ class AlertRule(Options):
 
     ``signal``: ``drift`` (how many tests alarm), ``drifted_series`` (how many series), ``missing``
     (forecasts that the ledger lacks), ``anomalies`` (how many actuals are sure to be some),
-    ``skew`` (differences), ``findings`` (their number), or a figure of ``live`` such as ``MAE`` or ``coverage_80``,
-    for each target of the pair that each arm serves. It is active while the value is ``above`` or
-    ``below`` the limit that is given. ``window``: of a figure, only the newest actuals of so long
-    count; of ``drift``, only alarms that came in it; null for all. ``for``: how long it must be
-    active before it fires; ``keep_firing_for``: how long it fires on after it was last active.
-    ``severity``: a label.
+    ``skew`` (differences), ``findings`` (their number), or a figure of ``live`` such as ``MAE`` or
+    ``coverage_80``; for each target of the pair that each arm serves, where it has one. It is
+    active while the value is ``above`` or ``below`` the limit that is given. ``window``: of a
+    figure, only the newest actuals of so long count; of ``drift``, only alarms that came in it;
+    null for all. ``for``: how long it must be active before it fires; ``keep_firing_for``: how long
+    it fires on after it was last active. ``severity``: a label.
     """
 
     signal: Signal
