@@ -24,7 +24,7 @@ from framework.data.frequency import Frequency
 from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, TIME
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, RegistryError
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise, with_before
@@ -330,9 +330,15 @@ def test_a_schedule_monitors_until_it_is_told_to_stop(run: Any) -> None:
         elif "what was served" in line:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    run.say = say
+    def make(group: str) -> Any:
+        if group == "registry" and outages:
+            raise RegistryError(outages.pop())
+        return parts(group)
+
+    parts, outages = run.make, ["the registry does not answer"]
+    run.say, run.make = say, make
     result = monitor(run)
-    assert (result["done"], result["failed"]) == (1, 1)
+    assert (result["done"], result["failed"]) == (1, 2)
     assert result["live"]["production"]["delay"] == {"steps": 0}
     assert run.record.artifacts == [Path(result["report"]), Path(result["page"])]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from framework.errors import DataError
+from framework.errors import DataError, RegistryError
 from framework.plugins.run import Run
 
 #: At most so many seconds are slept at once, so that a clock that is set is followed.
@@ -48,7 +48,7 @@ def by_schedule(
                 return {**result, "done": successes, "failed": failed}
             try:
                 result = work(run)
-            except DataError as error:
+            except (DataError, RegistryError) as error:
                 failed += 1
                 run.say(f"{run.config.run}: failed, to be tried again: {error}")
             else:
