@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import orjson
 import psycopg
 import pytest
+from framework_sql import PostgresLedgerOptions
 
 from framework.errors import DataError
 from framework.interfaces.ledger import LedgerCounts
+from framework.plugins.discovery import load_plugins
+from framework.serving.http.asgi import Call
+from framework.serving.options import ServingOptions
+from framework.serving.service import Service
 from framework.testing.contracts.ledger import LedgerContract
 from framework.testing.servers import postgresql
+from framework.testing.servers.fake_server import make_deployment, make_row
 
 #: Where nothing listens.
 NOWHERE = "postgresql://tests@127.0.0.1:9/tests?connect_timeout=1"
@@ -115,3 +125,35 @@ class TestPostgreSQL(LedgerContract):
         tables = {_table(self.make().options, name) for name in names}
         assert len(tables) == 2
         assert all(len(f"{table}_processes") < 63 for table in tables)
+
+
+def test_answers_are_the_same_without_the_database(tmp_path: Path) -> None:
+    bodies = []
+    for url in (None, NOWHERE):
+        deployment = make_deployment(tmp_path / str(url is None), ledger={})
+        if url is not None:
+            ledger = load_plugins().load("ledger", "postgresql")(PostgresLedgerOptions(url=url))
+            made = deployment.parts.make
+            parts: Any = SimpleNamespace(
+                plugins=deployment.parts.plugins,
+                make=lambda group, made=made, ledger=ledger: (
+                    ledger if group == "ledger" else made(group)
+                ),
+            )
+            deployment = replace(deployment, parts=parts)
+        service = Service(deployment, ServingOptions())
+        service.start()
+
+        async def ask(service: Service) -> bytes:
+            body = orjson.dumps({"rows": [make_row()]})
+            call = Call("POST", "/predict", b"", {}, b"id")
+            answer = await service.answers.payload(body, call)
+            await service.close()
+            return answer.body
+
+        bodies.append(asyncio.run(ask(service)))
+        outcome = "written" if url is None else "lost"
+        assert f'framework_records_total{{outcome="{outcome}"}} 1.0' in (
+            service.metrics.render().decode()
+        )
+    assert bodies[0] == bodies[1]
