@@ -104,11 +104,15 @@ class BacktestConfig(Options):
     ``window: sliding`` keeps the last ``window_length`` steps of each fit; ``expanding`` keeps all.
     ``refit: false`` fits once, on what the first origin knows, and forecasts from every origin with
     that. ``compare``: further models, with their default options, that ``run=backtest`` judges on
-    the same windows. ``as_known``: a fold learns and forecasts from the versions of rows that were
+    the same windows. ``holdout``: origins at the end that are kept apart. The folds end before
+    them, ``run=tune`` and ``model=auto`` do not see them, and the result reports them by
+    themselves.
+    ``as_known``: a fold learns and forecasts from the versions of rows that were
     created by the end of its origin; the actuals are the newest ones.
     """
 
     folds: PositiveInt = 4
+    holdout: int = Field(default=0, ge=0)
     step: PositiveInt | None = None
     gap: int = Field(default=0, ge=0)
     window: Literal["expanding", "sliding"] = "expanding"

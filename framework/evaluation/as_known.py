@@ -12,7 +12,7 @@ import numpy as np
 from framework.data.arrays import Times
 from framework.data.panel import Panel
 from framework.errors import ConfigError
-from framework.evaluation.backtest import plan_folds
+from framework.evaluation.backtest import holdout_origins, plan_folds
 from framework.retrieval.features import Features
 
 
@@ -30,7 +30,10 @@ def backtest_panel(features: Features, origins: Times | None = None) -> Panel:
             "backtest.as_known: no view has a created column (features.views.NAME.created): "
             "what was known is unknown."
         )
-    folds = plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest, origins)
+    plan = (panel.times, panel.frequency, config.panel.horizon, config.backtest)
+    folds = plan_folds(*plan, origins)
+    if origins is None and config.backtest.holdout:
+        folds += plan_folds(*plan, holdout_origins(*plan))
     ends = panel.frequency.over(np.array([fold.origin for fold in folds]))
     return replace(
         panel,

@@ -47,6 +47,16 @@ class Fold:
     origin: np.datetime64
 
 
+def holdout_origins(
+    times: Times, frequency: Frequency, horizon: int, config: BacktestConfig
+) -> Times:
+    """The origins of ``backtest.holdout``, oldest first; the last is ``horizon`` steps before the
+    panel's last step.
+    """
+    back = horizon + np.arange(config.holdout - 1, -1, -1) * (config.step or horizon)
+    return frequency.shift(np.full(config.holdout, times.max()), -back)
+
+
 def plan_folds(
     times: Times,
     frequency: Frequency,
@@ -55,14 +65,16 @@ def plan_folds(
     origins: Times | None = None,
 ) -> list[Fold]:
     """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step,
-    unless the ``origins`` are given.
+    or before the first origin of a hold-out, unless the ``origins`` are given.
 
     Raises :class:`ConfigError` when a fold would have nothing to learn from.
     """
     step, start = config.step or horizon, times.min()
     if origins is None:
+        kept_apart = holdout_origins(times, frequency, horizon, config)
+        end = kept_apart[0] if len(kept_apart) else times.max()
         back = horizon + np.arange(config.folds - 1, -1, -1) * step
-        origins = frequency.shift(np.full(config.folds, times.max()), -back)
+        origins = frequency.shift(np.full(config.folds, end), -back)
     folds = []
     for number, origin in enumerate(origins):
         cutoff = frequency.shift(np.array([origin]), -config.gap)[0]

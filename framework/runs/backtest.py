@@ -31,12 +31,12 @@ from framework.runs.steps.tables import comparison_table
 
 
 def backtest(run: Run) -> dict[str, Any]:
-    run, choice = settled(run)
+    run, choice, read = settled(run)
     if not run.config.backtest.compare:
-        return {**evaluate(run).body, **choice}
+        return {**evaluate(run, panel=read).body, **choice}
     for name in run.config.backtest.compare:
         _rehearse_other(run, name)
-    body = {**evaluate(run, compare_models).body, **choice}
+    body = {**evaluate(run, compare_models, read).body, **choice}
     run.say(comparison_table(run.config.name, run.record.comparison))
     return {
         **body,

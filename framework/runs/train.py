@@ -13,5 +13,5 @@ from framework.runs.steps.register import train_pair
 def train(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     registry.check_options()
-    run, choice = settled(run)
-    return {**train_pair(run, registry), **choice}
+    run, choice, panel = settled(run)
+    return {**train_pair(run, registry, panel), **choice}

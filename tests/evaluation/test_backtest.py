@@ -23,7 +23,13 @@ from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ComponentError, ConfigError, DataError
-from framework.evaluation.backtest import Setting, plan_folds, run_backtest, run_fold
+from framework.evaluation.backtest import (
+    Setting,
+    holdout_origins,
+    plan_folds,
+    run_backtest,
+    run_fold,
+)
 from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
@@ -61,6 +67,17 @@ def test_expanding_folds_end_one_horizon_before_the_end() -> None:
         ("2024-01-01", "2024-04-01", "2024-04-01"),
         ("2024-01-01", "2024-04-05", "2024-04-05"),
     ]
+
+
+def test_folds_end_before_a_hold_out() -> None:
+    """Their horizons are over at its first origin, also where origins are closer than a horizon."""
+    assert [plan[2] for plan in _plan(folds=2, holdout=1)] == ["2024-03-28", "2024-04-01"]
+    config = BacktestConfig(folds=2, holdout=2, step=1)
+    apart = holdout_origins(DAYS, DAY, 4, config)
+    assert [str(origin)[:10] for origin in apart] == ["2024-04-04", "2024-04-05"]
+    last = plan_folds(DAYS, DAY, 4, config)[-1].origin
+    assert DAY.shift(np.array([last]), 4)[0] == apart[0]
+    assert not len(holdout_origins(DAYS, DAY, 4, BacktestConfig()))
 
 
 def test_step_and_gap() -> None:

@@ -111,13 +111,20 @@ def test_what_was_written_gives_the_same_pair_and_so_does_a_rerun(project: Path)
 
 
 def test_the_choice_does_not_see_what_the_backtest_judges(project: Path) -> None:
-    before = _run(project, "run=backtest", "paths.state=a")["auto"]
+    """Nor does the backtest see the hold-out, whose figures stand apart."""
+    words = ("run=backtest", "paths.state=a", "backtest.holdout=1")
+    before = _run(project, *words)
+    assert before["holdout"]["origins"] == ["2024-04-12T00:00:00.000000"]
+    assert before["holdout"]["targets"]["sales"]["model"]["MASE"] < 1
     changed = rows()
-    last = changed["event_timestamp"] > changed["event_timestamp"].max() - pd.Timedelta(days=7)
-    changed.loc[last, "sales"] *= -50
+    days = changed["event_timestamp"].max() - changed["event_timestamp"]
+    changed.loc[days < pd.Timedelta(days=7), "sales"] *= -50
     changed.to_csv(project / "daily.csv", index=False)
     shutil.rmtree(project / "a")
-    assert _run(project, "run=backtest", "paths.state=a")["auto"] == before
+    after = _run(project, *words)
+    assert after["auto"] == before["auto"]
+    assert after["metrics"] == before["metrics"]
+    assert after["holdout"]["targets"]["sales"]["model"]["MASE"] > 10
 
 
 def test_a_new_series_takes_no_naive_forecast_out_of_the_race(project: Path) -> None:

@@ -46,9 +46,9 @@ from framework.tuning.experiment import (
 LEADERBOARD = "leaderboard.json"
 
 
-def settled(run: Run) -> tuple[Run, dict[str, Any]]:
-    """With ``model=auto``, return the run with the model that was chosen, and what is said of it
-    in the result; any other run as it is, with nothing.
+def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
+    """With ``model=auto``, return the run with the model that was chosen, what is said of it in the
+    result, and the panel that was read; any other run as it is, with nothing.
     """
     if run.config.component("model").name != AUTO:
         without_effect = given_on_the_command_line("auto.minutes", "auto.output")
@@ -57,13 +57,13 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
                 f"{without_effect[0]}: only model=auto takes it, and this run has "
                 f"model={run.config.component('model').name}; leave it out, or choose model=auto."
             )
-        return run, {}
+        return run, {}, None
     check_not_edited(_output(run.config), "auto.output", "model=auto")
     features = Features(run.config, run.make("retrieval"))
     fill_store(run, features)
-    panel = backtest_panel(features)
-    schema = features.schema(panel, run.make("model"))
-    panel, _ = take_part(panel, schema, run.config.panel.short, run.config.validation.steps)
+    stored = backtest_panel(features)
+    schema = features.schema(stored, run.make("model"))
+    panel, _ = take_part(stored, schema, run.config.panel.short, run.config.validation.steps)
     ranked, facts = _ranked(run, panel, features, schema)
     best = ranked[0]
     naive = _strongest_naive(run.config, ranked)
@@ -83,7 +83,8 @@ def settled(run: Run) -> tuple[Run, dict[str, Any]]:
         "leaderboard": board,
         "written": str(file),
     }
-    return replace(run, config=config), {"auto": decision}
+    is_same = (config.features, config.panel) == (run.config.features, run.config.panel)
+    return replace(run, config=config), {"auto": decision}, stored if is_same else None
 
 
 def _output(config: Config) -> Path:

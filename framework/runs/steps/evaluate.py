@@ -15,7 +15,7 @@ from framework.data.known_values import unseen_in_folds
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import Fold, run_backtest
+from framework.evaluation.backtest import Fold, Setting, holdout_origins, run_backtest
 from framework.evaluation.comparison import Ranked
 from framework.evaluation.doubts import (
     lost_to_baseline,
@@ -50,17 +50,24 @@ class BacktestedExperiment:
 
 
 def evaluate(
-    run: Run, compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None
+    run: Run,
+    compare: Callable[[Run, Panel, BacktestResult], dict[str, list[Ranked]]] | None = None,
+    panel: Panel | None = None,
 ) -> BacktestedExperiment:
     """Ingest and materialize when the store is empty, read the panel, backtest, report.
-    ``compare``: backtests other models before that.
+
+    Args:
+        run: The run.
+        compare: Backtests other models before the report.
+        panel: What the store gives, where it was read before; None reads it.
     """
     config = run.config
     features = Features(config, run.make("retrieval"))
     model: Model = run.make("model")
     rehearse(config, features, run.make("preprocessor"), model)
-    fill_store(run, features)
-    panel = backtest_panel(features)
+    if panel is None:
+        fill_store(run, features)
+        panel = backtest_panel(features)
     schema = features.schema(panel, model)
     panel_of_all = panel
     panel, series = take_part(panel, schema, config.panel.short, config.validation.steps)
@@ -88,12 +95,8 @@ def evaluate(
             f"from {fold.origin}"
         )
 
-    result = run_backtest(
-        make_setting(Components(config, run.plugins), panel, schema),
-        config.backtest,
-        run.make("compute"),
-        progress,
-    )
+    setting = make_setting(Components(config, run.plugins), panel, schema)
+    result = run_backtest(setting, config.backtest, run.make("compute"), progress)
     cutoffs = panel.frequency.shift(result.origins, -config.backtest.gap)
     if not config.backtest.refit:
         cutoffs = np.full_like(cutoffs, cutoffs.min())
@@ -126,7 +129,33 @@ def evaluate(
     }
     if compare is not None:
         run.record.comparison = compare(run, panel, result)
-    return BacktestedExperiment(panel, schema, result, _record(run, panel, result))
+    body = _record(run, panel, result)
+    if config.backtest.holdout:
+        body["holdout"] = _held_out(run, setting)
+    return BacktestedExperiment(panel, schema, result, body)
+
+
+def _held_out(run: Run, setting: Setting) -> dict[str, Any]:
+    """Judge the model from the origins that no choice has seen; nothing else is made of them."""
+    config, panel = run.config, setting.panel
+    horizon = config.panel.horizon
+    origins = holdout_origins(panel.times, panel.frequency, horizon, config.backtest)
+
+    def progress(fold: Fold, total: int) -> None:
+        run.say(f"hold-out: {fold.number + 1}/{total}: forecast from {fold.origin}")
+
+    result = run_backtest(setting, config.backtest, run.make("compute"), progress, origins)
+    figures = result.metrics()
+    table = run.directory / "holdout.parquet"
+    result.table().to_parquet(table, index=False)
+    run.record.artifacts.append(table)
+    run.record.metrics |= {f"holdout.{name}": value for name, value in flatten(figures).items()}
+    run.say(metrics_table(result.schema, figures, "hold-out"))
+    return {
+        "origins": [str(origin) for origin in origins],
+        "table": str(table),
+        "targets": {target: rounded(sides) for target, sides in figures.items()},
+    }
 
 
 def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:

@@ -36,9 +36,11 @@ GOLDEN_WINDOWS = 8
 GOLDEN_TOLERANCE = 1e-5
 
 
-def train_pair(run: Run, registry: Registry) -> dict[str, Any]:
-    """Backtest ``run.config``, fit it on everything, register; the body of the result."""
-    evaluation = evaluate(run)
+def train_pair(run: Run, registry: Registry, panel: Panel | None = None) -> dict[str, Any]:
+    """Backtest ``run.config``, fit it on everything, register; the body of the result. ``panel``:
+    as :func:`framework.runs.steps.evaluate.evaluate` takes it.
+    """
+    evaluation = evaluate(run, panel=panel)
     lengthen_store(run, run.make("retrieval"))
     run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
     draft = draft_pair(

@@ -27,7 +27,9 @@ def _text(table: Table) -> str:
     return out.getvalue().rstrip()
 
 
-def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]]) -> str:
+def metrics_table(
+    schema: Schema, figures: dict[str, dict[str, dict[str, float]]], what: str = "backtest"
+) -> str:
     """Target by target: the model beside the baseline."""
     known = next(iter(figures.values()))["model"]
     names = [name for name in known if name.startswith(SHOWN)]
@@ -36,7 +38,7 @@ def metrics_table(schema: Schema, figures: dict[str, dict[str, dict[str, float]]
         "",
         *names,
         box=SIMPLE,
-        title=f"{schema.name}: backtest, {schema.horizon} steps of {schema.frequency} ahead",
+        title=f"{schema.name}: {what}, {schema.horizon} steps of {schema.frequency} ahead",
     )
     for target, sides in figures.items():
         for who, metrics in sides.items():
