@@ -19,7 +19,7 @@ from framework.pairs.provenance import requirements
 from framework.plugins.builtin import EnsembleOptions
 from framework.plugins.discovery import load_plugins
 from framework.plugins.ensemble import Ensemble
-from framework.plugins.member_weights import learn_weights, most_different
+from framework.plugins.member_weights import MemberWeights, learn_weights, most_different
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 WEEK = {"name": "seasonal_naive", "season_length": 7}
@@ -83,6 +83,13 @@ def test_weights_by_series_choose_for_each_series_what_fits_it(tmp_path: Path) -
     assert alone.tobytes() == ensemble.predict(windows)[1:2].tobytes()
     with pytest.raises(DataError, match="windows without entities"):
         ensemble.predict(replace(windows, entities=None))
+
+
+def test_weights_of_a_panel_without_keys_are_kept(tmp_path: Path) -> None:
+    own = MemberWeights(np.array([[0.5, 0.5]]), {(): np.array([[0.9, 0.1]])})
+    own.save(tmp_path / "w.npz")
+    loaded = MemberWeights.load(tmp_path / "w.npz")
+    assert loaded.of(np.empty((2, 0), dtype=object)).tolist() == [[[0.9, 0.1]]] * 2
 
 
 def test_weights_follow_errors_and_are_drawn_to_the_panels() -> None:

@@ -42,7 +42,7 @@ class Layout:
     past: tuple[str, ...]
     future: tuple[str, ...]
     static: tuple[str, ...]
-    entities: tuple[str, ...] = ()
+    entities: tuple[str, ...] | None = None  # None: the model does not ask whose window it is
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -52,11 +52,11 @@ class Layout:
         return cls(
             schema,
             *(tuple(names[part]) for part in ("past", "future", "static")),
-            tuple(names.get("entities", ())),
+            tuple(names["entities"]) if "entities" in names else None,
         )
 
     def texts(self) -> list[str]:
-        return [f"entity__{key}" for key in self.entities]
+        return [f"entity__{key}" for key in self.entities or ()]
 
     def doubles(self) -> list[str]:
         past = [f"target__{name}__{k}" for k in self._back() for name in self.schema.targets]
@@ -127,7 +127,9 @@ class Layout:
             past.reshape(n, back, len(self.past)),
             future.reshape(n, self.schema.horizon, len(self.future)),
             static,
-            entities=frame[self.texts()].to_numpy(dtype=object) if self.entities else None,
+            entities=(
+                None if self.entities is None else frame[self.texts()].to_numpy(dtype=object)
+            ),
         )
         return windows, known
 
