@@ -4,9 +4,10 @@ defaults are the YAML node.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydra._internal import hydra as hydra_program
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -25,6 +26,7 @@ from framework.config.groups import GROUPS, default_node
 from framework.config.literals import check_leaves
 from framework.config.written import Leaf, write
 from framework.errors import ConfigError, FrameworkError
+from framework.interfaces.plugin import Component
 from framework.plugins.discovery import load_plugins
 from framework.secrets import MASK, masked
 
@@ -54,14 +56,21 @@ def register(plugins: Plugins) -> None:
     for group, kind in GROUPS.items():
         for component in plugins.components():
             if component.kind == kind:
-                store.store(
-                    group=group,
-                    name=component.name,
-                    node=default_node(component.name, component.options),
-                    provider="framework",
-                )
+                for name, node in _nodes(component, plugins):
+                    store.store(group=group, name=name, node=node, provider="framework")
         for name in plugins.missing(kind):  # composes without it; Run.make says what to install
             store.store(group=group, name=name, node={"name": name}, provider="framework")
+
+
+def _nodes(component: Component, plugins: Plugins) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the node of a component by its name, and by the one with its distribution,
+    ``acme:xgboost``: a project may say it before there is another component of the name.
+    """
+    yield component.name, default_node(component.name, component.options)
+    qualifier = plugins.origin(component).qualifier
+    if not component.name.startswith(f"{qualifier}:") and re.fullmatch(r"[\w.-]+", qualifier):
+        name = f"{qualifier}:{component.name}"
+        yield name, {"defaults": [component.name, "_self_"], "name": name}
 
 
 #: What Hydra itself is told, and writes down.

@@ -100,9 +100,9 @@ def test_a_strangers_file_is_served_by_four_commands(
     )
     url = serve(tmp_path, chosen)
     assert time.monotonic() - started < 180
-    assert httpx.get(f"{url}/health/ready").status_code == 200
-    entities = httpx.get(f"{url}/console/entities").json()["entities"]
-    answer = httpx.post(f"{url}/predict/feast", json={"entity": entities[0]}).json()
+    assert httpx.get(f"{url}/health/ready", timeout=60).status_code == 200
+    entities = httpx.get(f"{url}/console/entities", timeout=60).json()["entities"]
+    answer = httpx.post(f"{url}/predict/feast", json={"entity": entities[0]}, timeout=60).json()
     (forecast,) = answer["forecasts"] if "forecasts" in answer else (answer["forecast"],)
     assert forecast["status"] == "ok"
     assert len(forecast["times"]) == made["guesses"]["horizon"]["value"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from omegaconf import OmegaConf
 from pydantic import Field, PositiveInt
 
 from framework.config.option_docs import describe_options, option_docs
@@ -140,3 +141,23 @@ def test_every_option_of_every_installed_component_is_documented() -> None:
         if not option_docs(component.options).get(name)
     ]
     assert silent == []
+
+
+def test_a_component_is_selected_with_its_distribution(tmp_path: Path) -> None:
+    (tmp_path / "acme_naive.py").write_text(
+        "from framework.interfaces.plugin import Component, hookimpl\n@hookimpl\n"
+        "def components():\n    return [Component('model', 'seasonal_naive', 'a:B')]\n"
+    )
+    info = tmp_path / "acme-2.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 2.1\n")
+    (info / "entry_points.txt").write_text("[framework]\nnaive = acme_naive\n")
+    choices = ("model=framework-xgboost:xgboost", "baseline=acme:seasonal_naive")
+    done = command.run(*choices, "--cfg", "job", cwd=tmp_path)
+    composed = OmegaConf.create(done.stdout)
+    assert composed.model.name == "framework-xgboost:xgboost"
+    assert composed.model.max_depth == 6
+    assert composed.baseline == {"name": "acme:seasonal_naive"}
+    done = command.run("baseline=acme:naive", "run=plugins", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "model=acme:naive is not known; Did you mean 'acme:seasonal_naive'?" in done.stderr
