@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -268,3 +268,25 @@ def _write(file: int, text: str) -> None:
     with suppress(OSError):
         os.ftruncate(file, 0)
         os.pwrite(file, text.encode(), 0)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite database as it is at one moment, while others may write it.
+
+    Args:
+        source: The database's file.
+        target: The copy, which must not exist. Its folder is made.
+
+    Raises:
+        sqlite3.Error: The database cannot be read, or the copy not written.
+    """
+    import sqlite3
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        original.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file

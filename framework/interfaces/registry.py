@@ -5,7 +5,7 @@ remembers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,42 @@ class Registry(ABC):
         Returns:
             What was not as it was left.
         """
+
+    def backup(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
+        """Write a copy of the registry as it is at one moment, while others may change it.
+
+        Args:
+            state: The state folder. What lies in it goes to ``folder/state``, under the same name.
+            folder: The backup. What lies elsewhere goes to ``folder/registry``.
+            copy_files: Copies the other files of the state folder. Call it when the registry's
+                databases have been copied.
+
+        Returns:
+            What is not in the backup, one line each.
+
+        Raises:
+            RegistryError: Something cannot be copied, or a pair was removed meanwhile.
+        """
+        copy_files()
+        return []
+
+    def restore(self, folder: Path) -> None:  # noqa: B027  others have nothing elsewhere
+        """Bring back what :meth:`backup` wrote to ``folder/registry``.
+
+        Args:
+            folder: The backup, every file of which has been proven.
+
+        Raises:
+            RegistryError: There is something already where it would be written.
+        """
+
+    def upgrade(self) -> list[str]:
+        """Bring what an earlier version wrote into the form of this one.
+
+        Returns:
+            What was changed, one line each.
+        """
+        return []
 
     @abstractmethod
     def prune(self, name: str) -> list[PairVersion]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 from framework.runs.options import (
+    BackupOptions,
     DashboardsOptions,
     DiffOptions,
     InitOptions,
@@ -12,11 +13,13 @@ from framework.runs.options import (
     MonitorOptions,
     PredictOptions,
     PromoteOptions,
+    RestoreOptions,
     TuneOptions,
     VerifyOptions,
 )
 
 _OPTIONS: dict[str, type[Options]] = {
+    "backup": BackupOptions,
     "dashboards": DashboardsOptions,
     "diff": DiffOptions,
     "init": InitOptions,
@@ -24,6 +27,7 @@ _OPTIONS: dict[str, type[Options]] = {
     "monitor": MonitorOptions,
     "predict": PredictOptions,
     "promote": PromoteOptions,
+    "restore": RestoreOptions,
     "tune": TuneOptions,
     "verify": VerifyOptions,
 }
@@ -73,18 +77,24 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "dashboards": ("write rules of Prometheus and dashboards of Grafana", ()),
     "plugins": ("list what is installed, its options, and what is broken", ()),
+    "backup": ("copy the state and the registry while others may write", ()),
+    "restore": ("make a backup the state", ()),
+    "upgrade": ("bring what an earlier version wrote into the form of this one", ()),
     "prune": ("remove the pairs that the retention does not keep", ()),
 }
 
 
 #: Runs that need no experiment.
 _WITHOUT_EXPERIMENT = (
+    "backup",
     "dashboards",
     "init",
     "plugins",
     "pairs",
     "history",
     "alias",
+    "restore",
+    "upgrade",
     "verify",
     "diff",
 )

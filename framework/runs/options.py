@@ -141,6 +141,20 @@ class PredictOptions(Options):
     device: Device = CPU
 
 
+class BackupOptions(Options):
+    """``output``: the folder, or the archive (``.tar``, ``.tar.gz``, ``.tgz``), that is written. It
+    must not exist.
+    """
+
+    output: Path
+
+
+class RestoreOptions(Options):
+    """``input``: the folder or the archive that ``run=backup`` wrote."""
+
+    input: Path
+
+
 class VerifyOptions(Options):
     """``what``: the registry, or what serving reads beside what training reads. ``sample``: how
     many entities, drawn by ``seed``, are compared then.

@@ -126,12 +126,19 @@ def recorded_places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 def delete_artifacts(source: str, tracking_uri: str) -> None:
     """Delete what is stored at a URI. Raises what the client of the artifact store raises."""
+    artifact_repository(source, tracking_uri).delete_artifacts()
+
+
+def artifact_repository(uri: str, tracking_uri: str) -> Any:
+    """Return MLflow's client of an artifact store. Raises NotImplementedError where this MLflow
+    has none to give.
+    """
     repository_of = find_part(
         "mlflow.store.artifact.artifact_repository_registry", "get_artifact_repository"
     )
     if repository_of is None:
-        raise NotImplementedError("this MLflow cannot delete artifacts; delete them in the store")
-    repository_of(source, tracking_uri=tracking_uri).delete_artifacts()
+        raise NotImplementedError("this MLflow gives no access to stored files; use the store's")
+    return repository_of(uri, tracking_uri=tracking_uri)
 
 
 def select_versions(

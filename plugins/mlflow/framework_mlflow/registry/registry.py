@@ -30,6 +30,7 @@ from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry import environment
+from framework_mlflow.registry.backup import RegistryCopy
 from framework_mlflow.registry.mirror import (
     delete_abandoned,
     delete_removed,
@@ -337,6 +338,12 @@ class MlflowRegistry(Registry):
         return Verifier(
             self.ledger, self.store, self.read_states, self.fetch, self.options.retention
         )
+
+    def backup(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
+        return RegistryCopy(self._places, self.ledger).write(state, folder, copy_files)
+
+    def restore(self, folder: Path) -> None:
+        RegistryCopy(self._places, self.ledger).read(folder)
 
     def prune(self, name: str) -> list[PairVersion]:
         self.store.open()

@@ -1,0 +1,113 @@
+"""A copy of the state folder that is consistent while others write in it.
+
+What says how far something has come is copied before what it speaks of: the copy may know less than
+it has, never more. The registry copies its own databases first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from framework.errors import DataError
+from framework.files import copy_database
+
+#: The list of what a backup holds, and the number of its form.
+LIST, FORMAT = "backup.json", 1
+#: Names of archives, and how Python's tarfile writes them.
+_ARCHIVES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+_SQLITE = b"SQLite format 3\0"
+#: What SQLite keeps beside a database, locks, and what is being written.
+_PASSING = re.compile(r".*(-wal|-shm|-journal|\.lock|\.tmp)|\.(?!hydra$).*")
+#: Folders that say how far something has come: an ingestion, and a server's ledger.
+_FIRST = ("ingest", "counts")
+#: Looks at a folder in which files come and go, and tries to copy a file that changes.
+_PASSES = 20
+
+Stamp = tuple[int, int, int]
+
+
+def copy_state(state: Path, target: Path, without: Path) -> None:
+    """Copy a state folder.
+
+    Args:
+        state: The folder.
+        target: The copy. A file that is there already stays as it is.
+        without: A folder below ``state`` that is left out.
+
+    Raises:
+        DataError: A file changes all the time.
+    """
+    done: dict[Path, Stamp | None] = {
+        path.relative_to(target): None for path in target.rglob("*") if path.is_file()
+    }
+    for _ in range(_PASSES):
+        vanished = False
+        for path in sorted(_files(state, without), key=_order):
+            name = path.relative_to(state)
+            if name in done and done[name] is None:
+                continue
+            try:
+                stamp = _stamp(path)
+                if done.get(name) != stamp:
+                    done[name] = _copy(path, target / name)
+            except FileNotFoundError:
+                vanished = True  # replaced by another, which the next look finds
+        if not vanished:
+            return
+    raise DataError(f"{state}: its files come and go all the time; try again when less is written.")
+
+
+def archive_mode(path: Path) -> str | None:
+    """Give the way in which an archive is written; None for a folder."""
+    return next((mode for end, mode in _ARCHIVES.items() if path.name.endswith(end)), None)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Hash every file below a folder: ``{relative path: sha256}``."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digests[path.relative_to(folder).as_posix()] = digest
+    return digests
+
+
+def _files(state: Path, without: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(state):
+        place = Path(folder)
+        folders[:] = [
+            name for name in folders if not _PASSING.fullmatch(name) and place / name != without
+        ]
+        yield from (place / name for name in names if not _PASSING.fullmatch(name))
+
+
+def _order(path: Path) -> tuple[bool, str]:
+    return not any(part in _FIRST for part in path.parent.parts), str(path)
+
+
+def _stamp(path: Path) -> Stamp:
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _copy(path: Path, target: Path) -> Stamp:
+    """Copy a file that does not change meanwhile; give its stamp."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("rb") as stream:
+        if stream.read(len(_SQLITE)) == _SQLITE:
+            target.unlink(missing_ok=True)
+            stamp = _stamp(path)
+            copy_database(path, target)
+            return stamp
+    for _ in range(_PASSES):
+        stamp = _stamp(path)
+        shutil.copyfile(path, target)
+        if _stamp(path) == stamp:
+            return stamp
+    raise DataError(f"{path}: it changes all the time; try again when less is written.")

@@ -1,0 +1,206 @@
+"""The registry's part of ``run=backup`` and ``run=restore``.
+
+The ledger is locked while its database and MLflow's are copied, so that both are of one moment. The
+files of its pairs are there by then, and are copied and proven afterwards. Databases on PostgreSQL
+are written by ``pg_dump``, the ledger's first: MLflow may know more than the ledger, never less.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from framework.errors import RefusedError, RegistryError, one_line
+from framework.files import copy_database
+from framework.interfaces.registry import PairVersion
+from framework.pairs.manifest import HALVES, prove
+from framework_mlflow import artifacts
+from framework_mlflow.ledger import tables
+from framework_mlflow.ledger.ledger import Ledger, connect
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.paths import local_path, sqlite_file
+from framework_mlflow.private_parts import artifact_repository
+
+#: Below the backup, what does not lie in the state folder.
+_ELSEWHERE = "registry"
+_POSTGRESQL = "postgresql"
+#: A table of each database that tells whether it is in use.
+_USED = {"ledger": tables.pairs.name, "mlflow": "model_versions"}
+
+
+class RegistryCopy:
+    """``options``: with absolute places."""
+
+    def __init__(self, options: MlflowOptions, ledger: Ledger) -> None:
+        self._options, self._ledger = options, ledger
+        self._databases = {"ledger": options.ledger, "mlflow": options.tracking_uri}
+
+    def write(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
+        """See :meth:`framework.interfaces.registry.Registry.backup`."""
+        elsewhere = folder / _ELSEWHERE
+        with self._ledger.locked("backup") as writer:
+            pairs = writer.pairs()
+            for name, uri in self._databases.items():
+                file = sqlite_file(uri)
+                if file is not None and file.is_file():
+                    inside = file.is_relative_to(state)
+                    target = folder / "state" / file.relative_to(state) if inside else None
+                    copy_database(file, target or elsewhere / f"{name}.db")
+        warnings = [line for name in self._databases for line in self._dump(name, elsewhere)]
+        copy_files()
+        location = local_path(self._options.artifact_location)
+        if location is None or not location.is_relative_to(state):
+            self._fetch_files(elsewhere / "artifacts")
+        for pair in pairs:
+            warnings += self._prove(pair, state, folder)
+        return warnings
+
+    def _dump(self, name: str, elsewhere: Path) -> list[str]:
+        uri = self._databases[name]
+        if sqlite_file(uri) is not None or (
+            name == "mlflow" and uri == self._options.ledger
+        ):  # one database holds both
+            return []
+        if not uri.startswith(_POSTGRESQL):
+            place = sa.make_url(uri).render_as_string(hide_password=True)
+            return [f"{name}: {place} is not in the backup; copy it by its own means"]
+        elsewhere.mkdir(parents=True, exist_ok=True)
+        _run(
+            "pg_dump",
+            uri,
+            ["--no-owner", "--no-privileges", "--file", str(elsewhere / f"{name}.sql")],
+        )
+        return []
+
+    def _fetch_files(self, target: Path) -> None:
+        location = local_path(self._options.artifact_location)
+        if location is not None:
+            if location.is_dir():
+                shutil.copytree(location, target)
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        try:
+            self._repository().download_artifacts("", str(target))
+        except Exception as error:  # the client of an artifact store raises its own errors
+            raise RegistryError(
+                f"registry.artifact_location: {self._options.artifact_location} cannot be "
+                f"copied: {one_line(error, 300)}."
+            ) from error
+
+    def _repository(self):  # type: ignore[no-untyped-def]  # MLflow's
+        return artifact_repository(self._options.artifact_location, self._options.tracking_uri)
+
+    def _prove(self, pair: PairVersion, state: Path, folder: Path) -> list[str]:
+        registered = self._ledger.numbered(pair.name, pair.version)
+        label = f"'{pair.name}' version {pair.version}"
+        if registered is None:
+            raise RegistryError(f"{label} was removed while it was copied; run=backup again.")
+        copies = {}
+        for half, source in registered.sources.items():
+            copy = self._copy_of(source, state, folder)
+            if copy is None:
+                return [f"{label} is not in the backup: its files are at {source}"]
+            copies[half] = copy
+        try:
+            if all(copies[half].is_dir() for half in HALVES):
+                prove(copies, pair.digest, artifacts.WRITTEN_BY_MLFLOW)
+                return []
+            reason = "its files are missing"
+        except RefusedError as error:
+            reason = str(error)
+        return [f"{label} is broken, and so is its copy: {reason}"]
+
+    def _copy_of(self, source: str, state: Path, folder: Path) -> Path | None:
+        place = local_path(source)
+        if place is not None and place.is_relative_to(state):
+            return folder / "state" / place.relative_to(state)
+        root = self._options.artifact_location.rstrip("/") + "/"
+        if not source.startswith(root):
+            return None
+        return folder / _ELSEWHERE / "artifacts" / source.removeprefix(root)
+
+    def read(self, folder: Path) -> None:
+        """See :meth:`framework.interfaces.registry.Registry.restore`. The ledger comes last: before
+        it nothing is a pair.
+        """
+        elsewhere = folder / _ELSEWHERE
+        present = [name for name in self._databases if self._is_used(name, elsewhere)]
+        if present:
+            places = ", ".join(
+                sa.make_url(self._databases[name]).render_as_string(hide_password=True)
+                for name in present
+            )
+            raise RegistryError(f"{places}: there are tables already; name an empty database.")
+        if (elsewhere / "artifacts").is_dir():
+            self._store_files(elsewhere / "artifacts")
+        for name in ("mlflow", "ledger"):
+            uri = self._databases[name]
+            if (elsewhere / f"{name}.db").is_file():
+                file = sqlite_file(uri)
+                if file is None:
+                    raise RegistryError(
+                        f"registry: the backup has {name} as SQLite, the configuration "
+                        "another database; restore it to a SQLite file."
+                    )
+                copy_database(elsewhere / f"{name}.db", file)
+            if (elsewhere / f"{name}.sql").is_file():
+                script = ["--set", "ON_ERROR_STOP=1", "--single-transaction", "--quiet"]
+                _run("psql", uri, [*script, "--file", str(elsewhere / f"{name}.sql")])
+
+    def _store_files(self, folder: Path) -> None:
+        location = local_path(self._options.artifact_location)
+        if location is not None:
+            shutil.copytree(folder, location, dirs_exist_ok=True)
+            return
+        try:
+            self._repository().log_artifacts(str(folder))
+        except Exception as error:  # the client of an artifact store raises its own errors
+            raise RegistryError(
+                f"registry.artifact_location: {self._options.artifact_location} cannot be "
+                f"written: {one_line(error, 300)}."
+            ) from error
+
+    def _is_used(self, name: str, elsewhere: Path) -> bool:
+        uri = self._databases[name]
+        file = sqlite_file(uri)
+        if (elsewhere / f"{name}.db").is_file() and file is not None:
+            return file.exists()
+        if not (elsewhere / f"{name}.sql").is_file():
+            return False
+        engine = connect(uri)
+        try:
+            return bool(sa.inspect(engine).has_table(_USED[name]))
+        except sa.exc.SQLAlchemyError as error:
+            raise RegistryError(f"registry: {one_line(getattr(error, 'orig', error))}") from error
+        finally:
+            engine.dispose()
+
+
+def _run(program: str, uri: str, arguments: list[str]) -> None:
+    """Run a program of PostgreSQL on a database; its password stays out of the arguments."""
+    url = sa.make_url(uri)
+    plain = url.set(drivername=_POSTGRESQL, password=None).render_as_string()
+    environment = dict(os.environ)
+    if url.password is not None:
+        environment["PGPASSWORD"] = str(url.password)
+    try:
+        subprocess.run(  # noqa: S603
+            [program, "--no-password", "--dbname", plain, *arguments],
+            check=True,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise RegistryError(
+            f"{program} is not installed; install PostgreSQL's client, at least as new as the "
+            "server (Debian: postgresql-client)."
+        ) from error
+    except subprocess.CalledProcessError as error:
+        raise RegistryError(f"{program}: {one_line(error.stderr)}") from error

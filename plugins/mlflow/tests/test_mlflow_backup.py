@@ -1,0 +1,139 @@
+"""What was backed up while others wrote is restored elsewhere, whole; a changed backup is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from framework_mlflow.options import MlflowOptions
+from framework_mlflow.registry.registry import MlflowRegistry
+from mlflow_cases import check_halves, child, options_in, outcome, register
+from moto.server import ThreadedMotoServer
+
+from framework.errors import RegistryError
+from framework.runs.steps.state_copy import copy_state
+from framework.testing.contracts.registry import make_draft
+from framework.testing.servers import command
+from framework.testing.servers.postgresql import server
+
+
+def run(folder: Path, *overrides: str, code: int = 0) -> dict[str, Any]:
+    done = command.run(*overrides, cwd=folder)
+    assert done.returncode == code, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_an_archive_is_restored_elsewhere_and_a_changed_one_refused(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    state, archive = tmp_path / "state", tmp_path / "kept" / "monday.tar.gz"
+    registry.register(make_draft(tmp_path / "1"), "run 1")
+    registry.move("fake", "production", 1, expected=None)
+    (state / "ingest").mkdir()
+    (state / "ingest" / "notes.json").write_text("{}")
+
+    written = run(tmp_path, "run=backup", f"paths.state={state}", f"backup.output={archive}")
+    assert (written["run"], written["status"]) == ("backup", "done")
+    assert written["output"] == str(archive)
+    assert (
+        "backup.output" in run(tmp_path, "run=backup", f"backup.output={archive}", code=2)["error"]
+    )
+
+    other = tmp_path / "other"
+    restore = ["run=restore", f"paths.state={other}"]
+    result = run(tmp_path, *restore, f"restore.input={archive}")
+    assert (result["status"], result["pairs"], result["findings"]) == ("done", 1, [])
+    assert "not empty" in run(tmp_path, *restore, f"restore.input={archive}", code=2)["error"]
+    assert (other / "ingest" / "notes.json").read_text() == "{}"
+    copy = MlflowRegistry(options_in(other))
+    assert copy.fetch(copy.resolve("fake", "production")).model.is_relative_to(other)
+
+    unpacked = tmp_path / "unpacked"
+    with tarfile.open(archive) as stream:
+        stream.extractall(unpacked, filter="data")
+    next(unpacked.rglob("pair.json")).write_text("{}")
+    third = ["run=restore", f"paths.state={tmp_path / 'third'}", f"restore.input={unpacked}"]
+    refused = run(tmp_path, *third, code=3)
+    assert "pair.json was changed" in refused["error"]
+    assert not (tmp_path / "third" / "ledger.db").exists()
+
+
+def test_a_copy_made_among_registrations_is_whole(options: MlflowOptions, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = MlflowRegistry(options)
+    first.register(make_draft(tmp_path / "1"), "run 1")
+    writer = child(register, options.model_dump_json(), str(tmp_path / "drafts"), 6)
+    counts = []
+    for number in range(3):
+        folder = tmp_path / f"backup-{number}"
+        warnings = MlflowRegistry(options).backup(
+            state, folder, lambda to=folder: copy_state(state, to / "state", state / "runs")
+        )
+        assert warnings == []
+        copy = MlflowRegistry(options_in(folder / "state"))
+        check = copy.verify()
+        assert not [finding for finding in check if not finding.repaired]
+        counts.append(len(copy.pairs()))
+        check_halves(copy)
+    assert outcome(writer) == 0
+    assert counts == sorted(counts)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    store = ThreadedMotoServer(port=0)
+    store.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    host, port = store.get_host_and_port()
+    for key in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(key, f"http://{host}:{port}")
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "tests")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="kept")
+    yield client
+    empty(client)
+    store.stop()
+
+
+def empty(client: Any) -> None:
+    for item in client.list_objects_v2(Bucket="kept").get("Contents", []):
+        client.delete_object(Bucket="kept", Key=item["Key"])
+
+
+@pytest.mark.stress
+def test_postgresql_and_s3(bucket: Any, tmp_path: Path) -> None:
+    state, folder = tmp_path / "state", tmp_path / "backup"
+    state.mkdir()
+    with server() as place:
+        uri = f"postgresql+psycopg://tests@{place}"
+        remote = {
+            "tracking_uri": uri,
+            "ledger": uri,
+            "artifact_location": "s3://kept/pairs",
+        }
+        registry = MlflowRegistry(options_in(state, **remote))
+        registry.register(make_draft(tmp_path / "1"), "run 1")
+        registry.move("fake", "production", 1, expected=None)
+        assert registry.backup(state, folder, lambda: None) == []
+        with pytest.raises(RegistryError, match="tables already"):
+            registry.restore(folder)
+    empty(bucket)
+    with server() as place:
+        uri = f"postgresql+psycopg://tests@{place}"
+        remote |= {"tracking_uri": uri, "ledger": uri}
+        again = MlflowRegistry(options_in(tmp_path / "again", **remote))
+        again.restore(folder)
+        assert again.fetch(again.resolve("fake", "production")).version.version == 1
+        assert again.verify() == []
+        assert again.register(make_draft(tmp_path / "2"), "run 2").version == 2
+    assert "PGPASSWORD" not in os.environ
