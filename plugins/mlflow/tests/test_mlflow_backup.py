@@ -1,4 +1,4 @@
-"""What was backed up while others wrote is restored elsewhere, whole; a changed backup is refused."""
+"""A backup made while others wrote is restored elsewhere, whole; a changed one is refused."""
 
 from __future__ import annotations
 
