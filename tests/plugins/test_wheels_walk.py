@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +108,28 @@ def test_a_strangers_file_is_served_by_four_commands(
     (forecast,) = answer["forecasts"] if "forecasts" in answer else (answer["forecast"],)
     assert forecast["status"] == "ok"
     assert len(forecast["times"]) == made["guesses"]["horizon"]["value"]
+
+
+#: The experiments of ``how-to/bring-your-own-data.md``, and a file of the kind that each is for.
+OWN_DATA = runpy.run_path(str(ROOT / "tests/docs/test_own_data.py"))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", OWN_DATA["FILES"])
+def test_an_experiment_of_the_page_trains_and_forecasts(
+    framework: Path, tmp_path: Path, name: str
+) -> None:
+    write, times, _ = OWN_DATA["FILES"][name]
+    for folder in ("data", "conf/experiment"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "conf/config.yaml").write_text("defaults:\n  - framework\n  - _self_\n")
+    (tmp_path / f"conf/experiment/{name}.yaml").write_text(OWN_DATA["BLOCKS"][name])
+    write(tmp_path / "data")
+    run([framework, f"+experiment={name}"], tmp_path)
+    run(
+        [framework, f"+experiment={name}", "run=predict", "predict.output=forecast.parquet"],
+        tmp_path,
+    )
+    rows = pq.read_table(tmp_path / "forecast.parquet").to_pandas()
+    assert set(rows["status"]) == {"ok"}
+    assert rows["event_timestamp"].dt.tz_convert(None).min() == pd.Timestamp(times[0])

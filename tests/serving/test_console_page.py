@@ -183,6 +183,15 @@ def test_pairs_history_and_traffic_are_shown(browser: BrowserContext, url: str) 
         expect(page.locator("#stages figure")).to_have_count(4)
         expect(page.locator("#stages figure").nth(3).locator("figcaption")).to_contain_text("p95")
         expect(page.locator("#state")).to_have_text("ready: version 3 @production")
+        page.set_viewport_size({"width": 390, "height": 900})
+        name = "forecasts_of_the_daily_sales_of_all_stores_of_the_company_in_europe"
+        page.evaluate(
+            "name => document.querySelectorAll('h1, #forecast p.quiet, figcaption')"
+            ".forEach((place) => { place.textContent = name; })",
+            name,
+        )
+        page.wait_for_timeout(500)  # the charts follow the width
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert wrong == []
 
 
