@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from framework.errors import DataError
 from framework.interfaces.ledger import Count, Ledger, LedgerCounts, LedgerWriter
 from framework.monitoring.ledger_counts import read_counts
-from framework.monitoring.ledger_segments import folder_of, segments
+from framework.monitoring.ledger_segments import FORMAT, FORMAT_KEY, folder_of, segments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +74,12 @@ def _read(path: Path, columns: Sequence[str], since: datetime | None) -> pa.Tabl
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
+            number = int((file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"1"))
+            if number > FORMAT:
+                raise DataError(
+                    f"{path}: it has the form {number} of a ledger's file, this version reads "
+                    f"{FORMAT}; a later version wrote it, install that one."
+                )
             selection = [n for n in names if any(_means(column, n) for column in columns)]
             table = file.read(columns=selection)
     except FileNotFoundError:

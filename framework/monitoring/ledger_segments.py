@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 _NAME = re.compile(r"(?P<process>.+)\.(?P<first>\d+)-(?P<after>\d+)-(?P<lost>\d+)\.parquet")
+#: The number of the form of a segment, in the metadata of its schema. Without it the form is 1.
+FORMAT_KEY, FORMAT = b"framework.format", 1
 #: Where the segments of a ledger are.
 SEGMENTS = "????-??-??/*.parquet"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,8 @@ from framework.interfaces.ledger import Count, FilesLedgerOptions
 from framework.monitoring.ledger_buffer import BufferedWriter
 from framework.monitoring.ledger_counts import read_counts
 from framework.monitoring.ledger_segments import (
+    FORMAT,
+    FORMAT_KEY,
     SEGMENTS,
     Segment,
     covering_segments,
@@ -48,7 +51,7 @@ class FilesWriter(BufferedWriter):
         name = Segment.name(self.process, first, after, lost)
         path = self._segments / f"{datetime.now(UTC):%Y-%m-%d}" / name
         with atomic_write(path) as stream:
-            pq.write_table(table, stream, compression="zstd")
+            _write_rows(table, stream)
         return path
 
     def _merge(self) -> None:
@@ -69,10 +72,15 @@ class FilesWriter(BufferedWriter):
             )
             name = Segment.name(self.process, parts[0].first, parts[-1].after, parts[-1].lost)
             with atomic_write(self._segments / day / name) as stream:
-                pq.write_table(table, stream, compression="zstd")
+                _write_rows(table, stream)
             for part in parts:
                 if part.path.name != name:
                     part.path.unlink(missing_ok=True)
+
+
+def _write_rows(table: pa.Table, stream: BinaryIO) -> None:
+    metadata = {**(table.schema.metadata or {}), FORMAT_KEY: str(FORMAT).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), stream, compression="zstd")
 
 
 def forget(folder: Path, options: FilesLedgerOptions) -> None:

@@ -19,6 +19,8 @@ MANIFEST = "pair.json"
 #: A registry may sign the manifest; the signature lies beside it.
 SIGNATURE = "pair.sig"
 
+#: The number of the form of a pair. One without a number has the form 1.
+FORMAT = 1
 
 HALVES = ("preprocessor", "model")
 
@@ -126,6 +128,7 @@ def make_manifest(
         The manifest with its digest.
     """
     body: dict[str, Any] = {
+        "format": FORMAT,
         "pair_id": pair_id,
         "run_id": run_id,
         "schema": schema.model_dump(mode="json"),
@@ -191,6 +194,11 @@ def prove(
         raise RefusedError(
             f"the manifest of pair {manifest.get('pair_id')} was changed: its content does "
             f"not give {digest[:12]}."
+        )
+    if manifest.get("format", 1) > FORMAT:
+        raise RefusedError(
+            f"the pair has the form {manifest['format']}, this version reads {FORMAT}; a later "
+            "version registered it, install that one."
         )
     for half in HALVES:
         _compare(half, manifest["files"][half], hash_files(artifacts[half]), ignore)

@@ -95,11 +95,24 @@ class Ledger:
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = connect(self._uri)
-        if not sa.inspect(engine).has_table(tables.uploads.name):
+        present = sa.inspect(engine)
+        if not present.has_table(tables.uploads.name):
             with self._transaction(engine, immediate=True) as connection:
                 _lock(connection, "tables")
+                new = not sa.inspect(connection).has_table(tables.pairs.name)
                 for table in tables.metadata.sorted_tables:
-                    connection.execute(CreateTable(table, if_not_exists=True))
+                    if new or table is not tables.formats:
+                        connection.execute(CreateTable(table, if_not_exists=True))
+                if new:
+                    LedgerWriter(connection, self._home).set_format()
+        elif present.has_table(tables.formats.name):
+            with self._transaction(engine, immediate=False) as connection:
+                number = LedgerReader(connection, self._home).format()
+            if number > tables.FORMAT:
+                raise RegistryError(
+                    f"registry.ledger: it has the form {number} of a ledger, this version "
+                    f"reads {tables.FORMAT}; a later version wrote it, install that one."
+                )
         return engine
 
     @contextmanager

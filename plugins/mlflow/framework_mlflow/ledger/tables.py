@@ -79,6 +79,16 @@ names = Table(
     Column("head", String(64), nullable=False),
 )
 
+#: The number of the form in which a ledger is written. 1: sources are absolute; there is no table of
+#: formats. 2: sources in the ledger's own folder are relative to it.
+FORMAT = 2
+formats = Table(
+    "framework_formats",
+    metadata,
+    Column("what", String(40), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
 #: MLflow stores that have been set up: several processes must not create the same tables at once.
 stores = Table(
     "framework_stores",

@@ -144,6 +144,12 @@ class LedgerReader:
         """List the folders that the ledger's was called before it was moved or copied."""
         return self._home.former(row["uri"] for row in self._rows(sa.select(tables.stores)))
 
+    def format(self) -> int:
+        """Give the number of the form in which the ledger is written."""
+        if not sa.inspect(self._connection).has_table(tables.formats.name):
+            return 1
+        return int(self._rows(sa.select(tables.formats.c.number))[0]["number"])
+
     def store_is_set_up(self, uri: str) -> bool:
         return bool(self._rows(sa.select(tables.stores).where(tables.stores.c.uri == uri)))
 
@@ -280,6 +286,29 @@ class LedgerWriter(LedgerReader):
             tables.names.update().where(tables.names.c.name == name).values(**end)
         )
         return entry
+
+    def set_format(self) -> None:
+        """Record that the ledger is written in the form of this version."""
+        tables.formats.create(self._connection, checkfirst=True)
+        self._connection.execute(tables.formats.delete())
+        self._connection.execute(
+            tables.formats.insert().values(what="ledger", number=tables.FORMAT)
+        )
+
+    def upgrade(self) -> int:
+        """Record every source as this version does. Returns the number of pairs and uploads that
+        changed.
+        """
+        count = 0
+        for table in (tables.pairs, tables.uploads):
+            for row in self._rows(sa.select(table)):
+                recorded = self._recorded(self._sources(row))
+                if any(row[half] != recorded[half] for half in HALVES):
+                    where = table.c.pair_id == row["pair_id"]
+                    self._connection.execute(table.update().where(where).values(**recorded))
+                    count += 1
+        self.set_format()
+        return count
 
     def store_was_set_up(self, uri: str, mlflow: str) -> None:
         self._connection.execute(tables.stores.insert().values(uri=uri, mlflow=mlflow))

@@ -27,6 +27,7 @@ from framework_mlflow import artifacts, paths
 from framework_mlflow.home import home_of
 from framework_mlflow.ledger.history import breaks, now
 from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.tables import FORMAT
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry import environment
@@ -46,6 +47,7 @@ from framework_mlflow.signature import (
     read_trusted_keys,
     sign,
 )
+from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
 from framework_mlflow.store.version_states import VersionState, read_versions
 
@@ -341,6 +343,21 @@ class MlflowRegistry(Registry):
 
     def backup(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
         return RegistryCopy(self._places, self.ledger).write(state, folder, copy_files)
+
+    def upgrade(self) -> list[str]:
+        places = self._places
+        if not (is_there(places.ledger) and is_there(places.tracking_uri)):
+            return []
+        self.store.open()
+        lines = [f"MLflow: {self.store.moved} paths lead into its own folder now"]
+        with self.ledger.locked("upgrade") as writer:
+            number, count = writer.format(), writer.upgrade()
+        lines = lines if self.store.moved else []
+        if count:
+            lines.append(f"ledger: the files of {count} pairs are recorded relative to its folder")
+        if number != FORMAT:
+            lines.append(f"ledger: form {number} is form {FORMAT} now")
+        return lines
 
     def restore(self, folder: Path) -> None:
         RegistryCopy(self._places, self.ledger).read(folder)

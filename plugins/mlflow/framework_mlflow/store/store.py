@@ -54,6 +54,8 @@ class Store:
             experiment,
             ledger,
         )
+        #: Paths in MLflow's database that led to a folder from which it was moved or copied.
+        self.moved = 0
 
     @cached_property
     def client(self) -> Any:
@@ -77,7 +79,7 @@ class Store:
             return opened(self.uri)
         with self._ledger.locked("stores") as writer:
             if writer.former_homes() and is_there(self.uri):
-                move_sources(self.uri, writer.reader_of_sources())
+                self.moved = move_sources(self.uri, writer.reader_of_sources())
             client = set_up(self.uri, opened)
             if not writer.store_is_set_up(masked(self.uri)):
                 writer.store_was_set_up(masked(self.uri), mlflow.__version__)
