@@ -19,8 +19,8 @@ from mlflow_cases import options_in
 from framework.errors import RegistryError
 from framework.testing.servers import command
 
-#: Trained by that commit on examples/project in /tmp/trust/oldstate, which is not there; with the
-#: forecast that it gave.
+#: Trained by that commit on examples/project with a paths.state …/oldstate, which is not there;
+#: with the forecast that it gave.
 OLD = Path(__file__).parent / "state_of_46a98f3" / "state.tar.xz"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "project"
 
@@ -57,7 +57,7 @@ def test_it_forecasts_as_it_did_before_and_after_the_upgrade(project: Path) -> N
     assert source.startswith("artifacts/")
     with closing(sqlite3.connect(project / "state" / "mlflow.db")) as database:
         dump = [line for line in database.iterdump() if '"model_versions"' in line]
-    assert not any("/tmp/trust" in line for line in dump)
+    assert not any("oldstate" in line for line in dump)
     assert run(project, "run=verify")["findings"] == []
     pd.testing.assert_frame_equal(forecast(project), then)
 

@@ -79,8 +79,8 @@ names = Table(
     Column("head", String(64), nullable=False),
 )
 
-#: The number of the form in which a ledger is written. 1: sources are absolute; there is no table of
-#: formats. 2: sources in the ledger's own folder are relative to it.
+#: The number of the form in which a ledger is written. 1: sources are absolute, and there is no
+#: table of formats. 2: sources in the ledger's own folder are relative to it.
 FORMAT = 2
 formats = Table(
     "framework_formats",
