@@ -242,7 +242,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "an unknown section, added": (
         ["+experiment=shops", "+drift.window=3"],
         2,
-        "drift: unknown key. Known: alias, ",
+        "drift: unknown key. Known: against, alias, ",
     ),
     "a state folder that is a file": (
         ["+experiment=shops", "run=pairs", "paths.state=shops.csv"],
@@ -306,7 +306,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     ),
     "a number as a key": (
         b"# @package _global_\n3: x\nsource: {name: files}\n",
-        "3: unknown key. Known: alias, ",
+        "3: unknown key. Known: against, alias, ",
     ),
     "a reference to nothing": (
         b"# @package _global_\ndefaults:\n  - shops\n  - _self_\nname: ${nope.x}\n",
