@@ -36,6 +36,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
 from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
+from framework.runs.steps.retrain import retrain
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
 from framework.serving.console.page import monitoring_page
@@ -85,7 +86,7 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
         options.review,
         options.anomaly,
     )
-    reports = {}
+    reports, by_answering = {}, {}
     promises = _promises(run, reading.forecasts, warnings)
     if panel is not None:
         promises = {one: with_before(promises[one], panel) for one in promises}
@@ -104,6 +105,7 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
             windows=windows_of(options.alerts.rules),
         )
         reports[answering] = {**report, "failed": reading.failed[answering]}
+        by_answering[answering] = served
     skew = None if panel is None else find_skew(run, features, panel, ledger, since, warnings)
     if counts.missing:
         warnings.append(
@@ -118,6 +120,8 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     }
     warnings += [sentence(one) for one in body["findings"][:SAID]]
     body["alerts"] = tell(run, body, sinks, warnings)
+    serving = {arm: by_answering[one] for arm, one in reading.serving(reports).items()}
+    body["retrain"] = retrain(run, body, [*reports.values()], serving, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})
     run.record.metrics |= {
         f"live.{arm}.{target}.{name}": float(value)

@@ -177,13 +177,30 @@ class AlertOptions(Options):
     ] = Field(default_factory=dict)
 
 
+class RetrainOptions(Options):
+    """The training that an alert starts, and what becomes of its pair.
+
+    ``alerts``: the names of ``monitor.alerts.rules`` that may; none without. ``alias``: what moves
+    to the new pair when it passes its gate. ``gain``: the share by which the new pair's MAE must be
+    lower than that of what was served since the change, for the target of the alert; other targets
+    keep to ``gate.margin``. ``cooldown`` between two trainings, ``per_day`` at most.
+    """
+
+    alerts: tuple[str, ...] = ()
+    alias: str = "staging"
+    gain: float = Field(default=0.02, ge=0, lt=1)
+    cooldown: Duration = timedelta(days=1)
+    per_day: PositiveInt = 1
+
+
 class MonitorOptions(Options):
     """``alpha``: the probability of any false alarm of one arm, pair and target in a review period
     of ``review`` observations. ``false_share``: how many of the series that are named as drifted
     may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
     series that are listed. ``sample``: how many entities, drawn by ``seed``, are looked up as a
     server does, for the skew between serving and training; 0 for none. ``alerts``: what is
-    alerted, and where to. ``schedule``: a cron expression (UTC), null for once.
+    alerted, and where to. ``retrain``: what an alert may start. ``schedule``: a cron expression
+    (UTC), null for once.
     """
 
     schedule: Annotated[str | None, TOP_LEVEL, AfterValidator(_cron)] = None
@@ -194,6 +211,15 @@ class MonitorOptions(Options):
     worst: PositiveInt = 10
     sample: NonNegativeInt = 20
     alerts: AlertOptions = AlertOptions()
+    retrain: RetrainOptions = RetrainOptions()
+
+    @model_validator(mode="after")
+    def _known_alerts(self) -> MonitorOptions:
+        for name in self.retrain.alerts:
+            if name not in self.alerts.rules:
+                known = ", ".join(self.alerts.rules) or "none"
+                raise ValueError(f"retrain.alerts: no rule is called '{name}'; there is {known}")
+        return self
 
 
 class TuneOptions(Options):

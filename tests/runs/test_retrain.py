@@ -1,0 +1,193 @@
+"""An alert starts a training; its gate looks at what was served; the alias moves or does not."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from framework.config.config import build_config
+from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.pairs.loading import load_pair
+from framework.plugins import composition
+from framework.plugins.components import Components
+from framework.plugins.discovery import load_plugins
+from framework.retrieval.features import Features
+from framework.retrieval.stored_panel import PanelWindows
+from framework.testing.servers import command
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
+SHOPS = [f"s{number}" for number in range(6)]
+FIRST, DAYS, SERVED = np.datetime64("2024-01-01"), 120, 42
+EXPERIMENT = ("+experiment=shops", "model=xgboost", "model.n_estimators=30", "model.n_jobs=1")
+MONITOR = (
+    "run=monitor",
+    "monitor.sample=0",
+    "monitor.retrain.cooldown=0s",
+    "monitor.retrain.per_day=9",
+    "backtest.folds=4",
+    "gate.baseline_margin=10",
+)
+DRIFT = ("+monitor.alerts.rules.drift={signal: drift, above: 0}", "monitor.retrain.alerts=[drift]")
+#: Fires on anything, so that the gate alone decides.
+ALWAYS = ("+monitor.alerts.rules.error={signal: MAE, above: 0}", "monitor.retrain.alerts=[error]")
+
+
+def write_sales(folder: Path, days: int, shift: float = 0.0, begins: int = 0) -> None:
+    """Weekly sales with noise; from day ``begins`` on ``shift`` is added to every shop."""
+    random_numbers = np.random.default_rng(4)
+    rows = []
+    for number, shop in enumerate(SHOPS):
+        day = np.arange(DAYS + SERVED)
+        season = 10 * np.sin(2 * np.pi * day / 7)
+        sales = 60 + 5 * number + season + random_numbers.normal(0, 3, len(day))
+        sales = np.where(day >= begins, sales + shift, sales)
+        rows += [
+            (shop, str(FIRST + step), round(float(value), 2), 10, "north")
+            for step, value in zip(day[:days], sales[:days], strict=True)
+        ]
+    frame = pd.DataFrame(rows, columns=["shop", "date", "sales", "visitors", "town"])
+    frame.to_csv(folder / "data" / "sales.csv", index=False)
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    done = command.run(*EXPERIMENT, *overrides, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def serve_each_day(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server that follows ``production`` would have answered, a request for all shops on
+    each day: the pair's own forecasts in the real ledger, without HTTP.
+    """
+    monkeypatch.chdir(folder)
+    plugins = load_plugins()
+    composition.register(plugins)
+    with initialize_config_dir(str(folder / "conf"), version_base="1.3"):
+        config = build_config(compose("config", [*EXPERIMENT, "run=monitor"]), plugins)
+    parts = Components(config, plugins)
+    loaded = load_pair(parts.make("registry"), plugins, config.name, "production")
+    panel = Features(config, parts.make("retrieval")).panel()
+    writer = parts.make("ledger").writer(config.name, config.paths.state, lambda *_: None)
+    hooks, schema = writer.hooks, loaded.pair.schema
+    arm = ServedArm("production", "production", loaded.version, schema, False)
+    for day in range(DAYS - 1, DAYS + SERVED - 1):
+        origin = (FIRST + day).astype("M8[us]")
+        windows = PanelWindows(panel, config.features, schema, panel.entities, origin, None)
+        forecast = loaded.pair.forecast(windows.context((0, len(SHOPS))))
+        assert set(forecast.status) == {"ok"}
+        request = ServedRequest(f"r{day}", datetime.now(UTC), len(SHOPS))
+        writer.offered(len(SHOPS))
+        hooks.forecasts_served(arm=arm, forecast=forecast, request=request)
+    hooks.server_stopped()
+
+
+def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch, shift: float) -> Path:
+    """Version 1 is in production and has served for six weeks; the actuals are there."""
+    project = folder / "project"
+    shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("state"))
+    write_sales(project, DAYS)
+    run(project, "backtest.folds=4")
+    run(project, "run=alias", "alias=production", "version=1")
+    write_sales(project, DAYS + SERVED, shift, begins=DAYS + 5)
+    run(project, "run=ingest")
+    serve_each_day(project, monkeypatch)
+    return project
+
+
+def aliases(project: Path) -> dict[str, int]:
+    pairs = run(project, "run=pairs")["pairs"]
+    return {alias: pair["version"] for pair in pairs for alias in pair["aliases"]}
+
+
+def test_a_shift_leads_to_one_retraining_and_a_better_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path, monkeypatch, shift=25.0)
+    first = run(project, *MONITOR, *DRIFT)
+    assert [alert["state"] for alert in first["alerts"]] == ["firing"]
+    retrained = first["retrain"]
+    assert (retrained["status"], retrained["alias"]) == ("promoted", "staging"), retrained
+    assert retrained["pair"]["version"] == 2
+    assert aliases(project) == {"production": 1, "staging": 2}
+    entry = run(project, "run=history", "alias=staging")["history"][-1]
+    assert "retrained: alert drift" in entry["reason"]
+    verdict = entry["verdict"]
+    assert verdict["alert"]["labels"]["target"] == "sales"
+    assert str(FIRST + DAYS - 7) <= verdict["alert"]["change"] <= str(FIRST + DAYS + 15)
+    served = next(one for one in verdict["checks"] if "against what was served" in one["check"])
+    assert served["value"] < 0.5 * served["limit"]
+    again = run(project, *MONITOR, *DRIFT)
+    assert again["retrain"] is None  # the same alert starts no second one
+    assert [pair["version"] for pair in run(project, "run=pairs")["pairs"]] == [2, 1]
+
+
+@pytest.mark.stress
+def test_noise_alone_moves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path, monkeypatch, shift=0.0)
+    held = run(project, *MONITOR, *ALWAYS, "monitor.retrain.gain=0.1")["retrain"]
+    assert held["status"] == "refused", held
+    assert "sales: MAE against what was served" in held["detail"]
+    assert aliases(project) == {"production": 1}
+    assert run(project, *MONITOR, *ALWAYS)["retrain"] is None
+    refused = run(project, "run=history")["history"][-1]
+    assert (refused["action"], refused["alias"]) == ("refuse", "staging")
+    assert "MAE against what was served" in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("monitor.retrain.alerts=[drift]",), "retrain.alerts: no rule is called 'drift'"),
+        ((*DRIFT, "monitor.retrain.gain=2"), "monitor.retrain.gain"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("state"))
+    done = command.run(*EXPERIMENT, "run=monitor", *overrides, cwd=project)
+    assert done.returncode == 2
+    assert message in json.loads(done.stdout.splitlines()[-1])["error"]
+
+
+@pytest.mark.stress
+def test_kills_at_any_time_end_as_no_kill_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten runs, each killed at some moment, then one that ends: one new pair, one move."""
+    seed = 11
+    moments = random.Random(seed)
+    project = make_project(tmp_path, monkeypatch, shift=25.0)
+    arguments = [sys.executable, "-m", "framework", *EXPERIMENT, *MONITOR, *DRIFT]
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(
+            arguments, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(moments.uniform(3, 25))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed
+    run(project, *MONITOR, *DRIFT)
+    run(project, "run=verify")
+    assert aliases(project) == {"production": 1, "staging": 2}
+    assert [pair["version"] for pair in run(project, "run=pairs")["pairs"]] == [2, 1]
+    history = run(project, "run=history", "alias=staging")["history"]
+    assert len([one for one in history if one["alias"] == "staging"]) == 1
