@@ -1,5 +1,5 @@
-"""What an alert of ``run=monitor`` may start: a new pair, its gate beside what was served, and the
-move of an alias.
+"""The retraining that an alert of ``run=monitor`` starts: a new pair, its gate beside what was
+served, and the move of an alias.
 
 Each attempt is kept in a file before it begins and after each step. A run that finds one unfinished
 goes on with it: a killed process starts no second training for the same alert.
@@ -257,12 +257,12 @@ def against_served(
     """
     on = [*keys, "origin", "step", "target"]
     known = candidate[candidate[["actual", "mean"]].notna().all(axis=1)]
-    both = known.merge(served, on=on, suffixes=("", "_served"))
+    common = known.merge(served, on=on, suffixes=("", "_served"))
     if since is not None:
-        both = both[both["origin"] >= np.datetime64(since).astype("M8[us]").astype(str) + "Z"]
+        common = common[common["origin"] >= np.datetime64(since).astype("M8[us]").astype(str) + "Z"]
     checks = []
     for target in dict.fromkeys(candidate["target"]):
-        rows = both[both["target"] == target]
+        rows = common[common["target"] == target]
         check = f"{target}: MAE against what was served"
         if len(rows) < LEAST:
             after = "" if since is None else f" since {since}"
