@@ -71,9 +71,12 @@ def _calendar(part: str, years: Iterable[int], path: str) -> HolidayBase:
     try:
         if part in holidays.list_supported_financial():
             return holidays.financial_holidays(part, years=years)
-        return holidays.country_holidays(country, subdiv=state or None, years=years)
-    except NotImplementedError as error:
+        calendar = holidays.country_holidays(country, subdiv=state or None, years=years)
+    except (NotImplementedError, TypeError) as error:  # the package calls whatever has the name
         raise ConfigError(f"{path}: {_unknown(country, state)}") from error
+    if not hasattr(calendar, "country"):
+        raise ConfigError(f"{path}: {_unknown(country, state)}")
+    return calendar
 
 
 def _unknown(country: str, state: str) -> str:

@@ -18,6 +18,7 @@ from framework.data.arrays import Float64, Times
 from framework.data.frequency import Frequency
 from framework.data.holiday_dates import holiday_days, is_dates_alone
 from framework.errors import ConfigError, DataError, suggest
+from framework.features.calendar_options import COUNT, HOLIDAY_FIELDS, ONE_DAY
 
 Ints = npt.NDArray[np.int64]
 
@@ -68,10 +69,6 @@ _FIELDS: dict[str, Callable[[Times], Ints]] = {
     "quarter": lambda t: _months(t) % 12 // 3 + 1,
     "year": lambda t: _months(t) // 12 + 1970,
 }
-#: Of one day; and of a step of whole days, how many it has.
-_ONE_DAY = ("is_holiday", "days_to_holiday", "days_since_holiday")
-_COUNT = "holidays"
-_HOLIDAY_FIELDS = (*_ONE_DAY, _COUNT)
 #: A distance in days is cut here: further away says nothing.
 _FAR = 14
 
@@ -92,13 +89,13 @@ def check_fields(
             the field.
     """
     for field in fields:
-        if field not in _FIELDS and field not in _HOLIDAY_FIELDS:
-            known = [*_FIELDS, *_HOLIDAY_FIELDS]
+        if field not in _FIELDS and field not in HOLIDAY_FIELDS:
+            known = [*_FIELDS, *HOLIDAY_FIELDS]
             raise ConfigError(
                 f"calendar field '{field}' is not known;{suggest(field, known)} Known: "
                 f"{', '.join(known)}."
             )
-    if country is None and (holiday_fields := [f for f in fields if f in _HOLIDAY_FIELDS]):
+    if country is None and (holiday_fields := [f for f in fields if f in HOLIDAY_FIELDS]):
         raise ConfigError(f"calendar fields {holiday_fields} need a country, such as country: US.")
     if country is not None:
         _holidays(country, 2000)
@@ -114,14 +111,14 @@ def check_fields(
 
 
 def _check_holiday_fields(fields: tuple[str, ...], frequency: Frequency) -> None:
-    if frequency.several_days and (single := [f for f in fields if f in _ONE_DAY]):
+    if frequency.several_days and (single := [f for f in fields if f in ONE_DAY]):
         raise ConfigError(
             f"calendar fields {single} are about one day, a step of {frequency.alias} has several; "
-            f"use {_COUNT}: how many public holidays the step has."
+            f"use {COUNT}: how many public holidays the step has."
         )
-    if _COUNT in fields and not frequency.whole_days:
+    if COUNT in fields and not frequency.whole_days:
         raise ConfigError(
-            f"calendar field '{_COUNT}' counts the public holidays of a step of whole days, "
+            f"calendar field '{COUNT}' counts the public holidays of a step of whole days, "
             f"not of {frequency.alias}; use is_holiday."
         )
 
@@ -294,7 +291,7 @@ def _compute(
             out[:, i] = _FIELDS[field](local)
             continue
         assert country is not None  # check_fields
-        if field == _COUNT:
+        if field == COUNT:
             assert frequency is not None  # check_fields
             out[:, i] = _holiday_count(*frequency.days(local), country)
             continue

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from framework.data.arrays import Float64, Objects, Rows, Times
-from framework.data.canonical_text import category_texts
+from framework.data.canonical_text import canonical_text, category_texts
 from framework.data.frequency import Frequency
 from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError, suggest
-from framework.features.calendar import calendar_columns, check_fields, check_labels
+from framework.features.country_calendars import Texts, calendar_of, check_calendar
 from framework.features.joins import joined
 from framework.features.operations import (
     Calendar,
@@ -110,11 +110,9 @@ class _Table:
     ) -> list[Float64]:
         if isinstance(op, Calendar):
             assert self.frequency is not None  # see View.counts_steps
-            check_fields(op.fields, op.country, op.time_zone, self.frequency)
-            check_labels(self.times, op.time_zone, self.frequency)
-            return list(
-                calendar_columns(self.times, op.fields, op.country, op.time_zone, self.frequency).T
-            )
+            texts = self._countries(op)
+            check_calendar(op, self.times, texts, self.frequency)
+            return list(calendar_of(op, op.fields, self.times, texts, self.frequency).T)
         if isinstance(op, Python):
             return call(op, self._frame(op))
         inputs = [self._column(column, op.op) for column in op.columns]
@@ -134,6 +132,19 @@ class _Table:
                 for result in rolling(v, self.position, w, op.statistics)
             ]
         return [result for v in inputs for result in expanding(v, self.position, op.statistics)]
+
+    def _countries(self, op: Calendar) -> Texts:
+        """List the values of the column that names each row's country."""
+        column = op.country_column
+        if column is None:
+            return None
+        if column in self.view.categories and column not in self.texts:
+            raise ConfigError(
+                f"features: calendar by '{column}': no such column yet; put the join that makes "
+                "it first."
+            )
+        values = self.texts[column] if column in self.texts else self.rows[column].to_numpy()
+        return [canonical_text(value) for value in values]
 
     def _column(self, column: str, op: str) -> Float64:
         if column in self.numbers:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field
 
 from framework.errors import ConfigError
+from framework.features.calendar_options import CalendarOptions
 from framework.options import Duration, Options, step_numbers
 
 Statistic = Literal["mean", "std", "min", "max", "sum"]
@@ -97,26 +98,12 @@ class Difference(Options):
         return tuple(f"{c}_{kind}_{k}" for c in self.columns for k in self.steps)
 
 
-class Calendar(Options):
-    """``{prefix}_{field}`` of the row's own step, from
-    :func:`framework.features.calendar.calendar_columns`. ``country``: whose holidays count, also
-    of a state, ``US-CA``, and own dates, ``US+2024-11-29``.
+class Calendar(CalendarOptions):
+    """``{prefix}_{field}`` of the row's own step, see
+    :class:`framework.features.calendar_options.CalendarOptions`.
     """
 
     op: Literal["calendar"]
-    fields: Names
-    country: str | None = None
-    time_zone: str = "UTC"
-    prefix: str = "calendar"
-
-    @model_serializer(mode="wrap")
-    def _as_before_there_was_a_prefix(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the default prefix, so that a stored calendar without one stays as it was."""
-        values: dict[str, Any] = dump(self)
-        return {k: v for k, v in values.items() if (k, v) != ("prefix", "calendar")}
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{self.prefix}_{f}" for f in self.fields)
 
     def meaning(self) -> str:
         """Tell these values from those of an earlier version with the same options.

@@ -87,6 +87,11 @@ class View(Options):
                 for op in self.engineer
                 if isinstance(op, Join)
             ),
+            *(
+                ("country_column", (op.country_column,), (*self.entity, *self.categories))
+                for op in self.engineer
+                if isinstance(op, Calendar) and op.country_column is not None
+            ),
         ):
             wrong = [c for c in entries if c not in known]
             if wrong:

@@ -24,6 +24,9 @@ class Preprocessor(ABC):
     #: ``("scikit-learn",)``.
     requirements: ClassVar[tuple[str, ...]] = ()
 
+    #: Whether ``past`` and ``future`` need to know whose rows they get; ``fit`` and ``load`` may
+    #: set it. Only then are they called with ``static``.
+    needs_static: bool = False
     #: Feature names after each transform, in order; set by ``fit`` and ``load``.
     past_names: tuple[str, ...]
     future_names: tuple[str, ...]
@@ -50,12 +53,14 @@ class Preprocessor(ABC):
         """
 
     @abstractmethod
-    def past(self, values: Float64, times: Times) -> Float32:
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         """Transform the columns of ``schema.past``, the targets' history included, to features.
 
         Args:
             values: ``[r, P]``, NaN where null.
             times: ``[r]``, the UTC label of each row's step.
+            static: ``[r, S]`` of text, the columns of ``schema.static``; None unless
+                ``needs_static``.
 
         Returns:
             ``[r, F]``, one column for each of ``past_names``.
@@ -65,13 +70,15 @@ class Preprocessor(ABC):
         """
 
     @abstractmethod
-    def future(self, values: Float64, times: Times) -> Float32:
+    def future(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         """Transform the columns known in advance, and whatever follows from the time itself, such
         as a calendar.
 
         Args:
             values: ``[r, K]``, the columns of ``schema.known``, NaN where null.
             times: ``[r]``, the UTC label of each row's step.
+            static: ``[r, S]`` of text, the columns of ``schema.static``; None unless
+                ``needs_static``.
 
         Returns:
             ``[r, K']``, one column for each of ``future_names``.

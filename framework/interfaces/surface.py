@@ -58,7 +58,11 @@ SURFACE: dict[str, tuple[str, ...]] = {
         "framework.retrieval.newest_rows",
         "framework.retrieval.freshness",
     ),
-    "a preprocessor": ("framework.features.calendar",),
+    "a preprocessor": (
+        "framework.features.calendar",
+        "framework.features.calendar_options",
+        "framework.features.country_calendars",
+    ),
     "a model": ("framework.models",),
     "a registry": (
         "framework.pairs.manifest",

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from framework.data.arrays import Float64, Rows
+from framework.data.arrays import Float64, Objects, Rows
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
@@ -33,13 +33,14 @@ _MADE = ("lag", "rolling", "expanding", "difference", "relative_difference")
 
 def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
     """Every row of a panel through the transforms that serve a single one."""
+    whose = {"static": panel.static} if preprocessor.needs_static else {}
     return PanelArrays(
         panel.offsets,
         panel.entities,
         panel.times,
         panel.past[:, : len(schema.targets)],
-        preprocessor.past(panel.past, panel.times),
-        preprocessor.future(panel.known, panel.times),
+        preprocessor.past(panel.past, panel.times, **whose),
+        preprocessor.future(panel.known, panel.times, **whose),
         preprocessor.static(panel.static),
         preprocessor.past_names,
     )
@@ -53,9 +54,17 @@ def make_windows(
     horizon = schema.horizon
     times = frequency.after(context.origins, horizon)
     back = frequency.shift(context.origins[:, None], np.arange(1 - length, 1)[None, :])
-    past = preprocessor.past(context.past.reshape(n * length, columns), back.reshape(-1))
+
+    def whose(steps: int) -> dict[str, Objects]:
+        return {"static": context.static.repeat(steps, axis=0)} if preprocessor.needs_static else {}
+
+    past = preprocessor.past(
+        context.past.reshape(n * length, columns), back.reshape(-1), **whose(length)
+    )
     future = preprocessor.future(
-        context.known.reshape(n * horizon, context.known.shape[2]), times.reshape(-1)
+        context.known.reshape(n * horizon, context.known.shape[2]),
+        times.reshape(-1),
+        **whose(horizon),
     )
     return Windows(
         context.past[:, :, : len(schema.targets)],

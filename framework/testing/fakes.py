@@ -91,10 +91,10 @@ class FakePreprocessor(Preprocessor):
             schema.static,
         )
 
-    def past(self, values: Float64, times: Times) -> Float32:
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         return (values - self.past_mean).astype(np.float32)
 
-    def future(self, values: Float64, times: Times) -> Float32:
+    def future(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         hour = times.astype("M8[h]").astype(np.int64) % 24
         return np.concatenate([values - self.known_mean, hour[:, None]], axis=1).astype(np.float32)
 

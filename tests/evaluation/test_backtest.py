@@ -148,10 +148,10 @@ class Standardize(Preprocessor):
             schema.static,
         )
 
-    def past(self, values: Float64, times: Times) -> Float32:
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         return ((values - self.mean) / self.spread).astype(np.float32)
 
-    def future(self, values: Float64, times: Times) -> Float32:
+    def future(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         return values.astype(np.float32)
 
     def static(self, values: Objects) -> Float32:
@@ -453,7 +453,7 @@ class BrokenForecast(Learner):
 
 
 class BrokenTransform(Standardize):
-    def past(self, values: Float64, times: Times) -> Float32:
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         raise IndexError("column 9")
 
 

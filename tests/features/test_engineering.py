@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -184,6 +186,36 @@ def test_calendar_of_days_is_that_of_their_labels() -> None:
     days = [str(day)[:10] for day in out["event_timestamp"][out["calendar_is_holiday"] == 1]]
     assert days == ["2024-12-25", "2025-01-01"]
     np.testing.assert_array_equal(out["calendar_day_of_week"], rows["event_timestamp"].dt.dayofweek)
+
+
+def test_each_row_has_the_holidays_of_the_country_that_its_key_or_category_names() -> None:
+    days = pd.date_range("2024-07-13", periods=3, tz="UTC")  # the 14th is France's
+    rows = pd.concat(
+        [
+            pd.DataFrame({"shop": shop, "event_timestamp": days, "y": 1.0, "land": land})
+            for shop, land in (("1", "FR"), ("2", None), ("3", "DE-BY"))
+        ],
+        ignore_index=True,
+    )
+
+    def holiday(**options: Any) -> list[float]:
+        view = View(
+            entity=("shop",),
+            columns=("y", "land"),
+            categories=("land",),
+            ttl="1d",
+            engineer=({"op": "calendar", "fields": ["is_holiday"], **options},),
+        )
+        return engineer(view, rows, Frequency.parse("D"))["calendar_is_holiday"].tolist()
+
+    nan = np.nan
+    np.testing.assert_array_equal(holiday(country_column="land"), [0, 1, 0, nan, nan, nan, 0, 0, 0])
+    countries = {"1": "US", "2": "FR", "3": "FR"}
+    assert holiday(country_column="shop", countries=countries) == [0, 0, 0, 0, 1, 0, 0, 1, 0]
+    with pytest.raises(DataError, match="countries has no entry for '3' of column 'shop'; add it"):
+        holiday(country_column="shop", countries={"1": "US", "2": "FR"})
+    with pytest.raises(ValueError, match=r"country_column: \['y'\] cannot be used there"):
+        holiday(country_column="y")
 
 
 def test_a_view_whose_calendar_means_something_else_is_stored_apart() -> None:

@@ -37,6 +37,12 @@ DOMAIN = {
     "rounded": ["y"],
     "zero_when": {"promo": 0},
 }
+#: Holidays of the series' own countries, of the steps ahead and of the history.
+COUNTRIES = (
+    "{step: calendar, fields: [days_to_holiday, days_since_holiday], country_column: shop, "
+    "countries: {north: US, south: DE, old town: FR, new: JP}}"
+)
+CALENDARS = (f"preprocessor.past=[{COUNTRIES}]", f"preprocessor.future=[{COUNTRIES}]")
 #: Asks whose window it is.
 WEIGHTED = (
     "model=ensemble",
@@ -45,7 +51,7 @@ WEIGHTED = (
     "naive: {name: seasonal_naive, season_length: 5}}",
 )
 KINDS = (
-    Kind("boosted", BOOSTED, quantiles=(0.1, 0.9)),
+    Kind("boosted", (*BOOSTED, *CALENDARS), quantiles=(0.1, 0.9)),
     Kind("windows", ("model=seasonal_naive",), gaps="insert", domain=DOMAIN),
     Kind("flagged", WEIGHTED, known=(), stale="flag"),
 )

@@ -34,9 +34,10 @@ from framework.testing.panels import make_panel, panel_schema
 
 def _blocks(preprocessor: Preprocessor, panel: Panel, rows: Any) -> dict[str, np.ndarray]:
     times = panel.times[rows]
+    whose = {"static": panel.static[rows]} if preprocessor.needs_static else {}
     return {
-        "past": preprocessor.past(panel.past[rows], times),
-        "future": preprocessor.future(panel.known[rows], times),
+        "past": preprocessor.past(panel.past[rows], times, **whose),
+        "future": preprocessor.future(panel.known[rows], times, **whose),
         "static": preprocessor.static(panel.static[rows]),
     }
 

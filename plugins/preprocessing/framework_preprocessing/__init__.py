@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from framework.features.calendar_options import CalendarOptions
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 
@@ -74,23 +69,12 @@ class Log(Options):
     columns: tuple[str, ...] | None = None
 
 
-class CalendarFields(Options):
+class CalendarFields(CalendarOptions):
     """Adds ``{prefix}_{field}`` of each row's own step, see
-    :func:`framework.features.calendar.calendar_columns`. ``country``: whose holidays count, also
-    of a state, ``US-CA``, and own dates, ``US+2024-11-29``.
+    :class:`framework.features.calendar_options.CalendarOptions`.
     """
 
     step: Literal["calendar"]
-    fields: tuple[str, ...] = Field(min_length=1)
-    country: str | None = None
-    time_zone: str = "UTC"
-    prefix: str = "calendar"
-
-    @model_serializer(mode="wrap")
-    def _as_before_there_was_a_prefix(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Keep what is stored of a calendar without a prefix as it was."""
-        values: dict[str, Any] = dump(self)
-        return {k: v for k, v in values.items() if (k, v) != ("prefix", "calendar")}
 
 
 class Encode(Options):

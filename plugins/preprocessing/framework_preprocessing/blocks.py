@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 
 from framework.data.arrays import Float32, Float64, Objects, Times
-from framework.data.frequency import Frequency
 from framework.errors import DataError
-from framework_preprocessing.steps import Arrays, compile_step, learn, places
+from framework_preprocessing.steps import (
+    COUNTRIES,
+    Arrays,
+    TrainingRows,
+    compile_step,
+    learn,
+    places,
+)
 
 
 def to_float32(values: Float64, names: Sequence[str]) -> Float32:
@@ -42,6 +48,7 @@ class NumericBlock:
         states: Sequence[Arrays],
     ) -> None:
         self.inputs, self.names, self.states = tuple(inputs), tuple(names), list(states)
+        self.needs_static = any(COUNTRIES in state for state in states)
         self._operations = [
             op
             for step, state in zip(steps, states, strict=True)
@@ -53,30 +60,29 @@ class NumericBlock:
         cls,
         steps: Sequence[Any],
         values: Float64,
-        times: Times,
         inputs: Sequence[str],
         path: str,
-        frequency: Frequency,
+        rows: TrainingRows,
     ) -> NumericBlock:
         """Each step learns from the training rows as the steps before it leave them."""
         names, states = list(inputs), []
         current = values
         for number, step in enumerate(steps):
-            state, added = learn(step, current, times, names, f"{path}.{number}", frequency)
+            state, added = learn(step, current, names, f"{path}.{number}", rows)
             names += added
             current = np.concatenate([current, np.zeros((len(values), len(added)))], axis=1)
             for operation in compile_step(step, state, names):
-                operation(current, times)
+                operation(current, rows.times, rows.static)
             states.append(state)
         return cls(steps, inputs, names, states)
 
-    def __call__(self, values: Float64, times: Times) -> Float32:
+    def __call__(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         if not self._operations:
             return to_float32(values, self.names)
         out = np.zeros((len(values), len(self.names)))
         out[:, : len(self.inputs)] = values
         for operation in self._operations:
-            operation(out, times)
+            operation(out, times, static)
         return to_float32(out, self.names)
 
 

@@ -16,7 +16,7 @@ from framework.data.schema import Schema
 from framework.interfaces.preprocessor import Preprocessor
 from framework_preprocessing import NativeOptions
 from framework_preprocessing.blocks import NumericBlock, TextBlock
-from framework_preprocessing.steps import Arrays
+from framework_preprocessing.steps import Arrays, TrainingRows
 
 _BLOCKS = ("past", "future", "static")
 
@@ -29,30 +29,28 @@ class NativePreprocessor(Preprocessor):
     def fit(
         self, past: Float64, known: Float64, static: Objects, times: Times, schema: Schema
     ) -> None:
-        options, frequency = self.options, Frequency.parse(schema.frequency)
+        options = self.options
+        rows = TrainingRows(times, static, schema.static, Frequency.parse(schema.frequency))
         self._use(
-            NumericBlock.fit(
-                options.past, past, times, schema.past, "preprocessor.past", frequency
-            ),
-            NumericBlock.fit(
-                options.future, known, times, schema.known, "preprocessor.future", frequency
-            ),
+            NumericBlock.fit(options.past, past, schema.past, "preprocessor.past", rows),
+            NumericBlock.fit(options.future, known, schema.known, "preprocessor.future", rows),
             TextBlock.fit(options.static, static, schema.static, "preprocessor.static"),
         )
 
     def _use(self, past: NumericBlock, future: NumericBlock, static: TextBlock) -> None:
         self._past, self._future, self._static = past, future, static
+        self.needs_static = past.needs_static or future.needs_static
         self.past_names, self.future_names, self.static_names = (
             past.names,
             future.names,
             static.names,
         )
 
-    def past(self, values: Float64, times: Times) -> Float32:
-        return self._past(values, times)
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
+        return self._past(values, times, static)
 
-    def future(self, values: Float64, times: Times) -> Float32:
-        return self._future(values, times)
+    def future(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
+        return self._future(values, times, static)
 
     def static(self, values: Objects) -> Float32:
         return self._static(values)

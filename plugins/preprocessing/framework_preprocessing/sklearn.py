@@ -182,10 +182,10 @@ class SklearnPreprocessor(Preprocessor):
         self._blocks[block] = fitted
         setattr(self, f"{block}_names", fitted.names)
 
-    def past(self, values: Float64, times: Times) -> Float32:
+    def past(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         return self._blocks["past"](values) if "past" in self._blocks else self._past(values, times)
 
-    def future(self, values: Float64, times: Times) -> Float32:
+    def future(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
         return (
             self._blocks["future"](values)
             if "future" in self._blocks

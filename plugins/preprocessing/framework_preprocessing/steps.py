@@ -9,19 +9,34 @@ products over rows or columns appear in ``learn`` only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.arrays import Float64, Times
+from framework.data.arrays import Float64, Objects, Times
 from framework.data.frequency import Frequency
 from framework.errors import ConfigError, DataError, suggest
-from framework.features.calendar import calendar_columns, check_fields, check_labels
+from framework.features.calendar_options import CalendarOptions
+from framework.features.country_calendars import calendar_of, check_calendar
 
 Arrays = dict[str, npt.NDArray[Any]]
-#: Works on ``values[r, width]`` in place; ``times[r]`` label the rows.
-Operation = Callable[[Float64, Times], None]
+#: Works on ``values[r, width]`` in place; ``times[r]`` label the rows, ``static[r, S]`` says whose
+#: they are, None where no step asks.
+Operation = Callable[[Float64, Times, Objects | None], None]
+#: What a calendar of several countries keeps: the place of its column among the static ones.
+COUNTRIES = "countries"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """The rows of a block beside their values: ``times[r]``, ``static[r, S]``."""
+
+    times: Times
+    static: Objects
+    static_names: Sequence[str]
+    frequency: Frequency
 
 
 def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> npt.NDArray[np.int64]:
@@ -40,17 +55,15 @@ def places(columns: Sequence[str] | None, names: Sequence[str], path: str) -> np
 
 
 def learn(
-    step: Any, values: Float64, times: Times, names: list[str], path: str, frequency: Frequency
+    step: Any, values: Float64, names: list[str], path: str, rows: TrainingRows
 ) -> tuple[Arrays, list[str]]:
     """The fitted state of a step and the names of the columns it adds. ``values[r, len(names)]``
-    are training rows, ``times[r]`` theirs.
+    are training rows.
     """
     if step.step == "calendar":
-        check_fields(step.fields, step.country, step.time_zone, frequency)
-        check_labels(times, step.time_zone, frequency)
-        added = [f"{step.prefix}_{field}" for field in step.fields]
+        state = _learn_calendar(step, path, rows)
+        added = [*step.names()]
         index = np.zeros(0, dtype=np.int64)
-        state: Arrays = {"frequency": np.array(frequency.alias)}
     else:
         index = places(step.columns, names, path)
         state = _LEARN[step.step](
@@ -67,6 +80,23 @@ def learn(
             "repeats them."
         )
     return {"index": index, "first": np.array(len(names)), **state}, added
+
+
+def _learn_calendar(step: CalendarOptions, path: str, rows: TrainingRows) -> Arrays:
+    state: Arrays = {"frequency": np.array(rows.frequency.alias)}
+    texts = None
+    if step.country_column is not None:
+        if step.country_column not in rows.static_names:
+            raise ConfigError(
+                f"{path}.country_column: '{step.country_column}' is no key and no category here;"
+                f"{suggest(step.country_column, rows.static_names)} Known: "
+                f"{', '.join(rows.static_names) or 'none'}."
+            )
+        place = rows.static_names.index(step.country_column)
+        state[COUNTRIES] = np.array(place)
+        texts = rows.static[:, place].tolist()
+    check_calendar(step, rows.times, texts, rows.frequency)
+    return state
 
 
 def _known(column: Float64, name: str, path: str) -> Float64:
@@ -164,28 +194,28 @@ def compile_step(step: Any, state: Arrays, names: Sequence[str]) -> list[Operati
 
 
 def _outer(function: np.ufunc, operand: Float64) -> Operation:
-    def apply(values: Float64, times: Times) -> None:
+    def apply(values: Float64, times: Times, static: Objects | None) -> None:
         function(values, operand, out=values)
 
     return apply
 
 
 def _fill_operation(fill: Float64) -> Operation:
-    def apply(values: Float64, times: Times) -> None:
+    def apply(values: Float64, times: Times, static: Objects | None) -> None:
         np.copyto(values, fill, where=np.isnan(values))
 
     return apply
 
 
 def _indicator_operation(index: npt.NDArray[np.int64], first: int) -> Operation:
-    def apply(values: Float64, times: Times) -> None:
+    def apply(values: Float64, times: Times, static: Objects | None) -> None:
         values[:, first : first + len(index)] = np.isnan(values.take(index, axis=1))
 
     return apply
 
 
 def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operation:
-    def apply(values: Float64, times: Times) -> None:
+    def apply(values: Float64, times: Times, static: Objects | None) -> None:
         picks = values.take(index, axis=1)
         low = picks <= -1.0
         if low.any():
@@ -199,8 +229,9 @@ def _log_operation(index: npt.NDArray[np.int64], names: Sequence[str]) -> Operat
     return apply
 
 
-def _calendar_operation(step: Any, state: Arrays, first: int) -> Operation:
-    fields: tuple[str, ...] = step.fields
+def _calendar_operation(step: CalendarOptions, state: Arrays, first: int) -> Operation:
+    fields = step.fields
+    place = int(state[COUNTRIES]) if COUNTRIES in state else None
     frequency = None
     if "frequency" in state:
         frequency = Frequency.parse(str(state["frequency"]))
@@ -211,9 +242,11 @@ def _calendar_operation(step: Any, state: Arrays, first: int) -> Operation:
             "week_from_january_1" if field == "week_of_year" else field for field in fields
         )
 
-    def apply(values: Float64, times: Times) -> None:
-        values[:, first : first + len(fields)] = calendar_columns(
-            times, fields, step.country, step.time_zone, frequency
-        )
+    def apply(values: Float64, times: Times, static: Objects | None) -> None:
+        texts = None
+        if place is not None:
+            assert static is not None  # needs_static
+            texts = static[:, place].tolist()
+        values[:, first : first + len(fields)] = calendar_of(step, fields, times, texts, frequency)
 
     return apply

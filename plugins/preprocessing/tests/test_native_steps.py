@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import holidays
 import numpy as np
 import pytest
 from framework_preprocessing import NativeOptions, SklearnOptions
@@ -12,9 +13,11 @@ from framework_preprocessing.native import NativePreprocessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.data.frequency import Frequency
 from framework.errors import ConfigError, DataError
 from framework.features.calendar import calendar_columns
 from framework.options import validate
+from framework.pairs.pair import make_windows, transform_panel
 from framework.testing.panels import make_panel, panel_schema
 
 PANEL = make_panel()
@@ -93,6 +96,79 @@ def test_a_pair_saved_when_labels_were_moments_computes_what_it_learned(tmp_path
     assert (
         old.future(np.zeros((1, 2)), np.array(["2021-01-03"], "M8[us]"))[0, 4] == 1
     )  # ISO says 53
+
+
+BY_FORMAT = {
+    "step": "calendar",
+    "fields": ["is_holiday", "month"],
+    "country_column": "format",
+    "countries": {"small": "FR", "large": "US"},
+}
+
+
+def test_each_series_has_the_holidays_of_its_country_in_training_and_when_asked(
+    tmp_path: Path,
+) -> None:
+    schema = panel_schema(PANEL)
+    preprocessor = fitted(past=[BY_FORMAT], future=[BY_FORMAT])
+    preprocessor.save(tmp_path)
+    country = {"small": holidays.country_holidays("FR"), "large": holidays.country_holidays("US")}
+    expected = [
+        float(stamp.item().date() in country[text])
+        for stamp, text in zip(PANEL.times, PANEL.static[:, 1], strict=True)
+    ]
+    origin = np.datetime64("2024-05-25", "us")  # Memorial Day, of the US alone, is two steps ahead
+    for one in (preprocessor, NativePreprocessor.load(tmp_path)):
+        arrays = transform_panel(one, schema, PANEL)
+        assert arrays.past[:, 3].tolist() == arrays.future[:, 2].tolist() == expected
+        assert set(arrays.past[:, 4]) == {3, 4, 5, 6}
+        windows = make_windows(
+            one, schema, Frequency.parse("D"), PANEL.context(schema, PANEL.entities, origin)
+        )
+        assert windows.future[:, :, 2].tolist() == [[0, i % 2, 0, 0, 0] for i in range(6)]
+        back = origin - np.arange(schema.context_length)[::-1] * np.timedelta64(1, "D")
+        assert windows.past[:, :, 3].tolist() == [
+            [float(day.item().date() in country[text]) for day in back]
+            for text in ("small", "large") * 3
+        ]
+
+
+def test_a_country_that_training_did_not_see_has_its_holidays_and_an_unknown_one_nulls() -> None:
+    panel = make_panel()
+    panel.static[:, 1] = np.where(panel.static[:, 1] == "small", "FR", "US-CA")
+    preprocessor = NativePreprocessor(
+        validate(
+            NativeOptions,
+            {"future": [{**BY_FORMAT, "countries": None}]},
+            "preprocessor",
+        )
+    )
+    preprocessor.fit(panel.past, panel.known, panel.static, panel.times, panel_schema(panel))
+    codes = ["FR", "US-CA", "JP", "Atlantis", None, "__class__", ""]
+    static = np.array([["shop-1", code] for code in codes], dtype=object)
+    days = np.full(len(codes), np.datetime64("2024-05-06", "us"))  # of Japan alone
+    values = preprocessor.future(np.zeros((len(codes), 2)), days, static)
+    np.testing.assert_array_equal(values[:, 2], [0, 0, 1, np.nan, np.nan, np.nan, np.nan])
+    assert (values[:, 3] == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"country_column": "land"}, ConfigError, "'land' is no key and no category here"),
+        ({"countries": {"small": "FR", "large": "ZZ"}}, ConfigError, "holidays of 'ZZ'"),
+        ({"countries": {"small": "FR"}}, DataError, "no entry for 'large' of column 'format'"),
+        ({"countries": None}, DataError, "'large' of column 'format' names no country"),
+        ({"country": "US"}, ConfigError, "give country, for every row, or country_column"),
+        ({"country_column": None}, ConfigError, "countries: it goes with country_column"),
+        ({"fields": ["month"]}, ConfigError, "none of the fields is about holidays"),
+    ],
+)
+def test_a_calendar_by_country_that_cannot_be_is_refused(
+    changed: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fitted(future=[BY_FORMAT | changed])
 
 
 def test_a_calendar_that_the_steps_lack_is_refused_when_fitted() -> None:

@@ -17,7 +17,12 @@ class TestNativeEveryStep(PreprocessorContract):
             {"step": "clip", "lower_quantile": 0.01, "upper": 1000.0},
             {"step": "log", "columns": ["sales", "visits"]},
             {"step": "scale", "columns": ["sales", "visits", "temperature"]},
-            {"step": "calendar", "fields": ["day_of_week"]},
+            {
+                "step": "calendar",
+                "fields": ["day_of_week", "is_holiday"],
+                "country_column": "format",
+                "countries": {"small": "FR", "large": "US-CA"},
+            },
         ],
         "future": [
             {"step": "scale", "method": "minmax"},
