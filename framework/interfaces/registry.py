@@ -290,6 +290,18 @@ class Registry(ABC):
         """
         return []
 
+    def take_up(self, name: str | None = None) -> list[Finding]:
+        """Register pairs again that were registered and whose record was lost, each after its
+        proof.
+
+        Args:
+            name: Only pairs of this name; None: of all names.
+
+        Returns:
+            What was taken up, and what could not be proven.
+        """
+        return []
+
     @abstractmethod
     def prune(self, name: str) -> list[PairVersion]:
         """Remove the pairs that the retention of the options does not keep, both halves with all

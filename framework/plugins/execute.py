@@ -34,8 +34,9 @@ def execute(run: Run) -> dict[str, Any]:
             )
         raise
     result = {"run": run.config.run, "status": "done", **body}
+    run.tell("run_finished", run=run, result=result)
     problems = [str(problem) for problem in run.plugins.problems if problem.status != "blocked"]
+    problems += run.record.failures
     if problems:
         result["warnings"] = [*result.get("warnings", []), *problems]
-    hook.run_finished(run=run, result=result)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import uuid
 from collections.abc import Callable
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.config.groups import GROUPS
+from framework.errors import one_line
 from framework.secrets import masked
 
 if TYPE_CHECKING:
     from framework.evaluation.comparison import Ranked
     from framework.evaluation.result import BacktestResult
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -26,7 +30,7 @@ class Record:
     ``metrics``: flat, such as ``backtest.departures.MAE``. ``fold_metrics``: one dict per fold.
     ``facts``: data range, rows, versions, git state. ``artifacts``: files or folders to keep.
     ``comparison``: by target the models that were backtested on the same windows, the best first;
-    empty without ``backtest.compare``.
+    empty without ``backtest.compare``. ``failures``: hooks that failed after something was done.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -35,6 +39,7 @@ class Record:
     artifacts: list[Path] = field(default_factory=list)
     backtest: BacktestResult | None = None
     comparison: dict[str, list[Ranked]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -66,6 +71,23 @@ class Run:
         """
         selected = self.config.component(group)
         return self.plugins.make(GROUPS[group], selected.name, selected.options)
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Call a hook that tells plugins of what has been done. One that fails undoes nothing: it
+        is said, and stands in the ``warnings`` of the result.
+
+        Args:
+            hook: The name of the hook.
+            arguments: What it takes.
+        """
+        try:
+            getattr(self.plugins.hook, hook)(**arguments)
+        except Exception as error:
+            log.debug("the hook %s failed", hook, exc_info=True)
+            text = one_line(f"{type(error).__name__}: {error}")
+            line = f"a plugin failed in {hook}, after it was done: {text}"
+            self.record.failures.append(line)
+            self.say(line)
 
     def say(self, text: str) -> None:
         """Tell people of progress, on stderr, with secrets masked.

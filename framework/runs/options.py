@@ -157,11 +157,13 @@ class RestoreOptions(Options):
 
 class VerifyOptions(Options):
     """``what``: the registry, or what serving reads beside what training reads. ``sample``: how
-    many entities, drawn by ``seed``, are compared then.
+    many entities, drawn by ``seed``, are compared then. ``take_up``: register again, each after its
+    proof, the pairs that a ledger does not know because it is older than MLflow's database.
     """
 
     what: Annotated[Literal["pairs", "features"], TOP_LEVEL] = "pairs"
     sample: PositiveInt = 100
+    take_up: bool = False
 
 
 class AlertOptions(Options):

@@ -60,7 +60,8 @@ def _pairs(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     name = chosen_name(run)
     whose = "any name" if name is None else f"'{name}'"
-    findings = registry.verify(name)
+    findings = registry.take_up(name) if run.options.take_up else []
+    findings += registry.verify(name)
     for finding in findings:
         run.say(f"verify: {'repaired' if finding.repaired else 'BROKEN'}: {finding.text}")
     pairs = len(registry.pairs(name))

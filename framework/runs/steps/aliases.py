@@ -36,7 +36,7 @@ def move(
     entry = registry.move(
         to.name, alias, to.version, expected=expected, reason=reason, verdict=verdict
     )
-    run.plugins.hook.alias_moved(run=run, entry=entry)
+    run.tell("alias_moved", run=run, entry=entry)
     run.say(f"{to.name}@{alias}: version {expected or 'none'} -> {to.version}")
     return {
         "pair": {"name": to.name, "version": to.version, "digest": to.digest},

@@ -48,7 +48,7 @@ def train_pair(run: Run, registry: Registry, panel: Panel | None = None) -> dict
     )
     admit(draft, run.plugins)
     version = registry.register(draft, run.id)
-    run.plugins.hook.pair_registered(run=run, pair=version)
+    run.tell("pair_registered", run=run, pair=version)
     run.say(
         f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}"
     )

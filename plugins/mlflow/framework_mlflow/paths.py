@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from framework.errors import ConfigError
-from framework.secrets import secrets_in
+from framework.secrets import masked, secrets_in
 from framework_mlflow.options import MlflowOptions
 
 _SQLITE = "sqlite:///"
@@ -38,6 +38,11 @@ def sqlite_uri(path: Path) -> str:
 def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite URI as :func:`sqlite_uri` writes it, None for every other one."""
     return Path(unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
+
+
+def shown(uri: str) -> str:
+    """Give a database as people are told of it: without a password."""
+    return str(sqlite_file(uri) or masked(uri))
 
 
 def folder(location: str) -> str:

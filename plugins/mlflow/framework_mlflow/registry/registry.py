@@ -39,6 +39,7 @@ from framework_mlflow.registry.mirror import (
     mirror_aliases,
 )
 from framework_mlflow.registry.retention import give_up_uploads, superfluous, why_given_up
+from framework_mlflow.registry.take_up import take_up, unrecorded, why_unrecorded
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
 from framework_mlflow.signature import (
@@ -47,6 +48,7 @@ from framework_mlflow.signature import (
     read_trusted_keys,
     sign,
 )
+from framework_mlflow.store import listing
 from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
 from framework_mlflow.store.version_states import VersionState, read_versions
@@ -133,6 +135,9 @@ class MlflowRegistry(Registry):
         with self.ledger.locked(name) as writer:
             self._finish(writer, name)
             self.step("locked")
+            unknown = unrecorded(self.store, writer, name)
+            if unknown:
+                raise RegistryError(why_unrecorded(name, unknown, paths.shown(self._places.ledger)))
             if not writer.claim_upload(pair_id):
                 raise RegistryError(
                     f"'{name}': the upload of this pair took more than "
@@ -177,6 +182,23 @@ class MlflowRegistry(Registry):
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
         sources = pair.sources
         self._compare(version, sources, label)
+        local, manifest = self._proven(version, sources)
+        differing = environment.differences(manifest["environment"])
+        if differing and self.options.environment == "refuse":
+            raise RefusedError(
+                f"{label}: {'; '.join(differing)}; install those versions, or set "
+                "registry.environment=warn."
+            )
+        for difference in differing:
+            log.warning("%s: %s", label, difference)
+        preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
+        return ProvenPair(version, preprocessor, model, manifest["config"], manifest["environment"])
+
+    def _proven(
+        self, version: PairVersion, sources: dict[str, str]
+    ) -> tuple[dict[str, Path], dict[str, Any]]:
+        """The files of a pair on local disk and its manifest, all of it proven."""
+        label = f"'{version.name}' version {version.version}"
         cache = Path(self._places.cache)
         local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
         try:
@@ -191,16 +213,7 @@ class MlflowRegistry(Registry):
             raise RefusedError(f"{label}: {error}") from error
         if (manifest["schema"]["name"], manifest["pair_id"]) != (version.name, version.pair_id):
             raise RefusedError(f"{label}: its files are those of another pair; run=verify.")
-        differing = environment.differences(manifest["environment"])
-        if differing and self.options.environment == "refuse":
-            raise RefusedError(
-                f"{label}: {'; '.join(differing)}; install those versions, or set "
-                "registry.environment=warn."
-            )
-        for difference in differing:
-            log.warning("%s: %s", label, difference)
-        preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
-        return ProvenPair(version, preprocessor, model, manifest["config"], manifest["environment"])
+        return local, manifest
 
     def read_states(self, version: PairVersion) -> dict[str, VersionState]:
         """MLflow's two versions of a pair, by half, without those that are gone."""
@@ -328,18 +341,47 @@ class MlflowRegistry(Registry):
         self._trusted  # noqa: B018  a key that cannot be read is no fault of any pair
         with self.ledger.reading() as reader:
             known = reader.names()
-        if name is not None and name not in known:
-            return lost(self.store, name, self._places.ledger)
+        place = paths.shown(self._places.ledger)
+        verifier = Verifier(
+            self.ledger, self.store, self.read_states, self.fetch, self.options.retention, place
+        )
+        findings = []
+        for each in self._names(name):
+            findings += (
+                verifier.verify(each)
+                if each in known
+                else lost(self.store, self.ledger, each, place)
+            )
+        if is_there(self._places.tracking_uri):
+            findings += [
+                Finding("", f"MLflow's run {run} was left by a process that ended", repaired=True)
+                for run in listing.end_killed_runs(self.store)
+            ]
+        return findings
+
+    def _names(self, name: str | None) -> list[str]:
+        """The name, or all that the ledger or MLflow has."""
+        if name is not None:
+            return [name]
+        with self.ledger.reading() as reader:
+            known = {*reader.names()}
+        if is_there(self._places.tracking_uri):
+            known.update(listing.names(self.store))
+        return sorted(known)
+
+    def take_up(self, name: str | None = None) -> list[Finding]:
         return [
             finding
-            for each in ([name] if name else known)
-            for finding in self._verifier().verify(each)
+            for each in self._names(name)
+            for finding in take_up(
+                self.ledger, self.store, each, self.read_states, self._prove_files
+            )
         ]
 
-    def _verifier(self) -> Verifier:
-        return Verifier(
-            self.ledger, self.store, self.read_states, self.fetch, self.options.retention
-        )
+    def _prove_files(self, version: PairVersion, sources: dict[str, str]) -> str:
+        """Prove the files of a pair that the ledger does not know; return the run that made it."""
+        _, manifest = self._proven(version, sources)
+        return str(manifest["run_id"])
 
     def backup(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
         return RegistryCopy(self._places, self.ledger).write(state, folder, copy_files)

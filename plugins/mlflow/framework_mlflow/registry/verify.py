@@ -6,16 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
 from framework.errors import FrameworkError
 from framework.interfaces.registry import Finding, PairVersion, ProvenPair
 from framework.pairs.manifest import HALVES
 from framework_mlflow.ledger.history import Link, breaks
 from framework_mlflow.ledger.ledger import Ledger
-from framework_mlflow.ledger.transaction import LedgerWriter, Upload
+from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter, Upload
 from framework_mlflow.options import Retention
-from framework_mlflow.paths import sqlite_file
 from framework_mlflow.registry.mirror import (
     delete_abandoned,
     delete_removed,
@@ -23,6 +20,7 @@ from framework_mlflow.registry.mirror import (
     mirror_aliases,
 )
 from framework_mlflow.registry.retention import give_up_uploads, why_given_up
+from framework_mlflow.registry.take_up import unrecorded, why_unrecorded
 from framework_mlflow.registry.version_numbers import void_leftovers, why_void
 from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import COMPLETE, DIGEST, PAIR_ID, STATE, Store
@@ -36,7 +34,9 @@ def _no_step(_: str) -> None:
 
 
 class Verifier:
-    """``states`` reads MLflow's versions of a pair, ``fetch`` proves it."""
+    """``states`` reads MLflow's versions of a pair, ``fetch`` proves it. ``place``: of the ledger,
+    for people.
+    """
 
     def __init__(
         self,
@@ -45,14 +45,10 @@ class Verifier:
         states: States,
         fetch: Callable[[PairVersion], ProvenPair],
         retention: Retention,
+        place: str,
     ) -> None:
-        self._ledger, self._store, self._states, self._fetch, self._retention = (
-            ledger,
-            store,
-            states,
-            fetch,
-            retention,
-        )
+        self._ledger, self._store, self._states, self._fetch = ledger, store, states, fetch
+        self._retention, self._place = retention, place
 
     def verify(self, name: str) -> list[Finding]:
         """Repairs are made under the lock and remembered; the pairs are proven after it, so that
@@ -61,15 +57,20 @@ class Verifier:
         self._store.open()
         with self._ledger.locked(name) as writer:
             given_up = give_up_uploads(writer, name, self._retention)
+        repaired: list[str] = []
+        voided: list[str] = []
         with self._ledger.locked(name) as writer:
-            repaired = self._finished(writer, name, given_up)
-            voided = self._voided(writer, name)
-            repaired += [*self._tags(writer, name), *self._aliases(writer, name)]
+            broken = contradictions(writer, name)
+            unknown = unrecorded(self._store, writer, name)
+            if unknown:
+                broken.append(why_unrecorded(name, unknown, self._place))
+            if not broken:  # the ledger is evidence only where it agrees with its history
+                repaired = self._finished(writer, name, given_up)
+                voided = self._voided(writer, name)
+                repaired += [*self._tags(writer, name), *self._aliases(writer, name)]
             for text in repaired:
                 writer.remember(name, "repair", reason=text)
-            pairs, links, aliases = writer.pairs(name), writer.links(name), writer.aliases(name)
-            count, head = writer.chain_end(name)
-        broken = [*breaks(name, links, count, head), *_against_history(name, pairs, aliases, links)]
+            pairs = writer.pairs(name)
         for pair in pairs:
             try:
                 self._fetch(pair)
@@ -159,33 +160,22 @@ class Verifier:
         return problems
 
 
-def lost(store: Store, name: str, ledger: str) -> list[Finding]:
+def lost(store: Store, ledger: Ledger, name: str, place: str) -> list[Finding]:
     """List what MLflow shows as complete of a name that the ledger does not know: nothing is
     changed there.
     """
     if not is_there(store.uri):
         return []
-    numbers = sorted(
-        {
-            n
-            for half in HALVES
-            for n, tags in store.versions(name, half).items()
-            if tags.get(STATE) == COMPLETE
-        }
-    )
-    if not numbers:
-        return []
-    names, place = (
-        ", ".join(map(str, numbers)),
-        sqlite_file(ledger) or sa.make_url(ledger).render_as_string(hide_password=True),
-    )
-    text = (
-        f"MLflow has '{name}' version {names} as complete, the ledger {place} does not "
-        "know the name: it was lost, or is another one. "
-        "Bring it back from a copy, or set registry.ledger; run=train begins anew and voids "
-        "those versions"
-    )
-    return [Finding(name, text, repaired=False)]
+    with ledger.reading() as reader:
+        numbers = unrecorded(store, reader, name)
+    return [Finding(name, why_unrecorded(name, numbers, place), repaired=False)] if numbers else []
+
+
+def contradictions(reader: LedgerReader, name: str) -> list[str]:
+    """List where the ledger contradicts its history, or the history itself."""
+    pairs, links, aliases = reader.pairs(name), reader.links(name), reader.aliases(name)
+    count, head = reader.chain_end(name)
+    return [*breaks(name, links, count, head), *_against_history(name, pairs, aliases, links)]
 
 
 def _against_history(
@@ -199,6 +189,13 @@ def _against_history(
         f"recorded {registered.get(pair.version)}"
         for pair in pairs
         if registered.get(pair.version) != pair.digest
+    ]
+    numbers = {pair.version for pair in pairs}
+    problems += [
+        f"'{name}' alias '{alias}' points at version {version}, which is no pair; run=promote or "
+        "run=alias moves it"
+        for alias, version in sorted(aliases.items())
+        if version not in numbers
     ]
     targets = {entry.alias: entry.after for entry in entries if entry.action == "move"}
     problems += [

@@ -68,7 +68,7 @@ class Store:
 
         def opened(uri: str) -> Any:
             try:
-                return _call("open the store", open_client, mlflow, uri)
+                return call("open the store", open_client, mlflow, uri)
             except SQLAlchemyError as error:  # of a database that MLflow cannot set up
                 raise RegistryError(_line("open the store", error)) from error
 
@@ -93,7 +93,7 @@ class Store:
 
     def experiment_id(self) -> str:
         """The experiment's id; made on first use, with the artifact location of the options."""
-        experiment = _call(
+        experiment = call(
             "read the experiment", self.client.get_experiment_by_name, self._experiment
         )
         if experiment is None:
@@ -103,7 +103,7 @@ class Store:
                 self._experiment,
                 artifact_location=self._location,
             )
-            experiment = _call(
+            experiment = call(
                 "read the experiment", self.client.get_experiment_by_name, self._experiment
             )
         if experiment.lifecycle_stage != "active":
@@ -115,7 +115,7 @@ class Store:
 
     def start_run(self, tags: Mapping[str, str]) -> str:
         return str(
-            _call(
+            call(
                 "start a run", self.client.create_run, self.experiment_id(), tags=dict(tags)
             ).info.run_id
         )
@@ -141,7 +141,7 @@ class Store:
         marks = [RunTag(key, value) for key, value in (tags or {}).items()]
         while figures or parameters or marks:
             batch = figures[:_METRICS], parameters[:_ENTRIES], marks[:_ENTRIES]
-            _call("log a batch", self.client.log_batch, run_id, *batch)
+            call("log a batch", self.client.log_batch, run_id, *batch)
             figures, parameters, marks = figures[_METRICS:], parameters[_ENTRIES:], marks[_ENTRIES:]
 
     def place(self, run_id: str, pair_id: str) -> tuple[str, dict[str, str]]:
@@ -150,8 +150,8 @@ class Store:
         """
         if not self.has_run(run_id):
             run_id = self.start_run({"mlflow.runName": f"register {pair_id[:8]}", RUN_ID: run_id})
-            _call("end the run", self.client.set_terminated, run_id)
-        root = str(_call("read the run", self.client.get_run, run_id).info.artifact_uri).rstrip("/")
+            call("end the run", self.client.set_terminated, run_id)
+        root = str(call("read the run", self.client.get_run, run_id).info.artifact_uri).rstrip("/")
         return run_id, {half: f"{root}/{_folder(pair_id, half)}" for half in HALVES}
 
     def upload(self, run_id: str, pair_id: str, artifacts: Mapping[str, Path]) -> None:
@@ -182,7 +182,7 @@ class Store:
     ) -> int:
         create = self.client.create_model_version
         return int(
-            _call(
+            call(
                 "create a model version",
                 create,
                 half_name(name, half),
@@ -215,7 +215,7 @@ class Store:
     def aliases(self, name: str, half: str) -> dict[str, int]:
         """MLflow's aliases of one half; empty when the model is not there."""
         try:
-            model = _call(
+            model = call(
                 "read the registered model", self.client.get_registered_model, half_name(name, half)
             )
         except MlflowError as error:
@@ -229,7 +229,7 @@ class Store:
         versions: dict[int, dict[str, str]] = {}
         query, token = f"name = '{half_name(name, half)}'", None
         while True:
-            page = _call(
+            page = call(
                 "list versions",
                 self.client.search_model_versions,
                 query,
@@ -241,17 +241,17 @@ class Store:
             if not token:
                 return versions
 
-    def _if_there(self, call: Callable[..., Any], *arguments: Any) -> bool:
-        return self._unless((_ABSENT,), call, *arguments)
+    def _if_there(self, request: Callable[..., Any], *arguments: Any) -> bool:
+        return self._unless((_ABSENT,), request, *arguments)
 
     def _unless(
-        self, codes: Collection[str], call: Callable[..., Any], *arguments: Any, **keywords: Any
+        self, codes: Collection[str], request: Callable[..., Any], *arguments: Any, **keywords: Any
     ) -> bool:
         """Call MLflow; say whether it succeeded, False when MLflow answered with one of those error
         codes.
         """
         try:
-            _call(call.__name__.replace("_", " "), call, *arguments, **keywords)
+            call(request.__name__.replace("_", " "), request, *arguments, **keywords)
         except MlflowError as error:
             if error.code not in codes:
                 raise
@@ -267,7 +267,7 @@ class MlflowError(RegistryError):
         self.code = code
 
 
-def _call(what: str, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+def call(what: str, request: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """The call's answer, repeated while MLflow's database is locked by another process. Raises
     MlflowError.
     """
@@ -276,7 +276,7 @@ def _call(what: str, call: Callable[..., Any], *arguments: Any, **keywords: Any)
     end = time.monotonic() + PATIENCE
     for attempt in range(_ATTEMPTS):
         try:
-            return call(*arguments, **keywords)
+            return request(*arguments, **keywords)
         except MlflowException as error:
             if (
                 error.error_code != "TEMPORARILY_UNAVAILABLE"

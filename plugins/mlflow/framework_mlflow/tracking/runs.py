@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from framework.errors import RefusedError
 from framework.pairs.provenance import git_state, versions
 from framework.secrets import masked
+from framework_mlflow.store.processes import PROCESS, this_process
 
 if TYPE_CHECKING:
     from framework.plugins.run import Run
@@ -58,6 +59,7 @@ def start(run: Run) -> str:
         "mlflow.source.name": "framework",
         "framework.run": run.config.run,
         "framework.directory": str(run.directory),
+        PROCESS: this_process(),
     }
     commit = git_state()
     if commit:
