@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from framework.plugins.extensions import with_extensions
-from framework.plugins.run import Run
+from framework.plugins.run import Run, tell
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def execute(run: Run) -> dict[str, Any]:
             )
         raise
     result = {"run": run.config.run, "status": "done", **body}
-    run.tell("run_finished", run=run, result=result)
+    tell(run, "run_finished", result=result)
     problems = [str(problem) for problem in run.plugins.problems if problem.status != "blocked"]
     problems += run.record.failures
     if problems:

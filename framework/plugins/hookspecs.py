@@ -65,7 +65,8 @@ def run_started(run: Run) -> str | None:
 @hookspec
 def run_finished(run: Run, result: dict[str, Any]) -> None:
     """Called when the run has ended with ``result``, done or refused. ``run.record`` holds what it
-    measured and made.
+    measured and made. Raising here undoes nothing: it becomes a line of the result's ``warnings``;
+    so do :func:`pair_registered` and :func:`alias_moved`.
     """
 
 

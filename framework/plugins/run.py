@@ -72,23 +72,6 @@ class Run:
         selected = self.config.component(group)
         return self.plugins.make(GROUPS[group], selected.name, selected.options)
 
-    def tell(self, hook: str, **arguments: Any) -> None:
-        """Call a hook that tells plugins of what has been done. One that fails undoes nothing: it
-        is said, and stands in the ``warnings`` of the result.
-
-        Args:
-            hook: The name of the hook.
-            arguments: What it takes.
-        """
-        try:
-            getattr(self.plugins.hook, hook)(**arguments)
-        except Exception as error:
-            log.debug("the hook %s failed", hook, exc_info=True)
-            text = one_line(f"{type(error).__name__}: {error}")
-            line = f"a plugin failed in {hook}, after it was done: {text}"
-            self.record.failures.append(line)
-            self.say(line)
-
     def say(self, text: str) -> None:
         """Tell people of progress, on stderr, with secrets masked.
 
@@ -96,3 +79,22 @@ class Run:
             text: One line.
         """
         print(masked(text), file=sys.stderr, flush=True)
+
+
+def tell(run: Run, hook: str, **arguments: Any) -> None:
+    """Call a hook that tells plugins of what has been done. One that fails undoes nothing: it is
+    said, and stands in the ``warnings`` of the result.
+
+    Args:
+        run: The run that did it.
+        hook: The name of the hook.
+        arguments: What the hook takes beside the run.
+    """
+    try:
+        getattr(run.plugins.hook, hook)(run=run, **arguments)
+    except Exception as error:
+        log.debug("the hook %s failed", hook, exc_info=True)
+        text = one_line(f"{type(error).__name__}: {error}")
+        line = f"a plugin failed in {hook}, after it was done: {text}"
+        run.record.failures.append(line)
+        run.say(line)

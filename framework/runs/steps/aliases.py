@@ -6,7 +6,7 @@ from typing import Any
 
 from framework.errors import ConfigError
 from framework.interfaces.registry import PairVersion, Registry
-from framework.plugins.run import Run
+from framework.plugins.run import Run, tell
 
 
 def required_alias(run: Run) -> str:
@@ -36,7 +36,7 @@ def move(
     entry = registry.move(
         to.name, alias, to.version, expected=expected, reason=reason, verdict=verdict
     )
-    run.tell("alias_moved", run=run, entry=entry)
+    tell(run, "alias_moved", entry=entry)
     run.say(f"{to.name}@{alias}: version {expected or 'none'} -> {to.version}")
     return {
         "pair": {"name": to.name, "version": to.version, "digest": to.digest},

@@ -24,7 +24,7 @@ from framework.pairs.intervals import calibrate
 from framework.pairs.manifest import HALVES
 from framework.pairs.pair import Pair
 from framework.pairs.provenance import requirements
-from framework.plugins.run import Run
+from framework.plugins.run import Run, tell
 from framework.runs.steps.evaluate import evaluate
 from framework.runs.steps.prepare_data import lengthen_store
 
@@ -48,7 +48,7 @@ def train_pair(run: Run, registry: Registry, panel: Panel | None = None) -> dict
     )
     admit(draft, run.plugins)
     version = registry.register(draft, run.id)
-    run.tell("pair_registered", run=run, pair=version)
+    tell(run, "pair_registered", pair=version)
     run.say(
         f"registered pair {version.name} version {version.version}, digest {version.digest[:12]}"
     )
