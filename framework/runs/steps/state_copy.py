@@ -42,19 +42,19 @@ def copy_state(state: Path, target: Path, without: Path) -> None:
     Raises:
         DataError: A file changes all the time.
     """
-    done: dict[Path, Stamp | None] = {
+    stamps: dict[Path, Stamp | None] = {
         path.relative_to(target): None for path in target.rglob("*") if path.is_file()
     }
     for _ in range(_PASSES):
         vanished = False
         for path in sorted(_files(state, without), key=_order):
             name = path.relative_to(state)
-            if name in done and done[name] is None:
+            if name in stamps and stamps[name] is None:
                 continue
             try:
                 stamp = _stamp(path)
-                if done.get(name) != stamp:
-                    done[name] = _copy(path, target / name)
+                if stamps.get(name) != stamp:
+                    stamps[name] = _copy(path, target / name)
             except FileNotFoundError:
                 vanished = True  # replaced by another, which the next look finds
         if not vanished:

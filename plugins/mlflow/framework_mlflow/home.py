@@ -30,25 +30,25 @@ class Home:
             return source
         return place.relative_to(self.path).as_posix()
 
-    def source(self, recorded: str, former: Iterable[Path]) -> str:
+    def source(self, text: str, former: Iterable[Path]) -> str:
         """Give what was recorded as the source that it means now.
 
         Args:
-            recorded: A source as the ledger or MLflow records it.
+            text: A source as the ledger or MLflow records it.
             former: The folders that this one was called before it was moved or copied.
 
         Returns:
             The source: a path or a URI.
         """
-        place = local_path(recorded)
+        place = local_path(text)
         if self.path is None or place is None:
-            return recorded
+            return text
         if not place.is_absolute():
             return folder(str(self.path / place))
         parents = [path for path in (self.path, *former) if place.is_relative_to(path)]
         nearest = max(parents, key=lambda path: len(path.parts), default=self.path)
         if nearest == self.path:
-            return recorded
+            return text
         return folder(str(self.path / place.relative_to(nearest)))
 
     def former(self, stores: Iterable[str]) -> tuple[Path, ...]:

@@ -175,9 +175,9 @@ class Ledger:
             stores = rows(self._engine, queries.STORES, {})
         return self._home.former(store["uri"] for store in stores)
 
-    def source(self, recorded: str) -> str:
+    def source(self, text: str) -> str:
         """Give a source that MLflow recorded as what it means now."""
-        return self._home.source(recorded, self.former_homes())
+        return self._home.source(text, self.former_homes())
 
     @contextmanager
     def locked(self, name: str) -> Iterator[LedgerWriter]:

@@ -302,10 +302,10 @@ class LedgerWriter(LedgerReader):
         count = 0
         for table in (tables.pairs, tables.uploads):
             for row in self._rows(sa.select(table)):
-                recorded = self._recorded(self._sources(row))
-                if any(row[half] != recorded[half] for half in HALVES):
+                sources = self._recorded(self._sources(row))
+                if any(row[half] != sources[half] for half in HALVES):
                     where = table.c.pair_id == row["pair_id"]
-                    self._connection.execute(table.update().where(where).values(**recorded))
+                    self._connection.execute(table.update().where(where).values(**sources))
                     count += 1
         self.set_format()
         return count

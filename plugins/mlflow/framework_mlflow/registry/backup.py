@@ -42,7 +42,7 @@ class RegistryCopy:
 
     def write(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
         """See :meth:`framework.interfaces.registry.Registry.backup`."""
-        elsewhere = folder / _ELSEWHERE
+        part = folder / _ELSEWHERE
         with self._ledger.locked("backup") as writer:
             pairs = writer.pairs()
             for name, uri in self._databases.items():
@@ -50,17 +50,17 @@ class RegistryCopy:
                 if file is not None and file.is_file():
                     inside = file.is_relative_to(state)
                     target = folder / "state" / file.relative_to(state) if inside else None
-                    copy_database(file, target or elsewhere / f"{name}.db")
-        warnings = [line for name in self._databases for line in self._dump(name, elsewhere)]
+                    copy_database(file, target or part / f"{name}.db")
+        warnings = [line for name in self._databases for line in self._dump(name, part)]
         copy_files()
         location = local_path(self._options.artifact_location)
         if location is None or not location.is_relative_to(state):
-            self._fetch_files(elsewhere / "artifacts")
+            self._fetch_files(part / "artifacts")
         for pair in pairs:
             warnings += self._prove(pair, state, folder)
         return warnings
 
-    def _dump(self, name: str, elsewhere: Path) -> list[str]:
+    def _dump(self, name: str, part: Path) -> list[str]:
         uri = self._databases[name]
         if sqlite_file(uri) is not None or (
             name == "mlflow" and uri == self._options.ledger
@@ -69,11 +69,11 @@ class RegistryCopy:
         if not uri.startswith(_POSTGRESQL):
             place = sa.make_url(uri).render_as_string(hide_password=True)
             return [f"{name}: {place} is not in the backup; copy it by its own means"]
-        elsewhere.mkdir(parents=True, exist_ok=True)
+        part.mkdir(parents=True, exist_ok=True)
         _run(
             "pg_dump",
             uri,
-            ["--no-owner", "--no-privileges", "--file", str(elsewhere / f"{name}.sql")],
+            ["--no-owner", "--no-privileges", "--file", str(part / f"{name}.sql")],
         )
         return []
 
@@ -128,29 +128,29 @@ class RegistryCopy:
         """See :meth:`framework.interfaces.registry.Registry.restore`. The ledger comes last: before
         it nothing is a pair.
         """
-        elsewhere = folder / _ELSEWHERE
-        present = [name for name in self._databases if self._is_used(name, elsewhere)]
+        part = folder / _ELSEWHERE
+        present = [name for name in self._databases if self._is_used(name, part)]
         if present:
             places = ", ".join(
                 sa.make_url(self._databases[name]).render_as_string(hide_password=True)
                 for name in present
             )
             raise RegistryError(f"{places}: there are tables already; name an empty database.")
-        if (elsewhere / "artifacts").is_dir():
-            self._store_files(elsewhere / "artifacts")
+        if (part / "artifacts").is_dir():
+            self._store_files(part / "artifacts")
         for name in ("mlflow", "ledger"):
             uri = self._databases[name]
-            if (elsewhere / f"{name}.db").is_file():
+            if (part / f"{name}.db").is_file():
                 file = sqlite_file(uri)
                 if file is None:
                     raise RegistryError(
                         f"registry: the backup has {name} as SQLite, the configuration "
                         "another database; restore it to a SQLite file."
                     )
-                copy_database(elsewhere / f"{name}.db", file)
-            if (elsewhere / f"{name}.sql").is_file():
+                copy_database(part / f"{name}.db", file)
+            if (part / f"{name}.sql").is_file():
                 script = ["--set", "ON_ERROR_STOP=1", "--single-transaction", "--quiet"]
-                _run("psql", uri, [*script, "--file", str(elsewhere / f"{name}.sql")])
+                _run("psql", uri, [*script, "--file", str(part / f"{name}.sql")])
 
     def _store_files(self, folder: Path) -> None:
         location = local_path(self._options.artifact_location)
@@ -165,12 +165,12 @@ class RegistryCopy:
                 f"written: {one_line(error, 300)}."
             ) from error
 
-    def _is_used(self, name: str, elsewhere: Path) -> bool:
+    def _is_used(self, name: str, part: Path) -> bool:
         uri = self._databases[name]
         file = sqlite_file(uri)
-        if (elsewhere / f"{name}.db").is_file() and file is not None:
+        if (part / f"{name}.db").is_file() and file is not None:
             return file.exists()
-        if not (elsewhere / f"{name}.sql").is_file():
+        if not (part / f"{name}.sql").is_file():
             return False
         engine = connect(uri)
         try:

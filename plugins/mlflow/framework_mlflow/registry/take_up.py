@@ -91,7 +91,7 @@ def take_up(
 
 
 def _evidence(name: str, number: int, states: States) -> tuple[PairVersion, dict[str, str]]:
-    """What MLflow says of a pair, the same of both halves. Raises RefusedError."""
+    """Read what MLflow says of a pair, the same of both halves. Raises RefusedError."""
     versions = states(PairVersion(name, number, "", "", "", ""))
     tags = [(v.tags.get(PAIR_ID), v.tags.get(DIGEST), v.tags.get(STATE)) for v in versions.values()]
     if len(versions) != len(HALVES) or len(set(tags)) != 1 or None in tags[0]:

@@ -1,4 +1,4 @@
-"""What MLflow lists beyond one pair: names, runs that nobody ended."""
+"""The names of pairs that MLflow has, and its runs that nobody ended."""
 
 from __future__ import annotations
 

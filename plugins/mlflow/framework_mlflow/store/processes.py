@@ -1,4 +1,4 @@
-"""Which process an MLflow run belongs to, and whether it still lives."""
+"""The process that an MLflow run belongs to, and whether it still lives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _machine() -> str:
 
 
 def _begun(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None when there is none."""
+    """Read when a process began, in the kernel's ticks; None when there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

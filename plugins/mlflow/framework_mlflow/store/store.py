@@ -74,8 +74,8 @@ class Store:
 
         with self._ledger.reading() as reader:
             known = reader.store_is_set_up(masked(self.uri))
-            moved = bool(reader.former_homes())
-        if known and is_there(self.uri) and not moved:
+            former = reader.former_homes()
+        if known and is_there(self.uri) and not former:
             return opened(self.uri)
         with self._ledger.locked("stores") as writer:
             if writer.former_homes() and is_there(self.uri):
