@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -142,7 +143,61 @@ _NEXT = {
     errno.ENOTDIR: "a folder is needed there; name one, or move the file away",
     errno.EEXIST: "something else has that name; move it away, or choose another place",
     errno.ENOENT: "it is not there, or went away meanwhile; look for it, and try again",
+    errno.EFBIG: "it is larger than this process may write; raise its limit (ulimit -f)",
+    errno.ENFILE: "the machine may not open more files; raise its limit (fs.file-max)",
+    errno.ENOMEM: "there is not enough memory; give this process more, or let it do less at once",
     errno.EMFILE: "this process may not open more files; raise its limit (ulimit -n)",
+}
+
+
+def shortage(error: BaseException) -> OSError | None:
+    """Find what the machine lacked behind an error of a library: a disk, a right, memory, files.
+
+    Args:
+        error: The error. What it was raised from counts too.
+
+    Returns:
+        The error of the operating system; None where the machine lacked nothing.
+    """
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        hidden = following.__suppress_context__
+        following = following.__cause__ or (None if hidden else following.__context__)
+    for each in chain:
+        if isinstance(each, OSError) and each.errno in _SHORT:
+            return each
+        if isinstance(each, MemoryError):
+            return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        for text, number in _SAID.items():
+            if text in str(each):
+                return OSError(number, one_line(each))
+    return None
+
+
+#: What is a shortage whatever was tried. A file that is not there may well be a defect.
+_SHORT = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EMFILE,
+}
+#: What libraries that do not raise an OSError say of a shortage.
+_SAID = {
+    "database or disk is full": errno.ENOSPC,
+    "No space left on device": errno.ENOSPC,
+    "readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
+    "Too many open files": errno.EMFILE,
+    "Cannot allocate memory": errno.ENOMEM,
+    "bad allocation": errno.ENOMEM,
+    "std::bad_alloc": errno.ENOMEM,
 }
 
 

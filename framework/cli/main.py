@@ -38,7 +38,7 @@ from framework.cli.threads import limit_threads
 from framework.cli.version import version_text
 from framework.config.catalog import Plugins
 from framework.config.config import build_config, needs_experiment
-from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system
+from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system, shortage
 from framework.plugins import composition as compose
 from framework.plugins.discovery import block, blocked, load_plugins
 from framework.plugins.execute import execute
@@ -212,6 +212,8 @@ def _explain(error: BaseException, composing: bool) -> tuple[int, str]:
         text = explain_files(error, Path.cwd() / "conf")
     elif isinstance(error, OSError):
         return FrameworkError.exit_code, explain_system(error)
+    elif (lacking := shortage(error)) is not None:
+        return FrameworkError.exit_code, explain_system(lacking)
     else:
         return (
             1,

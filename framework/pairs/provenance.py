@@ -65,7 +65,9 @@ def git_state() -> dict[str, Any]:
         return {}
     answers = []
     for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        process = subprocess.run([git, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  fixed arguments
+        # without locks of its own: a killed one would stand in the way of everybody's git
+        command = [git, "--no-optional-locks", *arguments]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  fixed arguments
         if process.returncode:
             return {}
         answers.append(process.stdout.strip())
