@@ -156,7 +156,7 @@ class GateConfig(Options):
 class IngestConfig(Options):
     """``when``: whether ``train``, ``backtest`` and ``tune`` ingest before they read the store.
     ``auto`` (default) does where the store has no rows, and says when the source has changed since;
-    ``always`` does each time, ``never`` refuses an empty store.
+    ``always`` does each time, also before ``run=monitor``; ``never`` refuses an empty store.
 
     ``removed``: what is done about stored rows that a source which gives all of its rows, such
     as a file, no longer has.

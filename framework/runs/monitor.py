@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
 from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
+from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.retrain import retrain
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
@@ -51,7 +53,8 @@ def monitor(run: Run) -> dict[str, Any]:
 
 
 def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
-    """Join the ledger of ``name`` since ``start`` with the offline store, judge and watch.
+    """Join the ledger of ``name`` since ``start`` with the offline store, judge and watch. With
+    ``ingest.when=always`` the source is ingested, and what is new made available, before that.
 
     ``live`` and ``backtest`` have the figures of the pair that each arm serves, by target;
     ``pairs`` those of every arm and pair by step, day and series. A firing alarm is no failure of
@@ -61,6 +64,12 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
         DataError: Nothing has been served, or no pair of what was served can be read.
     """
     config, options = run.config, run.options
+    warnings: list[str] = []
+    features = Features(config, run.make("retrieval"))
+    if config.ingest.when == "always":
+        whole = config.model_copy(update={"start": None})  # ``start`` is of the ledger here
+        fill_store(replace(run, config=whole), features)
+        warnings += run.record.facts.pop("warnings", [])
     ledger: Ledger = run.make("ledger")
     state = config.paths.state
     since = parse_time(config.start, "start") if config.start else None
@@ -73,8 +82,6 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
             f"{f' since {config.start}' if since else ''}; serve the pair first, with "
             "ledger.share above 0."
         )
-    warnings: list[str] = []
-    features = Features(config, run.make("retrieval"))
     panel = _panel(features, warnings)
     if panel is not None and isinstance(ledger.options, LedgerOptions) and ledger.options.hashed:
         plain_entities(reading, panel.entities, keys, ledger.options.hashed)

@@ -65,7 +65,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "monitor": (
         "how good the served forecasts turned out, and whether they drift",
-        ("start",),
+        ("start", "materialize"),
     ),
     "predict": ("forecast to a Parquet file", ("alias", "version", "at")),
     "pairs": ("list the registered pairs", ()),

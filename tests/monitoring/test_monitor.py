@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from framework.config.sections import PanelConfig
+from framework.config.sections import IngestConfig, PanelConfig
 from framework.data.frequency import Frequency
 from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
@@ -81,6 +81,7 @@ def make_run(tmp_path: Path, **ledger: Any) -> Any:
         features=make_features(),
         panel=PanelConfig(targets=TARGETS, frequency="D", horizon=3, season_length=7),
         paths=SimpleNamespace(state=tmp_path / "state"),
+        ingest=IngestConfig(),
     )
     parts = {
         "retrieval": retrieval,

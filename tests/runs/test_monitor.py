@@ -74,8 +74,7 @@ def test_what_was_served_is_judged_when_its_actuals_come(tmp_path: Path) -> None
         for i, day in enumerate(pd.date_range(last, periods=3, freq="D")[1:])
     ]
     pd.concat([sales, pd.DataFrame(new)]).to_csv(path, index=False)
-    result(project, "run=ingest")
-    monitored = result(project, "run=monitor")
+    monitored = result(project, "run=monitor", "ingest.when=always")
     errors = [abs(served[shop]["mean"][i] - 50.0 - i) for shop in shops for i in range(2)]
     live = monitored["live"]["1"]["sales"]
     assert live["steps"] == 2 * len(shops)
