@@ -36,6 +36,7 @@ from framework.monitoring.watching import Watched
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
+from framework.runs.steps.answered import check_answered, newest_config
 from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.retrain import retrain
@@ -48,6 +49,8 @@ def monitor(run: Run) -> dict[str, Any]:
     """Judge what was served, once or with ``schedule`` at the times of a cron expression (UTC)
     until SIGTERM or SIGINT.
     """
+    if not run.options.retrain.alerts:  # what is trained then is trained as this run says
+        check_answered(run, lambda: newest_config(run), used=("panel", "seed"))
     sinks = make_sinks(run)
     return by_schedule(run, lambda _: _once(run, sinks), {})
 

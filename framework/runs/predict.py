@@ -43,7 +43,7 @@ def predict(run: Run) -> dict[str, Any]:
     loaded_pair = load_pair(
         registry, run.plugins, config.name, _reference(run), options.device, "predict.device"
     )
-    check_answered(run, loaded_pair.config)
+    check_answered(run, lambda: loaded_pair.config)
     windows, identity = (
         _from_file(run, loaded_pair) if options.rows else _from_store(run, loaded_pair)
     )

@@ -14,6 +14,7 @@ from framework.pairs.artifacts import BACKTEST
 from framework.pairs.loading import open_proven
 from framework.plugins.run import Run
 from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.answered import check_answered
 from framework.runs.steps.incumbent import incumbent_backtest
 
 
@@ -60,6 +61,7 @@ def _checks(
     """Proof first: of a pair that is not proven nothing is read."""
     try:
         pair_files = registry.fetch(candidate)
+        check_answered(run, lambda: pair_files.config)
         pair = open_proven(pair_files, run.plugins).pair
     except RefusedError as error:
         return [Check("proof", False, None, None, str(error))]

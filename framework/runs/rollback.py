@@ -10,6 +10,7 @@ from framework.interfaces.registry import HistoryEntry, Registry
 from framework.pairs.loading import load_pair
 from framework.plugins.run import Run
 from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.answered import check_answered
 
 
 def rollback(run: Run) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def rollback(run: Run) -> dict[str, Any]:
         )
     to = run.config.version or previous_version(registry.history(name, alias), name, alias)
     pair = load_pair(registry, run.plugins, name, str(to))
+    check_answered(run, lambda: pair.config)
     return move(
         run, registry, alias, pair.version, incumbent, run.config.reason or "rollback", None
     )

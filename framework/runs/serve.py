@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from framework.errors import ConfigError
-from framework.interfaces.registry import PairVersion
+from framework.interfaces.registry import PairVersion, Registry
 from framework.plugins.components import Components
 from framework.plugins.run import Run
+from framework.runs.steps.answered import check_answered
 from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment, alias_of
 
@@ -20,6 +21,7 @@ def serve(run: Run) -> dict[str, Any]:
     config = run.config
     backend: ServingBackend = run.make("serving")
     reference = _reference(config.alias, config.version)
+    check_answered(run, lambda: _recorded(run, reference))
     retrieval = config.component("retrieval").name
     deployment = Deployment(
         Components(config, run.plugins),
@@ -43,6 +45,12 @@ def serve(run: Run) -> dict[str, Any]:
     if result:
         run.say("serve: drained")
     return {**result, **(more or {})}
+
+
+def _recorded(run: Run, reference: str) -> str:
+    """Read the configuration that the pair which is about to be served recorded."""
+    registry: Registry = run.make("registry")
+    return registry.fetch(registry.resolve(run.config.name, reference)).config
 
 
 def _reference(alias: str | None, version: int | None) -> str:

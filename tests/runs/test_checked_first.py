@@ -1,4 +1,4 @@
-"""``run=backtest``, ``run=tune`` and ``run=predict`` find what cannot work before they begin."""
+"""Runs find what cannot work before they begin, and refuse options that they would leave aside."""
 
 from __future__ import annotations
 
@@ -70,13 +70,19 @@ def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) ->
     rows = pd.DataFrame({"shop": "a", "event_timestamp": days, "y": days.dayofweek})
     rows.to_csv(project / "sales.csv", index=False)
     assert command.run("+experiment=e", cwd=project).returncode == 0
-    for override, trained in (
-        ("panel.horizon=3", "panel.horizon=2"),
-        ("model=xgboost", "model.name=seasonal_naive"),
-        ("quantiles=[0.4]", "quantiles=[]"),
+    for arguments, override, trained in (
+        (("run=predict",), "panel.horizon=3", "panel.horizon=2"),
+        (("run=predict",), "model=xgboost", "model.name=seasonal_naive"),
+        (("run=serve", "version=1"), "quantiles=[0.4]", "quantiles=[]"),
+        (("run=promote", "alias=production"), "backtest.folds=9", "backtest.folds=1"),
+        (("run=alias", "alias=staging"), "model.season_length=3", "model.season_length=7"),
+        (("run=materialize",), "backtest.folds=9", "backtest.folds=1"),
+        (("run=monitor",), "model=xgboost", "model.name=seasonal_naive"),
     ):
-        done = command.run("+experiment=e", "run=predict", override, cwd=project)
+        done = command.run("+experiment=e", *arguments, override, cwd=project)
         assert done.returncode == 2, done.stdout
         assert f"as the pair was trained, with {trained}; leave {override} out" in done.stderr
+    done = command.run("+experiment=e", "run=alias", "alias=s", "panel.horizon=2", cwd=project)
+    assert done.returncode == 0, done.stderr
     done = command.run("+experiment=e", "run=predict", "panel.horizon=2", cwd=project)
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 2
