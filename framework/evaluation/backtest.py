@@ -237,7 +237,8 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     context = setting.context(panel, entities, origins)
     naive_context = panel.context(fitted.baseline.schema, entities, origins)
     with _in_fold(fold), named(f"forecast of {series_text(entities)}", *halves):
-        forecast = fitted.model.forecast(context)
+        with fitting(f"backtest: fold {fold.number + 1}, forecast"):
+            forecast = fitted.model.forecast(context)
         baseline = fitted.baseline.forecast(naive_context)
     unknown = np.full((2, len(schema.targets)), np.nan)
     scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(

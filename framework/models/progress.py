@@ -38,6 +38,8 @@ _fit: ContextVar[_Fit | None] = ContextVar("fit", default=None)
 def fitting(name: str) -> Iterator[None]:
     """Print the progress of the fits within, when they take longer than seconds.
 
+    A model that fits when it is asked tells of its forecasts.
+
     Args:
         name: What is fitted, such as ``backtest: fold 2``.
 
@@ -66,7 +68,7 @@ def tell(number: int, count: int, unit: str) -> None:
     """Say how far the part is. Outside :func:`fitting` nobody listens.
 
     Args:
-        number: How many rounds or epochs are done.
+        number: How many rounds, epochs or series are done.
         count: How many there are at most.
         unit: What they are, such as ``round``.
     """

@@ -34,6 +34,7 @@ from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.models import progress
 from framework.options import Options
 from framework.pairs.defects import named
 from framework.plugins.compute import LocalCompute
@@ -431,6 +432,30 @@ def test_a_model_that_loses_to_the_baseline_is_named() -> None:
     (line,) = lost_to_baseline(lost, "learner", "naive", by_auto=True)
     assert "try model=auto" not in line
     assert line.endswith("model=naive is the simpler forecast")
+
+
+class Telling(Learner):
+    def predict(self, windows: Windows) -> Float64:
+        progress.tell(1, len(windows), "series")
+        return super().predict(windows)
+
+
+def test_a_model_that_fits_when_it_is_asked_says_how_far_a_fold_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", 0)
+
+    def make() -> tuple[Preprocessor, Model]:
+        return Standardize(Options()), Telling(Options())
+
+    setting = Setting(_panel(_rows()), SCHEMA, make, lambda: Naive(Options()), 7, 7, 1)
+    config = BacktestConfig(folds=2)
+    for fold in plan_folds(setting.panel.times, DAY, SCHEMA.horizon, config):
+        run_fold(setting, fold)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(", 0 s more")[0] for line in lines] == [
+        f"backtest: fold {number}, forecast: series 1 of 3" for number in (1, 2)
+    ]
 
 
 def test_rows_without_a_scale_are_counted() -> None:

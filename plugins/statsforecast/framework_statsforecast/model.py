@@ -17,6 +17,7 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
+from framework.models.progress import tell
 from framework.options import Options
 from framework_statsforecast import (
     AutoARIMAOptions,
@@ -127,6 +128,7 @@ class LocalModel(Model):
                 out[i, :, t] = _answer(
                     self.name, options, history.tobytes(), self._horizon, self._quantiles
                 )
+            tell(i + 1, n, "series")
         return out
 
     def _history(self, values: Float64, target: int) -> Float64:

@@ -7,6 +7,7 @@ import pytest
 from framework_statsforecast import model as local
 
 from framework.data.windows import Windows
+from framework.models import progress
 from framework.options import validate
 from framework.pairs.fit import fit_model
 from framework.plugins.discovery import load_plugins
@@ -45,6 +46,18 @@ class TestAutoTheta(ModelContract):
         first = model.predict(windows)
         local._answer.cache_clear()
         assert model.predict(windows).tobytes() == first.tobytes()
+
+    def test_each_series_is_told_when_it_takes_long(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(progress, "FIRST", 0)
+        monkeypatch.setattr(progress, "EACH", 0)
+        model, windows, _ = self.fitted()
+        with progress.fitting("backtest: fold 1, forecast"):
+            model.predict(windows)
+        lines = capfd.readouterr().err.splitlines()
+        assert len(lines) == len(windows)
+        assert lines[-1].startswith(f"backtest: fold 1, forecast: series {len(windows)} of ")
 
     def test_nulls_short_and_constant_histories(self) -> None:
         model, _, _ = self.fitted()
