@@ -15,11 +15,12 @@ import torch
 from framework.data.arrays import Float64
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
-from framework.interfaces.model import COVARIATES, Covariates, Model
+from framework.interfaces.model import COVARIATES, Covariates, FitSize, Model
 from framework_darts import DartsOptions, MixedOptions
+from framework_darts.memory import fit_bytes
 from framework_darts.modules import Sizes, build, inputs, supports
 from framework_darts.scaling import FeatureScaler, TargetScaler
-from framework_darts.training import train
+from framework_darts.training import device_of, train
 
 #: Windows that go through a module at once when forecasting; bounds the memory of a large call.
 CHUNK = 512
@@ -43,6 +44,8 @@ class DartsModel(Model):
     library: ClassVar[str]
     options_type: ClassVar[type[DartsOptions]]
     options: DartsOptions
+    #: What a fit takes, once it is known: several lines ask for it.
+    _counted: tuple[FitSize, int] | None = None
 
     def context_length(self, schema_hint: int) -> int:
         return self.options.input_chunk_length or max(2 * schema_hint, 2)
@@ -64,6 +67,28 @@ class DartsModel(Model):
             for kind in COVARIATES
             if can[kind] and getattr(self.options, f"use_{kind}_covariates", True)
         )
+
+    def memory(self, size: FitSize, stride: int | None = None) -> int | None:
+        if self._counted is None or self._counted[0] != size:
+            self._counted = size, self._count(size)
+        return self._counted[1]
+
+    def _count(self, size: FitSize) -> int:
+        widths = {
+            part: getattr(size, part) if part in self.covariates else 0 for part in COVARIATES
+        }
+        sizes = Sizes(
+            size.context_length, size.horizon, size.targets, outputs=1 + size.quantiles, **widths
+        )
+        with torch.random.fork_rng():
+            module = build(self.library, sizes, self._architecture(sizes))
+            return fit_bytes(
+                module,
+                sizes,
+                size.windows + size.validation,
+                self.options.batch_size,
+                device_of(self.options.accelerator).type != _CPU.type,
+            )
 
     def fit(
         self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int

@@ -86,6 +86,21 @@ def supports(library: str) -> dict[str, bool]:
     }
 
 
+def module_input(count: int, sizes: Sizes) -> PLModuleInput:
+    """Make the input of some windows, of ones."""
+
+    def ones(steps: int, width: int) -> torch.Tensor | None:
+        return torch.ones(count, steps, width) if width else None
+
+    return PLModuleInput(
+        past_target=torch.ones(count, sizes.length, sizes.targets),
+        past_covariates=ones(sizes.length, sizes.past),
+        historic_future_covariates=ones(sizes.length, sizes.future),
+        future_covariates=ones(sizes.horizon, sizes.future),
+        static_covariates=ones(1, sizes.static),
+    )
+
+
 def inputs(
     windows: Windows,
     scaled: Float64,

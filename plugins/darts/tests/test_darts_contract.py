@@ -9,6 +9,7 @@ import pytest
 from framework_darts.scaling import TargetScaler
 
 from framework.errors import ConfigError
+from framework.interfaces.model import FitSize
 from framework.testing.contracts.model import ModelContract, take
 from framework.testing.panels import make_panel, plain_arrays
 
@@ -30,6 +31,25 @@ class TestNLinear(ModelContract):
         actual = windows.target[..., 1]
         error = np.abs(model.predict(windows)[..., 1, 0] - actual).mean()
         assert error < 0.4 * np.abs(windows.target_past[:, -1:, 1] - actual).mean()
+
+    def test_the_memory_of_a_fit_is_its_weights_and_one_batch(self) -> None:
+        size = FitSize(10_000, 0, 14, 5, 3, 2, 2, 2, 3)
+
+        def bytes_of(**options: Any) -> int:
+            needs: int | None = self.make(**options).memory(replace(size, **changed))
+            assert needs is not None
+            return needs
+
+        changed: dict[str, Any] = {}
+        one, two, four = (bytes_of(batch_size=count) for count in (100, 200, 400))
+        assert four - two == 2 * (two - one) > 100 * 14 * 4  # at least the target of each step
+        model, _, _ = self.fitted()
+        weights = sum(p.numel() for p in model._module.parameters())
+        assert one - (two - one) >= 5 * 4 * weights
+        changed = {"windows": 20_000}
+        assert one < bytes_of(batch_size=100) < 1.5 * one + 10_000 * 100
+        changed = {"past": 60}
+        assert bytes_of(batch_size=100) > one
 
     def test_future_covariates_reach_the_forecast(self) -> None:
         model, windows, _ = self.fitted()
