@@ -21,6 +21,7 @@ RESERVED = frozenset(
         *("origin", TIME, "step", "target", "mean", "status"),
         *("fold", "actual", "baseline", "scale", "square", "difficulty", "ruled"),
         *("at", "request_id", "arm", "shadow", "version", "digest", "stale"),
+        "levels_version",
     }
 )
 _QUANTILE = re.compile(r"q\d.*")

@@ -14,7 +14,8 @@ class Forecast:
     ``quantiles``.
 
     ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``,
-    ``unseen``: the context's.
+    ``unseen``: the context's. ``levels``: the version of the followed levels that the
+    intervals are of, 0 for the pair's own.
     """
 
     origins: Times  # [n]
@@ -28,3 +29,4 @@ class Forecast:
     intervals: dict[str, Float64] = field(default_factory=dict)
     freshness: Freshness | None = None
     unseen: dict[str, int] | None = None
+    levels: int = 0

@@ -45,7 +45,10 @@ class LedgerRows:
         alike: dict[tuple[object, ...], list[ServedForecast]] = {}
         for one in served:
             forecast = one.forecast
-            key = (one.arm.name, one.arm.pair.digest, forecast.values.shape[1:], one.arm.shadow)
+            key = (
+                *(one.arm.name, one.arm.pair.digest, one.arm.shadow),
+                *(forecast.values.shape[1:], forecast.levels),
+            )
             alike.setdefault(key, []).append(one)
         tables = [table for group in alike.values() if len(table := self._of_pair(group))]
         return pa.concat_tables(tables, promote_options="default") if tables else None
@@ -79,6 +82,7 @@ class LedgerRows:
             "shadow": pa.scalar(arm.shadow),
             "version": pa.scalar(arm.pair.version, pa.int64()),
             "digest": pa.scalar(arm.pair.digest),
+            "levels_version": pa.scalar(forecasts[0].levels, pa.int64()),
         }
         columns |= {name: pa.repeat(value, len(table)) for name, value in constants.items()}
         for name in table.column_names:

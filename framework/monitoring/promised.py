@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from framework.errors import FrameworkError, one_line
 from framework.monitoring.served import Served, with_actuals
 from framework.pairs.artifacts import BACKTEST
 from framework.pairs.domain import Domain
+from framework.pairs.followed_levels import FollowedLevels
 from framework.pairs.intervals import INTERVALS, Calibration
 
 #: The level of the interval that is watched, in per cent, and the share that is outside.
@@ -27,13 +28,20 @@ LEVEL, OUTSIDE = 80.0, 0.2
 @dataclass(frozen=True, slots=True)
 class Promise:
     """``backtest``: the pair's own, ``scale``: its denominators of MASE. ``calibration``: None for
-    a pair without intervals.
+    a pair without intervals. ``followed``: the levels that have followed since.
     """
 
     schema: Schema
     backtest: Served
     scale: Float64
     calibration: Calibration | None
+    followed: FollowedLevels = field(default_factory=lambda: FollowedLevels(""))
+
+    def own_ends(self, served: Served) -> tuple[Float64, Float64]:
+        """:meth:`ends` with the pair's own levels, whichever it was served with: what drift and
+        anomalies are judged by.
+        """
+        return self.ends(replace(served, levels=None))
 
     def ends(self, served: Served) -> tuple[Float64, Float64]:
         """The lower and upper end of the 80 % interval of each forecast, NaN where the pair has
@@ -41,18 +49,37 @@ class Promise:
         """
         quantiles = list(self.schema.quantiles)
         if self.calibration is not None and self.calibration.highest_level() >= LEVEL:
-            ends = self.calibration.interval_of_steps(
-                served.values, served.entities, served.series, served.target, served.step, LEVEL
-            )
-            domain = Domain(self.schema)
-            low, high = (domain.settle_steps(end, served.target) for end in ends)
-            return low, high
+            return self.ends_at(served, LEVEL)
         outer = [round(OUTSIDE / 2, 6), round(1 - OUTSIDE / 2, 6)]
         if all(q in quantiles for q in outer):
             low, high = (served.values[:, 1 + quantiles.index(q)] for q in outer)
             return low, high
         unknown = np.full(len(served), np.nan)
         return unknown, unknown
+
+    def ends_at(self, served: Served, level: float) -> tuple[Float64, Float64]:
+        """The ends of the calibrated interval of a level, with the levels that each forecast was
+        served with; NaN where those are unknown.
+        """
+        assert self.calibration is not None
+        versions = np.zeros(len(served), dtype=np.int32) if served.levels is None else served.levels
+        low, high = np.full((2, len(served)), np.nan)
+        domain = Domain(self.schema)
+        for version in np.unique(versions).tolist():
+            if version and version not in self.followed.versions:
+                continue
+            rows = versions == version
+            of_version = served.where(rows)
+            ends = self.followed.of(self.calibration, version).interval_of_steps(
+                of_version.values,
+                of_version.entities,
+                of_version.series,
+                of_version.target,
+                of_version.step,
+                level,
+            )
+            low[rows], high[rows] = (domain.settle_steps(end, of_version.target) for end in ends)
+        return low, high
 
     def median(self, served: Served) -> Float64:
         """The median of each forecast; the mean where the model gives no median."""

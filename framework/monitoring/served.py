@@ -35,7 +35,8 @@ class Served:
 
     ``series`` numbers ``entities``, the entity of each series; ``target`` numbers the targets.
     ``values``: the mean, then the quantiles. ``actual`` is NaN where the store has none yet;
-    ``before`` is the actual a step before, in the store.
+    ``before`` is the actual a step before, in the store. ``levels``: the version of the followed
+    levels that each was served with, None where all were served with the pair's own.
     """
 
     entities: Objects  # [S, E] str
@@ -47,6 +48,7 @@ class Served:
     values: Float64  # [n, 1 + Q]
     actual: Float64  # [n]
     before: Float64  # [n]
+    levels: Rows | None = None  # [n]
 
     def __len__(self) -> int:
         return len(self.series)
@@ -60,7 +62,8 @@ class Served:
         if isinstance(keep, np.ndarray) and keep.dtype == bool and keep.all():
             return self
         arrays = ("series", "origin", "time", "step", "target", "values", "actual", "before")
-        return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
+        levels = None if self.levels is None else self.levels[keep]
+        return replace(self, **{name: getattr(self, name)[keep] for name in arrays}, levels=levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,9 @@ def read_served(
     numbers: dict[tuple[str, ...], int] = {}
     pieces: dict[Answering, _Pieces] = {}
     rows, stale = 0, dict[str, int]()
-    for table in ledger.read(name, state, [*columns, "q*", "status", "stale"], since):
+    for table in ledger.read(
+        name, state, [*columns, "q*", "status", "stale", "levels_version"], since
+    ):
         rows += len(table)
         _count_stale(table, stale)
         for answering, part in _by_pair(table):
@@ -207,8 +212,16 @@ def _arrays(
         table["step"].to_numpy().astype(np.int32),
         place.to_numpy().astype(np.int32),
         values,
+        _levels(table),
         moments(table["at"]),
     )
+
+
+def _levels(table: pa.Table) -> Rows:
+    """The versions; a ledger of before has none."""
+    if "levels_version" not in table.column_names:
+        return np.zeros(len(table), dtype=np.int32)
+    return np.asarray(pc.fill_null(table["levels_version"], 0).to_numpy().astype(np.int32))
 
 
 def _series(table: pa.Table, keys: Sequence[str], numbers: dict[tuple[str, ...], int]) -> Any:
@@ -235,7 +248,7 @@ def _newest(pieces: _Pieces, entities: Objects) -> Served:
     """Put the pieces together, and keep the newest of several forecasts of a cell. The pieces are
     let go of column by column: all rows in memory twice would be too many.
     """
-    names = ("series", "origin", "time", "step", "target", "values", "at")
+    names = ("series", "origin", "time", "step", "target", "values", "levels", "at")
     columns: dict[str, Any] = {}
     # a piece of failures alone may have quantiles of other pairs
     pieces.columns = [piece for piece in pieces.columns if len(piece[0])] or pieces.columns[:1]
@@ -249,6 +262,8 @@ def _newest(pieces: _Pieces, entities: Objects) -> Served:
         for name, column in columns.items():
             columns[name] = column[newest]
     unknown = np.full(len(columns["series"]), np.nan)
+    if not columns["levels"].any():
+        columns["levels"] = None
     return Served(entities, **columns, actual=unknown, before=unknown)
 
 

@@ -136,7 +136,7 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
     # of several rows the last one stays: the one of the smallest step
     nearest[(newest.series.astype(np.int64) * len(times) + time)[by_step]] = by_step
     newest = newest.where(nearest[nearest >= 0])
-    low, high = promise.ends(newest)
+    low, high = promise.own_ends(newest)
     median = promise.median(newest)
     error = newest.actual - median
     half = np.where(error > 0, high - median, median - low)
@@ -175,7 +175,7 @@ def _observed(rows: Served, past: Served, promise: Promise, how: Watched) -> Flo
     series = _numbered(rows, past)
     position = _position(rows, past, how)
     spread = _spread(rows, past, promise, series, position, how)
-    low, high = promise.ends(rows)
+    low, high = promise.own_ends(rows)
     return observations.one_sided(
         observations.figures(rows.actual, rows.before, promise.median(rows), low, high, spread)
     )

@@ -73,6 +73,8 @@ class Calibration:
     other: Float64  # [T], of a series that the backtest did not have
     #: [T], what the difficulty of each series is multiplied by; none in pairs of earlier versions.
     factors: dict[tuple[str, ...], Float64] = field(default_factory=dict)
+    #: Which version of the followed levels ``used`` is, 0 for the pair's own. It is not saved.
+    version: int = 0
 
     def highest_level(self) -> float:
         """The highest level, in per cent, that every target and step has errors enough for; 0 when

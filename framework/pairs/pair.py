@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -209,6 +210,10 @@ class Terms:
             )
         if levels and self.calibration is not None:
             self.calibration.check(levels)
+
+    def calibrated(self, calibration: Calibration | None) -> Self:
+        """Give the same terms with other intervals."""
+        return replace(self, calibration=calibration)  # type: ignore[type-var]
 
     def settle(self, context: Context, values: Float64) -> tuple[Float64, dict[str, Float64]]:
         """Move what the model said into the domain of its targets, and put the intervals around it.

@@ -17,11 +17,12 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.time import format_times, parse_time
 from framework.errors import DataError, FrameworkError
-from framework.files import atomic_write
+from framework.files import atomic_write, exclusive
 from framework.interfaces.alert_sink import AlertSink
 from framework.interfaces.ledger import Ledger, LedgerCounts, LedgerOptions
 from framework.interfaces.registry import Registry
 from framework.monitoring.alerts import windows_of
+from framework.monitoring.following import excess_by_time
 from framework.monitoring.promised import Promise, read_promise, with_before
 from framework.monitoring.report import pair_report, report_path
 from framework.monitoring.served import (
@@ -33,6 +34,7 @@ from framework.monitoring.served import (
     with_actuals,
 )
 from framework.monitoring.watching import Watched
+from framework.pairs.followed_levels import FollowedLevels, levels_path, read_levels
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
@@ -116,6 +118,7 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
         )
         reports[answering] = {**report, "failed": reading.failed[answering]}
         by_answering[answering] = served
+    levels = _follow(run, by_answering, promises) if options.follow else {}
     skew = None if panel is None else find_skew(run, features, panel, ledger, since, warnings)
     if counts.missing:
         warnings.append(
@@ -125,6 +128,7 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     body = {
         **_body(reports, reading, counts),
         "skew": skew,
+        "levels": levels,
         "diagnosis": diagnose(reports, reading, panel, how),
         "findings": findings(reading, panel, [*promises.values()], len(keys)),
     }
@@ -175,7 +179,7 @@ def _promises(
     registry: Registry = run.make("registry")
     versions = {pair.version: pair for pair in registry.pairs(run.config.name)}
     promises = {}
-    for answering in by_pair:
+    for answering, served in by_pair.items():
         arm, version, digest = answering
         pair = versions.get(version)
         if pair is None or pair.digest != digest:
@@ -185,12 +189,55 @@ def _promises(
             )
             continue
         try:
-            promises[answering] = read_promise(registry.fetch(pair).model)
+            promise = read_promise(registry.fetch(pair).model)
+            path = levels_path(run.config.paths.state, run.config.name, digest)
+            followed = read_levels(path, digest, len(promise.schema.targets))
+            promises[answering] = replace(promise, followed=followed)
+            _tell_unknown(answering, served, followed, warnings)
         except FrameworkError as error:
             warnings.append(f"arm {arm}, pair {version}: {error}; its forecasts are left out")
     if not promises:
         raise DataError(f"nothing can be judged: {'; '.join(warnings)}")
     return promises
+
+
+def _tell_unknown(
+    answering: Answering, served: Served, followed: FollowedLevels, warnings: list[str]
+) -> None:
+    """Tell which forecasts have levels that nobody knows any more."""
+    if served.levels is None:
+        return
+    unknown = ~np.isin(served.levels, [0, *followed.versions])
+    if unknown.any():
+        arm, version, _ = answering
+        warnings.append(
+            f"arm {arm}, pair {version}: the levels of {int(unknown.sum())} forecasts are unknown, "
+            "as the file of its levels was removed; their intervals are left out"
+        )
+
+
+def _follow(
+    run: Run, forecasts: Mapping[Answering, Served], promises: Mapping[Answering, Promise]
+) -> dict[str, int]:
+    """Write the levels that follow the misses of each pair, for its servers; by the pair's number
+    the version that is in use.
+    """
+    versions: dict[str, int] = {}
+    for digest in dict.fromkeys(answering[2] for answering in promises):
+        of_pair = [answering for answering in promises if answering[2] == digest]
+        promise = promises[of_pair[0]]
+        if promise.calibration is None:
+            continue
+        excess = excess_by_time([forecasts[answering] for answering in of_pair], promise)
+        horizon, own = promise.schema.horizon, promise.calibration.used
+        path = levels_path(run.config.paths.state, run.config.name, digest)
+        with exclusive(path.with_suffix(".lock"), "the levels of this pair"):
+            before = read_levels(path, digest, len(promise.schema.targets))
+            followed = before.after(own, excess, horizon)
+            if excess:
+                followed.save(path)
+        versions[str(of_pair[0][1])] = followed.version
+    return versions
 
 
 def _body(

@@ -201,8 +201,9 @@ class MonitorOptions(Options):
     may be false. ``anomaly``: the probability that a normal actual is called an anomaly. ``worst``:
     series that are listed. ``sample``: how many entities, drawn by ``seed``, are looked up as a
     server does, for the skew between serving and training; 0 for none. ``alerts``: what is
-    alerted, and where to. ``retrain``: what an alert may start. ``schedule``: a cron expression
-    (UTC), null for once.
+    alerted, and where to. ``retrain``: what an alert may start. ``follow``: whether the levels of
+    the prediction intervals follow the misses of what was served; servers take them up.
+    ``schedule``: a cron expression (UTC), null for once.
     """
 
     schedule: Annotated[str | None, TOP_LEVEL, AfterValidator(_cron)] = None
@@ -212,6 +213,7 @@ class MonitorOptions(Options):
     anomaly: float = Field(default=0.01, gt=0, lt=1)
     worst: PositiveInt = 10
     sample: NonNegativeInt = 20
+    follow: bool = False
     alerts: AlertOptions = AlertOptions()
     retrain: RetrainOptions = RetrainOptions()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.vocabulary import CPU
+from framework.errors import DataError
 from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.interfaces.registry import PairVersion
+from framework.pairs.followed_levels import levels_path, read_levels
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
 from framework.serving.arms.canary import Canary
@@ -27,6 +30,8 @@ from framework.serving.pipeline.validation import Entities
 
 if TYPE_CHECKING:
     from framework.serving.http.tracing import Tracing
+
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -53,7 +58,8 @@ class Service:
         self.tracing = _tracing(options, deployment.name)
         self.metrics = Metrics(None if self.tracing is None else self.tracing.stage, figures)
         self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
-        first = self.open(deployment.reference, deployment.resolve(deployment.reference))
+        self._damage: dict[str, str] = {}
+        first = self._open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})
         self.metrics.show_pair(first.name, first.version, True)
         self.canary = Canary(
@@ -73,8 +79,8 @@ class Service:
             self.arms,
             followed,
             deployment.resolve,
-            self.open,
-            self.canary.tick,
+            self._open,
+            self._looked,
             self._feed.swapped,
             self.metrics,
             options.reload,
@@ -83,6 +89,29 @@ class Service:
             # one that cannot be had is no reason not to serve the others: the readiness says so
             self.follower.look()
         self.answers = Answers(self.arms, self._feed)
+
+    def _open(self, reference: str, version: PairVersion) -> Arm:
+        arm = self.open(reference, version)
+        self._follow_levels(arm)
+        return arm
+
+    def _looked(self) -> None:
+        self.canary.tick()
+        for arm in self.arms.table.arms.values():
+            self._follow_levels(arm)
+
+    def _follow_levels(self, arm: Arm) -> None:
+        """Take the levels that ``run=monitor`` wrote for the pair. A file that cannot be read
+        leaves what is in use, and is told once.
+        """
+        path = levels_path(self.deployment.state, self.deployment.name, arm.version.digest)
+        try:
+            arm.pipeline.follow(read_levels(path, arm.version.digest, len(arm.schema.targets)))
+            self._damage.pop(arm.name, None)
+        except DataError as error:
+            if self._damage.get(arm.name) != str(error):
+                log.warning("%s; the levels before stay in use", error)
+            self._damage[arm.name] = str(error)
 
     def open(self, reference: str, version: PairVersion) -> Arm:
         """Load a pair, prove it, warm it.

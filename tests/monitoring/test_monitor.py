@@ -19,19 +19,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from framework.config.sections import IngestConfig, PanelConfig
 from framework.data.frequency import Frequency
 from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, TIME
 from framework.errors import ConfigError, DataError, RegistryError
-from framework.interfaces.ledger import FilesLedgerOptions
-from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.promised import Promise, with_before
 from framework.monitoring.report import pair_report
 from framework.monitoring.served import Reading, Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
-from framework.plugins.discovery import load_plugins
 from framework.runs.compare import compare
 from framework.runs.monitor import monitor
 from framework.runs.options import MonitorOptions
@@ -41,69 +37,13 @@ from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing import fakes
 from framework.testing.folder_registry import FolderRegistry
-from framework.testing.servers.fake_server import make_deployment, make_features, make_row
-
-ENTITIES = [f"A{i}" for i in range(10)]
-LEDGER = FilesLedger(FilesLedgerOptions())
-TARGETS = ("departures", "delay")
+from framework.testing.served_runs import ENTITIES, LEDGER, TARGETS, ingest, make_run
+from framework.testing.servers.fake_server import make_deployment
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    return make_run(tmp_path)
-
-
-def make_run(tmp_path: Path, **ledger: Any) -> Any:
-    """A run over a ledger in which ten series were asked for twice, the second time with other
-    rows; the store is empty.
-    """
-    deployment = make_deployment(tmp_path, ledger=ledger)
-    FolderRegistry(tmp_path).calibrate(3)
-    service = Service(deployment, ServingOptions())
-    service.start()
-
-    async def ask() -> None:
-        for delay in (1.0, 3.5):
-            rows = [make_row(airport=name, delay=delay) for name in ENTITIES]
-            body = orjson.dumps({"rows": rows})
-            await service.answers.payload(body, Call("POST", "/predict", b"", {}, b"id"))
-        await service.close()
-
-    asyncio.run(ask())
-    plugins = load_plugins()
-    retrieval = plugins.load("retrieval", "file")(
-        plugins.find("retrieval", "file").options(state=tmp_path / "store")
-    )
-    config = SimpleNamespace(
-        name="fake",
-        seed=7,
-        start=None,
-        features=make_features(),
-        panel=PanelConfig(targets=TARGETS, frequency="D", horizon=3, season_length=7),
-        paths=SimpleNamespace(state=tmp_path / "state"),
-        ingest=IngestConfig(),
-    )
-    parts = {
-        "retrieval": retrieval,
-        "ledger": FilesLedger(FilesLedgerOptions(**ledger)),
-        "registry": FolderRegistry(tmp_path),
-    }
-    said: list[str] = []
-    return SimpleNamespace(
-        config=config,
-        options=MonitorOptions(),
-        make=parts.__getitem__,
-        plugins=plugins,
-        say=said.append,
-        said=said,
-        directory=tmp_path,
-        record=SimpleNamespace(artifacts=[], metrics={}),
-    )
-
-
-def ingest(run: Any, rows: pd.DataFrame) -> None:
-    full = rows.assign(carrier="DL", season="spring", temp=1.0, **{"wind gust": 1.0})
-    run.make("retrieval").ingest(run.config.features, "daily", full)
+    return make_run(tmp_path, MonitorOptions())
 
 
 def served_table(run: Any) -> pd.DataFrame:
@@ -162,8 +102,8 @@ def test_figures_follow_late_and_corrected_rows(run: Any) -> None:
 
 
 def test_a_ledger_of_hashes_is_judged_by_the_entities_of_the_store(tmp_path: Path) -> None:
-    hashes = make_run(tmp_path / "hashes", hashed=["airport"])
-    plain = make_run(tmp_path / "plain")
+    hashes = make_run(tmp_path / "hashes", MonitorOptions(), hashed=["airport"])
+    plain = make_run(tmp_path / "plain", MonitorOptions())
     time = pd.Timestamp("2024-03-02", tz="UTC")
     rows = pd.DataFrame({"airport": ENTITIES, TIME: time, "departures": 9.0, "delay": 3.0})
     for one in (hashes, plain):
@@ -248,7 +188,7 @@ def test_a_ledger_of_failures_alone_is_reported(run: Any, tmp_path: Path) -> Non
 
 
 def test_what_forecasts_were_made_from_is_held_against_the_store(tmp_path: Path) -> None:
-    run = make_run(tmp_path, features="values", hashed=["airport"])
+    run = make_run(tmp_path, MonitorOptions(), features="values", hashed=["airport"])
     origin = pd.Timestamp("2024-03-01", tz="UTC")
     rows = pd.DataFrame({"airport": ENTITIES, TIME: origin, "departures": 20.0, "delay": 3.5})
     ingest(run, rows.assign(departures=[99.0, *[float("nan")] * 9]))

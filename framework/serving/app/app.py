@@ -169,6 +169,7 @@ def _shown(arm: Arm) -> dict[str, Any]:
         "horizon": schema.horizon,
         "quantiles": schema.quantiles,
         "highest_level": None if calibration is None else calibration.highest_level(),
+        "levels": 0 if calibration is None else calibration.version,
         "schema": schema.model_dump(mode="json", exclude={"categories"}),
         "categories": {
             name: _categories(schema, name) for name in schema.static[len(schema.entity_keys) :]

@@ -16,6 +16,7 @@ from framework.data.forecast import Forecast
 from framework.data.schema import Schema
 from framework.data.vocabulary import CPU
 from framework.interfaces.registry import PairVersion
+from framework.pairs.followed_levels import FollowedLevels
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Terms
 from framework.serving.deployment import alias_of
@@ -30,6 +31,9 @@ class Forecaster(Protocol):
     """
 
     terms: Terms
+
+    def follow(self, levels: FollowedLevels) -> None:
+        """Make intervals with other levels from now on."""
 
     async def read_payload(self, body: bytes) -> Context:
         """Rows of a request to windows."""

@@ -28,6 +28,7 @@ from framework.data.vocabulary import ERROR
 from framework.errors import DataError
 from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import RetrievalStrategy
+from framework.pairs.followed_levels import FollowedLevels
 from framework.pairs.pair import Pair, Terms
 from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
@@ -57,6 +58,15 @@ class Ends:
     def __init__(self, terms: Terms, metrics: ArmMetrics, max_rows: int, threads: Executor) -> None:
         self.terms, self.metrics, self._threads = terms, metrics, threads
         self._payload = Payload(terms.schema, max_rows)
+        self._own = terms.calibration
+
+    def follow(self, levels: FollowedLevels) -> None:
+        """Make the intervals of the requests from now on with the levels in use."""
+        now = self.terms.calibration
+        if self._own is None or now is None or levels.version == now.version:
+            return
+        calibration = levels.of(self._own)
+        self.terms = self.terms.calibrated(calibration)
 
     def validate(self, body: bytes) -> Context:
         """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
@@ -133,6 +143,7 @@ class Ends:
             {level: ends[:, :steps] for level, ends in intervals.items()},
             context.freshness,
             context.unseen,
+            0 if terms.calibration is None else terms.calibration.version,
         )
 
 

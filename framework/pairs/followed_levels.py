@@ -1,0 +1,165 @@
+"""Levels that go on following the misses of what a pair has answered since it was trained.
+
+The rule of :mod:`framework.pairs.adaptive_levels` (Gibbs & Candes 2021), with the intervals that
+were served: an origin moves each level by the excess of its misses, a step at a time as its actual
+comes. They are in one file of the pair's digest in the state folder, so that all servers agree and
+a pair that comes back finds its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from framework.data.arrays import Float64
+from framework.errors import DataError
+from framework.files import atomic_write
+from framework.pairs.adaptive_levels import FOLLOWED
+from framework.pairs.intervals import Calibration
+
+#: Of the file.
+FORMAT = 1
+#: The share of an origin's excess by which a level moves, and what the origins whose actuals have
+#: not all come may move it together: more swings, since each answers to levels of before.
+PACE, UNDER_WAY = 0.4, 2.8
+#: Times of actuals whose excess can still change; the levels that older ones led to are kept.
+TIMES = 500
+#: Versions that are kept, for what was served with them.
+VERSIONS = 1000
+
+
+def pace_of(horizon: int) -> float:
+    """Say by which share of its excess an origin moves a level."""
+    return min(PACE, UNDER_WAY / horizon)
+
+
+def levels_path(state: Path, name: str, digest: str) -> Path:
+    """Name the file of a pair's levels."""
+    return state / "levels" / f"{name}.{digest[:16]}.json"
+
+
+def moved(levels: Float64, excess: Float64, horizon: int) -> Float64:
+    """Move levels ``[T, L]`` by the excess ``[T, L]`` of a time."""
+    change = 100 * pace_of(horizon) * excess
+    return np.maximum.accumulate(np.clip(levels + change, 0.0, 100.0), axis=-1)
+
+
+@dataclass(frozen=True)
+class FollowedLevels:
+    """``versions``: by number, from 1, the levels ``[T, L]`` of each target and of
+    :data:`~framework.pairs.adaptive_levels.FOLLOWED`; the last is in use. ``excess``: by the
+    time of the actuals (ISO 8601, UTC). ``start``: the levels before the first of them, None for
+    the pair's own, and ``closed``: the newest time that is in it.
+    """
+
+    digest: str
+    versions: Mapping[int, Float64] = field(default_factory=dict)
+    excess: Mapping[str, Float64] = field(default_factory=dict)
+    start: Float64 | None = None
+    closed: str = ""
+
+    @cached_property
+    def version(self) -> int:
+        """The number of the levels in use; 0 for the pair's own."""
+        return max(self.versions, default=0)
+
+    def of(self, calibration: Calibration, version: int | None = None) -> Calibration:
+        """Give a pair's own calibration the levels of a version, None for those in use.
+
+        Raises:
+            DataError: There is no such version.
+        """
+        number = self.version if version is None else version
+        if number == 0:
+            return calibration
+        if number not in self.versions:
+            raise DataError(f"the levels of version {number} are unknown")
+        return replace(calibration, used=self.versions[number], version=number)
+
+    def after(self, own: Float64, excess: Mapping[str, Float64], horizon: int) -> FollowedLevels:
+        """Follow what is known of the excess now.
+
+        Args:
+            own: ``[T, L]``, the pair's own levels.
+            excess: By time ``[T, L]``; a time that is known already is replaced, as late and
+                corrected actuals change it.
+            horizon: Of the pair.
+
+        Returns:
+            The levels with a new version, or those of before where nothing has changed.
+        """
+        new = {time: one for time, one in excess.items() if time > self.closed}
+        known = dict(sorted({**self.excess, **new}.items()))
+        start, closed = own if self.start is None else self.start, self.closed
+        for time in list(known)[:-TIMES]:
+            start, closed = moved(start, known.pop(time), horizon), time
+        levels = start
+        for one in known.values():
+            levels = moved(levels, one, horizon)
+        before = self.versions.get(self.version, own)
+        changed = not np.array_equal(levels, before)
+        versions = {**self.versions, self.version + 1: levels} if changed else self.versions
+        versions = dict(sorted(versions.items())[-VERSIONS:])
+        return FollowedLevels(self.digest, versions, known, start, closed)
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        content = {
+            "format": FORMAT,
+            "digest": self.digest,
+            "version": self.version,
+            "levels": FOLLOWED.tolist(),
+            "versions": {str(n): one.tolist() for n, one in self.versions.items()},
+            "excess": {time: one.tolist() for time, one in self.excess.items()},
+            "start": None if self.start is None else self.start.tolist(),
+            "closed": self.closed,
+        }
+        with atomic_write(path, durable=True) as stream:
+            stream.write(json.dumps(content).encode())
+
+
+def read_levels(path: Path, digest: str, targets: int) -> FollowedLevels:
+    """Read the levels of a pair.
+
+    Args:
+        path: The file; without it they are the pair's own.
+        digest: Of the pair.
+        targets: How many it has.
+
+    Raises:
+        DataError: The file is damaged, of another pair or of another format.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return FollowedLevels(digest)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    advice = "; repair it, or remove it for the levels of the pair"
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT or content["levels"] != FOLLOWED.tolist():
+            raise DataError(f"{path} has another format than {FORMAT}{advice}")
+        versions = {
+            int(number): _levels(one, targets) for number, one in content["versions"].items()
+        }
+        excess = {time: _levels(one, targets) for time, one in content["excess"].items()}
+        start = None if content["start"] is None else _levels(content["start"], targets)
+        levels = FollowedLevels(content["digest"], versions, excess, start, content["closed"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error!r}{advice}") from error
+    if levels.digest != digest:
+        raise DataError(f"{path} is of the pair {levels.digest[:12]}, not {digest[:12]}{advice}")
+    return levels
+
+
+def _levels(rows: list[list[float]], targets: int) -> Float64:
+    levels = np.array(rows, dtype=np.float64)
+    if levels.shape != (targets, len(FOLLOWED)) or not np.isfinite(levels).all():
+        raise ValueError(f"levels of shape {levels.shape}")
+    return levels

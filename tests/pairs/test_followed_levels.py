@@ -1,0 +1,74 @@
+"""Levels that follow what was served: the rule by hand, and its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framework.errors import DataError
+from framework.pairs import followed_levels
+from framework.pairs.adaptive_levels import FOLLOWED
+from framework.pairs.followed_levels import FollowedLevels, levels_path, pace_of, read_levels
+
+OWN = FOLLOWED[None]
+
+
+def at_80(levels: FollowedLevels) -> float:
+    return float(levels.versions[levels.version][0, 3])
+
+
+def excess(share: float) -> np.ndarray:
+    return np.full((1, len(FOLLOWED)), share)
+
+
+def test_a_level_moves_by_the_excess_of_each_time_and_stays_between_0_and_100() -> None:
+    first = FollowedLevels("d").after(OWN, {"2024-01-01": excess(0.1 / 7)}, 7)
+    assert at_80(first) == pytest.approx(80 + 100 * 0.4 * 0.1 / 7)
+    more = {"2024-01-02": excess(0.9), "2024-01-03": excess(-0.05)}
+    assert at_80(first.after(OWN, more, 7)) == pytest.approx(100 - 100 * 0.4 * 0.05)
+
+
+def test_late_and_corrected_actuals_replace_what_was_counted() -> None:
+    first = FollowedLevels("d").after(OWN, {"2024-01-01": excess(0.1)}, 7)
+    assert first.after(OWN, {"2024-01-01": excess(0.1)}, 7).version == 1
+    corrected = first.after(OWN, {"2024-01-01": excess(-0.1)}, 7)
+    assert corrected.version == 2
+    assert at_80(corrected) == pytest.approx(76)
+
+
+def test_origins_that_are_under_way_together_move_a_level_as_much_at_any_horizon() -> None:
+    assert [pace_of(h) for h in (1, 7, 28)] == pytest.approx([0.4, 0.4, 0.1])
+
+
+def test_old_times_are_closed_and_lead_to_the_same_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = {f"2024-01-{day:02}": excess(0.01 * (day % 5 - 1.5)) for day in range(1, 21)}
+    whole = FollowedLevels("d").after(OWN, days, 7)
+    monkeypatch.setattr(followed_levels, "TIMES", 3)
+    short = FollowedLevels("d").after(OWN, days, 7)
+    assert len(short.excess) == 3
+    assert at_80(short) == at_80(whole)
+    assert short.after(OWN, days, 7).version == 1
+
+
+def test_the_file_keeps_every_version_and_refuses_damage(tmp_path: Path) -> None:
+    path = levels_path(tmp_path, "fake", "d" * 64)
+    assert read_levels(path, "d", 1).version == 0
+    levels = FollowedLevels("d").after(OWN, {"2024-01-01": excess(0.1)}, 7)
+    levels = levels.after(OWN, {"2024-01-02": excess(0.1)}, 7)
+    levels.save(path)
+    back = read_levels(path, "d", 1)
+    assert back.version == 2
+    for version, rows in levels.versions.items():
+        np.testing.assert_array_equal(back.versions[version], rows)
+    for digest, targets, content in (
+        ("other", 1, path.read_text()),
+        ("d", 2, path.read_text()),
+        ("d", 1, json.dumps({**json.loads(path.read_text()), "format": 2})),
+        ("d", 1, "{"),
+    ):
+        path.write_text(content)
+        with pytest.raises(DataError, match="repair it, or remove it"):
+            read_levels(path, digest, targets)
