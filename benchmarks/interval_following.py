@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="xgb_daily")
     parser.add_argument("--origins", type=int, default=182)
     parser.add_argument("--retrain", type=int, default=42)
+    parser.add_argument("--refit", type=int, help="fit at every n-th origin; default: --retrain")
     parser.add_argument("--week", default="2013-11-25")
     parser.add_argument("overrides", nargs="*", help="of the experiment, such as model.n_jobs=1")
     options = parser.parse_args()
@@ -122,7 +123,7 @@ def main() -> None:
             config.model_copy(update={"backtest": planned}),
             plugins,
             Path(directory),
-            options.retrain,
+            options.refit or options.retrain,
         )
     judged = replay(
         result.table(),
