@@ -52,7 +52,7 @@ def monitor(run: Run) -> dict[str, Any]:
     until SIGTERM or SIGINT.
     """
     if not run.options.retrain.alerts:  # what is trained then is trained as this run says
-        check_answered(run, lambda: newest_config(run), used=("panel", "seed"))
+        check_answered(run, lambda: newest_config(run), own_sections=("panel", "seed"))
     sinks = make_sinks(run)
     return by_schedule(run, lambda _: _once(run, sinks), {})
 

@@ -19,14 +19,16 @@ _OWN = ("name", "features", "source", "retrieval")
 _LEARNED = tuple(key for key in DECISIVE if key not in _OWN)
 
 
-def check_answered(run: Run, read: Callable[[], str | None], used: Collection[str] = ()) -> None:
+def check_answered(
+    run: Run, read: Callable[[], str | None], own_sections: Collection[str] = ()
+) -> None:
     """Refuse an option of the command line that says something else than the pair was trained with.
 
     Args:
         run: The run that works with the pair.
         read: Gives the configuration that the pair recorded, None where there is no pair yet. It
             is called only where there is something to compare.
-        used: Sections of what is learned that this run takes from its own configuration.
+        own_sections: Sections of what is learned that this run takes from its own configuration.
 
     Raises:
         ConfigError: The option would do nothing.
@@ -38,7 +40,7 @@ def check_answered(run: Run, read: Callable[[], str | None], used: Collection[st
         override
         for override in OverridesParser.create().parse_overrides(texts)
         if (section := override.key_or_group.split(".", maxsplit=1)[0]) in _LEARNED
-        and section not in used
+        and section not in own_sections
     ]
     text = read() if overrides else None
     if text is None:

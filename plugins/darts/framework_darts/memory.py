@@ -36,12 +36,12 @@ def fit_bytes(
         return index
     weights = sum(parameter.nbytes for parameter in module.parameters())
     known = {parameter.data_ptr() for parameter in module.parameters()}
-    kept: dict[int, int] = {}
+    saved_bytes: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved_bytes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -50,6 +50,6 @@ def fit_bytes(
     rows = sizes.length * (sizes.targets + sizes.past + sizes.future)
     rows += sizes.horizon * (sizes.targets + sizes.future) + sizes.static
     # a step backward makes a gradient of what it passes; two of a kind are there at a time
-    window = 2 * sum(kept.values()) // _FEW + _GATHERED * rows
+    window = 2 * sum(saved_bytes.values()) // _FEW + _GATHERED * rows
     batch = window * min(batch_size, windows)
     return index + _COPIES * weights + batch
