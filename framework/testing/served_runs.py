@@ -60,14 +60,14 @@ def make_run(tmp_path: Path, options: Any, **ledger: Any) -> Any:
         "ledger": FilesLedger(FilesLedgerOptions(**ledger)),
         "registry": FolderRegistry(tmp_path),
     }
-    said: list[str] = []
+    lines: list[str] = []
     return SimpleNamespace(
         config=config,
         options=options,
         make=parts.__getitem__,
         plugins=plugins,
-        say=said.append,
-        said=said,
+        say=lines.append,
+        said=lines,
         directory=tmp_path,
         record=SimpleNamespace(artifacts=[], metrics={}),
     )

@@ -53,7 +53,10 @@ def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
         if "run=serve" in command or command.startswith("curl"):
             continue
         done = run(
-            *shlex.split(command.removeprefix("python -m framework ")), cwd=project, env=environment
+            *shlex.split(command.removeprefix("python -m framework ")),
+            cwd=project,
+            env=environment,
+            page=True,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         results[command] = json.loads(done.stdout.splitlines()[-1])

@@ -33,6 +33,7 @@ ORIGIN = np.datetime64("2024-06-10", "us")
 TINY: dict[str, Any] = {"input_chunk_length": 7, "n_epochs": 1, "batch_size": 128}
 LOCAL: dict[str, Any] = {"season_length": 7, "context_length": 28}
 #: Every bundled model, small.
+INTERMITTENT: dict[str, Any] = {"context_length": 30}
 MODELS: dict[str, dict[str, Any]] = {
     "seasonal_naive": {"season_length": 7},
     "xgboost": {"n_estimators": 5, "n_jobs": 1},
@@ -47,6 +48,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "auto_arima": {**LOCAL, "max_p": 1, "max_q": 1, "max_P": 0, "max_Q": 0},
     "auto_ets": {**LOCAL, "model": "ANN"},
     "auto_theta": {**LOCAL, "model": "STM"},
+    "croston_sba": INTERMITTENT,
+    "tsb": INTERMITTENT,
+    "adida": INTERMITTENT,
+    "imapa": INTERMITTENT,
     "ensemble": {
         "members": {
             "week": {"name": "seasonal_naive", "season_length": 7},

@@ -62,6 +62,7 @@ def test_what_was_written_is_proven_and_answers_as_before(tmp_path: Path, plugin
     artifacts, digest = _write(tmp_path)
     manifest = prove(artifacts, digest)
     assert set(manifest) == {
+        "format",
         "pair_id",
         "run_id",
         "schema",

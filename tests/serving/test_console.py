@@ -186,7 +186,9 @@ def test_the_differences_of_two_pairs_are_those_of_run_diff(http: httpx.Client) 
     assert (body["before"]["version"], body["after"]["version"]) == (3, 4)
     assert body["halves"]["preprocessor"] == {"same": False, "files": ["state/means.npz"]}
     assert body["lines"] == difference_lines(body)
-    for query, field in (("version=4", "against"), ("version=../x&against=3", "version")):
+    with_the_served = read(http, "/console/diff?version=4")
+    assert with_the_served["before"]["version"] == 3
+    for query, field in (("version=4&against=", "against"), ("version=../x", "version")):
         refused = http.get(f"/console/diff?{query}")
         assert (refused.status_code, refused.json()["error"]["path"]) == (422, field)
 

@@ -61,9 +61,9 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
     check_not_edited(_output(run.config), "auto.output", "model=auto")
     features = Features(run.config, run.make("retrieval"))
     fill_store(run, features)
-    stored = backtest_panel(features)
-    schema = features.schema(stored, run.make("model"))
-    panel, _ = take_part(stored, schema, run.config.panel.short, run.config.validation.steps)
+    whole_panel = backtest_panel(features)
+    schema = features.schema(whole_panel, run.make("model"))
+    panel, _ = take_part(whole_panel, schema, run.config.panel.short, run.config.validation.steps)
     ranked, facts = _ranked(run, panel, features, schema)
     best = ranked[0]
     naive = _strongest_naive(run.config, ranked)
@@ -84,7 +84,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
         "written": str(file),
     }
     is_same = (config.features, config.panel) == (run.config.features, run.config.panel)
-    return replace(run, config=config), {"auto": decision}, stored if is_same else None
+    return replace(run, config=config), {"auto": decision}, whole_panel if is_same else None
 
 
 def _output(config: Config) -> Path:

@@ -71,7 +71,12 @@ def describe_console(
             "Differences",
             {**busy, "422": "version or against is neither a version nor an alias"},
             [
-                {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
+                {
+                    "name": name,
+                    "in": "query",
+                    "description": "A version or an alias; the pair that answers, by default",
+                    "schema": {"type": "string"},
+                }
                 for name in ("version", "against")
             ],
         ),

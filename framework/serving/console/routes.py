@@ -120,7 +120,10 @@ class Console:
 
     async def _differences(self, request: Request) -> Response:
         async def compared() -> dict[str, Any]:
-            reference, against = (_reference(request, name) for name in ("version", "against"))
+            served = str(self._service.arms.table.primary.version.version)
+            reference, against = (
+                _reference(request, name, served) for name in ("version", "against")
+            )
             return await self._read(
                 ("diff", reference, against),
                 _PAIRS,
@@ -213,8 +216,8 @@ def _number(request: Request, name: str, default: int, largest: int) -> int:
     return int(text)
 
 
-def _reference(request: Request, name: str) -> str:
-    text = request.query_params.get(name, "")
+def _reference(request: Request, name: str, default: str) -> str:
+    text = request.query_params.get(name, default)
     if not _REFERENCE.fullmatch(text):
         raise Refusal(422, "a version or an alias is expected", name)
     return text

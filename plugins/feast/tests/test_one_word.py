@@ -63,7 +63,7 @@ def store(
     """Materialized for the model of the experiment."""
     root, config = tmp_path_factory.mktemp("store"), composed(request.param, None)
     strategy = FeastRetrieval(options(root))
-    entity = stored(config, strategy, 70 if request.param == "xgb_daily" else 1680)
+    entity = stored(config, strategy, 100 if request.param == "xgb_daily" else 1680)
     needs = make_needs(config, Components(config, load_plugins()).make("model"))
     strategy.materialize(config.features, None, None, lambda _: None, needs=needs)
     return request.param, root, entity

@@ -86,7 +86,9 @@ def set_up(options: str, die_at: int, in_place: bool) -> None:
     """
     import mlflow
     import sqlalchemy as sa
+    from framework_mlflow.store import setup
 
+    setup._EMPTY.clear()  # the process that it is forked from has made the migrations already
     count = 0
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")

@@ -98,7 +98,7 @@ def test_what_was_lost_is_named_and_nothing_changed(options: MlflowOptions, tmp_
     registry.register(make_draft(tmp_path / "draft"), "r")
     state = tmp_path / "state"
     for lost, named in (
-        ("ledger.db", "it was lost, or is another one"),
+        ("ledger.db", "was lost, or is another one"),
         ("mlflow.db", "MLflow has no version 1"),
         ("artifacts", "is missing"),
     ):

@@ -121,11 +121,11 @@ def components() -> list[Component]:
             Component(
                 "model",
                 name,
-                f"{place}:{loaded}",
+                f"{place}:{attribute}",
                 options,
                 f"{summary}, for demand that is mostly 0, per window",
                 automatic=Automatic(family, 2e-5),
             )
-            for name, loaded, options, summary, family in _INTERMITTENT
+            for name, attribute, options, summary, family in _INTERMITTENT
         ),
     ]

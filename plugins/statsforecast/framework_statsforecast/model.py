@@ -95,8 +95,8 @@ class LocalModel(Model):
     options: Any
 
     def context_length(self, schema_hint: int) -> int:
-        given: int | None = self.options.context_length
-        return given or max(10 * self.options.season_length, 30)
+        length: int | None = self.options.context_length
+        return length or max(10 * self.options.season_length, 30)
 
     @property
     def supports_quantiles(self) -> bool:

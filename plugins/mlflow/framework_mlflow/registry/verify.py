@@ -166,6 +166,7 @@ def lost(store: Store, ledger: Ledger, name: str, place: str) -> list[Finding]:
     """
     if not is_there(store.uri):
         return []
+    store.open()
     with ledger.reading() as reader:
         numbers = unrecorded(store, reader, name)
     return [Finding(name, why_unrecorded(name, numbers, place), repaired=False)] if numbers else []
