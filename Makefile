@@ -44,7 +44,7 @@ test: .venv/dev
 	$(MAKE) --no-print-directory --keep-going -j 2 test-most test-ray-serve
 
 test-most:
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
 
 test-ray-serve:

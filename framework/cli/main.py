@@ -131,12 +131,15 @@ def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
                 HydraConfig.get().overrides.task, resolve=False
             )  # as they were written
             check_taken(overrides, name, plugins)
-            choices = HydraConfig.get().runtime.choices
+            # a file without its first line stands below the key experiment, and selects nothing
             if tree.get("source") is None and (
-                choices.get("experiment") is not None or needs_experiment(tree, plugins)
+                "experiment" in tree or needs_experiment(tree, plugins)
             ):
-                loader = GlobalHydra.instance().config_loader()
-                raise ConfigError(no_experiment(choices, loader))
+                raise ConfigError(
+                    no_experiment(
+                        HydraConfig.get().runtime.choices, GlobalHydra.instance().config_loader()
+                    )
+                )
             config = build_config(tree, plugins)
             check_blocked(config.plugins.block, blocked())
             run = Run(config, plugins, Path(HydraConfig.get().runtime.output_dir), emit)
