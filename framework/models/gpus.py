@@ -64,6 +64,9 @@ def visible_gpus() -> tuple[str, ...]:
         return tuple(present)
     visible: list[str] = []
     for entry in (part.strip() for part in value.split(",")):
+        if entry.startswith("MIG-"):  # a part of a GPU, which NVML does not list among them
+            visible.append(entry)
+            continue
         if entry.isdecimal() and int(entry) < len(present):
             visible.append(present[int(entry)])
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -95,6 +96,15 @@ class DashboardsOptions(Options):
     fast: float = Field(default=99.0, gt=0, lt=100)
     seconds: PositiveFloat = 0.5
     routes: str = "/predict.*"
+
+    @field_validator("routes")
+    @classmethod
+    def _expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"'{value}' is no regular expression: {error}") from error
+        return value
 
 
 class MaterializeOptions(Options):

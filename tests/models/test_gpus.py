@@ -71,6 +71,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
         ("1,7,0", ("GPU-bb",)),
         ("GPU-bb", ("GPU-bb",)),
         ("GPU-a,GPU-b", ("GPU-aa",)),
+        ("MIG-1234", ("MIG-1234",)),
     ],
 )
 def test_gpus_are_those_that_cuda_shows_in_its_order(

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from framework.monitoring.report import report_path
 from framework.serving.app.app import create_app
 from framework.serving.dashboards.boards import BOARDS
+from framework.serving.dashboards.rules import Objectives, rules_of
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.servers.command import run
@@ -137,6 +138,13 @@ def test_objectives_are_in_the_rules(files: Path) -> None:
     assert bounds == {'le="0.5"'}
 
 
+def test_a_quote_in_the_routes_stays_inside_the_expression() -> None:
+    rules = rules_of(Objectives(99.9, 99.0, 0.5, 'a"b|c\\d'))
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    slow = next(one for one in expressions if "request_seconds_bucket" in one)
+    assert "framework_request_seconds_bucket" in dict(selectors(promql_parser.parse(slow)))
+
+
 def test_grafana_reads_the_boards(files: Path) -> None:
     register_default_plugins()
     for board in BOARDS:
@@ -170,6 +178,7 @@ def test_what_run_monitor_found_is_among_the_metrics(metrics: str) -> None:
         ("dashboards.seconds=0.3", "dashboards.seconds=0.3: servers count by"),
         ("dashboards.availability=100", "dashboards.availability"),
         ("dashboards.folder=x", "dashboards.folder"),
+        ("dashboards.routes='(x'", "'(x' is no regular expression"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path: Path, override: str, message: str) -> None:

@@ -8,6 +8,7 @@ short one ends the alert soon after its cause. Windows and factors are those of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def _recorded(objectives: Objectives) -> list[dict[str, Any]]:
     for window in _WINDOWS:
         total = f"sum by (job) (rate(framework_requests_total[{window}]))"
         failed = f'sum by (job) (rate(framework_requests_total{{status=~"5.."}}[{window}]))'
-        routes = f'route=~"{objectives.routes}"'
+        routes = f"route=~{json.dumps(objectives.routes)}"  # PromQL escapes as JSON does
         fast = (
             "sum by (job) (rate(framework_request_seconds_bucket"
             f'{{{routes}, le="{objectives.seconds}"}}[{window}]))'
