@@ -29,7 +29,8 @@ YAML = sorted([*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.yml")])
 #: What the environment gives there.
 NAMES = {
     "EXPERIMENT": "xgb_daily",
-    "LEDGER_URL": "postgresql+psycopg://forecast:secret@postgres/forecast",
+    "REGISTRY_URL": "postgresql+psycopg://forecast:secret@postgres/forecast",
+    "LEDGER_URL": "postgresql://forecast:secret@postgres/forecast",
 }
 STYLE = (
     "{extends: default, rules: {line-length: {max: 120}, document-start: disable, comments: "
@@ -126,14 +127,14 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             if resource["kind"] in ("Deployment", "CronJob"):
                 spec = resource["spec"].get("jobTemplate", resource)["spec"]["template"]["spec"]
                 yield f"{name}.yaml", spec["containers"][0]["args"]
-    common = [
-        "+experiment=$EXPERIMENT",
-        "feature_store=redis",
-        "registry.ledger=${oc.env:LEDGER_URL}",
-    ]
-    for line in (DEPLOY / "compose" / "loop.sh").read_text().splitlines():
+    loop = (DEPLOY / "compose" / "loop.sh").read_text()
+    function = loop.partition("framework() {")[2].partition("}\n")[0].replace("\\\n", "")
+    common = shlex.split(function.partition('"$@"')[2])
+    assert len(common) == 5
+    for line in loop.splitlines():
         if line.strip().startswith("framework run="):
-            yield "loop.sh", [*shlex.split(line.partition("||")[0])[1:], *common]
+            words = shlex.split(line.partition("||")[0])[1:]
+            yield "loop.sh", ["+experiment=$EXPERIMENT", *words, *common]
     for path in (DEPLOY / "cron" / "crontab", *sorted((DEPLOY / "systemd").glob("*.service"))):
         for line in path.read_text().splitlines():
             if "-m framework" in line:
@@ -153,14 +154,19 @@ def test_every_command_composes(monkeypatch: pytest.MonkeyPatch) -> None:
     plugins = load_plugins()
     composition.register(plugins)
     runs: dict[str, set[str]] = {}
+    ledgers: dict[str, set[str]] = {}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for overrides, named in files.items():
-            run = build_config(compose("config", list(overrides)), plugins).run
+            config = build_config(compose("config", list(overrides)), plugins)
             for file in named:
-                runs.setdefault(file, set()).add(run)
+                runs.setdefault(file, set()).add(config.run)
+                ledgers.setdefault(file, set()).add(config.component("ledger").name)
     loop = {"ingest", "materialize", "monitor", "train", "promote"}
     for file in ("jobs.yaml", "crontab", "loop.sh", "airflow.py", "dagster.py"):
         assert runs[file] == loop, file
+    # what writes the forecasts and what reads them is the same, on whichever machines
+    for file in ("server.yaml", "jobs.yaml", "compose.yaml", "loop.sh"):
+        assert ledgers[file] == {"postgresql"}, file
     assert runs["forecast-loop.service"] == {"ingest", "materialize", "monitor"}
     for file in ("server.yaml", "compose.yaml", "forecast-server.service"):
         assert runs[file] == {"serve"}, file

@@ -4,8 +4,8 @@
 set -eu
 framework() {
   python -m framework "+experiment=$EXPERIMENT" "$@" \
-    registry.tracking_uri=http://mlflow:5000 'registry.ledger=${oc.env:LEDGER_URL}' \
-    feature_store=redis
+    registry.tracking_uri=http://mlflow:5000 'registry.ledger=${oc.env:REGISTRY_URL}' \
+    ledger=postgresql 'ledger.url=${oc.env:LEDGER_URL}' feature_store=redis
 }
 while true; do
   framework run=ingest

@@ -5,8 +5,8 @@ WORKDIR /build
 COPY dist/ dist/
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --find-links dist \
-    'framework-core[serving]' framework-fastapi framework-mlflow 'framework-feast[redis,postgres]' \
-    framework-preprocessing framework-xgboost
+    'framework-core[serving]' framework-fastapi 'framework-mlflow[postgresql,s3]' \
+    'framework-sql[postgresql]' 'framework-feast[redis]' framework-preprocessing framework-xgboost
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 forecast

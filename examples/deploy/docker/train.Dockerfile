@@ -5,9 +5,9 @@ WORKDIR /build
 COPY dist/ dist/
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --find-links dist \
-    framework-core framework-files framework-sql framework-mlflow 'framework-feast[redis,postgres]' \
-    framework-preprocessing framework-xgboost framework-baselines framework-statsforecast \
-    framework-report 'psycopg[binary]'
+    framework-core framework-files 'framework-sql[postgresql]' 'framework-mlflow[postgresql,s3]' \
+    'framework-feast[redis]' framework-preprocessing framework-xgboost framework-baselines \
+    framework-statsforecast framework-report
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 forecast
