@@ -135,22 +135,25 @@ def read_levels(path: Path, digest: str, targets: int) -> FollowedLevels:
         DataError: The file is damaged, of another pair or of another format.
     """
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except FileNotFoundError:
         return FollowedLevels(digest)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     advice = "; repair it, or remove it for the levels of the pair"
     try:
-        content = json.loads(text)
+        content = json.loads(data)
         if content["format"] != FORMAT or content["levels"] != FOLLOWED.tolist():
             raise DataError(f"{path} has another format than {FORMAT}{advice}")
         versions = {
             int(number): _levels(one, targets) for number, one in content["versions"].items()
         }
-        excess = {time: _levels(one, targets) for time, one in content["excess"].items()}
+        excess = {time: _rows(one, targets) for time, one in content["excess"].items()}
         start = None if content["start"] is None else _levels(content["start"], targets)
-        levels = FollowedLevels(content["digest"], versions, excess, start, content["closed"])
+        texts: dict[str, str] = {key: content[key] for key in ("digest", "closed")}
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError(f"no text in {texts}")
+        levels = FollowedLevels(versions=versions, excess=excess, start=start, **texts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}{advice}") from error
     if levels.digest != digest:
@@ -159,7 +162,14 @@ def read_levels(path: Path, digest: str, targets: int) -> FollowedLevels:
 
 
 def _levels(rows: list[list[float]], targets: int) -> Float64:
-    levels = np.array(rows, dtype=np.float64)
-    if levels.shape != (targets, len(FOLLOWED)) or not np.isfinite(levels).all():
-        raise ValueError(f"levels of shape {levels.shape}")
+    levels = _rows(rows, targets)
+    if (levels < 0).any() or (levels > 100).any() or (np.diff(levels) < 0).any():
+        raise ValueError("levels do not rise from 0 to 100")
     return levels
+
+
+def _rows(rows: list[list[float]], targets: int) -> Float64:
+    values = np.array(rows, dtype=np.float64)
+    if values.shape != (targets, len(FOLLOWED)) or not np.isfinite(values).all():
+        raise ValueError(f"values of shape {values.shape}")
+    return values

@@ -63,12 +63,17 @@ def test_the_file_keeps_every_version_and_refuses_damage(tmp_path: Path) -> None
     assert back.version == 2
     for version, rows in levels.versions.items():
         np.testing.assert_array_equal(back.versions[version], rows)
+    whole = path.read_bytes()
+    falling = {"1": FOLLOWED[None, ::-1].tolist()}
+    too_high = {"1": (OWN + 50).tolist()}
+    changes = [{"format": 2}, {"closed": None}, {"versions": falling}, {"versions": too_high}]
     for digest, targets, content in (
-        ("other", 1, path.read_text()),
-        ("d", 2, path.read_text()),
-        ("d", 1, json.dumps({**json.loads(path.read_text()), "format": 2})),
-        ("d", 1, "{"),
+        ("other", 1, whole),
+        ("d", 2, whole),
+        ("d", 1, b"{"),
+        ("d", 1, b"\xff" + whole),
+        *(("d", 1, json.dumps({**json.loads(whole), **change}).encode()) for change in changes),
     ):
-        path.write_text(content)
+        path.write_bytes(content)
         with pytest.raises(DataError, match="repair it, or remove it"):
             read_levels(path, digest, targets)
