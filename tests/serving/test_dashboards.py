@@ -23,6 +23,7 @@ from framework.monitoring.report import report_path
 from framework.serving.app.app import create_app
 from framework.serving.dashboards.boards import BOARDS
 from framework.serving.dashboards.rules import Objectives, rules_of
+from framework.serving.http.monitor_metrics import monitor_text
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.servers.command import run
@@ -170,6 +171,20 @@ def test_what_run_monitor_found_is_among_the_metrics(metrics: str) -> None:
     ):
         assert line in metrics.splitlines(), line
     assert 'framework_request_seconds_count{route="/predict"} 1.0' in metrics.splitlines()
+    assert "framework_monitor_unreadable 0.0" in metrics.splitlines()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", '{"live": {}}', '{"live": {"production": 3}, "backtest": {}}']
+)
+def test_a_damaged_report_is_told_and_hides_no_other_metric(tmp_path: Path, content: str) -> None:
+    report = tmp_path / "pairs.json"
+    assert monitor_text(report) == b""
+    report.write_text(content)
+    families = list(text_string_to_metric_families(monitor_text(report).decode()))
+    assert [(one.name, one.samples[0].value) for one in families] == [
+        ("framework_monitor_unreadable", 1.0)
+    ]
 
 
 @pytest.mark.parametrize(

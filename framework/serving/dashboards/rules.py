@@ -164,6 +164,13 @@ def _monitoring() -> list[dict[str, Any]]:
             "ticket",
             "run=monitor has not run for {{ $value | humanizeDuration }}",
         ),
+        _alert(
+            "FrameworkMonitorUnreadable",
+            "max by (job) (framework_monitor_unreadable) == 1",
+            "0m",
+            "ticket",
+            "the file of the newest run=monitor is damaged or of another version; run it again",
+        ),
     ]
 
 

@@ -21,13 +21,22 @@ def monitor_text(report: Path) -> bytes:
         report: The file of :func:`framework.monitoring.report.report_path`.
 
     Returns:
-        Prometheus text: ``framework_monitor_…``; nothing where nobody has monitored yet.
+        Prometheus text: ``framework_monitor_…``; nothing where nobody has monitored yet. Of a file
+        that is damaged or of another version only ``framework_monitor_unreadable`` is 1: the
+        server's own metrics do not depend on it.
     """
     try:
-        body = json.loads(report.read_bytes())
+        families = list(_families(json.loads(report.read_bytes())))
     except FileNotFoundError:
         return b""
-    return generate_latest(_Families(list(_families(body))))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        families = []
+    unreadable = GaugeMetricFamily(
+        "framework_monitor_unreadable",
+        "1 while the file of the newest run=monitor is damaged or of another version",
+        value=not families,
+    )
+    return generate_latest(_Families([unreadable, *families]))
 
 
 class _Families(CollectorRegistry):
