@@ -72,7 +72,8 @@ def _calendar(part: str, years: Iterable[int], path: str) -> HolidayBase:
         if part in holidays.list_supported_financial():
             return holidays.financial_holidays(part, years=years)
         calendar = holidays.country_holidays(country, subdiv=state or None, years=years)
-    except (NotImplementedError, TypeError) as error:  # the package calls whatever has the name
+    except (NotImplementedError, TypeError) as error:
+        # the package's answers to a code without a calendar, and to the name of another thing in it
         raise ConfigError(f"{path}: {_unknown(country, state)}") from error
     if not hasattr(calendar, "country"):
         raise ConfigError(f"{path}: {_unknown(country, state)}")

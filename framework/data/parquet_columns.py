@@ -40,7 +40,7 @@ def numbers(table: pa.Table, name: str, where: str) -> Float64:
     """The numbers of a column, NaN for null."""
     try:
         return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # no cast from such a type
         raise DataError(f"{where}: column {name} is not numeric: {error}.") from error
 
 
@@ -50,7 +50,7 @@ def times(table: pa.Table, where: str, start: int = 0) -> Times:
     try:
         zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
         moments = column.cast(pa.timestamp("us", tz="UTC" if zoned else None)).to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # no cast from such a type
         raise DataError(f"{where}: column {TIME} is not a time: {error}.") from error
     if np.isnat(moments).any():
         raise DataError(

@@ -45,6 +45,8 @@ class StreamSource(Source):
     #: The component's name, and what its streams and entries are called in messages.
     name: ClassVar[str]
     words: ClassVar[tuple[str, str]] = ("stream", "entry")
+    #: Behind the name of a stream: the name of the stream that its parked entries are in.
+    parked_suffix: ClassVar[str]
 
     @abstractmethod
     def stream_of(self, table: str) -> tuple[str, StreamTable]:
@@ -103,6 +105,29 @@ class StreamSource(Source):
             row: The row.
             entry: Its entry.
         """
+
+    def parked_in(self, table: str) -> str:
+        """Name the stream that parked entries are in.
+
+        Args:
+            table: The table's name.
+
+        Returns:
+            The stream's name.
+        """
+        return self.stream_of(table)[0] + self.parked_suffix
+
+    def warnings(self) -> list[str]:
+        """Return what was doubtful: each line once, such as that entries were parked."""
+        return list(self._doubts)
+
+    def doubt(self, line: str) -> None:
+        """Add a line to :meth:`warnings`, unless it is there.
+
+        Args:
+            line: The line, without a count that grows: a source that follows is asked again.
+        """
+        self._doubts.setdefault(line)
 
     @property
     def poll(self) -> float | None:
@@ -209,6 +234,14 @@ class StreamSource(Source):
         if self.options.bad_entries == "refuse":
             raise self._refusal(self.stream_of(table)[0], entry, why)
         self.park(table, entry, why)
+        if table not in self._parking:
+            self._parking.add(table)
+            kind, one = self.words
+            self.doubt(
+                f"source={self.name}: {kind} '{self.stream_of(table)[0]}' has what is no row, the "
+                f"first {one} {entry.name}: {why}; it is left out, as all like it are, and kept in "
+                f"'{self.parked_in(table)}'"
+            )
 
     def _refusal(self, stream: str, entry: Entry, why: str) -> DataError:
         kind, one = self.words
@@ -216,6 +249,16 @@ class StreamSource(Source):
             f"source={self.name}: {kind} '{stream}': {one} {entry.name}: {why}; mend it, or set "
             "source.bad_entries=park."
         )
+
+    @cached_property
+    def _doubts(self) -> dict[str, None]:
+        """The lines of :meth:`warnings`, in their order."""
+        return {}
+
+    @cached_property
+    def _parking(self) -> set[str]:
+        """The tables of which an entry was parked."""
+        return set()
 
     @cached_property
     def _digests(self) -> dict[str, dict[str, Any]]:

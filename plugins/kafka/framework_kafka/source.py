@@ -35,15 +35,14 @@ class _State:
     """The state of reading topics.
 
     ``parts``: the partition of each series, by table. ``mixed``: tables
-    with a series in two of them. ``doubts``: lines of warning, each once.
-    ``undelivered``: why parked messages were not taken. ``errors``: what the client said last.
+    with a series in two of them. ``undelivered``: why parked messages were not taken. ``errors``:
+    what the client said last.
     """
 
     readers: dict[str, TopicReader] = field(default_factory=dict)
     decoders: dict[str, Decoder] = field(default_factory=dict)
     parts: dict[str, dict[tuple[Any, ...], str]] = field(default_factory=dict)
     mixed: set[str] = field(default_factory=set)
-    doubts: dict[str, None] = field(default_factory=dict)
     undelivered: list[Any] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -55,6 +54,7 @@ class KafkaSource(StreamSource):
 
     name = "kafka"
     words = ("topic", "message")
+    parked_suffix = ".dead"
 
     def read(self, table: str) -> pd.DataFrame:
         """Read every message that the topic still holds; no offset is committed."""
@@ -112,7 +112,7 @@ class KafkaSource(StreamSource):
                 partition, low
             )  # a partition that was added since is read from its start
             if own > high:
-                self._warn(
+                self.doubt(
                     f"source=kafka: topic '{topic}': partition {partition} ends at {high}, and "
                     f"{own} was stored: the topic was made anew; it is read from its beginning"
                 )
@@ -149,7 +149,7 @@ class KafkaSource(StreamSource):
         first = self._state.parts.setdefault(table, {}).setdefault(series, entry.part)
         if first != entry.part and table not in self._state.mixed:
             self._state.mixed.add(table)
-            self._warn(
+            self.doubt(
                 f"source=kafka: topic '{self.stream_of(table)[0]}': messages of one series are in "
                 f"more than one partition, such as {dict(zip(view.entity, series, strict=True))}; "
                 "of two for the same time, nobody can tell which is the later. Send them with "
@@ -165,7 +165,7 @@ class KafkaSource(StreamSource):
         ]
         with self._failing(table):
             self._producer.produce(
-                f"{self.stream_of(table)[0]}.dead",
+                self.parked_in(table),
                 key=message.key(),
                 value=message.value(),
                 headers=headers,
@@ -185,15 +185,9 @@ class KafkaSource(StreamSource):
         if count or self._state.undelivered:
             reason = self._state.undelivered[0].str() if self._state.undelivered else "no answer"
             raise DataError(
-                f"source=kafka: topic '{self.stream_of(table)[0]}.dead' took no bad messages: "
+                f"source=kafka: topic '{self.parked_in(table)}' took no bad messages: "
                 f"{masked(reason)}; make it, or set source.bad_entries=refuse."
             )
-
-    def warnings(self) -> list[str]:
-        return list(self._state.doubts)
-
-    def _warn(self, line: str) -> None:
-        self._state.doubts.setdefault(line)
 
     def close(self) -> None:
         for reader in self._state.readers.values():

@@ -182,7 +182,11 @@ BAD: list[tuple[Any, str]] = [
 
 def test_bad_messages_are_parked_before_they_are_committed(cluster: MockCluster) -> None:
     cluster.send("sales", message("a", 0, 1), *(body for body, _ in BAD), message("a", 2, 3))
-    assert drain(source(cluster))[0] == [[("a", 1.0), ("a", 3.0)]]
+    reader = source(cluster)
+    assert drain(reader)[0] == [[("a", 1.0), ("a", 3.0)]]
+    (line,) = reader.warnings()  # one, however many there are
+    assert f"topic 'sales' has what is no row, the first message 0-1: {BAD[0][1]}" in line
+    assert line.endswith("kept in 'sales.dead'")
     parked = cluster.messages("sales.dead")
     by_entry = {headers(m)["framework.entry"]: m for m in parked}
     assert len(parked) == len(BAD)

@@ -29,6 +29,7 @@ class RedisStreamSource(StreamSource):
     """
 
     name = "redis_stream"
+    parked_suffix = ":dead"
 
     def read(self, table: str) -> pd.DataFrame:
         """Read every entry that the stream still holds, its fields as text but for
@@ -150,7 +151,7 @@ class RedisStreamSource(StreamSource):
         fields = {**entry.body, "framework.entry": entry.name, "framework.error": why}
         with self._failing(table):
             try:
-                self._client.xadd(f"{self._key(table)}:dead", fields, id=entry.name)
+                self._client.xadd(self.parked_in(table), fields, id=entry.name)
             except redis.ResponseError as error:
                 if "equal or smaller" not in str(error):
                     raise

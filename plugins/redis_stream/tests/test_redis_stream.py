@@ -174,7 +174,11 @@ def test_bad_entries_are_parked_once_and_the_others_stored(
     names.append(client.xadd("sales", {"shop": "a"}))
     client.xadd("sales", entry("a", 2, 3))
     for _ in range(2):  # the second time everything comes from the beginning
-        assert drain(source(running)) == [[("a", 1.0), ("a", 3.0)]]
+        reader = source(running)
+        assert drain(reader) == [[("a", 1.0), ("a", 3.0)]]
+        (line,) = reader.warnings()  # one, however many there are
+        assert f"first entry {names[0]}: {BAD[0][1]}" in line
+        assert line.endswith("kept in 'sales:dead'")
         dead = client.xrange("sales:dead")
         assert (
             [name for name, _ in dead] == names == [fields["framework.entry"] for _, fields in dead]
