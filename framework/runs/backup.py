@@ -17,7 +17,14 @@ from framework.config.origins import CORE
 from framework.errors import ConfigError
 from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
-from framework.runs.steps.state_copy import FORMAT, LIST, archive_mode, copy_state, hashes
+from framework.runs.steps.state_copy import (
+    FORMAT,
+    LIST,
+    archive_mode,
+    copy_state,
+    hashes,
+    why_no_pairs,
+)
 
 
 def backup(run: Run) -> dict[str, Any]:
@@ -37,6 +44,7 @@ def backup(run: Run) -> dict[str, Any]:
             folder,
             lambda: copy_state(state, folder / "state", run.directory.absolute()),
         )
+        warnings += why_no_pairs(registry)
         files = hashes(folder)
         size = sum((folder / name).stat().st_size for name in files)
         content = {
@@ -57,7 +65,7 @@ def backup(run: Run) -> dict[str, Any]:
 
 
 def _finish(folder: Path, output: Path) -> None:
-    mode: Any = archive_mode(output)
+    mode: Any = archive_mode(output, "w")
     if mode is None:
         folder.rename(output)
         return

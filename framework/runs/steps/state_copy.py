@@ -15,11 +15,12 @@ from pathlib import Path
 
 from framework.errors import DataError
 from framework.files import copy_database
+from framework.interfaces.registry import Registry
 
 #: The list of what a backup holds, and the number of its form.
 LIST, FORMAT = "backup.json", 1
-#: Names of archives, and how Python's tarfile writes them.
-_ARCHIVES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+#: Names of archives, and what Python's tarfile calls them.
+_ARCHIVES = {".tar": "", ".tar.gz": "gz", ".tgz": "gz"}
 _SQLITE = b"SQLite format 3\0"
 #: What SQLite keeps beside a database, locks, and what is being written.
 _PASSING = re.compile(r".*(-wal|-shm|-journal|\.lock|\.tmp)|\.(?!hydra$).*")
@@ -32,7 +33,7 @@ Stamp = tuple[int, int, int]
 
 
 def copy_state(state: Path, target: Path, without: Path) -> None:
-    """Copy a state folder.
+    """Copy a state folder. Links are followed: the copy stands alone.
 
     Args:
         state: The folder.
@@ -40,7 +41,8 @@ def copy_state(state: Path, target: Path, without: Path) -> None:
         without: A folder below ``state`` that is left out.
 
     Raises:
-        DataError: A file changes all the time.
+        DataError: A file changes all the time, or a link leads nowhere.
+        OSError: A file or a folder cannot be read.
     """
     stamps: dict[Path, Stamp | None] = {
         path.relative_to(target): None for path in target.rglob("*") if path.is_file()
@@ -56,15 +58,30 @@ def copy_state(state: Path, target: Path, without: Path) -> None:
                 if stamps.get(name) != stamp:
                     stamps[name] = _copy(path, target / name)
             except FileNotFoundError:
+                if path.is_symlink():
+                    raise DataError(
+                        f"{path}: it is a link to what is not there; mend or remove it."
+                    ) from None
                 vanished = True  # replaced by another, which the next look finds
         if not vanished:
             return
     raise DataError(f"{state}: its files come and go all the time; try again when less is written.")
 
 
-def archive_mode(path: Path) -> str | None:
-    """Give the way in which an archive is written; None for a folder."""
-    return next((mode for end, mode in _ARCHIVES.items() if path.name.endswith(end)), None)
+def archive_mode(path: Path, access: str) -> str | None:
+    """Give tarfile's mode for an archive that is read (``r``) or written (``w``); None for a
+    folder.
+    """
+    return next(
+        (f"{access}:{kind}" for end, kind in _ARCHIVES.items() if path.name.endswith(end)), None
+    )
+
+
+def why_no_pairs(registry: Registry) -> list[str]:
+    """Warn of a registry without a pair: another place than the one that was used looks so."""
+    if registry.pairs():
+        return []
+    return ["the registry has no pair; see whether paths.state and registry name the right place"]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -72,19 +89,38 @@ def hashes(folder: Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            digests[path.relative_to(folder).as_posix()] = digest
+            digests[path.relative_to(folder).as_posix()] = file_hash(path)
     return digests
 
 
+def file_hash(path: Path) -> str:
+    """Hash the bytes of a file with SHA-256."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _files(state: Path, without: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(state):
+    for folder, folders, names in os.walk(state, onerror=_unreadable, followlinks=True):
         place = Path(folder)
         folders[:] = [
-            name for name in folders if not _PASSING.fullmatch(name) and place / name != without
+            name
+            for name in folders
+            if not _PASSING.fullmatch(name)
+            and place / name != without
+            and not _leads_back(place, place / name)
         ]
         yield from (place / name for name in names if not _PASSING.fullmatch(name))
+
+
+def _unreadable(error: OSError) -> None:
+    """Raise what keeps a folder from being read, unless it went away meanwhile."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _leads_back(parent: Path, folder: Path) -> bool:
+    """Say whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and parent.resolve().is_relative_to(folder.resolve())
 
 
 def _order(path: Path) -> tuple[bool, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, options_in, outcome, register
 from moto.server import ThreadedMotoServer
 
-from framework.errors import RegistryError
+from framework.errors import DataError, RegistryError
 from framework.runs.steps.state_copy import copy_state
 from framework.testing.contracts.registry import make_draft
 from framework.testing.servers import command
@@ -64,6 +66,69 @@ def test_an_archive_is_restored_elsewhere_and_a_changed_one_refused(
     refused = run(tmp_path, *third, code=3)
     assert "pair.json was changed" in refused["error"]
     assert not (tmp_path / "third" / "ledger.db").exists()
+
+
+def test_what_is_cut_off_or_changed_is_refused_and_leaves_the_place_empty(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    state, other = tmp_path / "state", tmp_path / "other"
+    registry.register(make_draft(tmp_path / "1"), "run 1")
+    big = tmp_path / "big disk"
+    (big / "deep").mkdir(parents=True)
+    (big / "deep" / "rows.txt").write_text("rows")
+    (big / "around").symlink_to(big)
+    (state / "offline").symlink_to(big)
+    archive = tmp_path / "whole.tar.gz"
+    run(tmp_path, "run=backup", f"paths.state={state}", f"backup.output={archive}")
+    packed = archive.read_bytes()
+    plain, half = gzip.decompress(packed), len(packed) // 2
+    damaged = {
+        "cut.tar": plain[: len(plain) // 2],
+        "empty.tar": b"",
+        "changed.tgz": packed[:half] + b"\xff" * 64 + packed[half + 64 :],
+    }
+    restore = ["run=restore", f"paths.state={other}"]
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        error = run(tmp_path, *restore, f"restore.input={tmp_path / name}", code=3)["error"]
+        assert "nothing was restored" in error
+        assert "\n" not in error
+    assert run(tmp_path, *restore, f"restore.input={archive}")["pairs"] == 1
+    assert (other / "offline" / "deep" / "rows.txt").read_text() == "rows"
+
+
+def test_an_interrupted_restore_goes_on_and_overwrites_nothing_that_came_later(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    archive, other = tmp_path / "monday.tar", tmp_path / "other"
+    registry.register(make_draft(tmp_path / "1"), "run 1")
+    run(tmp_path, "run=backup", f"paths.state={tmp_path / 'state'}", f"backup.output={archive}")
+    restore = ["run=restore", f"paths.state={other}", f"restore.input={archive}"]
+    with tarfile.open(archive) as stream:
+        stream.extractall(tmp_path / "unpacked", filter="data")
+    (other / ".restoring").mkdir(parents=True)  # as a killed one leaves it
+    shutil.copy(tmp_path / "unpacked" / "state" / "mlflow.db", other)
+    assert run(tmp_path, *restore)["pairs"] == 1
+
+    later = MlflowRegistry(options_in(other))
+    later.register(make_draft(tmp_path / "2"), "run 2")
+    (other / ".restoring").mkdir()
+    assert "not empty" in run(tmp_path, *restore, code=2)["error"]
+    assert len(later.pairs()) == 2
+
+
+def test_a_place_without_pairs_is_a_warning(tmp_path: Path) -> None:
+    result = run(
+        tmp_path, "run=backup", f"paths.state={tmp_path / 'tpyo'}", f"backup.output={tmp_path}/b"
+    )
+    assert "no pair" in result["warnings"][0]
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "rows").symlink_to(tmp_path / "away")
+    with pytest.raises(DataError, match=r"rows: it is a link to what is not there"):
+        copy_state(tmp_path / "state", tmp_path / "copy", tmp_path / "state" / "runs")
 
 
 def test_a_copy_made_among_registrations_is_whole(options: MlflowOptions, tmp_path: Path) -> None:
