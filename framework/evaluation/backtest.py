@@ -233,10 +233,11 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     started = perf_counter()
     panel, schema = setting.panel.known_at(fold.origin), setting.schema
     entities, origins = panel.origins_at(fold.origin)
-    halves = (fitted.model.model, fitted.model.preprocessor, fitted.baseline.model)
+    model = fitted.model.model
+    suspects = (model, fitted.model.preprocessor, fitted.baseline.model, *model.parts)
     context = setting.context(panel, entities, origins)
     naive_context = panel.context(fitted.baseline.schema, entities, origins)
-    with _in_fold(fold), named(f"forecast of {series_text(entities)}", *halves):
+    with _in_fold(fold), named(f"forecast of {series_text(entities)}", *suspects):
         with fitting(f"backtest: fold {fold.number + 1}, forecast"):
             forecast = fitted.model.forecast(context)
         baseline = fitted.baseline.forecast(naive_context)
@@ -256,7 +257,7 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
         scale=scales[:, 0],
         square=scales[:, 1],
         seconds=(perf_counter() - started,),
-        notes=fitted.model.model.notes,
+        notes=model.notes,
         ruled=fitted.model.domain.ruled(context.known) if schema.zero_when else None,
     )
 

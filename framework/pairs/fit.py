@@ -50,7 +50,9 @@ def fit_model(
     validation = _windows(arrays, schema, boundary) if validation_steps else None
     if validation is not None and not len(validation):
         validation = None
-    with named(f"fit on {series_text(arrays.entities)}, {len(train):,} windows", model):
+    with named(
+        f"fit on {series_text(arrays.entities)}, {len(train):,} windows", model, *model.parts
+    ):
         model.fit(train, validation, schema, seed)
 
 

@@ -13,13 +13,14 @@ from omegaconf import OmegaConf
 from framework.config.automatic import written_out
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows
-from framework.errors import ConfigError, DataError
+from framework.errors import ComponentError, ConfigError, DataError
 from framework.pairs.fit import fit_model
 from framework.pairs.provenance import requirements
 from framework.plugins.builtin import EnsembleOptions
 from framework.plugins.discovery import load_plugins
 from framework.plugins.ensemble import Ensemble
 from framework.plugins.member_weights import MemberWeights, learn_weights, most_different
+from framework.testing.fakes import FakeModel
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
 WEEK = {"name": "seasonal_naive", "season_length": 7}
@@ -123,6 +124,23 @@ def test_a_member_that_cannot_be_fitted_leaves_with_a_note(tmp_path: Path) -> No
     ensemble.save(tmp_path)
     assert not (tmp_path / "members" / "wrong").exists()
     assert list(Ensemble.load(tmp_path)._lengths) == ["week"]
+
+
+class Broken(FakeModel):
+    """Its code is wrong."""
+
+    def fit(self, *_: object) -> None:
+        raise ZeroDivisionError("no variance")
+
+
+def test_a_member_whose_code_raises_is_named_itself() -> None:
+    """It does not leave: a defect is no property of the data."""
+    ensemble = Ensemble(EnsembleOptions(members={"week": WEEK, "broken": DAY}, season_length=7))
+    ensemble._members["broken"] = Broken(None)
+    panel = make_panel(series=2, days=60)
+    schema = panel_schema(panel, context_length=7, quantiles=())
+    with pytest.raises(ComponentError, match=f"^{__name__}:Broken: fit on 2 series, "):
+        fit_model(plain_arrays(panel, 2), schema, ensemble, 0, 1)
 
 
 def test_members_are_checked_and_written_out() -> None:

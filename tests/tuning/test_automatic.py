@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import gcd
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,35 +13,34 @@ import pytest
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.panel_rows import panel_from_rows
+from framework.errors import ComponentError
 from framework.evaluation.result import BacktestResult
 from framework.plugins.discovery import load_plugins
 from framework.testing.fakes import make_schema
+from framework.tuning.automatic import choice
 from framework.tuning.automatic.choice import judging_origins, weighted_by_series
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
-from framework.tuning.automatic.setups import Frame, candidates
+from framework.tuning.automatic.setups import Frame, Setup, candidates
 
 DAY = np.timedelta64(1, "D")
 NAMES = {c.name: c.automatic for c in load_plugins().components() if c.automatic is not None}
 
 
-def monthly(trend: float, season: float, months: int = 120) -> Panel:
-    times = pd.date_range("2010-01-01", periods=months, freq="MS", tz="UTC")
-    step = np.arange(months)
-    rows = pd.DataFrame(
-        {
-            "id": "a",
-            "event_timestamp": times,
-            "y": 100 + trend * step + season * np.sin(step * np.pi / 6),
-        }
-    )
+def one_series(values: np.ndarray, times: pd.DatetimeIndex, frequency: str) -> Panel:
     return panel_from_rows(
-        rows,
+        pd.DataFrame({"id": "a", "event_timestamp": times, "y": values}),
         entity_keys=("id",),
         past=("y",),
         known=(),
         categories=(),
-        frequency=Frequency.parse("MS"),
+        frequency=Frequency.parse(frequency),
     )
+
+
+def monthly(trend: float, season: float, months: int = 120) -> Panel:
+    step = np.arange(months)
+    times = pd.date_range("2010-01-01", periods=months, freq="MS", tz="UTC")
+    return one_series(100 + trend * step + season * np.sin(step * np.pi / 6), times, "MS")
 
 
 def test_a_season_is_found_over_the_horizon_and_not_over_one_step() -> None:
@@ -161,25 +161,29 @@ def test_weights_by_series_help_unlike_series() -> None:
     assert np.isnan(part[1].forecast[~flags]).all()
 
 
+def test_a_set_up_whose_code_raises_is_kept_with_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forecast(_: object, __: object, setup: Setup, *___: object) -> BacktestResult:
+        if setup.name == "broken":
+            raise ComponentError("x:Model: fit on 6 series: KeyError: 'level'")
+        return results()["low"]
+
+    monkeypatch.setattr(choice, "_result", forecast)
+    no_parts: Any = None  # nothing is made here
+    setups = [Setup("plain", "seasonal_naive", "", naive=True), Setup("broken", "lightgbm", "")]
+    origins, told = np.array([], "M8[us]"), list[choice.Judged]()
+    ranked = choice.judge_setups(no_parts, monthly(1, 1), setups, origins, None, told.append)
+    assert [one.setup.name for one in ranked] == ["plain", "broken"]
+    assert told == ranked
+    assert "KeyError: 'level'" in (ranked[1].error or "")
+
+
 def demand(gap: int, sizes: tuple[float, ...]) -> Panel:
     """A value of ``sizes`` in turn every ``gap`` days, 0 between."""
     days = 120
     values = np.where(np.arange(days) % gap == 0, np.resize(np.repeat(sizes, gap), days), 0.0)
-    rows = pd.DataFrame(
-        {
-            "id": "a",
-            "event_timestamp": pd.date_range("2024-01-01", periods=days, tz="UTC"),
-            "y": values,
-        }
-    )
-    return panel_from_rows(
-        rows,
-        entity_keys=("id",),
-        past=("y",),
-        known=(),
-        categories=(),
-        frequency=Frequency.parse("D"),
-    )
+    return one_series(values, pd.date_range("2024-01-01", periods=days, tz="UTC"), "D")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from framework.config.sections import BacktestConfig
 from framework.data.arrays import Flags, Times
 from framework.data.grouping import entity_numbers
 from framework.data.panel import Panel
-from framework.errors import ConfigError, DataError, FrameworkError
+from framework.errors import ComponentError, ConfigError, DataError, FrameworkError
 from framework.evaluation.backtest import fit_fold, forecast_windows, plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
@@ -90,8 +90,8 @@ def judge_setups(
     """Fit every set-up once, on what the first origin knows, and forecast from all ``origins``.
 
     All are judged on the windows that the naive set-ups answer: a series that is new at an origin
-    takes no naive set-up out of the comparison. A set-up that cannot be fitted to these data, or
-    has no forecast of one of those windows, is kept with its error.
+    takes no naive set-up out of the comparison. A set-up that cannot be fitted to these data,
+    whose code raises, or that has no forecast of one of those windows, is kept with its error.
 
     Returns:
         The set-ups and the ensembles of the best of them, the best first; equal ones in the order
@@ -103,7 +103,7 @@ def judge_setups(
     def forecast(setup: Setup) -> None:
         try:
             results[setup.name] = _result(components, panel, setup, origins, limit)
-        except (DataError, ConfigError) as error:
+        except (DataError, ConfigError, ComponentError) as error:
             errors[setup.name] = str(error)
 
     def value(setup: Setup) -> Judged:
