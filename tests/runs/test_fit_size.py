@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
                 "proc/self/cgroup": "0::/pod/app",
                 "sys/fs/cgroup/pod/memory.max": "3000",
                 "sys/fs/cgroup/pod/memory.current": "2500",
-                "sys/fs/cgroup/pod/memory.stat": "anon 9\ninactive_file 400",
+                "sys/fs/cgroup/pod/memory.stat": "anon 9\ninactive_file 300\nactive_file 100",
                 "sys/fs/cgroup/pod/app/memory.max": "max",
             },
             900,
@@ -77,6 +77,16 @@ def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
                 "sys/fs/cgroup/memory/pod/memory.usage_in_bytes": "3500",
             },
             0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/pod",
+                "sys/fs/cgroup/memory/pod/memory.limit_in_bytes": "3000",
+                "sys/fs/cgroup/memory/pod/memory.usage_in_bytes": "2500",
+                "sys/fs/cgroup/memory/pod/memory.stat": "active_file 1\n"
+                "total_active_file 30\ntotal_inactive_file 50",
+            },
+            580,
         ),
     ],
 )

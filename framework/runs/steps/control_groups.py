@@ -62,7 +62,12 @@ def _memory(folder: Path, second: bool) -> Iterator[int]:
     names = ("max", "current") if second else ("limit_in_bytes", "usage_in_bytes")
     limit, usage = (_read(folder / f"memory.{name}") or "" for name in names)
     if limit.isdigit() and usage.isdigit():
-        files = _numbers(folder / "memory.stat").get("inactive_file", 0)
+        numbers = _numbers(folder / "memory.stat")
+        # the first version counts the groups below apart, as total_; their use is in usage
+        files = sum(
+            numbers.get(f"total_{kind}", numbers.get(kind, 0))
+            for kind in ("active_file", "inactive_file")
+        )
         yield int(limit) - int(usage) + files
 
 
