@@ -28,7 +28,7 @@ def execute(run: Run) -> dict[str, Any]:
     except BaseException as error:
         try:
             hook.run_failed(run=run, error=error)
-        except Exception:
+        except Exception:  # of a plugin: it must not hide the error that the run failed with
             log.exception(
                 "a plugin failed while it was told of the failure of run=%s", run.config.run
             )

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError, suggest
+from framework.errors import FrameworkError, RefusedError, RegistryError
 from framework.interfaces.registry import (
     Finding,
     HistoryEntry,
@@ -22,15 +22,14 @@ from framework.interfaces.registry import (
     ProvenPair,
     Registry,
 )
-from framework.pairs.manifest import HALVES, make_manifest, prove, write_manifest
+from framework.pairs.manifest import HALVES, make_manifest, write_manifest
 from framework_mlflow import artifacts, paths
 from framework_mlflow.home import home_of
 from framework_mlflow.ledger.history import breaks, now
 from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.ledger.tables import FORMAT
-from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter
+from framework_mlflow.ledger.transaction import LedgerWriter
 from framework_mlflow.options import MlflowOptions
-from framework_mlflow.registry import environment
 from framework_mlflow.registry.backup import RegistryCopy
 from framework_mlflow.registry.mirror import (
     delete_abandoned,
@@ -38,20 +37,17 @@ from framework_mlflow.registry.mirror import (
     finish_pairs,
     mirror_aliases,
 )
+from framework_mlflow.registry.proof import Prover
+from framework_mlflow.registry.references import check_alias, why_absent
 from framework_mlflow.registry.retention import give_up_uploads, superfluous, why_given_up
 from framework_mlflow.registry.take_up import take_up, unrecorded, why_unrecorded
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
-from framework_mlflow.signature import (
-    prove_signature,
-    read_private_key,
-    read_trusted_keys,
-    sign,
-)
+from framework_mlflow.signature import read_private_key, read_trusted_keys, sign
 from framework_mlflow.store import listing
 from framework_mlflow.store.setup import is_there
-from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID, Store
-from framework_mlflow.store.version_states import VersionState, read_versions
+from framework_mlflow.store.store import DIGEST, PAIR_ID, Store
+from framework_mlflow.store.version_states import VersionState
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -60,9 +56,6 @@ if TYPE_CHECKING:
     )
 
 log = logging.getLogger(__name__)
-
-_ALIAS = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
-_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 
 def _no_step(name: str) -> None:
@@ -172,79 +165,19 @@ class MlflowRegistry(Registry):
             )
         if pair is None:
             with self.ledger.reading() as reader:
-                raise RegistryError(_absent(reader, name, reference, number))
+                raise RegistryError(why_absent(reader, name, reference, number))
         return pair.pair
 
-    def fetch(self, version: PairVersion) -> ProvenPair:
-        pair = self.ledger.numbered(version.name, version.version)
-        label = f"'{version.name}' version {version.version}"
-        if pair is None:
-            raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
-        sources = pair.sources
-        self._compare(version, sources, label)
-        local, manifest = self._proven(version, sources)
-        differing = environment.differences(manifest["environment"])
-        if differing and self.options.environment == "refuse":
-            raise RefusedError(
-                f"{label}: {'; '.join(differing)}; install those versions, or set "
-                "registry.environment=warn."
-            )
-        for difference in differing:
-            log.warning("%s: %s", label, difference)
-        preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
-        return ProvenPair(version, preprocessor, model, manifest["config"], manifest["environment"])
+    @cached_property
+    def _prover(self) -> Prover:
+        return Prover(self._places, self.ledger, lambda: self.store.client, self._trusted)
 
-    def _proven(
-        self, version: PairVersion, sources: dict[str, str]
-    ) -> tuple[dict[str, Path], dict[str, Any]]:
-        """The files of a pair on local disk and its manifest, all of it proven."""
-        label = f"'{version.name}' version {version.version}"
-        cache = Path(self._places.cache)
-        local = artifacts.bring(sources, version, cache, self._places.tracking_uri)
-        try:
-            for half in HALVES if self._trusted else ():
-                prove_signature(half, local[half], self._trusted)
-            manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
-        except RefusedError as error:
-            if artifacts.is_remote(sources):
-                artifacts.forget(
-                    version, cache
-                )  # the copy here may be what is wrong; the next fetch takes the original
-            raise RefusedError(f"{label}: {error}") from error
-        if (manifest["schema"]["name"], manifest["pair_id"]) != (version.name, version.pair_id):
-            raise RefusedError(f"{label}: its files are those of another pair; run=verify.")
-        return local, manifest
+    def fetch(self, version: PairVersion) -> ProvenPair:
+        return self._prover.fetch(version)
 
     def read_states(self, version: PairVersion) -> dict[str, VersionState]:
         """MLflow's two versions of a pair, by half, without those that are gone."""
-        return read_versions(
-            self._places.tracking_uri, lambda: self.store.client, version.name, version.version
-        )
-
-    def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
-        """Refuse what MLflow has otherwise than the ledger."""
-        states = self.read_states(version)
-        for half in HALVES:
-            if half not in states:
-                raise RefusedError(
-                    f"{label}: MLflow has no version {version.version} of its {half} half "
-                    "any more; the pair is broken."
-                )
-            state = states[half]
-            for tag, expected in ((PAIR_ID, version.pair_id), (DIGEST, version.digest)):
-                if state.tags.get(tag) != expected:
-                    raise RefusedError(
-                        f"{label}: {half} half: MLflow's tag {tag} is "
-                        f"{state.tags.get(tag)}, {expected} was registered."
-                    )
-            if state.tags.get(STATE) == VOID:
-                raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
-            source = self.ledger.source(state.source)
-            if source != sources[half]:
-                raise RefusedError(
-                    f"{label}: {half} half: MLflow's source is {source}, "
-                    f"{sources[half]} was registered."
-                )
+        return self._prover.read_states(version)
 
     def move(
         self,
@@ -374,14 +307,9 @@ class MlflowRegistry(Registry):
             finding
             for each in self._names(name)
             for finding in take_up(
-                self.ledger, self.store, each, self.read_states, self._prove_files
+                self.ledger, self.store, each, self.read_states, self._prover.prove_files
             )
         ]
-
-    def _prove_files(self, version: PairVersion, sources: dict[str, str]) -> str:
-        """Prove the files of a pair that the ledger does not know; return the run that made it."""
-        _, manifest = self._proven(version, sources)
-        return str(manifest["run_id"])
 
     def backup(self, state: Path, folder: Path, copy_files: Callable[[], None]) -> list[str]:
         return RegistryCopy(self._places, self.ledger).write(state, folder, copy_files)
@@ -391,10 +319,10 @@ class MlflowRegistry(Registry):
         if not (is_there(places.ledger) and is_there(places.tracking_uri)):
             return []
         self.store.open()
-        lines = [f"MLflow: {self.store.moved} paths lead into its own folder now"]
+        moved = self.store.moved
+        lines = [f"MLflow: {moved} paths lead into its own folder now"] if moved else []
         with self.ledger.locked("upgrade") as writer:
             number, count = writer.format(), writer.upgrade()
-        lines = lines if self.store.moved else []
         if count:
             lines.append(f"ledger: the files of {count} pairs are recorded relative to its folder")
         if number != FORMAT:
@@ -428,36 +356,3 @@ class MlflowRegistry(Registry):
         self.step("committed")
         self._mirror(name)
         return removed
-
-
-def _absent(reader: LedgerReader, name: str, reference: str, number: int | None) -> str:
-    """Why ``reference`` means no pair, and what there is."""
-    pairs, aliases = reader.pairs(name), reader.aliases(name)
-    if not pairs:
-        known = sorted({pair.name for pair in reader.pairs()})
-        text = f"it has {', '.join(known)}" if known else "it is empty"
-        return (
-            f"the registry has no pair of '{name}':{suggest(name, known)} {text}; run=train "
-            "registers one."
-        )
-    text = (
-        ", ".join(f"{alias} -> {version}" for alias, version in sorted(aliases.items())) or "none"
-    )
-    versions = f"versions {', '.join(str(pair.version) for pair in reversed(pairs[:20]))}"
-    if number is None:
-        return (
-            f"'{name}' has no alias '{reference}';{suggest(reference, aliases)} aliases: "
-            f"{text}; {versions}."
-        )
-    return f"'{name}' has no complete pair of version {number}; {versions}; aliases: {text}."
-
-
-def check_alias(alias: str) -> None:
-    """Raise ConfigError for a name that could be taken for a version, or that MLflow would not
-    take.
-    """
-    if _RESERVED.fullmatch(alias) or not _ALIAS.fullmatch(alias):
-        raise ConfigError(
-            f"alias: '{alias}' cannot be one; 'latest', 'v1' and numbers mean versions, a "
-            "name is a letter, then letters, digits, - and _."
-        )
