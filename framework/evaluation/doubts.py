@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from framework.data.arrays import Objects
+from framework.data.arrays import Float64, Objects
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, STALE
@@ -129,6 +129,29 @@ def outside_domain(panel: Panel, schema: Schema) -> list[str]:
                     f"such as {actual[differs.argmax(), 0, t, 0]:g}; forecasts will be"
                 )
     return lines
+
+
+def idle_states(panel: Panel, schema: Schema) -> list[str]:
+    """Name the states of ``panel.zero_when`` that no row has: such a rule settles nothing.
+
+    Args:
+        panel: What is learned from.
+        schema: What the pair will answer.
+    """
+    lines = []
+    for column, value in schema.zero_when.items():
+        rows = panel.known[:, panel.known_names.index(column)]
+        if not (rows == value).any():
+            lines.append(
+                f"panel.zero_when.{column}: no row has {value:g}, {_span(rows)}; the rule changes "
+                "no forecast of the backtest; correct the value if it is wrong"
+            )
+    return lines
+
+
+def _span(rows: Float64) -> str:
+    known = rows[np.isfinite(rows)]
+    return f"they lie between {known.min():g} and {known.max():g}" if len(known) else "all are null"
 
 
 def _declared(schema: Schema) -> str:

@@ -10,7 +10,7 @@ import pytest
 from framework.config.sections import PanelConfig
 from framework.data.schema import Schema
 from framework.errors import ConfigError
-from framework.evaluation.doubts import outside_domain
+from framework.evaluation.doubts import idle_states, outside_domain
 from framework.options import validate
 from framework.pairs.domain import Domain
 from framework.pairs.intervals import Calibration
@@ -119,3 +119,18 @@ def test_actuals_outside_the_domain_are_counted() -> None:
     highest = float(np.nanmax(panel.past[:, 0])) - 1e-6
     (line,) = outside_domain(panel, plain.model_copy(update={"bounds": {name: (None, highest)}}))
     assert f"rows of '{name}' are not so" in line
+
+
+def test_a_state_that_no_row_has_is_named() -> None:
+    panel = make_panel()
+    plain = panel_schema(panel)
+    column = plain.known[0]
+    rows = panel.known[:, panel.known_names.index(column)]
+    has = plain.model_copy(update={"zero_when": {column: float(np.nanmax(rows))}})
+    assert idle_states(panel, has) == []
+    highest = float(np.nanmax(rows)) + 1
+    (line,) = idle_states(panel, has.model_copy(update={"zero_when": {column: highest}}))
+    assert line.startswith(f"panel.zero_when.{column}: no row has {highest:g}, they lie between ")
+    nulls = replace(panel, known=np.full_like(panel.known, np.nan))
+    (line,) = idle_states(nulls, has)
+    assert "all are null" in line

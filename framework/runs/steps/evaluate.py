@@ -18,6 +18,7 @@ from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import Fold, Setting, holdout_origins, run_backtest
 from framework.evaluation.comparison import Ranked
 from framework.evaluation.doubts import (
+    idle_states,
     lost_to_baseline,
     not_answered,
     outside_domain,
@@ -110,6 +111,7 @@ def evaluate(
         *thin_folds(result, config.backtest.folds),
         *not_answered(panel, config.features, schema),
         *outside_domain(panel, schema),
+        *idle_states(panel, schema),
         *without_scale(panel, getattr(config.component("model").options, "scale", None) or {}),
         *lost_to_baseline(
             result,
