@@ -8,6 +8,7 @@ from framework.evaluation.pair_differences import difference_lines, pair_differe
 from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
 from framework.runs.steps.names import name_of
+from framework.runs.steps.references import pair_reference
 
 if TYPE_CHECKING:
     from framework.runs.options import DiffOptions
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 def diff(run: Run) -> dict[str, Any]:
     options: DiffOptions = run.options
     registry: Registry = run.make("registry")
-    name, config = name_of(run, registry), run.config
-    reference = str(config.version) if config.version is not None else config.alias or "latest"
+    name, reference = name_of(run, registry), pair_reference(run.config, "latest")
     before = registry.fetch(registry.resolve(name, options.against))
     after = registry.fetch(registry.resolve(name, reference))
     body = pair_differences(before, after)

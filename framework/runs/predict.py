@@ -27,6 +27,7 @@ from framework.retrieval.rows_file import RowsFile
 from framework.retrieval.stored_panel import PanelWindows
 from framework.runs.options import PredictOptions
 from framework.runs.steps.answered import check_answered
+from framework.runs.steps.references import pair_reference
 
 
 def predict(run: Run) -> dict[str, Any]:
@@ -40,8 +41,10 @@ def predict(run: Run) -> dict[str, Any]:
         raise ConfigError(
             f"predict.device={options.device}: it goes with compute=local, not {compute}."
         )
+    other = None if options.pair == "latest" else options.pair
+    reference = pair_reference(config, "latest", **{"predict.pair": other})
     loaded_pair = load_pair(
-        registry, run.plugins, config.name, _reference(run), options.device, "predict.device"
+        registry, run.plugins, config.name, reference, options.device, "predict.device"
     )
     check_answered(run, lambda: loaded_pair.config)
     windows, identity = (
@@ -83,21 +86,6 @@ def predict(run: Run) -> dict[str, Any]:
         "device": loaded_pair.device,
         "warnings": warnings,
     }
-
-
-def _reference(run: Run) -> str:
-    """The pair that ``alias``, ``version`` or ``predict.pair`` names, else the newest."""
-    config, options = run.config, run.options
-    references = {
-        "alias": config.alias,
-        "version": None if config.version is None else str(config.version),
-        "predict.pair": None if options.pair == "latest" else options.pair,
-    }
-    assignments = [(key, value) for key, value in references.items() if value is not None]
-    if len(assignments) > 1:
-        text = " and ".join(f"{key}={value}" for key, value in assignments)
-        raise ConfigError(f"{text} each name a pair; give one of them.")
-    return assignments[0][1] if assignments else "latest"
 
 
 def _from_store(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any]]:

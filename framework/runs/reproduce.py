@@ -13,13 +13,14 @@ import pandas as pd
 from framework.config.recorded import recorded_config
 from framework.data.fingerprint import first_difference, panel_fingerprint
 from framework.data.schema import Schema
-from framework.errors import ConfigError, RefusedError
+from framework.errors import RefusedError
 from framework.evaluation.eligibility import take_part
 from framework.interfaces.registry import Registry
 from framework.pairs.artifacts import BACKTEST, DATA
 from framework.pairs.manifest import HALVES, hash_files
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.references import pair_reference
 from framework.runs.steps.register import draft_pair
 
 
@@ -29,12 +30,7 @@ def reproduce(run: Run) -> dict[str, Any]:
     """
     config = run.config
     registry: Registry = run.make("registry")
-    if config.alias is not None and config.version is not None:
-        raise ConfigError(
-            f"version: {config.version} and alias '{config.alias}' both name a pair; give "
-            "one of them."
-        )
-    reference = config.alias or str(config.version or "latest")
+    reference = pair_reference(config, "latest")
     original = registry.fetch(registry.resolve(config.name, reference))
     recorded_run = replace(run, config=recorded_config(original.config, config, run.plugins))
     data: dict[str, dict[str, str]] = json.loads((original.model / DATA).read_text())

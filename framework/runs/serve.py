@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.errors import ConfigError
 from framework.interfaces.registry import PairVersion, Registry
 from framework.plugins.components import Components
 from framework.plugins.run import Run
 from framework.runs.steps.answered import check_answered
+from framework.runs.steps.references import pair_reference
 from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment, alias_of
 
@@ -20,7 +20,7 @@ def serve(run: Run) -> dict[str, Any]:
     """
     config = run.config
     backend: ServingBackend = run.make("serving")
-    reference = _reference(config.alias, config.version)
+    reference = pair_reference(config, "production")
     check_answered(run, lambda: _recorded(run, reference))
     retrieval = config.component("retrieval").name
     deployment = Deployment(
@@ -51,11 +51,3 @@ def _recorded(run: Run, reference: str) -> str:
     """Read the configuration that the pair which is about to be served recorded."""
     registry: Registry = run.make("registry")
     return registry.fetch(registry.resolve(run.config.name, reference)).config
-
-
-def _reference(alias: str | None, version: int | None) -> str:
-    if alias is not None and version is not None:
-        raise ConfigError(
-            f"alias={alias} and version={version}: both say which pair is served; give one."
-        )
-    return str(version) if version is not None else alias or "production"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from framework.config.command_line import written_overrides
 from framework.errors import ConfigError
 from framework.files import atomic_write
 
@@ -65,11 +65,10 @@ def _composition(left_out: Collection[str]) -> tuple[Mapping[str, Any], Sequence
     """Give the choices of this Hydra job, and the overrides that belong to the experiment."""
     if not HydraConfig.initialized():
         return {}, []
-    hydra = HydraConfig.get()
-    tree: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # one may name a secret
-    parsed = OverridesParser.create().parse_overrides(tree)
-    return dict(hydra.runtime.choices), [
-        o for o in parsed if o.key_or_group.split(".")[0] not in left_out and not o.is_delete()
+    return dict(HydraConfig.get().runtime.choices), [
+        override
+        for override in written_overrides()
+        if override.key_or_group.split(".")[0] not in left_out and not override.is_delete()
     ]
 
 

@@ -72,6 +72,7 @@ def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) ->
     assert command.run("+experiment=e", cwd=project).returncode == 0
     for arguments, override, trained in (
         (("run=predict",), "panel.horizon=3", "panel.horizon=2"),
+        (("run=predict",), "panel={horizon: 3}", "panel.horizon=2"),
         (("run=predict",), "model=xgboost", "model.name=seasonal_naive"),
         (("run=serve", "version=1"), "quantiles=[0.4]", "quantiles=[]"),
         (("run=promote", "alias=production"), "backtest.folds=9", "backtest.folds=1"),
@@ -82,7 +83,8 @@ def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) ->
         done = command.run("+experiment=e", *arguments, override, cwd=project)
         assert done.returncode == 2, done.stdout
         assert f"as the pair was trained, with {trained}; leave {override} out" in done.stderr
-    done = command.run("+experiment=e", "run=alias", "alias=s", "panel.horizon=2", cwd=project)
+    agreed = "panel={horizon: 2}"  # as it was trained
+    done = command.run("+experiment=e", "run=alias", "alias=s", agreed, cwd=project)
     assert done.returncode == 0, done.stderr
     done = command.run("+experiment=e", "run=predict", "panel.horizon=2", cwd=project)
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 2

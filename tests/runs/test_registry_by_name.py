@@ -113,6 +113,8 @@ def test_pairs_and_the_check_of_the_registry_need_no_experiment(folder: Path) ->
 def test_a_name_is_asked_for_where_there_are_several(folder: Path) -> None:
     error = result(folder, "run=history", code=2)["error"]
     assert error == "name: missing; say whose pairs are meant, name=NAME, one of: rides, shops."
+    # the name that a configuration has by itself, said: nobody else's pairs are meant
+    assert result(folder, "run=pairs", "name=forecast")["pairs"] == []
     history = result(folder, "run=history", "name=rides")["history"]
     assert [entry["action"] for entry in history] == ["register"]
 
@@ -144,6 +146,9 @@ def test_diff_says_what_changed_between_two_pairs(folder: Path) -> None:
     assert "departures: model MAE: 1.0 -> 2.0\n" in done.stderr
     assert body["notes"] == []
     assert "against" in result(folder, "run=diff", "name=shops", code=2)["error"]
+    two = ("version=2", "alias=nobody", "against=1")
+    error = result(folder, "run=diff", "name=shops", *two, code=2)["error"]
+    assert error == "alias=nobody and version=2 each name a pair; give one of them."
 
 
 def test_an_alias_is_moved_by_the_name_and_may_be_compared(folder: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from framework.config.command_line import written_overrides
 from framework.config.recorded import DECISIVE
 from framework.errors import ConfigError
 from framework.interfaces.registry import Registry
@@ -33,12 +32,9 @@ def check_answered(
     Raises:
         ConfigError: The option would do nothing.
     """
-    if not HydraConfig.initialized():
-        return
-    texts: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     overrides = [
         override
-        for override in OverridesParser.create().parse_overrides(texts)
+        for override in written_overrides()
         if (section := override.key_or_group.split(".", maxsplit=1)[0]) in _LEARNED
         and section not in own_sections
     ]
@@ -48,15 +44,30 @@ def check_answered(
     then: Any = OmegaConf.create(text)
     now: Any = OmegaConf.create(run.config.text)
     for override in overrides:
-        key = override.key_or_group
-        path = key if "." in key or not OmegaConf.is_dict(now.get(key)) else f"{key}.name"
-        trained, value = OmegaConf.select(then, path), OmegaConf.select(now, path)
-        if trained != value:
+        key, value = override.key_or_group, override.value()
+        is_choice = isinstance(value, str) and "." not in key and OmegaConf.is_dict(now.get(key))
+        path = f"{key}.name" if is_choice else key
+        nodes = OmegaConf.select(then, path), OmegaConf.select(now, path)
+        for leaf, trained in _differences(path, value, *nodes):
             raise ConfigError(
                 f"{key}: run={run.config.run} goes by a pair as the pair was trained, with "
-                f"{path}={trained}; leave {override.input_line} out, or run=train makes a pair "
+                f"{leaf}={trained}; leave {override.input_line} out, or run=train makes a pair "
                 "with it."
             )
+
+
+def _differences(path: str, value: Any, then: Any, now: Any) -> Iterator[tuple[str, Any]]:
+    """Give each key that ``value`` sets and that the pair has otherwise, with what the pair has.
+
+    A mapping on the command line is merged: what it leaves out stays as it is.
+    """
+    if not isinstance(value, dict):
+        if then != now:
+            yield path, then
+        return
+    for key, below in value.items():
+        nodes = (node.get(key) if OmegaConf.is_dict(node) else None for node in (then, now))
+        yield from _differences(f"{path}.{key}", below, *nodes)
 
 
 def newest_config(run: Run) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from framework.config.command_line import written_overrides
 from framework.errors import ConfigError
 from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
@@ -13,7 +14,9 @@ DEFAULT = "forecast"
 def chosen_name(run: Run) -> str | None:
     """Give the name of the experiment or the one that is written, None where there is neither."""
     config = run.config
-    return config.name if config.has_experiment or config.name != DEFAULT else None
+    is_said = any(override.key_or_group == "name" for override in written_overrides())
+    is_chosen = config.has_experiment or is_said or config.name != DEFAULT
+    return config.name if is_chosen else None
 
 
 def name_of(run: Run, registry: Registry) -> str:
