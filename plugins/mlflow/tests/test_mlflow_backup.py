@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 import shutil
 import tarfile
@@ -12,12 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, options_in, outcome, register
-from moto.server import ThreadedMotoServer
 
 from framework.errors import DataError, RegistryError
 from framework.runs.steps.state_copy import copy_state
@@ -153,21 +150,10 @@ def test_a_copy_made_among_registrations_is_whole(options: MlflowOptions, tmp_pa
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    store = ThreadedMotoServer(port=0)
-    store.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    host, port = store.get_host_and_port()
-    for key in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL"):
-        monkeypatch.setenv(key, f"http://{host}:{port}")
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(key, "tests")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="kept")
-    yield client
-    empty(client)
-    store.stop()
+def bucket(s3: Any) -> Iterator[Any]:
+    s3.create_bucket(Bucket="kept")
+    yield s3
+    empty(s3)
 
 
 def empty(client: Any) -> None:

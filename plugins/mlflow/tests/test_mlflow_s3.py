@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from framework_mlflow.options import MlflowOptions, Retention
 from framework_mlflow.registry.registry import MlflowRegistry
-from moto.server import ThreadedMotoServer
 
 from framework.errors import RefusedError, RegistryError
 from framework.pairs.loading import load_pair
@@ -21,24 +20,11 @@ BUCKET = "pairs"
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    host, port = server.get_host_and_port()
-    for key, value in {
-        "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "tests",
-        "AWS_SECRET_ACCESS_KEY": "tests",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(key, value)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
+def bucket(s3: Any) -> Iterator[str]:
+    s3.create_bucket(Bucket=BUCKET)
     yield f"s3://{BUCKET}/forecasts"
     for key in _keys():  # the buckets outlive their server in this process
-        boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
-    server.stop()
+        s3.delete_object(Bucket=BUCKET, Key=key)
 
 
 @pytest.fixture
