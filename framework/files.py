@@ -279,8 +279,17 @@ def copy_database(source: Path, target: Path) -> None:
 
     Raises:
         sqlite3.Error: The database cannot be read, or the copy not written.
+        LockedError: Somebody has written it for longer than :data:`PATIENCE`.
     """
     import sqlite3
+
+    def progress(status: int, *_: int) -> None:
+        """Python's own backup would wait for ever."""
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LockedError(
+                f"the database {source} is locked; it was not free within {PATIENCE:g} s. Let the "
+                "process that writes it end, and try again."
+            )
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -288,5 +297,5 @@ def copy_database(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as copy,
     ):
         original.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
-        original.backup(copy)
+        original.backup(copy, progress=progress)
         copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file

@@ -5,14 +5,24 @@ library is loaded. A file that is there whole or not at all.
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from framework.files import LockedError, atomic_write, exclusive, holder, remove_remains
+from framework import files
+from framework.files import (
+    LockedError,
+    atomic_write,
+    copy_database,
+    exclusive,
+    holder,
+    remove_remains,
+)
 
 HOLD = """
 import sys
@@ -183,3 +193,14 @@ def test_only_one_module_renames_and_locks_files() -> None:
     # They remove the remains of a folder; ledger_counts tells by its lock who still writes; a copy
     # of a state leaves out what passes.
     assert own == {"backup.py", "batch_scoring.py", "ledger_counts.py", "state_copy.py"}
+
+
+def test_the_copy_of_a_database_that_stays_locked_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LockedError, match=r"a\.db is locked"):
+            copy_database(tmp_path / "a.db", tmp_path / "b.db")

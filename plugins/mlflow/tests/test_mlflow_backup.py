@@ -188,3 +188,25 @@ def test_postgresql_and_s3(bucket: Any, tmp_path: Path) -> None:
         assert again.verify() == []
         assert again.register(make_draft(tmp_path / "2"), "run 2").version == 2
     assert "PGPASSWORD" not in os.environ
+
+
+@pytest.mark.stress
+def test_a_ledger_on_postgresql_is_copied_before_mlflows_file(
+    options: MlflowOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, folder, programs = tmp_path / "state", tmp_path / "backup", tmp_path / "programs"
+    copy, original = folder / "state" / "mlflow.db", shutil.which("pg_dump")
+    programs.mkdir()
+    (programs / "pg_dump").write_text(f'#!/bin/sh\n[ ! -e "{copy}" ] && exec {original} "$@"\n')
+    (programs / "pg_dump").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    with server() as place:
+        changed = {"ledger": f"postgresql+psycopg://tests@{place}"}
+        registry = MlflowRegistry(options.model_copy(update=changed))
+        registry.register(make_draft(tmp_path / "1"), "run 1")
+        warnings = registry.backup(
+            state, folder, lambda: copy_state(state, folder / "state", state / "runs")
+        )
+    assert warnings == []
+    assert copy.is_file()
+    assert (folder / "registry" / "ledger.sql").is_file()

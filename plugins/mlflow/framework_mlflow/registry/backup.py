@@ -1,8 +1,9 @@
 """The registry's part of ``run=backup`` and ``run=restore``.
 
 The ledger is locked while its database and MLflow's are copied, so that both are of one moment. The
-files of its pairs are there by then, and are copied and proven afterwards. Databases on PostgreSQL
-are written by ``pg_dump``, the ledger's first: MLflow may know more than the ledger, never less.
+files of its pairs are there by then, and are copied and proven afterwards. A ledger on PostgreSQL is
+locked by name only, so that others go on: it is copied first, and MLflow may know more than the
+ledger, never less.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ class RegistryCopy:
         """See :meth:`framework.interfaces.registry.Registry.backup`."""
         part = folder / _ELSEWHERE
         with self._ledger.locked("backup") as writer:
-            pairs = writer.pairs()
+            pairs, warnings = writer.pairs(), []
             for name, uri in self._databases.items():
                 file = sqlite_file(uri)
                 if file is not None and file.is_file():
                     inside = file.is_relative_to(state)
                     target = folder / "state" / file.relative_to(state) if inside else None
                     copy_database(file, target or part / f"{name}.db")
-        warnings = [line for name in self._databases for line in self._dump(name, part)]
+                warnings += self._dump(name, part)
         copy_files()
         location = local_path(self._options.artifact_location)
         if location is None or not location.is_relative_to(state):
