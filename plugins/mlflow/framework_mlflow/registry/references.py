@@ -1,4 +1,4 @@
-"""How a pair is referred to: by its number, ``latest`` or an alias."""
+"""References to a pair: its number, ``latest`` or an alias."""
 
 from __future__ import annotations
 

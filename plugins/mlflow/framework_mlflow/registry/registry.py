@@ -319,8 +319,8 @@ class MlflowRegistry(Registry):
         if not (is_there(places.ledger) and is_there(places.tracking_uri)):
             return []
         self.store.open()
-        moved = self.store.moved
-        lines = [f"MLflow: {moved} paths lead into its own folder now"] if moved else []
+        paths = self.store.moved
+        lines = [f"MLflow: {paths} paths lead into its own folder now"] if paths else []
         with self.ledger.locked("upgrade") as writer:
             number, count = writer.format(), writer.upgrade()
         if count:
