@@ -134,6 +134,8 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     }
     warnings += [sentence(one) for one in body["findings"][:SAID]]
     body["alerts"] = tell(run, body, sinks, warnings)
+    if options.retrain.alerts:  # a training takes long, and may be killed
+        _write(run, {**body, "pairs": list(reports.values())})
     serving = {arm: by_answering[one] for arm, one in reading.serving(reports).items()}
     body["retrain"] = retrain(run, body, [*reports.values()], serving, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})

@@ -19,12 +19,15 @@ from hydra import compose, initialize_config_dir
 
 from framework.config.config import build_config
 from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.monitoring.served import Served
 from framework.pairs.loading import load_pair
 from framework.plugins import composition
 from framework.plugins.components import Components
 from framework.plugins.discovery import load_plugins
+from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.stored_panel import PanelWindows
+from framework.runs.steps.retrain import retrain
 from framework.testing.servers import command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
@@ -132,6 +135,41 @@ def test_a_shift_leads_to_one_retraining_and_a_better_pair(
     again = run(project, *MONITOR, *DRIFT)
     assert again["retrain"] is None  # the same alert starts no second one
     assert [pair["version"] for pair in run(project, "run=pairs")["pairs"]] == [2, 1]
+
+
+def alert(number: int, **labels: str) -> dict[str, Any]:
+    since = f"2024-05-0{number}T00:00:00+00:00"
+    return {"name": "error", "state": "firing", "labels": labels, "since": since}
+
+
+def test_a_run_by_a_schedule_trains_for_each_alert_and_again_where_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    monkeypatch.chdir(tmp_path / "project")
+    write_sales(Path(), DAYS)
+    plugins = load_plugins()
+    composition.register(plugins)
+    overrides = [*EXPERIMENT, *MONITOR, *ALWAYS]
+    with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
+        config = build_config(compose("config", overrides), plugins)
+    scheduled = Run(config, plugins, tmp_path, lambda _: None)
+    served: dict[str, Served] = {}
+
+    def newest(*alerts: dict[str, Any]) -> tuple[str, list[int]]:
+        warnings: list[str] = []
+        result = retrain(scheduled, {"alerts": alerts, "serving": {}}, [], served, warnings)
+        assert result is not None
+        assert (result["status"], result["alias"]) == ("failed", "staging")
+        assert "arm 'gone'" in result["detail"]
+        assert "tried again" in warnings[0]
+        pairs = scheduled.make("registry").pairs(config.name)
+        return result["alert"]["since"][:10], sorted(pair.version for pair in pairs)
+
+    first, second = alert(1, arm="gone"), alert(2, arm="gone")
+    assert newest(first) == ("2024-05-01", [1])
+    assert newest(first, second) == ("2024-05-02", [1, 2])  # not the pair of the first one
+    assert newest(first, second) == ("2024-05-01", [1, 2, 3])
 
 
 @pytest.mark.stress

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,20 +44,23 @@ class Attempt:
 
     ``alert``: name, labels and since when, of what started it. ``change``: the estimated origin of
     the change, None where the alert is not about drift. ``status``: ``started``, ``registered``,
-    then ``promoted``, ``refused`` or ``failed``. ``run_id``: of the run that trains.
+    then ``promoted``, ``refused`` or ``failed``. ``run_id``: of the run that trains, None before
+    the training begins. ``newest``: the newest version of a pair at that time; what a run by a
+    schedule registered for an earlier alert has the same ``run_id``.
     """
 
     alert: dict[str, Any]
     change: str | None
     started: str
     status: str
-    run_id: str
+    run_id: str | None = None
+    newest: int = 0
     version: int | None = None
     detail: str | None = None
 
     @property
     def key(self) -> str:
-        return json.dumps(self.alert, sort_keys=True)
+        return _key(self.alert)
 
 
 def retrain(
@@ -78,6 +82,9 @@ def retrain(
     Returns:
         ``status`` (``waiting``, ``elsewhere``, ``promoted``, ``refused`` or ``failed``), ``alert``,
         ``pair``, ``alias``, ``detail``; None where nothing is to be done.
+
+    Raises:
+        DataError: The file of the attempts is damaged.
     """
     options: RetrainOptions = run.options.retrain
     if not options.alerts:
@@ -85,7 +92,7 @@ def retrain(
     path = run.config.paths.state / "monitoring" / f"{run.config.name}.retrain.json"
     try:
         with exclusive(path.with_suffix(".lock"), "the retraining", limit=0):
-            attempts = _read(path)
+            attempts = _still_needed(_read(path), body["alerts"], options, datetime.now(UTC))
             attempt = next((one for one in attempts if one.status in _UNFINISHED), None)
             if attempt is None:
                 alert = _due(body["alerts"], options, attempts)
@@ -95,10 +102,10 @@ def retrain(
                 if until is not None:
                     return _result("waiting", alert, options, detail=f"until {until}")
                 change = _change(alert, body, reports)
-                attempt = Attempt(alert, change, _now(), "started", run.id)
+                attempt = Attempt(alert, change, _now(), "started")
             return _Work(run, options, path, attempts, attempt, served, warnings).finish()
     except LockedError as error:
-        return {"status": "elsewhere", "detail": str(error)}
+        return _result("elsewhere", None, options, detail=str(error))
 
 
 @dataclass(slots=True)
@@ -115,17 +122,19 @@ class _Work:
         registry: Registry = self.run.make("registry")
         try:
             pair = self._trained(registry)
-            checks = self._checks(registry, pair)
+            return self._decide(registry, pair, self._checks(registry, pair))
         except FrameworkError as error:
             self._keep(status="failed", detail=str(error))
-            self.warnings.append(f"monitor.retrain: {error}")
+            self.warnings.append(
+                f"monitor.retrain: {error} The alert is tried again after monitor.retrain.cooldown."
+            )
             return _result("failed", self.attempt.alert, self.options, detail=str(error))
-        return self._decide(registry, pair, checks)
 
     def _keep(self, **changed: Any) -> None:
         """Write the attempt as it is now, in the place of what was written of it."""
         self.attempt = replace(self.attempt, **changed)
-        others = [one for one in self.attempts if one.key != self.attempt.key]
+        mark = (self.attempt.key, self.attempt.started)
+        others = [one for one in self.attempts if (one.key, one.started) != mark]
         with atomic_write(self.path) as stream:
             stream.write(
                 json.dumps([asdict(one) for one in (*others, self.attempt)], indent=1).encode()
@@ -134,12 +143,17 @@ class _Work:
     def _trained(self, registry: Registry) -> PairVersion:
         """The pair of this attempt: one that was registered before a kill, or a new one."""
         name = self.run.config.name
-        pair = next((one for one in registry.pairs(name) if self._is_ours(one)), None)
+        pairs = registry.pairs(name)
+        pair = next((one for one in pairs if self._is_ours(one)), None)
         if pair is None:
-            self._keep(status="started", run_id=self.run.id)
+            newest = max((one.version for one in pairs), default=0)
+            self._keep(status="started", run_id=self.run.id, newest=newest, version=None)
             alert = self.attempt.alert
             self.run.say(f"retrain: alert {alert['name']} {alert['labels']}: training")
-            training = replace(self.run, config=self.run.config.model_copy(update={"run": "train"}))
+            # ``start`` is of the ledger here; a run by a schedule may train more than once
+            config = self.run.config.model_copy(update={"run": "train", "start": None})
+            directory = Path(mkdtemp(prefix="retrain-", dir=self.run.directory))
+            training = replace(self.run, config=config, directory=directory)
             training, _, panel = settled(training)
             version = train_pair(training, registry, panel)["pair"]["version"]
             pair = registry.resolve(name, str(version))
@@ -148,7 +162,9 @@ class _Work:
 
     def _is_ours(self, pair: PairVersion) -> bool:
         attempt = self.attempt
-        return pair.version == attempt.version or pair.run_id == attempt.run_id
+        if attempt.version is not None:
+            return pair.version == attempt.version
+        return pair.run_id == attempt.run_id and pair.version > attempt.newest
 
     def _checks(self, registry: Registry, pair: PairVersion) -> list[Check]:
         import pandas as pd
@@ -159,19 +175,31 @@ class _Work:
         except RefusedError as error:
             return [Check("proof", False, None, None, str(error))]
         table = pd.read_parquet(files.model / BACKTEST)
-        arm = self.attempt.alert["labels"].get("arm") or next(iter(self.served))
+        served = self._served()
         return [
             Check("proof", True, None, None, "every byte proven, golden batch replayed"),
             *check_candidate(self.run.config.gate, table, None, schema.entity_keys),
             *against_served(
                 table,
-                served_table(self.served[arm], schema.entity_keys, schema.targets),
+                served_table(served, schema.entity_keys, schema.targets),
                 schema.entity_keys,
                 since=self.attempt.change,
                 gains={self.attempt.alert["labels"].get("target", ""): self.options.gain},
                 margin=self.run.config.gate.margin,
             ),
         ]
+
+    def _served(self) -> Served:
+        """What the arm of the alert served; of an alert about no arm, that of most actuals."""
+        arm = self.attempt.alert["labels"].get("arm")
+        if arm is None:
+            return max(self.served.values(), key=lambda one: np.isfinite(one.actual).sum())
+        if arm not in self.served:
+            raise DataError(
+                f"arm '{arm}', which the alert is about, has no forecasts that can be judged now, "
+                f"only {', '.join(self.served) or 'none'} has."
+            )
+        return self.served[arm]
 
     def _decide(
         self, registry: Registry, pair: PairVersion, checks: Sequence[Check]
@@ -253,7 +281,10 @@ def against_served(
         margin: As ``gate.margin``.
 
     Returns:
-        A check for each target; one that has too little in common fails.
+        A check for each target.
+
+    Raises:
+        DataError: A target has less than :data:`LEAST` forecasts in common.
     """
     on = [*keys, "origin", "step", "target"]
     known = candidate[candidate[["actual", "mean"]].notna().all(axis=1)]
@@ -266,12 +297,10 @@ def against_served(
         check = f"{target}: MAE against what was served"
         if len(rows) < LEAST:
             after = "" if since is None else f" since {since}"
-            detail = (
-                f"only {len(rows)} forecasts{after} are also in the backtest, {LEAST} are needed; "
-                "wait, or raise backtest.folds"
+            raise DataError(
+                f"{check}: only {len(rows)} forecasts{after} are also in the backtest, {LEAST} are "
+                "needed; wait, or raise backtest.folds."
             )
-            checks.append(Check(check, False, None, None, detail))
-            continue
         actual = rows["actual"].to_numpy()
         new = float(np.abs(rows["mean"].to_numpy() - actual).mean())
         old = float(np.abs(rows["mean_served"].to_numpy() - actual).mean())
@@ -285,14 +314,44 @@ def against_served(
 def _due(
     alerts: Sequence[Mapping[str, Any]], options: RetrainOptions, attempts: Sequence[Attempt]
 ) -> dict[str, Any] | None:
-    """Find the first firing alert that may start a training and has started none."""
-    tried = {one.key for one in attempts}
-    for alert in alerts:
-        if alert["state"] == "firing" and alert["name"] in options.alerts:
-            cause = {key: alert[key] for key in ("name", "labels", "since")}
-            if json.dumps(cause, sort_keys=True) not in tried:
+    """Find the first firing alert that may start a training and has started none. After those come
+    the ones whose training failed.
+    """
+    states = {one.key: one.status for one in attempts}
+    causes = [
+        _cause(one) for one in alerts if one["state"] == "firing" and one["name"] in options.alerts
+    ]
+    for state in (None, "failed"):
+        for cause in causes:
+            if states.get(_key(cause)) == state:
                 return cause
     return None
+
+
+def _cause(alert: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: alert[key] for key in ("name", "labels", "since")}
+
+
+def _key(cause: Mapping[str, Any]) -> str:
+    return json.dumps(cause, sort_keys=True)
+
+
+def _still_needed(
+    attempts: Sequence[Attempt],
+    alerts: Sequence[Mapping[str, Any]],
+    options: RetrainOptions,
+    now: datetime,
+) -> list[Attempt]:
+    """Leave out the attempts that neither an alert nor a limit asks for any more."""
+    known = {_key(_cause(alert)) for alert in alerts}
+    oldest = now - max(options.cooldown, timedelta(days=1))
+    return [
+        one
+        for one in attempts
+        if one.status in _UNFINISHED
+        or one.key in known
+        or datetime.fromisoformat(one.started) >= oldest
+    ]
 
 
 def _held_until(options: RetrainOptions, attempts: Sequence[Attempt], now: datetime) -> str | None:
@@ -323,16 +382,17 @@ def _change(
 
 def _result(
     status: str,
-    alert: Mapping[str, Any],
+    alert: Mapping[str, Any] | None,
     options: RetrainOptions,
     pair: PairVersion | None = None,
     detail: str | None = None,
 ) -> dict[str, Any]:
-    stamp = None if pair is None else {"name": pair.name, "version": pair.version}
     return {
         "status": status,
-        "alert": dict(alert),
-        "pair": stamp if pair is None else {**(stamp or {}), "digest": pair.digest},
+        "alert": alert,
+        "pair": None
+        if pair is None
+        else {"name": pair.name, "version": pair.version, "digest": pair.digest},
         "alias": options.alias,
         "detail": detail,
     }
