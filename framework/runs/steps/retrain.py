@@ -190,7 +190,7 @@ class _Work:
         ]
 
     def _served(self) -> Served:
-        """What the arm of the alert served; of an alert about no arm, that of most actuals."""
+        """Find what the alert's arm served; without an arm, the one with most actuals."""
         arm = self.attempt.alert["labels"].get("arm")
         if arm is None:
             return max(self.served.values(), key=lambda one: np.isfinite(one.actual).sum())

@@ -1,8 +1,8 @@
 """The registry's part of ``run=backup`` and ``run=restore``.
 
 The ledger is locked while its database and MLflow's are copied, so that both are of one moment. The
-files of its pairs are there by then, and are copied and proven afterwards. A ledger on PostgreSQL is
-locked by name only, so that others go on: it is copied first, and MLflow may know more than the
+files of its pairs are there by then, and are copied and proven afterwards. A ledger on PostgreSQL
+is locked by name only, so that others go on: it is copied first, and MLflow may know more than the
 ledger, never less.
 """
 
