@@ -3,13 +3,15 @@
     python benchmarks/ledger.py
     python benchmarks/ledger.py --rows 1000000 --kills 3 --seconds 5
 
-- ``join_s``, ``join_mb``: seconds and peak memory of a process that reads ``--rows`` ledger rows,
-  joins them with the actuals and makes the report of ``run=monitor``.
+- ``join_s``, ``join_cpu_s``, ``join_mb``: seconds, seconds of all processors, and peak memory of a
+  process that reads ``--rows`` ledger rows, joins them with the actuals and makes the report of
+  ``run=monitor``.
 - ``kills``, ``wrong``: servers that were killed (SIGKILL) after a random time, and those whose
   reported loss was not the real one: forecasts that were answered less those in the ledger.
-- ``p95_ratio``: the 95th percentile of the latency of one-row requests with the ledger, beside that
-  without, at ``--rate`` requests a second for ``--seconds``. The two servers take turns, so that a
-  busy machine disturbs both.
+- ``p95_ratio``: the 95th percentile of the latency of requests of ``--batch`` rows with the ledger,
+  beside that without, at ``--rate`` forecasts a second for ``--seconds`` each. The two servers take
+  turns of a second, so that a busy machine disturbs both. ``rate``: the forecasts a second that the
+  slower of the two really got; ``halves``: the ratio of each half of the turns.
 
 The last line is JSON.
 """
@@ -22,13 +24,18 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framework.data.arrays import Float64
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
@@ -123,12 +130,12 @@ def make_promise(panel: Panel) -> Promise:
     return Promise(schema, served, np.ones(n), None)
 
 
-def join(state: Path, days: int, results: multiprocessing.SimpleQueue) -> None:
-    """Read, join, report, in a process of its own so that its memory is its own."""
+def join(state: Path, days: int, results: multiprocessing.SimpleQueue[dict[str, Any]]) -> None:
+    """Read, join, report, and say what it took."""
     panel = make_panel(days)
     promise = make_promise(panel)
     how = Watched(Frequency.parse("D"), 7, 0.05, 0.1, 365, 0.01)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     reading = read_served(LEDGER, "fake", state, ("key",), ("y",), None)
     read = time.perf_counter() - began
     rows = reading.rows
@@ -136,9 +143,23 @@ def join(state: Path, days: int, results: multiprocessing.SimpleQueue) -> None:
     reading.forecasts.clear()
     served = with_actuals(served, panel, 1)
     report = pair_report(answering, served, promise, panel, how, seed=1, series_count=10)
-    seconds = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    results.put((rows, report["live"]["y"]["steps"], read, seconds, memory))
+    seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    steps, memory = report["live"]["y"]["steps"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{rows} rows, {steps} with actuals: read {read:.1f} s, all {seconds:.1f} s")
+    figures = {"join_s": round(seconds, 1), "join_cpu_s": round(worked, 1)}
+    results.put({"rows": rows, **figures, "join_mb": round(memory / 1024)})
+
+
+def joined(directory: Path, rows: int) -> dict[str, Any]:
+    """Write a ledger, and report of it in a process whose memory is its own."""
+    days = write_ledger(directory / "state", rows)
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.SimpleQueue[dict[str, Any]] = context.SimpleQueue()
+    process = context.Process(target=join, args=(directory / "state", days, results))
+    process.start()
+    figures = results.get()
+    process.join()
+    return figures
 
 
 def killed(kills: int, directory: Path) -> int:
@@ -166,29 +187,56 @@ def killed(kills: int, directory: Path) -> int:
     return wrong
 
 
-def latencies(directory: Path, rate: float, seconds: float) -> dict[str, float]:
-    """The 95th percentile in milliseconds, without and with the ledger, by turns of a second."""
+def latencies(directory: Path, rate: float, seconds: float, batch: int) -> dict[str, list[Float64]]:
+    """Milliseconds of each request, turn by turn of a second, without and with the ledger."""
     kinds = {"without": {"share": 0}, "with": {"seconds": 1}}
-    times: dict[str, list[float]] = {name: [] for name in kinds}
-    body = {"rows": [make_row()]}
-    port = {"port": 0}
-    with (
-        server_process("fastapi", port, directory / "a", ledger=kinds["without"]) as (_, first),
-        server_process("fastapi", port, directory / "b", ledger=kinds["with"]) as (_, second),
-        httpx.Client() as client,
-    ):
+    turns: dict[str, list[Float64]] = {name: [] for name in kinds}
+    body = json.dumps({"rows": [make_row()] * batch})
+    with ExitStack() as stack:
+        connections = []
+        for name, ledger in kinds.items():
+            server = server_process("fastapi", {"port": 0}, directory / name, ledger=ledger)
+            _, url = stack.enter_context(server)
+            place = urlsplit(url).netloc
+            connections.append(stack.enter_context(closing(HTTPConnection(place))))
         for turn in range(2 * int(seconds) + 2):
-            name, url = list(zip(kinds, (first, second), strict=True))[turn % 2]
-            begin = time.perf_counter()
-            for i in range(int(rate)):
-                time.sleep(max(0.0, begin + i / rate - time.perf_counter()))
-                asked = time.perf_counter()
-                client.post(f"{url}/predict", json=body).raise_for_status()
-                if turn > 1:
-                    times[name].append(time.perf_counter() - asked)
-                if time.perf_counter() - begin > 1:
-                    break
-    return {name: 1000 * float(np.percentile(of_one, 95)) for name, of_one in times.items()}
+            times = one_second(connections[turn % 2], body, rate / batch)
+            if turn > 1:  # the first ones warm up
+                turns[[*kinds][turn % 2]].append(times)
+    return turns
+
+
+def one_second(connection: HTTPConnection, body: str, rate: float) -> Float64:
+    """Milliseconds of the requests of a second, which are sent at even times."""
+    times, begin = [], time.perf_counter()
+    for number in range(int(rate)):
+        time.sleep(max(0.0, begin + number / rate - time.perf_counter()))
+        start = time.perf_counter()
+        if start - begin > 1:
+            break
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"the server answered {answer.status}")
+        times.append(1000 * (time.perf_counter() - start))
+    return np.array(times)
+
+
+def compare(turns: dict[str, list[Float64]], batch: int) -> dict[str, Any]:
+    """The 95th percentiles, their ratio over all turns and over each half of them."""
+    p95 = {name: float(np.percentile(np.concatenate(of), 95)) for name, of in turns.items()}
+    halves = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        ends = [np.percentile(np.concatenate(turns[name][half]), 95) for name in turns]
+        halves.append(round(float(ends[1] / ends[0]), 3))
+    rates = [batch * sum(map(len, of)) / len(of) for of in turns.values()]
+    return {
+        "p95_ms": {name: round(value, 2) for name, value in p95.items()},
+        "p95_ratio": round(p95["with"] / p95["without"], 3),
+        "halves": halves,
+        "rate": round(min(rates)),
+    }
 
 
 def main() -> None:
@@ -197,31 +245,26 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=1, help="rows of a request")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        days = write_ledger(directory / "state", options.rows)
-        results: multiprocessing.SimpleQueue = multiprocessing.get_context("spawn").SimpleQueue()
-        process = multiprocessing.get_context("spawn").Process(
-            target=join, args=(directory / "state", days, results)
-        )
-        process.start()
-        rows, steps, read, seconds, memory = results.get()
-        process.join()
-        print(f"{rows} rows, {steps} with actuals: read {read:.1f} s, all {seconds:.1f} s")
-        print(f"peak memory {memory:.0f} MB")
+        join_figures = joined(directory, options.rows) if options.rows else {}
         wrong = killed(options.kills, directory)
-        p95 = latencies(directory, options.rate, options.seconds) if options.seconds else {}
+        measured = (
+            compare(
+                latencies(directory, options.rate, options.seconds, options.batch), options.batch
+            )
+            if options.seconds
+            else {}
+        )
     result = {
         "benchmark": "ledger",
-        "rows": rows,
-        "join_s": round(seconds, 1),
-        "join_mb": round(memory),
+        **join_figures,
         "kills": options.kills,
         "wrong": wrong,
-        "p95_ms": {name: round(value, 2) for name, value in p95.items()},
-        "p95_ratio": round(p95["with"] / p95["without"], 3) if p95 else None,
-        "controls": {"without": round(p95["without"], 2) if p95 else None},
+        **measured,
+        "controls": {"without": measured["p95_ms"]["without"] if measured else None},
     }
     print(json.dumps(result))
 

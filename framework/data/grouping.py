@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.data.arrays import Objects, Rows
+from framework.data.arrays import Objects, Rows, Times
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: Rows that are numbered at a time.
+_PIECE = 500_000
 
 
 def series_numbers(keys: Sequence[str], *tables: pd.DataFrame) -> list[Rows]:
@@ -47,6 +51,24 @@ def entity_numbers(entities: Objects) -> Rows:
         return np.zeros(len(entities), dtype=np.int64)
     numbers = np.unique(entities.astype(str), axis=0, return_inverse=True)[1]
     return np.asarray(numbers.reshape(-1), dtype=np.int64)
+
+
+def time_numbers(times: Times) -> tuple[Times, Rows]:
+    """Number the distinct times of a long array, piece by piece: sorting it whole takes several
+    times its memory.
+
+    Args:
+        times: ``[rows]``.
+
+    Returns:
+        The distinct times in order, and ``[rows]``: the number of each row's, from 0.
+    """
+    pieces = [slice(i, i + _PIECE) for i in range(0, len(times), _PIECE)]
+    distinct = np.unique(np.concatenate([times[:0], *(np.unique(times[one]) for one in pieces)]))
+    numbers = np.empty(len(times), dtype=np.int64)
+    for one in pieces:
+        numbers[one] = np.searchsorted(distinct, times[one])
+    return distinct, numbers
 
 
 def entities_of(keys: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:

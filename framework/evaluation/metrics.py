@@ -153,6 +153,29 @@ class Tally:
         if len(self._levels):
             self._add_quantiles(at, truth, forecast[known, 1:])
 
+    def weighted(self, weights: Float64) -> Tally:
+        """Sum blocks of groups, each with a weight, such as those of a resampling.
+
+        Args:
+            weights: ``[R, B]``. The groups are ``B`` blocks of equally many, one after the other.
+
+        Returns:
+            A tally of ``R`` blocks.
+
+        Raises:
+            ValueError: The tally has series, or other groups.
+        """
+        rows, blocks = weights.shape
+        if self._series or not blocks or self._groups % blocks:
+            raise ValueError(f"{self._groups} groups are no {blocks} blocks without series.")
+        size = self._groups // blocks
+        total = Tally(self._levels.tolist(), groups=rows * size)
+        total._sums = {
+            name: (weights @ sums.reshape(blocks, size)).reshape(-1)
+            for name, sums in self._sums.items()
+        }
+        return total
+
     def steps(self) -> Rows:
         """Count the steps of each group whose actual value and point forecast are known."""
         return self._sum("steps").astype(np.int64)

@@ -62,14 +62,13 @@ def scales_of(
     Returns:
         ``[n]``, NaN where these rows are shorter than a season.
     """
-    unknown = np.full(len(series), np.nan)
-    known = origin[~np.isnat(origin)]  # a request that failed may have none
-    if panel is None or not len(known):
-        return unknown
-    history = panel.until(known.min())
-    if not len(history):
-        return unknown
-    values = naive_scale(history, targets, season_length)
-    place = history.series_of(entities)[series]
-    scale = values[np.maximum(place, 0), np.maximum(target, 0)]
-    return np.where((place >= 0) & (target >= 0), scale, np.nan)
+    first = np.fmin.reduce(origin) if len(origin) else np.datetime64("NaT")
+    if panel is None or np.isnat(first):  # a request that failed may have none
+        return np.full(len(series), np.nan)
+    history = panel.until(first)
+    scales = np.full((len(entities), targets + 1), np.nan)  # the last one is of no target
+    if len(history):
+        place = history.series_of(entities)
+        known = place >= 0
+        scales[known, :-1] = naive_scale(history, targets, season_length)[place[known]]
+    return scales[series, target]

@@ -39,7 +39,7 @@ Signal = Literal[
 
 
 #: Signals that count all that was read.
-_WITHOUT_WINDOW = ("missing", "drifted_series", "anomalies", "skew", "findings")
+_WITHOUT_WINDOW = ("missing", "drifted_series", "skew", "findings")
 
 
 class AlertRule(Options):
@@ -50,9 +50,9 @@ class AlertRule(Options):
     ``skew`` (differences), ``findings`` (their number), or a figure of ``live`` such as ``MAE`` or
     ``coverage_80``; for each target of the pair that each arm serves, where it has one. It is
     active while the value is ``above`` or ``below`` the limit that is given. ``window``: of a
-    figure, only the newest actuals of so long count; of ``drift``, only alarms that came in it;
-    null for all. ``for``: how long it must be active before it fires; ``keep_firing_for``: how long
-    it fires on after it was last active. ``severity``: a label.
+    figure or ``anomalies``, only the newest actuals of so long count; of ``drift``, only alarms
+    that came in it; null for all. ``for``: how long it must be active before it fires;
+    ``keep_firing_for``: how long it fires on after it was last active. ``severity``: a label.
     """
 
     signal: Signal
@@ -92,9 +92,8 @@ def values_of(body: Mapping[str, Any], rule: AlertRule) -> list[tuple[dict[str, 
         return [] if skew is None else [({}, float(_different(skew)))]
     cells = [(arm, target) for arm, live in body["live"].items() for target in live]
     if signal == "anomalies":
-        sure = body["anomalies"]
         return [
-            ({"arm": arm, "target": target}, float(sure[arm][target]["sure"]))
+            ({"arm": arm, "target": target}, float(_sure(body["anomalies"][arm][target], rule)))
             for arm, target in cells
         ]
     if signal in ("drift", "drifted_series"):
@@ -121,6 +120,12 @@ def values_of(body: Mapping[str, Any], rule: AlertRule) -> list[tuple[dict[str, 
     ]
 
 
+def _sure(anomalies: Mapping[str, Any], rule: AlertRule) -> int:
+    if rule.window is None:
+        return int(anomalies["sure"])
+    return int(anomalies["windows"][length_of(rule.window)])
+
+
 def _different(skew: Mapping[str, Any]) -> int:
     served = skew.get("served") or {"different": 0}
     return len(skew["differences"]) + int(served["different"])
@@ -132,7 +137,7 @@ def length_of(window: timedelta) -> str:
 
 
 def windows_of(rules: Mapping[str, AlertRule]) -> tuple[timedelta, ...]:
-    """Give the windows of rules over figures of ``live``, each once."""
+    """Give the windows of rules over actuals, each once."""
     return tuple(
         sorted({rule.window for rule in rules.values() if rule.window and rule.signal != "drift"})
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects, Rows, Times
+from framework.data.arrays import Flags, Float64, Objects, Rows, Times
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.monitoring.promised import Promise
@@ -113,23 +113,19 @@ def forecasts(
     """
     past = promise.backtest
     start = past.time.min() if len(past) else np.datetime64(0, "us")
-    sides = [
-        (one, season_place(one.time, start, frequency, season), one.values[:, 0])
-        for one in (past, served)
-    ]
     findings = []
     for t, name in enumerate(promise.schema.targets):
-        (before, place, mean), (after, live_place, live_mean) = (
-            (one.where(one.target == t), places[one.target == t], means[one.target == t])
-            for one, places, means in sides
-        )
-        for signal, reference, live in (
-            ("forecast", mean, live_mean),
-            ("residual", mean - before.actual, live_mean - after.actual),
-        ):
-            one = compared(reference, live, place, live_place, season)
-            if one is not None:
-                findings.append({"signal": signal, "name": name, **one})
+        for signal in ("forecast", "residual"):
+            sides = []
+            for one in (past, served):
+                values = one.values[:, 0] - (one.actual if signal == "residual" else 0.0)
+                rows = _sampled((one.target == t) & np.isfinite(values))
+                places = season_place(one.time[rows], start, frequency, season)
+                sides.append((values[rows], places))
+            (reference, place), (live, live_place) = sides
+            figures = compared(reference, live, place, live_place, season)
+            if figures is not None:
+                findings.append({"signal": signal, "name": name, **figures})
     return findings
 
 
@@ -140,9 +136,14 @@ def season_place(times: Times, start: np.datetime64, frequency: Frequency, seaso
 
 
 def _thinned(values: Float64, place: Rows) -> tuple[Float64, Rows]:
-    known = np.flatnonzero(np.isfinite(values))
-    known = known[:: -(-len(known) // _MOST) or 1]
-    return values[known], place[known]
+    rows = _sampled(np.isfinite(values))
+    return values[rows], place[rows]
+
+
+def _sampled(known: Flags) -> Rows:
+    """The rows of those that are known, at most :data:`_MOST` of them, evenly spread."""
+    rows = np.flatnonzero(known)
+    return rows[:: -(-len(rows) // _MOST) or 1]
 
 
 def _psi(values: Float64, below: Float64, live_below: Float64) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from framework.data.arrays import Float64
+from framework.data.frequency import Frequency
 from framework.data.time import format_times
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Served
@@ -59,3 +60,24 @@ def excess_by_time(arms: Sequence[Served], promise: Promise) -> dict[str, Float6
     sums = np.zeros((len(times), len(schema.targets), len(FOLLOWED)))
     np.add.at(sums, (time.reshape(-1), groups[:, 1]), excess)
     return dict(zip(map(str, format_times(times.astype("M8[us]"))), sums, strict=True))
+
+
+def reach(arms: Sequence[Served], promise: Promise) -> tuple[str, str]:
+    """Say how far back the forecasts of a pair go.
+
+    Args:
+        arms: What the pair has served under each of its aliases.
+        promise: Of the pair.
+
+    Returns:
+        The oldest origin, and the oldest time that every origin since then can have forecast
+        (ISO 8601, UTC); empty without a forecast.
+    """
+    origins = [served.origin.min() for served in arms if len(served)]
+    if not origins:
+        return "", ""
+    frequency = Frequency.parse(promise.schema.frequency)
+    first = np.array([min(origins)])
+    ends = np.concatenate([first, frequency.shift(first, promise.schema.horizon)])
+    oldest, whole = map(str, format_times(ends.astype("M8[us]")))
+    return oldest, whole

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from framework.data.arrays import Float64, Rows
+from framework.data.grouping import time_numbers
 from framework.evaluation.metrics import Tally
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Served
@@ -25,22 +26,8 @@ def judge(
     ``coverage_80``, and the number of ``steps`` whose actual is known. A figure of no step is left
     out.
     """
-    tally = Tally(promise.schema.quantiles, groups=count)
-    covered, counts = np.zeros((2, count))
-    for piece in served.pieces():
-        part, group = served.where(piece), groups[piece]
-        tally.add(part.actual, part.values, scale[piece], groups=group)
-        low, high = promise.ends(part)
-        known = np.isfinite(part.actual) & np.isfinite(low) & (group >= 0)
-        inside = ((low <= part.actual) & (part.actual <= high))[known]
-        covered += np.bincount(group[known], inside, minlength=count)
-        counts += np.bincount(group[known], minlength=count)
-    figures = dict(tally.figures())
-    with np.errstate(invalid="ignore"):
-        figures["coverage_80"] = covered / counts
-    if "coverage" not in figures:
-        figures["coverage"] = figures["coverage_80"]
-    steps = tally.steps()
+    tally, inside = _sums(served, scale, promise, groups, count)
+    figures, steps = _figures(tally, inside), tally.steps()
     return [
         {
             **{m: float(v[g]) for m, v in figures.items() if np.isfinite(v[g])},
@@ -48,6 +35,33 @@ def judge(
         }
         for g in range(count)
     ]
+
+
+def _sums(
+    served: Served, scale: Float64, promise: Promise, groups: Rows, count: int
+) -> tuple[Tally, Float64]:
+    """A tally, and ``[2, count]``: the steps inside the 80 % interval, and those that have one."""
+    tally, inside = Tally(promise.schema.quantiles, groups=count), np.zeros((2, count))
+    for piece in served.pieces():
+        part, group = served.where(piece), groups[piece]
+        tally.add(part.actual, part.values, scale[piece], groups=group)
+        low, high = promise.ends(part)
+        known = np.isfinite(part.actual) & np.isfinite(low) & (group >= 0)
+        covered = ((low <= part.actual) & (part.actual <= high))[known]
+        inside[0] += np.bincount(group[known], covered, minlength=count)
+        inside[1] += np.bincount(group[known], minlength=count)
+    return tally, inside
+
+
+def _figures(tally: Tally, inside: Float64) -> dict[str, Float64]:
+    """The figures of each group; ``coverage`` is that of the 80 % interval where the pair has no
+    two quantiles.
+    """
+    figures = dict(tally.figures())
+    with np.errstate(invalid="ignore"):
+        figures["coverage_80"] = inside[0] / inside[1]
+    figures.setdefault("coverage", figures["coverage_80"])
+    return figures
 
 
 def by_target(served: Served, scale: Float64, promise: Promise) -> dict[str, dict[str, Any]]:
@@ -74,7 +88,7 @@ def by_step(served: Served, scale: Float64, promise: Promise) -> dict[str, list[
 
 def by_day(served: Served, scale: Float64, promise: Promise) -> dict[str, list[dict[str, Any]]]:
     """The figures of each target and day of the actual, UTC."""
-    days, day = np.unique(served.time.astype("M8[D]"), return_inverse=True)
+    days, day = time_numbers(served.time.astype("M8[D]"))
     targets = promise.schema.targets
     figures = judge(
         served, scale, promise, served.target * len(days) + day, len(targets) * len(days)
@@ -110,36 +124,28 @@ def worst_series(
 
 
 def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Resample the origins of the backtest, for each target and step: the low and high
-    end of MAE, bias and coverage of the 80 % interval. What the backtest does not know is left out.
+    """Resample the origins of the backtest, for each target and step: the low and high end of each
+    figure. What the backtest does not know is left out.
     """
-    served, schema = promise.backtest, promise.schema
-    origins, origin = np.unique(served.origin, return_inverse=True)
+    past, schema = promise.backtest, promise.schema
     cells = len(schema.targets) * schema.horizon
-    cell = served.target * schema.horizon + served.step - 1
-    low, high = promise.ends(served)
-    error = served.values[:, 0] - served.actual
-    inside = np.where(
-        np.isfinite(low), ((low <= served.actual) & (served.actual <= high)).astype(float), np.nan
-    )
-    known = np.isfinite(error)
+    if not len(past):
+        return {
+            target: [{"step": h + 1} for h in range(schema.horizon)] for target in schema.targets
+        }
+    origins, group = time_numbers(past.origin)
+    group = group * cells + past.target * schema.horizon + past.step - 1
+    tally, inside = _sums(past, promise.scale, promise, group, len(origins) * cells)
     draws = np.random.default_rng(seed).multinomial(
         len(origins), np.full(len(origins), 1 / len(origins)), RESAMPLES
     )
-    figures: Mapping[str, Float64] = {"MAE": np.abs(error), "bias": error, "coverage_80": inside}
+    inside = (draws @ inside.reshape(2, len(origins), cells)).reshape(2, -1)
     ends: dict[str, Float64] = {}
-    for name, values in figures.items():
-        usable = known & np.isfinite(values)
-        place = origin[usable] * cells + cell[usable]
-        total, count = (
-            np.bincount(place, weights, minlength=len(origins) * cells).reshape(-1, cells)
-            for weights in (values[usable], np.ones(int(usable.sum())))
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            resampled = (draws @ total) / (draws @ count)
-        known_cells = np.isfinite(resampled).any(axis=0)
+    for name, values in _figures(tally.weighted(draws), inside).items():
+        resampled = values.reshape(RESAMPLES, cells)
+        known = np.isfinite(resampled).any(axis=0)
         ends[name] = np.full((len(BAND), cells), np.nan)
-        ends[name][:, known_cells] = np.nanpercentile(resampled[:, known_cells], BAND, axis=0)
+        ends[name][:, known] = np.nanpercentile(resampled[:, known], BAND, axis=0)
     return {
         target: [
             {

@@ -202,5 +202,5 @@ class BufferedWriter(LedgerWriter):
                 self._counts.write(OFFERED, self._offered)
                 self._counts.write(LOST, self._lost)
                 self._counts.write(ACCOUNTED, self._written)
-        with contextlib.suppress(OSError, FrameworkError):  # the next flush tries again
+        with contextlib.suppress(OSError, pa.ArrowException, FrameworkError):  # the next flush may
             self.tidy()

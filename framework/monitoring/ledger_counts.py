@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _NUMBERS = struct.Struct("<QQQ")
@@ -21,7 +23,7 @@ class Counts:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # a reader may have it for a moment
         os.pwrite(self._file, _NUMBERS.pack(0, 0, 0), 0)
 
     def write(self, place: int, number: int) -> None:
@@ -41,19 +43,44 @@ class Counts:
         os.close(self._file)
 
 
-def read_counts(path: Path) -> tuple[int, int, int, bool]:
-    """Read the counts of a process.
+@dataclass(frozen=True, slots=True)
+class ProcessCounts:
+    """The forecasts of a process: how many were ``offered``, ``accounted`` for and ``lost``, and
+    whether it is ``alive``. ``path``: the file.
+    """
+
+    path: Path
+    offered: int
+    accounted: int
+    lost: int
+    alive: bool
+
+    @property
+    def process(self) -> str:
+        """The name of the process."""
+        return self.path.name
+
+
+def read_counts(folder: Path) -> Iterator[ProcessCounts]:
+    """Read the counts of all processes, in the order of their names.
 
     Args:
-        path: The file.
-
-    Returns:
-        How many forecasts were offered, accounted for, and lost, and whether the process is alive.
+        folder: Of the files. One that goes meanwhile is left out: somebody else has settled it.
     """
-    with path.open("rb") as file:
-        content = file.read(_NUMBERS.size).ljust(_NUMBERS.size, b"\0")
+    for path in sorted(folder.glob("*")):
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return *_NUMBERS.unpack(content), True
-    return *_NUMBERS.unpack(content), False
+            with path.open("rb") as file:
+                content = file.read(_NUMBERS.size).ljust(_NUMBERS.size, b"\0")
+                alive = not _is_free(file.fileno())
+        except FileNotFoundError:
+            continue
+        yield ProcessCounts(path, *_NUMBERS.unpack(content), alive)
+
+
+def _is_free(file: int) -> bool:
+    """Say whether nobody holds the lock of a file of counts."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

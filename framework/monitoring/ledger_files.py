@@ -8,7 +8,8 @@ Each process of a server has a file of counts and writes segments::
 
 The process numbers its forecasts. A segment accounts for the numbers ``FIRST`` to ``AFTER - 1``,
 of which it holds those that were to be kept; ``LOST`` forecasts of the process had been lost when
-it was written. A segment whose range lies within another's was merged into that one.
+it was written. A segment whose range lies within another's was merged into that one, and stays a
+while for those who are reading.
 
 The counts are how many forecasts were offered, accounted for, and lost. They are written by system
 calls, so they outlive a process that is killed (not a machine that stops), and the lock says
@@ -45,29 +46,35 @@ class FilesLedger(Ledger):
         self, name: str, state: Path, columns: Sequence[str], since: datetime | None
     ) -> Iterator[pa.Table]:
         first = date.min if since is None else since.astimezone(UTC).date()
-        for segment in segments(folder_of(state, name)):
+        folder = folder_of(state, name)
+        for segment in segments(folder):
             if date.fromisoformat(segment.path.parent.name) >= first:
                 table = _read(segment.path, columns, since)
                 if table is not None:
                     yield table
+                elif any(map(segment.is_within, segments(folder))):
+                    raise DataError(
+                        f"{segment.path}: this file was merged into another while the ledger was "
+                        "read; run it again."
+                    )
 
     def counts(self, name: str, state: Path) -> LedgerCounts:
         folder = folder_of(state, name)
         newest = {segment.process: segment for segment in segments(folder)}
         missing_count = waiting = 0
-        for path in sorted((folder / "counts").glob("*")):
-            offered, accounted, lost, alive = read_counts(path)
-            segment = newest.get(path.name)
+        for one in read_counts(folder / "counts"):
+            accounted, lost = one.accounted, one.lost
+            segment = newest.get(one.process)
             if segment is not None and segment.after > accounted:
                 accounted, lost = segment.after, max(lost, segment.lost)
-            open_ = max(offered - accounted, 0)
-            missing_count += lost + (0 if alive else open_)
-            waiting += open_ if alive else 0
+            open_ = max(one.offered - accounted, 0)
+            missing_count += lost + (0 if one.alive else open_)
+            waiting += open_ if one.alive else 0
         return LedgerCounts(missing_count, waiting)
 
 
 def _read(path: Path, columns: Sequence[str], since: datetime | None) -> pa.Table | None:
-    """A segment's rows, None when the file went meanwhile: it was merged, or is too old."""
+    """A segment's rows, None when the file went meanwhile."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -38,6 +38,15 @@ class Segment:
             return None
         return cls(path, match["process"], *(int(match[k]) for k in ("first", "after", "lost")))
 
+    def is_within(self, other: Segment) -> bool:
+        """Say whether all that this one accounts for was merged into another."""
+        return (
+            self.path != other.path
+            and self.process == other.process
+            and other.first <= self.first
+            and self.after <= other.after
+        )
+
     @classmethod
     def name(cls, process: str, first: int, after: int, lost: int) -> str:
         """The name of a segment, which sorts by what it accounts for."""

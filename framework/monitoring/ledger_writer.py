@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -24,8 +25,9 @@ from framework.monitoring.ledger_segments import (
 
 #: Small segments that are merged into one, and what may at most be merged.
 _MERGED, _MERGED_ROWS = 60, 2_000_000
-#: Seconds between two looks at what is too old or too much.
-_TIDY = 600.0
+#: Seconds between two looks at what is too old or too much, and those that the parts of a merged
+#: segment stay, for who is reading them.
+_TIDY, _READING = 600.0, 3600.0
 
 
 class FilesWriter(BufferedWriter):
@@ -73,9 +75,6 @@ class FilesWriter(BufferedWriter):
             name = Segment.name(self.process, parts[0].first, parts[-1].after, parts[-1].lost)
             with atomic_write(self._segments / day / name) as stream:
                 _write_rows(table, stream)
-            for part in parts:
-                if part.path.name != name:
-                    part.path.unlink(missing_ok=True)
 
 
 def _write_rows(table: pa.Table, stream: BinaryIO) -> None:
@@ -84,18 +83,21 @@ def _write_rows(table: pa.Table, stream: BinaryIO) -> None:
 
 
 def forget(folder: Path, options: FilesLedgerOptions) -> None:
-    """Remove the oldest segments: those older than ``days``, and those above ``megabytes``. Of
-    several processes each may. The counts of a process that ended go with its last segment, when
-    nothing of it is missing.
+    """Remove the oldest segments: those older than ``days``, and those above ``megabytes``; and the
+    parts of merged ones, an hour after the merge. Of several processes each may. The counts of a
+    process that ended go with its last segment, when nothing of it is missing; what is missing is
+    remembered for ``days``.
     """
     oldest = f"{datetime.now(UTC) - timedelta(days=options.days):%Y-%m-%d}"
     limit, size = options.megabytes * 1_000_000, 0
     processes, paths = set(), list(folder.glob(SEGMENTS))
     covering = covering_segments(paths)
-    for path in set(paths) - {
-        segment.path for segment in covering
-    }:  # a merge was killed before it removed its parts
-        path.unlink(missing_ok=True)
+    for path in set(paths) - {segment.path for segment in covering}:
+        part = Segment.parse(path)
+        if part is not None and any(
+            part.is_within(one) and _age(one.path) > _READING for one in covering
+        ):
+            path.unlink(missing_ok=True)
     for segment in reversed(covering):
         try:
             size += segment.path.stat().st_size
@@ -105,8 +107,16 @@ def forget(folder: Path, options: FilesLedgerOptions) -> None:
             segment.path.unlink(missing_ok=True)
         else:
             processes.add(segment.process)
-    for path in (folder / "counts").glob("*"):
-        if path.name not in processes:
-            offered, accounted, lost, alive = read_counts(path)
-            if not alive and not lost and offered == accounted:
-                path.unlink(missing_ok=True)
+    for one in read_counts(folder / "counts"):
+        if one.process not in processes and not one.alive:
+            missing = one.lost or one.offered != one.accounted
+            if not missing or _age(one.path) > 86_400 * options.days:
+                one.path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; 0 when it has gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

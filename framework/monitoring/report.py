@@ -18,9 +18,6 @@ from framework.monitoring.promised import Promise
 from framework.monitoring.served import Answering, Served
 from framework.monitoring.watching import Watched
 
-#: Figures that are shown beside the backtest's.
-_COMPARED = ("MAE", "bias", "coverage_80")
-
 
 def report_path(state: Path, name: str) -> Path:
     """Name the file that the newest ``run=monitor`` kept: its result, and the reports of all pairs
@@ -97,7 +94,8 @@ def pair_report(
         ],
         "diagnosis": diagnosis.forecasts(served, promise, how.frequency, how.season),
         "anomalies": {
-            name: watching.anomalies(served, promise, t, how) for t, name in enumerate(targets)
+            name: watching.anomalies(served, promise, t, how, windows)
+            for t, name in enumerate(targets)
         },
     }
 
@@ -119,15 +117,14 @@ def _beside(
     band_of = {one["step"]: one for one in bands}
     rows = []
     for one in live:
-        step, band = one["step"], band_of[one["step"]]
-        promised = {
-            name: by_step[step][name] for name in _COMPARED if name in by_step.get(step, {})
-        }
+        promised, ends = (
+            {name: value for name, value in side.get(one["step"], {}).items() if name != "step"}
+            for side in (by_step, band_of)
+        )
         outside = [
             name
-            for name in _COMPARED
-            if name in one and name in band and not band[name][0] <= one[name] <= band[name][1]
+            for name, (low, high) in ends.items()
+            if name in one and not low <= one[name] <= high
         ]
-        ends = {name: band[name] for name in _COMPARED if name in band}
         rows.append({**one, "backtest": promised, "band": ends, "outside_band": outside})
     return rows

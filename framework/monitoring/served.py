@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from framework.data.arrays import Flags, Float64, Objects, Rows, Times
 from framework.data.arrow_columns import moments
+from framework.data.grouping import time_numbers
 from framework.data.panel import Panel
 from framework.data.vocabulary import OK, TIME
 from framework.interfaces.ledger import Ledger
@@ -72,14 +73,15 @@ class Reading:
 
     ``forecasts``: without actuals. ``failed``: how many rows had no forecast, because the request
     had none. ``newest``: when the pair last answered, UTC. ``rows``: of the ledger that were read.
-    ``stale``: by view how many rows were forecast from one that was older than its ttl.
+    ``stale``: by view how many rows were forecast from one that was older than its ttl, and when
+    the newest was.
     """
 
     forecasts: dict[Answering, Served]
     failed: dict[Answering, int]
     newest: dict[Answering, np.datetime64]
     rows: int
-    stale: dict[str, int] = field(default_factory=dict)
+    stale: dict[str, tuple[int, np.datetime64]] = field(default_factory=dict)
 
     def serving(self, known: Collection[Answering]) -> dict[str, Answering]:
         """Say which of the ``known`` pairs each arm serves: the one that answered last, which after
@@ -141,7 +143,7 @@ def read_served(
     columns = ["at", "arm", "version", "digest", *keys, "origin", TIME, "step", "target", "mean"]
     numbers: dict[tuple[str, ...], int] = {}
     pieces: dict[Answering, _Pieces] = {}
-    rows, stale = 0, dict[str, int]()
+    rows, stale = 0, dict[str, tuple[int, np.datetime64]]()
     for table in ledger.read(
         name, state, [*columns, "q*", "status", "stale", "levels_version"], since
     ):
@@ -165,13 +167,15 @@ def read_served(
     return Reading(forecasts, failed, newest, rows, stale)
 
 
-def _count_stale(table: pa.Table, stale: dict[str, int]) -> None:
+def _count_stale(table: pa.Table, stale: dict[str, tuple[int, np.datetime64]]) -> None:
     if "stale" not in table.column_names or table["stale"].null_count == len(table):
         return
-    for one in table.group_by("stale").aggregate([([], "count_all")]).to_pylist():
-        for view in (one["stale"] or "").split(","):
-            if view:
-                stale[view] = stale.get(view, 0) + one["count_all"]
+    groups = table.group_by("stale").aggregate([([], "count_all"), ("at", "max")])
+    newest = moments(groups["at_max"])
+    for i, one in enumerate(groups.to_pylist()):
+        for view in filter(None, (one["stale"] or "").split(",")):
+            rows, at = stale.get(view, (0, newest[i]))
+            stale[view] = rows + one["count_all"], max(at, newest[i])
 
 
 def _by_pair(table: pa.Table) -> Iterator[tuple[Answering, pa.Table]]:
@@ -268,11 +272,11 @@ def _newest(pieces: _Pieces, entities: Objects) -> Served:
 
 
 def _newest_rows(columns: Mapping[str, Any]) -> Flags:
-    origins, origin = np.unique(columns["origin"], return_inverse=True)
-    steps, targets = (int(columns[name].max(initial=0)) + 1 for name in ("step", "target"))
-    cell = columns["series"].astype(np.int64) * max(len(origins), 1) + origin
-    cell = (cell * steps + columns["step"]) * targets + columns["target"]
-    del origin
+    origins, cell = time_numbers(columns["origin"])
+    count = len(origins)
+    for name in ("series", "step", "target"):  # in place: a column of 8 bytes a row is large
+        cell += np.multiply(columns[name], count, dtype=np.int64)
+        count *= int(columns[name].max(initial=0)) + 1
     order = np.lexsort((columns["at"], cell))
     cell = cell[order]
     newest = np.ones(len(order), dtype=bool)

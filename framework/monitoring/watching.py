@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import NormalDist
 from typing import Any
 
@@ -11,7 +13,9 @@ import numpy as np
 
 from framework.data.arrays import Flags, Float64, Rows
 from framework.data.frequency import Frequency
+from framework.data.grouping import time_numbers
 from framework.monitoring import drift, observations
+from framework.monitoring.alerts import length_of
 from framework.monitoring.promised import Promise
 from framework.monitoring.served import Served
 
@@ -57,8 +61,7 @@ def watch(served: Served, promise: Promise, target: int, how: Watched) -> list[d
     reference = drift.make_reference(_of_days(past, before))
     signals = []
     for first, last in buckets:
-        of_bucket = live.where((live.step >= first) & (live.step <= last))
-        tested, origins = _of_origins(of_bucket, past, promise, how, (first, last))
+        tested, origins = _of_origins(live, past, promise, how, (first, last))
         path = drift.wealth(tested, reference, how.review)
         start = (len(path) - 1) // how.review * how.review if len(path) else 0
         limit = drift.threshold(tests, how.alpha)
@@ -119,22 +122,37 @@ def drifted_series(
     ]
 
 
-def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> dict[str, Any]:
+def anomalies(
+    served: Served,
+    promise: Promise,
+    target: int,
+    how: Watched,
+    windows: Sequence[timedelta] = (),
+) -> dict[str, Any]:
     """Flag the actuals that the newest forecast of them made improbable.
 
     The p-value takes the distance from the median in units of that side of the 80 % interval, as if
     errors were normal.
 
+    Args:
+        served: The pair's forecasts with their actuals.
+        promise: What it promised.
+        target: The number of the target.
+        how: How verdicts are made.
+        windows: Lengths of time, each of which ends with the newest actual.
+
     Returns:
         ``checked``; ``flagged``, those whose p-value is small; ``sure``, those that e-BH chooses
-        from all actuals of their series; ``worst``, the most improbable of both.
+        from all actuals of their series; ``worst``, the most improbable of both; ``windows``, how
+        many sure ones are in each, by its length.
     """
     newest = served.where((served.target == target) & np.isfinite(served.actual))
-    times, time = np.unique(newest.time, return_inverse=True)
-    by_step = np.argsort(-newest.step, kind="stable")
+    times, cell = time_numbers(newest.time)
+    cell += np.multiply(newest.series, len(times), dtype=np.int64)
     nearest = np.full(len(newest.entities) * len(times), -1, dtype=np.int64)
-    # of several rows the last one stays: the one of the smallest step
-    nearest[(newest.series.astype(np.int64) * len(times) + time)[by_step]] = by_step
+    for step in range(promise.schema.horizon, 0, -1):  # the last one stays: of the smallest step
+        rows = np.flatnonzero(newest.step == step)
+        nearest[cell[rows]] = rows
     newest = newest.where(nearest[nearest >= 0])
     low, high = promise.own_ends(newest)
     median = promise.median(newest)
@@ -150,10 +168,15 @@ def anomalies(served: Served, promise: Promise, target: int, how: Watched) -> di
     flagged = np.flatnonzero(sure | (distance >= limit))
     worst = flagged[np.argsort(-distance[flagged], kind="stable")][:20]
     keys = promise.schema.entity_keys
+    end = times.max() if len(times) else np.datetime64("NaT")
     return {
         "checked": len(newest),
         "flagged": len(flagged),
         "sure": int(sure.sum()),
+        "windows": {
+            length_of(window): int((sure & (newest.time > end - np.timedelta64(window))).sum())
+            for window in windows
+        },
         "worst": [
             {
                 "entity": dict(zip(keys, newest.entities[newest.series[i]], strict=True)),
@@ -265,17 +288,19 @@ def _of_origins(
     """Observations of the live forecasts of a bucket, and their origins: those that are whole and
     do not overlap.
     """
-    origins, origin = np.unique(live.origin, return_inverse=True)
+    inside = np.flatnonzero((live.step >= bucket[0]) & (live.step <= bucket[1]))
+    origins, origin = time_numbers(live.origin[inside])
     if not len(origins):
         return np.empty((0, len(observations.TESTS))), origins
-    newest = live.time.max()
+    newest = live.time[inside].max()
     ends = how.frequency.shift(origins, bucket[1])
     position = how.frequency.steps_between(np.broadcast_to(origins[0], origins.shape), origins)
     whole: Flags = ends <= newest
     selection = np.zeros(len(origins), dtype=bool)
     selection[np.flatnonzero(whole)] = observations.spaced(position[whole], bucket[1])
-    live = live.where(selection[origin])
-    origin = (np.cumsum(selection) - 1)[origin[selection[origin]]]
+    chosen = selection[origin]
+    live = live.where(inside[chosen])
+    origin = (np.cumsum(selection) - 1)[origin[chosen]]
     figures = _observed(live, past, promise, how)
     none = np.zeros(len(live), dtype=np.int64)
     return _grid(figures, origin, none, 1)[:, 0], origins[selection]

@@ -54,7 +54,8 @@ class FollowedLevels:
     """``versions``: by number, from 1, the levels ``[T, L]`` of each target and of
     :data:`~framework.pairs.adaptive_levels.FOLLOWED`; the last is in use. ``excess``: by the
     time of the actuals (ISO 8601, UTC). ``start``: the levels before the first of them, None for
-    the pair's own, and ``closed``: the newest time that is in it.
+    the pair's own, and ``closed``: the newest time that is in it. ``first``: the oldest origin that
+    was counted, empty where an earlier version wrote the file.
     """
 
     digest: str
@@ -62,6 +63,7 @@ class FollowedLevels:
     excess: Mapping[str, Float64] = field(default_factory=dict)
     start: Float64 | None = None
     closed: str = ""
+    first: str = ""
 
     @cached_property
     def version(self) -> int:
@@ -81,7 +83,14 @@ class FollowedLevels:
             raise DataError(f"the levels of version {number} are unknown")
         return replace(calibration, used=self.versions[number], version=number)
 
-    def after(self, own: Float64, excess: Mapping[str, Float64], horizon: int) -> FollowedLevels:
+    def after(
+        self,
+        own: Float64,
+        excess: Mapping[str, Float64],
+        horizon: int,
+        first: str = "",
+        whole: str = "",
+    ) -> FollowedLevels:
         """Follow what is known of the excess now.
 
         Args:
@@ -89,11 +98,20 @@ class FollowedLevels:
             excess: By time ``[T, L]``; a time that is known already is replaced, as late and
                 corrected actuals change it.
             horizon: Of the pair.
+            first: The oldest origin that ``excess`` is of.
+            whole: The oldest time that all origins since ``first`` can have forecast. Where origins
+                before ``first`` were counted already, a known time before this one stays: there is
+                only a part of it.
 
         Returns:
             The levels with a new version, or those of before where nothing has changed.
         """
-        new = {time: one for time, one in excess.items() if time > self.closed}
+        partial = first > self.first > ""
+        new = {
+            time: one
+            for time, one in excess.items()
+            if time > self.closed and not (partial and time in self.excess and time < whole)
+        }
         known = dict(sorted({**self.excess, **new}.items()))
         start, closed = own if self.start is None else self.start, self.closed
         for time in list(known)[:-TIMES]:
@@ -105,7 +123,8 @@ class FollowedLevels:
         changed = not np.array_equal(levels, before)
         versions = {**self.versions, self.version + 1: levels} if changed else self.versions
         versions = dict(sorted(versions.items())[-VERSIONS:])
-        return FollowedLevels(self.digest, versions, known, start, closed)
+        oldest = min(filter(None, (self.first, first)), default="")
+        return FollowedLevels(self.digest, versions, known, start, closed, oldest)
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
@@ -118,6 +137,7 @@ class FollowedLevels:
             "excess": {time: one.tolist() for time, one in self.excess.items()},
             "start": None if self.start is None else self.start.tolist(),
             "closed": self.closed,
+            "first": self.first,
         }
         with atomic_write(path, durable=True) as stream:
             stream.write(json.dumps(content).encode())
@@ -151,6 +171,7 @@ def read_levels(path: Path, digest: str, targets: int) -> FollowedLevels:
         excess = {time: _rows(one, targets) for time, one in content["excess"].items()}
         start = None if content["start"] is None else _levels(content["start"], targets)
         texts: dict[str, str] = {key: content[key] for key in ("digest", "closed")}
+        texts["first"] = content.get("first", "")
         if not all(isinstance(text, str) for text in texts.values()):
             raise TypeError(f"no text in {texts}")
         levels = FollowedLevels(versions=versions, excess=excess, start=start, **texts)

@@ -22,7 +22,7 @@ from framework.interfaces.alert_sink import AlertSink
 from framework.interfaces.ledger import Ledger, LedgerCounts, LedgerOptions
 from framework.interfaces.registry import Registry
 from framework.monitoring.alerts import windows_of
-from framework.monitoring.following import excess_by_time
+from framework.monitoring.following import excess_by_time, reach
 from framework.monitoring.promised import Promise, read_promise, with_before
 from framework.monitoring.report import pair_report, report_path
 from framework.monitoring.served import (
@@ -125,19 +125,21 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
             f"the ledger lacks {counts.missing} forecasts: a server was killed, or its disk or "
             "queue was full"
         )
+    serving = reading.serving(reports)
+    serving_promises = [promises[answering] for answering in serving.values()]
     body = {
         **_body(reports, reading, counts),
         "skew": skew,
         "levels": levels,
         "diagnosis": diagnose(reports, reading, panel, how),
-        "findings": findings(reading, panel, [*promises.values()], len(keys)),
+        "findings": findings(reading, panel, serving_promises, len(keys), how.frequency),
     }
     warnings += [sentence(one) for one in body["findings"][:SAID]]
     body["alerts"] = tell(run, body, sinks, warnings)
     if options.retrain.alerts:  # a training takes long, and may be killed
         _write(run, {**body, "pairs": list(reports.values())})
-    serving = {arm: by_answering[one] for arm, one in reading.serving(reports).items()}
-    body["retrain"] = retrain(run, body, [*reports.values()], serving, warnings)
+    served_now = {arm: by_answering[one] for arm, one in serving.items()}
+    body["retrain"] = retrain(run, body, [*reports.values()], served_now, warnings)
     path, page = _write(run, {**body, "pairs": list(reports.values())})
     run.record.metrics |= {
         f"live.{arm}.{target}.{name}": float(value)
@@ -230,12 +232,13 @@ def _follow(
         promise = promises[of_pair[0]]
         if promise.calibration is None:
             continue
-        excess = excess_by_time([forecasts[answering] for answering in of_pair], promise)
+        arms = [forecasts[answering] for answering in of_pair]
+        excess = excess_by_time(arms, promise)
         horizon, own = promise.schema.horizon, promise.calibration.used
         path = levels_path(run.config.paths.state, run.config.name, digest)
         with exclusive(path.with_suffix(".lock"), "the levels of this pair"):
             before = read_levels(path, digest, len(promise.schema.targets))
-            followed = before.after(own, excess, horizon)
+            followed = before.after(own, excess, horizon, *reach(arms, promise))
             if excess:
                 followed.save(path)
         versions[str(of_pair[0][1])] = followed.version

@@ -29,6 +29,7 @@ from framework.runs.options import AlertOptions
 from framework.runs.steps.alerts import make_sinks, tell
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
+SURE = (("y", 3), ("z", 1))
 
 
 def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, Any]:
@@ -40,7 +41,9 @@ def make_body(mae: float = 1.0, alarms: int = 0, missing: int = 0) -> dict[str, 
         "drift": drift,
         "drifted_series": [{**cell, "entity": {"key": "a"}}],
         "ledger": {"missing": missing},
-        "anomalies": {"production": {"y": {"sure": 3}, "z": {"sure": 0}}},
+        "anomalies": {
+            "production": {target: {"sure": n, "windows": {"P7DT0S": n - 1}} for target, n in SURE}
+        },
         "skew": {"differences": [{}, {}], "served": {"different": 5}},
         "findings": [{}],
     }
@@ -173,6 +176,7 @@ def test_a_rule_with_a_window_sees_what_is_newer_alone() -> None:
     body["drift"][1]["since"] = "2024-05-01T00:00:00.000000"
     recent = rule("MAE", window="7d")
     assert [value for _, value in values_of(body, recent)] == [1.0]
+    assert [value for _, value in values_of(body, rule("anomalies", window="7d"))] == [2.0, 0.0]
     assert values_of(body, rule("drift", window="7d"))[0][1] == 1.0
     assert values_of(body, rule("drift"))[0][1] == 2.0
     assert windows_of({"a": recent, "b": recent, "c": rule("drift", window="1d")}) == (

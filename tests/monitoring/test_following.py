@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,32 @@ def test_the_levels_are_what_a_hand_computation_gives(run: Any, tmp_path: Path) 
         by_hand = np.clip(by_hand + 100 * 0.4 * (0.7 - 0.2) / 3, 0, 100)
     np.testing.assert_allclose(levels.versions[1][:, at], by_hand)
     assert monitor(run)["levels"] == {"3": 1}
+
+
+def test_a_run_that_reads_a_part_of_the_ledger_leaves_what_the_rest_of_it_said(
+    run: Any, tmp_path: Path
+) -> None:
+    """``start`` leaves out the origins before: their misses stay counted."""
+    monitor(run)
+    digest = make_deployment(tmp_path).resolve("3").digest
+    path = levels_path(tmp_path / "state", "fake", digest)
+    before = read_levels(path, digest, 2)
+    service = Service(make_deployment(tmp_path, ledger={}), ServingOptions())
+    service.start()
+    rows = [make_row(airport=name, **{TIME: "2024-03-02"}) for name in ENTITIES]
+    call = Call("POST", "/predict", b"", {}, b"id")
+    run.config.start = datetime.now(UTC).isoformat()
+    asyncio.run(service.answers.payload(orjson.dumps({"rows": rows}), call))
+    asyncio.run(service.close())
+    monitor(run)
+    after = read_levels(path, digest, 2)
+    assert after.first == before.first == "2024-03-01T00:00:00Z"
+    for time, excess in before.excess.items():
+        np.testing.assert_array_equal(after.excess[time], excess)
+    run.config.start = None
+    monitor(run)
+    whole = read_levels(path, digest, 2)
+    assert (whole.excess["2024-03-03T00:00:00Z"] != before.excess["2024-03-03T00:00:00Z"]).any()
 
 
 def test_servers_agree_without_a_restart_and_a_rollback_finds_its_own(

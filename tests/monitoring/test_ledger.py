@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +29,7 @@ from framework.errors import DataError
 from framework.interfaces.ledger import FilesLedgerOptions, LedgerCounts
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.registry import PairVersion
+from framework.monitoring.ledger_counts import OFFERED, Counts, read_counts
 from framework.monitoring.ledger_files import FilesLedger
 from framework.monitoring.ledger_rows import ServedForecast
 from framework.monitoring.ledger_segments import folder_of, segments
@@ -43,6 +48,7 @@ from framework.testing.servers.fake_server import (
     make_row,
     server_process,
 )
+from framework.testing.servers.killed_writers import kill_writers
 
 LEDGER = FilesLedger(FilesLedgerOptions())
 
@@ -162,13 +168,72 @@ def test_small_segments_become_one_and_nothing_counts_twice(tmp_path: Path) -> N
     ]
     for path in paths:
         path.unlink()
-    kept = parts[1].read_bytes()
     writer._small = parts + [tmp_path / "no segment"] * 60
     writer._merge()
     (segment,) = segments(folder_of(tmp_path / "state", "fake"))
     assert (segment.first, segment.after, segment.lost) == (0, 120, 2)
-    parts[1].write_bytes(kept)  # a merge that was killed before it removed this one
     assert len(read(tmp_path)) == 3 * 240
+    forget(folder_of(tmp_path / "state", "fake"), FilesLedgerOptions())
+    assert all(part.exists() for part in parts)  # somebody may be reading them
+    os.utime(segment.path, (0, 0))
+    forget(folder_of(tmp_path / "state", "fake"), FilesLedgerOptions())
+    assert [part.exists() for part in parts] == [False] * 3
+    assert len(read(tmp_path)) == 3 * 240
+
+
+def test_a_reader_sees_every_forecast_while_segments_are_merged(tmp_path: Path) -> None:
+    answer(tmp_path)
+    folder = folder_of(tmp_path / "state", "fake")
+    (path,) = folder.glob("*/*.parquet")
+    writer = FilesWriter(FilesLedgerOptions(), folder, "fake", lambda *_: None)
+    table = pq.read_table(path)
+    parts = [writer._write(table, 40 * i, 40 * (i + 1), 0) for i in range(3)]
+    pieces = LEDGER.read("fake", tmp_path / "state", ["at"], None)
+    next(pieces)
+    writer._small = parts + [tmp_path / "no segment"] * 60
+    writer._merge()
+    assert sum(map(len, pieces)) == 3 * 240  # and the first one, of the server
+    pieces = LEDGER.read("fake", tmp_path / "state", ["at"], None)
+    next(pieces)
+    (merged,) = (s.path for s in segments(folder) if s.after == 120)
+    content = merged.read_bytes()
+    merged.unlink()
+    pieces = LEDGER.read("fake", tmp_path / "state", ["at"], None)
+    next(pieces)
+    merged.write_bytes(content)
+    for part in parts:
+        part.unlink()
+    with pytest.raises(DataError, match="merged into another while the ledger was read"):
+        list(pieces)
+
+
+def test_what_was_lost_is_remembered_as_long_as_forecasts_are(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "state", "fake")
+    writer = FilesWriter(FilesLedgerOptions(), folder, "fake", lambda *_: None)
+    writer.offered(7)
+    writer.drop(7)
+    writer.stop()
+    (path,) = (folder / "counts").iterdir()
+    for age, missing in ((2, 7), (4, 0)):
+        then = datetime.now(UTC).timestamp() - age * 86_400
+        os.utime(path, (then, then))
+        forget(folder, FilesLedgerOptions(days=3))
+        assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(missing, 0)
+
+
+def test_a_reader_of_counts_keeps_no_server_from_counting(tmp_path: Path) -> None:
+    path = tmp_path / "process"
+    path.touch()
+    with path.open("rb") as reader, ThreadPoolExecutor() as pool:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        counting = pool.submit(Counts, path)
+        time.sleep(0.05)
+        fcntl.flock(reader, fcntl.LOCK_UN)
+        counts = counting.result(10)
+    counts.write(OFFERED, 3)
+    (of_process,) = read_counts(tmp_path)
+    assert (of_process.offered, of_process.alive) == (3, True)
+    counts.close()
 
 
 def test_what_a_killed_server_had_not_written_is_missing(tmp_path: Path) -> None:
@@ -181,6 +246,15 @@ def test_what_a_killed_server_had_not_written_is_missing(tmp_path: Path) -> None
         process.kill()
         process.wait()
         assert LEDGER.counts("fake", tmp_path / "state") == LedgerCounts(21, 0)
+
+
+@pytest.mark.stress
+def test_the_loss_of_twenty_killed_workers_is_exact(tmp_path: Path) -> None:
+    state, options = tmp_path / "state", {"port": 0, "workers": 2}
+    with server_process("fastapi", options, tmp_path, ledger={"seconds": 1}) as (_, url):
+        counts = folder_of(state, "fake") / "counts"
+        losses = kill_writers(url, LEDGER, state, counts, kills=20, seed=17)
+    assert losses.costly > 5
 
 
 def test_arms_beside_each_other_and_the_actual_values(tmp_path: Path) -> None:

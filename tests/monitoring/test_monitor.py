@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,6 +144,28 @@ def test_a_step_outside_the_band_of_the_backtest_is_said(run: Any) -> None:
     assert pair["worst_series"]["delay"][0]["MAE"] == pytest.approx(2.0)
 
 
+def test_every_figure_of_a_step_has_the_backtest_s_and_its_band() -> None:
+    """The bands are those of origins that are drawn again, by hand."""
+    promise = make_promise()
+    past = promise.backtest
+    report = pair_report(
+        ("a", 1, "d"), make_served(9, 2), promise, None, HOW, seed=1, series_count=1
+    )
+    (step,) = report["by_step"]["y"]
+    figures = {*step} - {"step", "steps", "backtest", "band", "outside_band"} - {"MASE"}
+    assert {"RMSE", "WAPE", "pinball", "WQL", "coverage", "interval_score"} <= figures
+    assert figures <= {*step["band"]}
+    assert figures <= {*step["backtest"]}
+    origins, origin = np.unique(past.origin, return_inverse=True)
+    squares = np.bincount(origin, (past.values[:, 0] - past.actual) ** 2) / 10
+    draws = np.random.default_rng(1).multinomial(
+        len(origins), np.full(len(origins), 1 / len(origins)), 1000
+    )
+    by_hand = np.percentile(np.sqrt(draws @ squares / len(origins)), [2.5, 97.5])
+    assert step["band"]["RMSE"] == pytest.approx(by_hand)
+    assert by_hand[0] < step["backtest"]["RMSE"] < by_hand[1]
+
+
 def test_a_step_that_the_backtest_does_not_know_has_no_band() -> None:
     past = make_promise().backtest
     unknown = replace(past, actual=np.full(len(past), np.nan))
@@ -233,19 +255,44 @@ def test_a_dead_sensor_of_forecasts_of_one_step_is_told_by_the_steps_before() ->
     assert verdicts == ["too few", "quiet"]
 
 
-def test_stale_features_are_counted_by_view() -> None:
-    at = pa.array([datetime(2024, 5, 1, tzinfo=UTC)] * 3, pa.timestamp("us", tz="UTC"))
+def make_table(day: int, stale: list[str | None]) -> pa.Table:
+    """Make rows of a ledger, all of one time in May."""
+    time = pa.timestamp("us", tz="UTC")
+    at = pa.array([datetime(2024, 5, day, tzinfo=UTC)] * len(stale), time)
     texts = {"arm": "a", "digest": "d", "key": "7", "target": "y", "status": OK}
     numbers = {"version": 1, "step": 1, "mean": 2.0}
-    columns = {name: pa.array([value] * 3) for name, value in (texts | numbers).items()}
-    stale = pa.array(["weather", "weather,prices", None])
-    table = pa.table({**columns, "at": at, "origin": at, TIME: at, "stale": stale})
-    ledger: Any = SimpleNamespace(read=lambda *_: [table])
+    columns = {name: pa.array([value] * len(stale)) for name, value in (texts | numbers).items()}
+    return pa.table({**columns, "at": at, "origin": at, TIME: at, "stale": stale})
+
+
+def test_stale_features_are_counted_by_view_until_they_are_fresh_again() -> None:
+    tables = [make_table(1, ["weather", "weather,prices", None])]
+    ledger: Any = SimpleNamespace(read=lambda *_: tables)
     reading = read_served(ledger, "n", Path(), ["key"], ["y"], None)
-    assert reading.stale == {"weather": 2, "prices": 1}
-    (prices, weather) = findings(reading, None, [], 1)
+    (prices, weather) = findings(reading, None, [], 1, HOW.frequency)
     assert "view weather: 2 rows" in sentence(weather)
     assert prices["view"] == "prices"
+    tables.append(make_table(2, [None, "prices"]))
+    reading = read_served(ledger, "n", Path(), ["key"], ["y"], None)
+    (prices,) = findings(reading, None, [], 1, HOW.frequency)
+    assert (prices["view"], prices["rows"]) == ("prices", 2)
+
+
+def test_a_category_that_the_pair_of_today_has_seen_is_new_no_more(
+    run: Any, tmp_path: Path
+) -> None:
+    registry, schema = FolderRegistry(tmp_path), fakes.make_schema()
+    time = pd.Timestamp("2024-03-02", tz="UTC")
+    ingest(run, pd.DataFrame({"airport": ENTITIES, TIME: time, "departures": 9.0, "delay": 3.0}))
+    registry.add(3, schema.model_copy(update={"categories": {"season": ("winter",)}}))
+    (new,) = monitor(run)["findings"]
+    assert (new["finding"], new["value"], new["series"]) == ("new_category", "spring", 10)
+    registry.add(4, schema.model_copy(update={"categories": {"season": ("spring", "winter")}}))
+    registry.point("production", 4)
+    serve_unknown(tmp_path)
+    result = monitor(run)
+    assert result["serving"]["production"]["version"] == 4
+    assert result["findings"] == []
 
 
 def test_after_a_rollback_the_figures_are_of_the_pair_that_serves(run: Any) -> None:
@@ -273,13 +320,14 @@ def test_a_schedule_monitors_until_it_is_told_to_stop(run: Any) -> None:
 
     def make(group: str) -> Any:
         if group == "registry" and outages:
-            raise RegistryError(outages.pop())
+            raise outages.pop()
         return parts(group)
 
-    parts, outages = run.make, ["the registry does not answer"]
+    outages = [OSError("no space left"), RegistryError("the registry does not answer")]
+    parts = run.make
     run.say, run.make = say, make
     result = monitor(run)
-    assert (result["done"], result["failed"]) == (1, 2)
+    assert (result["done"], result["failed"]) == (1, 3)
     assert result["live"]["production"]["delay"] == {"steps": 0}
     assert run.record.artifacts == [Path(result["report"]), Path(result["page"])]
 
@@ -378,7 +426,9 @@ def test_normal_actuals_are_flagged_as_often_as_asked_and_spikes_are_found() -> 
     assert 10 <= found["flagged"] <= 32
     assert found["sure"] == 0
     served.actual[::100] = 6.0
-    spiked = anomalies(served, make_promise(), 0, HOW)
+    windows = [timedelta(days=days) for days in (1, 50, 1000)]
+    spiked = anomalies(served, make_promise(), 0, HOW, windows)
+    assert list(spiked["windows"].values()) == [0, 5, 20]
     assert spiked["flagged"] - found["flagged"] >= 19
     assert spiked["sure"] == 20
     assert all(one["p"] < 1e-8 and one["sure"] for one in spiked["worst"])

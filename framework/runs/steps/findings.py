@@ -7,6 +7,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.errors import FrameworkError
 from framework.interfaces.ledger import Ledger, LedgerOptions
@@ -44,12 +47,27 @@ def diagnose(
 
 
 def findings(
-    reading: Reading, panel: Panel | None, promises: Sequence[Promise], keys: int
+    reading: Reading,
+    panel: Panel | None,
+    promises: Sequence[Promise],
+    keys: int,
+    frequency: Frequency,
 ) -> list[dict[str, Any]]:
-    """List new categories, dead sensors and stale features."""
+    """List new categories, dead sensors and stale features, as they are now.
+
+    Args:
+        reading: The ledger. A view is stale when it was for an answer of the last step.
+        panel: The rows of the offline store, None when it has none.
+        promises: Of the pairs that serve: what an earlier one had not seen is over.
+        keys: How many of the panel's static columns are entity keys.
+        frequency: Of the steps.
+    """
+    newest = max(reading.newest.values(), default=np.datetime64("NaT", "us"))
+    recent = newest - np.timedelta64(frequency.longest)
     entries: list[dict[str, Any]] = [
         {"finding": "stale_feature", "view": view, "rows": rows}
-        for view, rows in sorted(reading.stale.items())
+        for view, (rows, at) in sorted(reading.stale.items())
+        if at > recent
     ]
     if panel is None:
         return entries

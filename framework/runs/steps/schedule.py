@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from framework.errors import DataError, RegistryError
+from framework.errors import DataError, RegistryError, one_line
+from framework.files import LockedError
 from framework.plugins.run import Run
 
 #: At most so many seconds are slept at once, so that a clock that is set is followed.
@@ -22,8 +23,8 @@ def by_schedule(
 ) -> dict[str, Any]:
     """Do the work once, or by ``run.options.schedule`` until SIGTERM or SIGINT.
 
-    A signal lets the work at hand end. What cannot be read or reached at one time is tried again
-    at the next.
+    A signal lets the work at hand end. What cannot be read, written or reached at one time is tried
+    again at the next.
 
     Args:
         run: Its options have a ``schedule``, a cron expression in UTC or None.
@@ -48,9 +49,9 @@ def by_schedule(
                 return {**result, "done": successes, "failed": failed}
             try:
                 result = work(run)
-            except (DataError, RegistryError) as error:
+            except (DataError, RegistryError, LockedError, OSError) as error:
                 failed += 1
-                run.say(f"{run.config.run}: failed, to be tried again: {error}")
+                run.say(f"{run.config.run}: failed, to be tried again: {one_line(error)}")
             else:
                 successes += 1
 

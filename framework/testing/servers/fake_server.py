@@ -27,7 +27,6 @@ import numpy as np
 from framework.data.forecast import Forecast
 from framework.data.vocabulary import TIME
 from framework.features.views import FeatureSet, View
-from framework.interfaces.ledger import FilesLedgerOptions
 from framework.options import Options
 from framework.pairs.golden import Golden
 from framework.pairs.pair import Pair
@@ -66,7 +65,7 @@ class FakeParts:
         directory: where the pairs and the state are.
         store: whether there is a feature store.
         extra: plugins beside the installed ones and the fakes.
-        ledger: options of ``ledger=files``; None for no ledger.
+        ledger: the ledger's node; without a ``name`` it is ``files``; None for no ledger.
     """
 
     def __init__(
@@ -78,20 +77,22 @@ class FakeParts:
         ledger: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.store, self.extra = directory, store, extra
-        self.ledger = FilesLedgerOptions.model_validate({"share": 0} if ledger is None else ledger)
+        self.ledger = {"share": 0} if ledger is None else dict(ledger)
         self.plugins = load_plugins(extra=[fakes, *extra])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        ledger = self.ledger.model_dump()
         return partial(
-            FakeParts, self.directory, store=self.store, extra=self.extra, ledger=ledger
+            FakeParts, self.directory, store=self.store, extra=self.extra, ledger=self.ledger
         ), ()
 
     def make(self, group: str) -> Any:
         if group == "registry":
             return FolderRegistry(self.directory)
         if group == "ledger":
-            return self.plugins.load("ledger", "files")(self.ledger)
+            name = self.ledger.get("name", "files")
+            values = {key: value for key, value in self.ledger.items() if key != "name"}
+            options = self.plugins.find("ledger", name).options.model_validate(values)
+            return self.plugins.load("ledger", name)(options)
         return (fakes.FakeRetrieval if self.store else _NoStore)(Options())
 
 
@@ -108,7 +109,7 @@ def make_deployment(
 ) -> Deployment:
     """Version 3 of the pair of fakes in a folder, under ``production``; a folder that has pairs
     already is taken as it is. ``extra``: plugins beside the installed ones and the fakes.
-    ``ledger``: options of ``ledger=files``; None for no ledger.
+    ``ledger``: the ledger's node; without a ``name`` it is ``files``; None for no ledger.
     """
     registry = FolderRegistry(directory)
     if not registry.has("production"):
@@ -153,7 +154,7 @@ async def answer_entities(pipeline: Pipeline, lookup: Lookup) -> Forecast:
 
 def serve_fakes(arguments: list[str]) -> None:
     """A server process: backend, its options as JSON, a directory, ``store`` or ``none``, the
-    ledger's options as JSON (``null`` where they are left out). Prints its URL when it is ready.
+    ledger's node as JSON (``null`` where it is left out). Prints its URL when it is ready.
     """
     backend, options, directory, store, ledger = [*arguments, "null"][:5]
     plugins = load_plugins(extra=[fakes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -10,7 +11,9 @@ import pytest
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
 from framework.testing.contracts.serving_live import wait_for
-from framework.testing.servers.fake_server import make_row, server_process
+from framework.testing.servers import postgresql
+from framework.testing.servers.fake_server import FakeParts, make_row, server_process
+from framework.testing.servers.killed_writers import kill_writers
 
 from .conftest import fresh_options, replicas
 
@@ -53,3 +56,19 @@ def test_every_replica_writes_and_the_loss_of_a_killed_one_is_exact(tmp_path: Pa
         wait_for(settled)
         assert kept() + LEDGER.counts("fake", state).missing == answered
         assert LEDGER.counts("fake", state).missing > 0
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", ["files", "postgresql"])
+def test_the_loss_of_twenty_killed_replicas_is_exact(tmp_path: Path, name: str) -> None:
+    state, node = tmp_path / "state", {"name": name, "seconds": 1}
+    counts = state / "serving" / "ledger" / "fake" / "counts"
+    options = fresh_options(topology="fused", forecast_api={"min_replicas": 2})
+    with ExitStack() as stack:
+        if name == "postgresql":
+            node["url"] = f"postgresql://tests@{stack.enter_context(postgresql.server())}"
+            counts = state / "serving" / "ledger-counts" / "fake"
+        ledger = FakeParts(tmp_path, ledger=node).make("ledger")
+        _, url = stack.enter_context(server_process("ray", options, tmp_path, ledger=node))
+        losses = kill_writers(url, ledger, state, counts, kills=20, seed=17)
+    assert losses.costly > 5

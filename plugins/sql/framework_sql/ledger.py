@@ -191,7 +191,9 @@ class PostgresWriter(BufferedWriter):
 
 
 def forget(connection: psycopg.Connection[Any], table: str, options: PostgresLedgerOptions) -> None:
-    """Drop the oldest days: those older than ``days``, and those above ``megabytes``."""
+    """Drop the oldest days: those older than ``days``, and those above ``megabytes``. What a
+    process lost is remembered for ``days``, too.
+    """
     oldest = f"{datetime.now(UTC) - timedelta(days=options.days):%Y%m%d}"
     with connection.transaction():
         _lock(connection, table)
@@ -206,6 +208,10 @@ def forget(connection: psycopg.Connection[Any], table: str, options: PostgresLed
             total += size
             if total > options.megabytes * 1_000_000 or part.rpartition("_")[2] < oldest:
                 connection.execute(sql.SQL("DROP TABLE {}").format(_quoted(part)))
+        connection.execute(
+            sql.SQL("DELETE FROM {} WHERE seen < now() - %s").format(_quoted(_processes(table))),
+            [timedelta(days=options.days)],
+        )
 
 
 def _folder(state: Path, name: str) -> Path:
@@ -299,31 +305,29 @@ def _settle(
         Of those that are alive how many forecasts were offered, and True.
     """
     alive = {}
-    for path in sorted(folder.glob("*")):
-        offered, _, lost, lives = read_counts(path)
-        if lives:
-            alive[path.name] = offered, True
+    for one in read_counts(folder):
+        if one.alive:
+            alive[one.process] = one.offered, True
             continue
         # what is accounted for is in the database; this file may be older
-        _account(connection, table, (path.name, offered, 0, lost))
+        _account(connection, table, (one.process, one.offered, 0, one.lost))
         connection.execute(
             sql.SQL("UPDATE {} SET ended = true WHERE process = %s").format(
                 _quoted(_processes(table))
             ),
-            [path.name],
+            [one.process],
         )
-        path.unlink(missing_ok=True)
+        one.path.unlink(missing_ok=True)
     return alive
 
 
 def _counted(folder: Path) -> LedgerCounts:
     """Count by the files alone, where the database has no table yet."""
     missing = waiting = 0
-    for path in folder.glob("*"):
-        offered, accounted, lost, lives = read_counts(path)
-        open_ = max(offered - accounted, 0)
-        missing += lost + (0 if lives else open_)
-        waiting += open_ if lives else 0
+    for one in read_counts(folder):
+        open_ = max(one.offered - one.accounted, 0)
+        missing += one.lost + (0 if one.alive else open_)
+        waiting += open_ if one.alive else 0
     return LedgerCounts(missing, waiting)
 
 

@@ -24,7 +24,8 @@ from framework.serving.options import ServingOptions
 from framework.serving.service import Service
 from framework.testing.contracts.ledger import LedgerContract
 from framework.testing.servers import postgresql
-from framework.testing.servers.fake_server import make_deployment, make_row
+from framework.testing.servers.fake_server import make_deployment, make_row, server_process
+from framework.testing.servers.killed_writers import kill_writers
 
 #: Where nothing listens.
 NOWHERE = "postgresql://tests@127.0.0.1:9/tests?connect_timeout=1"
@@ -114,6 +115,15 @@ class TestPostgreSQL(LedgerContract):
         writer = self.serve(tmp_path, ["b"], **limit)
         writer.hooks.server_stopped()
         assert set(self.read(tmp_path)["airport"].to_pylist()) == {"b"}
+
+    @pytest.mark.stress
+    def test_the_loss_of_twenty_killed_workers_is_exact(self, tmp_path: Path, empty: str) -> None:
+        state, node = tmp_path / "state", {"name": "postgresql", "url": empty, "seconds": 1}
+        options = {"port": 0, "workers": 2}
+        with server_process("fastapi", options, tmp_path, ledger=node) as (_, url):
+            counts = state / "serving" / "ledger-counts" / "fake"
+            losses = kill_writers(url, self.make(seconds=1), state, counts, kills=20, seed=17)
+        assert losses.costly > 5
 
     def test_long_names_that_begin_alike_have_tables_of_their_own(self, tmp_path: Path) -> None:
         names = ["n" * 70 + end for end in "ab"]
