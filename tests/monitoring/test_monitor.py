@@ -284,6 +284,7 @@ def test_a_category_that_the_pair_of_today_has_seen_is_new_no_more(
     registry, schema = FolderRegistry(tmp_path), fakes.make_schema()
     time = pd.Timestamp("2024-03-02", tz="UTC")
     ingest(run, pd.DataFrame({"airport": ENTITIES, TIME: time, "departures": 9.0, "delay": 3.0}))
+    shutil.rmtree(tmp_path / "3")
     registry.add(3, schema.model_copy(update={"categories": {"season": ("winter",)}}))
     (new,) = monitor(run)["findings"]
     assert (new["finding"], new["value"], new["series"]) == ("new_category", "spring", 10)
