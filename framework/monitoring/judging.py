@@ -136,8 +136,10 @@ def bands(promise: Promise, seed: int) -> dict[str, list[dict[str, Any]]]:
     origins, group = time_numbers(past.origin)
     group = group * cells + past.target * schema.horizon + past.step - 1
     tally, inside = _sums(past, promise.scale, promise, group, len(origins) * cells)
-    draws = np.random.default_rng(seed).multinomial(
-        len(origins), np.full(len(origins), 1 / len(origins)), RESAMPLES
+    draws = (
+        np.random.default_rng(seed)
+        .multinomial(len(origins), np.full(len(origins), 1 / len(origins)), RESAMPLES)
+        .astype(np.float64)
     )
     inside = (draws @ inside.reshape(2, len(origins), cells)).reshape(2, -1)
     ends: dict[str, Float64] = {}

@@ -66,6 +66,9 @@ def read_counts(folder: Path) -> Iterator[ProcessCounts]:
 
     Args:
         folder: Of the files. One that goes meanwhile is left out: somebody else has settled it.
+
+    Returns:
+        The counts of each.
     """
     for path in sorted(folder.glob("*")):
         try:
@@ -74,7 +77,8 @@ def read_counts(folder: Path) -> Iterator[ProcessCounts]:
                 alive = not _is_free(file.fileno())
         except FileNotFoundError:
             continue
-        yield ProcessCounts(path, *_NUMBERS.unpack(content), alive)
+        offered, accounted, lost = _NUMBERS.unpack(content)
+        yield ProcessCounts(path, offered, accounted, lost, alive)
 
 
 def _is_free(file: int) -> bool:

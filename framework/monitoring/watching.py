@@ -298,9 +298,9 @@ def _of_origins(
     whole: Flags = ends <= newest
     selection = np.zeros(len(origins), dtype=bool)
     selection[np.flatnonzero(whole)] = observations.spaced(position[whole], bucket[1])
-    chosen = selection[origin]
-    live = live.where(inside[chosen])
-    origin = (np.cumsum(selection) - 1)[origin[chosen]]
+    choice = selection[origin]
+    live = live.where(inside[choice])
+    origin = (np.cumsum(selection) - 1)[origin[choice]]
     figures = _observed(live, past, promise, how)
     none = np.zeros(len(live), dtype=np.int64)
     return _grid(figures, origin, none, 1)[:, 0], origins[selection]

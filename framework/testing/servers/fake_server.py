@@ -77,7 +77,7 @@ class FakeParts:
         ledger: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.store, self.extra = directory, store, extra
-        self.ledger = {"share": 0} if ledger is None else dict(ledger)
+        self.ledger: dict[str, Any] = {"share": 0} if ledger is None else dict(ledger)
         self.plugins = load_plugins(extra=[fakes, *extra])
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -23,15 +23,12 @@ _BODY = {"rows": [make_row()]}
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """``answered``: forecasts. ``kept``: those that the ledger has. ``missing``: those that it says
-    are missing. ``kills``: how many processes were killed, and ``costly``: how many of the kills
-    cost forecasts.
+    """``answered``: forecasts. ``missing``: those of them that the ledger lacks. ``costly``: how
+    many kills cost forecasts.
     """
 
     answered: int
-    kept: int
     missing: int
-    kills: int
     costly: int
 
 
@@ -55,18 +52,18 @@ def kill_writers(
         AssertionError: The ledger says something else than what is lost, after any of the kills.
     """
     rng = random.Random(seed)  # noqa: S311
-    answered, costly, missing = 0, 0, 0
+    answered, costly, loss = 0, 0, 0
     for number in range(kills):
         until = time.monotonic() + rng.uniform(0.2, 3.0)
         while time.monotonic() < until:
             answered += _is_answered(url)
         _replace_one(counts, rng)
         answered += _wait(lambda: _is_answered(url))
-        kept = _settled(ledger, state)
-        before, missing = missing, ledger.counts("fake", state).missing
-        costly += missing > before
-        assert kept + missing == answered, (number, kept, missing, answered)
-    return Losses(answered, answered - missing, missing, kills, costly)
+        size = _settled(ledger, state)
+        before, loss = loss, ledger.counts("fake", state).missing
+        costly += loss > before
+        assert size + loss == answered, (number, size, loss, answered)
+    return Losses(answered, loss, costly)
 
 
 def _replace_one(counts: Path, rng: random.Random) -> None:
