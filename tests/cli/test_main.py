@@ -373,6 +373,7 @@ def _waits_for_a_lock(pid: int) -> bool:
     )
 
 
+@pytest.mark.stress
 def test_an_interrupt_is_one_line_and_130(project: Path) -> None:
     """A run that waits for a lock somebody else holds is interrupted: it says so and leaves."""
     import fcntl

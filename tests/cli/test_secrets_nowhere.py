@@ -113,7 +113,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["run=reproduce"],
+        pytest.param(["run=reproduce"], marks=pytest.mark.stress),
         ["run=predict", "alias=production"],
         ["run=verify", "what=features"],
         ["run=pairs"],
@@ -171,7 +171,9 @@ def test_a_variable_that_is_not_set_is_named(project: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("multirun", [False, True], ids=["run", "multirun"])
+@pytest.mark.parametrize(
+    "multirun", [False, pytest.param(True, marks=pytest.mark.stress)], ids=["run", "multirun"]
+)
 @pytest.mark.parametrize(
     "override",
     [

@@ -87,7 +87,13 @@ def test_every_experiment_of_the_page_is_short_and_tried() -> None:
     assert max(len(block.splitlines()) for block in BLOCKS.values()) <= LINES
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("months", "sensor") else pytest.param(name, marks=pytest.mark.stress)
+        for name in FILES
+    ],
+)
 def test_an_experiment_of_the_page_trains_and_forecasts(name: str, tmp_path: Path) -> None:
     write, times, values = FILES[name]
     experiments = tmp_path / "conf" / "experiment"

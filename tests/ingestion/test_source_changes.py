@@ -93,6 +93,7 @@ def test_runs_that_read_the_store_name_a_source_that_changed_until_it_is_ingeste
     assert "(prices/prices.csv was changed)" in about_the_source(run(project, "run=backtest")[0])[0]
 
 
+@pytest.mark.stress
 def test_a_source_that_is_not_there_is_no_change(project: Path) -> None:
     run(project)
     (project / "data" / "sales.csv").unlink()
@@ -140,6 +141,7 @@ def test_inserted_rows_are_not_missed_in_the_source(project: Path) -> None:
     assert run(project, "run=ingest")[0]["warnings"] == []
 
 
+@pytest.mark.stress
 def test_a_database_is_compared_by_its_queries_alone(project: Path) -> None:
     database = project / "shops.db"
     with sqlite3.connect(database) as connection:
@@ -171,6 +173,7 @@ def test_a_database_is_compared_by_its_queries_alone(project: Path) -> None:
     assert "(sales (query) was changed)" in about_the_source(run(project, "run=backtest")[0])[0]
 
 
+@pytest.mark.stress
 def test_a_backtest_ingests_when_it_is_told_to(project: Path) -> None:
     body, err = run(project, "run=backtest", "ingest.when=never", code=1)
     assert "the store has no rows of these views; run=ingest fills it" in body["error"]

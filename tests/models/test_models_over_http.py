@@ -131,7 +131,13 @@ class Project:
             assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        model if model in ("xgboost", "nlinear") else pytest.param(model, marks=pytest.mark.stress)
+        for model in MODELS
+    ],
+)
 def test_from_rows_to_an_answer(
     model: str, folder: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_killed_worker_is_one_line() -> None:
     assert [value for value, *_ in COMPUTE.map(_work, SHARED, [2, 3])] == [1.0, 3.0]
 
 
+@pytest.mark.stress
 def test_a_backtest_in_processes_gives_the_figures_of_a_local_one(tmp_path: Path) -> None:
     folder = Path(
         shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))

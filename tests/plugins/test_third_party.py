@@ -94,6 +94,7 @@ def test_the_example_is_small_and_has_one_entry_point() -> None:
     assert project["dependencies"] == ["framework-core"]
 
 
+@pytest.mark.stress
 def test_a_third_party_model_trains_and_predicts_by_its_name(python: Path, project: Path) -> None:
     where = command(
         python,

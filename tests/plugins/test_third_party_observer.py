@@ -34,6 +34,7 @@ def test_the_example_is_small_and_imports_the_public_surface_only() -> None:
     assert project["entry-points"] == {"framework": {"watchful": "framework_watchful"}}
 
 
+@pytest.mark.stress
 def test_it_follows_a_server_of_two_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

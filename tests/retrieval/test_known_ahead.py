@@ -114,6 +114,7 @@ def test_a_plan_of_another_view_is_used_from_the_newest_actual_of_each_series(
         assert row["mean"] == pytest.approx(expected, rel=0.2)
 
 
+@pytest.mark.stress
 def test_a_plan_that_ends_early_is_said_at_training_and_in_the_batch(tmp_path: Path) -> None:
     root = two_series(tmp_path, DAYS + H - 2)
     (warning,) = run(root)["warnings"]
@@ -181,6 +182,7 @@ def test_a_view_that_stopped_is_stale_in_backtest_and_batch(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.stress
 def test_two_targets_of_which_one_ends_earlier_are_judged_where_they_are_known(
     tmp_path: Path,
 ) -> None:
@@ -261,6 +263,7 @@ def test_rows_and_their_future_from_files_give_what_the_store_gives(tmp_path: Pa
     assert (alone["code"], alone["error"][:15]) == (2, "predict.future:")
 
 
+@pytest.mark.stress
 def test_rows_that_hold_for_longer_say_so(tmp_path: Path) -> None:
     root = two_series(tmp_path, DAYS + H, valid_for="7d")
     pd.read_csv(root / "plan.csv").iloc[::7].to_csv(

@@ -49,7 +49,11 @@ backtest: {folds: 2}
 """  # noqa: E501
 
 
-@pytest.fixture(scope="module", params=["", "shop"], ids=["no key", "a key and a view without one"])
+@pytest.fixture(
+    scope="module",
+    params=["", pytest.param("shop", marks=pytest.mark.stress)],
+    ids=["no key", "a key and a view without one"],
+)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("one")
     times = pd.date_range("2024-01-01", periods=40, freq="D")

@@ -139,6 +139,7 @@ def test_a_new_series_takes_no_naive_forecast_out_of_the_race(project: Path) -> 
     assert written["baseline"] == {"season_length": 7}
 
 
+@pytest.mark.stress
 def test_set_ups_are_judged_by_what_was_known(project: Path) -> None:
     """A correction that comes after the first origin of the backtest does not change the choice."""
     table = rows()

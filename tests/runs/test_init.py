@@ -64,7 +64,7 @@ def daily_with_covariates(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (
+        pytest.param(
             hourly_with_gaps,
             {
                 "entity": ["meter"],
@@ -77,6 +77,7 @@ def daily_with_covariates(folder: Path) -> str:
                 "decimal": ",",
                 "gaps": "insert",
             },
+            marks=pytest.mark.stress,
         ),
         (
             monthly,
@@ -91,7 +92,7 @@ def daily_with_covariates(folder: Path) -> str:
                 "gaps": "refuse",
             },
         ),
-        (
+        pytest.param(
             daily_with_covariates,
             {
                 "entity": ["shop"],
@@ -104,6 +105,7 @@ def daily_with_covariates(folder: Path) -> str:
                 "horizon": 7,
                 "gaps": "refuse",
             },
+            marks=pytest.mark.stress,
         ),
     ],
 )
@@ -180,6 +182,7 @@ def test_a_project_is_not_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == "mine\n"
 
 
+@pytest.mark.stress
 def test_the_test_of_a_new_project_passes(tmp_path: Path) -> None:
     monthly(tmp_path)
     call(tmp_path, "run=init", "init.data='Air Passengers.csv'")

@@ -42,6 +42,7 @@ def test_it_is_listed_and_has_no_fault(plugin: Path) -> None:
     assert "warnings" not in body
 
 
+@pytest.mark.stress
 def test_its_contract_test_passes(plugin: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"],

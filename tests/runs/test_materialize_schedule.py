@@ -24,7 +24,9 @@ def project(tmp_path: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.stress)]
+)
 def test_a_schedule_runs_until_it_is_told_to_stop(project: Path, number: signal.Signals) -> None:
     command = [*PROGRAM, "schedule='* * * * * *'"]
     with subprocess.Popen(

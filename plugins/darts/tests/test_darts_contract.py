@@ -123,6 +123,7 @@ class TestNLinear(ModelContract):
         assert TargetScaler.fit(np.full((1001, 1), 0.1), "global", False).std == [1.0]
 
 
+@pytest.mark.stress
 class TestDLinear(ModelContract):
     name = "dlinear"
     options: ClassVar[dict[str, Any]] = {**QUICK, "kernel_size": 5, "scaling": "global"}
@@ -147,6 +148,7 @@ class TestTFT(ModelContract):
         assert np.isfinite(model.predict(take(later.gather(), slice(0, 3)))).all()
 
 
+@pytest.mark.stress
 class TestNBEATS(ModelContract):
     name = "nbeats"
     options: ClassVar[dict[str, Any]] = {
@@ -162,11 +164,13 @@ class TestNBEATS(ModelContract):
         assert "NBEATS leaves out 2 future and 2 static features." in caplog.text
 
 
+@pytest.mark.stress
 class TestNHiTS(ModelContract):
     name = "nhits"
     options: ClassVar[dict[str, Any]] = {**QUICK, "layer_widths": 8}
 
 
+@pytest.mark.stress
 class TestTiDE(ModelContract):
     name = "tide"
     options: ClassVar[dict[str, Any]] = {
@@ -177,6 +181,7 @@ class TestTiDE(ModelContract):
     }
 
 
+@pytest.mark.stress
 class TestTSMixer(ModelContract):
     name = "tsmixer"
     options: ClassVar[dict[str, Any]] = {

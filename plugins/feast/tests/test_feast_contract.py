@@ -62,6 +62,7 @@ def dynamodb_place() -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.stress
 class TestDynamoDB(RetrievalContract):
     @pytest.fixture(autouse=True)
     def _server(self, dynamodb_place: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ def test_torch_and_typeguard_are_left_out_of_the_import() -> None:
     assert (output, code) == ("done\n", 0), errors
 
 
+@pytest.mark.stress
 def test_a_feast_without_the_parts_is_imported_as_it_comes() -> None:
     """typeguard checks again, as it does where Feast is imported by itself."""
     output, code, errors = run(WITHOUT_PARTS)

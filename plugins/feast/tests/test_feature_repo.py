@@ -67,6 +67,7 @@ def feast(repository: Path, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.stress
 def test_the_command_line_follows_another_state(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

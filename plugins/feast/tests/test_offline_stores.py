@@ -69,7 +69,7 @@ def server() -> Iterator[dict[str, Any]]:
         }
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.stress)])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """A strategy on rows of its own each time."""
     offline = {"type": "duckdb"} if request.param == "duckdb" else request.getfixturevalue("server")

@@ -56,7 +56,9 @@ def stored(config: Config, strategy: FeastRetrieval, steps: int) -> dict[str, st
     return entity
 
 
-@pytest.fixture(scope="module", params=["xgb_daily", "xgb_hourly"])
+@pytest.fixture(
+    scope="module", params=["xgb_daily", pytest.param("xgb_hourly", marks=pytest.mark.stress)]
+)
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path, dict[str, str]]:

@@ -179,7 +179,9 @@ def last_rows(panel: Panel, series: int) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 50), ("redis", 50)])
+@pytest.mark.parametrize(
+    ("kind", "examples"), [("sqlite", 50), pytest.param("redis", 50, marks=pytest.mark.stress)]
+)
 def test_online_payload_and_offline_are_one_forecast(
     round_trip: Callable[[dict[str, pd.DataFrame]], None], examples: int
 ) -> None:

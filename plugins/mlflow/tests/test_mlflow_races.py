@@ -49,6 +49,7 @@ def test_processes_on_sqlite_that_is_not_there_yet(tmp_path: Path) -> None:
     _contest(_race(options_in(tmp_path / "state"), tmp_path))
 
 
+@pytest.mark.stress
 def test_processes_on_postgresql(postgresql: str, tmp_path: Path) -> None:
     """MLflow and the ledger in one database."""
     _contest(

@@ -74,6 +74,7 @@ def test_the_parts_are_as_they_were_afterwards() -> None:
     assert parts() == before
 
 
+@pytest.mark.stress
 def test_a_ray_without_the_parts_starts_and_works(without_parts: None) -> None:
     """It starts as it comes: with its own processes and its own settings."""
     before = parts()

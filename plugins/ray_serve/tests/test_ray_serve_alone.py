@@ -21,6 +21,7 @@ from framework.testing.servers.fake_server import make_row, server_process
 from .conftest import free_ports
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     ("number", "topology"),
     [

@@ -63,10 +63,19 @@ class TestFused:
     backend = "ray"
     options = Fresh(topology="fused")
     reloading = LiveServingContract.reloading
+    test_alias = LiveServingContract.test_it_follows_its_alias_without_a_failed_or_mixed_answer
+
+
+@pytest.mark.stress
+class TestFusedLive:
+    """What a server of FastAPI shows in the gate, of all stages in ForecastAPI."""
+
+    backend = "ray"
+    options = Fresh(topology="fused")
+    reloading = LiveServingContract.reloading
     test_no_store = ServingContract.test_a_server_without_a_store_says_so
     test_limit = ServingContract.test_too_many_requests_at_once_are_503_with_retry_after
     test_shares = LiveServingContract.test_shares_are_sticky_by_entity_and_an_answer_of_several_arms_names_each  # noqa: E501
-    test_alias = LiveServingContract.test_it_follows_its_alias_without_a_failed_or_mixed_answer
     test_variant = (
         LiveServingContract.test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair
     )

@@ -148,6 +148,7 @@ def rows_of(project: Project, entity: tuple[str, str], origin: int) -> Rows:
     return rows
 
 
+@pytest.mark.stress
 @repeated
 @given(entity=ENTITIES, origin=ORIGINS)
 def test_ray_serve_gives_the_same_as_every_door(

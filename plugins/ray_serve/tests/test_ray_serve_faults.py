@@ -66,6 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(url, registry)
 
 
+@pytest.mark.stress
 def test_promotions_and_a_rollback_under_load_change_no_process_and_mix_nothing(
     server: Server,
 ) -> None:
@@ -115,7 +116,13 @@ def test_a_reload_is_that_of_every_replica(server: Server) -> None:
         ]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "service",
+    [
+        *(pytest.param(service, marks=pytest.mark.stress) for service in SERVICES[:3]),
+        "ModelService",
+    ],
+)
 def test_a_killed_replica_comes_back_and_nobody_is_told_worse_than_to_try_again(
     server: Server, service: str
 ) -> None:
@@ -208,7 +215,8 @@ def test_a_slow_store_or_preprocessing_keeps_nobody_else_waiting(
 
 
 @pytest.mark.parametrize(
-    ("service", "field"), [("ModelService", "season"), ("FeastService", "airport")]
+    ("service", "field"),
+    [("ModelService", "season"), pytest.param("FeastService", "airport", marks=pytest.mark.stress)],
 )
 def test_a_request_that_ends_its_process_ends_one_replica_and_is_refused_from_then_on(
     server: Server, service: str, field: str

@@ -307,6 +307,7 @@ def fill(client: Any) -> None:
     client.xadd("sales", entry("s1", 3, 1, event_timestamp="2024-01-03T12:00:00Z"))
 
 
+@pytest.mark.stress
 def test_a_killed_consumer_and_a_replay_give_the_same_bytes(
     running: RedisServer, client: Any, tmp_path: Path
 ) -> None:

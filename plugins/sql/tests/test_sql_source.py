@@ -304,6 +304,7 @@ main()
 """
 
 
+@pytest.mark.stress
 def test_a_killed_ingest_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Killed with the rows of the third batch stored and its position not; the next one gives the
     rows of an ingest that was left alone.

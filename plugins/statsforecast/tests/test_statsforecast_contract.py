@@ -103,6 +103,7 @@ class TestAutoETS(ModelContract):
     options: ClassVar[dict[str, Any]] = {"context_length": 21, "model": "ANN"}
 
 
+@pytest.mark.stress
 class TestAutoARIMA(ModelContract):
     name = "auto_arima"
     local = True
@@ -115,6 +116,7 @@ class TestAutoARIMA(ModelContract):
     }
 
 
+@pytest.mark.stress
 class TestCrostonSBA(ModelContract):
     name = "croston_sba"
     local = True
