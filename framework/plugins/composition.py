@@ -5,14 +5,14 @@ defaults are the YAML node.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
 from hydra._internal import hydra as hydra_program
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins as HydraPlugins
 from hydra.errors import HydraException
@@ -54,23 +54,41 @@ def register(plugins: Plugins) -> None:
     node = {"defaults": [*({name: None} for name in groups), "_self_"], **layout.defaults()}
     store.store(name=DECLARED, node=node, provider="framework")
     for group, kind in GROUPS.items():
+        offers = store.repo.setdefault(group, {})
         for component in plugins.components():
             if component.kind == kind:
-                for name, node in _nodes(component, plugins):
-                    store.store(group=group, name=name, node=node, provider="framework")
+                for name, content in _nodes(component, plugins):
+                    offers[f"{name}.yaml"] = _Offer(name, group, content)
         for name in plugins.missing(kind):  # composes without it; Run.make says what to install
-            store.store(group=group, name=name, node={"name": name}, provider="framework")
+            offers[f"{name}.yaml"] = _Offer(name, group, partial(dict, name=name))
 
 
-def _nodes(component: Component, plugins: Plugins) -> Iterator[tuple[str, dict[str, Any]]]:
+class _Offer(ConfigNode):
+    """A node of Hydra's store that is made when it is chosen: Hydra copies what it loads.
+
+    To make those of all components takes longer than the rest of what comes before composing.
+    """
+
+    def __init__(self, name: str, group: str, content: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(f"{name}.yaml", OmegaConf.create(), group, None, "framework")
+        self._content = content
+
+    def __copy__(self) -> ConfigNode:
+        node = OmegaConf.create(self._content())
+        return ConfigNode(self.name, node, self.group, self.package, self.provider)
+
+
+def _nodes(
+    component: Component, plugins: Plugins
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Give the node of a component by its name, and by the one with its distribution,
     ``acme:xgboost``: a project may say it before there is another component of the name.
     """
-    yield component.name, default_node(component.name, component.options)
+    yield component.name, partial(default_node, component.name, component.options)
     qualifier = plugins.origin(component).qualifier
     if not component.name.startswith(f"{qualifier}:") and re.fullmatch(r"[\w.-]+", qualifier):
         name = f"{qualifier}:{component.name}"
-        yield name, {"defaults": [component.name, "_self_"], "name": name}
+        yield name, partial(dict, defaults=[component.name, "_self_"], name=name)
 
 
 #: What Hydra itself is told, and writes down.
