@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test test-most test-ray-serve fuzz stress check check-types check-style check-layers api install clean
+.PHONY: demo test test-most test-ray fuzz stress check check-types check-style check-layers api install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -36,19 +36,18 @@ install: .venv/job
 demo: .venv/job
 	$(BIN)/python examples/demo.py
 
-# Ray Serve's tests mostly wait, so they run beside the others and say what they have to say at once.
+# Ray's tests run beside the others and say what they have to say at once: each session has a Ray.
 # Bytecode may be written: the processes then share one rewriting of the tests' asserts.
 test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev
 	$(BIN)/python -m compileall -q -j 0 framework plugins  # as the libraries, see UV
-	$(MAKE) --no-print-directory --keep-going -j 2 test-most test-ray-serve
+	$(MAKE) --no-print-directory --keep-going -j 2 test-most test-ray
 
 test-most:
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
-	$(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load  # each test has a Ray of its own
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 
-test-ray-serve:
-	$(BIN)/python -m pytest plugins/ray_serve >.venv/ray_serve.log 2>&1; code=$$?; cat .venv/ray_serve.log; exit $$code
+test-ray:
+	{ $(BIN)/python -m pytest plugins/ray_serve && $(BIN)/python -m pytest plugins/ray_tune; } >.venv/ray.log 2>&1; code=$$?; cat .venv/ray.log; exit $$code
 
 # New examples of the properties, ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
@@ -56,8 +55,8 @@ fuzz: .venv/dev
 	DOORS_EXAMPLES=1000 $(BIN)/python -m pytest tests/testing/test_doors.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/serving/test_fuzz.py
 
-# Tests that kill processes, wait for time to pass or start many, and kill -9 of a first command at
-# many moments: a quarter of an hour, so not among the tests of the gate.
+# What the gate leaves out: tests that kill processes, wait for time to pass, start many, or show on
+# more models, stores and servers what a faster test shows; kill -9 of a first command at many moments.
 stress: .venv/dev
 	$(BIN)/python -m pytest -m stress -n 2 --dist loadfile --ignore plugins/ray_serve
 	$(BIN)/python -m pytest -m stress plugins/ray_serve

@@ -2,8 +2,10 @@
 
 import gc
 import os
+from collections import Counter
 from importlib import metadata
 
+import pytest
 from hypothesis import settings
 
 from framework.interfaces.plugin import ENTRY_POINTS
@@ -82,6 +84,19 @@ preload(*(entry.module for entry in metadata.entry_points(group=ENTRY_POINTS)), 
 
 def pytest_sessionstart() -> None:
     gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with ``gate_cases(n)`` the gate runs the first n cases, `make stress` all."""
+    numbers: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("gate_cases")
+        if mark is not None:
+            test = item.nodeid.partition("[")[0]
+            numbers[test] += 1
+            if numbers[test] > mark.args[0]:
+                item.add_marker(pytest.mark.stress)
 
 
 def pytest_collection_finish() -> None:

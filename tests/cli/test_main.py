@@ -258,6 +258,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
 }
 
 
+@pytest.mark.gate_cases(8)
 @pytest.mark.parametrize("case", WRONG)
 def test_an_error_is_one_line_and_a_result(project: Path, case: str) -> None:
     arguments, code, message = WRONG[case]
@@ -315,6 +316,7 @@ FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.gate_cases(4)
 @pytest.mark.parametrize("case", FILES)
 def test_what_is_wrong_with_a_file_is_no_defect(project: Path, case: str) -> None:
     content, message = FILES[case]

@@ -230,6 +230,7 @@ def test_a_second_promotion_and_the_way_back(
     assert [p["version"] for p in project.run("run=pairs")["pairs"]] == [2, 1]
 
 
+@pytest.mark.gate_cases(6)
 @pytest.mark.parametrize(
     ("overrides", "code", "message"),
     [

@@ -143,7 +143,7 @@ def test_what_is_recorded_names_the_environment(project: Project) -> None:
     assert "password: ${oc.env:PGPASSWORD}" in project.run("--cfg", "job").stdout
 
 
-@pytest.mark.parametrize("full", ["0", "1"])
+@pytest.mark.parametrize("full", ["1", pytest.param("0", marks=pytest.mark.stress)])
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
@@ -201,6 +201,7 @@ def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(
     assert {*project.folder.rglob("*")} == before
 
 
+@pytest.mark.gate_cases(2)
 @pytest.mark.parametrize(
     "flags", [[], ["--cfg", "job"], ["--info", "config"], ["-m"]], ids=" ".join
 )

@@ -46,6 +46,7 @@ def write_project(home: Path, key: str, target: str) -> None:
     pd.concat(parts).to_parquet(home / "sales.parquet", index=False)
 
 
+@pytest.mark.gate_cases(1)
 @pytest.mark.parametrize(
     ("key", "target"),
     [("Filiale Nr. 1/2", '../Umsatz (€) "netto" 50 %'), ("order", "mean")],

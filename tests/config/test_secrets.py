@@ -213,6 +213,7 @@ def test_a_text_means_the_environment_of_its_reader(
         build_config(OmegaConf.create(text), plugins)
 
 
+@pytest.mark.gate_cases(4)
 @pytest.mark.parametrize(
     "override",
     [

@@ -46,6 +46,7 @@ def composed(overrides: list[str]) -> Config:
         return build_config(compose("config", ["+experiment=shops", *overrides]), plugins)
 
 
+@pytest.mark.gate_cases(4)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command: str) -> None:
     overrides = [

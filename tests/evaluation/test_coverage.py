@@ -80,6 +80,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.gate_cases(1)
 @pytest.mark.parametrize("world", WORLDS)
 def test_coverage_forward_in_time_is_within_three_points(world: str) -> None:
     """48 held-out origins, 2,304 actuals a level."""

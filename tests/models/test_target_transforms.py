@@ -110,6 +110,7 @@ def model(name: str, **options: Any) -> Any:
     )
 
 
+@pytest.mark.gate_cases(6)
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
 @pytest.mark.parametrize(
     "options",

@@ -95,6 +95,7 @@ def test_they_may_stand_in_the_projects_files(project: Path) -> None:
     )
 
 
+@pytest.mark.gate_cases(3)
 @pytest.mark.parametrize(
     ("overrides", "error"),
     [

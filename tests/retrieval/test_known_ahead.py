@@ -150,6 +150,7 @@ def test_a_plan_in_the_primary_view_is_no_history(tmp_path: Path) -> None:
     assert table["mean"].max() == pytest.approx(20.0, rel=0.2)  # day 61 has a promotion
 
 
+@pytest.mark.stress
 def test_a_view_that_stopped_is_stale_in_backtest_and_batch(tmp_path: Path) -> None:
     rows = pd.concat([sales("a", "x", DAYS), sales("b", "x", DAYS)])
     weather = pd.DataFrame(

@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.gate_cases(2)
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

@@ -191,6 +191,7 @@ def test_the_test_of_a_new_project_passes(tmp_path: Path) -> None:
     assert list((tmp_path / "other" / "offline").glob("*.parquet"))
 
 
+@pytest.mark.gate_cases(4)
 @pytest.mark.parametrize(
     ("rows", "overrides", "said"),
     [

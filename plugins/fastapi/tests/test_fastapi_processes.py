@@ -118,6 +118,7 @@ def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) 
         wait_for(lambda: len({one["pid"] for one in reload()["workers"]} - {pid}) == 2)
 
 
+@pytest.mark.stress
 def test_workers_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     make_deployment(tmp_path)
     with server_process("fastapi", {"port": 0, "workers": 2}, tmp_path) as (process, _):

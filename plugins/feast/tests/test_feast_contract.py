@@ -42,6 +42,7 @@ class TestRedis(RetrievalContract):
         return FeastRetrieval(options(tmp_path, "redis", self.place))
 
 
+@pytest.mark.stress
 class TestPostgres(RetrievalContract):
     @pytest.fixture(autouse=True)
     def _server(self, postgres_place: str) -> None:

@@ -115,6 +115,7 @@ def _answer(url: str, process: subprocess.Popen[bytes], log: Path) -> httpx.Resp
             time.sleep(0.2)
 
 
+@pytest.mark.stress
 def test_feast_apply_registers_the_declared_views(repository: Path, tmp_path: Path) -> None:
     feast(repository, "apply")
     store = FeatureStore(repo_path=str(repository))

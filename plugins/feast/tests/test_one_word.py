@@ -75,6 +75,7 @@ def test_every_bundled_model_is_meant() -> None:
     assert {"xgboost", "lightgbm", "nlinear", "tft", "seasonal_naive", "auto_theta"} <= set(MODELS)
 
 
+@pytest.mark.gate_cases(8)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_is_one_word(store: tuple[str, Path, dict[str, str]], model: str) -> None:
     experiment, root, entity = store

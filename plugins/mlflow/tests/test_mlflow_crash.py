@@ -27,6 +27,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     return registry
 
 
+@pytest.mark.gate_cases(6)
 @pytest.mark.parametrize(
     ("step", "committed"),
     [

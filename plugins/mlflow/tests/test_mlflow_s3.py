@@ -62,6 +62,7 @@ def test_a_pair_lives_on_s3(remote: MlflowRegistry, tmp_path: Path) -> None:
     assert remote.verify() == []
 
 
+@pytest.mark.stress
 def test_the_objects_of_a_killed_registration_are_removed(
     remote: MlflowRegistry, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def texts(options: MlflowOptions) -> list[str]:
     ]
 
 
+@pytest.mark.gate_cases(1)
 @pytest.mark.parametrize(("statement", "in_place"), [(60, False), (60, True), (150, True)])
 def test_after_a_first_command_that_was_killed_the_next_goes_on(
     tmp_path: Path, statement: int, in_place: bool
@@ -166,6 +167,7 @@ def test_beside_another_writer_it_ends_and_says_who_that_is(
     assert registry.verify("fake") == []
 
 
+@pytest.mark.gate_cases(2)
 @pytest.mark.parametrize("name", ["50%20 off", "a?b#c", 'it\'s "q" ü', "[a]{b};x=1&y", "e%zz"])
 def test_a_folder_may_be_called_anything(tmp_path: Path, empty_database: Path, name: str) -> None:
     """What is written lies below it, and no folder of a misread name beside it."""

@@ -105,6 +105,7 @@ def test_a_broken_pair_is_told_with_its_alias(registry: MlflowRegistry) -> None:
     assert _found(registry)[0][0].endswith("(under production)")
 
 
+@pytest.mark.gate_cases(4)
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
@@ -202,6 +203,7 @@ def test_pruning_removes_whole_pairs(
     assert registry.register(make_draft(tmp_path / "next"), "r").version == 6
 
 
+@pytest.mark.gate_cases(2)
 @pytest.mark.parametrize(
     "step", ["before commit", "committed", "preprocessor deleted", "model files deleted"]
 )

@@ -86,6 +86,7 @@ def test_a_gpu_that_nothing_uses_is_named() -> None:
     )
 
 
+@pytest.mark.stress
 def test_a_gpu_that_no_replica_has_is_refused() -> None:
     check_device(composed("serving.preset=gpu", "serving.device=cuda"))
     check_device(composed("serving.device=auto"))
