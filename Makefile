@@ -36,7 +36,7 @@ install: .venv/job
 demo: .venv/job
 	$(BIN)/python examples/demo.py
 
-# Ray's tests run beside the others and say what they have to say at once: each session has a Ray.
+# Ray's tests run beside the others and say what they have to say at once: each session of Ray Serve has one Ray, each test of Ray Tune its own.
 # Bytecode may be written: the processes then share one rewriting of the tests' asserts.
 test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev
@@ -47,7 +47,7 @@ test-most:
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore plugins/ray_tune --ignore plugins/ray_serve
 
 test-ray:
-	{ $(BIN)/python -m pytest plugins/ray_serve && $(BIN)/python -m pytest plugins/ray_tune; } >.venv/ray.log 2>&1; code=$$?; cat .venv/ray.log; exit $$code
+	{ $(BIN)/python -m pytest plugins/ray_serve && $(BIN)/python -m pytest plugins/ray_tune -n 2 --dist load; } >.venv/ray.log 2>&1; code=$$?; cat .venv/ray.log; exit $$code
 
 # New examples of the properties, ten thousand requests over the whole OpenAPI document, and a thousand questions at every door of each project; the tests send fewer.
 fuzz: .venv/dev
