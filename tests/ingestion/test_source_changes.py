@@ -135,6 +135,7 @@ def test_rows_that_the_source_lost_are_removed_on_request_with_what_was_computed
     assert run(project, "run=ingest", "ingest.removed=remove")[0]["rows"] == {"sales": 0}
 
 
+@pytest.mark.stress
 def test_inserted_rows_are_not_missed_in_the_source(project: Path) -> None:
     write(project, range(30), without=(3, 4, 17))
     run(project, "run=ingest")

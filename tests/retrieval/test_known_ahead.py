@@ -128,6 +128,7 @@ def test_a_plan_that_ends_early_is_said_at_training_and_in_the_batch(tmp_path: P
     assert table[table["item"] == "x"]["mean"].isna().all()
 
 
+@pytest.mark.stress
 def test_a_request_after_the_newest_actual_is_a_missing_feature(tmp_path: Path) -> None:
     root = two_series(tmp_path, DAYS + 2 * H)
     run(root)
@@ -206,6 +207,7 @@ def test_two_targets_of_which_one_ends_earlier_are_judged_where_they_are_known(
     assert table["status"].unique().tolist() == ["short_history"]
 
 
+@pytest.mark.stress
 def test_a_series_without_any_actual_is_named(tmp_path: Path) -> None:
     rows = pd.concat([sales("a", "x", DAYS), sales("b", "x", DAYS).assign(y=np.nan)])
     root = project(tmp_path, {"sales": rows}, {"sales": VIEWS["sales"]}, known=[])

@@ -49,6 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.stress
 def test_the_incumbent_is_backtested_again_on_the_candidates_windows(project: Path) -> None:
     answer, said = run(project, "run=promote", "alias=production", "gate.margin=100")
     assert "lacks 2 of the candidate's origins" in said
@@ -65,6 +66,7 @@ def test_the_incumbent_is_backtested_again_on_the_candidates_windows(project: Pa
     assert candidate != pytest.approx(incumbent, rel=1e-4)
 
 
+@pytest.mark.stress
 def test_an_incumbent_whose_rows_are_gone_does_not_let_the_candidate_pass(
     project: Path, tmp_path: Path
 ) -> None:

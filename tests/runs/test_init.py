@@ -164,6 +164,7 @@ def test_columns_can_be_decided_and_the_baseline_learns_from_three_steps(tmp_pat
     assert evaluated["metrics"]["model"]["MAE"] == 1.0
 
 
+@pytest.mark.stress
 def test_a_project_is_not_written_over(tmp_path: Path) -> None:
     monthly(tmp_path)
     (tmp_path / "README.md").write_text("mine\n")

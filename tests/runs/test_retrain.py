@@ -142,6 +142,7 @@ def alert(number: int, **labels: str) -> dict[str, Any]:
     return {"name": "error", "state": "firing", "labels": labels, "since": since}
 
 
+@pytest.mark.stress
 def test_a_run_by_a_schedule_trains_for_each_alert_and_again_where_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def run(program: str) -> tuple[str, int, str]:
     return process.stdout, process.returncode, process.stderr
 
 
+@pytest.mark.stress
 def test_torch_and_typeguard_are_left_out_of_the_import() -> None:
     output, code, errors = run(PROGRAM)
     assert (output, code) == ("done\n", 0), errors

@@ -69,6 +69,7 @@ def test_presets() -> None:
     ] == (1, 4, 4, 0)
 
 
+@pytest.mark.stress
 def test_a_gpu_that_nothing_uses_is_named() -> None:
     assert idle_gpus(composed("serving.preset=production")) is None
     assert idle_gpus(composed("serving.preset=gpu")) is None
