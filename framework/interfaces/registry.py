@@ -43,6 +43,10 @@ class PairVersion:
 class HistoryEntry:
     """One line of a registry's history: what was done to which pair, by whom, when (UTC), why, on
     what figures.
+
+    ``signature``: where it is signed, or must be: ``{"key", "status"}``, the name of the key (null:
+    none) and what is known of it: ``trusted``, ``retired``, ``unsigned``, ``unknown`` (of a key
+    that is not listed), ``wrong`` (not of this entry) or ``unchecked`` (no key is listed).
     """
 
     at: str
@@ -55,6 +59,7 @@ class HistoryEntry:
     reason: str | None
     verdict: dict[str, Any] | None
     digest: str | None
+    signature: dict[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class PairDraft:
 class ProvenPair:
     """Local data directories of both halves whose every byte has been checked against the pair's
     manifest. ``environment``: the versions that the manifest lists, by distribution.
+    ``retired_key``: the name of the key that signed it, where that is one of a signer of old.
     """
 
     version: PairVersion
@@ -100,6 +106,7 @@ class ProvenPair:
     model: Path
     config: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    retired_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,7 @@ class Registry(ABC):
 
         Raises:
             RegistryError: There is no such pair; the message names what there is.
+            RefusedError: Nobody who is trusted has pointed the alias at it.
         """
 
     @abstractmethod

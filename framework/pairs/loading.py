@@ -17,6 +17,7 @@ from framework.pairs.pair import Pair
 class LoadedPair:
     """A pair that may answer, with the registry's entry, the golden batch that it has answered,
     the device on which it did: ``cpu`` or ``cuda:N``, and the configuration that it recorded.
+    ``retired_key``: as :class:`framework.interfaces.registry.ProvenPair` has it.
     """
 
     version: PairVersion
@@ -24,6 +25,7 @@ class LoadedPair:
     golden: Golden
     device: str = CPU
     config: str = ""
+    retired_key: str | None = None
 
     def check_device(self, device: str, key: str) -> None:
         """Check that the pair can forecast on another device, without moving it there.
@@ -89,4 +91,6 @@ def open_proven(
     golden = golden_of(pair_files.model)
     settled = place(pair.model, device, key)
     replay(pair, golden, settled)
-    return LoadedPair(pair_files.version, pair, golden, settled, pair_files.config)
+    return LoadedPair(
+        pair_files.version, pair, golden, settled, pair_files.config, pair_files.retired_key
+    )

@@ -10,7 +10,7 @@ from framework.errors import ConfigError
 from framework.interfaces.registry import Registry
 from framework.pairs.loading import load_pair
 from framework.plugins.run import Run
-from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.aliases import check_signer, current, move, required_alias
 from framework.runs.steps.answered import check_answered
 from framework.runs.steps.names import name_of
 
@@ -20,6 +20,7 @@ def alias(run: Run) -> dict[str, Any]:
     registry: Registry = run.make("registry")
     name = name_of(run, registry)
     pair = load_pair(registry, run.plugins, name, _version(run, registry, name, target))
+    check_signer(run, pair.version, pair.retired_key)
     check_answered(run, lambda: pair.config)
     incumbent = current(registry, name, target)
     return move(run, registry, target, pair.version, incumbent, run.config.reason, None)

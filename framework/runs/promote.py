@@ -13,7 +13,7 @@ from framework.interfaces.registry import Check, PairVersion, ProvenPair, Regist
 from framework.pairs.artifacts import BACKTEST
 from framework.pairs.loading import open_proven
 from framework.plugins.run import Run
-from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.aliases import check_signer, current, move, required_alias
 from framework.runs.steps.answered import check_answered
 from framework.runs.steps.incumbent import incumbent_backtest
 
@@ -61,6 +61,7 @@ def _checks(
     """Proof first: of a pair that is not proven nothing is read."""
     try:
         pair_files = registry.fetch(candidate)
+        check_signer(run, candidate, pair_files.retired_key)
         check_answered(run, lambda: pair_files.config)
         pair = open_proven(pair_files, run.plugins).pair
     except RefusedError as error:

@@ -9,12 +9,14 @@ from framework.errors import RegistryError
 from framework.interfaces.registry import HistoryEntry, Registry
 from framework.pairs.loading import load_pair
 from framework.plugins.run import Run
-from framework.runs.steps.aliases import current, move, required_alias
+from framework.runs.steps.aliases import check_signer, current, move, required_alias
 from framework.runs.steps.answered import check_answered
 
 
 def rollback(run: Run) -> dict[str, Any]:
-    """The pair before is proven like any other; ``version=N`` names another one."""
+    """The pair before is proven like any other; ``version=N`` names another one, also one that a
+    retired key signed.
+    """
     name, alias = run.config.name, required_alias(run)
     registry: Registry = run.make("registry")
     incumbent = current(registry, name, alias)
@@ -24,6 +26,7 @@ def rollback(run: Run) -> dict[str, Any]:
         )
     to = run.config.version or previous_version(registry.history(name, alias), name, alias)
     pair = load_pair(registry, run.plugins, name, str(to))
+    check_signer(run, pair.version, pair.retired_key)
     check_answered(run, lambda: pair.config)
     return move(
         run, registry, alias, pair.version, incumbent, run.config.reason or "rollback", None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.errors import ConfigError
+from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import PairVersion, Registry
 from framework.plugins.run import Run, tell
 
@@ -20,6 +20,24 @@ def required_alias(run: Run) -> str:
 def current(registry: Registry, name: str, alias: str) -> PairVersion | None:
     """The pair that the alias points at now, None when there is no such alias."""
     return next((p for p in registry.pairs(name) if alias in p.aliases), None)
+
+
+def check_signer(run: Run, pair: PairVersion, retired_key: str | None) -> None:
+    """Refuse to move an alias to a pair of a signer of old that nobody named.
+
+    Args:
+        run: The run.
+        pair: Where the alias is to go.
+        retired_key: The name of the key that signed it, if that is a retired one.
+
+    Raises:
+        RefusedError: It is, and ``version`` is not given.
+    """
+    if retired_key is not None and run.config.version is None:
+        raise RefusedError(
+            f"version {pair.version} of '{pair.name}' is signed by the key {retired_key[:12]}, "
+            f"which registry.retired lists; name the pair if it is meant: version={pair.version}."
+        )
 
 
 def move(

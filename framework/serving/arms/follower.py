@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from framework.errors import FrameworkError
+from framework.errors import FrameworkError, RefusedError
 from framework.interfaces.registry import PairVersion
 from framework.serving.arms.arms import Arm, Arms
 from framework.serving.arms.patience import in_thread, unanswered
@@ -144,6 +144,8 @@ class Follower:
         self._resolving = monotonic()
         try:
             version = self._resolve(alias)
+        except RefusedError as error:  # nobody who is trusted has moved the alias
+            return self._failed(alias, "refused", str(error), None)
         except Exception as error:  # noqa: BLE001  whatever a registry's client raises: what serves must go on serving
             return self._failed(
                 alias,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from framework.options import Options, Secret, SecretUrl
 
@@ -23,8 +23,9 @@ class Retention(Options):
 
 
 class Sign(Options):
-    """``key``: the private key that signs each pair when it is registered, as the path of a PEM
-    file, or its text from the environment: ``${oc.env:SIGN_KEY}``. Null signs nothing.
+    """``key``: the private key that signs each pair when it is registered, and each entry of the
+    history, as the path of a PEM file, or its text from the environment: ``${oc.env:SIGN_KEY}``.
+    Null signs nothing.
     """
 
     key: Secret | None = None
@@ -40,7 +41,9 @@ class MlflowOptions(Options):
     store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
     minor version, or the major version of numpy or of the model's library, is not that of its
     training. ``trust``: the public keys, as paths of PEM files or their texts, of which one must
-    have signed a pair; empty: unsigned pairs load too. ``sign``: what signs new ones.
+    have signed a pair, and the newest move of an alias; empty: signatures are not looked at.
+    ``retired``: public keys that sign no more: what they signed loads, and an alias goes to one of
+    their pairs only by ``version=N``. ``sign``: what signs new pairs and the history.
     ``retention``: what ``run=prune`` keeps.
     """
 
@@ -53,3 +56,12 @@ class MlflowOptions(Options):
     retention: Retention = Retention()
     sign: Sign = Sign()
     trust: tuple[str, ...] = ()
+    retired: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _retired_besides_trusted(self) -> Self:
+        if self.retired and not self.trust:
+            raise ValueError(
+                "retired: does nothing without trust; name the keys that sign today there"
+            )
+        return self

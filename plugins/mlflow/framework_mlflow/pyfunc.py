@@ -27,7 +27,8 @@ from framework.pairs.pair import KnownTerms, make_values, make_windows, own_colu
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
-from framework_mlflow.signature import prove_signature, read_trusted_keys
+from framework_mlflow.keys import Keyring, read_public_keys
+from framework_mlflow.signature import prove_signature
 
 #: The environment variable that names the files of trusted public keys, as ``PATH`` names folders.
 #: MLflow's route has no configuration to read ``registry.trust`` from.
@@ -73,7 +74,7 @@ def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
     directory = Path(data_path)
     kind = directory.name
     if TRUST in os.environ:
-        keys = read_trusted_keys(os.environ[TRUST].split(os.pathsep), TRUST)
+        keys = Keyring(read_public_keys(os.environ[TRUST].split(os.pathsep), TRUST))
         prove_signature(kind, directory.parent.parent, keys)
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
     component, layout = open_half(directory, kind, installed()), Layout.read(directory)

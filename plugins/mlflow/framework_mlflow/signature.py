@@ -10,105 +10,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import ConfigError, RefusedError
+from framework.errors import RefusedError
 from framework.pairs.manifest import MANIFEST, SIGNATURE, hash_files
+from framework_mlflow.keys import Keyring, key_name, sign_bytes
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import (
-        EllipticCurvePrivateKey,
-        EllipticCurvePublicKey,
-    )
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://model_signing/signature/v1.0"
-#: Which hash a signature of each curve is over.
-_HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
-
-
-def read_private_key(text: str, option: str) -> EllipticCurvePrivateKey:
-    """Read the key that pairs are signed with.
-
-    Args:
-        text: The path of a PEM file, or its text.
-        option: The key of the configuration, for the error.
-
-    Returns:
-        The key.
-
-    Raises:
-        ConfigError: It is no private key on P-256, P-384 or P-521 without a passphrase. The
-            message never holds the key.
-    """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(_pem(text, option), None)
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        key = None  # what the library says may hold a part of the key
-    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
-        raise ConfigError(
-            f"{option}: is no private key in PEM on P-256, P-384 or P-521 without a passphrase; "
-            "`openssl ecparam -name prime256v1 -genkey -noout -out sign.pem` makes one."
-        )
-    return key
-
-
-def read_trusted_keys(texts: Iterable[str], option: str) -> dict[str, EllipticCurvePublicKey]:
-    """Read the keys whose signatures are believed.
-
-    Args:
-        texts: Paths of PEM files, or their texts.
-        option: The key of the configuration, for the error.
-
-    Returns:
-        The keys by the name that signatures know them by.
-
-    Raises:
-        ConfigError: One is no public key on P-256, P-384 or P-521.
-    """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    keys: dict[str, EllipticCurvePublicKey] = {}
-    for number, text in enumerate(texts):
-        path = f"{option}[{number}]"
-        try:
-            key = load_pem_public_key(_pem(text, path))
-        except UnsupportedAlgorithm:
-            key = None  # of a curve that the library does not have
-        except ValueError as error:
-            raise ConfigError(f"{path}: is no public key in PEM ({error}).") from error
-        if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _HASHES:
-            raise ConfigError(f"{path}: is no public key on P-256, P-384 or P-521.")
-        keys[_hint(key)] = key
-    return keys
-
-
-def _pem(text: str, option: str) -> bytes:
-    if not text.strip():
-        raise ConfigError(f"{option}: is empty; name a PEM file, or leave the option out.")
-    if text.lstrip().startswith("-----BEGIN"):
-        return text.encode()
-    try:
-        return Path(text).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{option}: the key file cannot be read ({error.strerror}).") from None
-
-
-def _hint(key: EllipticCurvePublicKey) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(pem).hexdigest()
 
 
 def sign(artifact: Path, name: str, key: EllipticCurvePrivateKey) -> None:
@@ -119,8 +34,6 @@ def sign(artifact: Path, name: str, key: EllipticCurvePrivateKey) -> None:
         name: What the half is called, for a reader of the signature.
         key: The private key.
     """
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-
     manifest = hashlib.sha256((artifact / MANIFEST).read_bytes()).hexdigest()
     files = {**hash_files(artifact), MANIFEST: manifest}
     names = sorted(files, key=lambda path: path.split("/"))
@@ -141,11 +54,11 @@ def sign(artifact: Path, name: str, key: EllipticCurvePrivateKey) -> None:
         },
     }
     payload = json.dumps(statement, sort_keys=True).encode()
-    public = key.public_key()
-    signature = key.sign(_signed_bytes(payload), ECDSA(_hash_of(public)))
+    name_of_key = key_name(key.public_key())
+    signature = sign_bytes(key, _PAYLOAD, payload)
     bundle = {
         "mediaType": _BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": _hint(public)}, "tlogEntries": []},
+        "verificationMaterial": {"publicKey": {"hint": name_of_key}, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": _PAYLOAD,
@@ -155,20 +68,20 @@ def sign(artifact: Path, name: str, key: EllipticCurvePrivateKey) -> None:
     (artifact / SIGNATURE).write_text(json.dumps(bundle))
 
 
-def prove_signature(half: str, artifact: Path, trusted: dict[str, EllipticCurvePublicKey]) -> None:
-    """Check that a trusted key has signed the manifest of a half; nothing else is read.
+def prove_signature(half: str, artifact: Path, keys: Keyring) -> str:
+    """Check that a believed key has signed the manifest of a half; nothing else is read.
 
     Args:
         half: ``preprocessor`` or ``model``.
         artifact: The directory of the half.
-        trusted: What :func:`read_trusted_keys` gave.
+        keys: The keys.
+
+    Returns:
+        The name of the key that signed it.
 
     Raises:
         RefusedError: There is no signature, it is of another key or of other bytes.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-
     file = artifact / SIGNATURE
     if not file.is_file():
         raise RefusedError(
@@ -178,29 +91,28 @@ def prove_signature(half: str, artifact: Path, trusted: dict[str, EllipticCurveP
     try:
         bundle = json.loads(file.read_text())
         envelope = bundle["dsseEnvelope"]
-        hint = str(bundle["verificationMaterial"]["publicKey"]["hint"])
+        name = str(bundle["verificationMaterial"]["publicKey"]["hint"])
         payload = base64.b64decode(envelope["payload"], validate=True)
         signature = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
     except (LookupError, TypeError, ValueError) as error:
         raise RefusedError(f"{half} half: {file} is no signature ({error}).") from error
-    key = trusted.get(hint)
-    if key is None:
+    verdict = keys.judge(name, _PAYLOAD, payload, signature)
+    if verdict == "unknown":
         raise RefusedError(
-            f"{half} half: it is signed by the key {hint[:12]}, which registry.trust does not "
+            f"{half} half: it is signed by the key {name[:12]}, which registry.trust does not "
             "list; name that key there, or train again with a trusted one."
         )
-    try:
-        key.verify(signature, _signed_bytes(payload), ECDSA(_hash_of(key)))
-    except InvalidSignature:
+    if verdict == "wrong":
         raise RefusedError(
-            f"{half} half: the signature is not that of the key {hint[:12]}: somebody changed it."
-        ) from None
+            f"{half} half: the signature is not that of the key {name[:12]}: somebody changed it."
+        )
     digest = _signed_digest(payload, half)
     manifest = artifact / MANIFEST
     if not manifest.is_file() or hashlib.sha256(manifest.read_bytes()).hexdigest() != digest:
         raise RefusedError(
             f"{half} half: the signature is of another {MANIFEST} than the one beside it."
         )
+    return name
 
 
 def _signed_digest(payload: bytes, half: str) -> str:
@@ -210,14 +122,3 @@ def _signed_digest(payload: bytes, half: str) -> str:
         raise RefusedError(f"{half} half: what was signed is no list of files.")
     resources = statement["predicate"]["resources"]
     return next((str(r["digest"]) for r in resources if r["name"] == MANIFEST), "")
-
-
-def _signed_bytes(payload: bytes) -> bytes:
-    """The envelope's pre-authentication encoding, of DSSE 1.0."""
-    return f"DSSEv1 {len(_PAYLOAD)} {_PAYLOAD} {len(payload)} ".encode() + payload
-
-
-def _hash_of(key: EllipticCurvePublicKey) -> Any:
-    from cryptography.hazmat.primitives import hashes
-
-    return getattr(hashes, _HASHES[key.curve.name])()

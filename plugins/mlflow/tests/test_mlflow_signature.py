@@ -11,16 +11,11 @@ from pathlib import Path
 
 import mlflow.pyfunc
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP521R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from framework_mlflow.keys import Keyring, read_public_keys
 from framework_mlflow.registry.registry import MlflowRegistry
-from framework_mlflow.signature import prove_signature, read_trusted_keys
+from framework_mlflow.signature import prove_signature
 from mlflow_cases import options_in
+from mlflow_keys import Keys
 
 from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import PairVersion
@@ -34,20 +29,6 @@ SECP112R1 = (
     "MD4CAQEEDlSI8wQqVD6sjRvfnUKZoAcGBSuBBAAGoSADHgAETDq6/EdaXjGIBGWpzNHX5uKsnIDCxCUJ+l5yCA=="
 )
 SECP112R1_PUBLIC = "MDIwEAYHKoZIzj0CAQYFK4EEAAYDHgAETDq6/EdaXjGIBGWpzNHX5uKsnIDCxCUJ+l5yCA=="
-
-
-class Keys:
-    """Two signers' key files: ``ours`` is trusted, ``theirs`` is not."""
-
-    def __init__(self, folder: Path) -> None:
-        for name, curve in (("ours", SECP256R1()), ("theirs", SECP521R1())):
-            key = generate_private_key(curve)
-            private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / f"{name}.pem").write_bytes(private)
-            (folder / f"{name}.pub").write_bytes(public)
-        self.ours, self.theirs = str(folder / "ours.pem"), str(folder / "theirs.pem")
-        self.trusted, self.untrusted = str(folder / "ours.pub"), str(folder / "theirs.pub")
 
 
 @pytest.fixture
@@ -145,14 +126,14 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_stored(
             signed(state, key, number)
         assert "c2VjcmV0" not in str(raised.value)
     with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: "):
-        read_trusted_keys([keys.ours], "registry.trust")
+        read_public_keys([keys.ours], "registry.trust")
     assert not (state / "artifacts").exists()
 
 
 def test_a_trusted_key_on_a_curve_that_the_library_lacks_is_refused() -> None:
     text = f"-----BEGIN PUBLIC KEY-----\n{SECP112R1_PUBLIC}\n-----END PUBLIC KEY-----"
     with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: is no public key on P-256"):
-        read_trusted_keys([text], "registry.trust")
+        read_public_keys([text], "registry.trust")
 
 
 def test_a_key_that_cannot_sign_is_refused_before_the_training(tmp_path: Path) -> None:
@@ -192,7 +173,8 @@ def test_the_signature_is_one_of_model_signing(keys: Keys, state: Path) -> None:
     """What its command line reads; that accepts such a half (docs/how-to/sign-pairs.md)."""
     pair = signed(state, keys.ours)
     place = artifact(trusting(state), pair, "model")
-    prove_signature("model", place, read_trusted_keys([keys.trusted], "trust"))
+    keyring = Keyring(read_public_keys([keys.trusted], "trust"))
+    assert prove_signature("model", place, keyring) in keyring.trusted
     bundle = json.loads((place / SIGNATURE).read_text())
     assert bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
     assert bundle["dsseEnvelope"]["payloadType"] == "application/vnd.in-toto+json"

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -23,9 +23,13 @@ from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES
 from framework_mlflow.home import Home
 from framework_mlflow.ledger import queries, tables
+from framework_mlflow.ledger.history import Link
 from framework_mlflow.ledger.prepared_query import rows
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter, version_of
 from framework_mlflow.paths import sqlite_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 #: Sessions that hold PostgreSQL's lock of a key, but for the one that asks.
 _HOLDERS = sa.text(
@@ -86,11 +90,16 @@ class Registered:
 
 class Ledger:
     """One ledger database. Its tables are made when it is first used. ``home``: what is recorded
-    relative to.
+    relative to. ``key`` gives what signs the history, None: nothing does.
     """
 
-    def __init__(self, uri: str, home: Home) -> None:
-        self._uri, self._home = uri, home
+    def __init__(
+        self,
+        uri: str,
+        home: Home,
+        key: Callable[[], EllipticCurvePrivateKey | None] = lambda: None,
+    ) -> None:
+        self._uri, self._home, self._key = uri, home, key
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -159,6 +168,11 @@ class Ledger:
         """The pair that ``alias`` points at."""
         return self._found(queries.UNDER, name=name, alias=alias)
 
+    def pointed_at(self, name: str, alias: str) -> tuple[PairVersion | None, Link | None]:
+        """Give the pair that ``alias`` points at and its newest move, both of one moment."""
+        with self.reading() as reader:
+            return reader.under(name, alias), reader.last_move(name, alias)
+
     def _found(self, query: sa.Select[Any], **values: Any) -> Registered | None:
         with self._errors():
             matches = rows(self._engine, query, values)
@@ -184,13 +198,14 @@ class Ledger:
         """The only writer of ``name`` (on SQLite: of the ledger) until the block ends; leaving it
         without an error is the commit.
         """
+        key = self._key()
         with (
             self._errors(),
             _queue(self._uri),
             self._transaction(self._engine, immediate=True) as connection,
         ):
             _lock(connection, name)
-            yield LedgerWriter(connection, self._home)
+            yield LedgerWriter(connection, self._home, key)
 
 
 @contextmanager

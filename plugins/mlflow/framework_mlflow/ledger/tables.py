@@ -68,6 +68,17 @@ history = Table(
     UniqueConstraint("name", "hash"),
 )
 
+#: One row an entry of the history that a key signed. A ledger of an earlier version has no such
+#: table until then.
+signatures = Table(
+    "framework_signatures",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(64), nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
 #: ``level``: the highest number that both halves have reached together; what is above it and not a
 #: pair was left by a crash.
 names = Table(

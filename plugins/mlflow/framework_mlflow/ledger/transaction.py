@@ -9,15 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.pairs.manifest import HALVES, canonical
 from framework_mlflow.home import Home
-from framework_mlflow.ledger import tables
-from framework_mlflow.ledger.history import GENESIS, Link, follow, now, who
+from framework_mlflow.ledger import queries, tables
+from framework_mlflow.ledger.history import GENESIS, EntrySignature, Link, follow, now, who
+from framework_mlflow.ledger.signed_entries import sign_entry
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,13 @@ class LedgerReader:
             for row in self._rows(query)
         ]
 
+    def under(self, name: str, alias: str) -> PairVersion | None:
+        """Give the pair that ``alias`` points at."""
+        query = queries.UNDER.params(name=name, alias=alias)
+        matches = self._rows(query)
+        aliases = tuple(row["alias"] for row in matches if row["alias"])
+        return version_of(matches[0], aliases) if matches else None
+
     def names(self) -> list[str]:
         """Every name that something ever happened to."""
         return [
@@ -93,7 +105,33 @@ class LedgerReader:
             .where(tables.history.c.name == name)
             .order_by(tables.history.c.number)
         )
-        return [_link(row) for row in self._rows(query)]
+        signatures = self._signatures(tables.signatures.c.name == name)
+        return [_link(row, signatures.get(row["number"])) for row in self._rows(query)]
+
+    def last_move(self, name: str, alias: str) -> Link | None:
+        """Give the newest move of an alias, None when it never moved."""
+        columns = tables.history.c
+        query = (
+            sa.select(tables.history)
+            .where(columns.name == name, columns.alias == alias, columns.action == "move")
+            .order_by(columns.number.desc())
+            .limit(1)
+        )
+        matches = self._rows(query)
+        if not matches:
+            return None
+        number = matches[0]["number"]
+        of_entry = tables.signatures.c.number == number
+        signatures = self._signatures((tables.signatures.c.name == name) & of_entry)
+        return _link(matches[0], signatures.get(number))
+
+    def _signatures(self, where: sa.ColumnElement[bool]) -> dict[int, EntrySignature]:
+        if not sa.inspect(self._connection).has_table(tables.signatures.name):
+            return {}
+        return {
+            row["number"]: EntrySignature(row["key"], row["signature"])
+            for row in self._rows(sa.select(tables.signatures).where(where))
+        }
 
     def chain_end(self, name: str) -> tuple[int, str]:
         """Count the entries of the history of ``name``, and the hash of the last, as recorded
@@ -155,7 +193,15 @@ class LedgerReader:
 
 
 class LedgerWriter(LedgerReader):
-    """Writes under the lock; nothing is there before the commit."""
+    """Writes under the lock; nothing is there before the commit. ``key`` signs what is remembered,
+    None: nothing does.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, home: Home, key: EllipticCurvePrivateKey | None = None
+    ) -> None:
+        super().__init__(connection, home)
+        self._key = key
 
     def add_pair(self, pair: PairVersion, sources: dict[str, str]) -> None:
         row = {
@@ -281,6 +327,14 @@ class LedgerWriter(LedgerReader):
                 hash=link.hash,
             )
         )
+        if self._key is not None:
+            signature = sign_entry(link, self._key)
+            self._connection.execute(CreateTable(tables.signatures, if_not_exists=True))
+            self._connection.execute(
+                tables.signatures.insert().values(
+                    name=name, number=link.number, key=signature.key, signature=signature.value
+                )
+            )
         end = {"entries": link.number, "head": link.hash}
         self._connection.execute(
             tables.names.update().where(tables.names.c.name == name).values(**end)
@@ -332,10 +386,10 @@ def version_of(row: Any, aliases: tuple[str, ...]) -> PairVersion:
     )
 
 
-def _link(row: Any) -> Link:
+def _link(row: Any, signature: EntrySignature | None) -> Link:
     verdict = None if row["verdict"] is None else json.loads(row["verdict"])
     fields = ("at", "who", "action", "name", "alias", "before", "after", "reason")
     entry = HistoryEntry(
         **{field: row[field] for field in fields}, verdict=verdict, digest=row["digest"]
     )
-    return Link(row["number"], entry, row["previous"], row["hash"])
+    return Link(row["number"], entry, row["previous"], row["hash"], signature)

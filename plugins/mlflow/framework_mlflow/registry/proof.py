@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from framework.errors import RefusedError
 from framework.interfaces.registry import PairVersion, ProvenPair
 from framework.pairs.manifest import HALVES, prove
 from framework_mlflow import artifacts
+from framework_mlflow.keys import Keyring
 from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry import environment
@@ -18,15 +19,12 @@ from framework_mlflow.signature import prove_signature
 from framework_mlflow.store.store import DIGEST, PAIR_ID, STATE, VOID
 from framework_mlflow.store.version_states import VersionState, read_versions
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 log = logging.getLogger(__name__)
 
 
 class Prover:
-    """``options``: with absolute places. ``client`` gives MLflow's client; ``trusted`` are the keys
-    of which one must have signed each half, none for unsigned pairs.
+    """``options``: with absolute places. ``client`` gives MLflow's client; ``keys`` are those of
+    which one must have signed each half, none for unsigned pairs.
     """
 
     def __init__(
@@ -34,10 +32,10 @@ class Prover:
         options: MlflowOptions,
         ledger: Ledger,
         client: Callable[[], Any],
-        trusted: dict[str, EllipticCurvePublicKey],
+        keys: Keyring,
     ) -> None:
         self._options, self._ledger = options, ledger
-        self._client, self._trusted = client, trusted
+        self._client, self._keys = client, keys
 
     def fetch(self, version: PairVersion) -> ProvenPair:
         pair = self._ledger.numbered(version.name, version.version)
@@ -46,7 +44,7 @@ class Prover:
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
         sources = pair.sources
         self._compare(version, sources, label)
-        local, manifest = self._proven(version, sources)
+        local, manifest, signers = self._proven(version, sources)
         differing = environment.differences(manifest["environment"])
         if differing and self._options.environment == "refuse":
             raise RefusedError(
@@ -56,18 +54,27 @@ class Prover:
         for difference in differing:
             log.warning("%s: %s", label, difference)
         preprocessor, model = (artifacts.data_directory(local[half], half) for half in HALVES)
-        return ProvenPair(version, preprocessor, model, manifest["config"], manifest["environment"])
+        return ProvenPair(
+            version,
+            preprocessor,
+            model,
+            manifest["config"],
+            manifest["environment"],
+            next((name for name in signers if name in self._keys.retired), None),
+        )
 
     def _proven(
         self, version: PairVersion, sources: dict[str, str]
-    ) -> tuple[dict[str, Path], dict[str, Any]]:
-        """The files of a pair on local disk and its manifest, all of it proven."""
+    ) -> tuple[dict[str, Path], dict[str, Any], list[str]]:
+        """The files of a pair on local disk and its manifest, all of it proven; the names of the
+        keys that signed it, where signatures are looked at.
+        """
         label = f"'{version.name}' version {version.version}"
         cache = Path(self._options.cache)
         local = artifacts.bring(sources, version, cache, self._options.tracking_uri)
         try:
-            for half in HALVES if self._trusted else ():
-                prove_signature(half, local[half], self._trusted)
+            halves = HALVES if self._keys else ()
+            signers = [prove_signature(half, local[half], self._keys) for half in halves]
             manifest = prove(local, version.digest, artifacts.WRITTEN_BY_MLFLOW)
         except RefusedError as error:
             if artifacts.is_remote(sources):
@@ -77,7 +84,7 @@ class Prover:
             raise RefusedError(f"{label}: {error}") from error
         if (manifest["schema"]["name"], manifest["pair_id"]) != (version.name, version.pair_id):
             raise RefusedError(f"{label}: its files are those of another pair; run=verify.")
-        return local, manifest
+        return local, manifest, signers
 
     def read_states(self, version: PairVersion) -> dict[str, VersionState]:
         """MLflow's two versions of a pair, by half, without those that are gone."""
@@ -112,5 +119,5 @@ class Prover:
 
     def prove_files(self, version: PairVersion, sources: dict[str, str]) -> str:
         """Prove the files of a pair that the ledger does not know; return the run that made it."""
-        _, manifest = self._proven(version, sources)
+        _, manifest, _ = self._proven(version, sources)
         return str(manifest["run_id"])

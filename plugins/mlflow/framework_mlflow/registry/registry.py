@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import FrameworkError, RefusedError, RegistryError
+from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError
 from framework.interfaces.registry import (
     Finding,
     HistoryEntry,
@@ -25,8 +25,10 @@ from framework.interfaces.registry import (
 from framework.pairs.manifest import HALVES, make_manifest, write_manifest
 from framework_mlflow import artifacts, paths
 from framework_mlflow.home import home_of
+from framework_mlflow.keys import Keyring, key_name, read_private_key, read_public_keys
 from framework_mlflow.ledger.history import breaks, now
-from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.ledger import Ledger, Registered
+from framework_mlflow.ledger.signed_entries import why_unproven, with_verdict
 from framework_mlflow.ledger.tables import FORMAT
 from framework_mlflow.ledger.transaction import LedgerWriter
 from framework_mlflow.options import MlflowOptions
@@ -43,19 +45,20 @@ from framework_mlflow.registry.retention import give_up_uploads, superfluous, wh
 from framework_mlflow.registry.take_up import take_up, unrecorded, why_unrecorded
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
-from framework_mlflow.signature import read_private_key, read_trusted_keys, sign
+from framework_mlflow.signature import sign
 from framework_mlflow.store import listing
 from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import DIGEST, PAIR_ID, Store
 from framework_mlflow.store.version_states import VersionState
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import (
-        EllipticCurvePrivateKey,
-        EllipticCurvePublicKey,
-    )
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 log = logging.getLogger(__name__)
+
+
+def _pair_of(registered: Registered | None) -> PairVersion | None:
+    return None if registered is None else registered.pair
 
 
 def _no_step(name: str) -> None:
@@ -76,7 +79,7 @@ class MlflowRegistry(Registry):
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self._places.ledger, home_of(self._places))
+        return Ledger(self._places.ledger, home_of(self._places), lambda: self._signing_key)
 
     @cached_property
     def store(self) -> Store:
@@ -86,15 +89,25 @@ class MlflowRegistry(Registry):
         )
 
     @cached_property
-    def _trusted(self) -> dict[str, EllipticCurvePublicKey]:
-        return read_trusted_keys(self.options.trust, "registry.trust")
+    def _keys(self) -> Keyring:
+        options = self.options
+        return Keyring(
+            read_public_keys(options.trust, "registry.trust"),
+            read_public_keys(options.retired, "registry.retired"),
+        )
 
     @cached_property
     def _signing_key(self) -> EllipticCurvePrivateKey | None:
         secret = self.options.sign.key
         if secret is None:
             return None
-        return read_private_key(secret.get_secret_value(), "registry.sign.key")
+        key = read_private_key(secret.get_secret_value(), "registry.sign.key")
+        if key_name(key.public_key()) in self._keys.retired:
+            raise ConfigError(
+                "registry.sign.key: registry.retired lists this key; sign with one that "
+                "registry.trust lists."
+            )
+        return key
 
     def check_options(self) -> None:
         self._places  # noqa: B018
@@ -156,21 +169,30 @@ class MlflowRegistry(Registry):
     def resolve(self, name: str, reference: str) -> PairVersion:
         number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
         if reference == "latest":
-            pair = self.ledger.newest(name)
+            pair = _pair_of(self.ledger.newest(name))
+        elif number is not None:
+            pair = _pair_of(self.ledger.numbered(name, number))
+        elif self._keys:
+            pair = self._under_signed_move(name, reference)
         else:
-            pair = (
-                self.ledger.under(name, reference)
-                if number is None
-                else self.ledger.numbered(name, number)
-            )
+            pair = _pair_of(self.ledger.under(name, reference))
         if pair is None:
             with self.ledger.reading() as reader:
                 raise RegistryError(why_absent(reader, name, reference, number))
-        return pair.pair
+        return pair
+
+    def _under_signed_move(self, name: str, alias: str) -> PairVersion | None:
+        pair, last = self.ledger.pointed_at(name, alias)
+        if pair is None:
+            return None
+        problem = why_unproven(alias, pair, last, self._keys)
+        if problem is not None:
+            raise RefusedError(f"{problem}.")
+        return pair
 
     @cached_property
     def _prover(self) -> Prover:
-        return Prover(self._places, self.ledger, lambda: self.store.client, self._trusted)
+        return Prover(self._places, self.ledger, lambda: self.store.client, self._keys)
 
     def fetch(self, version: PairVersion) -> ProvenPair:
         return self._prover.fetch(version)
@@ -267,16 +289,22 @@ class MlflowRegistry(Registry):
             links, (count, head) = reader.links(name), reader.chain_end(name)
         for broken in breaks(name, links, count, head):
             log.warning("%s; do not rely on it, run=verify has the whole account", broken)
-        entries = [link.entry for link in links]
-        return [entry for entry in entries if alias is None or entry.alias == alias]
+        links = [link for link in links if alias is None or link.entry.alias == alias]
+        return [with_verdict(link, self._keys) for link in links]
 
     def verify(self, name: str | None = None) -> list[Finding]:
-        self._trusted  # noqa: B018  a key that cannot be read is no fault of any pair
+        self._keys  # noqa: B018  a key that cannot be read is no fault of any pair
         with self.ledger.reading() as reader:
             known = reader.names()
         place = paths.shown(self._places.ledger)
         verifier = Verifier(
-            self.ledger, self.store, self.read_states, self.fetch, self.options.retention, place
+            self.ledger,
+            self.store,
+            self.read_states,
+            self.fetch,
+            self.options.retention,
+            place,
+            self._keys,
         )
         findings = []
         for each in self._names(name):

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from framework.errors import FrameworkError
 from framework.interfaces.registry import Finding, PairVersion, ProvenPair
 from framework.pairs.manifest import HALVES
+from framework_mlflow.keys import Keyring
 from framework_mlflow.ledger.history import Link, breaks
 from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.signed_entries import judge_entry, what_is_wrong, why_unproven
 from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter, Upload
 from framework_mlflow.options import Retention
 from framework_mlflow.registry.mirror import (
@@ -35,7 +37,7 @@ def _no_step(_: str) -> None:
 
 class Verifier:
     """``states`` reads MLflow's versions of a pair, ``fetch`` proves it. ``place``: of the ledger,
-    for people.
+    for people. ``keys``: those whose signatures are believed.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class Verifier:
         fetch: Callable[[PairVersion], ProvenPair],
         retention: Retention,
         place: str,
+        keys: Keyring,
     ) -> None:
         self._ledger, self._store, self._states, self._fetch = ledger, store, states, fetch
-        self._retention, self._place = retention, place
+        self._retention, self._place, self._keys = retention, place, keys
 
     def verify(self, name: str) -> list[Finding]:
         """Repairs are made under the lock and remembered; the pairs are proven after it, so that
@@ -71,6 +74,8 @@ class Verifier:
             for text in repaired:
                 writer.remember(name, "repair", reason=text)
             pairs = writer.pairs(name)
+            if self._keys:
+                broken += unproven(writer, name, self._keys)
         for pair in pairs:
             try:
                 self._fetch(pair)
@@ -177,6 +182,22 @@ def contradictions(reader: LedgerReader, name: str) -> list[str]:
     pairs, links, aliases = reader.pairs(name), reader.links(name), reader.aliases(name)
     count, head = reader.chain_end(name)
     return [*breaks(name, links, count, head), *_against_history(name, pairs, aliases, links)]
+
+
+def unproven(reader: LedgerReader, name: str, keys: Keyring) -> list[str]:
+    """List the aliases that nobody who is trusted has moved, and entries that were signed and are
+    not what was signed.
+    """
+    problems, newest = [], set()
+    for alias in reader.aliases(name):
+        pair, move = reader.under(name, alias), reader.last_move(name, alias)
+        problem = pair and why_unproven(alias, pair, move, keys)
+        problems += [problem] if problem else []
+        newest.add(move.number if move else None)
+    changed = [link for link in reader.links(name) if judge_entry(link, keys) == "wrong"]
+    return problems + [
+        f"'{name}': {what_is_wrong(link, keys)}" for link in changed if link.number not in newest
+    ]
 
 
 def _against_history(

@@ -1,0 +1,247 @@
+"""A signed move says who pointed an alias at a pair: without one of a trusted key nothing loads
+through the alias.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from framework_mlflow.ledger.history import follow
+from framework_mlflow.ledger.signed_entries import sign_entry
+from framework_mlflow.registry.registry import MlflowRegistry
+from mlflow_cases import options_in
+from mlflow_keys import Keys
+
+from framework.errors import ConfigError, RefusedError
+from framework.interfaces.registry import HistoryEntry
+from framework.testing.contracts.registry import install_fakes, make_draft
+from framework.testing.servers import command
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path)
+
+
+@pytest.fixture
+def state(tmp_path: Path, empty_database: Path) -> Path:
+    folder = tmp_path / "project" / "state"
+    folder.mkdir(parents=True)
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return folder
+
+
+def signing(state: Path, key: str | None) -> MlflowRegistry:
+    return MlflowRegistry(options_in(state, sign={"key": key}))
+
+
+def trusting(state: Path, *keys: str, retired: tuple[str, ...] = ()) -> MlflowRegistry:
+    return MlflowRegistry(options_in(state, trust=keys, retired=retired))
+
+
+def register(registry: MlflowRegistry, folder: Path, count: int) -> None:
+    for number in range(count):
+        registry.register(make_draft(folder / f"draft-{number}"), "r")
+
+
+def edit(state: Path, *statements: str) -> None:
+    database = sqlite3.connect(state / "ledger.db")
+    with database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+
+
+def refusal(registry: MlflowRegistry, alias: str = "production") -> str:
+    with pytest.raises(RefusedError) as raised:
+        registry.resolve("fake", alias)
+    text = str(raised.value)
+    assert "\n" not in text
+    assert f"run=alias alias={alias} version=" in text
+    return text
+
+
+def test_an_alias_is_followed_only_by_a_move_of_a_trusted_key(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    ours, theirs, nobody = (signing(state, key) for key in (keys.ours, keys.theirs, None))
+    register(ours, tmp_path, 1)
+    trusted = trusting(state, keys.trusted)
+    nobody.move("fake", "production", 1, expected=None)
+    assert "is not signed and registry.trust asks for a signature" in refusal(trusted)
+    theirs.move("fake", "production", 1, expected=1)
+    assert "which registry.trust does not list" in refusal(trusted)
+    ours.move("fake", "production", 1, expected=1)
+    assert trusted.resolve("fake", "production").version == 1
+    assert trusted.resolve("fake", "latest") == trusted.resolve("fake", "1")
+    assert trusting(state).resolve("fake", "production").version == 1
+    statuses = [entry.signature and entry.signature["status"] for entry in trusted.history("fake")]
+    assert statuses == ["trusted", "unsigned", "unknown", "trusted"]
+    assert [entry.signature is None for entry in nobody.history("fake")] == [0, 1, 0, 0]
+    assert trusted.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "UPDATE framework_aliases SET version = 1",
+            "points at version 1, its newest move went to version 2",
+        ),
+        ("UPDATE framework_history SET who = 'release@ci' WHERE number = 4", "somebody changed it"),
+        ("UPDATE framework_history SET at = '2030-01-01' WHERE number = 4", "somebody changed it"),
+        ("UPDATE framework_history SET previous = 'x' WHERE number = 4", "somebody changed it"),
+        ("DELETE FROM framework_signatures WHERE number = 4", "is not signed"),
+        ("UPDATE framework_signatures SET signature = '?' WHERE number = 4", "somebody changed it"),
+        ("DELETE FROM framework_history WHERE action = 'move'", "no move of it is recorded"),
+    ],
+)
+def test_a_ledger_that_somebody_changed_is_refused_and_told(
+    keys: Keys, state: Path, tmp_path: Path, statement: str, said: str
+) -> None:
+    ours = signing(state, keys.ours)
+    register(ours, tmp_path, 2)
+    ours.move("fake", "production", 1, expected=None)
+    ours.move("fake", "production", 2, expected=1)
+    edit(state, statement)
+    trusted = trusting(state, keys.trusted)
+    assert said in refusal(trusted)
+    assert any(said in finding.text and not finding.repaired for finding in trusted.verify())
+
+
+def test_a_forged_move_is_refused_though_its_chain_is_whole(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    """Whoever may write to the ledger can compute hashes, and copy a signature, and cannot sign."""
+    ours = signing(state, keys.ours)
+    register(ours, tmp_path, 2)
+    ours.move("fake", "production", 1, expected=None)
+    ours.move("fake", "production", 2, expected=1)
+    signing(state, None).move("fake", "production", 1, expected=2)  # hashed as any other
+    trusted = trusting(state, keys.trusted)
+    assert "is not signed" in refusal(trusted)
+    copy = "INSERT INTO framework_signatures SELECT name, {}, key, signature FROM "
+    edit(state, copy.format(5) + "framework_signatures WHERE number = 3")
+    assert "somebody changed it" in refusal(trusted)
+    finding = next(f for f in trusted.verify() if "alias 'production'" in f.text)
+    assert "does not have the signature of the key" in finding.text
+    trusted = MlflowRegistry(options_in(state, trust=[keys.trusted], sign={"key": keys.ours}))
+    trusted.move("fake", "production", 1, expected=1)
+    assert trusted.resolve("fake", "production").version == 1
+
+
+def test_a_changed_entry_before_the_newest_move_is_told(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    ours = signing(state, keys.ours)
+    register(ours, tmp_path, 1)
+    ours.move("fake", "staging", 1, expected=None)
+    ours.move("fake", "production", 1, expected=None)
+    with ours.ledger.reading() as reader:
+        first, *later = reader.links("fake")
+    fields = {name: getattr(first.entry, name) for name in HistoryEntry.__dataclass_fields__}
+    forged = follow(1, "", HistoryEntry(**{**fields, "who": "somebody else"}))
+    edit(
+        state,
+        f"UPDATE framework_history SET who = 'somebody else', hash = '{forged.hash}' "
+        "WHERE number = 1",
+        f"UPDATE framework_history SET previous = '{forged.hash}' WHERE number = 2",
+    )
+    assert sign_entry(forged, ours._signing_key).key == later[0].signature.key  # type: ignore
+    trusted = trusting(state, keys.trusted)
+    trusted.resolve("fake", "production")
+    texts = [finding.text for finding in trusted.verify()]
+    assert any("entry 1 of the history" in text and "changed it" in text for text in texts), texts
+
+
+def test_a_ledger_of_an_earlier_version_takes_signatures(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    register(signing(state, keys.ours), tmp_path, 1)
+    signing(state, None).move("fake", "production", 1, expected=None)
+    edit(state, "DROP TABLE framework_signatures")
+    trusted = trusting(state, keys.trusted)
+    assert "is not signed" in refusal(trusted)
+    assert trusting(state).resolve("fake", "production").version == 1
+    signing(state, keys.ours).move("fake", "production", 1, expected=1)
+    assert trusted.resolve("fake", "production").version == 1
+    assert signing(state, None).verify() == []
+
+
+def test_the_proof_of_a_move_takes_at_most_5_ms(keys: Keys, state: Path, tmp_path: Path) -> None:
+    ours = signing(state, keys.ours)
+    register(ours, tmp_path, 1)
+    ours.move("fake", "production", 1, expected=None)
+    trusted = trusting(state, keys.trusted)
+    trusted.resolve("fake", "production")
+    times = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        trusted.resolve("fake", "production")
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.005
+
+
+def test_a_retired_key_needs_trusted_ones_and_signs_nothing(keys: Keys, state: Path) -> None:
+    with pytest.raises(ValueError, match="retired: does nothing without trust"):
+        trusting(state, retired=(keys.trusted,))
+    options = options_in(
+        state, sign={"key": keys.theirs}, trust=[keys.trusted], retired=[keys.untrusted]
+    )
+    with pytest.raises(ConfigError, match=r"registry\.sign\.key: registry\.retired lists this key"):
+        MlflowRegistry(options).check_options()
+
+
+def test_the_job_of_a_ci_service_is_named(
+    keys: Keys, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FRAMEWORK_USER", "GITHUB_ACTIONS", "JENKINS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GITLAB_CI", "true")
+    monkeypatch.setenv("CI_JOB_URL", "https://git.example.org/team/forecasts/-/jobs/7")
+    ours = signing(state, keys.ours)
+    register(ours, tmp_path, 1)
+    [entry] = trusting(state, keys.trusted).history("fake")
+    assert entry.who == "https://git.example.org/team/forecasts/-/jobs/7"
+    assert entry.signature == {"key": entry.signature["key"], "status": "trusted"}  # type: ignore
+
+
+def test_a_rollback_to_a_pair_of_a_retired_key_must_name_it(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    """The command line: exit code 3 and one line; the pair that serves goes on being loaded."""
+    project = state.parent
+    install_fakes(project)
+    register(signing(state, keys.theirs), tmp_path / "old", 1)
+    register(signing(state, keys.ours), tmp_path / "new", 1)
+    signing(state, keys.theirs).move("fake", "production", 1, expected=None)
+    after = (f"registry.trust=[{keys.trusted}]", f"registry.retired=[{keys.untrusted}]")
+    before = trusting(state, keys.trusted, retired=(keys.untrusted,))
+    assert before.fetch(before.resolve("fake", "production")).retired_key
+
+    def run(*arguments: str) -> CompletedProcess[str]:
+        options = ("name=fake", "alias=production", f"registry.sign.key={keys.ours}", *after)
+        return command.run(*arguments, *options, cwd=project)
+
+    moved = run("run=alias", "version=2")
+    assert moved.returncode == 0, moved.stderr
+    back = run("run=rollback")
+    assert back.returncode == 3, back.stderr
+    error = json.loads(back.stdout.splitlines()[-1])["error"]
+    assert "which registry.retired lists; name the pair if it is meant: version=1" in error
+    assert run("run=rollback", "version=1").returncode == 0
+    signing(state, None).move("fake", "production", 2, expected=1)
+    history = json.loads(run("run=history").stdout.splitlines()[-1])
+    assert [entry["signature"]["status"] for entry in history["history"]] == [
+        "retired",
+        "trusted",
+        "trusted",
+        "unsigned",
+    ]
+    assert "the newest move of alias 'production' is not signed" in history["warnings"][0]
