@@ -12,7 +12,7 @@ import yaml
 from framework.errors import FrameworkError
 from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import ProvenPair
-from framework.pairs.artifacts import DATA
+from framework.pairs.artifacts import read_fingerprints
 from framework.pairs.manifest import HALVES, hash_files
 from framework.secrets import masked_tree
 
@@ -91,7 +91,9 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 def _data(before: Path, after: Path) -> dict[str, Any]:
     """Compare the fingerprints of source and panel."""
-    old, new = ({"source": {}, "panel": {}, **_record(model)} for model in (before, after))
+    old, new = (
+        {"source": {}, "panel": {}, **read_fingerprints(model)} for model in (before, after)
+    )
     months = old["panel"], new["panel"]
     return {
         "months": {
@@ -103,12 +105,6 @@ def _data(before: Path, after: Path) -> dict[str, Any]:
         "removed": sorted({*months[0]} - {*months[1]}),
         "source": [change["key"] for change in _changes(old["source"], new["source"])],
     }
-
-
-def _record(model: Path) -> dict[str, Any]:
-    path = model / DATA
-    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return record
 
 
 def _bytes(before: Path, after: Path) -> dict[str, Any]:

@@ -65,6 +65,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
     ),
     "a model": ("framework.models",),
     "a registry": (
+        "framework.pairs.attestations",
         "framework.pairs.manifest",
         "framework.pairs.artifacts",
         "framework.pairs.loading",

@@ -99,6 +99,20 @@ def write_pair(directory: Path, pair: Pair, names: Mapping[str, str], evidence: 
         (directory / "model" / TRAINED).write_text(canonical(sorted(pair.trained)))
 
 
+def read_fingerprints(model: Path) -> dict[str, dict[str, str]]:
+    """Read the fingerprints of source and panel.
+
+    Args:
+        model: The data directory of the model half.
+
+    Returns:
+        By kind, the fingerprints by key; nothing where none were written.
+    """
+    path = model / DATA
+    prints: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
+    return prints
+
+
 def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
     """Open the fitted component of one proven data directory.
 

@@ -22,8 +22,7 @@ from framework.interfaces.registry import (
     ProvenPair,
     Registry,
 )
-from framework.pairs.manifest import HALVES, make_manifest, write_manifest
-from framework_mlflow import artifacts, paths
+from framework_mlflow import paths
 from framework_mlflow.home import home_of
 from framework_mlflow.keys import Keyring, key_name, read_private_key, read_public_keys
 from framework_mlflow.ledger.history import breaks, now
@@ -39,13 +38,13 @@ from framework_mlflow.registry.mirror import (
     finish_pairs,
     mirror_aliases,
 )
+from framework_mlflow.registry.packing import pack
 from framework_mlflow.registry.proof import Prover
 from framework_mlflow.registry.references import check_alias, why_absent
 from framework_mlflow.registry.retention import give_up_uploads, superfluous, why_given_up
 from framework_mlflow.registry.take_up import take_up, unrecorded, why_unrecorded
 from framework_mlflow.registry.verify import Verifier, lost
 from framework_mlflow.registry.version_numbers import create_versions, why_void
-from framework_mlflow.signature import sign
 from framework_mlflow.store import listing
 from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import DIGEST, PAIR_ID, Store
@@ -117,20 +116,9 @@ class MlflowRegistry(Registry):
         name, pair_id = draft.schema.name, uuid.uuid4().hex
         key = self._signing_key
         with tempfile.TemporaryDirectory(prefix="framework-pair-") as work:
-            saved = artifacts.save(draft, Path(work))
-            self.step("saved")
-            manifest = make_manifest(
-                saved,
-                pair_id=pair_id,
-                run_id=run_id,
-                schema=draft.schema,
-                config=draft.config,
-                requirements=draft.requirements,
+            saved, digest = pack(
+                draft, Path(work), pair_id, run_id, key, lambda: self.step("saved")
             )
-            write_manifest(saved, manifest)
-            if key is not None:
-                for half in HALVES:
-                    sign(saved[half], f"{name}_{half}", key)
             mlflow_run, sources = self.store.place(run_id, pair_id)
             with self.ledger.locked(name) as writer:
                 writer.announce_upload(name, pair_id, sources)
@@ -151,7 +139,6 @@ class MlflowRegistry(Registry):
                     "run=prune or run=verify; register it again, or raise "
                     "registry.retention.upload_hours."
                 )
-            digest = manifest["digest"]
             tags = {PAIR_ID: pair_id, DIGEST: digest}
             number, voided = create_versions(
                 self.store, name, writer.level(name), sources, mlflow_run, tags, self.step
