@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test test-most test-ray fuzz stress check check-types check-style check-layers api install clean
+.PHONY: demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -56,11 +56,16 @@ fuzz: .venv/dev
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/serving/test_fuzz.py
 
 # What the gate leaves out: tests that kill processes, wait for time to pass, start many, or show on
-# more models, stores and servers what a faster test shows; kill -9 of a first command at many moments.
+# more models, stores and servers what a faster test shows; some rounds of chaos.
 stress: .venv/dev
 	$(BIN)/python -m pytest -m stress -n 2 --dist loadfile --ignore plugins/ray_serve
 	$(BIN)/python -m pytest -m stress plugins/ray_serve
-	$(BIN)/python benchmarks/kills.py
+	CHAOS_ROUNDS=20 $(BIN)/python benchmarks/chaos.py
+
+# Kills at random moments, locked, deleted, older and foreign files, slow and hostile clients:
+# CHAOS_ROUNDS rounds (200) by CHAOS_SEED (1). The tests of the gate have a case of each kind.
+chaos: .venv/dev
+	$(BIN)/python benchmarks/chaos.py
 
 check: .venv/dev
 	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 check-types check-style check-layers

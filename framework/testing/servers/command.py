@@ -58,25 +58,85 @@ def run(
     Raises:
         TimeoutError: It takes longer; the process is killed.
     """
-    with TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        out.touch()
-        err.touch()
-        process = _forks.Process(
-            target=_main,
-            args=(overrides, str(cwd), dict(os.environ if env is None else env), (out, err), page),
+    return start(*overrides, cwd=cwd, env=env, page=page).finish(timeout)
+
+
+class Started:
+    """A command that runs in a process of its own. Call :meth:`finish`, also after a kill."""
+
+    def __init__(
+        self, overrides: Sequence[str], cwd: Path, env: Mapping[str, str], page: bool
+    ) -> None:
+        self._overrides = overrides
+        self._folder = TemporaryDirectory()
+        self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
+        self._out.touch()
+        self._err.touch()
+        files = (self._out, self._err)
+        self._process = _forks.Process(
+            target=_main, args=(overrides, str(cwd), dict(env), files, page)
         )
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise TimeoutError(
-                f"framework {' '.join(overrides)}: not done after {timeout:g} s: {err.read_text()}"
+        self._process.start()
+
+    def kill(self) -> None:
+        """Kill it as ``kill -9`` does."""
+        self._process.kill()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end.
+
+        Args:
+            seconds: How long.
+
+        Returns:
+            Whether it has ended.
+        """
+        self._process.join(seconds)
+        return self._process.exitcode is not None
+
+    def finish(self, timeout: float) -> CompletedProcess[str]:
+        """Wait for its end, and take what it wrote.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            The exit code and what was written, as of ``subprocess.run``.
+
+        Raises:
+            TimeoutError: It takes longer; the process is killed.
+        """
+        with self._folder:
+            if not self.wait(timeout):
+                self.kill()
+                self._process.join()
+                raise TimeoutError(
+                    f"framework {' '.join(self._overrides)}: not done after {timeout:g} s: "
+                    f"{self._err.read_text()}"
+                )
+            return CompletedProcess(
+                ["framework", *self._overrides],
+                self._process.exitcode or 0,
+                self._out.read_text(),
+                self._err.read_text(),
             )
-        return CompletedProcess(
-            ["framework", *overrides], process.exitcode, out.read_text(), err.read_text()
-        )
+
+
+def start(
+    *overrides: str, cwd: Path, env: Mapping[str, str] | None = None, page: bool = False
+) -> Started:
+    """Start what :func:`run` runs, and do not wait for it.
+
+    Args:
+        overrides: The arguments.
+        cwd: The working folder.
+        env: All of the environment, this process's by default.
+        page: As of :func:`run`.
+
+    Returns:
+        The command.
+    """
+    return Started(overrides, cwd, os.environ if env is None else env, page)
 
 
 def _main(
