@@ -7,12 +7,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from framework.testing.servers import command
+from framework.testing.servers.asking import wait_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 STORE = Path(__file__).parents[2] / "conf" / "feature_store"
@@ -44,6 +48,49 @@ def forecast(folder: Path, state: Path) -> bytes:
     output = folder / f"{state.name}.parquet"
     run(folder, state, "run=predict", "predict.pair=staging", f"predict.output={output}")
     return output.read_bytes()
+
+
+@contextmanager
+def served(folder: Path, state: Path) -> Iterator[str]:
+    """A server of the project on a state, as a command starts it; gives its URL."""
+    overrides = ("+experiment=shops", f"paths.state={state}", "run=serve", "alias=staging")
+    process = command.start(*overrides, "serving.port=0", "serving.reload.seconds=0.2", cwd=folder)
+    try:
+        wait_for(lambda: process.wait(0) or process.written().endswith("\n"), 120)
+        yield json.loads(process.written().splitlines()[-1])["url"]
+    finally:
+        process.kill()
+        process.finish(60)
+
+
+@pytest.mark.stress
+def test_the_server_of_a_copy_reads_nothing_of_the_first(tmp_path: Path) -> None:
+    """What is done to the first changes no answer; nor that it is gone."""
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("state"))
+    shutil.copytree(STORE, folder / "conf" / "feature_store")
+    (folder / "conf" / "config.yaml").write_text(CONFIG)
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    run(folder, first)
+    run(folder, first, "run=alias", "alias=staging", "version=1")
+    run(folder, first, "run=materialize")
+    shutil.copytree(first, copy)
+    entity = {"entity": {"shop": "harbour"}}
+    with served(folder, copy) as url, httpx.Client(base_url=url, timeout=60) as http:
+        answer = http.post("/predict/feast", json=entity).json()
+        assert answer["forecasts"][0]["status"] in ("ok", "stale")
+        run(folder, first, "seed=8")
+        run(folder, first, "run=alias", "alias=staging", "version=2")
+        assert http.post("/admin/reload").json()["aliases"][0]["version"] == 1
+        before = hashes(first)
+        assert http.post("/predict/feast", json=entity).json() == answer
+        assert hashes(first) == before
+        shutil.rmtree(first)
+        assert http.post("/admin/reload").json()["aliases"][0]["status"] == "current"
+        assert http.post("/predict/feast", json=entity).json() == answer
+    with served(folder, copy) as url:  # opened anew
+        assert httpx.post(f"{url}/predict/feast", json=entity, timeout=60).json() == answer
+    assert not first.exists()
 
 
 @pytest.mark.stress

@@ -78,6 +78,10 @@ class Started:
         )
         self._process.start()
 
+    def written(self) -> str:
+        """Read what it has written to its standard output so far."""
+        return self._out.read_text()
+
     def kill(self) -> None:
         """Kill it as ``kill -9`` does."""
         self._process.kill()
