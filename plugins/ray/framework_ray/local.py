@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from framework.errors import FrameworkError, RefusedError, one_line
@@ -85,17 +85,6 @@ def start(
             # not up after 15 s, and has no setting for it. A second start is quicker, and what is
             # left of the first ends with this process.
             return ray.init(**options)
-
-
-def leave() -> None:
-    """End what was started here, for a Ray that cannot be asked to end: its control service is
-    gone.
-    """
-    import psutil
-
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it has ended meanwhile
-            process.kill()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from framework_ray import ENVIRONMENT, set_unset
@@ -19,8 +19,9 @@ from framework.serving.http.address import bind
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.proxy import CALLBACK, VARIABLE
 
-#: The proxy says 503 where a replica died. A replica that does not answer is killed, where Ray would
-#: wait until it has ended by itself and keep its CPUs; a proxy that died is noticed within a second.
+#: The proxy says 503 where a replica died. A replica that does not answer is killed, where Ray
+#: would wait until it has ended by itself and keep its CPUs. A proxy that died is noticed within a
+#: second.
 _ENVIRONMENT = {
     **ENVIRONMENT,
     "RAY_SERVE_LOG_TO_STDERR": "0",
@@ -82,10 +83,9 @@ class LostControlError(FrameworkError):
 @contextmanager
 def serving(options: RayServeOptions) -> Iterator[Serving]:
     """Ray Serve runs. What was started here ends here; what was there before is left as it is."""
-    from framework_ray import local
     from framework_ray.local import ray
 
-    port = options.port
+    port, is_lost = options.port, False
     if options.address is None:
         with bind(
             options.host, options.port
@@ -108,16 +108,26 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
             control = ray.get_runtime_context().gcs_address
             yield Serving(f"http://{options.host}:{before or port}", others, control)
         except LostControlError:
-            before = before or port
+            is_lost = True
             raise
         finally:
-            if before is None and not serve.status().applications:
+            if not is_lost and before is None and not serve.status().applications:
                 serve.shutdown()
-    except LostControlError:
-        local.leave()
-        raise
     finally:
+        if is_lost:
+            _end_processes()
         ray.shutdown()
+
+
+def _end_processes() -> None:
+    """End what was started here, for a Ray that cannot be asked to end: its control service is
+    gone.
+    """
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            process.kill()
 
 
 def _connect(options: RayServeOptions) -> None:
