@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from pathlib import Path
-from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from framework_mlflow.ledger.history import follow
@@ -22,6 +22,22 @@ from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import HistoryEntry
 from framework.testing.contracts.registry import install_fakes, make_draft
 from framework.testing.servers import command
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "project"
+NEWEST = "WHERE number = 4"
+#: What somebody who may write to the ledger may do, and what is said of it.
+CHANGES = (
+    (
+        "UPDATE framework_aliases SET version = 1",
+        "points at version 1, its newest move went to version 2",
+    ),
+    (f"UPDATE framework_history SET who = 'release@ci' {NEWEST}", "somebody changed it"),
+    (f"UPDATE framework_history SET at = '2030-01-01' {NEWEST}", "somebody changed it"),
+    (f"UPDATE framework_history SET previous = 'x' {NEWEST}", "somebody changed it"),
+    (f"DELETE FROM framework_signatures {NEWEST}", "is not signed"),
+    (f"UPDATE framework_signatures SET signature = '?' {NEWEST}", "somebody changed it"),
+    ("DELETE FROM framework_history WHERE action = 'move'", "no move of it is recorded"),
+)
 
 
 @pytest.fixture
@@ -87,32 +103,23 @@ def test_an_alias_is_followed_only_by_a_move_of_a_trusted_key(
     assert trusted.verify() == []
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        (
-            "UPDATE framework_aliases SET version = 1",
-            "points at version 1, its newest move went to version 2",
-        ),
-        ("UPDATE framework_history SET who = 'release@ci' WHERE number = 4", "somebody changed it"),
-        ("UPDATE framework_history SET at = '2030-01-01' WHERE number = 4", "somebody changed it"),
-        ("UPDATE framework_history SET previous = 'x' WHERE number = 4", "somebody changed it"),
-        ("DELETE FROM framework_signatures WHERE number = 4", "is not signed"),
-        ("UPDATE framework_signatures SET signature = '?' WHERE number = 4", "somebody changed it"),
-        ("DELETE FROM framework_history WHERE action = 'move'", "no move of it is recorded"),
-    ],
-)
 def test_a_ledger_that_somebody_changed_is_refused_and_told(
-    keys: Keys, state: Path, tmp_path: Path, statement: str, said: str
+    keys: Keys, state: Path, tmp_path: Path
 ) -> None:
     ours = signing(state, keys.ours)
     register(ours, tmp_path, 2)
     ours.move("fake", "production", 1, expected=None)
     ours.move("fake", "production", 2, expected=1)
-    edit(state, statement)
     trusted = trusting(state, keys.trusted)
-    assert said in refusal(trusted)
-    assert any(said in finding.text and not finding.repaired for finding in trusted.verify())
+    whole = tmp_path / "whole.db"
+    for statement, said in CHANGES:
+        shutil.copy(state / "ledger.db", whole)
+        edit(state, statement)
+        assert said in refusal(trusted), statement
+        findings = trusted.verify()
+        assert any(said in f.text and not f.repaired for f in findings), statement
+        whole.rename(state / "ledger.db")  # another file: connections are opened anew
+    assert trusted.verify() == []
 
 
 def test_a_forged_move_is_refused_though_its_chain_is_whole(
@@ -217,31 +224,29 @@ def test_a_rollback_to_a_pair_of_a_retired_key_must_name_it(
 ) -> None:
     """The command line: exit code 3 and one line; the pair that serves goes on being loaded."""
     project = state.parent
+    shutil.copytree(EXAMPLE / "conf", project / "conf")
     install_fakes(project)
-    register(signing(state, keys.theirs), tmp_path / "old", 1)
-    register(signing(state, keys.ours), tmp_path / "new", 1)
-    signing(state, keys.theirs).move("fake", "production", 1, expected=None)
-    after = (f"registry.trust=[{keys.trusted}]", f"registry.retired=[{keys.untrusted}]")
+    old, new, nobody = (signing(state, key) for key in (keys.theirs, keys.ours, None))
+    for number, registry in enumerate((old, new)):
+        registry.register(make_draft(tmp_path / str(number), "shops"), "r")
+    old.move("shops", "production", 1, expected=None)
     before = trusting(state, keys.trusted, retired=(keys.untrusted,))
-    assert before.fetch(before.resolve("fake", "production")).retired_key
+    assert before.fetch(before.resolve("shops", "production")).retired_key
+    new.move("shops", "production", 2, expected=1)
 
-    def run(*arguments: str) -> CompletedProcess[str]:
-        options = ("name=fake", "alias=production", f"registry.sign.key={keys.ours}", *after)
-        return command.run(*arguments, *options, cwd=project)
+    def run(*arguments: str, code: int) -> dict[str, Any]:
+        trust = (f"registry.trust=[{keys.trusted}]", f"registry.retired=[{keys.untrusted}]")
+        options = ("alias=production", f"registry.sign.key={keys.ours}", *trust)
+        done = command.run("+experiment=shops", *arguments, *options, cwd=project)
+        assert done.returncode == code, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
 
-    moved = run("run=alias", "version=2")
-    assert moved.returncode == 0, moved.stderr
-    back = run("run=rollback")
-    assert back.returncode == 3, back.stderr
-    error = json.loads(back.stdout.splitlines()[-1])["error"]
+    error = run("run=rollback", code=3)["error"]
     assert "which registry.retired lists; name the pair if it is meant: version=1" in error
-    assert run("run=rollback", "version=1").returncode == 0
-    signing(state, None).move("fake", "production", 2, expected=1)
-    history = json.loads(run("run=history").stdout.splitlines()[-1])
-    assert [entry["signature"]["status"] for entry in history["history"]] == [
-        "retired",
-        "trusted",
-        "trusted",
-        "unsigned",
-    ]
+    assert run("run=rollback", "version=1", code=0)["pair"]["version"] == 1
+    nobody.move("shops", "production", 2, expected=1)
+    history = run("run=history", code=0)
+    statuses = [entry["signature"]["status"] for entry in history["history"]]
+    assert statuses == ["retired", "trusted", "trusted", "unsigned"]
     assert "the newest move of alias 'production' is not signed" in history["warnings"][0]

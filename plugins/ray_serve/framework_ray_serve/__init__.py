@@ -79,10 +79,11 @@ class RayServeOptions(ServingOptions):
     pieces at once. ``app``: the name of the Serve application, null for the pair's;
     ``route_prefix``: where it is below the address. ``address``, ``num_cpus``, ``dashboard`` and
     ``ray_open`` (its ``open``): see the section ``ray``; ``host``, ``port`` (0 for any that is
-    free), ``object_store_memory`` (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that
-    is started here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve
-    config file and the KubeRay manifest, for ``image``, instead of serving. ``forecast_api``,
-    ``feast``, ``preprocessing``: the resources of each service.
+    free), ``object_store_memory`` (bytes), ``metrics_port`` (of Ray's own metrics) and
+    ``throughput_optimized`` are of a Ray that is started here. ``start_timeout_s``: until all
+    services run. ``dry_run``: write the Serve config file and the KubeRay manifest, for ``image``,
+    instead of serving. ``forecast_api``, ``feast``, ``preprocessing``: the resources of each
+    service.
     """
 
     preset: Literal["laptop", "production", "gpu"] = "laptop"
