@@ -14,8 +14,6 @@ import pytest
 
 from framework.errors import explain_system, shortage
 
-#: A namespace of its own, in which a disk can be mounted.
-_UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 START = """
 import resource, runpy, sys
@@ -49,17 +47,11 @@ def test_the_cause_behind_an_error_counts_and_a_defect_stays_one() -> None:
     assert shortage(ZeroDivisionError("division by zero")) is None
 
 
-def limited(folder: Path, limit: str, *overrides: str, before: str = "") -> tuple[int, str]:
-    """Run a training of the example with limits, after the commands ``before`` of a shell that may
-    mount and whose user has no rights but those that files give.
-    """
+def limited(folder: Path, limit: str, *overrides: str) -> tuple[int, str]:
     project = folder / "project"  # outside every repository: what is killed leaves its locks
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("state"))
-    start = [sys.executable, "-c", START, limit, "+experiment=shops", *overrides]
-    if before:
-        start = [*_UNSHARE, "sh", "-c", f'{before} && exec "$@"', "sh", *start]
     done = subprocess.run(
-        start,
+        [sys.executable, "-c", START, limit, "+experiment=shops", *overrides],
         cwd=project,
         check=False,
         capture_output=True,
@@ -89,48 +81,3 @@ def test_a_file_in_the_place_of_the_state_folder(tmp_path: Path) -> None:
     assert code in (1, 2)
     assert "defect" not in text
     assert str(tmp_path / "state") in text
-
-
-@pytest.mark.stress
-@pytest.mark.parametrize("size", ["64k", "600k", "1500k"])
-def test_a_disk_that_fills_up(tmp_path: Path, size: str) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    code, text = limited(
-        tmp_path,
-        "RLIMIT_CORE=0",
-        f"paths.state={state}",
-        before=f"mount -t tmpfs -o size={size} none {state}",
-    )
-    assert code == 1, text
-    assert "\n" not in text
-    assert "the disk is full" in text
-    assert str(state) in text
-
-
-@pytest.mark.stress
-@pytest.mark.parametrize("folder", ["", "artifacts", "offline"])
-def test_a_folder_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
-    state = tmp_path / "state"
-    (state / folder).mkdir(parents=True)
-    code, text = limited(
-        tmp_path,
-        "RLIMIT_CORE=0",
-        f"paths.state={state}",
-        before=f"mount --bind -o ro {state / folder} {state / folder}",
-    )
-    assert code == 1, text
-    assert "\n" not in text
-    assert "cannot be written" in text
-    assert str(state) in text
-
-
-@pytest.mark.stress
-@pytest.mark.parametrize("megabytes", [700, 1000, 1400])
-def test_a_process_without_enough_memory(tmp_path: Path, megabytes: int) -> None:
-    code, text = limited(
-        tmp_path, f"RLIMIT_AS={megabytes * 1_000_000}", f"paths.state={tmp_path / 'state'}"
-    )
-    assert code == 1, text
-    assert "\n" not in text
-    assert "not enough memory" in text

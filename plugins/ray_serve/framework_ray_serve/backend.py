@@ -18,15 +18,13 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster.cluster import LostControlError, prepare, serving
+from framework_ray_serve.cluster.cluster import prepare, serving
 from framework_ray_serve.scaling.presets import check_device, idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: Seconds between two looks whether Ray's control service is there.
-_CHECK = 1.0
 
 
 class RayServeBackend(ServingBackend):
@@ -66,7 +64,7 @@ class RayServeBackend(ServingBackend):
             with _deployed(deployment, options, app):
                 with redirect_stdout(out):
                     announce(cluster.url + options.route_prefix.rstrip("/"), version)
-                stop_signal.wait(cluster.check)
+                stop_signal.wait()
         return None
 
     def _write(self, deployment: Deployment) -> Mapping[str, Any]:
@@ -83,7 +81,7 @@ class RayServeBackend(ServingBackend):
 
 @contextmanager
 def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Iterator[None]:
-    """The application runs; it is drained at the end, where there is still somebody to ask."""
+    """The application runs; it is drained at the end."""
     from ray import serve
 
     from framework_ray_serve.application import make
@@ -96,15 +94,10 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
         serve.run_many([target], wait_for_applications_running=False)
         _wait(app, options.start_timeout_s)
         yield
-    except LostControlError:
-        raise
     except RuntimeError as error:
-        serve.delete(app)
         raise FrameworkError(f"the application '{app}' did not start: {error}") from error
-    except BaseException:
+    finally:
         serve.delete(app)
-        raise
-    serve.delete(app)
 
 
 def _wait(app: str, seconds: float) -> None:
@@ -160,11 +153,9 @@ class _StopSignal:
         for number in _SIGNALS:
             signal.signal(number, self._stop)
 
-    def wait(self, check: Callable[[], None]) -> None:
-        """Wait for a signal, or for an error of ``check``, which is called again and again."""
+    def wait(self) -> None:
         while True:
-            time.sleep(_CHECK)
-            check()
+            signal.pause()
 
     def _stop(self, number: int, frame: Any) -> None:
         for which in _SIGNALS:

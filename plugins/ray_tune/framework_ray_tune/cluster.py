@@ -44,14 +44,10 @@ def connected(
         with meanwhile(preloads):
             if options.address is None:
                 local.start(
-                    options.num_cpus,
-                    options.dashboard,
-                    options.object_store_memory,
-                    modules,
-                    is_open=options.ray_open,
+                    options.num_cpus, options.dashboard, options.object_store_memory, modules
                 )
             else:
-                local.join(options.address, is_open=options.ray_open)
+                local.join(options.address)
         yield options.address is None
     finally:
         ray.shutdown()
