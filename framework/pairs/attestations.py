@@ -1,5 +1,4 @@
-"""What travels with a pair for people who trust nobody's word: of what it was made, and what it
-needs.
+"""Attestations that travel with a pair: of what it was made, and which distributions it needs.
 
 Both are files of the model half, so the manifest covers them, and a signature of the manifest
 covers them too. ``provenance.intoto.json`` is an in-toto statement with SLSA's provenance:
@@ -51,7 +50,7 @@ def write_attestations(
         data: The fingerprints of source and panel.
         versions: The versions that are installed, by distribution, and Python's.
     """
-    made = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     files = {half: hash_files(artifacts[half]) for half in HALVES}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
@@ -69,12 +68,12 @@ def write_attestations(
             },
             "runDetails": {
                 "builder": {"id": _BUILDER, "version": {"python": versions["python"]}},
-                "metadata": {"invocationId": run_id, "finishedOn": made},
+                "metadata": {"invocationId": run_id, "finishedOn": moment},
             },
         },
     }
     (artifacts["model"] / STATEMENT).write_text(canonical(statement))
-    (artifacts["model"] / BILL).write_text(canonical(_bill(name, pair_id, versions, made)))
+    (artifacts["model"] / BILL).write_text(canonical(_bill(name, pair_id, versions, moment)))
 
 
 def _materials(
@@ -96,7 +95,7 @@ def _materials(
     return materials + [{"uri": purl} for purl in _purls(versions).values()]
 
 
-def _bill(name: str, pair_id: str, versions: Mapping[str, str], made: str) -> dict[str, Any]:
+def _bill(name: str, pair_id: str, versions: Mapping[str, str], moment: str) -> dict[str, Any]:
     purls = _purls(versions)
     model = {"bom-ref": pair_id, "type": "machine-learning-model", "name": name, "version": pair_id}
     components = [
@@ -115,7 +114,7 @@ def _bill(name: str, pair_id: str, versions: Mapping[str, str], made: str) -> di
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{uuid.UUID(pair_id)}",
         "version": 1,
-        "metadata": {"timestamp": made, "component": model},
+        "metadata": {"timestamp": moment, "component": model},
         "components": components,
         "dependencies": [{"ref": pair_id, "dependsOn": sorted(purls.values())}],
     }
