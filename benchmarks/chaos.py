@@ -104,7 +104,7 @@ def commands(work: Path) -> dict[str, tuple[str, ...]]:
         "backup": ("run=backup", f"backup.output={work / 'backup.tar.gz'}"),
         "restore": ("run=restore", f"restore.input={work / 'whole.tar.gz'}", elsewhere),
         "upgrade": ("run=upgrade",),
-        "prune": ("run=prune", "name=shops", *keep),
+        "prune": (*EXPERIMENT, "run=prune", *keep),
         "reproduce": (*EXPERIMENT, "run=reproduce", "alias=production"),
         "serve": (*EXPERIMENT, "run=serve", "alias=production", "serving.port=0"),
     }
@@ -228,8 +228,8 @@ def killed(world: World) -> str:
     arguments = world.arguments(name)
     expected = world.seconds.get(name, 2.0)
     moment = world.chance.uniform(0.0, 1.1) * expected
-    if name == "restore":
-        shutil.rmtree(world.work / "restored", ignore_errors=True)
+    shutil.rmtree(world.work / "restored", ignore_errors=True)
+    (world.work / "backup.tar.gz").unlink(missing_ok=True)
     process = command.start(*arguments, cwd=world.project)
     ended = process.wait(moment)
     process.kill()
@@ -241,6 +241,7 @@ def killed(world: World) -> str:
     if name == "serve":
         world.run(world.commands["predict"], (0,))
     else:
+        (world.work / "backup.tar.gz").unlink(missing_ok=True)
         world.run(arguments, ANSWERS.get(name, (0,)))
         world.seconds[name] = time.monotonic() - begun
     world.run(world.commands["verify"], (0,))
@@ -359,7 +360,7 @@ def foreign(world: World) -> str:
         else:
             file = state / ("ledger.db" if what == "an empty one" else what)
             file.write_bytes(b"" if what == "an empty one" else world.chance.randbytes(5000))
-            for arguments in (("run=pairs",), world.commands["predict"], ("run=verify",)):
+            for arguments in (world.commands["predict"], ("run=verify",)):
                 world.run(arguments, (0, 1, 2, 3) if what == "an empty one" else (1, 3), project)
     return what
 

@@ -89,20 +89,20 @@ def why_unproven(alias: str, pair: PairVersion, move: Link | None, keys: Keyring
         One line with what next, None when a believed key signed that move.
     """
     label = f"alias '{alias}' of '{pair.name}'"
-    again = (
+    next_step = (
         f"look at run=history alias={alias}, then move it with registry.sign.key: "
         f"run=alias alias={alias} version={pair.version}"
     )
     if move is None:
-        return f"{label}: no move of it is recorded; {again}"
+        return f"{label}: no move of it is recorded; {next_step}"
     entry = move.entry
     if (entry.after, entry.digest) != (pair.version, pair.digest):
         return (
             f"{label} points at version {pair.version}, its newest move went to version "
-            f"{entry.after} (digest {str(entry.digest)[:12]}): somebody changed the ledger; {again}"
+            f"{entry.after} (digest {str(entry.digest)[:12]}): somebody changed the ledger; {next_step}"
         )
     problem = what_is_wrong(move, keys)
-    return problem and f"{label}: its newest move, {problem}; {again}"
+    return problem and f"{label}: its newest move, {problem}; {next_step}"
 
 
 def what_is_wrong(link: Link, keys: Keyring) -> str | None:
