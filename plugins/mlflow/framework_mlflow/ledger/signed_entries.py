@@ -99,7 +99,8 @@ def why_unproven(alias: str, pair: PairVersion, move: Link | None, keys: Keyring
     if (entry.after, entry.digest) != (pair.version, pair.digest):
         return (
             f"{label} points at version {pair.version}, its newest move went to version "
-            f"{entry.after} (digest {str(entry.digest)[:12]}): somebody changed the ledger; {next_step}"
+            f"{entry.after} (digest {str(entry.digest)[:12]}): somebody changed the "
+            f"ledger; {next_step}"
         )
     problem = what_is_wrong(move, keys)
     return problem and f"{label}: its newest move, {problem}; {next_step}"
