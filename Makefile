@@ -80,9 +80,10 @@ check-style:
 check-layers:
 	$(BIN)/lint-imports
 
-# docs/reference/api.md, from the docstrings of the public surface.
+# The pages of docs/reference that are made of the code: the public surface, the options, the hooks.
 api: .venv/dev
 	$(BIN)/python docs/api.py
+	$(BIN)/python docs/options.py
 
 clean:
 	rm -rf .venv state

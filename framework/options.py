@@ -58,7 +58,7 @@ class FreeOptions(Options):
 
 
 #: An option that is a secret: an API key, a password. It must come from the environment, and is
-#: masked wherever it is shown; : the component asks for it with
+#: masked wherever it is shown; the component asks for it with
 #: ``options.api_key.get_secret_value()``.
 Secret = SecretStr
 
@@ -66,7 +66,7 @@ Secret = SecretStr
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 #: A URL or connection string that may have a password in it, for the component a text as any
-#: other. A password must come from the : environment:
+#: other. A password must come from the environment:
 #: ``postgresql://reader:${oc.env:SALES_PASSWORD}@host/sales``, or the whole URL from a variable.
 SecretUrl = Annotated[str, PlainSerializer(masked)]
 

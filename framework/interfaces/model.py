@@ -166,7 +166,8 @@ class Model(ABC):
         return None
 
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
-        """Estimate the memory that ``fit`` takes at its highest, beside the rows it is given.
+        """Estimate the memory that ``fit`` takes at its highest, beside the rows it is given; of a
+        model that fits when it is asked, the memory that ``predict`` takes too.
 
         Args:
             size: How much there is to learn from.

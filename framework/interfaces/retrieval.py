@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -95,6 +96,18 @@ class RetrievalStrategy(ABC):
             The keys (text), each once, sorted.
         """
         return entities_of(features.entity_keys, self.stored_rows(features, features.primary))
+
+    def disk(self, features: FeatureSet) -> tuple[Path, int] | None:
+        """Say where on this machine ``ingest`` stores rows.
+
+        Args:
+            features: The views.
+
+        Returns:
+            The folder, which need not exist, and the bytes that these views take there now; None
+            where the rows are not kept in a folder.
+        """
+        return None
 
     @abstractmethod
     def has_rows(self, features: FeatureSet) -> bool:

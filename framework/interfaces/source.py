@@ -160,6 +160,19 @@ class Source(ABC):
         """
         return {}
 
+    def size(self, tables: Sequence[str]) -> int | None:
+        """Estimate what the rows of tables take in a Parquet file, without reading them.
+
+        A run that the disk has no room for is refused by it, so it is rather too small.
+
+        Args:
+            tables: The tables' names.
+
+        Returns:
+            Bytes; None where nothing tells it.
+        """
+        return None
+
     def warnings(self) -> list[str]:
         """Say what was doubtful in what was read.
 

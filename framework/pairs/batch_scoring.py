@@ -26,6 +26,7 @@ from framework.data.forecast_table import forecast_arrow, plain
 from framework.data.vocabulary import OK
 from framework.files import atomic_write, exclusive
 from framework.interfaces.compute import Compute, Piece
+from framework.models.progress import fitting
 from framework.pairs.pair import Pair
 
 #: Seconds between two lines of progress.
@@ -44,14 +45,19 @@ class WindowSource(Protocol):
 
 @dataclass(frozen=True)
 class Scorer:
-    """The common part of all pieces. Can be pickled."""
+    """The common part of all pieces, of which there are ``pieces``. Can be pickled."""
 
     pair: Pair
     windows: WindowSource
     folder: Path
+    pieces: int
 
     def file(self, piece: Piece) -> Path:
         return self.folder / f"{piece[0]:012}.parquet"
+
+    def name(self, piece: Piece) -> str:
+        """Say which part of the work a piece is."""
+        return "predict" if self.pieces == 1 else f"predict: {piece[0] + 1:,} to {piece[1]:,}"
 
 
 class ScoredPiece(NamedTuple):
@@ -68,7 +74,8 @@ class ScoredPiece(NamedTuple):
 def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
     """The forecasts are in the piece's file."""
     context = scorer.windows.context(piece)
-    forecast = scorer.pair.forecast(context)
+    with fitting(scorer.name(piece)):
+        forecast = scorer.pair.forecast(context)
     failed = sum(status != OK for status in forecast.status)
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
     scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
@@ -105,7 +112,7 @@ def score(
     output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(output):
         _begin(folder, {**identity, "pieces": [size, len(pieces), pieces[-1][1]]})
-        scorer = Scorer(pair, windows, folder)
+        scorer = Scorer(pair, windows, folder, len(pieces))
         records = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
         open_pieces = [piece for piece in pieces if not scorer.file(piece).is_file()]
         total, read = pieces[-1][1], sum(part.rows for part in records)

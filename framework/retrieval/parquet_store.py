@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +67,10 @@ class OfflineStore(RowStore):
             stat.st_ctime_ns,
             stat.st_size,
         )  # a restored copy may bring its old mtime along
+
+    def disk(self, views: Mapping[str, View]) -> tuple[Path, int] | None:
+        stamps = [self.stamp(name, view) for name, view in views.items()]
+        return self.root, sum(stamp[-1] for stamp in stamps if stamp is not None)
 
     def rows(self, name: str, view: View) -> int:
         import pyarrow.parquet as pq

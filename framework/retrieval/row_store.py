@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.arrays import Objects
@@ -57,6 +58,18 @@ class RowStore(ABC):
         Returns:
             The number of rows, of every version.
         """
+
+    def disk(self, views: Mapping[str, View]) -> tuple[Path, int] | None:
+        """Say where on this machine the rows are.
+
+        Args:
+            views: The views by name.
+
+        Returns:
+            The folder, which need not exist, and the bytes that these views take there; None where
+            they are kept elsewhere.
+        """
+        return None
 
     @abstractmethod
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:

@@ -13,6 +13,7 @@ from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.monitoring.served_accuracy import figures_by_arm, with_actuals
 from framework.plugins.run import Run
 from framework.runs.steps.tables import arms_table
+from framework.runs.steps.unused import refuse_unused
 
 
 def compare(run: Run) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def compare(run: Run) -> dict[str, Any]:
     """
     import pyarrow as pa
 
+    refuse_unused(run, ("panel", "ledger"))
     config = run.config
     ledger: Ledger = run.make("ledger")
     keys = list(config.features.entity_keys)

@@ -14,6 +14,7 @@ from framework.monitoring.feature_parity import audit
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.names import chosen_name
+from framework.runs.steps.unused import refuse_unused
 
 #: Differences that the one line of the error names; the result has all.
 _SHOWN = 3
@@ -21,7 +22,11 @@ _SHOWN = 3
 
 def verify(run: Run) -> dict[str, Any]:
     """Refused (exit code 3) when something was found that could not be repaired."""
-    return _features(run) if run.options.what == "features" else _pairs(run)
+    if run.options.what == "features":
+        refuse_unused(run, ("panel", "seed"), own=("verify.take_up",))
+        return _features(run)
+    refuse_unused(run, (), own=("verify.sample",))
+    return _pairs(run)
 
 
 def _features(run: Run) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from framework.data.arrays import Float64
 from framework.data.forecast_table import forecast_table
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
+from framework.data.windows import Windows
 from framework.errors import DataError
 from framework.files import LockedError
+from framework.models import progress
 from framework.pairs.batch_scoring import score
 from framework.plugins.compute import LocalCompute
 from framework.retrieval.rows_file import RowsFile
@@ -67,6 +71,31 @@ def test_pieces_of_any_size_give_what_one_call_gives(tmp_path: Path, schema: Sch
         pd.testing.assert_frame_equal(
             scored(pair, path, size, tmp_path / "forecast.parquet"), expected
         )
+
+
+def test_a_model_that_takes_long_says_its_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A model that fits when it is asked takes hours for a piece."""
+
+    class Slow(fakes.FakeModel):
+        def predict(self, windows: Windows) -> Float64:
+            progress.tell(3, len(windows), "series")
+            return super().predict(windows)
+
+    monkeypatch.setattr(progress, "FIRST", 0)
+    schema = fakes.make_schema()
+    pair, _ = fakes.make_pair(schema)
+    slow = Slow(pair.model.options)
+    slow.shape(schema)
+    path = write_rows(tmp_path / "rows.parquet", schema, 40)
+    for size, lines in (
+        (40, ["predict: series 3 of 40"]),
+        (20, ["predict: 1 to 20: series 3 of 20", "predict: 21 to 40: series 3 of 20"]),
+    ):
+        scored(replace(pair, model=slow), path, size, tmp_path / "forecast.parquet")
+        said = capfd.readouterr().err.splitlines()
+        assert [line.partition(",")[0] for line in said] == lines
 
 
 def test_ranges_may_be_read_in_any_order(tmp_path: Path) -> None:
@@ -130,6 +159,7 @@ import sys, time
 from pathlib import Path
 from framework.plugins.compute import LocalCompute
 from framework.files import LockedError
+from framework.models import progress
 from framework.retrieval.rows_file import RowsFile
 from framework.pairs.batch_scoring import score
 from framework.testing import fakes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +55,7 @@ def project(tmp_path: Path) -> Path:
             "model.objectives: ['z'] are no targets",
         ),
         (("run=compare", "start=soon"), "start: 'soon' is not an ISO 8601 time"),
+        (("run=ingest", "panel.targets=[nope]"), "panel.targets: 'nope' is not in"),
     ],
 )
 def test_what_cannot_work_is_said_before_the_source_is_opened(
@@ -89,3 +91,54 @@ def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) ->
     assert done.returncode == 0, done.stderr
     done = command.run("+experiment=e", "run=predict", "panel.horizon=2", cwd=project)
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "override"),
+    [
+        (("run=ingest",), "backtest.folds=2"),
+        (("run=ingest",), "ingest.when=never"),
+        (("run=ingest",), "ledger.share=0.5"),
+        (("run=verify",), "model=xgboost"),
+        (("run=verify",), "verify.sample=3"),
+        (("run=verify", "what=features"), "verify.take_up=true"),
+        (("run=verify", "what=features"), "serving.port=1"),
+        (("run=compare",), "quantiles=[0.4]"),
+        (("run=compare",), "model.season_length=3"),
+    ],
+)
+def test_an_option_that_a_run_does_not_use_is_refused(
+    project: Path, arguments: tuple[str, ...], override: str
+) -> None:
+    done = command.run("+experiment=e", *arguments, override, cwd=project)
+    assert done.returncode == 2, done.stdout
+    words = f"{override.partition('=')[0]}: {' '.join(arguments)} does not use it; leave {override}"
+    assert words in done.stderr
+
+
+def test_options_that_a_run_uses_are_taken(project: Path) -> None:
+    (project / "sales.csv").write_text("shop,event_timestamp,y\na,2024-01-01,1\na,2024-01-03,2\n")
+    used = ("panel.gaps=insert", "model.season_length=3", "ingest={removed: keep}")
+    done = command.run("+experiment=e", "run=ingest", *used, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert (
+        command.run("+experiment=e", "run=verify", "verify.take_up=true", cwd=project).returncode
+        == 0
+    )
+
+
+@pytest.mark.parametrize("run", ["ingest", "train"])
+def test_what_the_disk_has_no_room_for_is_refused_before_it_is_read(
+    project: Path, run: str
+) -> None:
+    part, size = 0, 11 * shutil.disk_usage(project).free  # a tenth of it is counted
+    (project / "data").mkdir()
+    while size > 0:  # files with nothing in them; a file system has a longest file
+        with (project / "data" / f"{part}.csv").open("wb") as file:
+            file.truncate(min(size, 2**42))
+        part, size = part + 1, size - 2**42
+    done = command.run("+experiment=e", f"run={run}", "source.files.sales=data", cwd=project)
+    assert done.returncode == 2, done.stderr
+    assert f"GB free, and run={run} writes about" in done.stderr
+    assert done.stderr.count("\n") <= 2, done.stderr
+    assert not (project / "state" / "offline").exists()

@@ -54,6 +54,19 @@ def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
     check_memory(big, None)
 
 
+def test_a_model_that_fits_when_it_is_asked_counts_the_fits_of_its_windows() -> None:
+    hours = {"season_length": 24, "context_length": 2000}
+    assert "under 0.1 GB of memory" in describe(plan("auto_ets", **hours), 20 * GIB)
+    check_memory(plan("auto_arima", **hours), GIB)
+    weekly = plan("auto_arima", season_length=168, context_length=2000)
+    with pytest.raises(
+        ConfigError, match=r"takes about 1\d\.\d GB .* a shorter model\.season_length"
+    ):
+        check_memory(weekly, 8 * GIB)
+    one = plan("auto_arima", season_length=168, context_length=2000, max_P=1, max_Q=1)
+    check_memory(one, 8 * GIB)
+
+
 @pytest.mark.parametrize(
     ("files", "free"),
     [

@@ -14,8 +14,8 @@ from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
 
 #: What a run beside a pair takes from its own configuration, although it decides forecasts too.
-_OWN = ("name", "features", "source", "retrieval")
-_LEARNED = tuple(key for key in DECISIVE if key not in _OWN)
+OWN = ("name", "features", "source", "retrieval")
+_LEARNED = tuple(key for key in DECISIVE if key not in OWN)
 
 
 def check_answered(

@@ -166,6 +166,8 @@ def check_memory(plan: FitPlan, free: int | None) -> None:
             ways.append(f"model.origin_stride={fitting[0]} takes {takes}")
     if plan.fits > 1:
         ways.append(f"compute.workers=1 makes one of the {plan.fits} fits at a time")
+    if hasattr(plan.model.options, "season_length"):
+        ways.append("a shorter model.season_length takes less")
     ways.append("fewer columns (panel.columns) or shorter windows take less")
     raise ConfigError(
         f"model={plan.name}: a fit of {plan.windows(stride or 1):,} windows takes about "

@@ -23,13 +23,17 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.schema import make_needs
 from framework.runs.options import MaterializeOptions
+from framework.runs.steps.disk_space import check_disk, ingestion_need, pair_need
+from framework.runs.steps.unused import refuse_unused
 
 
 def ingest(run: Run) -> dict[str, Any]:
     """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM,
     SIGINT): it ends with what was begun.
     """
+    refuse_unused(run, ("panel", "model", "ingest.removed"))
     source: Source = run.make("source")
+    check_disk(run, ingestion_need(run, source, run.make("retrieval")))
     if source.poll is None:
         return _ingest(run, source, Event())
     with _told_to_stop() as stop:
@@ -140,11 +144,14 @@ def fill_store(run: Run, features: Features) -> None:
                 "ingest.when=never: the store has no rows of these views; run=ingest fills it."
             )
         if empty or when == "always":
+            source: Source = run.make("source")
+            check_disk(run, [*ingestion_need(run, source, features.strategy), pair_need(run)])
             why = "the store has no rows of these views yet" if empty else "ingest.when=always"
             run.say(f"{why}: ingest and materialize first")
-            _ingest(run, run.make("source"), Event(), follow=False)
+            _ingest(run, source, Event(), follow=False)
             materialize(run)
             return
+        check_disk(run, [pair_need(run)])
     warnings = run.record.facts.get("warnings", [])
     run.record.facts["warnings"] = [
         *warnings,

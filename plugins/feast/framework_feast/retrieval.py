@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,9 @@ class FeastRetrieval(RetrievalStrategy):
             {str(k): v for k, v in row.items()}
             for row in entities.iloc[:: max(1, len(entities) // 100)][:100].to_dict("records")
         ]
+
+    def disk(self, features: FeatureSet) -> tuple[Path, int] | None:
+        return self._offline.disk(features.views)
 
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ class FileRetrieval(RetrievalStrategy):
 
     def entities(self, features: FeatureSet) -> pd.DataFrame:
         return self._store.entities(features.primary, features.views[features.primary])
+
+    def disk(self, features: FeatureSet) -> tuple[Path, int] | None:
+        return self._store.disk(features.views)
 
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._store.rows(name, view) for name, view in features.views.items())

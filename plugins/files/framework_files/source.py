@@ -114,6 +114,9 @@ class FilesSource(Source):
         """
         return fingerprints.fingerprint(self.options)
 
+    def size(self, tables: Sequence[str]) -> int:
+        return fingerprints.size_of(self.options, tables)
+
     def fingerprint_of(self, tables: Sequence[str]) -> dict[str, str]:
         """As :meth:`fingerprint`, of the files that these tables are made of alone."""
         return fingerprints.fingerprint_of(self.options, tables)

@@ -16,7 +16,7 @@ from framework.data.arrays import Float64
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import DataError
-from framework.interfaces.model import Covariates, Model
+from framework.interfaces.model import Covariates, FitSize, Model
 from framework.models.progress import tell
 from framework.options import Options
 from framework_statsforecast import (
@@ -30,6 +30,10 @@ from framework_statsforecast import (
 #: Answers that a process remembers: a fit takes up to a second, and until a new step arrives a
 #: series is asked with the same window.
 REMEMBERED = 8192
+#: Bytes of a row while its mean is taken: the value without nulls and the mark of a null.
+_ROW_BYTES = 9
+#: Bytes of a step of a window while it is fitted, at most: the library keeps some dozen copies.
+_STEP_BYTES = 1000
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -105,6 +109,15 @@ class LocalModel(Model):
     @property
     def covariates(self) -> frozenset[Covariates]:
         return frozenset()
+
+    def memory(self, size: FitSize, stride: int | None = None) -> int | None:
+        """Count the copy of the targets that :meth:`fit` takes a mean of, and one window's fit."""
+        rows = size.windows + size.validation
+        return rows * size.targets * _ROW_BYTES + self._window_bytes(size)
+
+    def _window_bytes(self, size: FitSize) -> int:
+        """Count what the library takes for one window; windows are fitted one after another."""
+        return size.context_length * _STEP_BYTES
 
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
@@ -187,6 +200,30 @@ class IMAPA(IntermittentModel):
 class AutoARIMA(LocalModel):
     name = "AutoARIMA"
     options_type = AutoARIMAOptions
+
+    def _window_bytes(self, size: FitSize) -> int:
+        """Count the largest order that is tried.
+
+        The library begins its Kalman filter as Gardner (1980), algorithm AS 154, does: of ``r``
+        states it makes a triangle of ``r (r + 1) / 2`` equations in as many unknowns.
+        """
+        states = self._states(size.context_length)
+        equations = states * (states + 1) // 2
+        return equations * (equations - 1) // 2 * 8 + super()._window_bytes(size)
+
+    def _states(self, steps: int) -> int:
+        """The states of the largest order: its longest lag, or one more behind the errors."""
+        options = self.options
+        season = options.season_length if options.seasonal else 1
+        if steps < 2 * season + 1:
+            season = 1
+        lags, errors = (
+            min(plain, steps // 3, season - 1) + season * min(seasonal, steps // (3 * season))
+            if season > 1
+            else min(plain, steps // 3)
+            for plain, seasonal in ((options.max_p, options.max_P), (options.max_q, options.max_Q))
+        )
+        return int(max(lags, errors + 1))
 
 
 class AutoETS(LocalModel):

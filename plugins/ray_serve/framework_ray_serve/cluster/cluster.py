@@ -24,7 +24,7 @@ _NAMESPACE = "framework"
 FIRST = ("framework_ray_serve.worker_imports",)
 
 #: Serve's throughput mode: one event loop in a replica, gRPC between replicas and from the proxy.
-#: Without the ports of its direct : ingress: they answer beside the proxy, and make an application
+#: Without the ports of its direct ingress: they answer beside the proxy, and make an application
 #: take 30 s to stop.
 _THROUGHPUT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
