@@ -54,7 +54,10 @@ def test_an_option_of_which_nothing_is_said_is_found(
 def test_every_metric_is_in_the_reference() -> None:
     page = (REFERENCE / "http.md").read_text()
     names = set()
-    for path in (*(ROOT / "framework").rglob("*.py"), *(ROOT / "plugins").glob("*/framework_*/**/*.py")):
+    for path in (
+        *(ROOT / "framework").rglob("*.py"),
+        *(ROOT / "plugins").glob("*/framework_*/**/*.py"),
+    ):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
                 "counter",

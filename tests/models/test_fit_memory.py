@@ -12,7 +12,7 @@ FIT = """
 import sys, threading, time
 import numpy as np
 from framework.data.schema import Schema
-from framework.data.windows import PanelArrays, Windows, WindowSet
+from framework.data.windows import PanelArrays, WindowSet
 from framework.interfaces.model import FitSize
 from framework.options import validate
 from framework.plugins.discovery import load_plugins
@@ -40,8 +40,7 @@ train, later = windows(arrays.until(times[-50]), times[0]), windows(arrays, time
 schema = Schema.model_construct(
     horizon=horizon, quantiles=quantiles, targets=("y",), context_length=1
 )
-context = model.context_length(7) if name == "auto_arima" else 1
-size = FitSize(len(train), len(later), context, horizon, columns, 3, 1, 1, len(quantiles))
+size = FitSize(len(train), len(later), 1, horizon, columns, 3, 1, 1, len(quantiles))
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 before = peak = resident()
@@ -53,10 +52,6 @@ def watch():
 watcher = threading.Thread(target=watch)
 watcher.start()
 model.fit(train, later, schema, 0)
-if name == "auto_arima":  # it fits when it is asked
-    empty = np.zeros((1, context, 0), np.float32)
-    past = draw.normal(5, 1, (1, context, 1)) + np.sin(np.arange(context) / 8).reshape(1, -1, 1)
-    model.predict(Windows(past, empty, np.zeros((1, horizon, 0), np.float32), empty[:, 0]))
 done.set()
 watcher.join()
 print(model.memory(size), peak - before)
@@ -74,14 +69,12 @@ print(model.memory(size), peak - before)
         ("lightgbm", {}, ()),
         ("lightgbm", {"early_stopping_rounds": None}, (0.1, 0.9)),
         ("lightgbm", {"origin_stride": 5}, ()),
-        ("auto_arima", {"season_length": 52, "context_length": 330, "nmodels": 8}, ()),
     ],
 )
 def test_the_estimate_is_right_within_a_factor_of_two(
     name: str, options: dict[str, object], quantiles: tuple[float, ...]
 ) -> None:
-    trees = {} if name == "auto_arima" else {"n_estimators": 2}
-    case = (name, {**trees, **options}, 20, 2000, 14, 30, quantiles)
+    case = (name, {"n_estimators": 2, **options}, 20, 2000, 14, 30, quantiles)
     done = subprocess.run(
         [sys.executable, "-c", FIT, repr(case)], capture_output=True, text=True, check=False
     )

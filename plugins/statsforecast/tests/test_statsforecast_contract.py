@@ -1,5 +1,7 @@
 """The local models under the public contract suite; and what is theirs alone."""
 
+import subprocess
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from framework_statsforecast import model as local
 
 from framework.data.windows import Windows
+from framework.interfaces.model import FitSize
 from framework.models import progress
 from framework.options import validate
 from framework.pairs.fit import fit_model
@@ -145,3 +148,34 @@ def test_demand_that_is_mostly_zero_is_forecast_by_its_rate(name: str) -> None:
     own = getattr(library, type(model).__name__)(**arguments)
     np.testing.assert_array_equal(answer, own.forecast(y=y, h=schema.horizon)["mean"])
     assert not model.supports_quantiles
+
+
+#: What the library takes for the largest order. In a process of its own, whose peak is its own.
+LARGEST = """
+import sys
+import numpy as np
+from statsforecast.arima import getQ0
+lags = np.zeros(int(sys.argv[1]))
+lags[0], lags[-1] = 0.3, 0.2
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+getQ0(lags[:3], lags[:3])
+before = peak()
+getQ0(lags, np.array([0.1]))
+print(peak() - before)
+"""
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("season", [40, 52])
+def test_the_memory_of_the_largest_order_is_counted(season: int) -> None:
+    options = validate(local.AutoARIMAOptions, {"season_length": season}, "model")
+    model = local.AutoARIMA(options)
+    steps = model.context_length(season)
+    size = FitSize(0, 0, steps, 5, 0, 0, 0, 1, 0)
+    lags = str(model._states(steps) - 1)  # one more is of the errors
+    done = subprocess.run(
+        [sys.executable, "-c", LARGEST, lags], capture_output=True, text=True, check=True
+    )
+    assert (model.memory(size) or 0) == pytest.approx(int(done.stdout), rel=0.3)
