@@ -18,6 +18,8 @@ _DAY = pd.Timedelta(days=1)
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 #: Holidays that are tried for business days.
 _CALENDARS = ("B", "B:XNYS", "B:US", "B:GB", "B:DE")
+#: The most business days that may be holidays, as a share of all.
+_CLOSED = 0.06
 #: Series that a season is judged on, and as many that a clock is looked for in.
 _SERIES = 50
 #: Weeks that are forecast.
@@ -175,8 +177,29 @@ def _daily(series: list[pd.DatetimeIndex], every: pd.DatetimeIndex) -> tuple[str
                     f"no row is of a Saturday or Sunday, and no step of {alias} is missing",
                     False,
                 )
-        return "B", "no row is of a Saturday or Sunday", False
+        return _closed_days(series, every) or ("B", "no row is of a Saturday or Sunday", False)
     return "D", "most rows are a day apart", False
+
+
+def _closed_days(
+    series: list[pd.DatetimeIndex], every: pd.DatetimeIndex
+) -> tuple[str, str, bool] | None:
+    """Take the few business days that no series has for days on which all is closed, where no other
+    step is missing.
+    """
+    first, last = every.min(), every.max()
+    closed = pd.bdate_range(first, last).difference(every)
+    if not 0 < len(closed) <= _CLOSED * len(every.unique()):
+        return None
+    alias = "B:" + "+".join(f"{day:%Y-%m-%d}" for day in closed)
+    frequency = Frequency.parse(alias)
+    if any(_missing(times, frequency) for times in series):
+        return None
+    why = (
+        f"no row is of a Saturday or Sunday, nor of {len(closed)} other days such as "
+        f"{closed[0]:%Y-%m-%d}; a country or an exchange, such as B:US, also knows those to come"
+    )
+    return alias, why, True
 
 
 def _weekly(every: pd.DatetimeIndex) -> tuple[str, str, bool]:

@@ -95,6 +95,12 @@ def _from_store(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any
             "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
             "read from the store."
         )
+    if config.panel.frequency != schema.frequency:
+        raise ConfigError(
+            f"panel.frequency: pair {config.name} version {pair.version.version} was trained on "
+            f"steps of {schema.frequency}, the experiment has {config.panel.frequency}; set "
+            f"panel.frequency={schema.frequency}, or train again."
+        )
     panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
     names = panel.past_names + panel.known_names
     if names != schema.past + schema.known or panel.static_names != schema.static:

@@ -91,6 +91,11 @@ def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) ->
     assert done.returncode == 0, done.stderr
     done = command.run("+experiment=e", "run=predict", "panel.horizon=2", cwd=project)
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 2
+    file = project / "conf" / "experiment" / "e.yaml"  # an edit, as a server would not see it
+    file.write_text(file.read_text().replace("frequency: D", "frequency: 2D"))
+    done = command.run("+experiment=e", "run=predict", cwd=project)
+    assert done.returncode == 2, done.stdout
+    assert "panel.frequency: pair e version 1 was trained on steps of D" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -299,3 +299,12 @@ def test_a_short_project_searches_the_season(tmp_path: Path) -> None:
     call(tmp_path, "run=init", "init.data=y.csv", "init.season_length=12", "init.horizon=6")
     experiment = yaml.safe_load((tmp_path / "conf/experiment/y.yaml").read_text())
     assert experiment["space"] == {"model.season_length": {"choice": [12, 1]}}
+
+
+def test_days_that_no_series_has_are_taken_for_closed_ones(tmp_path: Path) -> None:
+    days = pd.bdate_range("2024-01-01", periods=80).delete([20, 41])
+    rows = [f"{day:%Y-%m-%d},{shop},{day.day}" for day in days for shop in "ab"]
+    (tmp_path / "sales.csv").write_text("\n".join(["day,shop,y", *rows]) + "\n")
+    guesses = call(tmp_path, "run=init", "init.data=sales.csv")["guesses"]
+    assert guesses["frequency"]["value"] == "B:2024-01-29+2024-02-27"
+    assert guesses["gaps"]["value"] == "refuse"

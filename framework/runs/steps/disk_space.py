@@ -44,9 +44,9 @@ def ingestion_need(run: Run, source: Source, strategy: RetrievalStrategy) -> lis
     place = strategy.disk(features)
     if place is None:
         return []
-    folder, stored = place
+    folder, size = place
     tables = [table for name, view in features.views.items() for table in tables_of(name, view)]
-    return [DiskNeed(folder, max(stored, source.size(tables) or 0), "the rows of the store")]
+    return [DiskNeed(folder, max(size, source.size(tables) or 0), "the rows of the store")]
 
 
 def pair_need(run: Run) -> DiskNeed:

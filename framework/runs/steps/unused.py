@@ -18,12 +18,12 @@ _SHARED = (
 )
 
 
-def refuse_unused(run: Run, used: Collection[str], own: Collection[str] = ()) -> None:
+def refuse_unused(run: Run, sections: Collection[str], own: Collection[str] = ()) -> None:
     """Refuse an option of the command line that the run would leave aside.
 
     Args:
         run: The run.
-        used: Sections and keys of the core that it uses, such as ``panel`` or ``ingest.removed``.
+        sections: Sections and keys of the core that it uses, such as ``panel`` or ``ingest.removed``.
         own: Options of the run itself that it does not use this time, such as ``verify.sample``.
 
     Raises:
@@ -32,7 +32,7 @@ def refuse_unused(run: Run, used: Collection[str], own: Collection[str] = ()) ->
     for override in written_overrides():
         key = override.key_or_group
         is_shared = key.partition(".")[0] in _SHARED
-        if key in own or (is_shared and not any(_is_below(key, name) for name in used)):
+        if key in own or (is_shared and not any(_is_below(key, name) for name in sections)):
             raise ConfigError(
                 f"{key}: {_called(run)} does not use it; leave {override.input_line} out."
             )

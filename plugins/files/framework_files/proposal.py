@@ -23,6 +23,7 @@ from framework_files.source import FilesSource
 #: Signs of numbers that are tried, the usual ones first.
 _SIGNS: tuple[dict[str, str], ...] = (
     {},
+    {"decimal": "."},
     {"decimal": ","},
     {"thousands": ","},
     {"decimal": ",", "thousands": "."},
@@ -182,6 +183,8 @@ def _signs(columns: Columns, decisions: dict[str, Any], guesses: dict[str, Guess
     scores = [sum(_reads(columns, name, signs, nulls) for name in looks) for signs in _SIGNS]
     # between commas a number with a comma is in quotes, and then a spreadsheet wrote thousands
     usual = {"decimal": ","} if columns.semicolons else {"thousands": ","}
+    if not any("," in v for name in looks for v in _values(columns, name)):
+        usual = {"decimal": "."}
     order = sorted(range(len(_SIGNS)), key=lambda place: _SIGNS[place] != usual)
     best = max(order, key=lambda place: scores[place])
     if not _SIGNS[best] or scores[best] == scores[0]:

@@ -27,6 +27,7 @@ def proposal_of(folder: Path, text: str, encoding: str = "utf-8", **reading: Any
         ),
         ("d,y\n2024-01-01,1.5\n2024-01-02,NA\n", {"null_values": ["", "NA"]}, 1.5),
         ("d,y\n2024-01-01,1.5\n2024-01-02,2\n", {}, 1.5),
+        ("d,y\n2024-01-01,12.388\n2024-01-02,13.000\n", {"decimal": "."}, 12.388),
     ],
 )
 def test_numbers(tmp_path: Path, text: str, reading: dict[str, Any], first: float) -> None:
