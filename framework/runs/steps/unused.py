@@ -23,7 +23,7 @@ def refuse_unused(run: Run, sections: Collection[str], own: Collection[str] = ()
 
     Args:
         run: The run.
-        sections: Sections and keys of the core that it uses, such as ``panel`` or ``ingest.removed``.
+        sections: Those of the core that it uses, and keys of them, such as ``ingest.removed``.
         own: Options of the run itself that it does not use this time, such as ``verify.sample``.
 
     Raises:
