@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,17 @@ def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
         seed: The seed of all numbers.
 
     Returns:
-        The panel.
+        The panel, whose arrays are the caller's own.
     """
+    panel = _made_panel(series, days, seed)
+    arrays = {f.name: getattr(panel, f.name) for f in fields(panel)}
+    copies = {name: a.copy() for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    return replace(panel, **copies)
+
+
+@cache
+def _made_panel(series: int, days: int, seed: int) -> Panel:
+    """Make a panel once: the suites ask for few, again and again."""
     generator = np.random.default_rng(seed)
     end = np.datetime64("2024-06-30", "D")
     frames = []
@@ -81,7 +92,7 @@ def panel_schema(panel: Panel, **changed: Any) -> Schema:
     Returns:
         The schema.
     """
-    fields: dict[str, Any] = {
+    values: dict[str, Any] = {
         "name": "contract",
         "entity_keys": panel.entity_keys,
         "frequency": panel.frequency.alias,
@@ -94,7 +105,7 @@ def panel_schema(panel: Panel, **changed: Any) -> Schema:
         "context_length": 1,
         "quantiles": (),
     }
-    return Schema(**{**fields, **changed})
+    return Schema(**{**values, **changed})
 
 
 def plain_arrays(panel: Panel, targets: int) -> PanelArrays:

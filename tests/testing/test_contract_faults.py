@@ -4,9 +4,8 @@ is wrong with a faulty one.
 
 from __future__ import annotations
 
-import inspect
 import random
-import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -26,26 +25,13 @@ from framework.plugins.compute import LocalCompute
 from framework.testing.contracts.compute import ComputeContract
 from framework.testing.contracts.source import SourceContract
 from framework.testing.contracts.tuner import TunerContract
+from framework.testing.failing import failing_checks
 
 
-def failing(suite: Any, directory: Path) -> list[str]:
-    """Run every check of a suite and name those that fail."""
-    names = []
-    for name, check in inspect.getmembers(suite, inspect.ismethod):
-        if not name.startswith("test_"):
-            continue
-        place = directory / name
-        place.mkdir(parents=True)
-        values: dict[str, Any] = {}
-        try:
-            for parameter in inspect.signature(check).parameters:
-                searched = parameter == "trials"
-                values[parameter] = suite.searched(place, 8) if searched else place
-            check(**values)
-        except (AssertionError, DataError, RuntimeError, ValueError, pytest.fail.Exception):
-            names.append(name)
-        shutil.rmtree(place)
-    return names
+def expect(failures: dict[str, str], checks: set[str]) -> None:
+    assert set(failures) == checks, failures
+    for message in failures.values():
+        assert "\n" not in message
 
 
 class FrameSource(Source):
@@ -83,6 +69,27 @@ class OneFingerprint(FrameSource):
         return {"sales": "the same"}
 
 
+class OtherOrder(FrameSource):
+    def read(self, table: str) -> pd.DataFrame:
+        return super().read(table).iloc[::-1]
+
+
+class ZeroForNull(FrameSource):
+    def read(self, table: str) -> pd.DataFrame:
+        return super().read(table).fillna({"y": 0.0})
+
+
+class TimesAPrint(FrameSource):
+    def fingerprint(self) -> dict[str, str]:
+        return {**super().fingerprint(), "at": str(time.time_ns())}
+
+
+class OpensWhenMade(FrameSource):
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.connection = object()
+
+
 class EmptyForAbsent(FrameSource):
     def read(self, table: str) -> pd.DataFrame:
         return self.options.iloc[: len(self.options) if table == "sales" else 0].copy()
@@ -94,7 +101,7 @@ LATER = "test_a_later_ingestion_misses_no_row"
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "checks"),
     [
         (FrameSource, set()),
         (SkipsOne, {LATER}),
@@ -104,15 +111,19 @@ LATER = "test_a_later_ingestion_misses_no_row"
             OneFingerprint,
             {"test_equal_data_has_an_equal_fingerprint_and_other_data_another"},
         ),
+        (OtherOrder, {EVERY_ROW, BATCHES}),
+        (ZeroForNull, {EVERY_ROW, BATCHES, LATER}),
+        (TimesAPrint, {"test_equal_data_has_an_equal_fingerprint_and_other_data_another"}),
+        (OpensWhenMade, {"test_the_constructor_only_stores_the_options"}),
         (EmptyForAbsent, {"test_a_table_that_is_not_there_is_named"}),
     ],
 )
-def test_sources(source: type[Source], found: set[str], tmp_path: Path) -> None:
+def test_sources(source: type[Source], checks: set[str], tmp_path: Path) -> None:
     class Suite(SourceContract):
         def make(self, tmp_path: Path, rows: pd.DataFrame) -> Source:
             return source(rows)
 
-    assert set(failing(Suite(), tmp_path)) == found
+    expect(failing_checks(Suite(), tmp_path), checks)
 
 
 class RandomTuner(Tuner):
@@ -173,6 +184,22 @@ class ForgetsBefore(RandomTuner):
         return super().search(replace(search, before=()))
 
 
+class SkipsTheLastFold(RandomTuner):
+    def report(self, search: Search, trial: Trial) -> None:
+        search.report(replace(trial, folds=trial.folds[:-1]))
+
+
+class TriesOnePoint(RandomTuner):
+    def trial(self, search: Search, number: int, generator: random.Random) -> Trial:
+        return super().trial(search, number, random.Random(3))
+
+
+class SaysThatItWasStopped(RandomTuner):
+    def search(self, search: Search) -> bool:
+        super().search(search)
+        return False
+
+
 class EndsWithAFailure(RandomTuner):
     def report(self, search: Search, trial: Trial) -> None:
         if trial.status == FAILED:
@@ -187,7 +214,7 @@ BEFORE = "test_trials_of_before_count_in_the_budget"
 
 
 @pytest.mark.parametrize(
-    ("tuner", "found"),
+    ("tuner", "checks"),
     [
         (RandomTuner, set()),
         (ForgetsTheStep, {SPACE}),
@@ -195,14 +222,22 @@ BEFORE = "test_trials_of_before_count_in_the_budget"
         (ReportsTwice, {EVERY_TRIAL, FAILS, BEFORE}),
         (ForgetsBefore, {BEFORE}),
         (EndsWithAFailure, {FAILS}),
+        (SkipsTheLastFold, {EVERY_TRIAL}),
+        (TriesOnePoint, {SPACE}),
+        (SaysThatItWasStopped, {EVERY_TRIAL, SPACE, FAILS, BEFORE}),
     ],
 )
-def test_tuners(tuner: type[Tuner], found: set[str], tmp_path: Path) -> None:
+def test_tuners(tuner: type[Tuner], checks: set[str], tmp_path: Path) -> None:
     class Suite(TunerContract):
         def make(self) -> Tuner:
             return tuner(None)
 
-    assert set(failing(Suite(), tmp_path)) == found
+    suite = Suite()
+    fixtures = {"trials": lambda folder: suite.searched(folder, 8)}
+    expect(failing_checks(suite, tmp_path, fixtures), checks)
+
+
+SHARED = "test_the_shared_argument_stays_as_it_was"
 
 
 class LosesTheOrder(LocalCompute):
@@ -230,19 +265,46 @@ class NeedsItems(LocalCompute):
         return super().map(function, shared, [first, *others])
 
 
+class ChangesTheShared(LocalCompute):
+    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+        shared *= 2
+        return super().map(function, shared, items)
+
+
+class GoesOnAfterItWasLeft(LocalCompute):
+    """Results that nobody fetched come first in the next call."""
+
+    waiting: list[Any] = []  # noqa: RUF012  one for all instances
+
+    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+        self.waiting.extend(function(shared, item) for item in items)
+        while self.waiting:
+            yield self.waiting.pop(0)
+
+
+class CountsItsCalls(LocalCompute):
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.calls = 0
+
+
 @pytest.mark.parametrize(
-    ("compute", "found"),
+    ("compute", "checks"),
     [
         (LocalCompute, set()),
         (LosesTheOrder, {"test_results_come_in_the_order_of_the_items"}),
         (WrapsErrors, {"test_what_the_function_raises_is_raised_as_it_was"}),
         (StreamsTwice, {"test_a_stream_gives_every_result_once"}),
         (NeedsItems, {"test_no_items_give_no_results"}),
+        (ChangesTheShared, {SHARED}),
+        (GoesOnAfterItWasLeft, {"test_an_iterator_may_be_left_before_its_end"}),
+        (CountsItsCalls, {"test_the_constructor_only_stores_the_options"}),
     ],
 )
-def test_computes(compute: type[Compute], found: set[str], tmp_path: Path) -> None:
+def test_computes(compute: type[Compute], checks: set[str], tmp_path: Path) -> None:
     class Suite(ComputeContract):
         def make(self) -> Compute:
             return compute(None)
 
-    assert set(failing(Suite(), tmp_path)) == found
+    GoesOnAfterItWasLeft.waiting.clear()
+    expect(failing_checks(Suite(), tmp_path), checks)

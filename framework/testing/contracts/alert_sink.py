@@ -20,6 +20,7 @@ from framework.errors import FrameworkError
 from framework.interfaces.alert_sink import Alert
 from framework.interfaces.plugin import Kind
 from framework.testing.contracts.component import ComponentContract
+from framework.testing.contracts.findings import refusal
 
 #: A password or the path of a URL, which no message shows.
 SECRET = "open-sesame"  # noqa: S105  of no service
@@ -72,23 +73,33 @@ class AlertSinkContract(ComponentContract):
         self.make(**receiver.options).send("shops", [ALERT, other])
         text = "\n".join(receiver.messages())
         for part in ("drifting", "worse", "page", "drift is 2, above 0", "MAE is 9, above 2"):
-            assert part in text
+            assert part in text, (
+                f"two alerts of one run arrive without '{part}': the name, severity and summary of "
+                "each are what a person acts on."
+            )
 
     def test_one_that_is_over_looks_another_than_one_that_fires(self, receiver: Receiver) -> None:
         sink = self.make(**receiver.options)
         sink.send("shops", [ALERT])
-        (fires,) = receiver.messages()
         sink.send("shops", [replace(ALERT, state="resolved", ended_at="2024-05-02T06:00:00+00:00")])
-        _, over = receiver.messages()
-        assert "firing" in fires.lower()
-        assert "resolved" not in fires.lower()
-        assert "resolved" in over.lower()
+        messages = receiver.messages()
+        assert len(messages) == 2, f"two calls of send arrive as {len(messages)} messages."
+        fires, over = (message.lower() for message in messages)
+        assert "firing" in fires, f"an alert that fires arrives without the word: {fires!r}."
+        assert "resolved" not in fires, f"an alert that fires arrives as resolved: {fires!r}."
+        assert "resolved" in over, (
+            f"an alert that is over arrives without the word 'resolved', as if it fired: {over!r}."
+        )
 
     def test_what_is_not_taken_is_an_error_without_a_secret(self, receiver: Receiver) -> None:
         if receiver.stop is None:
             return
         receiver.stop()
-        with pytest.raises(FrameworkError, match="not taken") as caught:
-            self.make(**receiver.options).send("shops", [ALERT])
-        assert SECRET not in str(caught.value)
-        assert "\n" not in str(caught.value)
+        error = refusal(
+            lambda: self.make(**receiver.options).send("shops", [ALERT]),
+            FrameworkError,
+            "send to a receiver that does not take it (an alert that is lost in silence)",
+        )
+        assert SECRET not in str(error), (
+            f"the error of a receiver that refuses shows the secret of the options: {error}"
+        )

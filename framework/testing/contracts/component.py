@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pytest
 from omegaconf import OmegaConf
 
+from framework.config.catalog import Plugins
 from framework.config.groups import default_node
 from framework.errors import ConfigError
 from framework.interfaces.plugin import Component, Kind
 from framework.options import validate
-from framework.plugins.discovery import load_plugins
+from framework.plugins.discovery import SLOW, load_plugins
+from framework.testing.contracts.findings import refusal
 from framework.testing.panels import SEASON
 
 #: Libraries that a plugin's module must not import at every start.
@@ -50,13 +53,24 @@ class ComponentContract:
     name: ClassVar[str]
     options: ClassVar[dict[str, Any]] = {}
 
-    def component(self) -> Component:
-        """Find the component among the installed plugins.
+    def plugins(self, *extra: object) -> Plugins:
+        """Find the plugins, this one among them.
+
+        Args:
+            extra: Plugin modules beside the installed ones.
 
         Returns:
-            What the plugin offers.
+            The plugins.
         """
-        return load_plugins().find(self.kind, self.name)
+        return load_plugins(extra=extra)
+
+    def component(self) -> Component:
+        """Find the component among the plugins.
+
+        Returns:
+            What its plugin offers.
+        """
+        return self.plugins().find(self.kind, self.name)
 
     def make(self, **changed: Any) -> Any:
         """Make a new instance, its defaults resolved and its options checked as in a run.
@@ -79,24 +93,81 @@ class ComponentContract:
         )
         values: Any = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
         del values["node"]["name"]
-        return load_plugins().load(self.kind, self.name)(
+        return self.plugins().load(self.kind, self.name)(
             validate(component.options, values["node"], self.kind)
         )
 
     def test_an_unknown_option_is_refused_by_its_name(self) -> None:
-        with pytest.raises(ConfigError, match="no_such_option"):
-            self.make(no_such_option=1)
+        refusal(
+            lambda: self.make(no_such_option=1),
+            ConfigError,
+            "an option that the class of options does not have",
+            "no_such_option",
+        )
 
     def test_the_constructor_only_stores_the_options(self) -> None:
-        assert set(vars(self.make())) == {"options"}
+        only_options(self.make())
 
     def test_the_plugin_module_is_light(self) -> None:
-        module = self.component().load.split(".")[0]
-        code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-        process = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        module = self.component().load.partition(":")[0].partition(".")[0]
+        heavy, seconds = _imported(module)
+        assert not heavy, (
+            f"{module}, the module of the entry point, imports {', '.join(heavy)} at every start, "
+            "--help included; import them in the module of the class, or in its methods."
         )
-        assert process.stdout.strip() == "[]", f"{module} imports these at every start"
+        assert seconds < SLOW, (
+            f"{module}, the module of the entry point, takes {seconds:.1f} s of every start to be "
+            "imported; move what takes so long to the module of the class."
+        )
+
+
+@cache
+def _imported(module: str) -> tuple[list[str], float]:
+    """Import a module in a process of its own. Suites of one plugin ask once.
+
+    Returns:
+        The heavy libraries that come with it, and the seconds of a processor that it takes beside
+        what every plugin imports.
+    """
+    code = (
+        "import json, sys, time\n"
+        "import framework.interfaces.plugin, framework.options\n"
+        "start = time.process_time()\n"
+        f"import {module}\n"
+        "spent = time.process_time() - start\n"
+        f"heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "print(json.dumps([heavy, spent]))"
+    )
+    process = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, (
+        f"{module}, the module of the entry point, cannot be imported by itself: "
+        f"{process.stderr.strip().splitlines()[-1]}"
+    )
+    heavy, seconds = json.loads(process.stdout.splitlines()[-1])
+    return heavy, seconds
+
+
+def only_options(component: Any) -> None:
+    """Check that a constructor has stored its options and done nothing else.
+
+    Args:
+        component: A new instance.
+
+    Raises:
+        AssertionError: It has more attributes.
+    """
+    more = sorted(set(vars(component)) - {"options"})
+    assert not more, (
+        f"the constructor of {type(component).__name__} sets {', '.join(more)} beside its options; "
+        "a component is also made to be asked for something or sent to another process, so open "
+        "and compute in the method that first needs it."
+    )
+    assert "options" in vars(component), (
+        f"the constructor of {type(component).__name__} does not store its options; call "
+        "super().__init__(options)."
+    )
 
 
 def saved(component: Any, directory: Path) -> dict[str, bytes]:
@@ -128,9 +199,15 @@ def assert_no_pickle(files: dict[str, bytes]) -> None:
     Args:
         files: What :func:`saved` gave.
     """
-    assert files, "nothing was saved"
+    assert files, "save(directory) writes no file, so nothing could be loaded again."
     for name, data in files.items():
-        assert not name.endswith((".pkl", ".pickle", ".joblib", ".dill")), name
-        assert not _PICKLE.match(data), f"{name} is a pickle"
-        if name.endswith(".npy"):
-            np.load(io.BytesIO(data), allow_pickle=False)
+        pickled = name.endswith((".pkl", ".pickle", ".joblib", ".dill")) or _PICKLE.match(data)
+        if name.endswith(".npy") and not pickled:
+            try:
+                np.load(io.BytesIO(data), allow_pickle=False)
+            except ValueError:
+                pickled = True
+        assert not pickled, (
+            f"save(directory) writes {name} as a pickle, which runs whatever code it holds when a "
+            "server loads it; write JSON, npz or the library's own format."
+        )

@@ -10,11 +10,12 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-import pytest
 
 from framework.data.arrays import Float64
 from framework.errors import DataError
 from framework.interfaces.compute import Compute
+from framework.testing.contracts.component import only_options
+from framework.testing.contracts.findings import refusal, same_bits
 
 _SHARED = np.linspace(0.0, 1.0, 1000)
 
@@ -47,31 +48,69 @@ class ComputeContract:
         """
 
     def test_the_constructor_only_stores_the_options(self) -> None:
-        assert set(vars(self.make())) == {"options"}
+        only_options(self.make())
 
     def test_results_come_in_the_order_of_the_items(self) -> None:
         items = [0, 1, 7, 3, 900, 3]
         results = list(self.make().map(_slow_first, _SHARED, items))
-        assert results == [_sum(_SHARED, item) for item in items]
+        expected = [_sum(_SHARED, item) for item in items]
+        assert results == expected, (
+            f"map of the items {items} gives {results}, not {expected}: results come in the order "
+            "of the items, one for each, however they end."
+        )
 
     def test_no_items_give_no_results(self) -> None:
-        assert list(self.make().map(_sum, _SHARED, [])) == []
-        assert list(self.make().stream(_sum, _SHARED, [])) == []
+        for name in ("map", "stream"):
+            try:
+                results = list(getattr(self.make(), name)(_sum, _SHARED, []))
+            except Exception as error:
+                raise AssertionError(
+                    f"{name} of no items raises {error!r}; a run may have none to work on."
+                ) from error
+            assert results == [], f"{name} of no items gives {results}."
 
     def test_what_the_function_raises_is_raised_as_it_was(self) -> None:
-        with pytest.raises(DataError, match=r"^item -3 is below zero$"):
-            list(self.make().map(_sum, _SHARED, [1, -3, 2]))
-        with pytest.raises(DataError, match=r"^item -3 is below zero$"):
-            list(self.make().stream(_sum, _SHARED, [1, -3, 2]))
+        for name in ("map", "stream"):
+            error = refusal(
+                lambda name=name: list(  # type: ignore[misc]
+                    getattr(self.make(), name)(_sum, _SHARED, [1, -3, 2])
+                ),
+                DataError,
+                f"{name} of a function that raises DataError",
+            )
+            assert str(error) == "item -3 is below zero", (
+                f"{name} raises {str(error)!r}, not what the function raised, 'item -3 is below "
+                "zero': the line is the user's, whichever process it comes from."
+            )
 
     def test_a_stream_gives_every_result_once(self) -> None:
         items = list(range(40))
         results = sorted(self.make().stream(_sum, _SHARED, items))
-        assert results == [_sum(_SHARED, item) for item in items]
+        expected = [_sum(_SHARED, item) for item in items]
+        assert results == expected, (
+            f"stream of {len(items)} items gives {len(results)} results, of which "
+            f"{len({*results} & {*expected})} are those of the items; each comes once, in any "
+            "order."
+        )
 
     def test_an_iterator_may_be_left_before_its_end(self) -> None:
         compute = self.make()
         results = iter(compute.map(_sum, _SHARED, list(range(8))))
-        assert next(results) == _sum(_SHARED, 0)
+        first = next(results)
+        assert first == _sum(_SHARED, 0), f"the first result of eight is {first}."
         del results
-        assert list(compute.map(_sum, _SHARED, [5])) == [_sum(_SHARED, 5)]
+        others = list(compute.map(_sum, _SHARED, [5]))
+        assert others == [_sum(_SHARED, 5)], (
+            f"map after an iterator was left gives {others}: what was started ends with its "
+            "iterator, and the next call has nothing of it."
+        )
+
+    def test_the_shared_argument_stays_as_it_was(self) -> None:
+        shared = np.arange(1000.0)
+        list(self.make().map(_sum, shared, [1, 2, 3]))
+        same_bits(
+            shared,
+            np.arange(1000.0),
+            "map changes the shared argument of its caller: that",
+            "send workers a copy, or the bytes",
+        )

@@ -21,6 +21,8 @@ from framework.data.vocabulary import MISSING_FEATURE, OK, TIME, UNKNOWN_ENTITY
 from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
+from framework.testing.contracts.findings import same_bits
+from framework.testing.contracts.retrieval_rows import expect_status
 
 _DAY = timedelta(days=1)
 _FIRST = datetime(2024, 3, 8, tzinfo=UTC)
@@ -172,34 +174,70 @@ class KnownAheadContract:
         origin = None if at is None else np.datetime64(at.replace(tzinfo=None), "us")
         offline = stored_context(panel, AHEAD, schema, entities, origin, None)
         if not strategy.gives_known:
-            assert OK not in context.status
+            assert OK not in context.status, (
+                "a strategy that says that it gives no known columns answers a pair that has some."
+            )
             return offline
-        assert context.status == offline.status
+        assert context.status == offline.status, (
+            f"context gives the statuses {context.status} ({context.detail}), what run=predict "
+            f"reads gives {offline.status} ({offline.detail}): two rules."
+        )
         ok = [j for j, status in enumerate(offline.status) if status == OK]
         for part in ("origins", "past", "known"):
-            assert getattr(context, part)[ok].tobytes() == getattr(offline, part)[ok].tobytes(), (
-                part
+            same_bits(
+                getattr(context, part)[ok],
+                getattr(offline, part)[ok],
+                f"{part} of context, beside what run=predict reads,",
+                "the server's store keeps other rows, or looks a step up by another rule",
             )
-        assert context.static[ok].tolist() == offline.static[ok].tolist()
+        assert context.static[ok].tolist() == offline.static[ok].tolist(), (
+            "keys and categories of context are others than those that run=predict reads."
+        )
         return context
+
+    def expect_known(self, context: Context, shop: str, item: str, doing: str) -> None:
+        """Check the columns known in advance of the first window.
+
+        Args:
+            context: What a strategy gave.
+            shop: A key of its series.
+            item: A key of its series.
+            doing: What was asked, as the subject of a sentence.
+
+        Raises:
+            AssertionError: They are others than those that were stored for these steps.
+        """
+        same_bits(
+            context.known[0],
+            ahead_of(stored(), shop, item),
+            f"{doing} looks up columns {_KNOWN} of the {_HORIZON} steps ahead, which",
+            "a step ahead takes the row of its own label, or of a view with valid_for the newest "
+            "one that still holds, never the origin's row",
+        )
 
     def test_known_columns_are_those_of_the_steps_ahead(self, tmp_path: Any, length: int) -> None:
         rows = stored()
         context = self._asked(tmp_path, length, rows, *_NEWEST)
-        assert context.status == [OK] * 3, context.detail
+        doing = "context with columns known in advance"
+        expect_status(context, [OK] * 3, doing)
         newest = [
-            np.datetime64((_FIRST + day * _DAY).replace(tzinfo=None), "us")
+            np.datetime64((_FIRST + day * _DAY).replace(tzinfo=None), "us").item()
             for day in _NEWEST.values()
         ]
-        assert context.origins.tolist() == [moment.item() for moment in newest]
+        assert context.origins.tolist() == newest, (
+            f"{doing} begins at {context.origins.tolist()}, not at {newest}: an origin is the "
+            "newest row with a target; later rows of the primary view are steps to come."
+        )
         expected = np.stack([ahead_of(rows, *entity) for entity in _NEWEST])
-        assert np.isfinite(expected).all()
-        assert context.known.tobytes() == expected.tobytes()
+        assert np.isfinite(expected).all()  # the suite's own
+        for i, entity in enumerate(_NEWEST):
+            self.expect_known(context.take(np.array([i])), *entity, doing)
 
     def test_an_origin_that_is_named_has_the_same_window(self, tmp_path: Any, length: int) -> None:
         window = self._asked(tmp_path, length, stored(), ("a", "x"), at=_FIRST + 8 * _DAY)
-        assert window.status == [OK], window.detail
-        assert window.known[0].tobytes() == ahead_of(stored(), "a", "x").tobytes()
+        doing = "context at a named origin with columns known in advance"
+        expect_status(window, [OK], doing)
+        self.expect_known(window, "a", "x", doing)
 
     @pytest.mark.parametrize(
         ("view", "column", "steps"),
@@ -211,8 +249,8 @@ class KnownAheadContract:
         rows = stored()
         rows[view] = rows[view][rows[view][TIME] <= _FIRST + (8 + _HORIZON - steps) * _DAY]
         context = self._asked(tmp_path, length, rows, ("a", "x"))
-        assert context.status == [MISSING_FEATURE], context.detail
-        assert f"'{column}' for {steps} of the 3 steps" in str(context.detail[0])
+        doing = f"a plan that lacks the last {steps} of the steps ahead"
+        expect_status(context, [MISSING_FEATURE], doing, column)
 
     @pytest.mark.parametrize(
         ("view", "column"), [("till", "promo"), ("plan", "price"), ("opening", "hours")]
@@ -223,8 +261,8 @@ class KnownAheadContract:
         rows = stored()
         rows[view].loc[rows[view][TIME] == _FIRST + 10 * _DAY, column] = None
         context = self._asked(tmp_path, length, rows, ("a", "x"))
-        assert context.status == [MISSING_FEATURE], context.detail
-        assert f"'{column}' for 1 of the 3 steps" in str(context.detail[0])
+        doing = "a null in the plan of a step ahead"
+        expect_status(context, [MISSING_FEATURE], doing, column)
 
     def test_a_row_of_another_label_says_nothing(self, tmp_path: Any, length: int) -> None:
         rows = stored()
@@ -233,8 +271,8 @@ class KnownAheadContract:
             plan[TIME] != _FIRST + 9 * _DAY
         ]  # the day before has a row, within the ttl
         context = self._asked(tmp_path, length, rows, ("a", "x"))
-        assert context.status == [MISSING_FEATURE], context.detail
-        assert "'hours' for 1 of the 3 steps" in str(context.detail[0])
+        doing = "a step ahead whose own plan is missing while the day before has one"
+        expect_status(context, [MISSING_FEATURE], doing, "hours")
 
     def test_valid_for_ends_before_its_last_moment(self, tmp_path: Any, length: int) -> None:
         rows = stored()
@@ -242,16 +280,16 @@ class KnownAheadContract:
             **{TIME: rows["tariff"][TIME] - _DAY}
         )  # the newest, of day 4, holds to the end of day 10
         context = self._asked(tmp_path, length, rows, ("a", "x"))
-        assert context.status == [MISSING_FEATURE], context.detail
-        assert "'rate' for 1 of the 3 steps" in str(context.detail[0])
+        doing = "a step ahead exactly valid_for after the newest row of its view"
+        expect_status(context, [MISSING_FEATURE], doing, "rate")
 
     def test_a_step_to_come_is_no_origin(self, tmp_path: Any, length: int) -> None:
         context = self._asked(tmp_path, length, stored(), ("a", "x"), at=_FIRST + 9 * _DAY)
-        assert context.status == [MISSING_FEATURE], context.detail
-        assert "2024-03-16" in str(context.detail[0])
+        doing = "an origin whose row has a plan and no target"
+        expect_status(context, [MISSING_FEATURE], doing, "2024-03-16")
 
     def test_a_series_without_an_actual_is_unknown(self, tmp_path: Any, length: int) -> None:
         rows = stored()
         rows["till"].loc[rows["till"]["shop"] == "c", ["y", "z"]] = None
         context = self._asked(tmp_path, length, rows, ("c", "x"), ("a", "x"))
-        assert context.status == [UNKNOWN_ENTITY, OK], context.detail
+        expect_status(context, [UNKNOWN_ENTITY, OK], "a series that has plans and no actual")

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from framework.data.context import Context
 from framework.data.forecast import Forecast
@@ -28,6 +27,7 @@ from framework.interfaces.plugin import Kind
 from framework.interfaces.registry import PairVersion
 from framework.testing import fakes
 from framework.testing.contracts.component import ComponentContract
+from framework.testing.contracts.findings import refusal
 
 ORIGIN = np.datetime64("2024-05-01", "us")
 KEYS = ("airport", "carrier")
@@ -123,51 +123,105 @@ class LedgerContract(ComponentContract):
         order = [(name, "ascending") for name in ("airport", "target", "step")]
         return table.sort_by([key for key in order if key[0] in table.column_names])
 
+    def expect_counts(self, state: Path, counts: LedgerCounts, doing: str) -> None:
+        """Check how much a ledger says that it lacks.
+
+        Args:
+            state: The folder for what a server keeps.
+            counts: What it is to say.
+            doing: What was done, as the subject of a sentence.
+
+        Raises:
+            AssertionError: It says something else.
+        """
+        actual = self.make().counts("fake", state)
+        assert actual == counts, (
+            f"{doing} is counted as {actual}, not {counts}: forecasts that a server made and "
+            "nobody can read again are missing, whatever became of its process; those of a live "
+            "one that are not written yet wait."
+        )
+
     def test_what_was_served_is_read_again_bit_for_bit(self, tmp_path: Path) -> None:
         names = ["JFK", "nowhere", 'a "b", c\nd', "", "Zürich"]
         self.serve(tmp_path, names).hooks.server_stopped()
         table = self.read(tmp_path)
-        assert len(table) == 4 * 3 * 2 + 2
-        assert sorted(set(table["airport"].to_pylist())) == sorted(names)
-        one = table.filter(pa.compute.equal(table["airport"], "JFK")).to_pylist()
-        assert [row["mean"] for row in one if row["target"] == "departures"] == [0.0, 6 / 7, 12 / 7]
-        assert [row["q0.9"] for row in one if row["target"] == "delay"] == [5 / 7, 11 / 7, 17 / 7]
-        assert {row["step"]: str(row[TIME])[:10] for row in one}[3] == "2024-05-04"
+        assert len(table) == 4 * 3 * 2 + 2, (
+            f"four entities with a forecast and one without are read as {len(table)} rows, not "
+            f"{4 * 3 * 2 + 2}: one for each step and target, and of an entity without a forecast "
+            "one for each target."
+        )
+        airports = sorted(set(table["airport"].to_pylist()))
+        assert airports == sorted(names), f"the entities {names} are read again as {airports}."
+        rows = table.to_pylist()
+        one = [row for row in rows if row["airport"] == "JFK"]
+        for column, target, expected in (
+            ("mean", "departures", [0.0, 6 / 7, 12 / 7]),
+            ("q0.9", "delay", [5 / 7, 11 / 7, 17 / 7]),
+        ):
+            actual = [row[column] for row in one if row["target"] == target]
+            assert actual == expected, (
+                f"{column} of {target} is read again as {actual}, not {expected}: numbers are kept "
+                "as float64, in the target's own unit."
+            )
+        day = {row["step"]: str(row[TIME])[:10] for row in one}[3]
+        assert day == "2024-05-04", f"the third step after 2024-05-01 is read again as {day}."
         for name in ("at", "origin", TIME):
-            assert table.schema.field(name).type == pa.timestamp("us", tz="UTC")
+            kind = table.schema.field(name).type
+            assert kind == pa.timestamp("us", tz="UTC"), f"'{name}' is {kind}, not a time in UTC."
         row = one[0]
-        assert (row["arm"], row["version"], row["digest"]) == ("production", 3, "d" * 64)
-        assert (row["request_id"], row["shadow"], row["stale"]) == ("id-1", False, None)
-        unknown_rows = table.filter(pa.compute.equal(table["airport"], "nowhere")).to_pylist()
-        assert {row["status"] for row in unknown_rows} == {UNKNOWN_ENTITY}
-        assert {row["mean"] for row in unknown_rows} == {None}
+        expected_values = {
+            "arm": "production",
+            "version": 3,
+            "digest": "d" * 64,
+            "request_id": "id-1",
+            "shadow": False,
+            "stale": None,
+        }
+        values = {name: row[name] for name in expected_values}
+        assert values == expected_values, f"what tells who answered is {values}."
+        unknown_rows = [row for row in rows if row["airport"] == "nowhere"]
+        answers = {(row["status"], row["mean"]) for row in unknown_rows}
+        assert answers == {(UNKNOWN_ENTITY, None)}, (
+            f"an entity without a forecast is read again as {answers} of (status, mean)."
+        )
 
     def test_wanted_columns_and_newer_rows_alone_are_read(self, tmp_path: Path) -> None:
         now = datetime.now(UTC)
         self.serve(tmp_path, ["old"], at=now - timedelta(days=2)).hooks.server_stopped()
         self.serve(tmp_path, ["new"], at=now, quantiles=(0.5,)).hooks.server_stopped()
         table = self.read(tmp_path, ["at", "airport", "q*", "nothing"])
-        assert sorted(table.column_names) == ["airport", "at", "q0.1", "q0.5", "q0.9"]
-        assert len(table) == 12
+        columns = sorted(table.column_names)
+        assert columns == ["airport", "at", "q0.1", "q0.5", "q0.9"], (
+            f"of the columns at, airport, q* and nothing, {columns} are read; 'q*' means all that "
+            "begin with q, and one that is not there is left out."
+        )
+        assert len(table) == 12, f"two servers with other quantiles are read as {len(table)} rows."
         recent = self.read(tmp_path, ["airport", "at"], since=now - timedelta(hours=1))
-        assert set(recent["airport"].to_pylist()) == {"new"}
+        airports = set(recent["airport"].to_pylist())
+        assert airports == {"new"}, (
+            f"the forecasts of the last hour are those of {airports}, not of 'new' alone."
+        )
 
     def test_a_ledger_that_nobody_wrote_is_empty(self, tmp_path: Path) -> None:
-        assert list(self.make().read("nobody", tmp_path, ["*"], None)) == []
-        assert self.make().counts("nobody", tmp_path) == LedgerCounts(0, 0)
+        pieces = list(self.make().read("nobody", tmp_path, ["*"], None))
+        assert sum(map(len, pieces)) == 0, "a ledger that nobody wrote has rows."
+        counts = self.make().counts("nobody", tmp_path)
+        assert counts == LedgerCounts(0, 0), f"a ledger that nobody wrote lacks {counts}."
 
     def test_every_forecast_is_counted(self, tmp_path: Path) -> None:
         outcomes: list[tuple[str, int]] = []
         writer = self.serve(
             tmp_path, ["a", "b"], count=lambda outcome, n: outcomes.append((outcome, n))
         )
-        ledger = self.make()
-        assert ledger.counts("fake", tmp_path) == LedgerCounts(0, 2)
+        self.expect_counts(tmp_path, LedgerCounts(0, 2), "an answer that is not written yet")
         writer.offered(5)
         writer.hooks.forecasts_dropped(5)
         writer.hooks.server_stopped()
-        assert ledger.counts("fake", tmp_path) == LedgerCounts(5, 0)
-        assert sorted(outcomes) == [("dropped", 5), ("written", 2)]
+        doing = "a server that stopped, after five forecasts were too many for its queue,"
+        self.expect_counts(tmp_path, LedgerCounts(5, 0), doing)
+        assert sorted(outcomes) == [("dropped", 5), ("written", 2)], (
+            f"the metrics of a server are told {outcomes}, not 2 written and 5 dropped."
+        )
 
     def test_what_a_killed_process_lost_is_counted(self, tmp_path: Path) -> None:
         for killed in (True, False):
@@ -182,11 +236,15 @@ class LedgerContract(ComponentContract):
                     os._exit(0)
             os.waitpid(child, 0)
         for _ in range(2):  # it says the same when it is asked again
-            assert self.make().counts("fake", tmp_path) == LedgerCounts(8, 0)
-        assert len(self.read(tmp_path)) == 2 * 3 * 6
+            self.expect_counts(tmp_path, LedgerCounts(8, 0), "what two killed servers lost")
+        rows = len(self.read(tmp_path))
+        assert rows == 2 * 3 * 6, (
+            f"what two servers had written before they were killed is read as {rows} rows, not 36."
+        )
 
     def test_nothing_is_written_with_a_share_of_zero(self, tmp_path: Path) -> None:
-        assert self.make(share=0).writer("fake", tmp_path, no_count) is None
+        writer = self.make(share=0).writer("fake", tmp_path, no_count)
+        assert writer is None, f"ledger.share=0 opens {writer!r}; nothing is to be kept."
 
     def test_columns_are_left_out_hashed_or_have_the_features(self, tmp_path: Path) -> None:
         writer = self.serve(
@@ -198,20 +256,41 @@ class LedgerContract(ComponentContract):
         )
         writer.hooks.server_stopped()
         table = self.read(tmp_path)
-        assert not {"request_id", "stale"} & {*table.column_names}
-        assert not {"a", "b"} & {*table["airport"].to_pylist()}
-        assert len(set(table["airport"].to_pylist())) == 2
+        present = {"request_id", "stale"} & {*table.column_names}
+        assert not present, f"ledger.leave_out is ignored: {sorted(present)} can be read again."
+        airports = {*table["airport"].to_pylist()}
+        assert not {"a", "b"} & airports, (
+            f"ledger.hashed=[airport] keeps the names {sorted(airports)} that were to be hidden."
+        )
+        assert len(airports) == 2, f"two hashed entities are read again as {len(airports)}."
         features = [text for text in table["features"].to_pylist() if text is not None]
-        assert len(features) == 2
-        assert all('"temp":1.5' in text and '"season":"spring"' in text for text in features)
+        assert len(features) == 2, (
+            f"ledger.features=values keeps the features of {len(features)} rows; of each of two "
+            "entities the first row has them."
+        )
+        for text in features:
+            assert '"temp":1.5' in text, f"the features are kept as {text}, without temp 1.5."
+            assert '"season":"spring"' in text, f"the features are kept as {text}, without season."
 
     def test_a_digest_of_the_features_tells_them_apart(self, tmp_path: Path) -> None:
         self.serve(tmp_path, ["a", "b", "a"], features="digest").hooks.server_stopped()
         texts = [text for text in self.read(tmp_path)["features"].to_pylist() if text is not None]
-        assert sorted(map(texts.count, set(texts))) == [1, 2]
+        counts = sorted(map(texts.count, set(texts)))
+        assert counts == [1, 2], (
+            f"three entities of which two have equal features are kept with {len(set(texts))} "
+            f"different digests, as often as {counts}."
+        )
 
     def test_a_column_that_cannot_be_hashed_is_refused(self) -> None:
         options = self.make(hashed=("airprt",)).options
-        assert isinstance(options, LedgerOptions)
-        with pytest.raises(ConfigError, match=r"hashed: 'airprt' .* Did you mean 'airport'"):
-            options.check(KEYS)
+        assert isinstance(options, LedgerOptions), (
+            f"the options are {type(options).__name__}, no subclass of "
+            "framework.interfaces.ledger.LedgerOptions, so the keys that all ledgers have are lost."
+        )
+        refusal(
+            lambda: options.check(KEYS),
+            ConfigError,
+            "ledger.hashed with a name that is no entity key",
+            "airprt",
+            "airport",
+        )

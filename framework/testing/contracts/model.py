@@ -7,6 +7,10 @@ class TestMine(ModelContract):
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +23,7 @@ from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.interfaces.model import Model
 from framework.interfaces.plugin import Kind
 from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
+from framework.testing.contracts.findings import same_bits, same_files
 from framework.testing.panels import SEASON, make_panel, panel_schema, plain_arrays, windows_between
 
 
@@ -40,6 +45,28 @@ def take(windows: Windows, index: Any) -> Windows:
     )
 
 
+#: The arrays of a window that a model is asked about.
+INPUTS = ("target_past", "past", "future", "static")
+#: Threads that ask one model at once, and how often each does.
+THREADS, ROUNDS = 4, 5
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Let threads take turns a thousand times more often than they usually do, so that what is not
+    safe among them shows.
+
+    Yields:
+        Nothing.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 class ModelContract(ComponentContract):
     """``stable_files``: equal fits are saved as equal bytes; False only where a library's format
     holds times or addresses.
@@ -53,6 +80,7 @@ class ModelContract(ComponentContract):
     #: Whether a forecast follows from the window's own values of the target alone, whatever other
     #: series there are.
     local: ClassVar[bool] = False
+    _fit: ClassVar[tuple[Model, Windows, Schema]]
 
     def schema(self, panel: Panel) -> Schema:
         """Make the schema of a panel, with the model's context length.
@@ -104,17 +132,49 @@ class ModelContract(ComponentContract):
         model.fit(train, later if validation else None, schema, self.seed)
         return model, replace(later.gather(), target=None), schema
 
-    def test_shapes_and_finite_answers(self) -> None:
-        model, windows, schema = self.fitted()
-        answer = np.asarray(model.predict(windows), dtype=np.float64)
-        assert answer.shape == (
-            len(windows),
-            schema.horizon,
-            len(schema.targets),
-            1 + len(schema.quantiles),
+    def shared(self) -> tuple[Model, Windows, Schema]:
+        """Give one fitted model to all checks of the suite that only ask it.
+
+        Returns:
+            The model, windows of the check's own, the schema.
+        """
+        suite = type(self)
+        if "_fit" not in vars(suite):
+            suite._fit = self.fitted()
+        model, windows, schema = suite._fit
+        copies = (np.copy(getattr(windows, name)) for name in INPUTS)
+        return model, Windows(*copies, entities=windows.entities), schema
+
+    def expect_finite(self, answer: Any, doing: str) -> None:
+        """Check that a forecast holds no NaN and no infinity.
+
+        Args:
+            answer: The forecast.
+            doing: What was forecast, as the subject of a sentence.
+
+        Raises:
+            AssertionError: It holds some.
+        """
+        wrong = int((~np.isfinite(np.asarray(answer, dtype=np.float64))).sum())
+        assert not wrong, (
+            f"{doing} gives {wrong} values that are NaN or infinite, which a client would read as "
+            "a forecast; answer with a level that fit has kept where a window has no value."
         )
-        assert np.isfinite(answer).all()
-        assert (np.diff(answer[..., 1:], axis=-1) >= 0).all(), "quantiles cross"
+
+    def test_shapes_and_finite_answers(self) -> None:
+        model, windows, schema = self.shared()
+        answer = np.asarray(model.predict(windows), dtype=np.float64)
+        shape = (len(windows), schema.horizon, len(schema.targets), 1 + len(schema.quantiles))
+        assert answer.shape == shape, (
+            f"predict of {len(windows)} windows gives the shape {answer.shape}, not [windows, "
+            f"horizon, targets, 1 + quantiles], here {shape}; the mean comes first on the last "
+            "axis, which is there without quantiles, too."
+        )
+        self.expect_finite(answer, "predict of whole windows")
+        assert (np.diff(answer[..., 1:], axis=-1) >= 0).all(), (
+            "the quantiles of a forecast cross: a higher one is below a lower one, as happens "
+            "where each is learned by itself; sort them."
+        )
 
     def test_without_quantiles_or_validation(self) -> None:
         panel = make_panel()
@@ -122,41 +182,85 @@ class ModelContract(ComponentContract):
         train, later = self.split(plain_arrays(panel, len(schema.targets)), schema)
         model: Model = self.make()
         model.fit(train, None, schema, self.seed)
-        assert model.predict(take(later.gather(), slice(0, 2))).shape == (
-            2,
-            schema.horizon,
-            len(schema.targets),
-            1,
+        shape = model.predict(take(later.gather(), slice(0, 2))).shape
+        assert shape == (2, schema.horizon, len(schema.targets), 1), (
+            f"fitted without quantiles and without validation windows, predict of 2 windows gives "
+            f"the shape {shape}, not (2, {schema.horizon}, {len(schema.targets)}, 1)."
         )
 
     def test_a_window_has_the_same_bits_alone_and_among_others(self) -> None:
-        model, windows, _ = self.fitted()
+        model, windows, _ = self.shared()
         whole = model.predict(windows)
+        cause = (
+            "a matrix product of BLAS sums in another order for a batch of another size, and what "
+            "is taken over a batch, such as its mean, makes windows depend on each other; compute "
+            "each window by itself, or in batches of one size"
+        )
         order = np.random.default_rng(0).permutation(len(windows))
-        assert model.predict(take(windows, order)).tobytes() == whole[order].tobytes()
+        permuted = model.predict(take(windows, order))
+        same_bits(permuted, whole[order], "predict of the windows in another order", cause)
         for i in range(0, len(windows), 5):
-            assert (
-                model.predict(take(windows, slice(i, i + 1)))[0].tobytes() == whole[i].tobytes()
-            ), i
+            single = model.predict(take(windows, slice(i, i + 1)))
+            same_bits(single[0], whole[i], f"predict of window {i} alone", cause)
         many = np.arange(40 * len(windows)) % len(windows)
-        assert model.predict(take(windows, many)).tobytes() == whole[many].tobytes()
+        repeated = model.predict(take(windows, many))
+        same_bits(repeated, whole[many], "predict of the windows 40 times in one call", cause)
 
     def test_saved_and_loaded_gives_the_same_bits_without_pickle(self, tmp_path: Path) -> None:
-        model, windows, _ = self.fitted()
-        before = model.predict(windows).tobytes()
+        model, windows, _ = self.shared()
+        before = model.predict(windows)
         files = saved(model, tmp_path / "state")
         assert_no_pickle(files)
         copy = type(model).load(tmp_path / "state")
-        assert copy.predict(windows).tobytes() == before
+        cause = (
+            "something that predict uses is not saved, such as an option, or is saved with fewer "
+            "digits"
+        )
+        same_bits(copy.predict(windows), before, "predict of the model that was loaded", cause)
         if self.stable_files:
-            assert saved(copy, tmp_path / "again") == files
+            same_files(saved(copy, tmp_path / "again"), files, "a model that was saved and loaded")
 
     def test_the_same_windows_and_seed_give_the_same_forecasts(self, tmp_path: Path) -> None:
-        one, windows, _ = self.fitted()
+        one, windows, _ = self.shared()
         two, _, _ = self.fitted()
-        assert one.predict(windows).tobytes() == two.predict(windows).tobytes()
+        cause = (
+            "something random does not come from the seed that fit is given, or threads add in "
+            "the order in which they end"
+        )
+        first, second = one.predict(windows), two.predict(windows)
+        same_bits(second, first, "a second fit with the same windows and seed", cause)
         if self.stable_files:
-            assert saved(one, tmp_path / "one") == saved(two, tmp_path / "two")
+            files = saved(one, tmp_path / "one")
+            same_files(saved(two, tmp_path / "two"), files, "a second fit with the same seed")
+
+    def test_several_threads_get_each_their_own_answer(self) -> None:
+        """A server predicts in several threads of one process."""
+        model, windows, _ = self.shared()
+        parts = [take(windows, slice(i, None, THREADS)) for i in range(THREADS)]
+        expected = [model.predict(part) for part in parts]
+        answers: list[list[Any]] = [[] for _ in parts]
+        start = threading.Barrier(THREADS)
+
+        def ask(number: int) -> None:
+            start.wait()
+            for _ in range(ROUNDS):
+                try:
+                    answers[number].append(model.predict(parts[number]))
+                except Exception as error:  # noqa: BLE001  what a thread raises is told below
+                    answers[number].append(error)
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
+        with quick_switches():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        cause = "predict keeps what it works on in the model, where the other threads change it"
+        for values, replies in zip(expected, answers, strict=True):
+            for reply in replies:
+                doing = f"predict in {THREADS} threads at once"
+                assert not isinstance(reply, Exception), f"{doing} raises {reply!r}; {cause}."
+                same_bits(reply, values, doing, cause)
 
     def test_unknown_targets_are_left_out(self) -> None:
         panel = make_panel()
@@ -164,7 +268,9 @@ class ModelContract(ComponentContract):
         panel.past[generator.random(len(panel)) < 0.2, 0] = np.nan
         panel.past[panel.offsets[1] : panel.offsets[2], 1] = np.nan
         model, windows, _ = self.fitted(panel)
-        assert np.isfinite(model.predict(windows)).all()
+        self.expect_finite(
+            model.predict(windows), "a model that learned from a fifth of the targets missing"
+        )
 
     def test_answers_are_in_each_targets_own_unit(self) -> None:
         """One target :attr:`larger` times as large as it was, beside features that a preprocessor
@@ -183,10 +289,17 @@ class ModelContract(ComponentContract):
         model: Model = self.make()
         model.fit(train, later, schema, self.seed)
         answer = model.predict(replace(later.gather(), target=None)).mean(axis=(0, 1))
-        assert (np.abs(answer - level[:, None]) < 5 * spread[:, None]).all(), answer
+        mean, quantiles = answer[:, 0], answer[:, 1:]
+        wrong = np.abs(mean - level) >= level / 2
+        wrong |= (np.abs(quantiles - level[:, None]) >= 5 * spread[:, None]).any(axis=1)
+        assert not wrong.any(), (
+            f"targets with the means {level} are forecast with the means {mean}: a "
+            "forecast is in its target's own unit, so undo what scales a target (Windows.past is "
+            "what the preprocessor made of the values, Windows.target_past are the values)."
+        )
 
     def test_a_window_of_nulls_still_gets_finite_numbers(self) -> None:
-        model, windows, _ = self.fitted()
+        model, windows, _ = self.shared()
         one = take(windows, slice(0, 1))
         empty = Windows(
             np.full_like(one.target_past, np.nan),
@@ -194,7 +307,7 @@ class ModelContract(ComponentContract):
             np.full_like(one.future, np.nan),
             one.static,
         )
-        assert np.isfinite(model.predict(empty)).all()
+        self.expect_finite(model.predict(empty), "predict of a window that holds nulls alone")
 
     def test_a_window_with_few_values_is_forecast_from_its_own(self) -> None:
         """A small series that is mostly unknown beside large ones: never of their size where the
@@ -209,17 +322,25 @@ class ModelContract(ComponentContract):
         if history.shape[1] > 3:
             history[:, -3] = 7.5
         answer = model.predict(replace(one, target_past=history))
-        assert np.isfinite(answer).all()
+        self.expect_finite(answer, "predict of a window with two values")
         if self.local:
-            assert (np.abs(answer[..., 0] - 7.25) < 1).all(), answer
+            assert (np.abs(answer[..., 0] - 7.25) < 1).all(), (
+                f"a window whose only values are 7 and 7.5 is forecast as {answer[..., 0].ravel()} "
+                "by a model that says it is local; what is unknown was filled from other series."
+            )
 
     def test_inputs_stay_as_they_were(self) -> None:
-        model, windows, _ = self.fitted()
-        inputs: list[Any] = [windows.target_past, windows.past, windows.future, windows.static]
+        model, windows, _ = self.shared()
+        inputs: list[Any] = [getattr(windows, name) for name in INPUTS]
         before = [a.copy() for a in inputs]
         model.predict(windows)
-        for was, now in zip(before, inputs, strict=True):
-            assert was.tobytes() == now.tobytes()
+        for name, was, now in zip(INPUTS, before, inputs, strict=True):
+            same_bits(
+                now,
+                was,
+                f"predict changes its input: Windows.{name}",
+                "a server hands the same arrays to other models; work on a copy",
+            )
 
     def test_values_after_the_cutoff_change_nothing(self, tmp_path: Path) -> None:
         """The windows end at the cutoff but the rows behind them go on: a model that looks past its
@@ -241,8 +362,15 @@ class ModelContract(ComponentContract):
             train = windows_between(arrays.until(boundary), schema, None, last)
             model.fit(train, windows_between(arrays, schema, boundary, last), schema, self.seed)
             windows = windows_between(arrays, schema, last, last).gather()
-            forecasts.append(model.predict(replace(windows, target=None)).tobytes())
+            forecasts.append(model.predict(replace(windows, target=None)))
             states.append(saved(model, tmp_path / str(number)))
-        assert forecasts[0] == forecasts[1]
+        cause = (
+            "fit reads rows of WindowSet.arrays that belong to no window; take what "
+            "WindowSet.gather, batches or reached give"
+        )
+        same_bits(
+            forecasts[1], forecasts[0], "a forecast where rows after the cutoff are absurd", cause
+        )
         if self.stable_files:
-            assert states[0] == states[1]
+            doing = "a fit where rows after the cutoff are absurd"
+            same_files(states[1], states[0], doing, cause)

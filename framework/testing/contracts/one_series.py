@@ -16,6 +16,8 @@ from framework.data.vocabulary import OK, TIME
 from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import Needs, RetrievalStrategy
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
+from framework.testing.contracts.findings import same_bits
+from framework.testing.contracts.retrieval_rows import expect_status
 
 _DAYS = pd.date_range(datetime(2024, 3, 8, tzinfo=UTC), periods=6, freq="D")
 _FEATURES = FeatureSet.model_validate(
@@ -37,10 +39,12 @@ class OneSeriesContract:
         sky = pd.DataFrame({TIME: _DAYS[::2], "temp": [0.1, 0.2, 0.3], "kind": ["a", "b", "c"]})
         strategy.ingest(_FEATURES, "sky", sky)
         strategy.ingest(_FEATURES, "load", pd.DataFrame({TIME: _DAYS[-1:], "y": [7.0]}))
-        assert strategy.has_rows(_FEATURES)
-        assert strategy.entities(_FEATURES).shape == (1, 0)
+        assert strategy.has_rows(_FEATURES), "has_rows of filled views without a key is False."
+        shape = strategy.entities(_FEATURES).shape
+        assert shape == (1, 0), f"the one series without a key is listed with the shape {shape}."
         rows = strategy.training_rows(_FEATURES, ["y", "temp", "kind"])
-        assert [tuple(row) for row in rows.drop(columns=TIME).to_numpy()] == [
+        actual = [tuple(row) for row in rows.drop(columns=TIME).to_numpy()]
+        expected = [
             (1.0, 0.1, "a"),
             (2.0, 0.1, "a"),
             (3.0, 0.2, "b"),
@@ -48,16 +52,26 @@ class OneSeriesContract:
             (5.0, 0.3, "c"),
             (7.0, 0.3, "c"),
         ]
+        assert actual == expected, (
+            f"training_rows of views without a key gives {actual}, not {expected}: a join or a "
+            "replacement by no key at all matches nothing, or everything."
+        )
         schema = _schema(min(3, strategy.max_context_length or 3))
         needs = Needs(schema.targets, schema.context_length, schema.frequency)
         strategy.materialize(_FEATURES, None, None, lambda _: None, needs=needs)
         online = asyncio.run(_ask(strategy, schema))
-        assert online.status == [OK], online.detail
-        assert online.past[0, -1].tolist() == [7.0, 0.3]
-        assert online.static.tolist() == [["c"]]
+        expect_status(online, [OK], "context of the one series without a key")
+        newest = online.past[0, -1].tolist()
+        assert newest == [7.0, 0.3], f"the newest step of the one series is {newest}."
+        assert online.static.tolist() == [["c"]], f"its category is {online.static.tolist()}."
         panel = stored_panel(strategy, _FEATURES, columns_of(schema), "refuse")
         offline = stored_context(panel, _FEATURES, schema, [()], None, None)
-        assert offline.past.tobytes() == online.past.tobytes()
+        same_bits(
+            online.past,
+            offline.past,
+            "context of the one series, beside what run=predict reads,",
+            "the server's store keeps other rows, or rounds",
+        )
 
 
 async def _ask(strategy: RetrievalStrategy, schema: Schema) -> Context:

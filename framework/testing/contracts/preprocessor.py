@@ -7,12 +7,12 @@ class TestMine(PreprocessorContract):
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from framework.data.panel import Panel
 from framework.data.schema import Schema
@@ -24,9 +24,10 @@ from framework.pairs.admission import admit
 from framework.pairs.artifacts import Evidence, open_half, write_pair
 from framework.pairs.fit import fit_pair, fit_preprocessor
 from framework.pairs.golden import Golden
-from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
 from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
+from framework.testing.contracts.findings import refusal, same_bits, same_files
+from framework.testing.contracts.model import ROUNDS, THREADS, quick_switches
 from framework.testing.contracts.planted import planted_files
 from framework.testing.fakes import FakeModel
 from framework.testing.panels import make_panel, panel_schema
@@ -69,43 +70,101 @@ class PreprocessorContract(ComponentContract):
         preprocessor, panel, _ = self.fitted()
         for block, values in _blocks(preprocessor, panel, slice(None)).items():
             names = getattr(preprocessor, f"{block}_names")
-            assert values.dtype == np.float32
-            assert values.shape == (len(panel), len(names)), block
-            assert len(set(names)) == len(names)
-            assert not np.isinf(values).any()
+            assert values.dtype == np.float32, (
+                f"{block} of {len(panel)} rows gives {values.dtype}, not float32, in which a "
+                "model has learned; end with .astype(np.float32)."
+            )
+            assert values.shape == (len(panel), len(names)), (
+                f"{block} of {len(panel)} rows gives the shape {values.shape}, and "
+                f"{block}_names has {len(names)} names: a model would learn columns under other "
+                "names."
+            )
+            twice = sorted({name for name in names if list(names).count(name) > 1})
+            assert not twice, f"{block}_names has {twice} more than once; a name is one column."
+            assert not np.isinf(values).any(), (
+                f"{block} gives infinite values, as a division by the spread of a constant column "
+                "does, or a number too large for float32; keep them finite."
+            )
 
     def test_a_row_has_the_same_bits_alone_and_among_others(self) -> None:
         preprocessor, panel, _ = self.fitted()
         whole = _blocks(preprocessor, panel, slice(None))
+        cause = (
+            "what is computed over the rows of a call, such as their mean or the row before, is "
+            "another thing in a server, which asks of one row; learn it in fit"
+        )
         order = np.random.default_rng(0).permutation(len(panel))
         permuted = _blocks(preprocessor, panel, order)
         for block, values in whole.items():
-            assert permuted[block].tobytes() == values[order].tobytes(), block
+            same_bits(permuted[block], values[order], f"{block} of rows in another order", cause)
         for row in [*range(0, len(panel), 37), len(panel) - 1]:
             single = _blocks(preprocessor, panel, slice(row, row + 1))
             few = _blocks(preprocessor, panel, slice(max(row - 6, 0), row + 1))
             for block, values in whole.items():
-                assert single[block][0].tobytes() == values[row].tobytes(), (block, row)
-                assert few[block][-1].tobytes() == values[row].tobytes(), (block, row)
+                same_bits(single[block][0], values[row], f"{block} of row {row} alone", cause)
+                same_bits(few[block][-1], values[row], f"{block} of seven rows", cause)
+
+    def test_several_threads_get_each_their_own_rows(self) -> None:
+        """A server transforms in several threads of one process."""
+        preprocessor, panel, _ = self.fitted()
+        parts = [slice(i, None, THREADS) for i in range(THREADS)]
+        expected = [_blocks(preprocessor, panel, part) for part in parts]
+        replies: list[list[Any]] = [[] for _ in parts]
+        start = threading.Barrier(THREADS)
+
+        def ask(number: int) -> None:
+            start.wait()
+            for _ in range(ROUNDS):
+                try:
+                    replies[number].append(_blocks(preprocessor, panel, parts[number]))
+                except Exception as error:  # noqa: BLE001  what a thread raises is told below
+                    replies[number].append(error)
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
+        with quick_switches():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        cause = "a transform keeps what it works on in the preprocessor, where others change it"
+        for blocks, answers in zip(expected, replies, strict=True):
+            for answer in answers:
+                doing = f"transforms in {THREADS} threads at once"
+                assert not isinstance(answer, Exception), f"{doing} raise {answer!r}; {cause}."
+                for block, values in blocks.items():
+                    same_bits(answer[block], values, f"{block} in {THREADS} threads at once", cause)
 
     def test_inputs_stay_as_they_were(self) -> None:
         preprocessor, panel, _ = self.fitted()
-        before = [a.copy() for a in (panel.past, panel.known, panel.static)]
+        names = ("past", "known", "static")
+        before = [getattr(panel, name).copy() for name in names]
         first = _blocks(preprocessor, panel, slice(None))
         for values in first.values():
             values[:] = -1
-        for was, now in zip(before, (panel.past, panel.known, panel.static), strict=True):
-            assert np.array_equal(was, now, equal_nan=was.dtype != object)
+        for name, was in zip(names, before, strict=True):
+            now = getattr(panel, name)
+            assert np.array_equal(was, now, equal_nan=was.dtype != object), (
+                f"the rows of '{name}' that were transformed are changed afterwards: a transform "
+                "writes into its input, or gives a view of it; work on a copy."
+            )
 
     def test_saved_and_loaded_gives_the_same_bits_without_pickle(self, tmp_path: Path) -> None:
         preprocessor, panel, _ = self.fitted()
         assert_no_pickle(saved(preprocessor, tmp_path / "state"))
         copy = type(preprocessor).load(tmp_path / "state")
         expected = _blocks(preprocessor, panel, slice(None))
+        cause = (
+            "something that a transform uses is not saved, such as an option, or is saved with "
+            "fewer digits"
+        )
         for block, values in _blocks(copy, panel, slice(None)).items():
-            assert values.tobytes() == expected[block].tobytes(), block
-            assert tuple(getattr(copy, f"{block}_names")) == tuple(
-                getattr(preprocessor, f"{block}_names")
+            same_bits(
+                values, expected[block], f"{block} of the preprocessor that was loaded", cause
+            )
+            names, others = (tuple(getattr(p, f"{block}_names")) for p in (copy, preprocessor))
+            assert names == others, (
+                f"the preprocessor that was loaded has {block}_names {names}, the one that was "
+                f"saved {others}; load sets them as fit does."
             )
 
     def test_a_planted_file_is_refused_at_load_and_at_registration(self, tmp_path: Path) -> None:
@@ -114,30 +173,42 @@ class PreprocessorContract(ComponentContract):
         pair = fit_pair(panel, schema, self.make(), FakeModel(None), 0, 7)
         context = panel.context(schema, panel.entities, panel.times.max())
         golden = Golden(context, pair.forecast(context).values, 1e-5)
-        names, plugins = {"preprocessor": self.name, "model": "fake"}, load_plugins(extra=[fakes])
+        names, plugins = {"preprocessor": self.name, "model": "fake"}, self.plugins(fakes)
         evidence = Evidence(golden, pd.DataFrame({"step": [1]}), {})
         write_pair(tmp_path, pair, names, evidence)
         draft = PairDraft(tmp_path / "preprocessor", tmp_path / "model", schema, "", ())
         admit(draft, plugins)
         for path in sorted(p for p in (draft.preprocessor / "state").iterdir() if p.is_file()):
             original = path.read_bytes()
-            for content in planted_files().values():
+            for what, content in planted_files().items():
                 path.write_bytes(content)
-                with pytest.raises(RefusedError):
-                    open_half(draft.preprocessor, "preprocessor", plugins)
-                with pytest.raises(RefusedError, match="not registered"):
-                    admit(draft, plugins)
+                refusal(
+                    lambda: open_half(draft.preprocessor, "preprocessor", plugins),
+                    RefusedError,
+                    f"load of a state whose file {path.name} is a planted {what}",
+                )
+                refusal(
+                    lambda: admit(draft, plugins),
+                    RefusedError,
+                    f"the registration of a state whose file {path.name} is a planted {what}",
+                )
             path.write_bytes(original)
         admit(draft, plugins)
 
     def test_the_same_rows_give_the_same_state(self, tmp_path: Path) -> None:
         one, panel, _ = self.fitted()
         two, _, _ = self.fitted()
-        assert {k: v.tobytes() for k, v in _blocks(one, panel, slice(None)).items()} == {
-            k: v.tobytes() for k, v in _blocks(two, panel, slice(None)).items()
-        }
+        first, second = (_blocks(p, panel, slice(None)) for p in (one, two))
+        for block, values in first.items():
+            same_bits(
+                second[block],
+                values,
+                f"{block} after a second fit on the same rows",
+                "something random in fit has no fixed seed",
+            )
         if self.stable_files:
-            assert saved(one, tmp_path / "one") == saved(two, tmp_path / "two")
+            files = saved(one, tmp_path / "one")
+            same_files(saved(two, tmp_path / "two"), files, "a second fit on the same rows")
 
     def test_an_unseen_text_is_not_taken_for_a_known_one(self) -> None:
         preprocessor, panel, _ = self.fitted()
@@ -145,7 +216,11 @@ class PreprocessorContract(ComponentContract):
         if not known.shape[1]:
             return
         unseen = np.full((1, panel.static.shape[1]), "never seen", dtype=object)
-        assert not (known == preprocessor.static(unseen)).all(axis=1).any()
+        same = (known == preprocessor.static(unseen)).all(axis=1)
+        assert not same.any(), (
+            f"a text that fit never saw is encoded as {panel.static[int(same.argmax())].tolist()} "
+            "is, so a new shop would get the forecast of an old one; keep a code for the unknown."
+        )
 
     def test_a_null_category_is_a_value_of_its_own(self, tmp_path: Path) -> None:
         panel = make_panel()
@@ -164,9 +239,20 @@ class PreprocessorContract(ComponentContract):
         ]
         codes = preprocessor.static(texts)
         nulls = (codes == codes[0]).all(axis=1)
-        assert nulls.tolist() == [True, *[False] * (len(texts) - 1)]
+        same = [
+            str(text) for text, null in zip(texts[1:, category], nulls[1:], strict=True) if null
+        ]
+        assert not same, (
+            f"a null category has the code of {same}: it became the text 'None', or the unknown; "
+            "null is a value that fit has seen."
+        )
         preprocessor.save(tmp_path)
-        assert type(preprocessor).load(tmp_path).static(texts).tobytes() == codes.tobytes()
+        same_bits(
+            type(preprocessor).load(tmp_path).static(texts),
+            codes,
+            "static of the preprocessor that was loaded, with a null category",
+            "null is lost in the file",
+        )
 
     def test_values_after_the_cutoff_change_nothing(self, tmp_path: Path) -> None:
         clean = make_panel()
@@ -177,10 +263,10 @@ class PreprocessorContract(ComponentContract):
         for number, panel in enumerate((clean, absurd)):
             schema = panel_schema(panel)
             pair = fit_pair(panel.until(cutoff), schema, self.make(), FakeModel(None), 0, 7)
-            forecasts.append(
-                pair.forecast(panel.context(schema, panel.entities, cutoff)).values.tobytes()
-            )
+            forecasts.append(pair.forecast(panel.context(schema, panel.entities, cutoff)).values)
             states.append(saved(pair.preprocessor, tmp_path / str(number)))
-        assert forecasts[0] == forecasts[1]
+        doing = "a pair whose rows after the cutoff are absurd"
+        cause = "the preprocessor keeps rows from elsewhere than fit's arguments"
+        same_bits(forecasts[1], forecasts[0], f"the forecast of {doing}", cause)
         if self.stable_files:
-            assert states[0] == states[1]
+            same_files(states[1], states[0], doing, cause)

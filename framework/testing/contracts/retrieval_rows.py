@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from framework.data.vocabulary import TIME
+from framework.data.context import Context
+from framework.data.vocabulary import OK, TIME
 from framework.features.views import FeatureSet
 
 DAY = timedelta(days=1)
@@ -110,17 +111,64 @@ def expected_rows(
     return sorted(out, key=lambda r: r[:3])
 
 
-def same_rows(rows: pd.DataFrame, expected: list[tuple[Any, ...]]) -> None:
-    """Assert equality, bit for bit, null equal to null.
+def same_rows(rows: pd.DataFrame, expected: list[tuple[Any, ...]], doing: str) -> None:
+    """Check joined rows, bit for bit, null equal to null.
 
     Args:
         rows: What a strategy gave.
         expected: What :func:`expected_rows` gave.
+        doing: What was done, as the subject of a sentence.
+
+    Raises:
+        AssertionError: They differ; the message names the first row.
     """
-    assert list(rows.columns) == ["shop", "item", TIME, *COLUMNS]
-    assert str(rows[TIME].dtype) == "datetime64[us, UTC]"
+    columns = ["shop", "item", TIME, *COLUMNS]
+    assert list(rows.columns) == columns, (
+        f"{doing} gives the columns {list(rows.columns)}; they are the entity keys, "
+        f"{TIME}, then the columns that were asked for: {columns}."
+    )
+    assert str(rows[TIME].dtype) == "datetime64[us, UTC]", (
+        f"{doing} gives times as {rows[TIME].dtype}, not datetime64[us, UTC]."
+    )
     actual_rows = [
         tuple(None if pd.isna(v) else v for v in row) for row in rows.itertuples(index=False)
     ]
     expected_tuples = [tuple(None if pd.isna(v) else v for v in row) for row in expected]
-    assert actual_rows == expected_tuples
+    assert len(actual_rows) == len(expected_tuples), (
+        f"{doing} gives {len(actual_rows)} rows, not {len(expected_tuples)}, one for each row of "
+        "the primary view: a join drops rows without a match, or doubles those with two."
+    )
+    for actual, row in zip(actual_rows, expected_tuples, strict=True):
+        assert actual == row, (
+            f"{doing} gives the row {_text(actual)}, not {_text(row)}: a row of another view "
+            "counts from its own time until it is older than the ttl, both inclusive, the newest "
+            "one alone."
+        )
+
+
+def _text(row: tuple[Any, ...]) -> str:
+    return "(" + ", ".join(map(str, row)) + ")"
+
+
+def expect_status(context: Context, words: list[str], doing: str, *named: str) -> None:
+    """Check the statuses of windows, and that each that is not ``ok`` says why.
+
+    Args:
+        context: What a strategy gave.
+        words: The status that each window is to have.
+        doing: What was asked, as the subject of a sentence.
+        named: What the detail of the first window must contain, such as a view or a column.
+
+    Raises:
+        AssertionError: They differ.
+    """
+    detail = [text for text in context.detail if text]
+    assert context.status == words, (
+        f"{doing} gives the statuses {context.status}, not {words}; its details are {detail}."
+    )
+    for status, text in zip(context.status, context.detail, strict=True):
+        assert status == OK or text, f"{doing} gives the status {status} without saying why."
+    for word in named:
+        assert word in str(context.detail[0]), (
+            f"{doing} gives the detail {context.detail[0]!r}, which does not name {word}."
+        )

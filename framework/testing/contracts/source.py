@@ -12,7 +12,6 @@ from abc import abstractmethod
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from framework.data.canonical_text import category_texts
 from framework.data.source_times import utc_times
@@ -20,6 +19,8 @@ from framework.data.vocabulary import TIME
 from framework.errors import DataError
 from framework.features.views import View
 from framework.interfaces.source import Roles, Source
+from framework.testing.contracts.component import only_options
+from framework.testing.contracts.findings import refusal
 
 #: The only table that a source of the suite has.
 TABLE = "sales"
@@ -102,28 +103,58 @@ class SourceContract:
         source.close()
         return rows, position
 
+    def expect_rows(
+        self, actual: list[tuple[object, ...]], expected: pd.DataFrame, doing: str
+    ) -> None:
+        """Check rows that a source gave.
+
+        Args:
+            actual: As :func:`plain` makes them.
+            expected: The rows that the table holds.
+            doing: What was done, as the subject of a sentence.
+
+        Raises:
+            AssertionError: They differ; the message names the first.
+        """
+        rows = plain(expected)
+        assert len(actual) == len(rows), f"{doing} gives {len(actual)} rows of {len(rows)}."
+        for row, other in zip(actual, rows, strict=True):
+            assert row == other, (
+                f"{doing} gives {row} of (shop, time, y, kind), where the table holds {other}: "
+                "a key stays the text that it is, a time the moment that it is in UTC, a null a "
+                "null, and rows keep the source's order."
+            )
+
     def test_the_constructor_only_stores_the_options(self, tmp_path: Path) -> None:
-        assert set(vars(self.make(tmp_path, sales()))) == {"options"}
+        only_options(self.make(tmp_path, sales()))
 
     def test_every_row_is_read_in_order_each_time(self, tmp_path: Path) -> None:
         source = self.make(tmp_path, sales())
         roles = Roles.of_view(VIEW)
-        first, second = source.read_as(TABLE, roles), source.read_as(TABLE, roles)
-        assert set(first.columns) >= {"shop", TIME, "y", "kind"}
-        assert plain(first) == plain(sales())
-        assert plain(second) == plain(sales())
+        for doing in ("read_as", "read_as a second time"):
+            rows = source.read_as(TABLE, roles)
+            absent = {"shop", TIME, "y", "kind"} - {*rows.columns}
+            assert not absent, f"{doing} gives no column {sorted(absent)}."
+            self.expect_rows(plain(rows), sales(), doing)
         source.close()
 
     def test_batches_give_every_row_once(self, tmp_path: Path) -> None:
         rows, _ = self.stored(self.make(tmp_path, sales()))
-        assert rows == plain(sales())
+        self.expect_rows(rows, sales(), "all batches together, from the beginning")
 
     def test_a_later_ingestion_misses_no_row(self, tmp_path: Path) -> None:
         """Rows may come again, but none that is new may be left out."""
         early = sales().iloc[:4]
         _, position = self.stored(self.make(tmp_path, early))
         rows, _ = self.stored(self.make(tmp_path, sales()), position)
-        assert set(plain(sales().iloc[4:])) <= set(rows) <= set(plain(sales()))
+        lacking = set(plain(sales().iloc[4:])) - set(rows)
+        assert not lacking, (
+            f"an ingestion from the position {position!r} of an earlier one misses the new rows "
+            f"{sorted(lacking, key=str)}: a position is where the last stored row was, and of "
+            "several rows at one place all come again."
+        )
+        strange = set(rows) - set(plain(sales()))
+        assert not strange, f"a later ingestion gives {sorted(strange, key=str)}, which is nowhere."
 
     def test_equal_data_has_an_equal_fingerprint_and_other_data_another(
         self, tmp_path: Path
@@ -138,15 +169,25 @@ class SourceContract:
             return fingerprint
 
         first = printed(sales())
-        assert first
-        assert printed(sales()) == first
+        assert first, "fingerprint() after a table was read is empty."
+        again = printed(sales())
+        assert again == first, (
+            f"fingerprint() of equal data is {again}, before it was {first}: it holds a time, or "
+            "the place of the data, and not its content."
+        )
         changed = sales()
         changed.loc[5, "y"] = 5.0
-        assert printed(changed) != first
+        assert printed(changed) != first, (
+            "fingerprint() stays the same when a value changes, so that nobody would know that a "
+            "pair was trained on other data."
+        )
 
     def test_a_table_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         source = self.make(tmp_path, sales())
-        with pytest.raises(DataError, match="nowhere") as refusal:
-            source.read("nowhere")
-        assert "\n" not in str(refusal.value)
+        refusal(
+            lambda: source.read("nowhere"),
+            DataError,
+            "the table 'nowhere', which is not there,",
+            "nowhere",
+        )
         source.close()

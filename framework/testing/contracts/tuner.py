@@ -28,6 +28,7 @@ from framework.interfaces.tuner import (
     Trial,
     Tuner,
 )
+from framework.testing.contracts.component import only_options
 
 #: A number of each kind, a choice, and a number that is searched for one of the choices alone.
 SPACE = (
@@ -116,11 +117,15 @@ class TunerContract:
             reported.append,
             lambda line: None,
         )
-        assert self.make().search(search), "a search whose budget is used up returns True"
+        whole = self.make().search(search)
+        assert whole, (
+            f"search returns {whole!r} when its budget is used up; False says that a signal ended "
+            "it, and the run would not name a best trial."
+        )
         return reported
 
     def test_the_constructor_only_stores_the_options(self) -> None:
-        assert set(vars(self.make())) == {"options"}
+        only_options(self.make())
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -138,32 +143,63 @@ class TunerContract:
     def test_every_trial_is_reported_once_with_the_figure_of_every_fold(
         self, trials: list[Trial]
     ) -> None:
-        assert len({trial.number for trial in trials}) == len(trials) == 8
+        numbers = sorted(trial.number for trial in trials)
+        assert len({*numbers}) == len(numbers) == 8, (
+            f"a search with a budget of 8 trials reports the numbers {numbers}; each trial is "
+            "reported once, under a number of its own."
+        )
         for trial in trials:
             figure = trial.values["x"] ** 2 + trial.values.get("slope", 0.0)
-            assert trial.status == DONE
-            assert trial.folds == pytest.approx([figure, figure + 1, figure + 2])
-            assert trial.value == trial.folds[-1]
+            expected = [figure, figure + 1, figure + 2]
+            assert trial.status == DONE, f"trial {trial.number} is {trial.status}: {trial.error}."
+            assert trial.folds == pytest.approx(expected), (
+                f"trial {trial.number} reports the folds {trial.folds}, not {expected}: the "
+                "objective after each fold, in order, as Evaluation.fold gave it."
+            )
+            assert trial.value == trial.folds[-1], (
+                f"trial {trial.number} reports the value {trial.value}; that of all folds is the "
+                f"last one's, {trial.folds[-1]}."
+            )
 
     def test_values_lie_in_the_space_and_conditions_hold(self, trials: list[Trial]) -> None:
         for trial in trials:
-            searched = [d for d in SPACE if d.active(trial.values)]
-            assert set(trial.values) == {dimension.path for dimension in searched}
-            assert all(_inside(d, trial.values[d.path]) for d in searched), trial.values
-        assert len({tuple(trial.values.items()) for trial in trials}) > 1
+            dimensions = [d for d in SPACE if d.active(trial.values)]
+            paths = {dimension.path for dimension in dimensions}
+            assert set(trial.values) == paths, (
+                f"trial {trial.number} has values of {sorted(trial.values)}, where the conditions "
+                f"of the space leave {sorted(paths)}: Dimension.active says which."
+            )
+            for dimension in dimensions:
+                value = trial.values[dimension.path]
+                assert _inside(dimension, value), (
+                    f"trial {trial.number} tries {dimension.path}={value!r}, which is not in "
+                    f"{dimension}; low and high are inclusive, and an int goes by its step."
+                )
+        tried = {tuple(trial.values.items()) for trial in trials}
+        assert len(tried) > 1, f"all {len(trials)} trials try the same values {trials[0].values}."
 
     def test_a_trial_that_fails_is_reported_and_the_search_goes_on(self, tmp_path: Path) -> None:
         trials = self.searched(tmp_path, 3, limit=-2.5)
-        assert [trial.status for trial in trials] == [FAILED] * 3
+        words = [trial.status for trial in trials]
+        assert words == [FAILED] * 3, (
+            f"three trials that raise DataError are reported as {words}, not as failed: one that "
+            "fails is told and the next one is tried."
+        )
         for trial in trials:
-            assert trial.value is None
-            assert trial.error is not None
-            assert "x is out of the bowl" in trial.error
-            assert "\n" not in trial.error
+            assert trial.value is None, f"a trial that failed has the value {trial.value}."
+            assert "x is out of the bowl" in str(trial.error), (
+                f"a trial that failed says {trial.error!r} and not, in one line, what was raised: "
+                "'x is out of the bowl'."
+            )
 
     def test_trials_of_before_count_in_the_budget(self, tmp_path: Path) -> None:
         values = {"x": 1.0, "rate": 0.1, "count": 3, "shape": "bowl"}
         before = [Trial(n, values, DONE, (1.0, 2.0, 3.0), 3.0, 0.1) for n in range(3)]
         trials = self.searched(tmp_path, 5, before=before)
-        assert len(trials) == 2
-        assert not {trial.number for trial in trials} & {0, 1, 2}
+        numbers = [trial.number for trial in trials]
+        assert len(numbers) == 2, (
+            f"a search that goes on after 3 of 5 trials reports {len(numbers)} new ones, not 2; "
+            "Search.before counts in the budget."
+        )
+        twice = {*numbers} & {0, 1, 2}
+        assert not twice, f"a search that goes on uses the numbers {sorted(twice)} again."
