@@ -87,7 +87,9 @@ SURFACE: dict[str, tuple[str, ...]] = {
     "a report": ("framework.evaluation.result", "framework.evaluation.coverage"),
     "tests": (
         "framework.testing.contracts",
+        "framework.testing.failing",
         "framework.testing.fakes",
+        "framework.testing.fixtures",
         "framework.testing.panels",
     ),
 }

@@ -16,7 +16,7 @@ requires-python = ">=3.11"
 dependencies = ["framework-core>={core},<{following}", "numpy>=2"]
 
 [project.optional-dependencies]
-test = ["framework-core[testing]"]
+test = ["framework-testing>={core},<{following}"]
 
 [project.entry-points.framework]
 {name} = "{package}"

@@ -84,11 +84,11 @@ class FolderRegistry:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def add(self, number: int, schema: Schema | None = None) -> None:
         """A pair whose forecasts depend on its number."""
-        folder = self._directory / str(number)
+        folder = self.directory / str(number)
         pair, golden = fakes.make_pair(schema, shift=float(number))
         for half in HALVES:
             write_half(folder / half, half, "fake", getattr(pair, half), pair.schema)
@@ -98,14 +98,14 @@ class FolderRegistry:
         self._remember("register", None, None, number)
 
     def _seal(self, number: int) -> None:
-        folder = self._directory / str(number)
+        folder = self.directory / str(number)
         (folder / _FILES).write_text(
             json.dumps({half: hash_files(folder / half) for half in HALVES})
         )
 
     def calibrate(self, number: int) -> None:
         """Give a pair prediction intervals, those of :func:`make_errors`."""
-        model = self._directory / str(number) / "model"
+        model = self.directory / str(number) / "model"
         schema = Schema.model_validate_json((model / "schema.json").read_text())
         calibration = calibrate(make_errors(schema), schema)
         assert calibration is not None
@@ -114,19 +114,19 @@ class FolderRegistry:
 
     def change_answers(self, number: int) -> None:
         """Spoil a pair: every byte proves, and it does not answer as it was trained."""
-        golden = self._directory / str(number) / "model" / "golden.json"
+        golden = self.directory / str(number) / "model" / "golden.json"
         golden.write_text(golden.read_text().replace('"values": [1', '"values": [2', 1))
         self._seal(number)
 
     def change_byte(self, number: int) -> None:
         """Spoil a pair: its files are not what was registered."""
-        with (self._directory / str(number) / "model" / "golden.json").open("a") as file:
+        with (self.directory / str(number) / "model" / "golden.json").open("a") as file:
             file.write(" ")
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias, in one step."""
         self._remember("move", alias, self._aliases().get(alias), number)
-        with atomic_write(self._directory / _ALIASES) as stream:
+        with atomic_write(self.directory / _ALIASES) as stream:
             stream.write(json.dumps({**self._aliases(), alias: number}).encode())
 
     def has(self, alias: str) -> bool:
@@ -134,20 +134,20 @@ class FolderRegistry:
 
     def take_away(self) -> None:
         """Until :meth:`bring_back`, no question is answered."""
-        (self._directory / _DOWN).touch()
+        (self.directory / _DOWN).touch()
 
     def bring_back(self) -> None:
-        (self._directory / _DOWN).unlink()
+        (self.directory / _DOWN).unlink()
 
     def lock(self) -> None:
         """Until :meth:`unlock`, every question waits for its answer."""
-        (self._directory / _LOCKED).touch()
+        (self.directory / _LOCKED).touch()
 
     def unlock(self) -> None:
-        (self._directory / _LOCKED).unlink()
+        (self.directory / _LOCKED).unlink()
 
     def _aliases(self) -> dict[str, int]:
-        path = self._directory / _ALIASES
+        path = self.directory / _ALIASES
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def refuse(self, alias: str, number: int, reason: str) -> None:
@@ -181,19 +181,19 @@ class FolderRegistry:
         entry = HistoryEntry(
             at, "tester", action, "fake", alias, before, after, reason, verdict, digest
         )
-        with (self._directory / _HISTORY).open("a") as file:
+        with (self.directory / _HISTORY).open("a") as file:
             file.write(json.dumps(asdict(entry)) + "\n")
 
     def _check(self) -> None:
-        while (self._directory / _LOCKED).exists():
+        while (self.directory / _LOCKED).exists():
             time.sleep(0.05)
-        if (self._directory / _DOWN).exists():
+        if (self.directory / _DOWN).exists():
             raise RegistryError("the folder of pairs cannot be reached.")
 
     def pairs(self, name: str | None = None) -> list[PairVersion]:
         self._check()
         numbers = sorted(
-            (int(path.name) for path in self._directory.iterdir() if path.name.isdecimal()),
+            (int(path.name) for path in self.directory.iterdir() if path.name.isdecimal()),
             reverse=True,
         )
         aliases = self._aliases()
@@ -206,19 +206,19 @@ class FolderRegistry:
         self._check()
         entries = [
             HistoryEntry(**json.loads(line))
-            for line in (self._directory / _HISTORY).read_text().splitlines()
+            for line in (self.directory / _HISTORY).read_text().splitlines()
         ]
         return [entry for entry in entries if alias is None or entry.alias == alias]
 
     def resolve(self, name: str, reference: str) -> PairVersion:
         self._check()
         number = int(reference) if reference.isdecimal() else self._aliases().get(reference)
-        if number is None or not (self._directory / str(number)).is_dir():
+        if number is None or not (self.directory / str(number)).is_dir():
             raise RegistryError(f"'{name}' has no alias or version '{reference}'.")
         return make_version(number)
 
     def fetch(self, version: PairVersion) -> ProvenPair:
-        folder = self._directory / str(version.version)
+        folder = self.directory / str(version.version)
         for half, digests in json.loads((folder / _FILES).read_text()).items():
             if hash_files(folder / half) != digests:
                 raise RefusedError(

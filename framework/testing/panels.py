@@ -39,13 +39,21 @@ def make_panel(series: int = 6, days: int = 120, seed: int = 3) -> Panel:
     """
     panel = _made_panel(series, days, seed)
     arrays = {f.name: getattr(panel, f.name) for f in fields(panel)}
-    copies = {name: a.copy() for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    copies: dict[str, Any] = {n: a.copy() for n, a in arrays.items() if isinstance(a, np.ndarray)}
     return replace(panel, **copies)
 
 
-@cache
-def _made_panel(series: int, days: int, seed: int) -> Panel:
-    """Make a panel once: the suites ask for few, again and again."""
+def sales_table(series: int = 6, days: int = 120, seed: int = 3) -> pd.DataFrame:
+    """Make the rows of :func:`make_panel`.
+
+    Args:
+        series: How many series.
+        days: The steps of the longest series.
+        seed: The seed of all numbers.
+
+    Returns:
+        A long table.
+    """
     generator = np.random.default_rng(seed)
     end = np.datetime64("2024-06-30", "D")
     frames = []
@@ -71,7 +79,13 @@ def _made_panel(series: int, days: int, seed: int) -> Panel:
                 }
             )
         )
-    rows = pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True)
+
+
+@cache
+def _made_panel(series: int, days: int, seed: int) -> Panel:
+    """Make a panel once: the suites ask for few, again and again."""
+    rows = sales_table(series, days, seed)
     return panel_from_rows(
         rows,
         entity_keys=("shop",),

@@ -13,7 +13,7 @@ from framework.errors import FrameworkError, one_line
 
 
 def refusal(
-    action: Callable[[], Any], kind: type[FrameworkError], doing: str, *named: str
+    action: Callable[[], Any], kind: type[FrameworkError], doing: str, *words: str
 ) -> FrameworkError:
     """Do what must be refused. Which words a refusal has is its author's choice; its class, its
     one line and what it names are not.
@@ -22,7 +22,7 @@ def refusal(
         action: What is done.
         kind: The class of the refusal.
         doing: What is done, as the subject of a sentence: "a move to a version that is not there".
-        named: What the message must contain, such as a name or a path.
+        words: What the message must contain, such as a name or a path.
 
     Returns:
         The refusal.
@@ -35,7 +35,7 @@ def refusal(
     except kind as error:
         text = str(error)
         assert "\n" not in text, f"{doing} is refused in several lines, not in one: {text!r}"
-        for word in named:
+        for word in words:
             assert word in text, (
                 f"{doing} is refused without naming '{word}', so that nobody knows what to mend: "
                 f"{text!r}"

@@ -142,8 +142,8 @@ class ModelContract(ComponentContract):
         if "_fit" not in vars(suite):
             suite._fit = self.fitted()
         model, windows, schema = suite._fit
-        copies = (np.copy(getattr(windows, name)) for name in INPUTS)
-        return model, Windows(*copies, entities=windows.entities), schema
+        copies = {name: np.copy(getattr(windows, name)) for name in INPUTS}
+        return model, replace(windows, **copies), schema
 
     def expect_finite(self, answer: Any, doing: str) -> None:
         """Check that a forecast holds no NaN and no infinity.

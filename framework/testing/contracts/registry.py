@@ -196,10 +196,10 @@ class RegistryContract:
                 f"three pairs of equal content have {len(values)} different values of {field}; it "
                 "tells pairs apart: make_manifest covers the pair's id and run."
             )
-        listed = registry.pairs("fake")
-        assert listed == versions[::-1], (
-            f"pairs('fake') lists {[p.version for p in listed]}, with the digests "
-            f"{[p.digest[:6] for p in listed]}; it is to be what register gave, newest first."
+        entries = registry.pairs("fake")
+        assert entries == versions[::-1], (
+            f"pairs('fake') lists {[p.version for p in entries]}, with the digests "
+            f"{[p.digest[:6] for p in entries]}; it is to be what register gave, newest first."
         )
         for reference, version in (("latest", 3), ("2", 2), ("v2", 2)):
             actual = registry.resolve("fake", reference)
@@ -215,8 +215,8 @@ class RegistryContract:
         )
         numbers = (one.version, other.version)
         assert numbers == (1, 1), f"the first pairs of two names get the numbers {numbers}, not 1."
-        listed = registry.pairs("one")
-        assert listed == [one], f"pairs('one') lists {[(p.name, p.version) for p in listed]}."
+        entries = registry.pairs("one")
+        assert entries == [one], f"pairs('one') lists {[(p.name, p.version) for p in entries]}."
         names = {p.name for p in registry.pairs()}
         assert names == {"one", "other"}, f"pairs() lists the names {names}, not 'one' and 'other'."
         refusal(
@@ -362,7 +362,7 @@ class RegistryContract:
         Returns:
             The file.
         """
-        file = next(
+        file: Path = next(
             p
             for p in sorted(getattr(registry.fetch(version), half).rglob("*.json"))
             if p.parent.name == "state"
@@ -433,9 +433,9 @@ class RegistryContract:
         history = sparing.history("fake")
         pruned = [pair.version for pair in sparing.prune("fake")]
         assert 2 not in pruned, "prune removes a pair under an alias, which a server answers from."
-        listed = [pair.version for pair in sparing.pairs("fake")]
-        assert sorted([*pruned, *listed]) == [1, 2, 3, 4], (
-            f"prune gives {pruned} as removed, and pairs lists {listed}; of four pairs each is one "
+        entries = [pair.version for pair in sparing.pairs("fake")]
+        assert sorted([*pruned, *entries]) == [1, 2, 3, 4], (
+            f"prune gives {pruned} as removed, and pairs lists {entries}; each of four is one "
             "or the other."
         )
         for pair in versions:

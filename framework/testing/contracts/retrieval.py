@@ -495,9 +495,9 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
             "newer one, or a pushed row is not served."
         )
         if count:
-            stored = strategy.training_rows(FEATURES, ["y"])
-            assert stored[TIME].max() == FIRST + 6 * DAY, (
-                f"training reads a row of {stored[TIME].max()} that was pushed and not ingested."
+            training = strategy.training_rows(FEATURES, ["y"])
+            assert training[TIME].max() == FIRST + 6 * DAY, (
+                f"training reads a row of {training[TIME].max()} that was pushed and not ingested."
             )
 
     def test_known_columns_that_are_not_stored_ahead_are_missing(

@@ -150,14 +150,14 @@ def _text(row: tuple[Any, ...]) -> str:
     return "(" + ", ".join(map(str, row)) + ")"
 
 
-def expect_status(context: Context, words: list[str], doing: str, *named: str) -> None:
+def expect_status(context: Context, words: list[str], doing: str, *names: str) -> None:
     """Check the statuses of windows, and that each that is not ``ok`` says why.
 
     Args:
         context: What a strategy gave.
         words: The status that each window is to have.
         doing: What was asked, as the subject of a sentence.
-        named: What the detail of the first window must contain, such as a view or a column.
+        names: What the detail of the first window must contain, such as a view or a column.
 
     Raises:
         AssertionError: They differ.
@@ -168,7 +168,7 @@ def expect_status(context: Context, words: list[str], doing: str, *named: str) -
     )
     for status, text in zip(context.status, context.detail, strict=True):
         assert status == OK or text, f"{doing} gives the status {status} without saying why."
-    for word in named:
+    for word in names:
         assert word in str(context.detail[0]), (
             f"{doing} gives the detail {context.detail[0]!r}, which does not name {word}."
         )

@@ -35,8 +35,8 @@ def meter() -> pd.DataFrame:
     days = [(0, 0.5, 0.0), (1, 1.5, 1.0), (2, 2.5, 2.0), (0, 4.0, 100.0)]
     return pd.DataFrame(
         [
-            {"shop": "a", TIME: _FIRST + day * _DAY, "seen": _FIRST + seen * _DAY, "y": y}
-            for day, seen, y in days
+            {"shop": "a", TIME: _FIRST + day * _DAY, "seen": _FIRST + known * _DAY, "y": y}
+            for day, known, y in days
         ]
     )
 
@@ -95,11 +95,10 @@ class RowVersionsContract:
         )
 
     def test_every_version_stays_stored(self, strategy: RetrievalStrategy) -> None:
-        rows = meter()
-        strategy.ingest(VERSIONED, "meter", rows.iloc[:3])
-        strategy.ingest(VERSIONED, "meter", rows.iloc[3:])
-        stored = strategy.stored_rows(VERSIONED, "meter")
-        values = stored["y"].tolist()
+        for part in (meter().iloc[:3], meter().iloc[3:]):
+            strategy.ingest(VERSIONED, "meter", part)
+        rows = strategy.stored_rows(VERSIONED, "meter")
+        values = rows["y"].tolist()
         assert values == [0.0, 100.0, 1.0, 2.0], (
             f"stored_rows of a view with a created column gives {values} of y, not every version "
             "[0.0, 100.0, 1.0, 2.0], sorted by key, time and created: a correction replaced what "

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
-import numpy as np
 import psutil
 
 from framework.testing import fakes
+from framework.testing.contracts.findings import same_bits
 from framework.testing.folder_registry import FolderRegistry, make_version
 from framework.testing.servers.asking import asking, wait_for
 from framework.testing.servers.fake_server import Client, make_deployment, make_row, server_process
@@ -44,14 +44,28 @@ class LiveServingContract:
             for number in (3, 4, 5, 6, 5):
                 registry.point("production", number)
                 wait_for(partial(_latest_is, answers, number))
-        assert {answer.status_code for answer in answers} == {200}
+        codes = {answer.status_code for answer in answers}
+        assert codes == {200}, (
+            f"requests while the alias moves are answered with {codes}: the next pair is opened "
+            "beside the one that serves, and swapped in when it may answer."
+        )
         versions = [answer.json()["pair"]["version"] for answer in answers]
-        assert [
-            n for n, before in zip(versions, [None, *versions], strict=False) if n != before
-        ] == [3, 4, 5, 6, 5]
+        order = [n for n, before in zip(versions, [None, *versions], strict=False) if n != before]
+        assert order == [3, 4, 5, 6, 5], (
+            f"while the alias moves from 3 to 4, 5, 6 and back to 5, {order} answer: an old pair "
+            "answered again after its successor, or one was left out."
+        )
         for answer, number in zip(answers, versions, strict=True):
-            assert answer.json()["pair"] == make_version(number).stamp("production")
-            assert np.array_equal(Client.values(answer), goldens[number].values[:1])
+            stamp = answer.json()["pair"]
+            assert stamp == make_version(number).stamp("production"), (
+                f"an answer of version {number} carries {stamp}."
+            )
+            same_bits(
+                Client.values(answer),
+                goldens[number].values[:1],
+                f"an answer that says it is of version {number}",
+                "it is mixed: one half, or the stamp, is another pair's",
+            )
 
     def test_a_pair_that_fails_its_proof_is_not_swapped_in(self, tmp_path: Path) -> None:
         """A file of it was changed, or it answers otherwise than it did when it was
@@ -76,25 +90,27 @@ class LiveServingContract:
             for number in (4, 5):
                 registry.point("production", number)
                 wait_for(partial(refused, number))
-                assert httpx.get(f"{url}/health/ready", timeout=30).status_code == 200
-                assert ready()["status"] == "degraded"
-                assert ready()["pair"] == make_version(3).stamp("production")
-                assert (
-                    'framework_degraded{arm="production"} 1'
-                    in httpx.get(f"{url}/metrics", timeout=30).text
+                doing = f"a server whose alias moved to version {number}, which fails its proof,"
+                status = httpx.get(f"{url}/health/ready", timeout=30).status_code
+                state = (status, ready()["status"], ready()["pair"]["version"])
+                assert state == (200, "degraded", 3), (
+                    f"{doing} says {state} of /health/ready; it goes on with version 3 and says "
+                    "that it is degraded."
                 )
-                assert (
-                    httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
-                        "pair"
-                    ]["version"]
-                    == 3
+                metrics = httpx.get(f"{url}/metrics", timeout=30).text
+                assert 'framework_degraded{arm="production"} 1' in metrics, (
+                    f"{doing} does not say so by framework_degraded."
                 )
+                answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
+                version = answer.json()["pair"]["version"]
+                assert version == 3, f"{doing} answers with version {version}."
             registry.point("production", 6)
             wait_for(lambda: ready()["status"] == "ready")
-            assert httpx.get(f"{url}/pair", timeout=30).json()["version"] == 6
-            assert (
-                'framework_degraded{arm="production"} 0'
-                in httpx.get(f"{url}/metrics", timeout=30).text
+            version = httpx.get(f"{url}/pair", timeout=30).json()["version"]
+            assert version == 6, f"after a pair that proves, /pair says version {version}, not 6."
+            metrics = httpx.get(f"{url}/metrics", timeout=30).text
+            assert 'framework_degraded{arm="production"} 0' in metrics, (
+                "framework_degraded stays at 1 after a pair that proves was swapped in."
             )
 
     def test_a_registry_that_is_gone_changes_nothing_but_the_readiness(
@@ -106,9 +122,10 @@ class LiveServingContract:
             wait_for(
                 lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "degraded"
             )
-            assert (
-                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).status_code
-                == 200
+            status = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
+            assert status.status_code == 200, (
+                f"a server whose registry is away answers {status.status_code}; it needs the "
+                "registry for nothing but the next pair."
             )
             registry.bring_back()
             wait_for(
@@ -132,62 +149,77 @@ class LiveServingContract:
                 httpx.Client(base_url=url, timeout=30) as http,
             ):
                 mixed = http.post("/predict", json={"rows": rows}).json()
-                assert mixed["pair"] is None
-                assert [f["entity"] for f in mixed["forecasts"]] == entities
+                assert mixed["pair"] is None, (
+                    f"an answer of several arms carries the pair {mixed['pair']} as a whole; each "
+                    "forecast carries its own."
+                )
+                order = [f["entity"] for f in mixed["forecasts"]]
+                assert order == entities, "an answer of several arms is not in the rows' order."
                 arms.append([f.pop("pair")["alias"] for f in mixed["forecasts"]])
                 many = http.post("/predict/feast/batch", json={"entities": entities}).json()[
                     "forecasts"
                 ]
-                assert [f["pair"]["alias"] for f in many] == arms[-1]
+                looked_up = [f["pair"]["alias"] for f in many]
+                assert looked_up == arms[-1], (
+                    "an entity that is looked up gets another arm than when its row is posted."
+                )
                 for row, entity, forecast, arm in list(
                     zip(rows, entities, mixed["forecasts"], arms[-1], strict=True)
                 )[:10]:
                     single = http.post("/predict", json={"rows": [row]}).json()
-                    assert single["pair"]["alias"] == arm
-                    assert single["forecasts"] == [forecast]
-                    assert (
-                        http.post("/predict/feast", json={"entity": entity}).json()["pair"]["alias"]
-                        == arm
-                    )
+                    doing = f"{entity} alone, which had the arm {arm} among others,"
+                    alias = single["pair"]["alias"]
+                    assert alias == arm, f"{doing} gets the arm {alias}; shares go by the entity."
+                    assert single["forecasts"] == [forecast], f"{doing} gets another forecast."
+                    one = http.post("/predict/feast", json={"entity": entity}).json()
+                    alias = one["pair"]["alias"]
+                    assert alias == arm, f"{doing} gets the arm {alias} when it is looked up."
                 response = http.post(
                     "/predict", json={"rows": rows}, headers={"X-Framework-Arm": "tester"}
                 ).json()
-                assert response["pair"] == make_version(5).stamp("tester")
-                assert (
-                    http.post("/predict?arm=candidate", json={"rows": rows}).json()["pair"][
-                        "version"
-                    ]
-                    == 4
+                assert response["pair"] == make_version(5).stamp("tester"), (
+                    f"X-Framework-Arm: tester is answered by {response['pair']}."
                 )
+                other = http.post("/predict?arm=candidate", json={"rows": rows}).json()
+                assert other["pair"]["version"] == 4, f"?arm=candidate gets {other['pair']}."
                 refused = http.post("/predict?arm=nobody", json={"rows": rows})
-                assert (refused.status_code, refused.json()["error"]["path"]) == (422, "arm")
-                assert "production, candidate, tester" in refused.json()["error"]["message"]
-        assert arms[0] == arms[1]
-        assert 5 <= arms[0].count("candidate") <= 25
-        assert arms[0].count("candidate") + arms[0].count("production") == 50
+                error = refused.json()["error"]
+                assert (refused.status_code, error["path"]) == (422, "arm"), (
+                    f"?arm=nobody gets {refused.status_code} with the path {error['path']}."
+                )
+                for alias in ("production", "candidate", "tester"):
+                    assert alias in error["message"], (
+                        f"?arm=nobody is refused without naming the arm {alias}: {error['message']}"
+                    )
+        assert arms[0] == arms[1], "after a restart entities have other arms."
+        counts = {arm: arms[0].count(arm) for arm in {*arms[0]}}
+        assert 5 <= counts["candidate"] <= 25, f"a split of 30 % gives {counts} of 50 entities."
+        assert {*counts} == {"candidate", "production"}, (
+            f"a split of 30 % and 0 % gives {counts}; a share of 0 is asked by name alone."
+        )
 
     def test_a_variant_that_cannot_be_had_leaves_its_entities_to_the_served_pair(
         self, tmp_path: Path
     ) -> None:
         registry = FolderRegistry(tmp_path)
         with self.reloading(tmp_path, split={"candidate": 100}) as url:
-            assert "candidate" in httpx.get(f"{url}/health/ready", timeout=30).json()["reasons"]
-            assert (
-                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
-                    "pair"
-                ]["version"]
-                == 3
+            reasons = httpx.get(f"{url}/health/ready", timeout=30).json()["reasons"]
+            assert "candidate" in reasons, (
+                f"a variant whose alias does not exist is not among the reasons {reasons}."
+            )
+            answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()
+            assert answer["pair"]["version"] == 3, (
+                f"while a variant cannot be had, its entities get {answer['pair']}, not the "
+                "served pair."
             )
             registry.add(4)
             registry.point("candidate", 4)
             wait_for(
                 lambda: httpx.get(f"{url}/health/ready", timeout=30).json()["status"] == "ready"
             )
-            assert (
-                httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()[
-                    "pair"
-                ]["version"]
-                == 4
+            answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30).json()
+            assert answer["pair"]["version"] == 4, (
+                f"a variant of 100 % that has come answers with {answer['pair']}."
             )
 
     def test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes(
@@ -212,17 +244,18 @@ class LiveServingContract:
 
             def ask(season: str) -> bytes:
                 answer = http.post("/predict", json={"rows": [make_row(season=season)]})
-                assert answer.json()["pair"]["version"] == 3
+                version = answer.json()["pair"]["version"]
+                assert version == 3, f"with a shadow the served pair's answer is of {version}."
                 return answer.content
 
             body = ask("spring")
             wait_for(lambda: outcomes("answered") >= 1)
             for _ in range(6):  # each takes the shadow half a second, too
                 slow = ask(fakes.SLOW)
-            assert slow == ask(fakes.SLOW)
+            assert slow == ask(fakes.SLOW), "a shadow that is slow changes the served answer."
             wait_for(lambda: ask("spring") == body and outcomes("dropped") >= 1)
             shadows = self.shadow_processes(process.pid, url)
-            assert shadows
+            assert shadows, "no process of a shadow is found: shadow_processes says how to."
             for shadow in shadows:
                 shadow.kill()
             wait_for(lambda: ask("spring") == body and outcomes("crashed") >= 1)
@@ -251,19 +284,20 @@ class LiveServingContract:
                     )
 
                 if start:  # what fell stays down after a restart, until its alias moves
-                    assert http.get("/admin/canary").json()["halted"] is not None
-                    assert version() == 3
+                    halted = http.get("/admin/canary").json()["halted"]
+                    assert halted is not None, "a canary that fell is forgotten by a restart."
+                    assert version() == 3, "a canary that fell answers again after a restart."
                     registry.point("canary", 5)
                     wait_for(lambda http=http: http.get("/admin/canary").json()["halted"] is None)  # type: ignore[misc]
                     continue
-                assert version() == 3
-                assert http.post("/admin/canary", json={"share": 101}).status_code == 422
-                assert http.post("/admin/canary", json={"share": 100}).json() == {
-                    "alias": "canary",
-                    "share": 100.0,
-                    "halted": None,
-                }
-                assert version() == 4
+                assert version() == 3, "a canary of 0 % answers."
+                status = http.post("/admin/canary", json={"share": 101}).status_code
+                assert status == 422, f"a share of 101 % is answered with {status}."
+                state = http.post("/admin/canary", json={"share": 100}).json()
+                assert state == {"alias": "canary", "share": 100.0, "halted": None}, (
+                    f"a share that is set by hand is answered with {state}."
+                )
+                assert version() == 4, "a canary of 100 % does not answer."
                 for _ in range(20):
                     version(season=fakes.BROKEN)
                 wait_for(lambda: version() == 3)
@@ -297,33 +331,30 @@ class LiveServingContract:
                     json={"rows": [make_row()]} if method == "POST" else None,
                 ).status_code
 
-            assert ask("GET", "/health/ready", None) == 200
-            assert {
-                ask(*call, key)
-                for call in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/pair"))
-                for key in (None, "x")
-            } == {401}
-            assert ask("POST", "/predict", "first", "Basic") == 401
-            assert [ask("POST", "/predict", key) for key in ("first", "second", "third")] == [
-                200,
-                403,
-                200,
-            ]
-            assert [ask("GET", "/metrics", key) for key in ("first", "second", "third")] == [
-                403,
-                200,
-                403,
-            ]
-            assert [ask("POST", "/admin/reload", key) for key in ("first", "second", "third")] == [
-                403,
-                403,
-                200,
-            ]
+            status = ask("GET", "/health/ready", None)
+            assert status == 200, f"/health/ready without a key is {status}; it needs none."
+            for call in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/pair")):
+                codes = [ask(*call, key) for key in (None, "x")]
+                assert codes == [401, 401], f"{call} without a key, and with a wrong one: {codes}."
+            status = ask("POST", "/predict", "first", "Basic")
+            assert status == 401, f"a right key with another scheme than Bearer is {status}."
+            for call, expected in (
+                (("POST", "/predict"), [200, 403, 200]),
+                (("GET", "/metrics"), [403, 200, 403]),
+                (("POST", "/admin/reload"), [403, 403, 200]),
+            ):
+                codes = [ask(*call, key) for key in ("first", "second", "third")]
+                assert codes == expected, (
+                    f"keys with the scopes predict, metrics and predict,admin get {codes} from "
+                    f"{call}, not {expected}."
+                )
             answer = http.post("/predict", json={"rows": [make_row()]})
-            assert answer.headers["www-authenticate"] == "Bearer"
+            scheme = answer.headers.get("www-authenticate")
+            assert scheme == "Bearer", f"401 comes with WWW-Authenticate {scheme}, not Bearer."
             write(predict="fourth", metrics="second")
             wait_for(lambda: ask("POST", "/predict", "fourth") == 200)
-            assert ask("POST", "/predict", "first") == 401
+            status = ask("POST", "/predict", "first")
+            assert status == 401, f"a key that left the file is answered with {status}."
             file.write_text("predict nonsense")
             wait_for(lambda: ask("POST", "/predict", "fourth") == 200)
 
@@ -338,11 +369,18 @@ class LiveServingContract:
                 b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{" % path
             )
             raw.settimeout(30)
-            assert raw.recv(100).startswith(b"HTTP/1.1 408")
+            line = raw.recv(100).splitlines()[:1]
+            assert line[0].startswith(b"HTTP/1.1 408"), (
+                f"a body that does not come within serving.deadline is answered with {line}."
+            )
             slow = httpx.post(
                 f"{url}/predict", json={"rows": [make_row(season=fakes.SLOW)] * 300}, timeout=30
             )
-            assert (slow.status_code, slow.headers["retry-after"]) == (504, "1")
+            actual = (slow.status_code, slow.headers.get("retry-after"))
+            assert actual == (504, "1"), (
+                f"a request that takes longer than serving.deadline gets {actual} of status and "
+                "Retry-After, not 504 and 1."
+            )
 
     def shadow_processes(self, pid: int, url: str) -> list[psutil.Process]:
         """Find the processes of the shadows.

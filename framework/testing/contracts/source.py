@@ -170,9 +170,9 @@ class SourceContract:
 
         first = printed(sales())
         assert first, "fingerprint() after a table was read is empty."
-        again = printed(sales())
-        assert again == first, (
-            f"fingerprint() of equal data is {again}, before it was {first}: it holds a time, or "
+        second = printed(sales())
+        assert second == first, (
+            f"fingerprint() of equal data is {second}, before it was {first}: it holds a time, or "
             "the place of the data, and not its content."
         )
         changed = sales()

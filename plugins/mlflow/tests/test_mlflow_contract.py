@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from framework_mlflow.options import MlflowOptions
+from framework_mlflow.options import MlflowOptions, Retention
 from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.errors import ConfigError, RefusedError, RegistryError
@@ -21,6 +21,11 @@ class TestMlflowRegistry(RegistryContract):
     @pytest.fixture
     def registry(self, options: MlflowOptions) -> Registry:  # type: ignore[override]
         return MlflowRegistry(options)
+
+    @pytest.fixture
+    def sparing(self, options: MlflowOptions) -> Registry:  # type: ignore[override]
+        fewest = Retention(last=1, days=0)
+        return MlflowRegistry(options.model_copy(update={"retention": fewest}))
 
 
 def test_registering_and_moving_take_well_under_a_second(
