@@ -119,7 +119,6 @@ from framework.testing.contracts.model import ModelContract
 
 class Test{title}(ModelContract):
     name = "{name}"
-    larger = 1.0
 '''
 _README = """\
 # {distribution}

@@ -290,7 +290,8 @@ class ModelContract(ComponentContract):
         model.fit(train, later, schema, self.seed)
         answer = model.predict(replace(later.gather(), target=None)).mean(axis=(0, 1))
         mean, quantiles = answer[:, 0], answer[:, 1:]
-        wrong = np.abs(mean - level) >= level / 2
+        near = level / 2 if self.larger != 1 else 5 * spread
+        wrong = np.abs(mean - level) >= near
         wrong |= (np.abs(quantiles - level[:, None]) >= 5 * spread[:, None]).any(axis=1)
         assert not wrong.any(), (
             f"targets with the means {level} are forecast with the means {mean}: a "
