@@ -63,11 +63,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         aws_secret_access_key="tests",
         region_name="us-east-1",
     ).create_bucket(Bucket="forecasts")
-    with postgresql.server("registry") as place, redis.server() as online:
+    with postgresql.server("mlflow") as place, redis.server() as online:
         host, port = place.partition("/")[0].split(":")
-        with psycopg.connect(f"postgresql://tests@{place}", autocommit=True) as connection:
-            for name in ("forecasts", "feast", "mlflow", "features"):
-                connection.execute(f"CREATE DATABASE {name}".encode())
+        prepare(f"postgresql://tests@{host}:{port}")
         tracking = free_port()
         environment = {
             **os.environ,
@@ -101,6 +99,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
             bucket.stop()
+
+
+def prepare(server: str) -> None:
+    """Do what the page says that an administrator does once."""
+    (block,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    database = "postgres"
+    for line in block.splitlines():
+        if line.startswith("\\connect"):
+            database = line.split()[1]
+            continue
+        with psycopg.connect(f"{server}/{database}", autocommit=True) as connection:
+            connection.execute(line.encode())
 
 
 def wait_for_answer(url: str, server: subprocess.Popen[Any]) -> None:
