@@ -6,12 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import pluggy
 
-from framework.config.groups import default_values
-from framework.config.origins import CORE, Origin, Problem
+from framework.config.groups import GROUPS, default_values
+from framework.config.origins import CORE, SLOW, Origin, Problem
 from framework.errors import suggest
 from framework.interfaces.plugin import KINDS, Component, Section
 from framework.options import Options
@@ -91,11 +92,16 @@ def _each(
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         name = implementation.plugin_name
         origin = origins.get(name) or Origin(name)
+        started = perf_counter()
         try:
             items = implementation.function()
         except Exception as error:  # noqa: BLE001  a plugin's fault stays its own
             reason = f"{hook}(): {type(error).__name__}: {error}"
         else:
+            seconds = perf_counter() - started
+            if seconds > SLOW:
+                reason = f"its {hook}() takes {seconds:.1f} s of every start"
+                problems.append(Problem(origin, "slow", reason))
             if isinstance(items, list | tuple):
                 yield from ((origin, offer) for offer in items)
                 continue
@@ -142,6 +148,15 @@ def _wrong_component(component: Any) -> str | None:
     if not isinstance(component.load, str) or not _LOAD.fullmatch(component.load):
         return f"{label}: load={component.load!r} is not written package.module:Class"
     reason = _wrong_options(component.options)
+    if (
+        reason is None
+        and component.kind in GROUPS.values()
+        and "name" in component.options.model_fields
+    ):
+        reason = (
+            f"an option of {component.options.__name__} is called 'name', the key that selects "
+            f"the component; rename it"
+        )
     return None if reason is None else f"{label}: {reason}"
 
 

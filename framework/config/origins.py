@@ -10,6 +10,8 @@ from framework.interfaces.plugin import Component
 
 #: The distribution of what the core offers itself.
 CORE = "framework-core"
+#: Seconds from which on what a plugin does at every start is said to be slow.
+SLOW = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Names the component that an exception comes from: class, distribution, what it was doing."""
+"""Names the component that an exception comes from: class, plugin, what it was doing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def named(doing: str, *components: object) -> Iterator[None]:
         guilty = _guilty(error.__traceback__, components)
         kind = type(guilty)
         raise ComponentError(
-            f"{kind.__module__}:{kind.__qualname__}{_distribution(kind)}: {doing}: "
+            f"{kind.__module__}:{kind.__qualname__}{_plugin(kind)}: {doing}: "
             f"{type(error).__name__}: {one_line(error)}; HYDRA_FULL_ERROR=1 shows where."
         ) from error
 
@@ -53,10 +53,10 @@ def _guilty(traceback: TracebackType | None, components: tuple[object, ...]) -> 
     return guilty
 
 
-def _distribution(kind: type) -> str:
-    """Give the distribution of the plugin that a class belongs to, empty where there is none."""
+def _plugin(kind: type) -> str:
+    """Name the plugin that a class belongs to, with its distribution; empty where there is none."""
     package = kind.__module__.partition(".")[0]
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         if entry.dist is not None and entry.module.partition(".")[0] == package:
-            return f" of {entry.dist.name} {entry.dist.version}"
+            return f" of plugin {entry.name} ({entry.dist.name} {entry.dist.version})"
     return ""

@@ -20,7 +20,7 @@ import pluggy
 
 from framework.config.catalog import Plugins
 from framework.config.config import layout_of
-from framework.config.origins import CORE, Origin, Problem
+from framework.config.origins import CORE, SLOW, Origin, Problem
 from framework.errors import one_line, suggest
 from framework.interfaces.plugin import API_VERSION, ENTRY_POINTS
 from framework.plugins import hookspecs
@@ -29,8 +29,6 @@ from framework.plugins import hookspecs
 _CORE = ("framework.plugins.builtin", "framework.runs.offers")
 #: The folder of a project whose files are plugins, one each.
 PROJECT_FOLDER = "plugins"
-#: Seconds from which on the import of a plugin is said to be slow.
-SLOW = 1.0
 #: Libraries named of those that a slow plugin imported.
 _SHOWN = 5
 #: Entry points and distributions that are not imported in this process.

@@ -509,10 +509,11 @@ def test_a_component_that_raises_is_named_with_fold_and_series(
     assert text.endswith("; HYDRA_FULL_ERROR=1 shows where.")
 
 
-def test_a_component_of_a_plugin_is_named_with_its_distribution() -> None:
+def test_a_component_is_named_with_its_plugin_and_its_distribution() -> None:
     baseline = load_plugins().make("model", "seasonal_naive", None)
     with pytest.raises(ComponentError) as caught, named("fit", baseline):
         raise KeyError("x")
     assert re.match(
-        r"framework_baselines\S*:SeasonalNaive of framework-baselines \d", str(caught.value)
+        r"framework_baselines\S*:SeasonalNaive of plugin baselines \(framework-baselines \d",
+        str(caught.value),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from time import process_time
 from types import SimpleNamespace
 
 import pytest
@@ -112,6 +113,12 @@ MEND = ". It is left out; mend or uninstall it, or block it: plugins.block=[new]
             "Component('model', 'x'): the defaults of O cannot be written as YAML: ",
         ),
         (
+            "from framework.options import Options\nclass O(Options):\n    name: str = 'x'\n"
+            f"{HOOKED}def components():\n    return [Component('model', 'x', 'a:B', O)]",
+            "Component('model', 'x'): an option of O is called 'name', the key that selects the "
+            "component; rename it",
+        ),
+        (
             f"{HOOKED}def run_finnished(run):\n    pass",
             "there is no hook 'run_finnished'; Did you mean 'run_finished'? Hooks: alias_moved, ",
         ),
@@ -158,6 +165,43 @@ def test_a_slow_plugin_is_used_and_named_with_what_it_imports(
         r"its import takes 0\.\d s of every start, with quite_heavy", problem.reason
     )
     assert plugins.find("model", "strange").name == "strange"
+
+
+def test_a_slow_offer_is_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = OFFER.format(model="strange").replace(
+        "    return", "    import time; time.sleep(0.06)\n    return"
+    )
+    _distribution(tmp_path, "slow-offer", "slow_offer", code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("framework.config.offers.SLOW", 0.05)
+    plugins = load_plugins()
+    (problem,) = [p for p in plugins.problems if p.origin.plugin == "new"]
+    assert re.fullmatch(
+        r"plugin new \(slow-offer 1\.0\): its components\(\) takes 0\.\d s of every start; "
+        r"plugins\.block=\[new\] starts without it\.",
+        str(problem),
+    )
+    assert plugins.find("model", "strange").name == "strange"
+
+
+def test_broken_plugins_add_less_than_a_tenth_of_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds() -> float:
+        spent = []
+        for _ in range(3):
+            started = process_time()
+            load_plugins()
+            spent.append(process_time() - started)
+        return min(spent)
+
+    before = seconds()
+    for number in range(10):
+        name = f"broken-{number}"
+        _distribution(tmp_path, name, name.replace("-", "_"), "import a_library_gone")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert seconds() - before < 0.1
+    assert len([p for p in load_plugins().problems if p.status == "broken"]) == 10
 
 
 @pytest.mark.parametrize("name", ["new", "broken-model"])

@@ -17,10 +17,11 @@ from omegaconf import OmegaConf
 
 from framework.config.catalog import Plugins
 from framework.config.groups import default_node
+from framework.config.origins import SLOW
 from framework.errors import ConfigError
 from framework.interfaces.plugin import Component, Kind
 from framework.options import validate
-from framework.plugins.discovery import SLOW, load_plugins
+from framework.plugins.discovery import load_plugins
 from framework.testing.contracts.findings import refusal
 from framework.testing.panels import SEASON
 
