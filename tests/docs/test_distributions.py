@@ -13,14 +13,16 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from framework.cli import main
+from framework.plugins.discovery import load_plugins
 
 ROOT = Path(__file__).parents[2]
 CORE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PLUGINS = {
-    project["name"]: project
+PROJECTS = {
+    path.parent: tomllib.loads(path.read_text())["project"]
     for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))
-    for project in [tomllib.loads(path.read_text())["project"]]
 }
+FOLDERS = {folder: project["name"] for folder, project in PROJECTS.items()}
+PLUGINS = {project["name"]: project for project in PROJECTS.values()}
 EXTRAS: dict[str, list[str]] = CORE["optional-dependencies"]
 
 
@@ -39,6 +41,19 @@ def test_a_plugin_is_in_step_with_the_core(name: str) -> None:
         assert version in requirement.specifier
         assert following not in requirement.specifier
     assert [Requirement(line).name for line in extra] == [name]
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plugin_has_a_page_of_its_own_and_the_licence(name: str) -> None:
+    (folder,) = [path for path in FOLDERS if FOLDERS[path] == name]
+    assert PLUGINS[name]["readme"] == "README.md"
+    page = (folder / "README.md").read_text()
+    assert page.startswith(f"# {name}\n")
+    plugins = load_plugins()
+    for component in plugins.components():
+        if plugins.origin(component).distribution == name and component.kind != "extension":
+            assert f"{component.kind}={component.name}" in page
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
 def test_the_standard_extra_is_what_a_configuration_selects_by_itself() -> None:

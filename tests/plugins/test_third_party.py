@@ -90,7 +90,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment that holds wheels only."""
     folder = tmp_path_factory.mktemp("third_party")
     for source in (ROOT, *(ROOT / "plugins" / name for name in PLUGINS), *EXAMPLES.values()):
-        command(UV, "build", "--quiet", "--wheel", "--out-dir", folder / "wheels", source)
+        # a source distribution, and the wheel of that
+        command(UV, "build", "--quiet", "--out-dir", folder / "wheels", source)
     command(UV, "venv", "--quiet", "--python", sys.executable, folder / "environment")
     interpreter = folder / "environment" / "bin" / "python"
     wheels = sorted((folder / "wheels").glob("*.whl"))
