@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import ceil, floor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -46,7 +47,8 @@ class PanelConfig(Options):
     ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair
     was not trained on gets a ``forecast`` like any other, or none (``refuse``: ``unknown_entity``).
     ``unused``: what is done about covariates that the model cannot use: ``warn`` in the result, or
-    ``refuse``.
+    ``refuse``. ``since``: the first step (UTC) that a fit learns from, null for the first row;
+    earlier rows stay the history of a forecast.
 
     Every forecast keeps to the domain of its target: ``bounds`` by target; ``zero_when``: by column
     of ``known`` the value with which every target is 0, such as ``{open: 0}``; ``rounded``: the
@@ -63,6 +65,7 @@ class PanelConfig(Options):
     short: ShortPolicy = "refuse"
     new: Literal["forecast", "refuse"] = "forecast"
     unused: Literal["warn", "refuse"] = "warn"
+    since: datetime | None = None
     bounds: dict[str, Bounds] = Field(default={})
     zero_when: dict[str, float] = Field(default={})
     rounded: tuple[str, ...] = ()
@@ -73,6 +76,15 @@ class PanelConfig(Options):
         from framework.data.frequency import Frequency  # brings numpy
 
         return Frequency.parse(alias).alias
+
+    @field_validator("since", mode="before")
+    @classmethod
+    def _utc(cls, text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        from framework.data.time import parse_time  # brings numpy
+
+        return parse_time(text, "panel.since")
 
     @model_validator(mode="after")
     def _domain_of_these_columns(self) -> PanelConfig:

@@ -31,9 +31,10 @@ def backtest_panel(features: Features, origins: Times | None = None) -> Panel:
             "what was known is unknown."
         )
     plan = (panel.times, panel.frequency, config.panel.horizon, config.backtest)
-    folds = plan_folds(*plan, origins)
+    since = config.panel.since
+    folds = plan_folds(*plan, origins, since)
     if origins is None and config.backtest.holdout:
-        folds += plan_folds(*plan, holdout_origins(*plan))
+        folds += plan_folds(*plan, holdout_origins(*plan), since)
     ends = panel.frequency.over(np.array([fold.origin for fold in folds]))
     return replace(
         panel,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,7 @@ from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.time import to_numpy
 from framework.errors import ComponentError, ConfigError, DataError
 from framework.evaluation.metrics import naive_scale
 from framework.evaluation.result import BacktestResult, join_folds
@@ -63,13 +65,17 @@ def plan_folds(
     horizon: int,
     config: BacktestConfig,
     origins: Times | None = None,
+    since: datetime | None = None,
 ) -> list[Fold]:
     """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step,
-    or before the first origin of a hold-out, unless the ``origins`` are given.
+    or before the first origin of a hold-out, unless the ``origins`` are given. No fit learns from
+    rows before ``since``.
 
     Raises :class:`ConfigError` when a fold would have nothing to learn from.
     """
     step, start = config.step or horizon, times.min()
+    if since is not None:
+        start = max(start, to_numpy(since))
     if origins is None:
         kept_apart = holdout_origins(times, frequency, horizon, config)
         end = kept_apart[0] if len(kept_apart) else times.max()
@@ -84,7 +90,7 @@ def plan_folds(
         if cutoff <= start:
             raise ConfigError(
                 f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to "
-                f"{cutoff}, the data begin {start}: "
+                f"{cutoff}, the data {'begin' if since is None else 'of panel.since begin'} {start}: "
                 f"horizon {horizon}, step {step} and gap {config.gap} are longer than the "
                 "data; lower backtest.folds or panel.horizon."
             )
@@ -109,6 +115,7 @@ class Setting:
     features: FeatureSet | None = (
         None  # what a stored panel's windows are judged by; None for a panel of no store
     )
+    since: datetime | None = None  # no fit learns from earlier rows
 
     def context(self, panel: Panel, entities: Objects, origins: Times) -> Context:
         """One window per entity, each with the status that production would give it."""
@@ -131,7 +138,12 @@ def run_backtest(
     ``origins``: instead of those that ``config`` plans.
     """
     folds = plan_folds(
-        setting.panel.times, setting.panel.frequency, setting.schema.horizon, config, origins
+        setting.panel.times,
+        setting.panel.frequency,
+        setting.schema.horizon,
+        config,
+        origins,
+        setting.since,
     )
     check_actuals(setting, folds)
     if not config.refit:

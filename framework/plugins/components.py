@@ -75,4 +75,5 @@ def make_setting(components: Components, panel: Panel, schema: Schema) -> Settin
         config.seed,
         config.panel.new,
         config.features,
+        config.panel.since,
     )

@@ -190,15 +190,21 @@ class AlertOptions(Options):
 
 
 class RetrainOptions(Options):
-    """The training that an alert starts, and what becomes of its pair.
+    """The training that an alert starts, and what becomes of its pairs.
 
-    ``alerts``: the names of ``monitor.alerts.rules`` that may; none without. ``alias``: what moves
-    to the new pair when it passes its gate. ``gain``: the share by which the new pair's MAE must be
-    lower than that of what was served since the change, for the target of the alert; other targets
-    keep to ``gate.margin``. ``cooldown`` between two trainings, ``per_day`` at most.
+    ``alerts``: the names of ``monitor.alerts.rules`` that may; none without. ``run``: ``train``, or
+    ``tune`` for a search first, whose best parameters the pair is trained with. ``recent``: how
+    many seasons (``panel.season_length`` steps) of rows since the estimated change each fit of a
+    second candidate needs, which is trained on these rows alone; null for no such candidate.
+    ``alias``: what moves to the better of the pairs that pass their gate. ``gain``: the share by
+    which a new pair's MAE must be lower than that of what was served since the change, for the
+    target of the alert; other targets keep to ``gate.margin``. ``cooldown`` between two trainings,
+    ``per_day`` at most.
     """
 
     alerts: tuple[str, ...] = ()
+    run: Literal["train", "tune"] = "train"
+    recent: PositiveInt | None = 4
     alias: str = "staging"
     gain: float = Field(default=0.02, ge=0, lt=1)
     cooldown: Duration = timedelta(days=1)

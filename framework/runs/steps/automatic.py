@@ -16,6 +16,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.time import to_numpy
 from framework.errors import ConfigError
 from framework.evaluation.as_known import backtest_panel
 from framework.evaluation.backtest import plan_folds
@@ -95,9 +96,17 @@ def _ranked(
     run: Run, panel: Panel, features: Features, schema: Schema
 ) -> tuple[list[Judged], Facts]:
     config, limit = run.config, features.strategy.max_context_length
-    folds = plan_folds(panel.times, panel.frequency, config.panel.horizon, config.backtest)
+    folds = plan_folds(
+        panel.times,
+        panel.frequency,
+        config.panel.horizon,
+        config.backtest,
+        since=config.panel.since,
+    )
     known = panel.known_at(folds[0].origin)
-    before = known.between(known.times.min(), min(folds[0].cutoff, folds[0].origin))
+    since = config.panel.since
+    first = known.times.min() if since is None else to_numpy(since)
+    before = known.between(first, min(folds[0].cutoff, folds[0].origin))
     lengths = seasons(config.panel.model_dump())
     facts = describe(before, config.panel.targets, lengths, config.panel.horizon)
     origins = judging_origins(before, before.times.max(), config.panel.horizon, facts.season)

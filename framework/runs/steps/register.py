@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from framework.data.fingerprint import panel_fingerprint
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.time import to_numpy
 from framework.data.vocabulary import OK
 from framework.errors import DataError
 from framework.interfaces.registry import PairDraft, Registry
@@ -42,7 +44,10 @@ def train_pair(run: Run, registry: Registry, panel: Panel | None = None) -> dict
     """
     evaluation = evaluate(run, panel=panel)
     lengthen_store(run, run.make("retrieval"))
-    run.say(f"fit on all rows up to {evaluation.panel.times.max()}")
+    since = (
+        "" if run.config.panel.since is None else f" since {run.config.panel.since:%Y-%m-%d %H:%M}"
+    )
+    run.say(f"fit on all rows{since} up to {evaluation.panel.times.max()}")
     draft = draft_pair(
         run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair"
     )
@@ -61,9 +66,10 @@ def draft_pair(
 ) -> PairDraft:
     """Fit on all of ``panel`` and write both halves below ``directory``."""
     config = run.config
+    learned_rows = panel if config.panel.since is None else _since(panel, config.panel.since)
     with fitting("fit on all rows"):
         pair = fit_pair(
-            panel,
+            learned_rows,
             schema,
             run.make("preprocessor"),
             run.make("model"),
@@ -74,7 +80,7 @@ def draft_pair(
     for note in pair.model.notes:
         run.say(f"fit: {note}")
         warnings.append(f"fit: {note}")
-    trained = frozenset(map(tuple, panel.entities)) if config.panel.new == "refuse" else None
+    trained = frozenset(map(tuple, learned_rows.entities)) if config.panel.new == "refuse" else None
     pair = replace(pair, calibration=calibrate(backtest, schema), trained=trained)
     names = {half: config.component(half).name for half in HALVES}
     data = {"source": run.make("source").fingerprint(), "panel": panel_fingerprint(panel)}
@@ -83,6 +89,10 @@ def draft_pair(
     return PairDraft(
         directory / "preprocessor", directory / "model", pair.schema, config.text, pinned
     )
+
+
+def _since(panel: Panel, first: datetime) -> Panel:
+    return panel.between(to_numpy(first), panel.times.max())
 
 
 def golden_batch(pair: Pair, panel: Panel) -> Golden:

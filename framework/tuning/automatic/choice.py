@@ -236,7 +236,8 @@ def _result(
     schema = make_schema(config, panel, own.make("model"), limit)
     setting = make_setting(own, panel, schema)
     options = BacktestConfig(folds=len(origins), refit=False)
-    folds = plan_folds(panel.times, panel.frequency, schema.horizon, options, origins)
+    since = config.panel.since
+    folds = plan_folds(panel.times, panel.frequency, schema.horizon, options, origins, since)
     fitted = fit_fold(setting, folds[0])
     return join_folds([forecast_windows(setting, fold, fitted) for fold in folds])
 

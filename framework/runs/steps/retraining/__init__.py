@@ -1,0 +1,1 @@
+"""The parts of a retraining: attempts on disk, the candidates, the verdict."""
