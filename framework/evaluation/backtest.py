@@ -90,7 +90,8 @@ def plan_folds(
         if cutoff <= start:
             raise ConfigError(
                 f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to "
-                f"{cutoff}, the data {'begin' if since is None else 'of panel.since begin'} {start}: "
+                f"{cutoff}, the {'data' if since is None else 'rows since panel.since'} "
+                f"begin {start}: "
                 f"horizon {horizon}, step {step} and gap {config.gap} are longer than the "
                 "data; lower backtest.folds or panel.horizon."
             )

@@ -32,7 +32,9 @@ class View(Options):
     row time + valid_for`` gives the value of a step; null: a row holds for the step of its own
     label alone. ``frequency``: how far apart the rows of a view are that is not the primary one,
     whose steps are ``panel.frequency``. Operations that look at other rows or at the calendar need
-    it, unless there is a row at every step of the panel.
+    it, unless there is a row at every step of the panel. ``forecasts_of``: the name of the pairs
+    whose forecasts the rows are, as ``run=predict`` wrote them; ``monitor.retrain`` of these names
+    the pairs that read such a view.
     """
 
     entity: tuple[str, ...]
@@ -44,6 +46,7 @@ class View(Options):
     created: str | None = None
     valid_for: Duration | None = None
     frequency: str | None = None
+    forecasts_of: str | None = None
 
     @field_validator("ttl")
     @classmethod
@@ -115,7 +118,7 @@ class View(Options):
         meanings = "".join(op.meaning() for op in self.engineer if isinstance(op, Calendar))
         unsaid = {"frequency"} if self.frequency is None else set()  # as before there was one
         return (
-            self.model_dump_json(exclude={"ttl", "table", "valid_for", *unsaid})
+            self.model_dump_json(exclude={"ttl", "table", "valid_for", "forecasts_of", *unsaid})
             + sources
             + meanings
         )

@@ -19,6 +19,10 @@ from framework.files import atomic_write
 #: What a search is told that its best configuration does not need.
 _OF_THE_SEARCH = (
     "run",
+    "monitor",
+    "schedule",
+    "start",
+    "ledger",
     "resume",
     "space",
     "tune",

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from framework.config.config import build_config
 from framework.interfaces.observer import ServedArm, ServedRequest
+from framework.interfaces.registry import PairVersion
 from framework.monitoring.served import Served
 from framework.pairs.loading import load_pair
 from framework.plugins import composition
@@ -27,7 +29,8 @@ from framework.plugins.discovery import load_plugins
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.stored_panel import PanelWindows
-from framework.runs.steps.retrain import retrain
+from framework.runs.steps.retrain import check_retraining, retrain
+from framework.runs.steps.retraining.verdict import Candidate, best_of
 from framework.testing.servers import command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
@@ -110,8 +113,15 @@ def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch, shift: float) ->
     return project
 
 
-def aliases(project: Path) -> dict[str, int]:
-    pairs = run(project, "run=pairs")["pairs"]
+def reader_of_shops(project: Path) -> None:
+    """A pair under another name, one of whose views says that its rows are forecasts of shops."""
+    view = "+features.views.sales.forecasts_of=shops"
+    run(project, "name=orders", "backtest.folds=1", "model.n_estimators=2", view)
+    run(project, "run=alias", "name=orders", "alias=production", "version=1")
+
+
+def aliases(project: Path, name: str = "shops") -> dict[str, int]:
+    pairs = run(project, "run=pairs", f"name={name}")["pairs"]
     return {alias: pair["version"] for pair in pairs for alias in pair["aliases"]}
 
 
@@ -119,22 +129,40 @@ def test_a_shift_leads_to_one_retraining_and_a_better_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_project(tmp_path, monkeypatch, shift=25.0)
-    first = run(project, *MONITOR, *DRIFT)
+    reader_of_shops(project)
+    first = run(project, *MONITOR, *DRIFT, "monitor.retrain.recent=1")
     assert [alert["state"] for alert in first["alerts"]] == ["firing"]
     retrained = first["retrain"]
     assert (retrained["status"], retrained["alias"]) == ("promoted", "staging"), retrained
-    assert retrained["pair"]["version"] == 2
-    assert aliases(project) == {"production": 1, "staging": 2}
+    whole, recent = retrained["candidates"]
+    assert (whole["version"], whole["rows"], recent["version"]) == (2, "all rows", 3)
+    best = retrained["pair"]["version"]
+    assert aliases(project, "shops") == {"production": 1, "staging": best}
     entry = run(project, "run=history", "alias=staging")["history"][-1]
     assert "retrained: alert drift" in entry["reason"]
     verdict = entry["verdict"]
+    assert recent["rows"] == f"rows since {verdict['alert']['change']}"
+    assert [one["version"] for one in verdict["candidates"]] == [2, 3]
+    assert verdict["checks"] == verdict["candidates"][best - 2]["checks"]
+    reader = {"name": "orders", "version": 1, "aliases": ["production"], "views": ["sales"]}
+    assert verdict["readers"] == retrained["readers"] == [reader]
+    assert any("pair orders version 1 (production) reads" in line for line in first["warnings"])
     assert verdict["alert"]["labels"]["target"] == "sales"
     assert str(FIRST + DAYS - 7) <= verdict["alert"]["change"] <= str(FIRST + DAYS + 15)
     served = next(one for one in verdict["checks"] if "against what was served" in one["check"])
     assert served["value"] < 0.5 * served["limit"]
-    again = run(project, *MONITOR, *DRIFT)
-    assert again["retrain"] is None  # the same alert starts no second one
-    assert [pair["version"] for pair in run(project, "run=pairs")["pairs"]] == [2, 1]
+    (file,) = (project / "state" / "monitoring").glob("*.retrain.json")
+    (attempt,) = json.loads(file.read_text())
+    # as a process leaves it that is killed between the move and the note of it
+    file.write_text(json.dumps([{**attempt, "status": "registered", "detail": None}]))
+    finished = run(project, *MONITOR, *DRIFT)["retrain"]
+    assert {**finished, "detail": None} == {**retrained, "detail": None}
+    assert len(run(project, "run=history", "alias=staging")["history"]) == 1
+    assert run(project, *MONITOR, *DRIFT)["retrain"] is None  # nor does it start a second one
+    versions = [pair["version"] for pair in run(project, "run=pairs", "name=shops")["pairs"]]
+    assert versions == [3, 2, 1]
+    # the pair of recent rows is made again from what it recorded
+    assert run(project, "run=reproduce", "version=3")["equal"] is True
 
 
 def alert(number: int, **labels: str) -> dict[str, Any]:
@@ -171,6 +199,79 @@ def test_a_run_by_a_schedule_trains_for_each_alert_and_again_where_it_failed(
     assert newest(first) == ("2024-05-01", [1])
     assert newest(first, second) == ("2024-05-02", [1, 2])  # not the pair of the first one
     assert newest(first, second) == ("2024-05-01", [1, 2, 3])
+
+
+GRID = """
+from framework.interfaces.plugin import Component, hookimpl
+from framework.interfaces.tuner import DONE, Trial, Tuner
+
+class Grid(Tuner):
+    def search(self, search):
+        (dimension,) = search.dimensions
+        for number, choice in enumerate(dimension.choices):
+            if number >= len(search.before):
+                values = {dimension.path: choice}
+                evaluation = search.objective.evaluation(values)
+                folds = tuple(evaluation.fold(fold) for fold in range(search.objective.folds))
+                search.report(Trial(number, values, DONE, folds, folds[-1], 0.0))
+        return True
+
+@hookimpl
+def components():
+    return [Component("tuner", "grid", "grid:Grid")]
+"""
+
+
+def test_an_alert_may_start_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
+    monkeypatch.chdir(tmp_path / "project")
+    Path("plugins").mkdir()
+    Path("plugins/grid.py").write_text(GRID)
+    write_sales(Path(), DAYS)
+    plugins = load_plugins()
+    composition.register(plugins)
+    overrides = [
+        "+experiment=shops",
+        *MONITOR,
+        *ALWAYS,
+        "monitor.retrain.run=tune",
+        "tuner=grid",
+        "space={model.season_length: {choice: [3, 7]}}",
+    ]
+    with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
+        config = build_config(compose("config", overrides), plugins)
+    searching = Run(config, plugins, tmp_path, lambda _: None)
+    check_retraining(searching)
+    result = retrain(
+        searching, {"alerts": [alert(1, arm="gone")], "serving": {}}, [], {}, warnings := []
+    )
+    assert result is not None
+    assert (result["status"], len(warnings)) == ("failed", 1)  # nothing was served
+    registry = searching.make("registry")
+    (pair,) = registry.pairs(config.name)
+    assert OmegaConf.create(registry.fetch(pair).config).model.season_length == 7
+    (attempt,) = json.loads(Path("state/monitoring/shops.retrain.json").read_text())
+    assert attempt["parameters"] == {"model.season_length": 7}
+    assert "season_length: 7" in Path("conf/experiment/shops_tuned.yaml").read_text()
+
+
+def test_the_better_of_two_is_chosen_on_what_both_forecast() -> None:
+    days = pd.date_range("2024-01-01", periods=40, tz="UTC")
+
+    def table(origins: pd.DatetimeIndex, error: float) -> pd.DataFrame:
+        rows = pd.DataFrame({"origin": origins, "step": 1, "target": "y", "actual": 10.0})
+        return rows.assign(mean=10.0 + error)
+
+    served = table(days, 4.0).drop(columns="actual")
+    # over all of its origins the first one is worse; on those of both it is better
+    whole = pd.concat([table(days[:10], 9.0), table(days[10:], 1.0)])
+    candidates = [
+        Candidate(PairVersion("n", number, "", "", "", ""), "", (), table=rows)
+        for number, rows in ((1, whole), (2, table(days[10:], 2.0)))
+    ]
+    assert best_of(candidates, served, [], None).pair.version == 1
+    assert best_of(candidates[::-1], served, [], None).pair.version == 1
+    assert best_of(candidates[:1], served, [], None).pair.version == 1
 
 
 @pytest.mark.stress

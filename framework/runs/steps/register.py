@@ -44,10 +44,9 @@ def train_pair(run: Run, registry: Registry, panel: Panel | None = None) -> dict
     """
     evaluation = evaluate(run, panel=panel)
     lengthen_store(run, run.make("retrieval"))
-    since = (
-        "" if run.config.panel.since is None else f" since {run.config.panel.since:%Y-%m-%d %H:%M}"
-    )
-    run.say(f"fit on all rows{since} up to {evaluation.panel.times.max()}")
+    since = run.config.panel.since
+    rows = "all rows" if since is None else f"the rows since {since:%Y-%m-%d %H:%M}"
+    run.say(f"fit on {rows} up to {evaluation.panel.times.max()}")
     draft = draft_pair(
         run, evaluation.panel, evaluation.schema, evaluation.result.table(), run.directory / "pair"
     )

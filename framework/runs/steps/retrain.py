@@ -35,6 +35,8 @@ from framework.runs.steps.retraining.attempts import (
     still_needed,
 )
 from framework.runs.steps.retraining.candidates import Trainer
+from framework.runs.steps.retraining.change import estimated_change
+from framework.runs.steps.retraining.readers import reader_lines, reading_pairs
 from framework.runs.steps.retraining.verdict import (
     Candidate,
     against_served,
@@ -78,7 +80,8 @@ def retrain(
 
     Returns:
         ``status`` (``waiting``, ``elsewhere``, ``promoted``, ``refused`` or ``failed``), ``alert``,
-        ``pair``, ``alias``, ``detail``, ``candidates``; None where nothing is to be done.
+        ``pair``, ``alias``, ``detail``, ``candidates``, ``readers``; None where nothing is to be
+        done.
 
     Raises:
         DataError: The file of the attempts is damaged.
@@ -98,7 +101,7 @@ def retrain(
                 until = held_until(options, attempts, datetime.now(UTC))
                 if until is not None:
                     return _result("waiting", alert, options, detail=f"until {until}")
-                attempt = begun(alert, _change(alert, body, reports))
+                attempt = begun(alert, estimated_change(alert, body, reports))
             progress = Progress(path, attempts, attempt)
             return _Work(run, options, progress, served, warnings).finish()
     except LockedError as error:
@@ -146,8 +149,10 @@ class _Work:
         status = "refused" if entry.action == "refuse" else "promoted"
         self.progress.keep(status=status, detail=entry.reason)
         pair = registry.resolve(self.run.config.name, str(entry.after))
-        judged = (entry.verdict or {}).get("candidates", [])
-        return _result(status, self.attempt.alert, self.options, pair, entry.reason, judged)
+        verdict = entry.verdict or {}
+        if status == "promoted":
+            self.warnings += reader_lines(verdict.get("readers", []), pair.name)
+        return _result(status, self.attempt.alert, self.options, pair, entry.reason, verdict)
 
     def _candidates(self, registry: Registry) -> list[Candidate]:
         """The pair of all rows, and that of the rows since the change where there are enough."""
@@ -223,6 +228,7 @@ class _Work:
         passing = [one for one in candidates if one.passed]
         best = self._best(passing) if passing else candidates[0]
         judged = [one.as_dict() for one in candidates]
+        readers = reading_pairs(registry, name, self.warnings)
         verdict = {
             "passed": best.passed,
             "forced": False,
@@ -231,6 +237,7 @@ class _Work:
             "checks": [check.as_dict() for check in best.checks],
             "candidates": judged,
             "alert": self.attempt.cause,
+            "readers": readers,
         }
         if not passing:
             detail = candidates[0].refusal
@@ -246,27 +253,12 @@ class _Work:
             if before is None or before.version != best.pair.version:
                 move(self.run, registry, options.alias, best.pair, before, detail, verdict)
             self.progress.keep(status="promoted", detail=detail)
-        return _result(self.attempt.status, alert, options, best.pair, detail, judged)
+            self.warnings += reader_lines(readers, name)
+        return _result(self.attempt.status, alert, options, best.pair, detail, verdict)
 
     def _best(self, candidates: Sequence[Candidate]) -> Candidate:
         keys = self.run.config.features.entity_keys
         return best_of(candidates, self._served_table(), keys, self.attempt.change)
-
-
-def _change(
-    alert: Mapping[str, Any], body: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]
-) -> str | None:
-    """Estimate the origin of the change: where the evidence of an alarm began its last rise."""
-    arm, target = alert["labels"].get("arm"), alert["labels"].get("target")
-    starts = []
-    for report in reports:
-        if report["arm"] != arm or report["version"] != body["serving"][arm]["version"]:
-            continue
-        for finding in report["drift"]:
-            if finding["target"] == target and finding["verdict"] == "alarm":
-                before = [point for point in finding["path"] if point[0] <= finding["since"]]
-                starts.append(min(reversed(before), key=lambda point: point[1])[0])
-    return min(starts, default=None)
 
 
 def _result(
@@ -275,8 +267,9 @@ def _result(
     options: RetrainOptions,
     pair: PairVersion | None = None,
     detail: str | None = None,
-    candidates: Sequence[Mapping[str, Any]] = (),
+    verdict: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    known = verdict or {}
     return {
         "status": status,
         "alert": alert,
@@ -285,7 +278,9 @@ def _result(
         else {"name": pair.name, "version": pair.version, "digest": pair.digest},
         "alias": options.alias,
         "candidates": [
-            {key: one[key] for key in ("version", "rows", "passed")} for one in candidates
+            {key: one[key] for key in ("version", "rows", "passed")}
+            for one in known.get("candidates", [])
         ],
+        "readers": known.get("readers", []),
         "detail": detail,
     }
