@@ -1,0 +1,345 @@
+"""A year of the loop at speed: a server forecasts each day, the actuals arrive, the level of one
+group of shops changes, an alert trains a new pair, and the server takes it up.
+
+python examples/loop_demo.py                      # one screen, loop_demo.png, a verdict
+python examples/loop_demo.py --noise              # the noise alone changes: nothing moves
+python examples/loop_demo.py --kills 20 --seed 1  # the retraining killed at random moments
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import loop_story
+import numpy as np
+from rich.console import Console
+
+from framework.testing.servers import command
+
+PROJECT = Path(__file__).parent / "project"
+SHOPS = {f"{town}{number}": town for town in ("north", "south") for number in range(4)}
+FIRST, HISTORY, HORIZON, WEEK = np.datetime64("2023-01-01"), 240, 7, 7
+EXPERIMENT = (
+    "+experiment=shops",
+    "model=xgboost",
+    "model.n_estimators=60",
+    "model.learning_rate=0.2",
+    "model.n_jobs=1",
+    "quantiles=[0.1,0.5,0.9]",
+    "backtest.folds=30",
+    "backtest.step=2",
+    "validation.steps=0",
+)
+#: A year passes in minutes, so limits by the clock are off: the alerts alone decide.
+MONITOR = (
+    "run=monitor",
+    "ingest.when=always",
+    "monitor.sample=0",
+    "+monitor.alerts.rules.drift={signal: drift, above: 0}",
+    "monitor.retrain.alerts=[drift]",
+    "monitor.retrain.alias=production",
+    "monitor.retrain.gain=0.05",
+    "monitor.retrain.recent=1",
+    "monitor.retrain.cooldown=0s",
+    "monitor.retrain.per_day=99",
+)
+MODULES = (
+    "framework.models.boosting",
+    "framework.runs.ingest",
+    "framework.runs.monitor",
+    "framework.runs.train",
+    "framework_baselines.seasonal_naive",
+    "framework_files.file",
+    "framework_files.source",
+    "framework_mlflow.registry.registry",
+    "framework_mlflow.tracking.runs",
+    "framework_preprocessing.native",
+    "framework_xgboost.model",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "pyarrow.parquet",
+    "xgboost",
+)
+console = Console(width=110)
+
+
+@dataclass
+class Year:
+    """What comes, and what was seen of it: days are counted from the first one that is served."""
+
+    folder: Path
+    sales: np.ndarray  # [shops, HISTORY + days + HORIZON]
+    change: int
+    days: int
+    seed: int
+    means: dict[int, np.ndarray] = field(default_factory=dict)  # by origin [shops, HORIZON]
+    versions: list[int] = field(default_factory=list)  # by day, of the pair that answered
+    evidence: list[tuple[int, int, float]] = field(default_factory=list)  # day, pair, share
+    retrained: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    asked: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def write(self, last: int) -> None:
+        """Give the source the rows up to a day."""
+        lines = ["shop,date,sales,visitors,town"]
+        for shop, values in zip(SHOPS, self.sales, strict=True):
+            lines += [
+                f"{shop},{FIRST + step},{value:.2f},10,{SHOPS[shop]}"
+                for step, value in enumerate(values[: HISTORY + last + 1])
+            ]
+        (self.folder / "data" / "sales.csv").write_text("\n".join(lines) + "\n")
+
+    def run(self, *overrides: str) -> dict[str, Any]:
+        done = command.run(*EXPERIMENT, *overrides, cwd=self.folder)
+        if done.returncode:
+            sys.exit(f"framework {' '.join(overrides)}: {done.stderr}")
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    def errors(self) -> np.ndarray:
+        """Give the mean absolute error of each day's forecasts, over shops and steps."""
+        return np.array(
+            [
+                np.abs(mean - self.sales[:, HISTORY + day + 1 :][:, :HORIZON]).mean()
+                for day, mean in sorted(self.means.items())
+            ]
+        )
+
+    def history(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.run("run=history", "alias=production")["history"]
+        return entries
+
+
+def made(days: int, change: int, size: float, factor: float, seed: int) -> np.ndarray:
+    """Daily sales of every shop: a level, a week, noise. From the change on the level of the shops
+    of the north is higher by ``size``, their noise ``factor`` times as large.
+    """
+    day = np.arange(HISTORY + days + HORIZON)
+    level = 50 + 4 * np.arange(len(SHOPS))[:, None]
+    week = 8 * np.sin(2 * np.pi * day / WEEK) + 6 * (day % WEEK == WEEK - 1)
+    noise = np.random.default_rng(seed).normal(0, 3, (len(SHOPS), len(day)))
+    changed = np.array([town == "north" for town in SHOPS.values()])[:, None] & (
+        day >= HISTORY + change
+    )
+    return np.asarray(level + week + noise * np.where(changed, factor, 1) + size * changed)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A server that follows the alias production; its URL."""
+    overrides = ("run=serve", "alias=production", "serving.port=0", "serving.reload.seconds=0.5")
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "framework", *EXPERIMENT, *overrides, "ledger.seconds=0.2"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            if not line:
+                sys.exit((folder / "server.log").read_text())
+            yield json.loads(line)["url"]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
+
+
+def ask(year: Year, url: str) -> dict[str, Any] | None:
+    """Ask for all shops; None where there is no answer with a forecast of each."""
+    body = {"entities": [{"shop": shop} for shop in SHOPS], "at": None}
+    request = urllib.request.Request(
+        f"{url}/predict/feast/batch",
+        json.dumps(body).encode(),
+        {"content-type": "application/json"},
+    )
+    year.asked += 1
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+    except OSError as error:
+        year.failures.append(str(error))
+        return None
+    bad = [one["status"] for one in answer["forecasts"] if one["status"] != "ok"]
+    year.failures += bad
+    return None if bad else answer
+
+
+def ask_for_day(year: Year, url: str, day: int) -> None:
+    """Ask until the answer begins at the newest day, which the server sees in its store."""
+    origin = str(FIRST + HISTORY + day)
+    for _ in range(200):
+        answer = ask(year, url)
+        if answer is not None and answer["forecasts"][0]["origin"].startswith(origin):
+            forecasts = [one["targets"]["sales"]["mean"] for one in answer["forecasts"]]
+            year.means[day] = np.array(forecasts)
+            year.versions.append(answer["pair"]["version"])
+            return
+        time.sleep(0.05)
+    sys.exit(f"the server never answered from {origin}")
+
+
+@contextmanager
+def asking_on(year: Year, url: str) -> Iterator[None]:
+    """Go on asking while the block runs, so that a failure during a reload is seen."""
+    stop = threading.Event()
+
+    def ask_on() -> None:
+        while not stop.wait(0.1):
+            ask(year, url)
+
+    thread = threading.Thread(target=ask_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def monitored(year: Year, url: str, day: int) -> None:
+    """The step that a scheduler would take each week: ingest, monitor, retrain."""
+    with asking_on(year, url):
+        result = year.run(*MONITOR)
+        retrained = result["retrain"]
+        if retrained is not None:
+            time.sleep(2)  # the server looks at the alias every half second
+    serving = result["serving"]["production"]["version"]
+    shares = [
+        np.log(max(one["evidence"], 1)) / np.log(one["threshold"])
+        for one in result["drift"]
+        if one["version"] == serving
+    ]
+    year.evidence.append((day, serving, float(max(shares, default=0))))
+    if retrained is not None:
+        year.retrained.append((day, retrained))
+
+
+def begin(year: Year) -> None:
+    """A pair of the history, under the alias."""
+    shutil.copytree(PROJECT, year.folder, ignore=shutil.ignore_patterns("state"))
+    year.write(-1)
+    year.run()
+    year.run("run=alias", "alias=production", "version=1")
+
+
+def play(year: Year, until_retrained: bool = False) -> Path:
+    """Play the days. With ``until_retrained`` they end with the first retraining.
+
+    Returns:
+        A copy of the project as it was before the last monitoring since the change.
+    """
+    before = year.folder.with_name("before")
+    with served(year.folder) as url:
+        for day in range(year.days):
+            year.write(day)
+            is_monday = day % WEEK == WEEK - 1
+            year.run("run=ingest")
+            ask_for_day(year, url, day)
+            if is_monday:
+                if until_retrained and day >= year.change:
+                    time.sleep(0.5)  # the ledger has the forecasts by then
+                    shutil.rmtree(before, ignore_errors=True)
+                    shutil.copytree(year.folder, before)
+                monitored(year, url, day)
+                if until_retrained and year.retrained:
+                    break
+    return before
+
+
+def ended(folder: Path, year: Year) -> dict[str, Any]:
+    """What the loop leaves: pairs, aliases, history, attempts, what run=verify finds."""
+    here = Year(folder, year.sales, year.change, year.days, year.seed)
+    pairs = here.run("run=pairs", "name=shops")["pairs"]
+    attempts = json.loads((folder / "state" / "monitoring" / "shops.retrain.json").read_text())
+    return {
+        "pairs": [(one["version"], one["aliases"]) for one in pairs],
+        "history": [(one["action"], one["before"], one["after"]) for one in here.history()],
+        "attempts": [(one["status"], one["version"], one["recent"]) for one in attempts],
+        "verify": here.run("run=verify")["findings"],
+    }
+
+
+def killed(year: Year, replays: int) -> bool:
+    """Play to the retraining, then replay that step with kills at random moments."""
+    begin(year)
+    before = play(year, until_retrained=True)
+    expected = ended(year.folder, year)
+    console.print(f"without kills: {expected}", soft_wrap=True)
+    moments, same, kills = random.Random(year.seed), 0, 0
+    arguments = [sys.executable, "-m", "framework", *EXPERIMENT, *MONITOR]
+    seconds = 10.0
+    for replay in range(replays):
+        folder = year.folder.with_name(f"replay{replay}")
+        shutil.copytree(before, folder)
+        ends = False
+        for kill in range(4):
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                process.wait(None if kill == 3 else moments.uniform(0.2, 1) * seconds)
+                ends = process.returncode == 0
+                if kill == 0:
+                    seconds = time.perf_counter() - started
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        state = ended(folder, year)
+        same += ends and state == expected
+        if state != expected:
+            console.print(f"replay {replay}: {state}", soft_wrap=True)
+        shutil.rmtree(folder)
+    console.print(f"{same} of {replays} replays ended as without kills; {kills} kills")
+    return same == replays
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--noise", action="store_true", help="the noise changes, not the level")
+    parser.add_argument("--kills", type=int, help="so many replays of the retraining, killed")
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--change", type=int, default=120, help="the day of the change")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path("loop_demo.png"))
+    given = parser.parse_args()
+    started = time.perf_counter()
+    command.preload(*MODULES)
+    size, factor = (0, 2.5) if given.noise else (25, 1)
+    sales = made(given.days, given.change, size, factor, given.seed)
+    folder = Path(mkdtemp(prefix="loop-demo-"))
+    year = Year(folder / "project", sales, given.change, given.days, given.seed)
+    try:
+        if given.kills:
+            passed = killed(year, given.kills)
+        else:
+            begin(year)
+            play(year)
+            passed = loop_story.told(year, given.noise, given.output, console)
+    finally:
+        shutil.rmtree(folder)
+    console.print(f"[dim]{time.perf_counter() - started:.0f} s in all")
+    sys.exit(not passed)
+
+
+if __name__ == "__main__":
+    main()
