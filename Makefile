@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast testing
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api install clean
+.PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -35,6 +35,10 @@ install: .venv/job
 
 demo: .venv/job
 	$(BIN)/python examples/demo.py
+
+# A year of the loop in minutes: serve, monitor, retrain, reload. One screen, loop_demo.png, a verdict.
+loop-demo: .venv/job
+	$(BIN)/python examples/loop_demo.py $(LOOP)
 
 # Ray's tests run beside the others and say what they have to say at once: each session of Ray Serve has one Ray, each test of Ray Tune its own.
 # Bytecode may be written: the processes then share one rewriting of the tests' asserts.

@@ -181,8 +181,7 @@ class _Work:
             files = registry.fetch(pair)
             schema = open_proven(files, self.run.plugins).pair.schema
         except RefusedError as error:
-            checks = (Check("proof", False, None, None, str(error)),)
-            return Candidate(pair, rows, checks)
+            return Candidate(pair, rows, (Check("proof", False, None, None, str(error)),))
         table = pd.read_parquet(files.model / BACKTEST)
         gate = self.run.config.gate
         checks = (

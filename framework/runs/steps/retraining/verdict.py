@@ -161,7 +161,10 @@ def folds_since(
     steps += config.validation.steps + config.backtest.gap
     origins = table.groupby("fold")["origin"].max().sort_values()
     times = pd.DatetimeIndex(origins).tz_localize(None).to_numpy().astype("M8[us]")
-    rows = Frequency.parse(panel.frequency).steps_between(to_numpy(first), times) + 1
+    rows = (
+        Frequency.parse(panel.frequency).steps_between(np.full_like(times, to_numpy(first)), times)
+        + 1
+    )
     folds = origins.index[rows >= steps]
     counts = _common(table[table["fold"].isin(folds)], served, schema.entity_keys, change)[
         "target"
@@ -202,8 +205,7 @@ def _common(
     known = table[table[["actual", "mean"]].notna().all(axis=1)]
     common = known.merge(served, on=on, suffixes=("", "_served"))
     if since is not None:
-        first = np.datetime64(to_numpy(parse_time(since, "change")), "us").astype(str) + "Z"
-        common = common[common["origin"] >= first]
+        common = common[common["origin"] >= parse_time(since, "change")]
     return common
 
 
