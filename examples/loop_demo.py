@@ -144,7 +144,7 @@ def served(folder: Path) -> Iterator[str]:
     overrides = ("run=serve", "alias=production", "serving.port=0", "serving.reload.seconds=0.5")
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "framework", *EXPERIMENT, *overrides, "ledger.seconds=0.2"],
+            [sys.executable, "-m", "framework", *EXPERIMENT, *overrides, "ledger.seconds=1"],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -153,9 +153,10 @@ def served(folder: Path) -> Iterator[str]:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
-            if not line:
-                sys.exit((folder / "server.log").read_text())
-            yield json.loads(line)["url"]
+            ready = json.loads(line) if line else {}
+            if ready.get("status") != "ready":
+                sys.exit(line + (folder / "server.log").read_text())
+            yield ready["url"]
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
@@ -254,7 +255,7 @@ def play(year: Year, until_retrained: bool = False) -> Path:
             ask_for_day(year, url, day)
             if is_monday:
                 if until_retrained and day >= year.change:
-                    time.sleep(0.5)  # the ledger has the forecasts by then
+                    time.sleep(1.5)  # the ledger has the forecasts by then
                     shutil.rmtree(before, ignore_errors=True)
                     shutil.copytree(year.folder, before)
                 monitored(year, url, day)

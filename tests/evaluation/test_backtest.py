@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,6 +95,14 @@ def test_sliding_window_keeps_its_length_and_stays_inside_the_data() -> None:
         ("2024-03-30", "2024-04-05", "2024-04-05"),
     ]
     assert _plan(folds=1, window="sliding", window_length=500)[0][0] == "2024-01-01"
+
+
+def test_no_fold_begins_before_the_rows_to_learn_from() -> None:
+    since = datetime(2024, 3, 20, tzinfo=UTC)
+    folds = plan_folds(DAYS, DAY, 4, BacktestConfig(folds=2), since=since)
+    assert [str(fold.first)[:10] for fold in folds] == ["2024-03-20", "2024-03-20"]
+    with pytest.raises(ConfigError, match=r"the rows since panel.since begin 2024-04-02"):
+        plan_folds(DAYS, DAY, 4, BacktestConfig(folds=2), since=datetime(2024, 4, 2, tzinfo=UTC))
 
 
 def test_month_folds() -> None:
@@ -283,6 +292,27 @@ def test_model_and_baseline_are_judged_on_the_same_elements() -> None:
     forecast[0] = np.nan
     holed = replace(result, forecast=forecast)
     assert holed.metrics()["y"]["baseline"] == result.metrics(np.arange(6) > 0)["y"]["baseline"]
+
+
+def test_rows_before_the_first_to_learn_from_change_no_byte_of_a_forecast() -> None:
+    rows = _rows()
+    since = rows["event_timestamp"].max().to_pydatetime() - timedelta(days=30)
+    before = rows["event_timestamp"] < since - timedelta(days=10)
+    assert before.sum() > 10
+    absurd = rows.assign(y=rows["y"].where(~before, 1e9))
+
+    def forecasts(table: pd.DataFrame, first: datetime | None) -> np.ndarray:
+        def make() -> tuple[Preprocessor, Model]:
+            return Standardize(Options()), Learner(Options())
+
+        setting = Setting(
+            _panel(table), SCHEMA, make, lambda: Naive(Options()), 7, 7, 1, since=first
+        )
+        config = BacktestConfig(folds=2)
+        return run_backtest(setting, config, LocalCompute(Options()), lambda *_: None).forecast
+
+    np.testing.assert_array_equal(forecasts(rows, since), forecasts(absurd, since))
+    assert not np.array_equal(forecasts(rows, None), forecasts(absurd, None))
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,23 @@ def test_a_pair_that_answers_otherwise_when_opened_is_not_registered(tmp_path: P
     listed = command.run("+experiment=shops", "run=pairs", cwd=folder)
     assert listed.returncode == 0, listed.stderr
     assert json.loads(listed.stdout.splitlines()[-1])["pairs"] == []
+
+
+def test_a_pair_learns_from_no_row_before_panel_since(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("state"))
+    data = folder / "data" / "sales.csv"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join(line for line in lines if not line.startswith("mill,2024-04")) + "\n")
+    done = command.run(
+        "+experiment=shops",
+        "panel.since=2024-04-01",
+        "panel.new=refuse",
+        "panel.short=keep",
+        "backtest.folds=1",
+        "validation.steps=0",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = (folder / "state" / "artifacts").rglob("series.json")
+    assert [shop for (shop,) in json.loads(file.read_text())] == ["harbour", "market", "station"]
