@@ -226,7 +226,7 @@ class _Work:
                 )
         passing = [one for one in candidates if one.passed]
         best = self._best(passing) if passing else candidates[0]
-        judged = [one.as_dict() for one in candidates]
+        verdicts = [one.as_dict() for one in candidates]
         readers = reading_pairs(registry, name, self.warnings)
         verdict = {
             "passed": best.passed,
@@ -234,7 +234,7 @@ class _Work:
             "candidate": best.pair.version,
             "incumbent": None,
             "checks": [check.as_dict() for check in best.checks],
-            "candidates": judged,
+            "candidates": verdicts,
             "alert": self.attempt.cause,
             "readers": readers,
         }

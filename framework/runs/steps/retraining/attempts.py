@@ -46,7 +46,7 @@ class Attempt:
 
     @property
     def cause(self) -> dict[str, Any]:
-        """What the history says of the alert."""
+        """Give what the history says of the alert."""
         return {**self.alert, "change": self.change}
 
 

@@ -28,14 +28,14 @@ def reading_pairs(registry: Registry, name: str, warnings: list[str]) -> list[di
         if pair.name == name or not pair.aliases:
             continue
         try:
-            recorded: Any = OmegaConf.create(registry.fetch(pair).config)
+            config: Any = OmegaConf.create(registry.fetch(pair).config)
         except FrameworkError as error:
             warnings.append(
                 f"monitor.retrain: whether pair {pair.name} version {pair.version} reads forecasts "
                 f"of {name} is unknown: {error}"
             )
             continue
-        views: Mapping[str, Any] = OmegaConf.select(recorded, "features.views") or {}
+        views: Mapping[str, Any] = OmegaConf.select(config, "features.views") or {}
         reading = [view for view, node in views.items() if node.get("forecasts_of") == name]
         if reading:
             readers.append(

@@ -187,7 +187,7 @@ def best_of(
         for one in candidates
         if one.table is not None
     ]
-    index = reduce(lambda left, right: left.intersection(right), (one.index for one in tables))
+    index = reduce(lambda common, index: common.intersection(index), (one.index for one in tables))
 
     def relative(table: pd.DataFrame) -> float:
         rows = table.loc[index].groupby(level="target")
