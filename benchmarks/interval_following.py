@@ -9,7 +9,8 @@ its levels begin as its own. At each origin they follow the misses that have com
 rule that ``run=monitor`` with ``monitor.follow=true`` applies. ``--week`` is shown by itself: the
 actuals of the seven days from that day on.
 
-The last line is JSON: the coverage of the 80 % intervals in per cent by target.
+The last line is JSON: by target the coverage of the 80 % intervals in per cent, and their interval
+score beside that of the pair alone.
 """
 
 from __future__ import annotations
@@ -29,30 +30,45 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.pairs.adaptive_levels import FOLLOWED
 from framework.pairs.domain import Domain
-from framework.pairs.followed_levels import moved
+from framework.pairs.followed_levels import at_each_pace, moved, widest
 from framework.pairs.intervals import Calibration, calibrate
 from framework.plugins.discovery import load_plugins
 
 
-def missed(rows: pd.DataFrame, schema: Schema, calibration: Calibration) -> Float64:
-    """Say which actuals lie outside the interval of each level, ``[n, L]``."""
+def ends_at(
+    rows: pd.DataFrame, schema: Schema, calibration: Calibration, levels: Float64
+) -> list[tuple[Float64, Float64]]:
+    """The lower and upper ends of the intervals of levels, ``[n]`` each."""
     entities = rows[list(schema.entity_keys)].to_numpy(dtype=object).astype(str).astype(object)
     values = rows[["mean", *(f"q{q:g}" for q in schema.quantiles)]].to_numpy(dtype=np.float64)
     target = rows["target"].map(schema.targets.index).to_numpy()
-    actual, domain = rows["actual"].to_numpy(), Domain(schema)
-    outside = np.zeros((len(rows), len(FOLLOWED)))
-    for place in np.flatnonzero(calibration.highest_level() >= FOLLOWED):
-        ends = calibration.interval_of_steps(
-            values,
-            entities,
-            np.arange(len(rows)),
-            target,
-            rows["step"].to_numpy(),
-            float(FOLLOWED[place]),
-        )
-        low, high = (domain.settle_steps(end, target) for end in ends)
+    domain, place, step = Domain(schema), np.arange(len(rows)), rows["step"].to_numpy()
+    ends = [
+        calibration.interval_of_steps(values, entities, place, target, step, float(level))
+        for level in levels
+    ]
+    return [
+        (domain.settle_steps(low, target), domain.settle_steps(high, target)) for low, high in ends
+    ]
+
+
+def missed(rows: pd.DataFrame, schema: Schema, calibration: Calibration) -> Float64:
+    """Say which actuals lie outside the interval of each level, ``[n, L]``."""
+    actual, outside = rows["actual"].to_numpy(), np.zeros((len(rows), len(FOLLOWED)))
+    able = np.flatnonzero(calibration.highest_level() >= FOLLOWED)
+    ends = ends_at(rows, schema, calibration, FOLLOWED[able])
+    for place, (low, high) in zip(able, ends, strict=True):
         outside[:, place] = (actual < low) | (actual > high)
     return outside
+
+
+def score_of(rows: pd.DataFrame, schema: Schema, calibration: Calibration) -> Float64:
+    """The interval score at 80 %, ``[n]`` (Gneiting & Raftery 2007): width, and what was missed by
+    ten times.
+    """
+    ((low, high),) = ends_at(rows, schema, calibration, np.array([80.0]))
+    actual = rows["actual"].to_numpy()
+    return high - low + 10 * (np.maximum(low - actual, 0) + np.maximum(actual - high, 0))
 
 
 def excess_of(
@@ -73,7 +89,8 @@ def replay(
     """Follow the levels through the judged origins.
 
     Returns:
-        The known rows with ``own`` and ``followed``: whether they are inside at 80 %.
+        The known rows with ``own`` and ``followed``: whether they are inside at 80 %, and the
+        interval ``score`` of both.
     """
     origins = sorted(table["origin"].unique())
     by_origin = {o: rows.reset_index(drop=True) for o, rows in table.groupby("origin")}
@@ -86,18 +103,23 @@ def replay(
             known = table[table["origin"].isin(before) & (table[TIME] <= origin)]
             calibration = calibrate(known, schema)
             assert calibration is not None
-            levels, waiting = calibration.used, dict[pd.Timestamp, Float64]()
+            levels, waiting = at_each_pace(calibration.used), dict[pd.Timestamp, Float64]()
         assert calibration is not None
         for time in sorted(time for time in waiting if time <= origin):
             levels = moved(levels, waiting.pop(time), schema.horizon)
         rows = by_origin[origin]
         rows = rows[rows["actual"].notna() & rows["mean"].notna()].reset_index(drop=True)
-        outside = missed(rows, schema, replace(calibration, used=levels))
+        following = replace(calibration, used=widest(levels))
+        outside = missed(rows, schema, following)
         able = calibration.highest_level() >= FOLLOWED
         for time, sums in excess_of(rows, outside, schema, able).items():
             waiting[time] = waiting.get(time, 0.0) + sums
         own = missed(rows, schema, calibration)
-        parts.append(rows.assign(own=own[:, at] == 0, followed=outside[:, at] == 0))
+        scores = {
+            f"{name}_score": score_of(rows, schema, one)
+            for name, one in (("own", calibration), ("followed", following))
+        }
+        parts.append(rows.assign(own=own[:, at] == 0, followed=outside[:, at] == 0, **scores))
     return pd.concat(parts)
 
 
@@ -135,15 +157,20 @@ def main() -> None:
     start = pd.Timestamp(options.week, tz="UTC")
     week = judged[TIME].between(start, start + pd.Timedelta(days=6))
     figures: dict[str, dict[str, float]] = {}
-    print(f"{'target':<14}{'n':>8}{'own':>8}{'followed':>10}{'week own':>10}{'week followed':>15}")
+    print(
+        f"{'target':<14}{'n':>8}{'own':>8}{'followed':>10}{'week own':>10}{'week followed':>15}"
+        f"{'score own':>11}{'followed':>10}"
+    )
     for target, rows in judged.groupby("target"):
         of_week = rows[week[judged["target"] == target]]
         shares = [100 * part[c].mean() for part in (rows, of_week) for c in ("own", "followed")]
         names = ("own", "followed", "week_own", "week_followed")
         figures[str(target)] = dict(zip(names, np.round(shares, 1).tolist(), strict=True))
+        scores = [float(rows[f"{name}_score"].mean()) for name in ("own", "followed")]
+        figures[str(target)]["score_ratio"] = round(scores[1] / scores[0], 3)
         print(
             f"{target:<14}{len(rows):>8}{shares[0]:>8.1f}{shares[1]:>10.1f}"
-            f"{shares[2]:>10.1f}{shares[3]:>15.1f}"
+            f"{shares[2]:>10.1f}{shares[3]:>15.1f}{scores[0]:>11.2f}{scores[1]:>10.2f}"
         )
     print(json.dumps({"benchmark": "interval_following", "level": 80, "coverage": figures}))
 
