@@ -54,6 +54,7 @@ def options() -> Iterator[RayComputeOptions]:
         yield made
 
 
+@pytest.mark.gate_cases(1)
 @pytest.mark.parametrize("schema", [fakes.make_schema(), LONG], ids=["rows", "history"])
 def test_the_file_is_that_of_a_local_run_byte_for_byte(
     tmp_path: Path, options: RayComputeOptions, schema: Any
@@ -99,6 +100,7 @@ def test_what_a_piece_refuses_is_refused_as_it_was_said(
         )
 
 
+@pytest.mark.stress
 def test_what_a_task_raises_is_raised_as_it_was(options: RayComputeOptions) -> None:
     def square(limit: int, item: int) -> int:
         if item > limit:

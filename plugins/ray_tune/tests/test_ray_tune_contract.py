@@ -22,6 +22,7 @@ def _connected() -> Iterator[None]:
         yield
 
 
+@pytest.mark.stress
 class TestRayCompute(ComputeContract):
     def make(self) -> RayCompute:
         return RayCompute(RayComputeOptions.model_validate(RAY))

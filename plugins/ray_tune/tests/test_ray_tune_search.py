@@ -124,6 +124,7 @@ def test_a_trial_that_eats_the_memory_of_its_node_is_ended_and_recorded(project:
     assert result["best"]["params"] == {"model.fault": "none"}
 
 
+@pytest.mark.stress
 def test_asha_ends_a_hopeless_trial_after_its_first_fold(project: Any) -> None:
     """One at a time, the best first, so that each later one is judged by it."""
     project.search_space("model.level: {choice: [10.5, 15, 16, 17, 18]}")

@@ -13,6 +13,7 @@ import pytest
 SWEEP = ("-m", "+experiment=toy", "run=backtest", "model.level=9,11")
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "launcher",
     [
