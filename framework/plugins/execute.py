@@ -5,10 +5,29 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from framework.errors import ComponentError, FrameworkError, one_line, shortage
+from framework.plugins.culprit import culprit
 from framework.plugins.extensions import with_extensions
 from framework.plugins.run import Run, tell
 
 log = logging.getLogger(__name__)
+
+
+def _started(run: Run) -> str | None:
+    """Ask the plugins what the run is called; an exception of one names it."""
+    try:
+        identity: str | None = run.plugins.hook.run_started(run=run)
+    except (FrameworkError, OSError):
+        raise
+    except Exception as error:
+        if shortage(error) is not None:
+            raise
+        raise ComponentError(
+            f"{culprit(run.plugins, error)}: run_started: {type(error).__name__}: "
+            f"{one_line(error)}; mend or uninstall it, or block it by plugins.block; "
+            "HYDRA_FULL_ERROR=1 shows where."
+        ) from error
+    return identity
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -20,7 +39,7 @@ def execute(run: Run) -> dict[str, Any]:
         if problem.status != "blocked":
             run.say(str(problem))
     hook = run.plugins.hook
-    identity = hook.run_started(run=run)
+    identity = _started(run)
     if identity is not None:
         run.id = identity
     try:

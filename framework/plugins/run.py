@@ -14,6 +14,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.config.groups import GROUPS
 from framework.errors import one_line
+from framework.plugins.culprit import culprit
 from framework.secrets import masked
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def tell(run: Run, hook: str, **arguments: Any) -> None:
     except Exception as error:
         log.debug("the hook %s failed", hook, exc_info=True)
         text = one_line(f"{type(error).__name__}: {error}")
-        line = f"a plugin failed in {hook}, after it was done: {text}"
+        who = culprit(run.plugins, error)
+        line = f"{who} failed in {hook}, after it was done: {text}"
         run.record.failures.append(line)
         run.say(line)

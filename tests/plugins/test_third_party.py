@@ -28,7 +28,10 @@ ENVIRONMENT = {
     if name not in {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
 }
 UV = Path(sys.executable).parent / "uv"
-CHOSEN = ("+experiment=shops", "model=linear", "registry=folder")
+#: Of runs that use no model.
+CHOSEN = ("+experiment=shops", "registry=folder")
+
+SERVE = ("run=serve", "alias=production", "serving.port=0")
 
 #: The tests of a stranger's repository.
 SUITES = """
@@ -53,7 +56,7 @@ class TestFolder(RegistryContract):
 def test_a_project_trains_with_both(project):
     chosen = ("model=linear", "registry=folder")
     assert project.run(*chosen)["pair"]["version"] == 1
-    assert project.run(*chosen, "run=pairs")["pairs"][0]["version"] == 1
+    assert project.run("registry=folder", "run=pairs")["pairs"][0]["version"] == 1
 """
 
 
@@ -108,7 +111,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, project: Path, *overrides: str) -> dict[str, Any]:
-    output, _ = command(python, "-m", "framework", *CHOSEN, *overrides, cwd=project)
+    model = () if overrides[0] in ("run=history", "run=verify") else ("model=linear",)
+    output, _ = command(python, "-m", "framework", *CHOSEN, *model, *overrides, cwd=project)
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
@@ -140,7 +144,7 @@ def test_two_strangers_train_promote_and_serve(python: Path, project: Path) -> N
     forecast = pd.read_parquet(project / "forecast.parquet")
     assert len(forecast) == 4 * 7
     server = subprocess.Popen(
-        [python, "-m", "framework", *CHOSEN, "run=serve", "alias=production", "serving.port=0"],
+        [python, "-m", "framework", *CHOSEN, "model=linear", *SERVE],
         cwd=project,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

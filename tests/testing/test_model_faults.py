@@ -249,8 +249,10 @@ def test_a_fault_is_named_by_the_check_that_fails(
 def test_a_module_that_is_slow_or_heavy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "slow_offer.py").write_text("import time\nwhile time.process_time() < 3: pass\n")
-    (tmp_path / "heavy_offer.py").write_text("import pandas\n")
+    slow = "from time import process_time as now\nend = now() + 0.4\nwhile now() < end: pass\n"
+    (tmp_path / "slow_offer.py").write_text(slow)
+    heavy = "import sys\nsys.modules['pandas'] = sys  # as an import of it would\n"
+    (tmp_path / "heavy_offer.py").write_text(heavy)
     (tmp_path / "broken_offer.py").write_text("import a_library_gone\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr("framework.testing.contracts.component.SLOW", 0.2)
