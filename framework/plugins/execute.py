@@ -6,28 +6,30 @@ import logging
 from typing import Any
 
 from framework.errors import ComponentError, FrameworkError, one_line, shortage
-from framework.plugins.culprit import culprit
 from framework.plugins.extensions import with_extensions
+from framework.plugins.hook_calls import of_each_plugin
 from framework.plugins.run import Run, tell
 
 log = logging.getLogger(__name__)
 
 
 def _started(run: Run) -> str | None:
-    """Ask the plugins what the run is called; an exception of one names it."""
-    try:
-        identity: str | None = run.plugins.hook.run_started(run=run)
-    except (FrameworkError, OSError):
-        raise
-    except Exception as error:
-        if shortage(error) is not None:
+    """Ask the plugins what the run is called, until one says it; an exception names its plugin."""
+    for plugin, call in of_each_plugin(run.plugins, "run_started"):
+        try:
+            identity: str | None = call(run=run)
+        except (FrameworkError, OSError):
             raise
-        raise ComponentError(
-            f"{culprit(run.plugins, error)}: run_started: {type(error).__name__}: "
-            f"{one_line(error)}; mend or uninstall it, or block it by plugins.block; "
-            "HYDRA_FULL_ERROR=1 shows where."
-        ) from error
-    return identity
+        except Exception as error:
+            if shortage(error) is not None:
+                raise
+            raise ComponentError(
+                f"{plugin}: run_started: {type(error).__name__}: {one_line(error)}; mend or "
+                "uninstall it, or block it by plugins.block; HYDRA_FULL_ERROR=1 shows where."
+            ) from error
+        if identity is not None:
+            return identity
+    return None
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -38,19 +40,17 @@ def execute(run: Run) -> dict[str, Any]:
     for problem in run.plugins.problems:
         if problem.status != "blocked":
             run.say(str(problem))
-    hook = run.plugins.hook
     identity = _started(run)
     if identity is not None:
         run.id = identity
     try:
         body = run.plugins.load("run", run.config.run)(run)
     except BaseException as error:
-        try:
-            hook.run_failed(run=run, error=error)
-        except Exception:  # of a plugin: it must not hide the error that the run failed with
-            log.exception(
-                "a plugin failed while it was told of the failure of run=%s", run.config.run
-            )
+        for plugin, call in of_each_plugin(run.plugins, "run_failed"):
+            try:
+                call(run=run, error=error)
+            except Exception:  # it must not hide the error that the run failed with
+                log.exception("%s failed while it was told that run=%s did", plugin, run.config.run)
         raise
     result = {"run": run.config.run, "status": "done", **body}
     tell(run, "run_finished", result=result)

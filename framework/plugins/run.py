@@ -14,7 +14,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.config.groups import GROUPS
 from framework.errors import one_line
-from framework.plugins.culprit import culprit
+from framework.plugins.hook_calls import of_each_plugin
 from framework.secrets import masked
 
 if TYPE_CHECKING:
@@ -83,20 +83,20 @@ class Run:
 
 
 def tell(run: Run, hook: str, **arguments: Any) -> None:
-    """Call a hook that tells plugins of what has been done. One that fails undoes nothing: it is
-    said, and stands in the ``warnings`` of the result.
+    """Call a hook that tells plugins of what has been done. One that fails undoes nothing and keeps
+    no other from being told: it is said, and stands in the ``warnings`` of the result.
 
     Args:
         run: The run that did it.
         hook: The name of the hook.
         arguments: What the hook takes beside the run.
     """
-    try:
-        getattr(run.plugins.hook, hook)(run=run, **arguments)
-    except Exception as error:
-        log.debug("the hook %s failed", hook, exc_info=True)
-        text = one_line(f"{type(error).__name__}: {error}")
-        who = culprit(run.plugins, error)
-        line = f"{who} failed in {hook}, after it was done: {text}"
-        run.record.failures.append(line)
-        run.say(line)
+    for plugin, call in of_each_plugin(run.plugins, hook):
+        try:
+            call(run=run, **arguments)
+        except Exception as error:
+            log.debug("the hook %s failed", hook, exc_info=True)
+            text = one_line(f"{type(error).__name__}: {error}")
+            line = f"{plugin} failed in {hook}, after it was done: {text}"
+            run.record.failures.append(line)
+            run.say(line)

@@ -50,6 +50,16 @@ def test_what_was_done_stays_done_where_a_hook_fails_afterwards(
     assert "no server" in capsys.readouterr().err
 
 
+class Told:
+    """Another plugin, which is called after the one that fails."""
+
+    pairs = 0
+
+    @hookimpl(trylast=True)
+    def pair_registered(self) -> None:
+        self.pairs += 1
+
+
 HOOKS = """
 from framework.interfaces.plugin import hookimpl
 
@@ -78,7 +88,10 @@ def test_a_plugin_whose_hook_fails_is_named(
     with initialize_config_dir(CONF, version_base=None):
         config = build_config(compose("config", ["run=plugins"]), plugins)
     run = Run(config, plugins, tmp_path, lambda result: None)
+    told = Told()
+    plugins.manager.register(told)
     tell(run, "pair_registered", pair=None)
+    assert told.pairs == 1
     assert run.record.failures == [
         "plugin acme (acme-tracker 1.0) failed in pair_registered, after it was done: "
         "ConnectionError: no network"
