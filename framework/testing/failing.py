@@ -30,8 +30,8 @@ def failing_checks(
         only: The names of the checks that are run; all of them by default.
 
     Returns:
-        The message of the first failure by the name of the check, of those that fail. One that
-        is no failed check, but an exception of the component, begins with its class.
+        The first line of the message of the first failure by the name of the check, of those that
+        fail. One that is no failed check, but an exception of the component, begins with its class.
     """
     values: dict[str, Fixture] = {"tmp_path": lambda folder: folder, **(fixtures or {})}
     failures = {}
@@ -47,9 +47,9 @@ def failing_checks(
             try:
                 check(**case, **{each: values[each](folder) for each in wanted_names})
             except AssertionError as error:
-                failures[name] = str(error)
+                failures[name] = str(error).partition("\n")[0]
             except Exception as error:  # noqa: BLE001  of the component: this is what is told
-                failures[name] = f"{type(error).__name__}: {error}"
+                failures[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
             if name in failures:
                 break
     return failures

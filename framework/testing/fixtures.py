@@ -1,5 +1,5 @@
-"""The plugin of pytest that ``framework-testing`` registers: the fixtures ``panels``, ``project``,
-``registry`` and ``server``.
+"""The fixtures ``panels``, ``project``, ``registry`` and ``server``, which ``framework-testing``
+registers with pytest.
 
 A fixture of a test's own with one of these names takes its place. What a fixture needs is imported
 when it is used, so that a test run which uses none pays nothing.

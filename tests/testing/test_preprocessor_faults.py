@@ -196,6 +196,4 @@ def test_a_fault_is_named_by_the_check_that_fails(
 ) -> None:
     failures = failing_checks(suite_of(kind), tmp_path)
     assert set(failures) == checks, failures
-    for message in failures.values():
-        assert "\n" not in message
     assert any(words in message for message in failures.values()) or not words, failures

@@ -182,6 +182,4 @@ def test_a_fault_is_named_by_the_check_that_fails(
         RegistryContract(), tmp_path / "checks", {"registry": make, "sparing": make}, checks
     )
     assert set(failures) == checks, failures
-    for message in failures.values():
-        assert "\n" not in message
     assert any(words in message for message in failures.values()), failures

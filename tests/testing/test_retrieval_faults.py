@@ -267,6 +267,4 @@ def test_a_fault_is_named_by_the_check_that_fails(
     fixtures = {"strategy": suite.make, "length": lambda folder: 3}
     failures = failing_checks(suite, tmp_path, fixtures, checks)
     assert set(failures) == (checks if words else set()), failures
-    for message in failures.values():
-        assert "\n" not in message
     assert any(words in message for message in failures.values()) or not words, failures

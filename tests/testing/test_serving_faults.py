@@ -184,6 +184,4 @@ def test_a_fault_is_named_by_the_check_that_fails(
     client = Client(http, fakes.make_pair(shift=3.0)[1])
     failures = failing_checks(InProcess(), tmp_path, {"client": lambda _: client}, checks)
     assert set(failures) == (checks if words else set()), failures
-    for message in failures.values():
-        assert "\n" not in message
     assert any(words in message for message in failures.values()) or not words, failures
