@@ -226,6 +226,10 @@ _PLAIN_WORDS = {
     **dict.fromkeys(
         ("dict_type", "model_type", "model_attributes_type"), "keys with values are needed"
     ),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number is needed"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number is needed"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false is needed"),
+    "string_type": "a text is needed",
 }
 
 
@@ -360,6 +364,12 @@ def _explain(model: type[Options], problem: Any, path: str, source_of: Callable[
         hint = f" Known: {', '.join(known)}." if known else ""
         return f"{where}: unknown key.{suggest(str(problem['loc'][-1]), known)}{hint}"
     hidden = problem["type"] in ("missing", UNSHOWN)
-    input_text = "" if hidden else f", got {masked(repr(problem['input']))}"
+    input_text = "" if hidden else f", got {_written(problem['input'])}"
     text = _PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     return f"{where}: {text}{input_text[:120]}"
+
+
+def _written(value: Any) -> str:
+    """Give a value as YAML writes it, with secrets masked."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else masked(repr(value))

@@ -227,7 +227,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "a value that others refer to": (
         ["+experiment=shops", "panel.season_length=null"],
         2,
-        "panel.season_length: Input should be a valid",
+        "panel.season_length: a whole number is needed, got null",
     ),
     "a section that is a value": (
         ["+experiment=shops", "panel=3"],

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "value of a wrong type": (
         {"panel__horizon": "week"},
-        "panel.horizon: Input should be a valid integer",
+        "panel.horizon: a whole number is needed",
     ),
     "value out of range": (
         {"panel__horizon": 0},
@@ -230,7 +230,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({"model": {"name": "forest"}}, "model.needed: Field required"),
     "two at once": (
         _tree(trees="many", kind="tall"),
-        "model.trees: Input should be a valid integer",
+        "model.trees: a whole number is needed",
     ),
 }
 
