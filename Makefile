@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast testing
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api install clean
+.PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api docs install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -88,6 +88,10 @@ check-layers:
 api: .venv/dev
 	$(BIN)/python docs/api.py
 	$(BIN)/python docs/options.py
+
+# The documents as a site below .venv/site. It asks no other host for anything.
+docs: .venv/dev
+	$(BIN)/zensical build --strict
 
 clean:
 	rm -rf .venv state

@@ -4,9 +4,9 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 from pydantic import Field, PositiveInt, SerializeAsAny, field_validator, model_validator
@@ -248,10 +248,19 @@ def _check_mappings(tree: dict[str, Any], layout: Layout) -> None:
     """Raise ConfigError for a section that is a single value."""
     for key, value in tree.items():
         if layout.needs_mapping(key) and value is not None and not isinstance(value, dict):
+            example = next(_choices(key, value), f"{key}.KEY=VALUE")
             raise ConfigError(
-                f"{key}: keys with values are needed there, such as {key}.KEY=VALUE; got "
+                f"{key}: keys with values are needed there, such as {example}; got "
                 f"{masked(repr(value))[:80]}."
             )
+
+
+def _choices(section: str, value: Any) -> Iterator[str]:
+    """Give the overrides of a section of the core whose keys have ``value`` among their words."""
+    field = Config.model_fields.get(section)
+    for name, inner in getattr(field and field.annotation, "model_fields", {}).items():
+        if get_origin(inner.annotation) is Literal and value in get_args(inner.annotation):
+            yield f"{section}.{name}={value}"
 
 
 def _leave_out(whole: DictConfig, keys: Iterable[str], layout: Layout) -> None:

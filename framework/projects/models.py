@@ -148,5 +148,5 @@ def _calendar_fields(columns: Columns) -> list[str]:
     if frequency.months:
         return ["month"] if frequency.months < 12 else []
     if frequency.several_days:
-        return ["month", "week"]
+        return ["month", "week_of_year"]
     return ["day_of_week", "month"] if frequency.whole_days else ["hour", "day_of_week", "month"]

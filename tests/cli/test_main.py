@@ -229,6 +229,11 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
         2,
         "panel.season_length: a whole number is needed, got null",
     ),
+    "a word of one of its keys": (
+        ["+experiment=shops", "ingest=always"],
+        2,
+        "ingest: keys with values are needed there, such as ingest.when=always; got 'always'",
+    ),
     "a section that is a value": (
         ["+experiment=shops", "panel=3"],
         2,

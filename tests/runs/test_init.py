@@ -7,6 +7,7 @@ import runpy
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from framework.data.frequency import Frequency
+from framework.features.calendar import check_fields
+from framework.projects.models import _calendar_fields
 from framework.testing.servers import command
 from framework.tuning.space import parse_space
 
@@ -308,3 +312,12 @@ def test_days_that_no_series_has_are_taken_for_closed_ones(tmp_path: Path) -> No
     guesses = call(tmp_path, "run=init", "init.data=sales.csv")["guesses"]
     assert guesses["frequency"]["value"] == "B:2024-01-29+2024-02-27"
     assert guesses["gaps"]["value"] == "refuse"
+
+
+@pytest.mark.parametrize(
+    "alias", ["30min", "h", "D", "2D", "B:US", "W-SUN", "W", "ME", "QE-MAR", "YS"]
+)
+def test_the_calendar_of_a_new_project_is_one_that_its_steps_have(alias: str) -> None:
+    decided = SimpleNamespace(value={"frequency": alias}.__getitem__)
+    fields = tuple(_calendar_fields(decided))  # type: ignore[arg-type]
+    check_fields(fields, None, "UTC", Frequency.parse(alias))

@@ -95,7 +95,10 @@ def _learn_calendar(step: CalendarOptions, path: str, rows: TrainingRows) -> Arr
         place = rows.static_names.index(step.country_column)
         state[COUNTRIES] = np.array(place)
         texts = rows.static[:, place].tolist()
-    check_calendar(step, rows.times, texts, rows.frequency)
+    try:
+        check_calendar(step, rows.times, texts, rows.frequency)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return state
 
 

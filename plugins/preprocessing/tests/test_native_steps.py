@@ -250,7 +250,7 @@ def test_texts_become_codes_of_the_sorted_training_values() -> None:
         ),
         (
             {"future": [{"step": "calendar", "fields": ["weekday"]}]},
-            "calendar field 'weekday' is not known",
+            "preprocessor.future.0: calendar field 'weekday' is not known",
         ),
         (
             {"future": [{"step": "calendar", "fields": ["month"]}] * 2},
