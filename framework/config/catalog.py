@@ -164,8 +164,9 @@ class Plugins:
             )
         self._say_what_is_wrong(kind, name)
         known = self.names(kind)
+        hint = suggest(name, known) or " no installed plugin offers it."
         raise ConfigError(
-            f"{kind}={name} is not known;{suggest(name, known)} Installed: "
+            f"{kind}={name} is not known;{hint} Installed: "
             f"{', '.join(known) or 'none'}.{self._left_out(kind)}"
         )
 

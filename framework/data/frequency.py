@@ -231,8 +231,11 @@ class Frequency:
             first, last = np.asarray(times, "M8[D]"), self.shift(times, 1).astype("M8[D]")
         return first.astype(np.int64), last.astype(np.int64)
 
-    def what_a_label_is(self) -> str:
+    def what_a_label_is(self, time: np.datetime64) -> str:
         """Describe the label of a step, for a message about a time that is none.
+
+        Args:
+            time: The time that is none (UTC).
 
         Returns:
             The words.
@@ -244,7 +247,11 @@ class Frequency:
                 f"business day; leave out other days in a query, or set {self.path}=D"
             )
         if self.anchor is not None and self.seconds:
-            return f"the midnight of the weekday that ends a step of {self.alias}"
+            weekday = _WEEKDAYS[int(time.astype("M8[D]").astype(np.int64) + 3) % 7]
+            return (
+                f"the midnight of the weekday that ends a step of {self.alias}; it is of a "
+                f"{weekday}, for which set {self.path}={self.alias[:-3]}{weekday}"
+            )
         if not self.months:
             return f"a step of {self.alias}"
         if self.anchor is not None:

@@ -15,6 +15,7 @@ from framework.errors import DataError
 
 #: A single gap may have so many steps, or as many as there are rows, whichever is more.
 LONGEST_GAP = 1000
+_ONE_ROW = "keep one row a step"
 #: All gaps together may have so many steps, or a hundred for each row, whichever is more.
 MOST_INSERTED = 1_000_000
 
@@ -39,14 +40,16 @@ def check_order(keys: Objects, times: Times, entity_keys: Sequence[str]) -> Rows
     step = np.zeros(len(times), dtype="m8[us]")
     step[1:] = times[1:] - times[:-1]
     for bad, what, next_step in (
-        (same & (step == np.timedelta64(0, "us")), "duplicate", "keep one row a step"),
+        (same & (step == np.timedelta64(0, "us")), "duplicate", _ONE_ROW),
         (same & (step < np.timedelta64(0, "us")), "unsorted", f"sort by entity and {TIME}"),
     ):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             series = _name(keys, row, entity_keys)
             where = f"{times[row]} in series {series} (row {row}, {int(bad.sum())} in all)"
-            raise DataError(f"panel: {what} {TIME} {where}; {next_step}.")
+            has_clock = next_step == _ONE_ROW and times[row] != times[row].astype("M8[D]")
+            clock = "; a clock that is put back needs the table's time_zone" if has_clock else ""
+            raise DataError(f"panel: {what} {TIME} {where}; {next_step}{clock}.")
     return np.concatenate([starts, [len(times)]]).astype(np.int64)
 
 
@@ -71,7 +74,7 @@ def places(
         row = int(np.flatnonzero(no_label)[0])
         raise DataError(
             f"panel: {times[row]} in series {_name(keys, row, entity_keys)} is not "
-            f"{frequency.what_a_label_is()}."
+            f"{frequency.what_a_label_is(times[row])}."
         )
     if bool((frequency.shift(origin, place) == times).all()):
         return None, counts

@@ -96,6 +96,19 @@ REFUSALS = {
         "panel: duplicate event_timestamp 2024-01-02T00:00:00.000000 in series {shop: a} "
         "(row 2, 1 in all); keep one row a step.",
     ),
+    "an hour of a clock that stands twice": (
+        _rows({"a": ["2024-10-27T02:00", "2024-10-27T02:00"]}),
+        "h",
+        "panel: duplicate event_timestamp 2024-10-27T02:00:00.000000 in series {shop: a} "
+        "(row 1, 1 in all); keep one row a step; a clock that is put back needs the table's "
+        "time_zone.",
+    ),
+    "weeks that end on another weekday": (
+        _rows({"a": ["2024-01-07", "2024-01-14"]}),
+        "W-MON",
+        "panel: 2024-01-07T00:00:00.000000 in series {shop: a} is not the midnight of the weekday "
+        "that ends a step of W-MON; it is of a SUN, for which set panel.frequency=W-SUN.",
+    ),
     "unsorted times": (
         FULL.iloc[[0, 2, 1]],
         "D",
