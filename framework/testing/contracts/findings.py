@@ -52,6 +52,22 @@ def refusal(
     )
 
 
+def equal(actual: Any, expected: Any, doing: str, cause: str) -> None:
+    """Check an answer, or a part of it.
+
+    Args:
+        actual: What came.
+        expected: What was to come.
+        doing: What was asked, as the subject of a sentence.
+        cause: Why it matters, or what usually causes a difference, as a sentence without its full
+            stop.
+
+    Raises:
+        AssertionError: They differ.
+    """
+    assert actual == expected, f"{doing} gives {actual}, not {expected}; {cause}."
+
+
 def same_bits(actual: Any, expected: Any, doing: str, cause: str) -> None:
     """Check that two arrays are equal, bit for bit.
 

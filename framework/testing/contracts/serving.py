@@ -25,7 +25,7 @@ import pytest
 
 from framework.data.vocabulary import TIME
 from framework.testing import fakes
-from framework.testing.contracts.findings import same_bits
+from framework.testing.contracts.findings import equal, same_bits
 from framework.testing.servers.fake_server import (
     ENTITY,
     VERSION,
@@ -107,35 +107,21 @@ class ServingContract:
         ):
             yield Client(http, fakes.make_pair(shift=3.0)[1])
 
-    def expect(self, actual: Any, expected: Any, doing: str, cause: str) -> None:
-        """Check an answer, or a part of it.
-
-        Args:
-            actual: What came.
-            expected: What was to come.
-            doing: What was asked, as the subject of a sentence.
-            cause: What usually causes a difference, as a sentence without its full stop.
-
-        Raises:
-            AssertionError: They differ.
-        """
-        assert actual == expected, f"{doing} gives {actual}, not {expected}; {cause}."
-
     def test_is_live_ready_and_names_its_pair(self, client: Client) -> None:
         stamp = VERSION.stamp("production")
         live = client.http.get("/health/live").status_code
-        self.expect(live, 200, "/health/live", "whoever restarts servers asks it")
+        equal(live, 200, "/health/live", "whoever restarts servers asks it")
         ready = client.http.get("/health/ready").json()
         cause = "a load balancer sends requests by it, and an operator reads which pair answers"
-        self.expect(ready, {"status": "ready", "pair": stamp}, "/health/ready", cause)
+        equal(ready, {"status": "ready", "pair": stamp}, "/health/ready", cause)
         pair = client.http.get("/pair").json()
         cause = "clients learn from it what they get"
-        self.expect({k: pair[k] for k in stamp}, stamp, "/pair", cause)
+        equal({k: pair[k] for k in stamp}, stamp, "/pair", cause)
         facts = (pair["run_id"], pair["horizon"], pair["quantiles"])
-        self.expect(facts, ("run-3", 3, [0.1, 0.9]), "run, horizon and quantiles of /pair", cause)
+        equal(facts, ("run-3", 3, [0.1, 0.9]), "run, horizon and quantiles of /pair", cause)
         schema = fakes.make_schema().model_dump(mode="json", exclude={"categories"})
-        self.expect(pair["schema"], schema, "the schema of /pair", cause)
-        self.expect(set(pair["categories"]), {"season"}, "the categories of /pair", cause)
+        equal(pair["schema"], schema, "the schema of /pair", cause)
+        equal(set(pair["categories"]), {"season"}, "the categories of /pair", cause)
 
     def test_one_row_answers_what_training_recorded_bit_for_bit(self, client: Client) -> None:
         for row, expected in zip(client.golden_rows(), client.golden.values, strict=True):
@@ -153,25 +139,25 @@ class ServingContract:
         same_bits(client.values(answer), client.golden.values, doing, _ROUNDED)
         order = [f["entity"]["airport"] for f in answer.json()["forecasts"]]
         cause = "forecasts come in the order of the rows"
-        self.expect(order, [r["airport"] for r in rows], doing, cause)
+        equal(order, [r["airport"] for r in rows], doing, cause)
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         content = client.http.post("/predict", json={"columns": columns}).content
         cause = "rows and columns are two forms of one request"
-        self.expect(content, answer.content, "the golden batch, posted as columns,", cause)
+        equal(content, answer.content, "the golden batch, posted as columns,", cause)
 
     def test_an_answer_has_the_documented_shape(self, client: Client) -> None:
         body = client.post_rows([make_row(**{TIME: "2024-03-01T02:00:00+02:00"})]).json()
         cause = "clients are written for the documented shape; the shared pipeline makes it"
-        self.expect(body["pair"], VERSION.stamp("production"), "'pair' of an answer", cause)
+        equal(body["pair"], VERSION.stamp("production"), "'pair' of an answer", cause)
         (forecast,) = body["forecasts"]
-        self.expect(forecast["entity"], ENTITY, "'entity' of a forecast", cause)
+        equal(forecast["entity"], ENTITY, "'entity' of a forecast", cause)
         origin = (forecast["origin"], forecast["status"])
-        self.expect(origin, ("2024-03-01T00:00:00Z", "ok"), "origin and status", cause)
+        equal(origin, ("2024-03-01T00:00:00Z", "ok"), "origin and status", cause)
         times = [f"2024-03-0{day}T00:00:00Z" for day in (2, 3, 4)]
-        self.expect(forecast["times"], times, "'times' of a forecast", cause)
-        self.expect(set(forecast["targets"]), {"departures", "delay"}, "'targets'", cause)
+        equal(forecast["times"], times, "'times' of a forecast", cause)
+        equal(set(forecast["targets"]), {"departures", "delay"}, "'targets'", cause)
         quantiles = set(forecast["targets"]["delay"]["quantiles"])
-        self.expect(quantiles, {"0.1", "0.9"}, "'quantiles' of a target", cause)
+        equal(quantiles, {"0.1", "0.9"}, "'quantiles' of a target", cause)
 
     @pytest.mark.parametrize(
         ("body", "status", "path"),
@@ -187,9 +173,9 @@ class ServingContract:
         )
         doing = f"wrong input, {content[:80]!r},"
         cause = "what a client sent wrong is never a 500 and never answered; validation names it"
-        self.expect(answer.status_code, status, doing, cause)
+        equal(answer.status_code, status, doing, cause)
         error = answer.json()["error"]
-        self.expect(error["path"], path, f"'path' of the error of {doing}", cause)
+        equal(error["path"], path, f"'path' of the error of {doing}", cause)
         assert "\n" not in error["message"], f"the error of {doing} has several lines."
 
     def test_other_errors_have_the_same_shape(self, client: Client) -> None:
@@ -202,9 +188,9 @@ class ServingContract:
             answer = client.http.request(method, path)
             error = answer.json()["error"]
             actual = (answer.status_code, error["path"], bool(error["message"]))
-            self.expect(actual, (status, None, True), f"{method} {path}", cause)
+            equal(actual, (status, None, True), f"{method} {path}", cause)
         answer = client.http.post("/predict", content=b"{}", headers={"content-type": "text/csv"})
-        self.expect(answer.status_code, 415, "a body that says it is text/csv", cause)
+        equal(answer.status_code, 415, "a body that says it is text/csv", cause)
         message = answer.json()["error"]["message"]
         assert "application/json" in message, (
             f"the error of 415 does not say what to send: {message}"
@@ -220,12 +206,12 @@ class ServingContract:
         doing = "a batch whose third row cannot be transformed"
         cause = "one client's wrong row must not cost the others their answer"
         words = ["ok", "ok", "error", "ok", "ok"]
-        self.expect([f["status"] for f in answer], words, doing, cause)
-        self.expect((answer[2]["times"], answer[2]["targets"]), ([], {}), doing, cause)
+        equal([f["status"] for f in answer], words, doing, cause)
+        equal((answer[2]["times"], answer[2]["targets"]), ([], {}), doing, cause)
         detail = answer[2]["detail"]
         assert fakes.BROKEN in detail, f"the detail of {doing} does not name the value: {detail}"
         means = client.golden.values[3, :, 1, 0].tolist()
-        self.expect(answer[4]["targets"]["delay"]["mean"], means, f"the last row of {doing}", cause)
+        equal(answer[4]["targets"]["delay"]["mean"], means, f"the last row of {doing}", cause)
 
     def test_entities_are_looked_up_each_with_its_own_status(self, client: Client) -> None:
         names = ["JFK", "nowhere", "old", "EWR", "holed", "young"]
@@ -235,17 +221,17 @@ class ServingContract:
         ).json()
         statuses = ["ok", "unknown_entity", "stale", "ok", "missing_feature", "short_history"]
         doing, cause = "a lookup of six entities", "the strategy's statuses are passed on, in order"
-        self.expect([f["status"] for f in many["forecasts"]], statuses, doing, cause)
-        self.expect([f["entity"] for f in many["forecasts"]], entities, doing, cause)
+        equal([f["status"] for f in many["forecasts"]], statuses, doing, cause)
+        equal([f["entity"] for f in many["forecasts"]], entities, doing, cause)
         for forecast, entity in zip(many["forecasts"], entities, strict=True):
             one = client.http.post("/predict/feast", json={"entity": entity}).json()
             expected = {"pair": VERSION.stamp("production"), "forecasts": [forecast]}
             cause = "one entity and a batch of them are answered by one path"
-            self.expect(one, expected, f"a lookup of {entity} alone", cause)
+            equal(one, expected, f"a lookup of {entity} alone", cause)
             if forecast["status"] != "ok":
                 answer = (forecast["times"], forecast["targets"], bool(forecast["detail"]))
                 cause = "there is no forecast to invent, and the detail says why"
-                self.expect(answer, ([], {}, True), f"the status {forecast['status']}", cause)
+                equal(answer, ([], {}, True), f"the status {forecast['status']}", cause)
 
     def test_a_shorter_horizon_answers_the_first_steps(self, client: Client) -> None:
         cause = "a shorter horizon cuts the answer and changes no number"
@@ -257,16 +243,16 @@ class ServingContract:
             whole = client.http.post(path, json={**body, "horizon": None}).json()["forecasts"][0]
             part = client.http.post(path, json={**body, "horizon": 2}).json()["forecasts"][0]
             doing = f"{path} with horizon 2"
-            self.expect(part["times"], whole["times"][:2], doing, cause)
+            equal(part["times"], whole["times"][:2], doing, cause)
             delay, all_steps = part["targets"]["delay"], whole["targets"]["delay"]
-            self.expect(delay["mean"], all_steps["mean"][:2], doing, cause)
+            equal(delay["mean"], all_steps["mean"][:2], doing, cause)
             quantiles = (delay["quantiles"]["0.9"], all_steps["quantiles"]["0.9"][:2])
-            self.expect(*quantiles, doing, cause)
+            equal(*quantiles, doing, cause)
             for wrong in (0, 4, "2", 1.5):
                 refused = client.http.post(path, json={**body, "horizon": wrong})
                 actual = (refused.status_code, refused.json()["error"]["path"])
                 doing = f"{path} with horizon {wrong!r}"
-                self.expect(actual, (422, "horizon"), doing, "a pair forecasts 1 to 3 steps")
+                equal(actual, (422, "horizon"), doing, "a pair forecasts 1 to 3 steps")
 
     def test_the_time_of_a_lookup_is_passed_on(self, client: Client) -> None:
         answer = client.http.post(
@@ -274,7 +260,7 @@ class ServingContract:
         ).json()
         origin = answer["forecasts"][0]["origin"]
         cause = "the strategy is asked for that origin"
-        self.expect(origin, "2024-05-01T00:00:00Z", "a lookup at 2024-05-01", cause)
+        equal(origin, "2024-05-01T00:00:00Z", "a lookup at 2024-05-01", cause)
 
     def test_wrong_lookups_are_refused_with_their_path(self, client: Client) -> None:
         for route, body, path in (
@@ -292,12 +278,12 @@ class ServingContract:
             answer = client.http.post(f"/predict/feast{route}", json=body)
             actual = (answer.status_code, answer.json()["error"]["path"])
             doing = f"the wrong lookup {body}"
-            self.expect(actual, (422, path), doing, "the path names the field to mend")
+            equal(actual, (422, path), doing, "the path names the field to mend")
 
     def test_a_store_that_is_down_is_503_with_retry_after(self, client: Client) -> None:
         answer = client.http.post("/predict/feast", json={"entity": {**ENTITY, "airport": "down"}})
         doing, cause = "a lookup while the feature store is away", "it is no fault of the client's"
-        self.expect(answer.status_code, 503, doing, cause)
+        equal(answer.status_code, 503, doing, cause)
         seconds = int(answer.headers.get("retry-after", 0))
         assert seconds >= 1, f"{doing} says Retry-After {seconds}; a client is to wait."
         message = answer.json()["error"]["message"]
@@ -307,14 +293,14 @@ class ServingContract:
         with server_process(self.backend, self.options, tmp_path, "none") as (_, url):
             answer = httpx.post(f"{url}/predict/feast", json={"entity": ENTITY}, timeout=30)
             doing, cause = "a lookup on a server without a store", "a request must bring its rows"
-            self.expect(answer.status_code, 409, doing, cause)
+            equal(answer.status_code, 409, doing, cause)
             message = answer.json()["error"]["message"]
             assert "no feature store" in message, f"{doing} does not say why: {message}"
             paths = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]
             routes = [path for path in paths if path.startswith("/predict")]
-            self.expect(routes, ["/predict"], "the document of a server without a store", cause)
+            equal(routes, ["/predict"], "the document of a server without a store", cause)
             status = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
-            self.expect(status.status_code, 200, "rows on a server without a store", cause)
+            equal(status.status_code, 200, "rows on a server without a store", cause)
 
     def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:
         cause = "the middleware of create_app sets it on every response, errors too"
@@ -328,9 +314,9 @@ class ServingContract:
             doing = f"{method} {path}"
             headers = client.http.request(method, path, headers={"X-Request-ID": "mine-1"}).headers
             name = headers.get("x-request-id")
-            self.expect(name, "mine-1", f"X-Request-ID of {doing} that was sent one", cause)
+            equal(name, "mine-1", f"X-Request-ID of {doing} that was sent one", cause)
             sniff = headers.get("x-content-type-options")
-            self.expect(sniff, "nosniff", f"X-Content-Type-Options of {doing}", cause)
+            equal(sniff, "nosniff", f"X-Content-Type-Options of {doing}", cause)
             other = client.http.request(method, path, headers={"X-Request-ID": "not an id"})
             name = other.headers.get("x-request-id", "")
             assert name not in ("", "not an id"), (
@@ -340,11 +326,11 @@ class ServingContract:
 
     def test_the_examples_of_the_document_work_when_pasted(self, client: Client) -> None:
         cause = "people begin with what /docs shows"
-        self.expect(client.http.get("/docs").status_code, 200, "/docs", cause)
+        equal(client.http.get("/docs").status_code, 200, "/docs", cause)
         document = client.http.get("/openapi.json").json()
         row = document["components"]["schemas"]["Row"]
-        self.expect(row["properties"]["temp"]["type"], "number", "the type of 'temp'", cause)
-        self.expect(set(row["required"]), set(make_row()), "the columns that a row needs", cause)
+        equal(row["properties"]["temp"]["type"], "number", "the type of 'temp'", cause)
+        equal(set(row["required"]), set(make_row()), "the columns that a row needs", cause)
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 example = (
@@ -355,7 +341,7 @@ class ServingContract:
                 )
                 answer = client.http.request(method, path, json=example)
                 doing = f"the example of {method.upper()} {path} ({answer.text[:200]})"
-                self.expect(answer.status_code, 200, doing, cause)
+                equal(answer.status_code, 200, doing, cause)
 
     def test_metrics_count_requests_forecasts_and_stages(self, client: Client) -> None:
         def read() -> dict[str, float]:
@@ -388,7 +374,7 @@ class ServingContract:
         ):
             count = after.get(name, 0) - before.get(name, 0)
             doing = f"{name} after a batch of four, one wrong row and one lookup"
-            self.expect(count, more, doing, cause)
+            equal(count, more, doing, cause)
         names = [name for name in after if name.startswith("framework_pair_info")]
         assert any('version="3"' in name for name in names), (
             f"framework_pair_info does not say that version 3 answers, but {names}."
@@ -440,10 +426,10 @@ class ServingContract:
             answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
             actual = (answer.status_code, answer.headers.get("retry-after"))
             doing = "a second request where max_in_flight is 1"
-            self.expect(actual, (503, "1"), doing, "what cannot be done now is refused at once")
+            equal(actual, (503, "1"), doing, "what cannot be done now is refused at once")
             status = httpx.get(f"{url}/health/live", timeout=30).status_code
-            self.expect(status, 200, "/health/live of a busy server", "it is not counted")
-        self.expect(slow[0].status_code, 200, "the request that came first", "it was accepted")
+            equal(status, 200, "/health/live of a busy server", "it is not counted")
+        equal(slow[0].status_code, 200, "the request that came first", "it was accepted")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_stop_lets_requests_in_flight_finish_and_exits_with_0(
@@ -453,10 +439,10 @@ class ServingContract:
             with slow_request(url) as slow:
                 process.send_signal(number)
             doing, cause = f"a server after {number.name}", "it drains, then ends"
-            self.expect(process.wait(20), 0, f"the exit code of {doing}", cause)
-            self.expect(slow[0].status_code, 200, f"a request in flight on {doing}", cause)
+            equal(process.wait(20), 0, f"the exit code of {doing}", cause)
+            equal(slow[0].status_code, 200, f"a request in flight on {doing}", cause)
             count = len(slow[0].json()["forecasts"])
-            self.expect(count, 300, f"a request of 300 rows in flight on {doing}", cause)
+            equal(count, 300, f"a request of 300 rows in flight on {doing}", cause)
             assert self.is_gone(url), f"{doing} still answers after its process has ended."
 
     def is_gone(self, url: str) -> bool:
