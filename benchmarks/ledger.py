@@ -10,8 +10,10 @@
   reported loss was not the real one: forecasts that were answered less those in the ledger.
 - ``p95_ratio``: the 95th percentile of the latency of requests of ``--batch`` rows with the ledger,
   beside that without, at ``--rate`` forecasts a second for ``--seconds`` each. The two servers take
-  turns of a second, so that a busy machine disturbs both. ``rate``: the forecasts a second that the
-  slower of the two really got; ``halves``: the ratio of each half of the turns.
+  turns of ten seconds, in each of which the ledger is written once, so that a busy machine disturbs
+  both. ``rate``: the forecasts a second that the
+  slower of the two really got; ``halves``: the ratio of each half of the turns; ``cpu_us``: what a
+  forecast costs each server in microseconds of all processors, the writing included.
 
 The last line is JSON.
 """
@@ -32,6 +34,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -51,6 +54,8 @@ from framework.testing.servers.fake_server import make_row, server_process
 
 LEDGER = FilesLedger(FilesLedgerOptions())
 HORIZON, SERIES, SEGMENT = 10, 1000, 100_000
+#: Seconds for which one server is asked, as long as a ledger waits until it is written.
+TURN = 10
 DAY = np.timedelta64(1, "D")
 START = np.datetime64("2024-01-01", "us")
 
@@ -187,32 +192,47 @@ def killed(kills: int, directory: Path) -> int:
     return wrong
 
 
-def latencies(directory: Path, rate: float, seconds: float, batch: int) -> dict[str, list[Float64]]:
-    """Milliseconds of each request, turn by turn of a second, without and with the ledger."""
-    kinds = {"without": {"share": 0}, "with": {"seconds": 1}}
+def latencies(directory: Path, rate: float, seconds: float, batch: int) -> dict[str, Any]:
+    """Ask two servers, without and with the ledger, by turns."""
+    kinds: dict[str, dict[str, Any]] = {"without": {"share": 0}, "with": {}}
     turns: dict[str, list[Float64]] = {name: [] for name in kinds}
+    work: dict[str, float] = {}
     body = json.dumps({"rows": [make_row()] * batch})
     with ExitStack() as stack:
-        connections = []
+        connections, processes = [], []
         for name, ledger in kinds.items():
             server = server_process("fastapi", {"port": 0}, directory / name, ledger=ledger)
-            _, url = stack.enter_context(server)
+            process, url = stack.enter_context(server)
             place = urlsplit(url).netloc
             connections.append(stack.enter_context(closing(HTTPConnection(place))))
-        for turn in range(2 * int(seconds) + 2):
-            times = one_second(connections[turn % 2], body, rate / batch)
-            if turn > 1:  # the first ones warm up
+            processes.append(psutil.Process(process.pid))
+        for turn in range(2 * max(round(seconds / TURN), 2) + 2):
+            if turn == 2:  # the first ones warm up
+                work = {name: worked(one) for name, one in zip(kinds, processes, strict=True)}
+            times = one_turn(connections[turn % 2], body, rate / batch)
+            if turn > 1:
                 turns[[*kinds][turn % 2]].append(times)
-    return turns
+        for name, one in zip(kinds, processes, strict=True):
+            forecasts = batch * sum(map(len, turns[name]))
+            work[name] = round(1e6 * (worked(one) - work[name]) / forecasts)
+    return {**compare(turns, batch), "cpu_us": work}
 
 
-def one_second(connection: HTTPConnection, body: str, rate: float) -> Float64:
-    """Milliseconds of the requests of a second, which are sent at even times."""
+def worked(process: psutil.Process) -> float:
+    """Seconds that a process has used of all processors."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def one_turn(connection: HTTPConnection, body: str, rate: float) -> Float64:
+    """Milliseconds of the requests of a turn, which are sent at even times."""
+    connection.close()  # it waited longer than a server keeps it
+    connection.connect()
     times, begin = [], time.perf_counter()
-    for number in range(int(rate)):
+    for number in range(int(rate * TURN)):
         time.sleep(max(0.0, begin + number / rate - time.perf_counter()))
         start = time.perf_counter()
-        if start - begin > 1:
+        if start - begin > TURN:
             break
         connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
@@ -230,7 +250,7 @@ def compare(turns: dict[str, list[Float64]], batch: int) -> dict[str, Any]:
     for half in (slice(0, None, 2), slice(1, None, 2)):
         ends = [np.percentile(np.concatenate(turns[name][half]), 95) for name in turns]
         halves.append(round(float(ends[1] / ends[0]), 3))
-    rates = [batch * sum(map(len, of)) / len(of) for of in turns.values()]
+    rates = [batch * sum(map(len, of)) / len(of) / TURN for of in turns.values()]
     return {
         "p95_ms": {name: round(value, 2) for name, value in p95.items()},
         "p95_ratio": round(p95["with"] / p95["without"], 3),
@@ -251,13 +271,8 @@ def main() -> None:
         directory = Path(folder)
         join_figures = joined(directory, options.rows) if options.rows else {}
         wrong = killed(options.kills, directory)
-        measured = (
-            compare(
-                latencies(directory, options.rate, options.seconds, options.batch), options.batch
-            )
-            if options.seconds
-            else {}
-        )
+        arguments = (directory, options.rate, options.seconds, options.batch)
+        measured = latencies(*arguments) if options.seconds else {}
     result = {
         "benchmark": "ledger",
         **join_figures,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -13,7 +14,6 @@ from abc import abstractmethod
 from pathlib import Path
 from time import monotonic
 
-import numpy as np
 import pyarrow as pa
 
 from framework.data.context import Context
@@ -138,7 +138,7 @@ class BufferedWriter(LedgerWriter):
         """
         self._waiting.append(served)
         self._taken += served.request.forecasts
-        self._rows += int(np.prod(served.forecast.values.shape[:3]))
+        self._rows += math.prod(served.forecast.values.shape[:3])
         if self._rows >= self._options.rows:
             self._flush(may_wait=False)
 

@@ -145,7 +145,9 @@ def _digest(context: Context, _: Schema, i: int) -> str:
 
 
 def _stale(forecast: Forecast) -> list[str | None]:
-    views = {} if forecast.freshness is None else forecast.freshness.stale
+    if forecast.freshness is None:
+        return [None] * len(forecast.status)
+    views = forecast.freshness.stale
     return [
         ",".join(view for view, old in views.items() if old[i]) or None
         for i in range(len(forecast.status))
