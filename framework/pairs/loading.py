@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 
 from framework.config.catalog import Plugins
 from framework.data.vocabulary import CPU
+from framework.errors import ConfigError, NotInstalledError
 from framework.interfaces.registry import PairVersion, ProvenPair, Registry
 from framework.pairs.artifacts import open_pair
 from framework.pairs.devices import device_for, place
@@ -85,12 +88,36 @@ def open_proven(
 
     Raises:
         ConfigError: It cannot forecast on the device.
+        NotInstalledError: The plugin of a half is not installed.
         RefusedError: It does not answer as in training.
     """
-    pair = open_pair(pair_files.preprocessor, pair_files.model, plugins)
+    try:
+        pair = open_pair(pair_files.preprocessor, pair_files.model, plugins)
+    except ConfigError as error:
+        absent = _not_installed(pair_files.environment)
+        if not absent:
+            raise
+        version = pair_files.version
+        raise NotInstalledError(
+            f"'{version.name}' version {version.version} was made with what is not installed "
+            f"here: pip install {' '.join(absent)} ({error})"
+        ) from error
     golden = golden_of(pair_files.model)
     settled = place(pair.model, device, key)
     replay(pair, golden, settled)
     return LoadedPair(
         pair_files.version, pair, golden, settled, pair_files.config, pair_files.retired_key
     )
+
+
+def _not_installed(environment: Mapping[str, str]) -> list[str]:
+    """List the distributions of a pair's environment that are not here, with their versions."""
+    absent = []
+    for name, version in environment.items():
+        if name == "python":
+            continue
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            absent.append(f"{name}=={version}")
+    return absent
