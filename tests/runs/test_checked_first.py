@@ -54,6 +54,14 @@ def project(tmp_path: Path) -> Path:
             ),
             "model.objectives: ['z'] are no targets",
         ),
+        (
+            (
+                "run=train",
+                "model=auto",
+                "preprocessor.past=[{step: scale, columns: [visits]}]",
+            ),
+            "'visits' is not a column here",
+        ),
         (("run=compare", "start=soon"), "start: 'soon' is not an ISO 8601 time"),
         (("run=ingest", "panel.targets=[nope]"), "panel.targets: 'nope' is not in"),
     ],

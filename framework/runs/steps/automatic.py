@@ -26,6 +26,7 @@ from framework.plugins.components import Components
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.prepare_data import fill_store
+from framework.runs.steps.rehearsal import rehearse
 from framework.runs.steps.tables import leaderboard_table
 from framework.tuning.automatic.choice import (
     Judged,
@@ -61,6 +62,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
         return run, {}, None
     check_not_edited(_output(run.config), "auto.output", "model=auto")
     features = Features(run.config, run.make("retrieval"))
+    rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
     whole_panel = backtest_panel(features)
     schema = features.schema(whole_panel, run.make("model"))
