@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from loop_demo import Year
+    from loop_year import Year
 
 #: The days over which errors are compared, and the share by which they may be larger.
 DAYS, MARGIN = 30, 0.1
