@@ -39,8 +39,13 @@ console = Console(width=110)
 
 
 def ended(folder: Path, year: Year) -> dict[str, Any]:
-    """What the loop leaves: pairs, aliases, history, attempts, what run=verify finds."""
+    """What the loop leaves: pairs, aliases, history, attempts, what run=verify finds.
+
+    Runs of MLflow whose process was killed are closed by the first run=verify; the second must find
+    nothing.
+    """
     here = Year(folder, year.sales, year.change, year.days, year.seed)
+    here.run("run=verify")
     pairs = here.run("run=pairs", "name=shops")["pairs"]
     attempts = json.loads((folder / "state" / "monitoring" / "shops.retrain.json").read_text())
     return {

@@ -1,4 +1,4 @@
-"""A state folder of commit 46a98f3, which lay elsewhere then: read as it is, and upgraded."""
+"""State folders of earlier commits, which lay elsewhere then: read as they are, and upgraded."""
 
 from __future__ import annotations
 
@@ -22,16 +22,23 @@ from framework.testing.servers import command
 #: Trained by that commit on examples/project with a paths.state …/oldstate, which is not there;
 #: with the forecast that it gave.
 OLD = Path(__file__).parent / "state_of_46a98f3" / "state.tar.xz"
+#: By that commit: a pair that served six weeks of three shops, monitored with ``follow`` and
+#: trained again by an alert.
+MONITORED = Path(__file__).parent / "state_of_f4d029a" / "state.tar.xz"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "project"
+
+
+def unpacked(archive: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("state"))
+    with tarfile.open(archive) as stream:
+        stream.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("state"))
-    with tarfile.open(OLD) as stream:
-        stream.extractall(folder, filter="data")
-    return folder
+    return unpacked(OLD, tmp_path)
 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
@@ -60,6 +67,29 @@ def test_it_forecasts_as_it_did_before_and_after_the_upgrade(project: Path) -> N
     assert not any("oldstate" in line for line in dump)
     assert run(project, "run=verify")["findings"] == []
     pd.testing.assert_frame_equal(forecast(project), then)
+
+
+def test_what_was_served_alerted_and_retrained_is_gone_on_with(tmp_path: Path) -> None:
+    folder = unpacked(MONITORED, tmp_path)
+    state = folder / "state"
+    then = json.loads((state / "monitoring" / "shops.json").read_text())
+    found = run(
+        folder,
+        "run=monitor",
+        "monitor.sample=0",
+        "monitor.follow=true",
+        "+monitor.alerts.rules.error={signal: MAE, above: 0}",
+        "monitor.retrain.alerts=[error]",
+        "monitor.retrain.cooldown=0s",
+    )
+    assert found["ledger"] == then["ledger"]  # every forecast is read again
+    assert found["live"] == then["live"]
+    assert found["levels"] == then["levels"]
+    assert found["alerts"] == then["alerts"]  # firing since then
+    assert found["retrain"] is None  # which has been trained for
+    (move,) = (e for e in run(folder, "run=history", "alias=staging")["history"] if e["verdict"])
+    assert move["verdict"]["alert"]["name"] == "error"
+    pd.testing.assert_frame_equal(forecast(folder), pd.read_parquet(state / "forecast.parquet"))
 
 
 def test_a_ledger_of_a_later_version_is_refused(registry: MlflowRegistry, tmp_path: Path) -> None:
