@@ -33,6 +33,8 @@ def _commands(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if target.startswith("https://"):
+            continue  # tests ask no other machine
         assert (page.parent / target).exists(), target
 
 
