@@ -4,6 +4,7 @@ is wrong with a faulty one.
 
 from __future__ import annotations
 
+import ast
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -306,3 +307,15 @@ def test_computes(compute: type[Compute], checks: set[str], tmp_path: Path) -> N
 
     GoesOnAfterItWasLeft.waiting.clear()
     expect(failing_checks(Suite(), tmp_path), checks)
+
+
+def test_no_check_of_a_suite_is_a_bare_assert() -> None:
+    """Whoever reads a failure has not written the suite."""
+    folder = Path(__file__).parents[2] / "framework" / "testing" / "contracts"
+    bare = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert) and node.msg is None
+    ]
+    assert bare == []

@@ -229,7 +229,7 @@ class KnownAheadContract:
             "newest row with a target; later rows of the primary view are steps to come."
         )
         expected = np.stack([ahead_of(rows, *entity) for entity in _NEWEST])
-        assert np.isfinite(expected).all()  # the suite's own
+        assert np.isfinite(expected).all(), "the suite plans a value for every step."
         for i, entity in enumerate(_NEWEST):
             self.expect_known(context.take(np.array([i])), *entity, doing)
 

@@ -71,7 +71,7 @@ class LedgerContract(ComponentContract):
         """
         ledger = self.make(**options)
         writer = ledger.writer("fake", state, count)
-        assert writer is not None
+        assert writer is not None, "writer(...) gives None though ledger.share is 100."
         schema, n = fakes.make_schema(), len(airports)
         status = [UNKNOWN_ENTITY if name == "nowhere" else OK for name in airports]
         values = np.arange(n * 3 * 2 * (1 + len(quantiles))).reshape(n, 3, 2, -1) / 7

@@ -200,8 +200,8 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
         self.fill(strategy)
         expected = expected_rows(sales(), weather(), FEATURES.views["weather"].ttl)
         temperatures = [row[5] for row in expected if row[:2] == ("a", "x")]
-        # the rows of the suite have every case
-        assert temperatures == [10.0, 11.0, 12.0, 12.0, 12.0, 13.0, 13.0, None, 14.0]
+        every_case = [10.0, 11.0, 12.0, 12.0, 12.0, 13.0, 13.0, None, 14.0]
+        assert temperatures == every_case, "the rows of the suite have every case."
         same_rows(strategy.training_rows(FEATURES, COLUMNS), expected, "training_rows")
 
     def test_random_rows_are_point_in_time(self, strategy: RetrievalStrategy) -> None:
@@ -246,8 +246,9 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
         strategy.ingest(FEATURES, "weather", other)
         expected = expected_rows(primary, other, FEATURES.views["weather"].ttl)
         ages = {row[2] - at for row in expected for at in other[TIME]}
-        assert FEATURES.views["weather"].ttl in ages  # the suite's own
-        assert 40 < sum(row[5] is None for row in expected) < 150  # the suite's own
+        assert FEATURES.views["weather"].ttl in ages, "the suite has ages of exactly one ttl."
+        nulls = sum(row[5] is None for row in expected)
+        assert 40 < nulls < 150, "the suite has rows with a match and rows without one."
         same_rows(strategy.training_rows(FEATURES, COLUMNS), expected, "training_rows")
 
     def test_the_order_of_ingestion_is_of_no_consequence(self, strategy: RetrievalStrategy) -> None:
@@ -387,7 +388,9 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
             f"{doing}, beside what run=predict reads,",
             "server and batch judge age by two rules",
         )
-        assert offline.static.tolist() == context.static.tolist()
+        assert offline.static.tolist() == context.static.tolist(), (
+            f"{doing} has other categories than those that run=predict reads."
+        )
 
     def test_a_row_exactly_as_old_as_the_ttl_is_fresh(self, strategy: RetrievalStrategy) -> None:
         strategy.ingest(FEATURES, "sales", sales()[sales()[TIME] <= FIRST + 4 * DAY])
