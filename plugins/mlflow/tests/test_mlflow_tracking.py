@@ -11,7 +11,7 @@ from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.config.config import Config, Selected
-from framework.errors import RefusedError
+from framework.errors import ConfigError, RefusedError
 from framework.interfaces.tuner import Trial
 from framework.plugins.discovery import load_plugins
 from framework.plugins.execute import execute
@@ -165,6 +165,26 @@ def test_a_failed_run_says_why(
         " ".join(str(error).split()) or "KeyboardInterrupt"
     )
     assert (Path(tracked.info.artifact_uri) / "verdict.json").is_file()
+
+
+@pytest.mark.parametrize("has_figures", [False, True])
+def test_a_typo_leaves_no_run_behind_and_a_late_mistake_does(
+    options: MlflowOptions,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_figures: bool,
+) -> None:
+    def train(run: Run) -> dict[str, Any]:
+        run.record.metrics |= {"backtest.y.MAE": 1.0} if has_figures else {}
+        raise ConfigError("panel.targets: 'zz' is not there.")
+
+    run = make_run(options, tmp_path / "run", "train", train, monkeypatch)
+    with pytest.raises(ConfigError):
+        execute(run)
+    tracked = registry.store.client.get_run(run.id)
+    assert tracked.info.lifecycle_stage == ("active" if has_figures else "deleted")
+    assert tracked.info.status == "FAILED"
 
 
 def test_looking_leaves_no_run_behind(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from omegaconf import OmegaConf
 
-from framework.errors import RefusedError
+from framework.errors import ConfigError, RefusedError
 from framework.pairs.provenance import git_state, versions
 from framework.secrets import masked
 from framework_mlflow.store.processes import PROCESS, this_process
@@ -93,9 +93,17 @@ def finish(run: Run, result: Mapping[str, Any]) -> None:
 
 
 def fail(run: Run, error: BaseException) -> None:
-    """Log what the run had recorded until then, and the error in one line."""
+    """Log what the run had recorded until then, and the error in one line.
+
+    A mistake in the configuration that ends a run before it has measured anything leaves no run
+    behind.
+    """
     store = store_of(run)
     if store.has_run(run.id):
+        if isinstance(error, ConfigError) and not run.record.metrics:
+            store.client.set_terminated(run.id, "FAILED")
+            store.client.delete_run(run.id)
+            return
         text = masked(" ".join(str(error).split())) or type(error).__name__
         status = "refused" if isinstance(error, RefusedError) else "failed"
         store.log_batch(run.id, tags={"framework.status": status, "framework.error": text[:5000]})
