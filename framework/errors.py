@@ -188,6 +188,8 @@ _SHORT = {
     errno.ENOMEM,
     errno.EMFILE,
 }
+#: What says that nothing more can be written.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 #: What libraries that do not raise an OSError say of a shortage.
 _SAID = {
     "database or disk is full": errno.ENOSPC,
@@ -196,20 +198,46 @@ _SAID = {
     "unable to open database file": errno.EACCES,
     "Too many open files": errno.EMFILE,
     "Cannot allocate memory": errno.ENOMEM,
+    "failed to map segment": errno.ENOMEM,
     "bad allocation": errno.ENOMEM,
     "std::bad_alloc": errno.ENOMEM,
 }
 
 
-def explain_system(error: OSError) -> str:
+def explain_shortage(error: FrameworkError, place: str | None = None) -> str:
+    """Say what to do about what the machine lacked, where an error of this project came of that.
+
+    Args:
+        error: The error.
+        place: As of :func:`explain_system`.
+
+    Returns:
+        Its text; where it does not say what to do about the shortage behind it, that too.
+    """
+    text = str(error)
+    lacking = shortage(error) if error.exit_code == FrameworkError.exit_code else None
+    if lacking is None or lacking.errno in (None, errno.EACCES, errno.EPERM):
+        return text  # of a right, an error of this project says more
+    following = _NEXT[lacking.errno]
+    if following in text:
+        return text
+    if lacking.errno in _FULL and place is not None:
+        following = f"{place}: {following}"
+    return f"{text.rstrip('.')}; {following}."
+
+
+def explain_system(error: OSError, place: str | None = None) -> str:
     """Explain an error of the operating system in one line.
 
     Args:
         error: The error.
+        place: Where the program writes, for a full disk: such an error names no file.
 
     Returns:
         The path, what is wrong with it, what to do next.
     """
+    if error.filename is None and error.errno in _FULL and place is not None:
+        error = OSError(error.errno, error.strerror or one_line(error), place)
     paths = " to ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
     text = " ".join((error.strerror or str(error)).split())
     if not paths:

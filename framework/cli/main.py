@@ -38,7 +38,14 @@ from framework.cli.threads import limit_threads
 from framework.cli.version import version_text
 from framework.config.catalog import Plugins
 from framework.config.config import build_config, needs_experiment
-from framework.errors import ConfigError, FrameworkError, RefusedError, explain_system, shortage
+from framework.errors import (
+    ConfigError,
+    FrameworkError,
+    RefusedError,
+    explain_shortage,
+    explain_system,
+    shortage,
+)
 from framework.plugins import composition as compose
 from framework.plugins.discovery import block, blocked, load_plugins
 from framework.plugins.execute import execute
@@ -85,7 +92,7 @@ def main() -> int:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        _fail(error, sys.stdout, composing=True)
+        _fail(error, sys.stdout, composing=True, place=_state_folder())
     finally:
         for sweep in Sweeps.directories:
             _conclude(sweep)
@@ -149,7 +156,8 @@ def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
-        result = _fail(error, stdout, tree.get("run"))
+        place = OmegaConf.select(tree, "paths.state", throw_on_missing=False)
+        result = _fail(error, stdout, tree.get("run"), place=_state_folder(place))
         keep_result(result, _exit_codes[-1])
         if isinstance(error, KeyboardInterrupt) and HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # the jobs that are left are not wanted
@@ -175,10 +183,15 @@ def _conclude(directory: Path) -> None:
 
 
 def _fail(
-    error: BaseException, stdout: TextIO, run: str | None = None, *, composing: bool = False
+    error: BaseException,
+    stdout: TextIO,
+    run: str | None = None,
+    *,
+    composing: bool = False,
+    place: str | None = None,
 ) -> dict[str, Any]:
-    """Say why a run has failed, or why none was composed."""
-    code, text = _explain(error, composing)
+    """Say why a run has failed, or why none was composed. ``place``: the state folder."""
+    code, text = _explain(error, composing, place)
     _exit_codes.append(code)
     if run is None:
         run = next(
@@ -198,9 +211,18 @@ def _fail(
     return result
 
 
-def _explain(error: BaseException, composing: bool) -> tuple[int, str]:
+def _state_folder(place: str | None = None) -> str:
+    """Give the state folder, of a configuration or as the command line says it."""
+    if place is None:
+        prefix = "paths.state="
+        places = [part.removeprefix(prefix) for part in sys.argv[1:] if part.startswith(prefix)]
+        place = places[-1] if places else "state"
+    return str(Path(place).absolute())
+
+
+def _explain(error: BaseException, composing: bool, place: str | None) -> tuple[int, str]:
     if isinstance(error, FrameworkError):
-        return error.exit_code, str(error)
+        return error.exit_code, explain_shortage(error, place)
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted."
     text = masked(" ".join(str(error).split()))
@@ -214,9 +236,9 @@ def _explain(error: BaseException, composing: bool) -> tuple[int, str]:
     elif composing and isinstance(error, ValueError | TypeError):
         text = explain_files(error, Path.cwd() / "conf")
     elif isinstance(error, OSError):
-        return FrameworkError.exit_code, explain_system(error)
+        return FrameworkError.exit_code, explain_system(error, place)
     elif (lacking := shortage(error)) is not None:
-        return FrameworkError.exit_code, explain_system(lacking)
+        return FrameworkError.exit_code, explain_system(lacking, place)
     else:
         return (
             1,

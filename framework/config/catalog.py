@@ -18,6 +18,7 @@ from framework.errors import (
     NotInstalledError,
     UnavailableError,
     one_line,
+    shortage,
     suggest,
 )
 from framework.interfaces.plugin import KINDS, Component, Section
@@ -203,9 +204,9 @@ class Plugins:
         try:
             imported = importlib.import_module(module)
         except Exception as error:
+            advice = "" if shortage(error) else "; reinstall its distribution"
             raise FrameworkError(
-                f"{label} cannot be imported: {one_line(_cause(error))}; reinstall its "
-                "distribution."
+                f"{label} cannot be imported: {one_line(_cause(error))}{advice}."
             ) from error
         try:
             part = getattr(imported, attribute)

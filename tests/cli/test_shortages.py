@@ -12,8 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from framework.errors import explain_system, shortage
+from framework.errors import (
+    FrameworkError,
+    RegistryError,
+    explain_shortage,
+    explain_system,
+    shortage,
+)
 
+#: A namespace of its own, in which a disk can be mounted.
+_UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 START = """
 import resource, runpy, sys
@@ -47,11 +55,33 @@ def test_the_cause_behind_an_error_counts_and_a_defect_stays_one() -> None:
     assert shortage(ZeroDivisionError("division by zero")) is None
 
 
-def limited(folder: Path, limit: str, *overrides: str) -> tuple[int, str]:
+def test_an_error_of_ours_says_what_to_do_about_the_shortage_behind_it() -> None:
+    error = RegistryError("the store cannot be opened: database or disk is full.")
+    assert "full; /data/state: the disk is full; free" in explain_shortage(error, "/data/state")
+    memory = FrameworkError("source=files cannot be imported: failed to map segment.")
+    assert explain_shortage(memory).endswith("or let it do less at once.")
+    for said in (explain_shortage(error), "version 3 is no pair."):
+        assert explain_shortage(RegistryError(said)) == said
+
+
+def test_a_full_disk_is_named_where_the_system_names_no_file() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert explain_system(error, "/data/state").startswith("/data/state: No space left")
+    error.filename = "/data/other/file"
+    assert explain_system(error, "/data/state").startswith("/data/other/file: ")
+
+
+def limited(folder: Path, limit: str, *overrides: str, before: str = "") -> tuple[int, str]:
+    """Run a training of the example with limits, after the commands ``before`` of a shell that may
+    mount and whose user has no rights but those that files give.
+    """
     project = folder / "project"  # outside every repository: what is killed leaves its locks
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("state"))
+    start = [sys.executable, "-c", START, limit, "+experiment=shops", *overrides]
+    if before:
+        start = [*_UNSHARE, "sh", "-c", f'{before} && exec "$@"', "sh", *start]
     done = subprocess.run(
-        [sys.executable, "-c", START, limit, "+experiment=shops", *overrides],
+        start,
         cwd=project,
         check=False,
         capture_output=True,
@@ -81,3 +111,48 @@ def test_a_file_in_the_place_of_the_state_folder(tmp_path: Path) -> None:
     assert code in (1, 2)
     assert "defect" not in text
     assert str(tmp_path / "state") in text
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("size", ["64k", "600k", "1500k"])
+def test_a_disk_that_fills_up(tmp_path: Path, size: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    code, text = limited(
+        tmp_path,
+        "RLIMIT_CORE=0",
+        f"paths.state={state}",
+        before=f"mount -t tmpfs -o size={size} none {state}",
+    )
+    assert code == 1, text
+    assert "\n" not in text
+    assert "the disk is full" in text
+    assert str(state) in text
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("folder", ["", "artifacts", "offline"])
+def test_a_folder_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
+    state = tmp_path / "state"
+    (state / folder).mkdir(parents=True)
+    code, text = limited(
+        tmp_path,
+        "RLIMIT_CORE=0",
+        f"paths.state={state}",
+        before=f"mount --bind -o ro {state / folder} {state / folder}",
+    )
+    assert code == 1, text
+    assert "\n" not in text
+    assert "cannot be written" in text
+    assert str(state) in text
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("megabytes", [700, 1000])
+def test_a_process_without_enough_memory(tmp_path: Path, megabytes: int) -> None:
+    code, text = limited(
+        tmp_path, f"RLIMIT_AS={megabytes * 1_000_000}", f"paths.state={tmp_path / 'state'}"
+    )
+    assert code == 1, text
+    assert "\n" not in text
+    assert "not enough memory" in text

@@ -8,17 +8,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from framework.errors import FrameworkError, one_line
+from framework.errors import FrameworkError, RefusedError, one_line
 from framework_ray.imports import uncollected
 
 with uncollected():
     import ray
 
-    from framework_ray.private_parts import few_processes, raylet_settings
+    from framework_ray.private_parts import (
+        asks_for_token,
+        few_processes,
+        on_loopback,
+        raylet_settings,
+    )
 
 
-def join(address: str, namespace: str | None = None) -> None:
-    """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none.
+def join(address: str, namespace: str | None = None, is_open: bool = False) -> None:
+    """Connect this process to a cluster. Raises :class:`FrameworkError` when there is none, and
+    :class:`RefusedError` when it asks for no token, unless ``is_open`` says that this is meant.
 
     Ray (2.60) itself looks for minutes for one that is not there; so whether anybody listens is
     asked first.
@@ -30,6 +36,12 @@ def join(address: str, namespace: str | None = None) -> None:
         ray.init(
             address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR
         )
+    if not is_open and asks_for_token(ray.get_runtime_context().gcs_address) is False:
+        ray.shutdown()
+        raise RefusedError(
+            f"ray.address: {address} asks for no token: whoever reaches it runs any code in it. "
+            "Start it with RAY_AUTH_MODE=token, or set ray.open=true if its network is closed."
+        )
 
 
 def start(
@@ -40,12 +52,14 @@ def start(
     prestart: bool = True,
     metrics_port: int | None = None,
     namespace: str | None = None,
+    is_open: bool = False,
 ) -> Any:
     """Start a cluster on this machine that ends with ``ray.shutdown()`` or with this process;
     returns Ray's context.
 
     ``object_store_memory`` in bytes. Its workers import ``modules`` first; with ``prestart`` there
-    is soon an idle one for each CPU. With a ``metrics_port`` Ray's figures are exported there.
+    is soon an idle one for each CPU. With a ``metrics_port`` Ray's figures are exported there. It
+    listens on the loopback alone, unless ``is_open``.
     Raises :class:`FrameworkError` when it does not start.
     """
     options: dict[str, Any] = {
@@ -60,7 +74,8 @@ def start(
         "_system_config": raylet_settings(modules, prestart),
     }
     few = nullcontext() if dashboard else few_processes(agent=metrics_port is not None)
-    with _reaching("a cluster on this machine"), few:
+    place = nullcontext() if is_open else on_loopback()
+    with _reaching("a cluster on this machine"), few, place:
         try:
             return ray.init(**options)
         except Exception as error:  # Ray raises a plain one

@@ -15,12 +15,15 @@ class RayOptions(Options):
     ``HOST:PORT``), null to start one for the run alone.
 
     ``num_cpus``: of the one that is started, null for all of this machine. ``dashboard``: start it
-    too.
+    too. ``open``: whoever reaches a Ray without a token runs any code in it. So one that is started
+    here listens on this machine alone, and a cluster that asks for no token is refused, unless this
+    is true.
     """
 
     address: str | None = None
     num_cpus: PositiveInt | None = None
     dashboard: bool = False
+    open: bool = False
 
 
 #: The section ``ray``: a cluster is named once for all that use it. Each plugin that needs it

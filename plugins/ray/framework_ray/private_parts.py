@@ -111,6 +111,41 @@ def managed_actors(tell: Callable[[str | None], None], same_environment: bool) -
         yield
 
 
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Let a Ray that is started inside listen on this machine alone.
+
+    Ray does so by itself on systems where it runs no clusters; elsewhere it takes the address by
+    which others reach this machine, also where it is told the loopback's.
+    """
+    constants = find_part("ray._private.ray_constants")
+    with _replaced(constants, "ENABLE_RAY_CLUSTER", lambda _: False):
+        yield
+
+
+def asks_for_token(address: str) -> bool | None:
+    """Say whether the control service of a cluster asks who calls it.
+
+    Args:
+        address: ``HOST:PORT`` of the control service.
+
+    Returns:
+        None where it does not answer.
+    """
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        alive = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
+        try:
+            alive(b"", timeout=10)
+        except grpc.RpcError as error:
+            code = error.code()
+            if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                return True
+            return None
+        return False
+
+
 def serve_port() -> int | None:
     """Return the HTTP port of the Ray Serve that runs in this cluster.
 

@@ -77,12 +77,13 @@ class RayServeOptions(ServingOptions):
     with the options of ``model``; ``arms`` gives others by alias. ``topology: fused`` runs all
     stages in ForecastAPI. ``chunk``: windows of a large request that are worked on as one piece,
     pieces at once. ``app``: the name of the Serve application, null for the pair's;
-    ``route_prefix``: where it is below the address. ``address``, ``num_cpus`` and ``dashboard``:
-    see the section ``ray``; ``host``, ``port`` (0 for any that is free), ``object_store_memory``
-    (bytes), ``metrics_port`` (of Ray's own metrics) and ``throughput_optimized`` are of a Ray that
-    is started here. ``start_timeout_s``: until all services run. ``dry_run``: write the Serve
-    config file and the KubeRay manifest, for ``image``, instead of serving. ``forecast_api``,
-    ``feast``, ``preprocessing``: the resources of each service.
+    ``route_prefix``: where it is below the address. ``address``, ``num_cpus``, ``dashboard`` and
+    ``ray_open`` (its ``open``): see the section ``ray``; ``host``, ``port`` (0 for any that is
+    free), ``object_store_memory`` (bytes), ``metrics_port`` (of Ray's own metrics) and
+    ``throughput_optimized`` are of a Ray that is started here. ``start_timeout_s``: until all
+    services run. ``dry_run``: write the Serve config file and the KubeRay manifest, for ``image``,
+    instead of serving. ``forecast_api``, ``feast``, ``preprocessing``: the resources of each
+    service.
     """
 
     preset: Literal["laptop", "production", "gpu"] = "laptop"
@@ -100,6 +101,7 @@ class RayServeOptions(ServingOptions):
     address: str | None = shared("address")
     num_cpus: PositiveInt | None = shared("num_cpus")
     dashboard: bool = shared("dashboard")
+    ray_open: bool = shared("open")
     object_store_memory: PositiveInt | None = None
     metrics_port: NonNegativeInt | None = None
     throughput_optimized: bool = True

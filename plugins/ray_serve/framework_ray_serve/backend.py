@@ -18,13 +18,15 @@ from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
-from framework_ray_serve.cluster.cluster import prepare, serving
+from framework_ray_serve.cluster.cluster import LostControlError, prepare, serving
 from framework_ray_serve.scaling.presets import check_device, idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: Seconds between two looks whether Ray's control service is there.
+_CHECK = 1.0
 
 
 class RayServeBackend(ServingBackend):
@@ -64,7 +66,7 @@ class RayServeBackend(ServingBackend):
             with _deployed(deployment, options, app):
                 with redirect_stdout(out):
                     announce(cluster.url + options.route_prefix.rstrip("/"), version)
-                stop_signal.wait()
+                stop_signal.wait(cluster.check)
         return None
 
     def _write(self, deployment: Deployment) -> Mapping[str, Any]:
@@ -81,7 +83,7 @@ class RayServeBackend(ServingBackend):
 
 @contextmanager
 def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Iterator[None]:
-    """The application runs; it is drained at the end."""
+    """The application runs; it is drained at the end, where there is still somebody to ask."""
     from ray import serve
 
     from framework_ray_serve.application import make
@@ -94,10 +96,15 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
         serve.run_many([target], wait_for_applications_running=False)
         _wait(app, options.start_timeout_s)
         yield
+    except LostControlError:
+        raise
     except RuntimeError as error:
-        raise FrameworkError(f"the application '{app}' did not start: {error}") from error
-    finally:
         serve.delete(app)
+        raise FrameworkError(f"the application '{app}' did not start: {error}") from error
+    except BaseException:
+        serve.delete(app)
+        raise
+    serve.delete(app)
 
 
 def _wait(app: str, seconds: float) -> None:
@@ -153,9 +160,11 @@ class _StopSignal:
         for number in _SIGNALS:
             signal.signal(number, self._stop)
 
-    def wait(self) -> None:
+    def wait(self, check: Callable[[], None]) -> None:
+        """Wait for a signal, or for an error of ``check``, which is called again and again."""
         while True:
-            signal.pause()
+            time.sleep(_CHECK)
+            check()
 
     def _stop(self, number: int, frame: Any) -> None:
         for which in _SIGNALS:

@@ -22,7 +22,8 @@ _ADDRESS = "FRAMEWORK_TEST_RAY"
 def fresh_options(**more: Any) -> dict[str, Any]:
     """The options of one more server in the Ray of the tests."""
     name = f"app-{uuid4().hex[:8]}"
-    local = {"address": os.environ[_ADDRESS], "num_cpus": None, "dashboard": False}
+    local: dict[str, Any] = {"address": os.environ[_ADDRESS], "num_cpus": None, "dashboard": False}
+    local["ray_open"] = False
     return {"port": 0, "app": name, "route_prefix": f"/{name}", **local, **more}
 
 

@@ -41,6 +41,7 @@ def test_no_process_stays_behind(
         "port": 0,
         "address": None,
         "num_cpus": 2,
+        "ray_open": False,
         "topology": topology,
         "metrics_port": free_ports(1)[0],
     }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(project: Path) -> Iterator[Cluster]:
-    """``ray start --head`` with ports, files and processes of its own, in the project's folder:
-    paths mean the same there.
+    with started_cluster(project, "token") as cluster:
+        yield cluster
+
+
+@contextmanager
+def started_cluster(folder: Path, mode: str) -> Iterator[Cluster]:
+    """``ray start --head`` with ports, files and processes of its own, in a folder: paths mean the
+    same there. ``mode``: whether it asks for a token, as Ray calls it.
     """
     gcs, dashboard, metrics, client, agent = free_ports(5)
     files = tempfile.mkdtemp(
@@ -76,11 +82,11 @@ def cluster(project: Path) -> Iterator[Cluster]:
     }
     options = [f"--{name}={value}" for name, value in given.items()]
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    theirs |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    theirs |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": mode}
     start = [BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options]
     with (Path(files) / "out").open("wb") as out:
         process = subprocess.Popen(
-            start, cwd=project, env=theirs, stdout=out, stderr=out, start_new_session=True
+            start, cwd=folder, env=theirs, stdout=out, stderr=out, start_new_session=True
         )
     try:
         wait_for(lambda: _answers(f"http://127.0.0.1:{dashboard}/api/version"))
@@ -139,6 +145,29 @@ def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_p
     assert not _answers(f"{url}/health/live")
     assert cluster.process.poll() is None
     assert _answers(f"{cluster.dashboard}/api/version")
+
+
+@pytest.mark.stress
+def test_a_ray_that_asks_for_no_token_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
+    join = (
+        "import sys; from framework_ray import local; "
+        "local.join(sys.argv[1], is_open=sys.argv[2] == 'open'); local.ray.shutdown()"
+    )
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with started_cluster(tmp_path, "disabled") as cluster:
+        for meant, code in (("closed", 1), ("open", 0)):
+            done = subprocess.run(
+                [sys.executable, "-c", join, cluster.address, meant],
+                env=theirs | {"RAY_AUTH_MODE": "disabled"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == code, done.stderr
+            if code:
+                last = done.stderr.strip().splitlines()[-1]
+                assert f"RefusedError: ray.address: {cluster.address} asks for no token" in last
+                assert "ray.open=true" in last
 
 
 @pytest.mark.stress

@@ -25,6 +25,7 @@ class RayOptions(Options):
     address: str | None = shared("address")
     num_cpus: PositiveInt | None = shared("num_cpus")
     dashboard: bool = shared("dashboard")
+    ray_open: bool = shared("open")
     object_store_memory: PositiveInt | None = None
 
 

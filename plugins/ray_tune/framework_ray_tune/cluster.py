@@ -44,10 +44,14 @@ def connected(
         with meanwhile(preloads):
             if options.address is None:
                 local.start(
-                    options.num_cpus, options.dashboard, options.object_store_memory, modules
+                    options.num_cpus,
+                    options.dashboard,
+                    options.object_store_memory,
+                    modules,
+                    is_open=options.ray_open,
                 )
             else:
-                local.join(options.address)
+                local.join(options.address, is_open=options.ray_open)
         yield options.address is None
     finally:
         ray.shutdown()

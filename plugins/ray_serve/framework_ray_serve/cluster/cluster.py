@@ -5,20 +5,31 @@ and ends with it.
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from framework_ray import ENVIRONMENT, set_unset
 from framework_ray.imports import meanwhile
 
+from framework.errors import FrameworkError
 from framework.serving.http.address import bind
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.proxy import CALLBACK, VARIABLE
 
-#: The proxy says 503 where a replica died.
-_ENVIRONMENT = {**ENVIRONMENT, "RAY_SERVE_LOG_TO_STDERR": "0", VARIABLE: CALLBACK}
+#: The proxy says 503 where a replica died. A replica that does not answer is killed, where Ray
+#: would wait until it has ended by itself and keep its CPUs. A proxy that died is noticed within a
+#: second.
+_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    VARIABLE: CALLBACK,
+}
 _NAMESPACE = "framework"
 #: What the workers of a Ray that is started here import first.
 FIRST = ("framework_ray_serve.worker_imports",)
@@ -46,11 +57,28 @@ def prepare(options: RayServeOptions) -> None:
 @dataclass(frozen=True)
 class Serving:
     """``url``: below which applications are reached. ``others``: the applications that were there
-    before.
+    before. ``control``: the address of Ray's control service (GCS).
     """
 
     url: str
     others: frozenset[str]
+    control: str
+
+    def check(self) -> None:
+        """Raise :class:`LostControlError` when Ray's control service cannot be reached."""
+        host, _, port = self.control.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except OSError as error:
+            raise LostControlError(
+                f"Ray's control service (GCS) at {self.control} is lost "
+                f"({error.strerror or error}): nothing new can be served without it; look why it "
+                "ended, and start the server again."
+            ) from error
+
+
+class LostControlError(FrameworkError):
+    """Ray's control service is gone. Nothing of Ray can be asked any more, not even to stop."""
 
 
 @contextmanager
@@ -58,7 +86,7 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
     """Ray Serve runs. What was started here ends here; what was there before is left as it is."""
     from framework_ray.local import ray
 
-    port = options.port
+    port, is_lost = options.port, False
     if options.address is None:
         with bind(
             options.host, options.port
@@ -78,19 +106,36 @@ def serving(options: RayServeOptions) -> Iterator[Serving]:
             )
         others = frozenset(serve.status().applications) if before is not None else frozenset()
         try:
-            yield Serving(f"http://{options.host}:{before or port}", others)
+            control = ray.get_runtime_context().gcs_address
+            yield Serving(f"http://{options.host}:{before or port}", others, control)
+        except LostControlError:
+            is_lost = True
+            raise
         finally:
-            if before is None and not serve.status().applications:
+            if not is_lost and before is None and not serve.status().applications:
                 serve.shutdown()
     finally:
+        if is_lost:
+            _end_processes()
         ray.shutdown()
+
+
+def _end_processes() -> None:
+    """End what was started here, for a Ray that cannot be asked to end: its control service is
+    gone.
+    """
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            process.kill()
 
 
 def _connect(options: RayServeOptions) -> None:
     from framework_ray import local
 
     if options.address is not None:
-        local.join(options.address, _NAMESPACE)
+        local.join(options.address, _NAMESPACE, options.ray_open)
         return
     started = local.start(
         options.num_cpus,
@@ -100,6 +145,7 @@ def _connect(options: RayServeOptions) -> None:
         prestart=False,  # there are as many replicas as are asked for, whatever the number of CPUs
         metrics_port=options.metrics_port,
         namespace=_NAMESPACE,
+        is_open=options.ray_open,
     )
     if options.dashboard:
         print(f"serve: Ray's dashboard is at http://{started.dashboard_url}", file=sys.stderr)
