@@ -111,9 +111,11 @@ def commands(work: Path) -> dict[str, tuple[str, ...]]:
 
 
 #: Exit codes that are answers of a command and no failures: a gate, nothing to compare with.
-ANSWERS = dict.fromkeys(("promote", "reproduce"), (0, 3)) | dict.fromkeys(
-    ("rollback", "compare", "monitor", "tune"), (0, 1, 2, 3)
-)
+ANSWERS = {
+    **dict.fromkeys(("promote", "reproduce"), (0, 3)),
+    **dict.fromkeys(("rollback", "compare", "monitor", "tune"), (0, 1, 2, 3)),
+    "restore": (0, 2),
+}
 
 
 @dataclass
@@ -243,6 +245,8 @@ def killed(world: World) -> str:
     else:
         (world.work / "backup.tar.gz").unlink(missing_ok=True)
         world.run(arguments, ANSWERS.get(name, (0,)))
+        if name == "restore":  # refused where all of it was there before the kill
+            world.run(("run=verify", arguments[-1]), (0,))
         world.seconds[name] = time.monotonic() - begun
     world.run(world.commands["verify"], (0,))
     if name == "prune":
