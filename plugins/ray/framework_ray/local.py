@@ -33,9 +33,13 @@ def join(address: str, namespace: str | None = None, is_open: bool = False) -> N
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if port.isdigit():
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(
-            address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR
-        )
+        with on_loopback() if _is_here_alone(host, port) else nullcontext():
+            ray.init(
+                address=address,
+                namespace=namespace,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     if not is_open and asks_for_token(ray.get_runtime_context().gcs_address) is False:
         ray.shutdown()
         raise RefusedError(
@@ -85,6 +89,19 @@ def start(
             # not up after 15 s, and has no setting for it. A second start is quicker, and what is
             # left of the first ends with this process.
             return ray.init(**options)
+
+
+def _is_here_alone(host: str, port: str) -> bool:
+    """Say whether a cluster listens on the loopback alone. Ray takes the loopback's address for the
+    one by which others reach this machine.
+    """
+    if not port.isdigit() or not (host == "localhost" or host.startswith("127.")):
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), int(port)), timeout=2).close()
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager
