@@ -120,6 +120,29 @@ def command(folder: Path, *overrides: str) -> dict[str, Any]:
 
 
 @pytest.mark.stress
+def test_a_ray_that_asks_for_no_token_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
+    join = (
+        "import sys; from framework_ray import local; "
+        "local.join(sys.argv[1], is_open=sys.argv[2] == 'open'); local.ray.shutdown()"
+    )
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with started_cluster(tmp_path, "disabled") as cluster:
+        for meant, code in (("closed", 1), ("open", 0)):
+            done = subprocess.run(
+                [sys.executable, "-c", join, cluster.address, meant],
+                env=theirs | {"RAY_AUTH_MODE": "disabled"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == code, done.stderr
+            if code:
+                last = done.stderr.strip().splitlines()[-1]
+                assert f"RefusedError: ray.address: {cluster.address} asks for no token" in last
+                assert "ray.open=true" in last
+
+
+@pytest.mark.stress
 def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
     """By two replicas of ForecastAPI: each shows what both counted."""
     (port,) = free_ports(1)
@@ -145,29 +168,6 @@ def test_a_ray_that_runs_is_served_in_and_left_as_it_was(cluster: Cluster, tmp_p
     assert not _answers(f"{url}/health/live")
     assert cluster.process.poll() is None
     assert _answers(f"{cluster.dashboard}/api/version")
-
-
-@pytest.mark.stress
-def test_a_ray_that_asks_for_no_token_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
-    join = (
-        "import sys; from framework_ray import local; "
-        "local.join(sys.argv[1], is_open=sys.argv[2] == 'open'); local.ray.shutdown()"
-    )
-    theirs = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    with started_cluster(tmp_path, "disabled") as cluster:
-        for meant, code in (("closed", 1), ("open", 0)):
-            done = subprocess.run(
-                [sys.executable, "-c", join, cluster.address, meant],
-                env=theirs | {"RAY_AUTH_MODE": "disabled"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == code, done.stderr
-            if code:
-                last = done.stderr.strip().splitlines()[-1]
-                assert f"RefusedError: ray.address: {cluster.address} asks for no token" in last
-                assert "ray.open=true" in last
 
 
 @pytest.mark.stress
