@@ -36,8 +36,10 @@ def told(year: Year, noise: bool, output: Path, console: Console) -> bool:
         table.add_row(str(day), f"alert {result['alert']['name']}: {labels.get('target')}")
         for one in result["candidates"]:
             state = "passed" if one["passed"] else "refused"
-            table.add_row("", f"version {one['version']}, trained on {one['rows']}: {state}")
-        table.add_row("", f"{result['status']}: {result['detail'][:80]}")
+            table.add_row("", f"version {one['version']}, trained on {one['rows'][:21]}: {state}")
+        moved = f"version {result['pair']['version']} is production now"
+        refused = f"refused: {result['detail']}"
+        table.add_row("", moved if result["status"] == "promoted" else refused)
     between = errors[year.change : end].mean()
     table.add_row(f"{year.change} to {end - 1}", f"MAE {between:.2f}")
     after = errors[end : end + DAYS].mean() if len(errors) > end else float("nan")
@@ -68,7 +70,7 @@ def draw(year: Year, errors: np.ndarray, output: Path) -> None:
     week = np.convolve(errors, np.ones(7) / 7, "valid")
     axes[0].plot(errors, color="0.8", label="each day")
     axes[0].plot(np.arange(len(week)) + 6, week, color="tab:blue", label="mean of 7 days")
-    axes[0].set_ylabel("MAE of the forecasts")
+    axes[0].set_ylabel("MAE of the week ahead,\nby the day of the forecast")
     axes[0].set_ylim(0)
     days = [day for day, _, _ in year.evidence]
     axes[1].step(days, [share for *_, share in year.evidence], where="post", color="tab:orange")
