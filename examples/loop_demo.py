@@ -70,7 +70,7 @@ def killed(year: Year, replays: int) -> bool:
         shutil.copytree(before, folder)
         for _ in range(2 if seconds else 0):
             try:
-                command.run(*arguments, cwd=folder, timeout=moments.uniform(0, seconds))
+                command.run(*arguments, cwd=folder, timeout=moments.uniform(0, 0.8 * seconds))
                 break
             except TimeoutError:  # killed by SIGKILL
                 kills += 1
