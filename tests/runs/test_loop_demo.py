@@ -27,14 +27,14 @@ def demo(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.stress
 def test_a_change_of_level_leads_to_one_retraining_and_the_error_recovers(tmp_path: Path) -> None:
-    story = demo(tmp_path, "--days", "98", "--change", "30")
+    story = demo(tmp_path, "--days", "126", "--change", "30")
     assert "as it should be: exactly one retraining" in story
     assert (tmp_path / "loop_demo.png").stat().st_size > 10_000
 
 
 @pytest.mark.stress
 def test_noise_moves_nothing(tmp_path: Path) -> None:
-    story = demo(tmp_path, "--noise", "--days", "98", "--change", "30")
+    story = demo(tmp_path, "--noise", "--days", "126", "--change", "30")
     assert "every retraining was refused; nothing moved" in story
 
 
