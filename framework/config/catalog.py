@@ -199,7 +199,27 @@ class Plugins:
     def load(self, kind: str, name: str) -> Any:
         """Import the component's class (or function)."""
         component = self.find(kind, name)
-        module, _, attribute = component.load.partition(":")
+        label = self._label(component)
+        part = self._import(component, component.load)
+        if kind != "run" and not isinstance(part, type):
+            raise FrameworkError(
+                f"{label}: {component.load} is {part!r}, not a class; mend its plugin."
+            )
+        if inspect.isabstract(part):
+            absent = ", ".join(sorted(part.__abstractmethods__))
+            raise FrameworkError(
+                f"{label}: class {component.load} lacks what its interface asks for: {absent}; "
+                "mend its plugin."
+            )
+        return part
+
+    def load_check(self, run: str) -> Any:
+        """Import the function that finds what is wrong before a run begins, None without one."""
+        component = self.find("run", run)
+        return None if component.check is None else self._import(component, component.check)
+
+    def _import(self, component: Component, place: str) -> Any:
+        module, _, attribute = place.partition(":")
         label = self._label(component)
         try:
             imported = importlib.import_module(module)
@@ -215,16 +235,6 @@ class Plugins:
                 f"{label} cannot be imported: module {module} has no '{attribute}'; mend its "
                 "plugin."
             ) from error
-        if kind != "run" and not isinstance(part, type):
-            raise FrameworkError(
-                f"{label}: {component.load} is {part!r}, not a class; mend its plugin."
-            )
-        if inspect.isabstract(part):
-            absent = ", ".join(sorted(part.__abstractmethods__))
-            raise FrameworkError(
-                f"{label}: class {component.load} lacks what its interface asks for: {absent}; "
-                "mend its plugin."
-            )
         return part
 
     def make(self, kind: str, name: str, options: Options | None) -> Any:

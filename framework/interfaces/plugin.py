@@ -77,6 +77,9 @@ class Component:
         experiment: Of a run: whether it needs an experiment. A run that does not finds no
             ``panel``, ``features``, source, model and what belongs to them in its configuration
             where none is chosen.
+        check: Of a run: ``package.module:function`` that is called with the run before it begins
+            and raises what is known to be wrong. A run that it refuses has not begun: no hook is
+            told of it, and nothing is kept. None: there is nothing to check.
     """
 
     kind: Kind
@@ -87,6 +90,7 @@ class Component:
     takes: tuple[str, ...] | None = None
     automatic: Automatic | None = None
     experiment: bool = True
+    check: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,16 @@ def _started(run: Run) -> str | None:
 
 def execute(run: Run) -> dict[str, Any]:
     """Run ``run.config.run`` with the extensions; returns ``{"run", "status", …}``. Raises what the
-    run raises, after the plugins have heard of it.
+    run raises, after the plugins have heard of it, and what its check raises, of which they do not
+    hear.
     """
     run.plugins = with_extensions(run.config, run.plugins)
     for problem in run.plugins.problems:
         if problem.status != "blocked":
             run.say(str(problem))
+    check = run.plugins.load_check(run.config.run)
+    if check is not None:
+        check(run)
     identity = _started(run)
     if identity is not None:
         run.id = identity

@@ -26,16 +26,28 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.automatic import settled
 from framework.runs.steps.evaluate import evaluate
-from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.rehearsal import check_training, rehearse
 from framework.runs.steps.tables import comparison_table
+
+
+def check(run: Run) -> None:
+    """Rehearse the experiment with its own model and with each of ``backtest.compare``.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: One of them cannot work.
+    """
+    check_training(run)
+    for name in run.config.backtest.compare:
+        _rehearse_other(run, name)
 
 
 def backtest(run: Run) -> dict[str, Any]:
     run, choice, read = settled(run)
     if not run.config.backtest.compare:
         return {**evaluate(run, panel=read).body, **choice}
-    for name in run.config.backtest.compare:
-        _rehearse_other(run, name)
     body = {**evaluate(run, compare_models, read).body, **choice}
     run.say(comparison_table(run.config.name, run.record.comparison))
     return {

@@ -100,6 +100,13 @@ _WITHOUT_EXPERIMENT = (
 )
 
 
+#: What finds that a run cannot succeed, before it begins.
+_CHECKS = {
+    "train": "framework.runs.steps.rehearsal:check_training",
+    "backtest": "framework.runs.backtest:check",
+}
+
+
 @hookimpl
 def components() -> list[Component]:
     return [
@@ -111,6 +118,7 @@ def components() -> list[Component]:
             summary=text,
             takes=takes,
             experiment=name not in _WITHOUT_EXPERIMENT,
+            check=_CHECKS.get(name),
         )
         for name, (text, takes) in _RUNS.items()
     ]

@@ -51,6 +51,7 @@ def test_an_option_that_cannot_work_ends_the_run_before_the_source_is_opened(
     assert words in done.stderr
     assert "no_such_file" not in done.stderr
     assert not (project / "state" / "offline").exists()
+    assert not (project / "state" / "mlflow.db").exists()  # no plugin was told of the run
 
 
 def test_what_is_right_gets_to_the_source(project: Path) -> None:

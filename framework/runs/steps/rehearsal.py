@@ -13,6 +13,7 @@ from framework.errors import ConfigError
 from framework.evaluation.eligibility import check_covariates
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.plugins.run import Run
 from framework.retrieval.features import Features
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,19 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
         raise
     except Exception as error:  # noqa: BLE001  made-up values may lack what real ones have
         log.debug("the rehearsal ended early: %s", error)
+
+
+def check_training(run: Run) -> None:
+    """Rehearse an experiment as it is configured.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: As of :func:`rehearse`.
+    """
+    features = Features(run.config, run.make("retrieval"))
+    rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
 
 
 def _made_up(config: Config, features: Features) -> Panel:
