@@ -23,11 +23,12 @@ editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 	touch $@
 
 # torch by pip, at the version that was tested: a resolver left alone takes the newest build with gigabytes of CUDA.
-.venv/torch: .venv/job
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+# Alone, so that it may be fetched while others are; what it needs comes with the rest.
+.venv/torch: .venv/uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt torch
 	touch $@
 
-.venv/dev: .venv/torch requirements-dev.txt
+.venv/dev: .venv/job .venv/torch requirements-dev.txt
 	$(UV) -r requirements-dev.txt -e .[serving,testing,tracing] -e 'plugins/feast[redis,postgres,dynamodb,cassandra,ui,bigquery,snowflake]' $(call editable,$(DEV_PLUGINS))
 	touch $@
 

@@ -19,6 +19,9 @@ import pytest
 
 from framework.testing.servers import command, postgresql, redis
 
+pytestmark = pytest.mark.stress
+
+
 #: With what YAML, URLs and JSON write otherwise than it is.
 CANARY = "kestrel-7Q's%/b"
 IN_A_URL = "kestrel-7Q%27s%25%2Fb"

@@ -145,6 +145,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             yield f"{path.parent.name}.py", ["+experiment=$EXPERIMENT", *line.split()]
 
 
+@pytest.mark.stress
 def test_every_command_composes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in NAMES.items():
         monkeypatch.setenv(name, value)

@@ -102,6 +102,7 @@ def test_a_source_that_is_not_there_is_no_change(project: Path) -> None:
     assert "the source cannot be compared with what was ingested" in said
 
 
+@pytest.mark.stress
 def test_rows_that_the_source_lost_are_named_and_stay(project: Path) -> None:
     run(project, "run=ingest")
     write(project, range(5, 30), "a")
@@ -117,6 +118,7 @@ def test_rows_that_the_source_lost_are_named_and_stay(project: Path) -> None:
     assert run(project, "run=ingest", "ingest.removed=keep")[0]["warnings"] == []
 
 
+@pytest.mark.stress
 def test_rows_that_the_source_lost_are_removed_on_request_with_what_was_computed_from_them(
     project: Path,
 ) -> None:

@@ -174,7 +174,7 @@ def test_a_required_option_is_required_by_its_own_run_alone() -> None:
         layout.read({}, "audit", str)
     with pytest.raises(ConfigError, match=r"^audit\.since: unknown key; it stands at the top"):
         layout.read({"audit": {"since": "x"}}, "train", str)
-    with pytest.raises(ConfigError, match=r"^since: Input should be a valid string, got 3$"):
+    with pytest.raises(ConfigError, match=r"^since: a text is needed, got 3$"):
         layout.read({"since": 3}, "train", str)
     options = layout.read({"audit": {"limit": 1}, "since": "2024"}, "audit", str)["audit"]
     assert options == Needing(limit=1, since="2024")

@@ -69,6 +69,7 @@ def _bytes(state: Path) -> dict[str, dict[str, str]]:
     return {half: hash_files(newest / half) for half in HALVES}
 
 
+@pytest.mark.stress
 def test_what_was_written_gives_the_same_pair(project: Path) -> None:
     first = _run(project, "paths.state=a")
     chosen = first["auto"]
@@ -168,6 +169,7 @@ def test_too_short_a_history_is_forecast_by_its_season(project: Path) -> None:
     assert "too short" in auto["leaderboard"][0]["error"]
 
 
+@pytest.mark.stress
 def test_the_words_of_a_config_make_features_for_any_model(project: Path) -> None:
     """``engineer: auto`` and ``future: auto`` alone."""
     words = ("+features.views.daily.engineer=auto", "preprocessor.future=auto")

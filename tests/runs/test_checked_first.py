@@ -76,6 +76,7 @@ def test_what_cannot_work_is_said_before_the_source_is_opened(
     assert not (project / "state" / "offline").exists()
 
 
+@pytest.mark.stress
 def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) -> None:
     days = pd.date_range("2024-01-01", periods=40, freq="D")
     rows = pd.DataFrame({"shop": "a", "event_timestamp": days, "y": days.dayofweek})

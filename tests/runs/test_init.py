@@ -154,6 +154,7 @@ def test_every_guess_is_told_and_can_be_decided(tmp_path: Path) -> None:
     call(tmp_path, "+experiment=air", "run=ingest")
 
 
+@pytest.mark.stress
 def test_columns_can_be_decided_and_the_baseline_learns_from_three_steps(tmp_path: Path) -> None:
     rows = [f"{shop},2024-01-0{day},{day},{day % 2},x{day}" for shop in "ab" for day in range(1, 4)]
     (tmp_path / "my 'own' {d}.csv").write_text("\n".join(("shop,day,y,promo,note", *rows)))
@@ -252,6 +253,7 @@ def database(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.stress
 def test_from_a_database_to_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_DATABASE", f"sqlite:///{database(tmp_path)}")
     project = tmp_path / "project"

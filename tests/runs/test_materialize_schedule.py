@@ -24,6 +24,7 @@ def project(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.stress)]
 )

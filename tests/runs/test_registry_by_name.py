@@ -151,6 +151,7 @@ def test_diff_says_what_changed_between_two_pairs(folder: Path) -> None:
     assert error == "alias=nobody and version=2 each name a pair; give one of them."
 
 
+@pytest.mark.stress
 def test_an_alias_is_moved_by_the_name_and_may_be_compared(folder: Path) -> None:
     moved = result(folder, "run=alias", "name=shops", "alias=staging", "version=1", code=2)
     assert moved["error"].startswith("preprocessor=fake is not known")  # fakes are no plugin's

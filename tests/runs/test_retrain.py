@@ -125,6 +125,7 @@ def aliases(project: Path, name: str = "shops") -> dict[str, int]:
     return {alias: pair["version"] for pair in pairs for alias in pair["aliases"]}
 
 
+@pytest.mark.stress
 def test_a_shift_leads_to_one_retraining_and_a_better_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

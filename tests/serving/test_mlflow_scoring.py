@@ -30,7 +30,6 @@ import sys
 from pathlib import Path
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
-from framework.interfaces.ledger import FilesLedgerOptions
 from framework.plugins.discovery import load_plugins
 from framework.serving.deployment import Deployment
 from framework.testing.servers.fake_server import FakeParts, make_features
@@ -38,7 +37,7 @@ from framework.testing.servers.fake_server import FakeParts, make_features
 class Parts(FakeParts):
     def __init__(self):
         self.store, self.plugins = True, load_plugins()
-        self.ledger = FilesLedgerOptions(share=0)
+        self.ledger = {"share": 0}
 
     def make(self, group):
         return MlflowRegistry(MlflowOptions.model_validate_json(sys.argv[1])) if group == "registry" else super().make(group)
@@ -88,6 +87,7 @@ def url(registry: MlflowRegistry, tmp_path: Path) -> Iterator[str]:
         process.stdout.close()
 
 
+@pytest.mark.stress
 def test_promotions_and_a_rollback_under_load(
     registry: MlflowRegistry, url: str, tmp_path: Path
 ) -> None:

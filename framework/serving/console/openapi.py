@@ -197,6 +197,7 @@ def _schemas(schema: Schema) -> dict[str, Any]:
     entry |= {
         **dict.fromkeys(("before", "after"), _or_null(_COUNT)),
         "verdict": _or_null({"type": "object"}),
+        "signature": _or_null(_object({"key": _NULLABLE_TEXT, "status": _TEXT})),
     }
     counts = _array(_COUNT)
     percentiles = {"p50": {"type": ["number", "null"]}, "p95": {"type": ["number", "null"]}}

@@ -48,6 +48,7 @@ def counted(url: str) -> float:
     )
 
 
+@pytest.mark.stress
 def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
     make_deployment(tmp_path)
@@ -87,6 +88,7 @@ def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: 
     assert not workers[1].is_running()
 
 
+@pytest.mark.stress
 def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
     make_deployment(tmp_path)
@@ -167,6 +169,7 @@ def test_https(tmp_path: Path) -> None:
             httpx.get(f"{url}/health/ready", timeout=30)
 
 
+@pytest.mark.stress
 def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
     options = {"port": 0, "host": "0.0.0.0"}
     command = [
@@ -242,6 +245,7 @@ class _Collector(BaseHTTPRequestHandler):
         """Nothing on the screen."""
 
 
+@pytest.mark.stress
 def test_a_request_and_its_stages_are_spans_of_the_clients_trace(tmp_path: Path) -> None:
     collector = HTTPServer(("127.0.0.1", 0), _Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()

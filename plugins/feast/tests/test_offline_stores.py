@@ -175,6 +175,7 @@ def tables(draw: st.DrawFn) -> list[pd.DataFrame]:
     ]
 
 
+@pytest.mark.stress
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

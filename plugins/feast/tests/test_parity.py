@@ -127,6 +127,7 @@ def test_an_altered_cell_is_found_and_named(project: Path) -> None:
     assert result.get("entities", result.get("verdict", {}).get("entities")) == 3
 
 
+@pytest.mark.stress
 @pytest.mark.gate_cases(1)
 @pytest.mark.parametrize("retrieval", ["feast", "file"])
 def test_the_facades_three_lines_are_those_of_the_how_to(project: Path, retrieval: str) -> None:

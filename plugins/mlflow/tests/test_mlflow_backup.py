@@ -65,6 +65,7 @@ def test_an_archive_is_restored_elsewhere_and_a_changed_one_refused(
     assert not (tmp_path / "third" / "ledger.db").exists()
 
 
+@pytest.mark.stress
 def test_what_is_cut_off_or_changed_is_refused_and_leaves_the_place_empty(
     registry: MlflowRegistry, tmp_path: Path
 ) -> None:

@@ -84,7 +84,7 @@ def test_what_was_served_alerted_and_retrained_is_gone_on_with(tmp_path: Path) -
     )
     assert found["ledger"] == then["ledger"]  # every forecast is read again
     assert found["live"] == then["live"]
-    assert found["levels"] == then["levels"]
+    assert found["levels"] == {"1": then["levels"]["1"] + 1}  # in the form of this version
     assert found["alerts"] == then["alerts"]  # firing since then
     assert found["retrain"] is None  # which has been trained for
     (move,) = (e for e in run(folder, "run=history", "alias=staging")["history"] if e["verdict"])

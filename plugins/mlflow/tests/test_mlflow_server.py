@@ -83,6 +83,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("mlflow server does not answer")
 
 
+@pytest.mark.stress
 def test_pairs_through_a_tracking_server(served: MlflowOptions, tmp_path: Path) -> None:
     registry = MlflowRegistry(served)
     for i in range(2):

@@ -54,6 +54,7 @@ def options() -> Iterator[RayComputeOptions]:
         yield made
 
 
+@pytest.mark.stress
 @pytest.mark.gate_cases(1)
 @pytest.mark.parametrize("schema", [fakes.make_schema(), LONG], ids=["rows", "history"])
 def test_the_file_is_that_of_a_local_run_byte_for_byte(

@@ -28,6 +28,7 @@ class TestRayCompute(ComputeContract):
         return RayCompute(RayComputeOptions.model_validate(RAY))
 
 
+@pytest.mark.stress
 class TestRayTuner(TunerContract):
     def make(self) -> RayTuner:
         return RayTuner(

@@ -227,6 +227,7 @@ def test_the_trials_of_a_search_run_on_both_nodes_of_a_cluster(project: Any) -> 
     assert len({trial["node"] for trial in project.trials()}) == 2
 
 
+@pytest.mark.stress
 def test_a_backtest_on_ray_gives_the_figures_of_a_local_one(project: Any) -> None:
     local = project.run("+experiment=toy", "run=backtest", "model.level=9.5")
     remote = project.run(

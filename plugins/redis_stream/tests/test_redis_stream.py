@@ -346,6 +346,7 @@ def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.stress
 def test_following_stores_what_comes_until_it_is_told_to_stop(
     running: RedisServer, client: Any, tmp_path: Path
 ) -> None:
