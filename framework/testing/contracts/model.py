@@ -7,10 +7,6 @@ class TestMine(ModelContract):
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +20,7 @@ from framework.interfaces.model import Model
 from framework.interfaces.plugin import Kind
 from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
 from framework.testing.contracts.findings import same_bits, same_files
+from framework.testing.contracts.threads import THREADS, ask_in_threads
 from framework.testing.panels import SEASON, make_panel, panel_schema, plain_arrays, windows_between
 
 
@@ -47,24 +44,6 @@ def take(windows: Windows, index: Any) -> Windows:
 
 #: The arrays of a window that a model is asked about.
 INPUTS = ("target_past", "past", "future", "static")
-#: Threads that ask one model at once, and how often each does.
-THREADS, ROUNDS = 4, 5
-
-
-@contextmanager
-def quick_switches() -> Iterator[None]:
-    """Let threads take turns a thousand times more often than they usually do, so that what is not
-    safe among them shows.
-
-    Yields:
-        Nothing.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 class ModelContract(ComponentContract):
@@ -238,23 +217,7 @@ class ModelContract(ComponentContract):
         model, windows, _ = self.shared()
         parts = [take(windows, slice(i, None, THREADS)) for i in range(THREADS)]
         expected = [model.predict(part) for part in parts]
-        answers: list[list[Any]] = [[] for _ in parts]
-        start = threading.Barrier(THREADS)
-
-        def ask(number: int) -> None:
-            start.wait()
-            for _ in range(ROUNDS):
-                try:
-                    answers[number].append(model.predict(parts[number]))
-                except Exception as error:  # noqa: BLE001  what a thread raises is told below
-                    answers[number].append(error)
-
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
-        with quick_switches():
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        answers = ask_in_threads(lambda number: model.predict(parts[number]))
         cause = "predict keeps what it works on in the model, where the other threads change it"
         for values, replies in zip(expected, answers, strict=True):
             for reply in replies:

@@ -7,7 +7,6 @@ class TestMine(PreprocessorContract):
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,8 +26,8 @@ from framework.pairs.golden import Golden
 from framework.testing import fakes
 from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
 from framework.testing.contracts.findings import refusal, same_bits, same_files
-from framework.testing.contracts.model import ROUNDS, THREADS, quick_switches
 from framework.testing.contracts.planted import planted_files
+from framework.testing.contracts.threads import THREADS, ask_in_threads
 from framework.testing.fakes import FakeModel
 from framework.testing.panels import make_panel, panel_schema
 
@@ -109,23 +108,7 @@ class PreprocessorContract(ComponentContract):
         preprocessor, panel, _ = self.fitted()
         parts = [slice(i, None, THREADS) for i in range(THREADS)]
         expected = [_blocks(preprocessor, panel, part) for part in parts]
-        replies: list[list[Any]] = [[] for _ in parts]
-        start = threading.Barrier(THREADS)
-
-        def ask(number: int) -> None:
-            start.wait()
-            for _ in range(ROUNDS):
-                try:
-                    replies[number].append(_blocks(preprocessor, panel, parts[number]))
-                except Exception as error:  # noqa: BLE001  what a thread raises is told below
-                    replies[number].append(error)
-
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
-        with quick_switches():
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        replies = ask_in_threads(lambda number: _blocks(preprocessor, panel, parts[number]))
         cause = "a transform keeps what it works on in the preprocessor, where others change it"
         for blocks, answers in zip(expected, replies, strict=True):
             for answer in answers:
