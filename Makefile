@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
 JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
-DEV_PLUGINS := darts kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast testing
+DEV_PLUGINS := darts foundation kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast testing
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
 .PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api docs install clean

@@ -49,6 +49,7 @@ FIRST_PARTY = {
             *("croston_sba", "tsb", "adida", "imapa"),
         )
     },
+    ("model", "chronos2"): "framework-foundation",
     ("model", "seasonal_naive"): "framework-baselines",
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",

@@ -17,7 +17,17 @@ CORE = Path(framework.__file__).parent
 LEFT_OUT = {CORE / "config" / "catalog.py", *(CORE / "testing").rglob("*.py")}
 LIBRARIES = {
     *("darts", "duckdb", "feast", "lightgbm", "mlflow", "optuna", "ray", "redis", "scikit-learn"),
-    *("sklearn", "sqlalchemy", "statsforecast", "torch", "uvicorn", "xgboost"),
+    *(
+        "chronos2",
+        "huggingface_hub",
+        "safetensors",
+        "sklearn",
+        "sqlalchemy",
+        "statsforecast",
+        "torch",
+        "uvicorn",
+        "xgboost",
+    ),
 }
 _DISTRIBUTIONS = [*FIRST_PARTY.values(), *(first for first, _ in FIRST_PARTY_SECTIONS.values())]
 PLUGINS = {name for distributions in _DISTRIBUTIONS for name in distributions.split()}

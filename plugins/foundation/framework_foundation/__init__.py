@@ -26,7 +26,7 @@ class Chronos2Options(Options):
     accept_license: bool = False
     input_chunk_length: PositiveInt | None = None
     use_past_covariates: bool = False
-    history: dict[str, str] = {}
+    history: dict[str, str] = Field(default_factory=dict)
     threads: PositiveInt | None = 1
 
 

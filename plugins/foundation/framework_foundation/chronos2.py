@@ -162,7 +162,9 @@ class Chronos2(Model):
         self._module = Module.read(self._folder, body["horizon"])
         levels, wanted = self._module.levels, np.array([0.5, *body["quantiles"]])
         self._below = np.clip(np.searchsorted(levels, wanted, "right") - 1, 0, len(levels) - 2)
-        self._share = (wanted - levels[self._below]) / (levels[self._below + 1] - levels[self._below])
+        self._share = (wanted - levels[self._below]) / (
+            levels[self._below + 1] - levels[self._below]
+        )
 
     def gpus(self) -> int | None:
         return torch.cuda.device_count()

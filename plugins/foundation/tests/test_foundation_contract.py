@@ -4,6 +4,7 @@ its own: files, licence, plans, and that it asks no hub.
 
 import json
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from framework.data.panel import Panel
+from framework.data.schema import Schema
+from framework.data.windows import Windows
 from framework.errors import ConfigError, RefusedError
-from framework.testing.contracts.model import ModelContract
-from framework.testing.panels import make_panel, plain_arrays
+from framework.interfaces.model import Model
+from framework.testing.contracts.model import ModelContract, take
+from framework.testing.panels import make_panel, plain_arrays, sales_table
+from framework.testing.servers import command
 
 LEVELS = [0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99]
 CONFIG: dict[str, Any] = {
@@ -69,6 +75,13 @@ class TestChronos2(ModelContract):
         cls.options = {**cls.options, "weights": str(folder)}
         return folder
 
+    def fitted(
+        self, panel: Panel | None = None, validation: bool = True
+    ) -> tuple[Model, Windows, Schema]:
+        """A network takes its milliseconds for each window: every sixth will do."""
+        model, windows, schema = super().fitted(panel, validation)
+        return model, take(windows, slice(None, None, 6)), schema
+
     def fitted_on(self, panel: Any, **changed: Any) -> tuple[Any, Any]:
         """A model fitted on a panel whose promotion is a past feature too, and its last windows."""
         schema = self.schema(panel)
@@ -91,12 +104,13 @@ class TestChronos2(ModelContract):
         moved = replace(windows, future=1 - windows.future)
         assert not np.allclose(model.predict(moved), model.predict(windows))
         assert np.array_equal(without.predict(moved), without.predict(windows))
-        assert model.covariates == {"future"} and without.covariates == frozenset()
+        assert model.covariates == {"future"}
+        assert without.covariates == frozenset()
         assert "model.history names no past feature for price" in model.notes[0]
         assert model._known.apply(windows.past[0], windows.future[0])[0] == pytest.approx(
             (windows.past[0, :, -1:] + 1) / 3, abs=1e-6
         )
-        with pytest.raises(ConfigError, match=r"history\.promotion: the past feature 'temperature'"):
+        with pytest.raises(ConfigError, match=r"promotion: the past feature 'temperature'"):
             self.fitted_on(make_panel(), history={"promotion": "temperature"})
         with pytest.raises(ConfigError, match=r"history\.promotion: there is no past feature 'pro"):
             self.fitted_on(make_panel(), history={"promotion": "promted"})
@@ -128,6 +142,22 @@ class TestChronos2(ModelContract):
         answer = model.predict(windows)
         np.testing.assert_allclose(answer[..., 1:], expected, rtol=1e-4, atol=1e-3)
         assert np.array_equal(answer[..., 0], answer[..., 2])  # the mean is the median
+
+    def test_no_hub_is_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From fit to the forecast of the loaded model, with every connection refused."""
+
+        def refuse(*address: Any) -> None:
+            raise AssertionError(f"connects to {address}")
+
+        for name in ("connect", "connect_ex"):
+            monkeypatch.setattr(socket.socket, name, refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        model, windows, _ = self.fitted()
+        model.save(tmp_path)
+        assert np.array_equal(type(model).load(tmp_path).predict(windows), model.predict(windows))
+        (tmp_path / "model.safetensors").unlink()
+        with pytest.raises(ConfigError, match=r"has no model\.safetensors"):
+            type(model).load(tmp_path)
 
     def test_digits_are_kept_far_from_zero(self) -> None:
         model, windows, _ = self.shared()
@@ -164,7 +194,8 @@ class TestChronos2(ModelContract):
             with pytest.raises(ConfigError, match=r"model\.accept_license"):
                 self.fitted_on(make_panel(), weights=str(folder))
             model, _ = self.fitted_on(make_panel(), weights=str(folder), accept_license=True)
-            assert name in model.notes[0] and model._body["license"] == name
+            assert name in model.notes[0]
+            assert model._body["license"] == name
         silent = write_weights(tmp_path / "silent", None)
         model, _ = self.fitted_on(make_panel(), weights=str(silent))
         assert "states no licence" in model.notes[0]
@@ -196,3 +227,42 @@ class TestChronos2(ModelContract):
         (folder / "config.json").write_text('{"model_type": "t5"}')
         with pytest.raises(ConfigError, match="is not that of a Chronos-2 model"):
             self.make(weights=str(folder)).check(schema, ())
+
+
+@pytest.mark.stress
+def test_a_pair_is_whole_without_the_folder_and_a_flipped_byte_is_refused(tmp_path: Path) -> None:
+    """By the command line, in a process whose connections are refused."""
+    write_weights(tmp_path / "chronos")
+    sales_table(series=2)[["shop", "event_timestamp", "sales"]].to_csv(
+        tmp_path / "sales.csv", index=False
+    )
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "no_network.py").write_text(
+        "import socket\n"
+        "def refuse(*address): raise AssertionError(f'connects to {address}')\n"
+        "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
+    )
+
+    def run(*words: str) -> tuple[int, dict[str, Any]]:
+        done = command.run(*words, cwd=tmp_path)
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    assert run("run=init", "init.data=sales.csv")[0] == 0
+    own = ("+experiment=sales", "model=chronos2", "model.weights=chronos")
+    code, trained = run(*own)
+    assert code == 0
+    assert trained["pair"]["version"] == 1
+    shutil.rmtree(tmp_path / "chronos")
+    predict = (*own, "run=predict", "alias=latest", "predict.output=forecast.parquet")
+    code, predicted = run(*predict)
+    assert code == 0
+    assert predicted["rows"] == 14
+    for path in (tmp_path / "state" / "artifacts").rglob("model.safetensors"):
+        flipped = bytearray(path.read_bytes())
+        flipped[len(flipped) // 2] ^= 1
+        path.write_bytes(flipped)
+    for words in (predict, (*own, "run=serve", "serving.alias=latest", "serving.port=0")):
+        code, refused = run(*words)
+        assert code == 3
+        assert refused["status"] == "refused"
+        assert "state/model.safetensors was changed (sha256 " in refused["error"]
