@@ -59,8 +59,8 @@ class Chronos2(Model):
 
     @property
     def covariates(self) -> frozenset[Covariates]:
-        chosen: list[Covariates] = ["past"] if self.options.use_past_covariates else []
-        return frozenset([*chosen, "future"] if self.options.history else chosen)
+        kinds: list[Covariates] = ["past"] if self.options.use_past_covariates else []
+        return frozenset([*kinds, "future"] if self.options.history else kinds)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,14 +94,14 @@ class Chronos2(Model):
         KnownColumns.check(self.options.history, schema.known, past_names)
 
     def _check_license(self) -> str | None:
-        stated = read_license(self._folder) if (self._folder / CONFIG).is_file() else None
-        if stated is not None and not is_free(stated) and not self.options.accept_license:
+        terms = read_license(self._folder) if (self._folder / CONFIG).is_file() else None
+        if terms is not None and not is_free(terms) and not self.options.accept_license:
             raise ConfigError(
                 f"model.accept_license: the weights of {self._folder} are under the licence "
-                f"'{stated}', which may forbid your use; read it, and set "
+                f"'{terms}', which may forbid your use; read it, and set "
                 "model.accept_license=true if you may use them."
             )
-        return stated
+        return terms
 
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
         try:
@@ -113,15 +113,15 @@ class Chronos2(Model):
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
     ) -> None:
         """Nothing is learned but the levels that stand in where a window knows nothing."""
-        stated = self._check_license()
+        terms = self._check_license()
         digest = sha256_of(self._folder / WEIGHTS, self.options.weights_sha256)
-        log.info("%s: SHA-256 %s, licence %s", self._folder / WEIGHTS, digest, stated)
+        log.info("%s: SHA-256 %s, licence %s", self._folder / WEIGHTS, digest, terms)
         arrays = _learned_rows(train)
         known = KnownColumns.fit(self.options.history, arrays, schema.known)
         self._use(
             {
                 "sha256": digest,
-                "license": stated,
+                "license": terms,
                 "targets": len(schema.targets),
                 "horizon": schema.horizon,
                 "quantiles": list(schema.quantiles),
@@ -129,7 +129,7 @@ class Chronos2(Model):
                 "known": known.to_json(),
             }
         )
-        self._doubts = (*self._license_notes(stated), *self._unused_notes(schema.known))
+        self._doubts = (*self._license_notes(terms), *self._unused_notes(schema.known))
 
     def _unused_notes(self, known: tuple[str, ...]) -> tuple[str, ...]:
         unused = [column for column in known if column not in self.options.history]
@@ -140,15 +140,15 @@ class Chronos2(Model):
             "what is known of them in advance.",
         )
 
-    def _license_notes(self, stated: str | None) -> tuple[str, ...]:
-        if stated is None:
+    def _license_notes(self, terms: str | None) -> tuple[str, ...]:
+        if terms is None:
             return (
                 f"model.weights: {self._folder} states no licence, neither in {CARD} nor in "
                 f"{CONFIG}; find it out before you use the forecasts.",
             )
-        if not is_free(stated):
+        if not is_free(terms):
             return (
-                f"model.weights: the weights are under the licence '{stated}', accepted by "
+                f"model.weights: the weights are under the licence '{terms}', accepted by "
                 "model.accept_license; the pair carries them.",
             )
         return ()
@@ -160,9 +160,9 @@ class Chronos2(Model):
         self._known = KnownColumns.from_json(body["known"])
         self._level = np.array(body["level"])
         self._module = Module.read(self._folder, body["horizon"])
-        levels, wanted = self._module.levels, np.array([0.5, *body["quantiles"]])
-        self._below = np.clip(np.searchsorted(levels, wanted, "right") - 1, 0, len(levels) - 2)
-        self._share = (wanted - levels[self._below]) / (
+        levels, quantiles = self._module.levels, np.array([0.5, *body["quantiles"]])
+        self._below = np.clip(np.searchsorted(levels, quantiles, "right") - 1, 0, len(levels) - 2)
+        self._share = (quantiles - levels[self._below]) / (
             levels[self._below + 1] - levels[self._below]
         )
 
@@ -192,11 +192,11 @@ class Chronos2(Model):
         past = [target]
         if self.options.use_past_covariates:
             past.append(windows.past[i].astype(np.float64))
-        seen, planned = self._known.apply(windows.past[i], windows.future[i])
-        rows = np.concatenate([*past, seen], axis=1).T.astype(np.float32)
+        history, plan = self._known.apply(windows.past[i], windows.future[i])
+        rows = np.concatenate([*past, history], axis=1).T.astype(np.float32)
         future = np.full((len(rows), self._body["horizon"]), np.nan, dtype=np.float32)
-        if planned.shape[1]:
-            future[-planned.shape[1] :] = planned.T
+        if plan.shape[1]:
+            future[-plan.shape[1] :] = plan.T
         return rows, future
 
     def save(self, directory: Path) -> None:

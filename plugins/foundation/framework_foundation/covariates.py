@@ -77,24 +77,24 @@ class KnownColumns:
         places: list[tuple[int, int, float, float]] = []
         for column, feature in history.items():
             past, future = arrays.past_names.index(feature), known.index(column)
-            seen = arrays.past[:, past].astype(np.float64)
+            observed = arrays.past[:, past].astype(np.float64)
             plan = arrays.future[:, future].astype(np.float64)
-            both = np.isfinite(seen) & np.isfinite(plan)
-            seen, plan = seen[both], plan[both]
-            if not len(seen) or not seen.std() or not plan.std():
+            usable = np.isfinite(observed) & np.isfinite(plan)
+            observed, plan = observed[usable], plan[usable]
+            if not len(observed) or not observed.std() or not plan.std():
                 raise DataError(
                     f"model.history.{column}: '{column}' never changes in the rows to learn from; "
                     "leave it out of model.history."
                 )
-            correlation = float(np.corrcoef(seen, plan)[0, 1])
+            correlation = float(np.corrcoef(observed, plan)[0, 1])
             if not correlation >= SAME:
                 raise ConfigError(
                     f"model.history.{column}: the past feature '{feature}' does not have the "
                     f"values of '{column}' (their correlation is {correlation:.2f}); name a copy "
                     "of the column, one row for the same step."
                 )
-            factor = float(plan.std() / seen.std())
-            places.append((past, future, factor, float(plan.mean() - factor * seen.mean())))
+            factor = float(plan.std() / observed.std())
+            places.append((past, future, factor, float(plan.mean() - factor * observed.mean())))
         columns = zip(*places, strict=True) if places else ((), (), (), ())
         return cls(*(tuple(values) for values in columns))
 
@@ -108,8 +108,8 @@ class KnownColumns:
         Returns:
             ``[L, columns]`` and ``[H, columns]`` in one unit.
         """
-        seen = past[:, list(self.past)].astype(np.float64) * self.factor + self.shift
-        return seen, future[:, list(self.future)].astype(np.float64)
+        observed = past[:, list(self.past)].astype(np.float64) * self.factor + self.shift
+        return observed, future[:, list(self.future)].astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Give the fields as plain values."""

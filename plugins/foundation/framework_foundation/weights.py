@@ -46,13 +46,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text())
         chronos = config["chronos_config"]
-        needed = {key: chronos[key] for key in ("context_length", "output_patch_size", "quantiles")}
+        float(chronos["context_length"] + chronos["output_patch_size"] + sum(chronos["quantiles"]))
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigError(
             f"model.weights: {folder / CONFIG} is not that of a Chronos-2 model "
             f"({one_line(repr(error), 100)})."
         ) from error
-    values: dict[str, Any] = {**config, "chronos_config": {**chronos, **needed}}
+    values: dict[str, Any] = config
     return values
 
 
@@ -80,20 +80,20 @@ def read_license(folder: Path) -> str | None:
             ) from error
     if not isinstance(fields, dict) or not fields.get("license"):
         fields = json.loads((folder / CONFIG).read_text())
-    stated = fields.get("license")
-    names = stated if isinstance(stated, list) else [stated]
+    terms = fields.get("license")
+    names = terms if isinstance(terms, list) else [terms]
     if names == ["other"] and fields.get("license_name"):
         names = [fields["license_name"]]
-    return " and ".join(str(name).strip().lower() for name in names) if stated else None
+    return " and ".join(str(name).strip().lower() for name in names) if terms else None
 
 
-def is_free(stated: str) -> bool:
+def is_free(terms: str) -> bool:
     """Say whether a stated licence is known to allow any use.
 
     Args:
-        stated: What :func:`read_license` gave.
+        terms: What :func:`read_license` gave.
     """
-    return all(name in FREE for name in stated.split(" and "))
+    return all(name in FREE for name in terms.split(" and "))
 
 
 def sha256_of(path: Path, expected: str | None = None) -> str:

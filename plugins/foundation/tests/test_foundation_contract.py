@@ -261,7 +261,7 @@ def test_a_pair_is_whole_without_the_folder_and_a_flipped_byte_is_refused(tmp_pa
         flipped = bytearray(path.read_bytes())
         flipped[len(flipped) // 2] ^= 1
         path.write_bytes(flipped)
-    for words in (predict, (*own, "run=serve", "serving.alias=latest", "serving.port=0")):
+    for words in (predict, (*own, "run=serve", "alias=latest", "serving.port=0")):
         code, refused = run(*words)
         assert code == 3
         assert refused["status"] == "refused"
