@@ -55,6 +55,8 @@ MODULES = """
     framework_preprocessing.native
     framework_report.page
     framework_statsforecast.model
+    framework_xgboost.boosters
+    framework_xgboost.matrix
     framework_xgboost.model
     holidays.registry
     hydra._internal.core_plugins.bash_completion
@@ -67,6 +69,7 @@ MODULES = """
     hydra._internal.core_plugins.zsh_completion
     hydra._internal.logging_config
     hydra_plugins.hydra_joblib_launcher.joblib_launcher
+    lightgbm
     mlflow.pyfunc
     mlflow.store.model_registry.sqlalchemy_store
     mlflow.store.model_registry.sqlalchemy_workspace_store

@@ -32,6 +32,8 @@ MODULES = (
     "framework_mlflow.registry.registry",
     "framework_mlflow.tracking.runs",
     "framework_preprocessing.native",
+    "framework_xgboost.boosters",
+    "framework_xgboost.matrix",
     "framework_xgboost.model",
     "mlflow.store.tracking.sqlalchemy_store",
 )

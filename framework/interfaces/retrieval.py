@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from framework.data.context import Context
 from framework.data.grouping import entities_of
 from framework.data.schema import Schema
@@ -19,6 +17,7 @@ from framework.errors import ConfigError
 from framework.features.views import FeatureSet
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 Progress = Callable[[str], None]

@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from framework.data.context import Context
 from framework.data.schema import Schema
 from framework.features.views import FeatureSet
@@ -24,6 +22,7 @@ from framework_feast.online.features import OnlineFeatures
 from framework_feast.records.records import has_records
 
 if TYPE_CHECKING:  # importing Feast takes seconds, and training and serving do without it
+    import pandas as pd
     import pyarrow as pa
 
     from framework_feast.light import FeatureStore

@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from framework.data.canonical_text import canonical_text
 from framework.data.context import Context
 from framework.data.panel import Panel
@@ -26,6 +24,7 @@ from framework.retrieval.point_in_time import joined_rows, view_rows
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 

@@ -1,13 +1,13 @@
 """LightGBM's boosters, saved as its text: ``mean_{t}.txt`` and, by the quantile's place,
-``quantile_{q}_{t}.txt``.
+``quantile_{q}_{t}.txt``. The library is imported by what fits or reads a booster, so that a wrong
+option is refused at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import lightgbm
 import numpy as np
 
 from framework.data.arrays import Float32, Float64
@@ -18,10 +18,13 @@ from framework.models.progress import tell
 from framework.models.window_table import Tabular
 from framework_lightgbm import LightGBMOptions
 
+if TYPE_CHECKING:
+    import lightgbm
+
 _NOT_BOOSTED = {*BoostingOptions.model_fields, "objective"}
 
 
-class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
+class LightGBM(BoostedModel["lightgbm.Dataset", "lightgbm.Booster"]):
     """The mean by ``objective``, each quantile by a booster of its own."""
 
     requirements = ("lightgbm",)
@@ -67,6 +70,8 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
         seed: int,
         reference: lightgbm.Dataset | None,
     ) -> lightgbm.Dataset:
+        import lightgbm
+
         rows, labels = table.table(windows, target)
         return lightgbm.Dataset(
             rows, labels, reference=reference, params=self._params(seed)
@@ -80,6 +85,8 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
         validation: lightgbm.Dataset | None,
         seed: int,
     ) -> tuple[bytes, int]:
+        import lightgbm
+
         params = self._params(seed) | params
         if validation is None:
             booster = lightgbm.train(params, rows, rounds, callbacks=[_tell])
@@ -93,6 +100,8 @@ class LightGBM(BoostedModel[lightgbm.Dataset, lightgbm.Booster]):
         ).encode(), booster.best_iteration
 
     def read(self, raw: bytes) -> lightgbm.Booster:
+        import lightgbm
+
         return lightgbm.Booster(model_str=raw.decode())
 
     def answer(self, booster: lightgbm.Booster, rows: Float32) -> Float64:

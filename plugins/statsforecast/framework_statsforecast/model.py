@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from statsforecast import models as library
 
 from framework.data.arrays import Float64
 from framework.data.schema import Schema
@@ -53,7 +52,7 @@ def _answer(
         if season is not None and len(y) < 2 * season + 1:
             arguments["season_length"] = 1
         try:
-            answer = _forecast(getattr(library, name)(**arguments), y, horizon, levels)
+            answer = _forecast(name, arguments, y, horizon, levels)
         except (ArithmeticError, IndexError, ValueError, np.linalg.LinAlgError) as error:
             raise DataError(
                 f"{name} cannot be fitted to this window of {len(y)} steps: {error}; ask "
@@ -70,11 +69,16 @@ def _answer(
     return out
 
 
-def _forecast(model: Any, y: Float64, horizon: int, levels: list[float]) -> Any:
+def _forecast(
+    name: str, arguments: dict[str, Any], y: Float64, horizon: int, levels: list[float]
+) -> Any:
     """Forecast one series; the library has a model of fewer values for those that it calls tiny:
     their average.
     """
+    from statsforecast import models as library
+
     try:
+        model = getattr(library, name)(**arguments)
         return model.forecast(y=y.copy(), h=horizon, level=levels or None)
     except NotImplementedError:
         return library.HistoricAverage().forecast(y=y.copy(), h=horizon, level=levels or None)

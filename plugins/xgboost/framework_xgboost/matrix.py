@@ -12,20 +12,16 @@ from framework.data.windows import WindowSet
 from framework.models.window_sets import pieces_of
 from framework.models.window_table import Tabular
 
-#: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for
-#: each of XGBoost's passes.
-KEPT = 32 * 2**20
-
 
 class _Pieces(xgboost.DataIter):
     """Hands XGBoost the rows of one target piece by piece, so that all of them never exist as
     floats at once.
     """
 
-    def __init__(self, table: Tabular, windows: WindowSet, target: int) -> None:
+    def __init__(self, table: Tabular, windows: WindowSet, target: int, kept: int) -> None:
         self._table, self._windows, self._target = table, windows, target
         self._size = pieces_of(windows)
-        self._start, self._room = 0, KEPT
+        self._start, self._room = 0, kept
         self._kept: dict[int, tuple[Float32, Float64]] = {}
         super().__init__()
 
@@ -58,13 +54,14 @@ def train_matrix(
     max_bin: int,
     reference: xgboost.DMatrix | None,
     nthread: int | None,
+    kept: int,
 ) -> xgboost.QuantileDMatrix:
-    """Binned matrix of one target, in bounded memory; ``reference`` is the training matrix when
+    """Binned matrix of one target, in bounded memory: ``kept`` bytes of its rows are held, what is
+    above them is made anew for each of XGBoost's passes. ``reference`` is the training matrix when
     this one validates.
     """
-    return xgboost.QuantileDMatrix(
-        _Pieces(table, windows, target), max_bin=max_bin, ref=reference, nthread=nthread
-    )
+    pieces = _Pieces(table, windows, target, kept)
+    return xgboost.QuantileDMatrix(pieces, max_bin=max_bin, ref=reference, nthread=nthread)
 
 
 def plain_matrix(

@@ -1,13 +1,12 @@
 """XGBoost's boosters. ``mean_{t}.ubj`` and ``quantiles_{t}.ubj``, the latter with one tree per
-quantile and round.
+quantile and round. The library is imported by what fits or asks a booster, so that a wrong option
+is refused at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import xgboost
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.data.arrays import Float32, Float64
 from framework.data.schema import Schema
@@ -15,10 +14,11 @@ from framework.data.windows import WindowSet
 from framework.errors import ConfigError
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
 from framework.models.gpus import visible_gpus
-from framework.models.progress import tell
 from framework.models.window_table import Tabular
 from framework_xgboost import XGBoostOptions
-from framework_xgboost.matrix import KEPT, plain_matrix, train_matrix
+
+if TYPE_CHECKING:
+    import xgboost
 
 _BOOSTED = (
     "learning_rate",
@@ -31,11 +31,12 @@ _BOOSTED = (
     "tree_method",
     "device",
 )
-#: For few rows (one thread) and for many.
-Boosters = tuple[xgboost.Booster, xgboost.Booster]
+#: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for
+#: each of XGBoost's passes.
+KEPT = 32 * 2**20
 
 
-class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
+class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Booster]"]):
     """The mean by ``objective``, quantiles by ``reg:quantileerror``."""
 
     requirements = ("xgboost",)
@@ -101,10 +102,12 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
         seed: int,
         reference: xgboost.DMatrix | None,
     ) -> xgboost.DMatrix:
-        options = self.options
-        if options.tree_method == "hist":
-            return train_matrix(table, windows, target, options.max_bin, reference, options.n_jobs)
-        return plain_matrix(table, windows, target, options.n_jobs)
+        from framework_xgboost.matrix import plain_matrix, train_matrix
+
+        options, threads = self.options, self.options.n_jobs
+        if options.tree_method != "hist":
+            return plain_matrix(table, windows, target, threads)
+        return train_matrix(table, windows, target, options.max_bin, reference, threads, KEPT)
 
     def boost(
         self,
@@ -124,25 +127,20 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
             params["max_bin"] = options.max_bin
         if options.n_jobs is not None:
             params["nthread"] = options.n_jobs
-        callbacks = [_Rounds(rounds)]
-        if validation is None:
-            return _bytes(xgboost.train(params, rows, rounds, callbacks=callbacks)), rounds
-        booster = xgboost.train(
-            params,
-            rows,
-            rounds,
-            evals=[(validation, "validation")],
-            early_stopping_rounds=options.early_stopping_rounds,
-            verbose_eval=False,
-            callbacks=callbacks,
-        )
-        best = booster.best_iteration + 1
-        return _bytes(booster[:best]), best
+        from framework_xgboost import boosters
 
-    def read(self, raw: bytes) -> Boosters:
-        return _booster(raw, 1), _booster(raw, self.options.n_jobs)
+        stopping = options.early_stopping_rounds
+        return boosters.trained(params, rows, rounds, validation, stopping)
+
+    def read(self, raw: bytes) -> tuple[xgboost.Booster, xgboost.Booster]:
+        """Read it twice: for few rows, by one thread, and for many."""
+        from framework_xgboost import boosters
+
+        return boosters.of_bytes(raw, 1), boosters.of_bytes(raw, self.options.n_jobs)
 
     def gpus(self) -> int | None:
+        import xgboost
+
         return len(visible_gpus()) if xgboost.build_info()["USE_CUDA"] else None
 
     def move(self, device: str) -> None:
@@ -151,29 +149,10 @@ class XGBoost(BoostedModel[xgboost.DMatrix, Boosters]):
             for _, many in boosters:
                 many.set_param({"device": device})
 
-    def answer(self, booster: Boosters, rows: Float32) -> Float64:
+    def answer(self, booster: tuple[xgboost.Booster, xgboost.Booster], rows: Float32) -> Float64:
         few, many = booster
         if self._on_gpu:  # in place, XGBoost would fall back to a slower way, with a warning
+            import xgboost
+
             return many.predict(xgboost.DMatrix(rows), validate_features=False)
         return (many if len(rows) > MANY_ROWS else few).inplace_predict(rows)
-
-
-class _Rounds(xgboost.callback.TrainingCallback):
-    """Says after each round how far training is."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        tell(epoch + 1, self._count, "round")
-        return False
-
-
-def _bytes(booster: xgboost.Booster) -> bytes:
-    return bytes(booster.save_raw(raw_format="ubj"))
-
-
-def _booster(raw: bytes, nthread: int | None) -> xgboost.Booster:
-    booster = xgboost.Booster(model_file=bytearray(raw))
-    booster.set_param({"nthread": nthread or 0, "device": "cpu"})
-    return booster
