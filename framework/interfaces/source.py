@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,6 +93,18 @@ class Source(ABC):
 
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    def check(self, tables: Mapping[str, Roles]) -> None:  # noqa: B027  optional
+        """Look at what can be told before any row is read. Runs that would read the source call it
+        before they begin, so it takes a fraction of a second.
+
+        Args:
+            tables: The tables that will be read, and how their columns are used.
+
+        Raises:
+            ConfigError: A table is not declared, or has no such column.
+            DataError: What it is read from is not there.
+        """
 
     @abstractmethod
     def read(self, table: str) -> pd.DataFrame:

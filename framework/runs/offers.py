@@ -102,6 +102,7 @@ _WITHOUT_EXPERIMENT = (
 
 #: What finds that a run cannot succeed, before it begins.
 _CHECKS = {
+    "ingest": "framework.runs.steps.rehearsal:check_source",
     "train": "framework.runs.steps.rehearsal:check_training",
     "backtest": "framework.runs.backtest:check",
 }

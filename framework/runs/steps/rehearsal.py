@@ -1,4 +1,6 @@
-"""A rehearsal on made-up rows, which finds what is wrong before any data is read."""
+"""What finds that a run cannot succeed before any data is read: a rehearsal on made-up rows, and a
+look at the names that the source has.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.errors import ConfigError
 from framework.evaluation.eligibility import check_covariates
+from framework.features.operations import Join
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.interfaces.source import Roles, Source
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.retrieval.schema import past_columns
 
 log = logging.getLogger(__name__)
 #: Rows of each of the two series that are made up.
@@ -54,10 +59,40 @@ def check_training(run: Run) -> None:
         run: A run that has not begun.
 
     Raises:
-        ConfigError: As of :func:`rehearse`.
+        ConfigError: As of :func:`rehearse`, and as of :func:`check_source`, where the store has no
+            rows yet or ``ingest.when=always``.
+        DataError: As of :func:`check_source`.
     """
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
+    when = run.config.ingest.when
+    if when == "always" or (when == "auto" and not features.strategy.has_rows(run.config.features)):
+        check_source(run)
+
+
+def check_source(run: Run) -> None:
+    """Let the source look whether it has the tables and columns of the views.
+
+    Args:
+        run: A run that has not begun and will read the source.
+
+    Raises:
+        ConfigError: A name is wrong.
+        DataError: What is read is not there.
+    """
+    past_columns(run.config)
+    views = run.config.features.views
+    joins = [(view, op) for view in views.values() for op in view.engineer if isinstance(op, Join)]
+    tables = {
+        op.table: Roles.of_joins(pair for pair in joins if pair[1].table == op.table)
+        for _, op in joins
+    }
+    tables |= {view.table or name: Roles.of_view(view) for name, view in views.items()}
+    source: Source = run.make("source")
+    try:
+        source.check(tables)
+    finally:
+        source.close()
 
 
 def _made_up(config: Config, features: Features) -> Panel:

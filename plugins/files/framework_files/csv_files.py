@@ -4,48 +4,26 @@ guessed.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import IO
-from urllib.parse import unquote
 
 import duckdb
 
 from framework.errors import DataError
+from framework_files.csv_heads import CsvHeads, is_zipped, opened, partition, text_of
 from framework_files.options import Table
 
-_DELIMITERS = (",", ";", "\t", "|")
-#: First bytes of what is no CSV, and what to do about it.
-_OTHERS = {
-    b"PK\x03\x04": "is an Excel workbook or an archive; save the sheet as CSV, or name the "
-    "archive .zip",
-    b"\xd0\xcf\x11\xe0": "is an Excel workbook; save the sheet as CSV",
-    b"BZh": "is compressed with bzip2; unpack it, or compress it with gzip (.csv.gz)",
-    b"\xfd7zXZ": "is compressed with xz; unpack it, or compress it with gzip (.csv.gz)",
-    b"\x28\xb5\x2f\xfd": "is compressed with zstd; unpack it, or compress it with gzip (.csv.gz)",
-    b"\x89HDF": "is an HDF5 file; save the table as CSV or Parquet",
-    b"ARROW1": "is a Feather file; save the table as CSV or Parquet",
-    b"SQLite format 3": "is an SQLite database; read it with source=sql",
-}
 
-
-class CsvFiles:
-    """The files of one alias, read into one table in which every column is text.
-
-    ``where``: what a message begins with. ``path``: of the options that a message names.
-    """
+class CsvFiles(CsvHeads):
+    """The files of one alias, read into one table in which every column is text."""
 
     def __init__(
         self, where: str, path: str, spec: Table, nulls: Sequence[str], sample: int
     ) -> None:
-        self.where, self.path, self.spec = where, path, spec
-        self.nulls, self.sample = nulls, sample
+        super().__init__(where, path, spec, sample)
+        self.nulls = nulls
 
     def load(
         self,
@@ -67,7 +45,7 @@ class CsvFiles:
             (file, self._as_utf8(file, scratch / f"{number}.csv"))
             for number, file in enumerate(files)
         ]
-        heads = [(file, text, *self._head(file, text)) for file, text in plain]
+        heads = [(file, text, *self.head(file, text)) for file, text in plain]
         partitions = {file: partition(file) for file, _ in plain}
         columns = dict.fromkeys(name for _, _, _, names in heads for name in names)
         columns |= dict.fromkeys(key for keys in partitions.values() for key in keys)
@@ -82,8 +60,8 @@ class CsvFiles:
                 if "invalid state" not in str(error):
                     raise DataError(f"{self.where}: {file}{self._reason(error, names)}") from error
                 copy = scratch / f"{text.name}.lines"  # lines end in several ways
-                with _opened(text) as old, copy.open("w", encoding="utf-8") as new:
-                    shutil.copyfileobj(_text(old, "utf-8"), new)
+                with opened(text) as old, copy.open("w", encoding="utf-8") as new:
+                    shutil.copyfileobj(text_of(old, "utf-8"), new)
                 try:
                     self._insert(connection, table, copy, delimiter, names, partitions[file])
                 except duckdb.Error as second:
@@ -112,87 +90,23 @@ class CsvFiles:
             f"read_csv({literal(str(text))}, auto_detect = false, header = true, "
             f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = "
             f"{{{types}}}, hive_partitioning = false, "
-            f"compression = '{'gzip' if _zipped(text) else 'none'}', nullstr = "
+            f"compression = '{'gzip' if is_zipped(text) else 'none'}', nullstr = "
             f"[{', '.join(map(literal, self.nulls))}])"
         )
 
     def _as_utf8(self, file: Path, copy: Path) -> Path:
         """The file itself, or a copy in UTF-8 of one that has another encoding."""
-        with _opened(file) as stream:
-            first = stream.read(4096)
-        if not first:
-            raise DataError(f"{self.where}: {file} is empty.")
-        for magic, what in _OTHERS.items():
-            if first.startswith(magic):
-                raise DataError(f"{self.where}: {file} {what}.")
+        self.refuse_others(file)
         if self.spec.encoding is None:
-            if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in first:
-                raise DataError(
-                    f"{self.where}: {file} is not UTF-8, it looks like UTF-16; set "
-                    f"{self.path}.encoding=utf-16."
-                )
             return file
         try:
-            with _opened(file) as old, copy.open("w", encoding="utf-8", newline="") as new:
-                shutil.copyfileobj(_text(old, self.spec.encoding, newline=""), new)
+            with opened(file) as old, copy.open("w", encoding="utf-8", newline="") as new:
+                shutil.copyfileobj(text_of(old, self.spec.encoding, newline=""), new)
         except UnicodeError as error:
             raise DataError(
-                f"{self.where}: {file} is not {self.spec.encoding} "
-                f"({error.reason if isinstance(error, UnicodeDecodeError) else error}); "
-                f"mend {self.path}.encoding."
+                f"{self.where}: {file} {self.not_encoded(self.spec.encoding, error)}"
             ) from error
         return copy
-
-    def _head(self, file: Path, text: Path) -> tuple[str, list[str]]:
-        """The delimiter and the names in the first line."""
-        try:
-            with _opened(text) as stream:
-                lines = list(
-                    islice(
-                        _text(stream, "utf-8-sig", newline=""),
-                        1 + max(self.sample, 1) if self.sample >= 0 else None,
-                    )
-                )
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.where}: {file} is not UTF-8; {self._other_encoding()}"
-            ) from error
-        delimiter = self.spec.delimiter or self._delimiter(file, lines)
-        names = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
-        names = [name or f"column{place}" for place, name in enumerate(names)]
-        lower = [name.lower() for name in names]
-        twice = next(
-            (name for place, name in enumerate(names) if name.lower() in lower[:place]), None
-        )
-        if twice is not None:
-            raise DataError(
-                f"{self.where}: {file} has two columns '{twice}' (case aside) in its first "
-                "line; rename one there."
-            )
-        if not names:
-            raise DataError(
-                f"{self.where}: the first line of {file} is blank; it names the columns."
-            )
-        return delimiter, names
-
-    def _delimiter(self, file: Path, lines: Sequence[str]) -> str:
-        """The only one of the usual delimiters in the first line, or the one that parts the next
-        lines alike.
-        """
-        counts = {d: len(next(csv.reader(lines, delimiter=d), [])) for d in _DELIMITERS}
-        delimiters = [d for d, count in counts.items() if count > 1]
-        if len(delimiters) > 1:
-            delimiters = [
-                d
-                for d in delimiters
-                if all(len(row) == counts[d] for row in csv.reader(lines, delimiter=d) if row)
-            ]
-        if len(delimiters) > 1 or (not delimiters and max(counts.values()) > 1):
-            raise DataError(
-                f"{self.where}: it is not clear what stands between the fields of {file}; "
-                f"set {self.path}.delimiter."
-            )
-        return delimiters[0] if delimiters else ","
 
     def _reason(self, error: duckdb.Error, names: Sequence[str]) -> str:
         text = str(error)
@@ -209,16 +123,13 @@ class CsvFiles:
                 f"{', '.join(names)}); {advice}."
             )
         if "unicode" in text:
-            return f"{where}it is not UTF-8; {self._other_encoding()}"
+            return f"{where}it is not UTF-8; {self.other_encoding()}"
         if "quote" in text:
             return (
                 f"{where}a quotation mark is not closed, or has text behind it; mend it: a "
                 "quotation mark inside a text is doubled."
             )
         return f"{where}it cannot be read: {' '.join(text.partition('Possible')[0].split())[:300]}"
-
-    def _other_encoding(self) -> str:
-        return f"set {self.path}.encoding, such as cp1252 or latin-1."
 
 
 def quoted(identifier: str) -> str:
@@ -229,22 +140,3 @@ def quoted(identifier: str) -> str:
 def literal(text: str) -> str:
     """Return ``text`` as SQL writes a text."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def partition(file: Path) -> dict[str, str]:
-    """Return the columns that the names of the folders give, ``key=value``."""
-    pairs = (part.partition("=") for part in file.parts[:-1] if "=" in part)
-    return {key: unquote(value) for key, _, value in pairs if key}
-
-
-def _zipped(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
-
-
-def _opened(file: Path) -> IO[bytes]:
-    return gzip.open(file, "rb") if _zipped(file) else file.open("rb")  # type: ignore[return-value]
-
-
-def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> IO[str]:
-    return io.TextIOWrapper(stream, encoding=encoding, newline=newline)

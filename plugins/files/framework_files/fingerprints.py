@@ -21,7 +21,7 @@ def fingerprint(options: FilesOptions) -> dict[str, str]:
 
 def fingerprint_of(options: FilesOptions, tables: Sequence[str]) -> dict[str, str]:
     """Return the part of :func:`fingerprint` that concerns these tables."""
-    aliases = {alias for table in tables for alias in _aliases(options, table)}
+    aliases = {alias for table in tables for alias in aliases_of(options, table)}
     prints = _prints(options, [alias for alias in options.files if alias in aliases])
     others = {f"{name} (table)" for name in options.tables if name not in {*tables, *aliases}}
     return {key: value for key, value in prints.items() if key not in others}
@@ -31,13 +31,13 @@ def size_of(options: FilesOptions, tables: Sequence[str]) -> int:
     """Return about as many bytes as these tables take in a Parquet file, rather too few: those of
     their files, a tenth of a file of plain text.
     """
-    aliases = {alias for table in tables for alias in _aliases(options, table)}
+    aliases = {alias for table in tables for alias in aliases_of(options, table)}
     files = [path for alias in aliases for path in find_files(alias, options.files[alias])]
     sizes = (path.stat().st_size // (10 if path.suffix in _PLAIN else 1) for path in files)
     return sum(sizes)
 
 
-def _aliases(options: FilesOptions, table: str) -> list[str]:
+def aliases_of(options: FilesOptions, table: str) -> list[str]:
     """The files that a table names in its query, all where that cannot be told."""
     query = options.tables.get(table, Table()).query
     if query is None:

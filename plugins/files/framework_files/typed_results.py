@@ -8,10 +8,11 @@ from typing import Any
 import duckdb
 
 from framework.data.vocabulary import TIME
-from framework.errors import DataError, suggest
+from framework.errors import DataError
 from framework.interfaces.source import Roles
 from framework_files.columns import Want
 from framework_files.csv_files import literal, quoted
+from framework_files.names import refuse_missing
 from framework_files.opened_files import OpenedFiles, option_path
 
 _RESULT = quoted("(result)")
@@ -31,41 +32,6 @@ _INTEGERS = {
 }
 
 
-def renamed(columns: list[str], rename: dict[str, str], table: str) -> dict[str, str]:
-    """Return the new name of every column. Raises :class:`DataError` for a name that is not
-    there, or would be there twice.
-    """
-    where = f"source=files: table '{table}': rename"
-    for old, new in rename.items():
-        if old not in columns:
-            raise DataError(f"{where}: no column '{old}';{suggest(old, columns)} It has {columns}.")
-        if new in columns and new not in rename:
-            raise DataError(
-                f"{where}: {old} to {new}: the table has a column '{new}' already; rename "
-                "that one too, or select without it in a query."
-            )
-        others = [other for other, name in rename.items() if name == new and other != old]
-        if others:
-            raise DataError(
-                f"{where}: both '{others[0]}' and '{old}' to '{new}'; give one of them "
-                "another name."
-            )
-    return {column: rename.get(column, column) for column in columns}
-
-
-def ordered(names: dict[str, str], order_by: tuple[str, ...], table: str) -> list[str]:
-    """Return the columns of ``order_by``, which may have their old names or their new ones, as
-    they are called in the end.
-    """
-    wrong = [c for c in order_by if c not in names and c not in names.values()]
-    if wrong:
-        raise DataError(
-            f"source=files: table '{table}': order_by: no column "
-            f"'{wrong[0]}';{suggest(wrong[0], names)} It has {[*names]}."
-        )
-    return [names.get(c, c) for c in order_by]
-
-
 def typed(
     files: OpenedFiles,
     relation: duckdb.DuckDBPyRelation,
@@ -77,13 +43,7 @@ def typed(
     :class:`DataError` for one that cannot be.
     """
     types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
-    missing_columns = [
-        c for c in (*roles.texts, *roles.times, *roles.numbers) if c not in names.values()
-    ]
-    if missing_columns:
-        raise DataError(
-            f"source=files: table '{table}': {_missing(missing_columns[0], [*names.values()])}"
-        )
+    refuse_missing([*names.values()], roles, table)
     wants: dict[str, Want] = dict.fromkeys(roles.numbers, "number")
     wants |= dict.fromkeys((TIME, *roles.times), "time")
     wants |= dict.fromkeys(roles.texts, "text")
@@ -170,20 +130,6 @@ def _home(files: OpenedFiles, table: str) -> str:
         if len(files.options.files) == 1
         else "FILE"
     )
-
-
-def _missing(column: str, columns: list[str]) -> str:
-    if any(re.fullmatch(r"[\d.,:/TZ+ -]+", name) for name in columns):
-        return (
-            f"no column '{column}'; the first line of a CSV names the columns, this one has "
-            f"{columns}."
-        )
-    how = (
-        " Rename the one that holds the times, rename: {COLUMN: event_timestamp}."
-        if column == TIME
-        else ""
-    )
-    return f"no column '{column}';{suggest(column, columns)} It has {columns}.{how}"
 
 
 def _time_of(value: Any, column: str, home: str) -> str:

@@ -1,0 +1,59 @@
+"""Training and reading of XGBoost's boosters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xgboost
+
+from framework.models.progress import tell
+
+
+def trained(
+    params: dict[str, Any],
+    rows: xgboost.DMatrix,
+    rounds: int,
+    validation: xgboost.DMatrix | None,
+    early_stopping_rounds: int | None,
+) -> tuple[bytes, int]:
+    """Train a booster.
+
+    Returns:
+        Its bytes, and its rounds; with ``validation`` those of the best round.
+    """
+    callbacks = [_Rounds(rounds)]
+    if validation is None:
+        return _bytes(xgboost.train(params, rows, rounds, callbacks=callbacks)), rounds
+    booster = xgboost.train(
+        params,
+        rows,
+        rounds,
+        evals=[(validation, "validation")],
+        early_stopping_rounds=early_stopping_rounds,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    best = booster.best_iteration + 1
+    return _bytes(booster[:best]), best
+
+
+def of_bytes(raw: bytes, nthread: int | None) -> xgboost.Booster:
+    """Read a booster that answers by so many threads; None: by all."""
+    booster = xgboost.Booster(model_file=bytearray(raw))
+    booster.set_param({"nthread": nthread or 0, "device": "cpu"})
+    return booster
+
+
+class _Rounds(xgboost.callback.TrainingCallback):
+    """Says after each round how far training is."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        tell(epoch + 1, self._count, "round")
+        return False
+
+
+def _bytes(booster: xgboost.Booster) -> bytes:
+    return bytes(booster.save_raw(raw_format="ubj"))
