@@ -160,6 +160,11 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
         )
     if match is not None:
         *path, key = match[1].split(".")
+        if any(argument.startswith(f"{match[1]}={{") for argument in arguments):
+            return (
+                f"{match[1]}: one of these keys is not there yet; +{match[1]}={{…}} adds it to "
+                f"those that are, and ~{match[1]}.KEY takes one out."
+            )
         why = _moved(match[1]) or _no_such_key(match[1], path, key, plugins)
         return f"{match[1]}: {why}"
     match = re.fullmatch(r"Error merging override (.*)", text)

@@ -161,6 +161,13 @@ def test_an_unknown_key_is_answered_with_what_works(where: str, message: str) ->
     assert explain_override(f"Could not override '{where}'.", [], PLUGINS).startswith(message)
 
 
+def test_a_mapping_with_a_new_key_is_answered_with_what_adds_it() -> None:
+    text = explain_override(
+        "Could not override 'source.files'.", ["source.files={a: a.csv}"], PLUGINS
+    )
+    assert text.startswith("source.files: one of these keys is not there yet; +source.files={…}")
+
+
 def test_an_override_that_cannot_be_read_is_named() -> None:
     text = explain_override(
         "no viable alternative at input '[y'", ["+experiment=e", "panel.targets=[y"], PLUGINS

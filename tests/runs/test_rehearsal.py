@@ -54,6 +54,19 @@ def test_an_option_that_cannot_work_ends_the_run_before_the_source_is_opened(
     assert not (project / "state" / "mlflow.db").exists()  # no plugin was told of the run
 
 
+@pytest.mark.parametrize("run", ["train", "ingest"])
+def test_a_column_that_the_file_has_not_is_named_before_the_run_begins(
+    project: Path, run: str
+) -> None:
+    (project / "there_is_no_such_file.csv").write_text(
+        "shop,event_timestamp,y,visitor\na,not read yet,1,2\n"
+    )
+    done = command.run("+experiment=e", f"run={run}", cwd=project)
+    assert done.returncode == 2, done.stderr
+    assert "table 'sales': no column 'visitors'; Did you mean 'visitor'?" in done.stderr
+    assert not (project / "state" / "mlflow.db").exists()
+
+
 def test_what_is_right_gets_to_the_source(project: Path) -> None:
     done = command.run("+experiment=e", cwd=project)
     assert done.returncode == 1
