@@ -160,12 +160,11 @@ def explain_override(text: str, arguments: Sequence[str], plugins: Plugins) -> s
         )
     if match is not None:
         *path, key = match[1].split(".")
-        if any(argument.startswith(f"{match[1]}={{") for argument in arguments):
-            return (
-                f"{match[1]}: one of these keys is not there yet; +{match[1]}={{…}} adds it to "
-                f"those that are, and ~{match[1]}.KEY takes one out."
-            )
-        why = _moved(match[1]) or _no_such_key(match[1], path, key, plugins)
+        why = (
+            _moved(match[1])
+            or _new_keys(match[1], arguments)
+            or _no_such_key(match[1], path, key, plugins)
+        )
         return f"{match[1]}: {why}"
     match = re.fullmatch(r"Error merging override (.*)", text)
     if match is not None:
@@ -192,6 +191,16 @@ def _moved(where: str) -> str | None:
         if where == old or where.startswith(f"{old}."):
             return f"this key is {new}{where.removeprefix(old)} today."
     return None
+
+
+def _new_keys(where: str, arguments: Sequence[str]) -> str | None:
+    """Say how a key is added to a mapping, where an argument gives the mapping anew."""
+    if not any(argument.startswith(f"{where}={{") for argument in arguments):
+        return None
+    return (
+        f"one of these keys is not there yet; +{where}={{…}} adds it to those that are, and "
+        f"~{where}.KEY takes one out."
+    )
 
 
 def _no_such_key(where: str, path: Sequence[str], key: str, plugins: Plugins) -> str:

@@ -1,4 +1,4 @@
-"""What finds that a run cannot succeed before any data is read: a rehearsal on made-up rows, and a
+"""Checks of a run before it begins, without any data: a rehearsal on made-up rows, and a
 look at the names that the source has.
 """
 

@@ -18,10 +18,10 @@ class _Pieces(xgboost.DataIter):
     floats at once.
     """
 
-    def __init__(self, table: Tabular, windows: WindowSet, target: int, kept: int) -> None:
+    def __init__(self, table: Tabular, windows: WindowSet, target: int, room: int) -> None:
         self._table, self._windows, self._target = table, windows, target
         self._size = pieces_of(windows)
-        self._start, self._room = 0, kept
+        self._start, self._room = 0, room
         self._kept: dict[int, tuple[Float32, Float64]] = {}
         super().__init__()
 
@@ -54,13 +54,13 @@ def train_matrix(
     max_bin: int,
     reference: xgboost.DMatrix | None,
     nthread: int | None,
-    kept: int,
+    room: int,
 ) -> xgboost.QuantileDMatrix:
-    """Binned matrix of one target, in bounded memory: ``kept`` bytes of its rows are held, what is
+    """Binned matrix of one target, in bounded memory: ``room`` bytes of its rows are held, what is
     above them is made anew for each of XGBoost's passes. ``reference`` is the training matrix when
     this one validates.
     """
-    pieces = _Pieces(table, windows, target, kept)
+    pieces = _Pieces(table, windows, target, room)
     return xgboost.QuantileDMatrix(pieces, max_bin=max_bin, ref=reference, nthread=nthread)
 
 
