@@ -18,7 +18,7 @@ from framework.features.views import FeatureSet, View
 #: the ledger (:class:`framework.interfaces.ledger.Ledger`) the third beside the first.
 RESERVED = frozenset(
     {
-        *("origin", TIME, "step", "target", "mean", "status"),
+        *("origin", TIME, "step", "target", "mean", "status", "cold"),
         *("fold", "actual", "baseline", "scale", "square", "difficulty", "ruled"),
         *("at", "request_id", "arm", "shadow", "version", "digest", "stale"),
         "levels_version",

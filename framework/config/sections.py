@@ -46,6 +46,9 @@ class PanelConfig(Options):
     :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it from the run, or
     ``keep`` it, unlearned, until it is long enough to be forecast. ``new``: a series that a pair
     was not trained on gets a ``forecast`` like any other, or none (``refuse``: ``unknown_entity``).
+    ``cold``: what a window without any value of a target of its own gets: no forecast (``refuse``:
+    ``short_history``), or one from its static and known columns, flagged as ``cold`` (``forecast``,
+    by a model that can).
     ``unused``: what is done about covariates that the model cannot use: ``warn`` in the result, or
     ``refuse``. ``since``: the first step (UTC) that a fit learns from, null for the first row;
     earlier rows stay the history of a forecast.
@@ -64,6 +67,7 @@ class PanelConfig(Options):
     gaps: GapPolicy = "refuse"
     short: ShortPolicy = "refuse"
     new: Literal["forecast", "refuse"] = "forecast"
+    cold: Literal["refuse", "forecast"] = "refuse"
     unused: Literal["warn", "refuse"] = "warn"
     since: datetime | None = None
     bounds: dict[str, Bounds] = Field(default={})

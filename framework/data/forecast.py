@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from framework.data.arrays import Float64, Objects, Times
+from framework.data.arrays import Flags, Float64, Objects, Times
 from framework.data.context import Freshness
 
 
@@ -15,7 +15,8 @@ class Forecast:
 
     ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``,
     ``unseen``: the context's. ``levels``: the version of the followed levels that the
-    intervals are of, 0 for the pair's own.
+    intervals are of, 0 for the pair's own. ``cold``: the windows without any value of a target of
+    their own, None where the pair forecasts no such window.
     """
 
     origins: Times  # [n]
@@ -30,3 +31,4 @@ class Forecast:
     freshness: Freshness | None = None
     unseen: dict[str, int] | None = None
     levels: int = 0
+    cold: Flags | None = None  # [n]

@@ -18,7 +18,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table:
     """Long: entity keys, origin, event_timestamp, step, target, mean, one column a quantile (q0.1
-    …), status.
+    …), status; of a pair that forecasts cold windows cold.
 
     A series without a forecast keeps one row a target, with its status and nulls. Texts are
     dictionary-encoded.
@@ -53,6 +53,8 @@ def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table
     columns["status"] = texts(
         words, np.array([words.index(s) for s in forecast.status], dtype=np.int32)[:, None, None]
     )
+    if forecast.cold is not None:
+        columns["cold"] = pa.array(column(forecast.cold[:, None, None]))
     return pa.table(columns)
 
 

@@ -23,7 +23,8 @@ class Schema(BaseModel):
     sorted, None where there are too many; empty for a pair of an earlier version. ``anchors``: a
     time of each grid that the training series lie on, none where any time will do. ``bounds``: by
     target the lowest and the highest value, None for no limit; ``zero_when``: by known column the
-    value with which every target is 0; ``rounded``: the targets that are whole numbers.
+    value with which every target is 0; ``rounded``: the targets that are whole numbers. ``cold``:
+    a window without any value of a target of its own gets a forecast, flagged as cold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Schema(BaseModel):
     bounds: dict[str, tuple[float | None, float | None]] = {}
     zero_when: dict[str, float] = {}
     rounded: tuple[str, ...] = ()
+    cold: bool = False
 
     def column_error(self, columns: tuple[str, ...]) -> str | None:
         """Compare columns with those of a context row.

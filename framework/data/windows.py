@@ -4,8 +4,8 @@ gathered from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from framework.data.arrays import Flags, Float32, Float64, Objects, Rows, Times
 class PanelArrays:
     """A panel after preprocessing; rows sorted by series, then time, without gaps inside a series.
 
-    Series ``i`` has the rows ``offsets[i]:offsets[i + 1]``.
+    Series ``i`` has the rows ``offsets[i]:offsets[i + 1]``. ``unknown``: the static features that
+    tell series apart, by place, as a series that is not among them has them; empty unless a pair
+    forecasts cold windows.
     """
 
     offsets: Rows  # [series + 1]
@@ -27,6 +29,7 @@ class PanelArrays:
     future: Float32  # [rows, K'] known-in-advance features of the row's own step
     static: Float32  # [rows, S']
     past_names: tuple[str, ...]  # [F]
+    unknown: Mapping[int, float] = field(default_factory=dict)
 
     def series_ends(self) -> Rows:
         """Find where each row's series ends.
@@ -66,6 +69,7 @@ class PanelArrays:
             self.future[keep],
             self.static[keep],
             self.past_names,
+            self.unknown,
         )
 
 

@@ -165,6 +165,13 @@ class Model(ABC):
         """
         return None
 
+    @property
+    def forecasts_cold(self) -> bool:
+        """Say whether it learns, where the schema says ``cold``, to forecast a window without any
+        value of a target of its own.
+        """
+        return False
+
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
         """Estimate the memory that ``fit`` takes at its highest, beside the rows it is given; of a
         model that fits when it is asked, the memory that ``predict`` takes too.

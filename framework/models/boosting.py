@@ -146,6 +146,10 @@ class BoostedModel(Model, Generic[Data, Booster]):
         return True
 
     @property
+    def forecasts_cold(self) -> bool:
+        return True
+
+    @property
     @abstractmethod
     def table_bytes(self) -> tuple[int, float, float]:
         """Bytes that a table takes, as measured: whatever its size, of each cell while the library

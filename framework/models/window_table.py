@@ -13,10 +13,12 @@ from typing import Any, Self
 import numpy as np
 
 from framework.data.arrays import Float32, Float64, Rows
+from framework.data.own_columns import own_columns
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.errors import ConfigError
 from framework.features.operations import steps_back
+from framework.models.cold_windows import with_cold
 from framework.models.options import TargetOptions
 from framework.models.target_transforms import TargetTransform, plan_transform
 from framework.models.window_sets import pieces_of
@@ -33,12 +35,16 @@ class Tabular:
     one season before the step, target by target, in units of the target's scale where it has one.
     ``targets[T]``: what each target is learned as. ``scaled[T]``: places of past features that are
     in the unit of a target with a scale, and divided by it too; none in pairs that are older than
-    this rule.
+    this rule. ``cold``: places of past features that are null where a series has no history; some
+    windows are learned once more without them. ``unknown``: place and value of the static features
+    of a series that training does not know.
     """
 
     seasonal: Rows | None
     targets: tuple[TargetTransform, ...]
     scaled: tuple[tuple[int, ...], ...] = ()
+    cold: tuple[int, ...] = ()
+    unknown: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def plan(cls, arrays: PanelArrays, schema: Schema, options: TargetOptions) -> Self:
@@ -75,7 +81,9 @@ class Tabular:
             () if transform.scale is None else _places_in_unit(arrays, name, transform.scale)
             for name, transform in zip(schema.targets, targets, strict=True)
         )
-        return cls(seasonal, tuple(targets), scaled)
+        own = own_columns(schema.targets, arrays.past_names) if schema.cold else ()
+        cold = tuple(int(place) for places in own for place in places)
+        return cls(seasonal, tuple(targets), scaled, cold, tuple(arrays.unknown.items()))
 
     @staticmethod
     def check(past_names: tuple[str, ...], schema: Schema, options: TargetOptions) -> None:
@@ -90,6 +98,12 @@ class Tabular:
             ConfigError: One of them names what is not there.
         """
         lags = options.seasonal_lags
+        if schema.cold and (options.difference or options.scale):
+            key = "difference" if options.difference else "scale"
+            raise ConfigError(
+                f"panel.cold: a window without history has nothing for model.{key}; leave "
+                f"model.{key} empty, or set panel.cold=refuse."
+            )
         for key, names in (
             ("difference", options.difference),
             ("log", options.log),
@@ -174,8 +188,11 @@ class Tabular:
             target: The number of the target.
 
         Returns:
-            The rows of :meth:`features`, and their labels as they are learned.
+            The rows of :meth:`features`, and their labels as they are learned; some of them a
+            second time, as those of a series without history.
         """
+        if self.cold:
+            windows = with_cold(windows, self.cold, self.unknown)
         assert windows.target is not None  # training windows have them
         transform = self.targets[target]
         labels = transform.forward(windows.target[:, :, target], windows)

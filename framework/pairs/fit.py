@@ -4,20 +4,26 @@ registered.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from framework.data.anchors import find_anchors
 from framework.data.arrays import Rows
 from framework.data.frequency import Frequency
 from framework.data.known_values import known_values
+from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, WindowSet
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.pairs.defects import named, series_text
 from framework.pairs.pair import Pair, transform_panel
+
+#: No entity is called so.
+NOBODY = "\0"
 
 
 def fit_preprocessor(panel: Panel, schema: Schema, preprocessor: Preprocessor) -> PanelArrays:
@@ -25,8 +31,44 @@ def fit_preprocessor(panel: Panel, schema: Schema, preprocessor: Preprocessor) -
     rows = f"{series_text(panel.entities)}, {len(panel):,} rows"
     with named(f"fit on {rows}", preprocessor):
         preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+    if schema.cold:
+        _check_cold(preprocessor, panel, schema)
     with named(f"transform {rows}", preprocessor):
-        return transform_panel(preprocessor, schema, panel)
+        arrays = transform_panel(preprocessor, schema, panel)
+    if not schema.cold:
+        return arrays
+    return replace(arrays, unknown=_unknown_series(preprocessor, panel, schema))
+
+
+def _unknown_series(preprocessor: Preprocessor, panel: Panel, schema: Schema) -> dict[int, float]:
+    """The static features that follow from the entity, by place, as they are of an entity that
+    training did not see.
+    """
+    series = panel.static[panel.offsets[:-1]]
+    strangers = series.copy()
+    strangers[:, : len(schema.entity_keys)] = NOBODY
+    theirs = preprocessor.static(strangers)
+    differs = (preprocessor.static(series) != theirs).any(axis=0)
+    return {int(place): float(theirs[0, place]) for place in np.flatnonzero(differs)}
+
+
+def _check_cold(preprocessor: Preprocessor, panel: Panel, schema: Schema) -> None:
+    """Raise :class:`ConfigError` where a series without history would look like one that has some:
+    the model knows it by its nulls.
+    """
+    row = panel.past[:1].copy()
+    for places in own_columns(schema.targets, schema.past):
+        row[:, places] = np.nan
+    whose = {"static": panel.static[:1]} if preprocessor.needs_static else {}
+    features = preprocessor.past(row, panel.times[:1], **whose)
+    for target, places in zip(
+        schema.targets, own_columns(schema.targets, preprocessor.past_names), strict=True
+    ):
+        if not len(places) or not np.isnan(features[:, places]).all():
+            raise ConfigError(
+                f"panel.cold: the preprocessor fills the nulls of '{target}', or of what is made "
+                "of it; leave these columns out of its steps, or set panel.cold=refuse."
+            )
 
 
 def fit_model(

@@ -11,11 +11,12 @@ from typing import Self
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects, Rows
+from framework.data.arrays import Flags, Float64, Objects, Rows
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
 from framework.data.known_values import KnownValues
+from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.vocabulary import OK, SHORT_HISTORY, UNKNOWN_ENTITY
@@ -28,8 +29,6 @@ from framework.pairs.intervals import Calibration
 
 #: Why a series gets no forecast where ``panel.new`` is ``refuse``.
 NEW = "the pair was not trained on this series, and panel.new=refuse"
-#: What the operations of feature engineering call a column that they make of another one.
-_MADE = ("lag", "rolling", "expanding", "difference", "relative_difference")
 
 
 def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
@@ -74,25 +73,6 @@ def make_windows(
         preprocessor.static(context.static),
         entities=context.static[:, : len(schema.entity_keys)],
     )
-
-
-def own_columns(schema: Schema) -> tuple[Rows, ...]:
-    """For each target the places among ``schema.past`` of the target itself and of the columns that
-    are made of it.
-    """
-
-    def places(target: str) -> Rows:
-        prefixes = tuple(f"{target}_{operation}_" for operation in _MADE)
-        return np.array(
-            [
-                i
-                for i, name in enumerate(schema.past)
-                if name == target or name.startswith(prefixes)
-            ],
-            dtype=np.int64,
-        )
-
-    return tuple(places(target) for target in schema.targets)
 
 
 def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context) -> dict[int, str]:
@@ -157,7 +137,7 @@ class Terms:
 
     @cached_property
     def _own(self) -> tuple[Rows, ...]:
-        return own_columns(self.schema)
+        return own_columns(self.schema.targets, self.schema.past)
 
     @cached_property
     def domain(self) -> Domain:
@@ -172,9 +152,12 @@ class Terms:
 
         Categories are spelled as training did; those that it did not see are named and counted.
         Where only trained series are answered, the others are ``unknown_entity``.
-        A window that holds no value of a target of its own is ``short_history``.
+        A window that holds no value of a target of its own is ``short_history``, unless the pair
+        forecasts cold windows.
         """
         context = self._trained_only(self.known_values.match(context))
+        if self.schema.cold:
+            return context
         empty = without_history(self.schema, self._own, context)
         if not empty:
             return context
@@ -182,6 +165,21 @@ class Terms:
         return replace(
             context, status=status, detail=[empty.get(i, d) for i, d in enumerate(context.detail)]
         )
+
+    def cold(self, context: Context) -> Flags | None:
+        """Mark the windows that are forecast without any value of a target of their own.
+
+        Args:
+            context: The windows, after :meth:`admitted`.
+
+        Returns:
+            ``[n]``; None where the pair forecasts no such window.
+        """
+        if not self.schema.cold:
+            return None
+        flags = np.zeros(len(context), dtype=bool)
+        flags[list(without_history(self.schema, self._own, context))] = True
+        return flags
 
     def _trained_only(self, context: Context) -> Context:
         if self.trained is None:
@@ -305,6 +303,7 @@ class Pair(Terms):
             intervals,
             context.freshness,
             context.unseen,
+            cold=self.cold(context),
         )
 
     def predict(self, windows: Windows) -> Float64:

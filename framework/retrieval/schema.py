@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from framework.config.config import Config
+from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.errors import ConfigError, suggest
@@ -58,14 +59,18 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         )
     names = (*panel.past_names, *panel.static_names)
     null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]
-    nulls = np.flatnonzero(np.concatenate(null))
+    nulls = np.concatenate(null)
+    cold = config.panel.cold == "forecast"
+    if cold:  # such a window's own columns are null
+        for places in own_columns(config.panel.targets, panel.past_names):
+            nulls[places] = True
     return Schema(
         name=config.name,
         entity_keys=panel.entity_keys,
         frequency=panel.frequency.alias,
         targets=config.panel.targets,
         past=panel.past_names,
-        nullable=tuple(names[i] for i in nulls),
+        nullable=tuple(names[i] for i in np.flatnonzero(nulls)),
         known=panel.known_names,
         static=panel.static_names,
         horizon=config.panel.horizon,
@@ -74,6 +79,7 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         bounds={name: (b.lower, b.upper) for name, b in config.panel.bounds.items()},
         zero_when=config.panel.zero_when,
         rounded=config.panel.rounded,
+        cold=cold,
     )
 
 

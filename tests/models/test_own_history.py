@@ -5,20 +5,31 @@ average of others is none of it.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import orjson
+import pytest
 
 from framework.data.context import Context
+from framework.data.forecast_table import forecast_table
+from framework.data.own_columns import own_columns
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY
+from framework.errors import ConfigError
 from framework.evaluation.eligibility import check_resolution
-from framework.pairs.pair import KnownTerms, own_columns
+from framework.interfaces.plugin import Kind
+from framework.interfaces.registry import PairVersion
+from framework.pairs.fit import fit_pair
+from framework.pairs.pair import KnownTerms
+from framework.plugins.discovery import load_plugins
+from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Payload
 from framework.testing.fakes import make_pair, make_schema
 from framework.testing.panels import make_panel, panel_schema
 
 NAN = float("nan")
+VERSION = PairVersion("shops", 1, "p", "d", "r", "2024-01-01T00:00:00Z")
 
 
 def answered(
@@ -49,7 +60,7 @@ def test_a_window_without_a_value_of_a_target_is_a_short_history() -> None:
 def test_columns_that_are_made_of_the_target_count_as_its_history() -> None:
     names = ("y", "yes", "y_lag_7", "y_rolling_28_mean")
     schema = make_schema(targets=("y",), past=names)
-    assert own_columns(schema)[0].tolist() == [0, 2, 3]
+    assert own_columns(schema.targets, schema.past)[0].tolist() == [0, 2, 3]
     context = answered(schema, [[[NAN, 1, NAN, NAN]], [[NAN, 1, 3, NAN]], [[2, 1, NAN, NAN]]])
     assert context.status == [SHORT_HISTORY, OK, OK]
     assert (
@@ -88,6 +99,44 @@ def test_a_request_without_a_value_of_the_target_is_answered_with_the_reason() -
     body = orjson.dumps({"rows": [{**row, "temp": 2.0, "wind gust": 3.0}]})
     context = KnownTerms(schema, None).admitted(Payload(schema, 10).context(body))
     assert context.status == [SHORT_HISTORY]
+
+
+def test_a_pair_that_forecasts_cold_windows_flags_them_at_every_door() -> None:
+    """The model learns them: a new shop gets the level of its format, and not that of all shops."""
+    panel = make_panel(series=8)
+    large = np.repeat(panel.static[panel.offsets[:-1], 1] == "large", np.diff(panel.offsets))
+    panel.past[:, 0] = np.where(large, 1000.0, 10.0) + np.arange(len(panel)) % 7
+    schema = panel_schema(panel).model_copy(
+        update={"cold": True, "nullable": ("sales", "visits", "temperature")}
+    )
+    plugins = load_plugins()
+
+    def component(kind: Kind, name: str, **options: Any) -> Any:
+        return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
+
+    static = {"static": [{"step": "encode", "method": "ordinal"}]}
+    for name in ("xgboost", "lightgbm"):
+        model = component("model", name, n_estimators=30, n_jobs=1)
+        pair = fit_pair(panel, schema, component("preprocessor", "native", **static), model, 14, 7)
+        context = panel.context(pair.schema, panel.entities[:3], None)
+        context.past[:2, :, :2] = NAN
+        context.static[:2] = [["new", "large"], ["newer", "small"]]
+        forecast = pair.forecast(context)
+        assert forecast.status == [OK] * 3
+        assert forecast.cold is not None
+        assert forecast.cold.tolist() == [True, True, False]
+        assert (np.abs(forecast.values[0, :, 0, 0] - 1000) < 150).all()
+        assert (np.abs(forecast.values[1, :, 0, 0] - 10) < 150).all()
+        entries = Renderer(VERSION, None, pair.schema.entity_keys).entries(forecast)
+        assert ["cold" in entry for entry in entries] == [True, True, False]
+        table = forecast_table(forecast, pair.schema.entity_keys)
+        assert set(table[table["shop"] == "new"]["cold"]) == {True}
+        assert set(table[table["shop"] == "shop-2"]["cold"]) == {False}
+    fills = component("preprocessor", "native", past=[{"step": "impute"}], **static)
+    with pytest.raises(ConfigError, match=r"panel\.cold: the preprocessor fills the nulls of"):
+        fit_pair(panel, schema, fills, model, 14, 7)
+    with pytest.raises(ConfigError, match=r"panel\.cold: .* nothing for model\.scale"):
+        component("model", "xgboost", scale={"sales": "sales_mean"}).check(schema, ("sales_mean",))
 
 
 def test_levels_that_32_bits_cannot_tell_apart_are_named() -> None:

@@ -44,6 +44,11 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
     try:
         schema = features.schema(panel, model)
         check_covariates(schema, model, config.component("model").name, config.panel.unused)
+        if schema.cold and not model.forecasts_cold:
+            raise ConfigError(
+                f"panel.cold: model={config.component('model').name} forecasts no series without "
+                "history; choose a boosted model, or panel.cold=refuse."
+            )
         preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
         model.check(schema, preprocessor.past_names)
     except ConfigError:

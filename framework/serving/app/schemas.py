@@ -111,6 +111,11 @@ def _answers(schema: Schema) -> dict[str, Any]:
         "times": _array(_WHEN),
         "targets": _object(dict.fromkeys(schema.targets, target), schema.targets),
         "detail": {"type": ["string", "null"], "description": "Why a status is not ok"},
+        "cold": {
+            "type": "boolean",
+            "description": "The window has no value of a target of its own; the forecast follows "
+            "from the other columns",
+        },
         "features": {
             "type": "object",
             "additionalProperties": _object(

@@ -79,6 +79,7 @@ class Arm:
             "static",
             "context_length",
             "horizon",
+            "cold",
         )
         return all(getattr(own, part) == getattr(others, part) for part in same)
 

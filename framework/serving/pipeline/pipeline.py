@@ -144,6 +144,7 @@ class Ends:
             context.freshness,
             context.unseen,
             0 if terms.calibration is None else terms.calibration.version,
+            terms.cold(context),
         )
 
 

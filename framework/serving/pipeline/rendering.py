@@ -77,6 +77,8 @@ class Renderer:
                         for level, interval in intervals.items()
                     }
                     entry["targets"][name]["intervals"] = ends
+            if forecast.cold is not None and forecast.cold[window]:
+                entry["cold"] = True
             if detail is not None or status != OK:
                 entry["detail"] = detail
             if views:

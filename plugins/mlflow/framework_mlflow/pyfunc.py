@@ -18,12 +18,13 @@ import pandas as pd
 
 from framework.data.frequency import Frequency
 from framework.data.known_values import KnownValues, unseen_lines
+from framework.data.own_columns import own_columns
 from framework.errors import DataError
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.pairs.artifacts import open_half
 from framework.pairs.manifest import prove_half
-from framework.pairs.pair import KnownTerms, make_values, make_windows, own_columns, without_history
+from framework.pairs.pair import KnownTerms, make_values, make_windows, without_history
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
@@ -46,7 +47,9 @@ class PreprocessorFunction:
         context = self._known_values.match(context_from_rows(rows, schema))
         for line in unseen_lines(context.unseen or {}, len(context)):
             warnings.warn(line, stacklevel=2)
-        for window, reason in without_history(schema, own_columns(schema), context).items():
+        own = own_columns(schema.targets, schema.past)
+        empty = {} if schema.cold else without_history(schema, own, context)
+        for window, reason in empty.items():
             who = list(context.static[window, : len(schema.entity_keys)])
             raise DataError(
                 f"pair '{schema.name}': {who} at {context.origins[window]}: {reason}; leave it out."
