@@ -27,18 +27,18 @@ def with_cold(
     Returns:
         All windows, the added ones last.
     """
-    again = slice(0, None, COLD_STRIDE)
+    part = slice(0, None, COLD_STRIDE)
     assert windows.target is not None  # training windows have them
-    static = windows.static[again].copy()
+    static = windows.static[part].copy()
     for place, value in unknown:
         static[::2, place] = value
-    past = windows.past[again].copy()
+    past = windows.past[part].copy()
     past[:, :, list(own)] = np.nan
-    history = np.full_like(windows.target_past[again], np.nan)
+    history = np.full_like(windows.target_past[part], np.nan)
     return Windows(
         np.concatenate([windows.target_past, history]),
         np.concatenate([windows.past, past]),
-        np.concatenate([windows.future, windows.future[again]]),
+        np.concatenate([windows.future, windows.future[part]]),
         np.concatenate([windows.static, static]),
-        np.concatenate([windows.target, windows.target[again]]),
+        np.concatenate([windows.target, windows.target[part]]),
     )

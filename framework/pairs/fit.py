@@ -47,9 +47,9 @@ def _unknown_series(preprocessor: Preprocessor, panel: Panel, schema: Schema) ->
     series = panel.static[panel.offsets[:-1]]
     strangers = series.copy()
     strangers[:, : len(schema.entity_keys)] = NOBODY
-    theirs = preprocessor.static(strangers)
-    differs = (preprocessor.static(series) != theirs).any(axis=0)
-    return {int(place): float(theirs[0, place]) for place in np.flatnonzero(differs)}
+    features = preprocessor.static(strangers)
+    differs = (preprocessor.static(series) != features).any(axis=0)
+    return {int(place): float(features[0, place]) for place in np.flatnonzero(differs)}
 
 
 def _check_cold(preprocessor: Preprocessor, panel: Panel, schema: Schema) -> None:
@@ -77,7 +77,7 @@ def fit_model(
     """Fit on windows of ``arrays``; the last ``validation_steps`` steps are the targets of the
     validation windows.
 
-    Training windows know no target of theirs. Raises :class:`DataError` when there is no training
+    Training windows know no target of features. Raises :class:`DataError` when there is no training
     window.
     """
     last = arrays.times.max()
