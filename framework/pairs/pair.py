@@ -75,6 +75,11 @@ def make_windows(
     )
 
 
+def history_columns(schema: Schema) -> tuple[Rows, ...]:
+    """Give for each target the places among ``schema.past`` of its own values."""
+    return own_columns(schema.targets, schema.past)
+
+
 def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context) -> dict[int, str]:
     """Find the windows that hold no value of a target of their own, neither as it is nor in a
     column that is made of it.
@@ -83,7 +88,7 @@ def without_history(schema: Schema, columns: tuple[Rows, ...], context: Context)
 
     Args:
         schema: What the pair takes.
-        columns: :func:`own_columns` of the schema.
+        columns: :func:`history_columns` of the schema.
         context: The windows; those that are not ``ok`` are not looked at.
 
     Returns:
@@ -137,7 +142,7 @@ class Terms:
 
     @cached_property
     def _own(self) -> tuple[Rows, ...]:
-        return own_columns(self.schema.targets, self.schema.past)
+        return history_columns(self.schema)
 
     @cached_property
     def domain(self) -> Domain:

@@ -18,13 +18,18 @@ import pandas as pd
 
 from framework.data.frequency import Frequency
 from framework.data.known_values import KnownValues, unseen_lines
-from framework.data.own_columns import own_columns
 from framework.errors import DataError
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.pairs.artifacts import open_half
 from framework.pairs.manifest import prove_half
-from framework.pairs.pair import KnownTerms, make_values, make_windows, without_history
+from framework.pairs.pair import (
+    KnownTerms,
+    history_columns,
+    make_values,
+    make_windows,
+    without_history,
+)
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
@@ -47,7 +52,7 @@ class PreprocessorFunction:
         context = self._known_values.match(context_from_rows(rows, schema))
         for line in unseen_lines(context.unseen or {}, len(context)):
             warnings.warn(line, stacklevel=2)
-        own = own_columns(schema.targets, schema.past)
+        own = history_columns(schema)
         empty = {} if schema.cold else without_history(schema, own, context)
         for window, reason in empty.items():
             who = list(context.static[window, : len(schema.entity_keys)])
