@@ -16,12 +16,9 @@ DAYS = pd.date_range("2024-03-01", "2024-05-26")
 
 def test_events_of_a_file_reach_the_steps_ahead_of_their_own_series(tmp_path: Path) -> None:
     section = PAGE.read_text().partition("## Holidays and events from a file")[2]
-    csv, experiment = (
-        "\n".join(line[4:] for line in block.splitlines())
-        for block in re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
-    )
+    csv, experiment = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
     assert len(experiment.splitlines()) <= 15
-    body = yaml.safe_load(experiment.replace(", …", ""))
+    body = yaml.safe_load(experiment)
     # a target is 0 where school is off: what reaches a step ahead shows in its forecast
     body["panel"] |= {"season_length": 7, "zero_when": {"school": 1}, "bounds": {"y": {"lower": 0}}}
     (tmp_path / "data").mkdir()
