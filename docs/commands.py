@@ -155,8 +155,7 @@ def _commands(text: str) -> Iterator[tuple[int, str]]:
                 yield number - len(loop) + 1, " ; ".join(loop).replace("do ;", "do")
                 loop = []
         elif line:
-            for command in line.split(" && "):
-                yield number, command
+            yield number, line
 
 
 def account(unit: Unit) -> Account | None:

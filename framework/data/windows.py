@@ -72,6 +72,28 @@ class PanelArrays:
             self.unknown,
         )
 
+    def of_series(self, series: Rows) -> PanelArrays:
+        """Select series.
+
+        Args:
+            series: Their numbers, rising.
+
+        Returns:
+            The rows of these series.
+        """
+        counts = np.diff(self.offsets)[series]
+        keep = np.isin(np.repeat(np.arange(len(self.entities)), np.diff(self.offsets)), series)
+        return PanelArrays(
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            self.entities[series],
+            self.times[keep],
+            self.target[keep],
+            self.past[keep],
+            self.future[keep],
+            self.static[keep],
+            self.past_names,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WindowSet:

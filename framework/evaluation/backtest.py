@@ -198,8 +198,8 @@ def _in_fold(fold: Fold) -> Iterator[None]:
     """Say which fold a component failed in."""
     try:
         yield
-    except ComponentError as error:
-        raise ComponentError(
+    except (ComponentError, DataError) as error:
+        raise type(error)(
             f"backtest: fold {fold.number + 1}, rows up to {fold.cutoff}: {error}"
         ) from error
 
@@ -250,7 +250,15 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     suspects = (model, fitted.model.preprocessor, fitted.baseline.model, *model.parts)
     context = setting.context(panel, entities, origins)
     naive_context = panel.context(fitted.baseline.schema, entities, origins)
-    with _in_fold(fold), named(f"forecast of {series_text(entities)}", *suspects):
+    with (
+        _in_fold(fold),
+        named(
+            f"forecast of {series_text(entities)}",
+            *suspects,
+            entities=entities,
+            again=lambda series: fitted.model.forecast(context.take(series)),
+        ),
+    ):
         with fitting(f"backtest: fold {fold.number + 1}, forecast"):
             forecast = fitted.model.forecast(context)
         baseline = fitted.baseline.forecast(naive_context)

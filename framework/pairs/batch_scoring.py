@@ -27,6 +27,7 @@ from framework.data.vocabulary import OK
 from framework.files import atomic_write, exclusive
 from framework.interfaces.compute import Compute, Piece
 from framework.models.progress import fitting
+from framework.pairs.defects import named
 from framework.pairs.pair import Pair
 
 #: Seconds between two lines of progress.
@@ -74,7 +75,16 @@ class ScoredPiece(NamedTuple):
 def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
     """The forecasts are in the piece's file."""
     context = scorer.windows.context(piece)
-    with fitting(scorer.name(piece)):
+    entities = context.static[:, : len(scorer.pair.schema.entity_keys)]
+    with (
+        named(
+            f"forecast of {len(context):,} windows",
+            *(scorer.pair.model, scorer.pair.preprocessor, *scorer.pair.model.parts),
+            entities=entities,
+            again=lambda windows: scorer.pair.forecast(context.take(windows)),
+        ),
+        fitting(scorer.name(piece)),
+    ):
         forecast = scorer.pair.forecast(context)
     failed = sum(status != OK for status in forecast.status)
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)

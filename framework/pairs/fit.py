@@ -92,8 +92,18 @@ def fit_model(
     validation = _windows(arrays, schema, boundary) if validation_steps else None
     if validation is not None and not len(validation):
         validation = None
+
+    def again(series: Rows) -> None:
+        fewer = _windows(train.arrays.of_series(series), schema, None)
+        if len(fewer):
+            type(model)(model.options).fit(fewer, None, schema, seed)
+
     with named(
-        f"fit on {series_text(arrays.entities)}, {len(train):,} windows", model, *model.parts
+        f"fit on {series_text(arrays.entities)}, {len(train):,} windows",
+        model,
+        *model.parts,
+        entities=train.arrays.entities,
+        again=again,
     ):
         model.fit(train, validation, schema, seed)
 

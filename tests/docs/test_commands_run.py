@@ -8,9 +8,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ UNITS = [
 PAGES = sorted({unit.page for unit in UNITS})
 #: Pages about Feast's stores.
 FEAST = ("docs/how-to/online-features.md", "docs/how-to/offline-stores.md")
+_SERVE = "python -m framework +experiment=shops run=serve alias=production"
 #: What a reader does before a command that a page shows for another case than the one before.
 BEFORE = {
+    "run=init init.data": "rm -f conf/config.yaml conf/experiment/sales.yaml",
     "run=backup": "mv /srv/forecasts state",
     "run=restore": "rm -rf /srv/forecasts",
     "what=features": "python -m framework +experiment=shops run=materialize",
-    "predict.rows": "cp data/sales.parquet rows.parquet",
+    "run=monitor": _SERVE,
 }
 #: What a command says of itself beside 0: nothing was found.
 CODES = {"grep": 1}
@@ -95,7 +97,7 @@ class Reader:
         self.project = project
         self.env = {**os.environ, "OLD_PASSWORD": "hunter2"}
         self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
-        self.server: command.Started | None = None
+        self.server: subprocess.Popen[str] | None = None
         self.url = ""
 
     def do(self, text: str) -> None:
@@ -121,16 +123,17 @@ class Reader:
                 assert '"ok"' in done.stdout, done.stdout
 
     def close(self) -> None:
-        """Stop the server."""
+        """Stop the server; it writes what it still holds."""
         if self.server is not None:
-            self.server.kill()
-            self.server.wait(10)
+            self.server.send_signal(signal.SIGTERM)
+            assert self.server.wait(60) == 0
             self.server = None
 
     def _framework(self, overrides: list[str], pipe: str) -> None:
         if "run=serve" in overrides:
             self._serve(overrides)
             return
+        self.close()
         result = framework(self.project, *overrides, env=self.env)
         if pipe:
             done = self._shell(pipe, json.dumps(result) + "\n")
@@ -140,12 +143,15 @@ class Reader:
     def _serve(self, overrides: list[str]) -> None:
         self.close()
         words = [word for word in overrides if not word.startswith("serving.port")]
-        self.server = command.start(*words, "serving.port=0", cwd=self.project, env=self.env)
-        until = time.monotonic() + 120
-        while "\n" not in self.server.written():
-            assert not self.server.wait(0.2), self.server.finish(1).stderr
-            assert time.monotonic() < until
-        ready = json.loads(self.server.written().splitlines()[0])
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "framework", *words, "serving.port=0"],
+            cwd=self.project,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.server.stdout is not None
+        ready = json.loads(self.server.stdout.readline())
         assert ready["status"] == "ready", ready
         self.url = ready["url"]
         answer = httpx.post(
@@ -183,16 +189,37 @@ def reader(prepared: Path, tmp_path: Path, request: pytest.FixtureRequest) -> It
     else:
         shutil.copytree(prepared, project)
     if page in FEAST:
-        shutil.copytree(ROOT / "conf/feature_store", project / "conf/feature_store")
         shutil.rmtree(project / "state")
-        text = (ROOT / "conf/config.yaml").read_text()
-        (project / "conf/config.yaml").write_text(text)
+        with_created(project)
         framework(project, "+experiment=shops")
-    sales = pd.read_csv(project / "data/sales.csv", parse_dates=["date"])
-    sales.rename(columns={"date": "event_timestamp"}).to_parquet(project / "data/sales.parquet")
+    if page.endswith("score-in-batch.md"):
+        write_rows(project)
     reader = Reader(project)
     yield reader
     reader.close()
+
+
+def with_created(project: Path) -> None:
+    """Keep the features in Feast, and say when each row became known."""
+    shutil.copytree(ROOT / "conf/feature_store", project / "conf/feature_store")
+    shutil.copy(ROOT / "conf/config.yaml", project / "conf/config.yaml")
+    path = project / "conf/experiment/shops.yaml"
+    body = yaml.safe_load(path.read_text())
+    body["features"]["views"]["sales"]["created"] = "seen_at"
+    path.write_text("# @package _global_\n" + yaml.safe_dump(body, sort_keys=False))
+    rows = pd.read_csv(project / "data/sales.csv", parse_dates=["date"])
+    rows["seen_at"] = rows["date"] + pd.Timedelta(1, "D")
+    rows.to_csv(project / "data/sales.csv", index=False)
+
+
+def write_rows(project: Path) -> None:
+    """Write the rows of the store as a user has them: the columns that the pair takes."""
+    stored = [
+        rows
+        for path in sorted((project / "state").rglob("*.parquet"))
+        if "sales_lag_1" in (rows := pd.read_parquet(path))
+    ]
+    stored[0].to_parquet(project / "rows.parquet")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -380,7 +380,7 @@ def test_a_series_that_begins_later_is_forecast_only_once_it_is_there() -> None:
 def test_no_training_window_is_a_refusal() -> None:
     with pytest.raises(
         DataError,
-        match=r"^no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01",  # noqa: E501
+        match=r"^backtest: fold 1, rows up to 2024-02-25\S+: no training window: 1 past steps, 1 step ahead and 90 validation steps do not fit in 2024-01-01",  # noqa: E501
     ):
         _backtest(_panel(_rows()), validation_steps=90, folds=1)
 
@@ -537,6 +537,52 @@ def test_a_component_that_raises_is_named_with_fold_and_series(
     assert error.format(series=names) in text
     assert "\n" not in text
     assert text.endswith("; HYDRA_FULL_ERROR=1 shows where.")
+
+
+class PerSeries(Learner):
+    """Fails for one series, where it is fitted or where it is asked."""
+
+    def fit(self, train: WindowSet, *others: Any) -> None:
+        if "ss" in train.arrays.entities:
+            raise ZeroDivisionError("no variance")
+
+
+class PerWindow(Learner):
+    error: ClassVar[type[Exception]] = KeyError
+
+    def predict(self, windows: Windows) -> Float64:
+        if (windows.target_past >= 1e6).any():
+            raise self.error("too large")
+        return super().predict(windows)
+
+
+class Refusing(PerWindow):
+    error = DataError
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (PerSeries, "PerSeries: fit on 3 series, {windows}, and on series ss alone: Zero"),
+        (PerWindow, "PerWindow: forecast of 3 series, and on series ss alone: KeyError: "),
+        (Refusing, "fold 2, rows up to {cutoff}: series ss: too large"),
+    ],
+)
+def test_a_series_that_fails_alone_is_named(model: type[Model], text: str) -> None:
+    rows = _rows(3)
+    rows.loc[rows["shop"] == "ss", "y"] += 1e6
+    setting = Setting(
+        _panel(rows),
+        SCHEMA,
+        lambda: (Standardize(Options()), model(Options())),
+        lambda: Naive(Options()),
+        *(7, 7, 1),
+    )
+    folds = plan_folds(setting.panel.times, DAY, SCHEMA.horizon, BacktestConfig(folds=3))
+    with pytest.raises((ComponentError, DataError)) as caught:
+        run_fold(setting, folds[1])
+    pattern = re.escape(text).replace(r"\{windows\}", r"\d+ windows")
+    assert re.search(pattern.replace(r"\{cutoff\}", str(folds[1].cutoff)), str(caught.value))
 
 
 def test_a_component_is_named_with_its_plugin_and_its_distribution() -> None:
