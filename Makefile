@@ -85,8 +85,9 @@ check-style:
 check-layers:
 	$(BIN)/lint-imports
 
-# The pages of docs/reference that are made of the code: the public surface, the options, the hooks.
+# What is made of the code: the public surface, the options, the hooks, the pictures of the architecture.
 api: .venv/dev
+	$(BIN)/python docs/architecture.py
 	$(BIN)/python docs/api.py
 	$(BIN)/python docs/options.py
 

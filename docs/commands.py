@@ -24,7 +24,7 @@ from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/README.md"]
-PAGES += [f"docs/{name}.md" for name in ("tutorial", "comparison", "glossary")]
+PAGES += [f"docs/{name}.md" for name in ("tutorial", "architecture", "comparison", "glossary")]
 for _folder in ("how-to", "reference", "adr"):
     PAGES += sorted(f"docs/{_folder}/{p.name}" for p in (ROOT / "docs" / _folder).glob("*.md"))
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/*/README.md"))

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from omegaconf import OmegaConf
 
 from framework.config.config import Config, layout_of
 from framework.config.groups import GROUPS
@@ -35,8 +39,8 @@ Made by `make api` from `framework.plugins.hookspecs`; change it there. How a pl
 is in [write a plugin](../how-to/write-a-plugin.md).
 
 """
-#: Keys of the core at the top level that are single values, and are described with the keys.
-_MADE = ("components", "sections", "text", "features")
+#: Fields of the configuration that are made, not written.
+_MADE = ("components", "sections", "text")
 
 
 def pages() -> dict[Path, str]:
@@ -58,10 +62,11 @@ def gaps() -> list[str]:
 def _described() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give the title and the options of every section and component, in the order of the page."""
     plugins = load_plugins()
+    yield "Of every run", _of_every_run()
     for name, field in Config.model_fields.items():
         kind = field.annotation
         if name not in _MADE and isinstance(kind, type) and issubclass(kind, Options):
-            yield f"`{name}`", describe_options(kind)
+            yield f"`{name}`", _with_named(kind)
     for part in layout_of(plugins).parts.values():
         described = describe_options(part.options)
         if described:
@@ -70,7 +75,45 @@ def _described() -> Iterator[tuple[str, Mapping[str, Any]]]:
     for component in sorted(plugins.components(), key=lambda each: (each.kind, each.name)):
         if component.kind not in ("run", "extension"):
             group = groups.get(component.kind, component.kind)
-            yield f"`{group}={component.name}`", describe_options(component.options)
+            yield f"`{group}={component.name}`", _with_named(component.options)
+
+
+def _of_every_run() -> dict[str, Any]:
+    """Describe the keys that are single values at the top level, with the defaults of the core."""
+    path = ROOT / "framework" / "conf" / "framework.yaml"
+    declared: Any = OmegaConf.to_container(OmegaConf.load(path))
+    described = {
+        key: {**entry, "default": declared[key]}
+        for key, entry in describe_options(Config).items()
+        if key not in _MADE and "options" not in entry
+    }
+    words = Counter(entry["doc"] for entry in described.values())
+    for entry in described.values():
+        if words[entry["doc"]] > 1:  # what the class says of all of them
+            entry["doc"] = ""
+    return described
+
+
+def _with_named(options: type[Options]) -> dict[str, Any]:
+    """Describe options, and those below a name of the user's: ``tables.NAME.rename``."""
+    described = describe_options(options)
+    for key, field in options.model_fields.items():
+        if get_origin(field.annotation) is dict:
+            inner: dict[str, Any] = {}
+            for kind in _classes(get_args(field.annotation)[1]):
+                inner |= _with_named(kind)
+            if inner:
+                described[f"{key}.NAME"] = {"options": inner}
+    return described
+
+
+def _classes(annotation: Any) -> Iterator[type[Options]]:
+    """Give the classes of options that an annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, Options):
+        yield annotation
+    elif get_origin(annotation) in (Annotated, Union, UnionType):
+        for each in get_args(annotation):
+            yield from _classes(each)
 
 
 def _flat(described: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

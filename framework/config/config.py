@@ -47,6 +47,16 @@ class Selected(Options):
 class Settings(Options):
     """The keys that need no experiment, and what a run, an extension or a plugin declares by
     :meth:`section`.
+
+    ``run``: what is done, one of those that ``--help`` lists. ``name``: of the pair in the
+    registry, and of MLflow's experiment. ``seed``: of every fit, and of every sample that is drawn.
+    ``alias``: the alias that a run moves, or whose pair it takes. ``version``: the pair that a run
+    takes; null for the newest, or that of the alias. ``at``: the moment (UTC) up to which
+    ``materialize`` writes, from which ``predict`` forecasts, and for which ``history`` says what
+    was live; null for the newest. ``start``: the first moment (UTC) of what ``materialize`` writes,
+    ``monitor`` judges and ``compare`` compares; null for all. ``reason``: why an alias moves, for
+    the history. ``quantiles``: the levels that are forecast beside the mean, rising, between 0 and
+    1.
     """
 
     run: str

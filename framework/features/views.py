@@ -22,8 +22,8 @@ class View(Options):
     """One feature view.
 
     ``entity``: its keys. ``columns``: what the source gives, in its table named like the view
-    (``table`` overrides). A text column is a category, every other one a number. ``engineer``:
-    columns computed at ingestion, in order. ``ttl``: how old a row may be to still describe an
+    (``table`` overrides). ``categories``: those of them that are read as texts; every other one is
+    a number. ``engineer``: columns computed at ingestion, in order. ``ttl``: how old a row may be to still describe an
     origin; of the primary view a step, unless it is given. A row's ``event_timestamp`` is the UTC
     start of its step; the row is known when the step has ended, hence usable at the origin of the
     same label. ``created``: the source's column that says when (UTC) a row became known; rows of
