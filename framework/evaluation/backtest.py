@@ -256,7 +256,7 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
             f"forecast of {series_text(entities)}",
             *suspects,
             entities=entities,
-            again=lambda series: fitted.model.forecast(context.take(series)),
+            attempt=lambda series: fitted.model.forecast(context.take(series)),
         ),
     ):
         with fitting(f"backtest: fold {fold.number + 1}, forecast"):

@@ -23,10 +23,10 @@ class View(Options):
 
     ``entity``: its keys. ``columns``: what the source gives, in its table named like the view
     (``table`` overrides). ``categories``: those of them that are read as texts; every other one is
-    a number. ``engineer``: columns computed at ingestion, in order. ``ttl``: how old a row may be to still describe an
-    origin; of the primary view a step, unless it is given. A row's ``event_timestamp`` is the UTC
-    start of its step; the row is known when the step has ended, hence usable at the origin of the
-    same label. ``created``: the source's column that says when (UTC) a row became known; rows of
+    a number. ``engineer``: columns computed at ingestion, in order. ``ttl``: how old a row may be
+    to still describe an origin; of the primary view a step, unless it is given. A row's
+    ``event_timestamp`` is the UTC start of its step; the row is known when the step has ended,
+    hence usable at the origin of the same label. ``created``: the source's column that says when (UTC) a row became known; rows of
     equal key and time are then versions, all kept, the newest one read. ``valid_for``: how long a
     row holds for columns known in advance (``panel.known``): the newest row of ``row time <= step <
     row time + valid_for`` gives the value of a step; null: a row holds for the step of its own

@@ -81,7 +81,7 @@ def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
             f"forecast of {len(context):,} windows",
             *(scorer.pair.model, scorer.pair.preprocessor, *scorer.pair.model.parts),
             entities=entities,
-            again=lambda windows: scorer.pair.forecast(context.take(windows)),
+            attempt=lambda windows: scorer.pair.forecast(context.take(windows)),
         ),
         fitting(scorer.name(piece)),
     ):

@@ -23,7 +23,7 @@ def named(
     doing: str,
     *components: object,
     entities: Objects | None = None,
-    again: Callable[[Rows], object] | None = None,
+    attempt: Callable[[Rows], object] | None = None,
 ) -> Iterator[None]:
     """Turn an exception of a component's code into one line that names the component, and the
     series where one alone fails.
@@ -33,7 +33,7 @@ def named(
         components: Those that take part. The one whose method the traceback reached last is named,
             or else the first.
         entities: Whose rows they are, ``[n, E]``.
-        again: Does it with some of ``entities`` alone, by their numbers. It changes nothing.
+        attempt: Does it with some of ``entities`` alone, by their numbers. It changes nothing.
 
     Raises:
         ComponentError: Anything but a FrameworkError was raised.
@@ -42,9 +42,9 @@ def named(
     started = perf_counter()
 
     def alone(error: Exception) -> str:
-        if entities is None or again is None or perf_counter() - started > PATIENCE:
+        if entities is None or attempt is None or perf_counter() - started > PATIENCE:
             return ""
-        number = failing_alone(again, len(entities), error)
+        number = failing_alone(attempt, len(entities), error)
         return "" if number is None else series_text(entities[number : number + 1])
 
     try:
@@ -67,14 +67,14 @@ def named(
         ) from error
 
 
-def failing_alone(again: Callable[[Rows], object], count: int, error: Exception) -> int | None:
+def failing_alone(attempt: Callable[[Rows], object], count: int, error: Exception) -> int | None:
     """Find the first that fails by itself as all of them did together, where others do not.
 
     It tries one half, then a half of the half that fails. All tries together are no more than two
     more tries with all.
 
     Args:
-        again: Does with some of them, by their numbers, what failed.
+        attempt: Does with some of them, by their numbers, what failed.
         count: How many there are.
         error: How they failed together.
 
@@ -84,7 +84,7 @@ def failing_alone(again: Callable[[Rows], object], count: int, error: Exception)
 
     def fails(numbers: Rows) -> bool:
         try:
-            again(numbers)
+            attempt(numbers)
         except Exception as other:  # noqa: BLE001 - the code of a component raises anything
             return type(other) is type(error)
         return False

@@ -93,7 +93,7 @@ def fit_model(
     if validation is not None and not len(validation):
         validation = None
 
-    def again(series: Rows) -> None:
+    def attempt(series: Rows) -> None:
         fewer = _windows(train.arrays.of_series(series), schema, None)
         if len(fewer):
             type(model)(model.options).fit(fewer, None, schema, seed)
@@ -103,7 +103,7 @@ def fit_model(
         model,
         *model.parts,
         entities=train.arrays.entities,
-        again=again,
+        attempt=attempt,
     ):
         model.fit(train, validation, schema, seed)
 
