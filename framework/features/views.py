@@ -26,15 +26,15 @@ class View(Options):
     a number. ``engineer``: columns computed at ingestion, in order. ``ttl``: how old a row may be
     to still describe an origin; of the primary view a step, unless it is given. A row's
     ``event_timestamp`` is the UTC start of its step; the row is known when the step has ended,
-    hence usable at the origin of the same label. ``created``: the source's column that says when (UTC) a row became known; rows of
-    equal key and time are then versions, all kept, the newest one read. ``valid_for``: how long a
-    row holds for columns known in advance (``panel.known``): the newest row of ``row time <= step <
-    row time + valid_for`` gives the value of a step; null: a row holds for the step of its own
-    label alone. ``frequency``: how far apart the rows of a view are that is not the primary one,
-    whose steps are ``panel.frequency``. Operations that look at other rows or at the calendar need
-    it, unless there is a row at every step of the panel. ``forecasts_of``: the name of the pairs
-    whose forecasts the rows are, as ``run=predict`` wrote them; ``monitor.retrain`` of these names
-    the pairs that read such a view.
+    hence usable at the origin of the same label. ``created``: the source's column that says when
+    (UTC) a row became known; rows of equal key and time are then versions, all kept, the newest one
+    read. ``valid_for``: how long a row holds for columns known in advance (``panel.known``): the
+    newest row of ``row time <= step < row time + valid_for`` gives the value of a step; null: a row
+    holds for the step of its own label alone. ``frequency``: how far apart the rows of a view are
+    that is not the primary one, whose steps are ``panel.frequency``. Operations that look at other
+    rows or at the calendar need it, unless there is a row at every step of the panel.
+    ``forecasts_of``: the name of the pairs whose forecasts the rows are, as ``run=predict`` wrote
+    them; ``monitor.retrain`` of these names the pairs that read such a view.
     """
 
     entity: tuple[str, ...]
