@@ -47,6 +47,7 @@ def test_long_names_fit_on_wide_and_narrow_screens(tmp_path: Path) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") == width
             titles = page.evaluate(_TITLES)
             assert len(titles) >= 8
+            assert min(bottom - top for top, bottom, *_ in titles) > 8  # pixels, to be read
             assert not [pair for pair in combinations(titles, 2) if _overlap(*pair)]
             picked = page.locator("#explore-series")
             assert picked.locator("option").count() == len({*entities[:, 0]})

@@ -134,7 +134,7 @@ function steps([first, last]) {
 }
 
 function numbersTable(id, caption, heads, rows) {
-  return make("div", { class: "wide" }, make("table", { class: "numbers", id }, make("caption", {}, caption),
+  return make("div", { class: "wide" }, make("table", { class: "numbers", id }, make("caption", {}, make("span", {}, caption)),
     make("thead", {}, make("tr", {}, heads.map((head, i) => make("th", { scope: "col", class: i ? "" : "text" }, head)))), make("tbody", {}, rows)));
 }
 

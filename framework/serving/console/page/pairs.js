@@ -40,7 +40,7 @@ function backtestTable(pair) {
     make("tr", { class: "quiet" }, make("td", {}), make("td", { class: "text" }, "difference"), metrics.map((m) => make("td", {}, difference(m, model, baseline)))),
   ]);
   return make("div", { class: "wide" }, make("table", { class: "numbers" },
-    make("caption", {}, `Backtest: ${origins} origins from ${when(first)} to ${when(last)}, ${horizon} steps each; MAE, RMSE, bias, pinball and interval score in the target's unit, coverage of the outermost quantiles`),
+    make("caption", {}, make("span", {}, `Backtest: ${origins} origins from ${when(first)} to ${when(last)}, ${horizon} steps each; MAE, RMSE, bias, pinball and interval score in the target's unit, coverage of the outermost quantiles`)),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Target"), make("th", { scope: "col", class: "text" }, "Of"), metrics.map((m) => make("th", { scope: "col" }, m)))),
     make("tbody", {}, rows)));
 }
