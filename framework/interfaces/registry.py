@@ -280,11 +280,13 @@ class Registry(ABC):
         copy_files()
         return []
 
-    def restore(self, folder: Path) -> None:  # noqa: B027  others have nothing elsewhere
+    def restore(self, folder: Path, mark: str) -> None:  # noqa: B027  others have nothing elsewhere
         """Bring back what :meth:`backup` wrote to ``folder/registry``.
 
         Args:
             folder: The backup, every file of which has been proven.
+            mark: The name of this restore. It is the same when a restore that was killed is begun
+                again, which then finds its own work and no obstacle.
 
         Raises:
             RegistryError: There is something already where it would be written.

@@ -1,9 +1,12 @@
-"""``run=restore``: what ``run=backup`` wrote becomes the state folder, proven file by file."""
+"""``run=restore``: what ``run=backup`` wrote becomes the state folder, proven file by file.
+
+A restore that was killed at any moment is begun again by the same command. How far it came stands
+in the state folder: see :mod:`framework.runs.steps.restore_progress`.
+"""
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
 import tarfile
@@ -13,21 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import ConfigError, RefusedError, one_line
-from framework.interfaces.registry import Registry
+from framework.files import exclusive
+from framework.interfaces.registry import Finding, Registry
 from framework.plugins.run import Run
-from framework.runs.steps.state_copy import (
-    FORMAT,
-    LIST,
-    archive_mode,
-    file_hash,
-    hashes,
-    why_no_pairs,
-)
-
-#: There while a restore is under way, or was when its process ended.
-_WORK = ".restoring"
-#: Below the state folder: the records of commands, of a restore that was refused among them.
-_RECORDS = "runs"
+from framework.runs.steps.restore_progress import Progress, state_files
+from framework.runs.steps.state_copy import archive_mode, file_hash, prove_backup, why_no_pairs
 
 
 def restore(run: Run) -> dict[str, Any]:
@@ -37,35 +30,45 @@ def restore(run: Run) -> dict[str, Any]:
     state, source = run.config.paths.state.absolute(), run.options.input.absolute()
     if not source.exists():
         raise ConfigError(f"restore.input: {source} is not there.")
-    work = state / _WORK
-    interrupted = work.exists()
-    own = (run.directory.absolute(), state / _RECORDS)
-    if not interrupted:
-        _refuse_others(state, own, {})
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    with exclusive(state / ".restoring.lock", f"a restore into {state}", limit=0, remove=True):
+        return _restore(run, state, source)
+
+
+def _restore(run: Run, state: Path, source: Path) -> dict[str, Any]:
+    progress = Progress(state, run.directory.absolute())
+    if not (progress.was_begun or progress.has_ended):
+        _refuse_others(state, progress.own, {})
+    progress.begin()
     try:
-        folder = _unpacked(source, work)
-        files = _proven(source, folder)
-        if interrupted:
-            _refuse_others(state, (*own, work), files)
+        folder = _unpacked(source, progress.unpacked)
+        files, backup = prove_backup(source, folder)
+        is_placed = progress.is_placed(backup, files)
+        if not is_placed:
+            _refuse_others(state, progress.own, files)
     except BaseException:
-        if not interrupted:
-            shutil.rmtree(work, ignore_errors=True)
+        progress.forget()
         raise
     registry: Registry = run.make("registry")
-    registry.restore(folder)
-    if (folder / "state").is_dir():
-        _place(folder / "state", state, work / ".part")
-    shutil.rmtree(work)
+    if not is_placed:
+        registry.restore(folder, progress.mark)
+        if (folder / "state").is_dir():
+            _place(folder / "state", state, progress.part)
+    progress.note_placed(backup)
     findings = registry.verify()
+    progress.end(backup)
+    return _result(run, source, state, len(files), registry, findings)
+
+
+def _result(
+    run: Run, source: Path, state: Path, files: int, registry: Registry, findings: list[Finding]
+) -> dict[str, Any]:
     broken = [finding.text for finding in findings if not finding.repaired]
     if broken:
         raise RefusedError(f"{source} was restored, and is broken: {'; '.join(broken)}")
-    run.say(f"restore: {len(files)} files in {state}")
+    run.say(f"restore: {files} files in {state}")
     body = {
         "state": str(state),
-        "files": len(files),
+        "files": files,
         "pairs": len(registry.pairs()),
         "findings": [finding.text for finding in findings],
     }
@@ -79,9 +82,7 @@ def _refuse_others(state: Path, own: tuple[Path, ...], files: Mapping[str, str])
     """Raise ConfigError when the state folder holds a file that is neither below ``own`` nor, with
     the same bytes, in the backup's list ``files``.
     """
-    for path in sorted(state.rglob("*")):
-        if not path.is_file() or any(path.is_relative_to(folder) for folder in own):
-            continue
+    for path in state_files(state, own):
         name = path.relative_to(state)
         if files.get(f"state/{name.as_posix()}") != file_hash(path):
             raise ConfigError(
@@ -102,7 +103,7 @@ def _place(folder: Path, state: Path, part: Path) -> None:
     shutil.copytree(folder, state, dirs_exist_ok=True, copy_function=copy)
 
 
-def _unpacked(source: Path, work: Path) -> Path:
+def _unpacked(source: Path, target: Path) -> Path:
     if source.is_dir():
         return source
     mode: Any = archive_mode(source, "r")
@@ -110,32 +111,10 @@ def _unpacked(source: Path, work: Path) -> Path:
         raise ConfigError(f"restore.input: {source} is neither a folder nor a .tar, .tar.gz, .tgz.")
     try:
         with tarfile.open(source, mode) as stream:
-            stream.extractall(work, filter="data")
+            stream.extractall(target, filter="data")
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RefusedError(
             f"restore.input: {source} cannot be read whole: {one_line(error)}; nothing was "
             "restored."
         ) from error
-    return work
-
-
-def _proven(source: Path, folder: Path) -> dict[str, str]:
-    """The list of the backup. Raises RefusedError unless every file is as it was written."""
-    try:
-        content = json.loads((folder / LIST).read_text())
-        number, files = content["format"], content["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"restore.input: {source} is no backup: it has no readable {LIST}."
-        ) from error
-    if number != FORMAT:
-        raise ConfigError(
-            f"restore.input: {source} has the form {number} of a backup, this version reads "
-            f"{FORMAT}; use the version that wrote it ({content.get('framework')})."
-        )
-    actual = {name: digest for name, digest in hashes(folder).items() if name != LIST}
-    for name in sorted({*files, *actual}):
-        if files.get(name) != actual.get(name):
-            what = "is missing" if name not in actual else "was changed or added"
-            raise RefusedError(f"restore.input: {source}: {name} {what}; nothing was restored.")
-    return actual
+    return target

@@ -7,13 +7,14 @@ it has, never more. The registry copies its own databases first.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError, RefusedError
 from framework.files import copy_database
 from framework.interfaces.registry import Registry
 
@@ -91,6 +92,41 @@ def hashes(folder: Path) -> dict[str, str]:
         if path.is_file():
             digests[path.relative_to(folder).as_posix()] = file_hash(path)
     return digests
+
+
+def prove_backup(source: Path, folder: Path) -> tuple[dict[str, str], str]:
+    """Prove every file of a backup by its list.
+
+    Args:
+        source: The backup, for people.
+        folder: Where its files are.
+
+    Returns:
+        The list, ``{relative path: sha256}``, and the digest of the backup.
+
+    Raises:
+        ConfigError: It is no backup, or one of a later version.
+        RefusedError: A file is not as it was written.
+    """
+    try:
+        text = (folder / LIST).read_bytes()
+        content = json.loads(text)
+        number, files = content["format"], content["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"restore.input: {source} is no backup: it has no readable {LIST}."
+        ) from error
+    if number != FORMAT:
+        raise ConfigError(
+            f"restore.input: {source} has the form {number} of a backup, this version reads "
+            f"{FORMAT}; use the version that wrote it ({content.get('framework')})."
+        )
+    actual = {name: digest for name, digest in hashes(folder).items() if name != LIST}
+    for name in sorted({*files, *actual}):
+        if files.get(name) != actual.get(name):
+            what = "is missing" if name not in actual else "was changed or added"
+            raise RefusedError(f"restore.input: {source}: {name} {what}; nothing was restored.")
+    return actual, hashlib.sha256(text).hexdigest()
 
 
 def file_hash(path: Path) -> str:

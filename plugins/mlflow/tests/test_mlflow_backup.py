@@ -50,7 +50,8 @@ def test_an_archive_is_restored_elsewhere_and_a_changed_one_refused(
     restore = ["run=restore", f"paths.state={other}"]
     result = run(tmp_path, *restore, f"restore.input={archive}")
     assert (result["status"], result["pairs"], result["findings"]) == ("done", 1, [])
-    assert "not empty" in run(tmp_path, *restore, f"restore.input={archive}", code=2)["error"]
+    elsewhere = [f"paths.state={state}", f"restore.input={archive}"]
+    assert "not empty" in run(tmp_path, "run=restore", *elsewhere, code=2)["error"]
     assert (other / "ingest" / "notes.json").read_text() == "{}"
     copy = MlflowRegistry(options_in(other))
     assert copy.fetch(copy.resolve("fake", "production")).model.is_relative_to(other)
@@ -93,26 +94,6 @@ def test_what_is_cut_off_or_changed_is_refused_and_leaves_the_place_empty(
         assert "\n" not in error
     assert run(tmp_path, *restore, f"restore.input={archive}")["pairs"] == 1
     assert (other / "offline" / "deep" / "rows.txt").read_text() == "rows"
-
-
-def test_an_interrupted_restore_goes_on_and_overwrites_nothing_that_came_later(
-    registry: MlflowRegistry, tmp_path: Path
-) -> None:
-    archive, other = tmp_path / "monday.tar", tmp_path / "other"
-    registry.register(make_draft(tmp_path / "1"), "run 1")
-    run(tmp_path, "run=backup", f"paths.state={tmp_path / 'state'}", f"backup.output={archive}")
-    restore = ["run=restore", f"paths.state={other}", f"restore.input={archive}"]
-    with tarfile.open(archive) as stream:
-        stream.extractall(tmp_path / "unpacked", filter="data")
-    (other / ".restoring").mkdir(parents=True)  # as a killed one leaves it
-    shutil.copy(tmp_path / "unpacked" / "state" / "mlflow.db", other)
-    assert run(tmp_path, *restore)["pairs"] == 1
-
-    later = MlflowRegistry(options_in(other))
-    later.register(make_draft(tmp_path / "2"), "run 2")
-    (other / ".restoring").mkdir()
-    assert "not empty" in run(tmp_path, *restore, code=2)["error"]
-    assert len(later.pairs()) == 2
 
 
 def test_a_place_without_pairs_is_a_warning(tmp_path: Path) -> None:
@@ -178,17 +159,44 @@ def test_postgresql_and_s3(bucket: Any, tmp_path: Path) -> None:
         registry.move("fake", "production", 1, expected=None)
         assert registry.backup(state, folder, lambda: None) == []
         with pytest.raises(RegistryError, match="tables already"):
-            registry.restore(folder)
+            registry.restore(folder, "one")
     empty(bucket)
     with server() as place:
         uri = f"postgresql+psycopg://tests@{place}"
         remote |= {"tracking_uri": uri, "ledger": uri}
         again = MlflowRegistry(options_in(tmp_path / "again", **remote))
-        again.restore(folder)
+        again.restore(folder, "one")
+        again.restore(folder, "one")  # which was killed after its transaction
+        with pytest.raises(RegistryError, match="tables already"):
+            again.restore(folder, "two")
         assert again.fetch(again.resolve("fake", "production")).version.version == 1
         assert again.verify() == []
         assert again.register(make_draft(tmp_path / "2"), "run 2").version == 2
+        assert again.backup(state, tmp_path / "second", lambda: None) == []
+        assert (
+            "framework_restored"
+            not in (tmp_path / "second" / "registry" / "ledger.sql").read_text()
+        )
     assert "PGPASSWORD" not in os.environ
+
+
+@pytest.mark.stress
+def test_databases_outside_the_state_are_restored_again_after_a_kill(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "backup", tmp_path / "away"
+    registry.register(make_draft(tmp_path / "1"), "run 1")
+    assert registry.backup(tmp_path / "elsewhere", folder, lambda: None) == []
+    places = {"artifact_location": registry.options.artifact_location}
+    again = MlflowRegistry(options_in(away, **places))
+    away.mkdir()
+    shutil.copy(folder / "registry" / "mlflow.db", away)  # as a killed one leaves it
+    again.restore(folder, "one")
+    again.restore(folder, "one")
+    assert again.fetch(again.resolve("fake", "latest")).version.version == 1
+    again.register(make_draft(tmp_path / "2"), "run 2")
+    with pytest.raises(RegistryError, match="tables already"):
+        again.restore(folder, "one")
 
 
 @pytest.mark.stress

@@ -8,9 +8,7 @@ ledger, never less.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,17 +19,14 @@ from framework.files import copy_database
 from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES, prove
 from framework_mlflow import artifacts
-from framework_mlflow.ledger import tables
-from framework_mlflow.ledger.ledger import Ledger, connect
+from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.paths import local_path, sqlite_file
 from framework_mlflow.private_parts import artifact_repository
+from framework_mlflow.registry.database_copy import POSTGRESQL, copies_of, dump
 
 #: Below the backup, what does not lie in the state folder.
 _ELSEWHERE = "registry"
-_POSTGRESQL = "postgresql"
-#: A table of each database that tells whether it is in use.
-_USED = {"ledger": tables.pairs.name, "mlflow": "model_versions"}
 
 
 class RegistryCopy:
@@ -67,15 +62,10 @@ class RegistryCopy:
             name == "mlflow" and uri == self._options.ledger
         ):  # one database holds both
             return []
-        if not uri.startswith(_POSTGRESQL):
+        if not uri.startswith(POSTGRESQL):
             place = sa.make_url(uri).render_as_string(hide_password=True)
             return [f"{name}: {place} is not in the backup; copy it by its own means"]
-        part.mkdir(parents=True, exist_ok=True)
-        _run(
-            "pg_dump",
-            uri,
-            ["--no-owner", "--no-privileges", "--file", str(part / f"{name}.sql")],
-        )
+        dump(uri, part / f"{name}.sql")
         return []
 
     def _fetch_files(self, target: Path) -> None:
@@ -125,33 +115,27 @@ class RegistryCopy:
             return None
         return folder / _ELSEWHERE / "artifacts" / source.removeprefix(root)
 
-    def read(self, folder: Path) -> None:
+    def read(self, folder: Path, mark: str) -> None:
         """See :meth:`framework.interfaces.registry.Registry.restore`. The ledger comes last: before
         it nothing is a pair.
         """
         part = folder / _ELSEWHERE
-        present = [name for name in self._databases if self._is_used(name, part)]
+        copies = [
+            copy
+            for name in ("mlflow", "ledger")
+            for copy in copies_of(name, self._databases[name], part)
+        ]
+        missing = [copy for copy in copies if not copy.is_restored(mark)]
+        present = [copy.uri for copy in missing if copy.is_used()]
         if present:
             places = ", ".join(
-                sa.make_url(self._databases[name]).render_as_string(hide_password=True)
-                for name in present
+                sa.make_url(uri).render_as_string(hide_password=True) for uri in present
             )
             raise RegistryError(f"{places}: there are tables already; name an empty database.")
         if (part / "artifacts").is_dir():
             self._store_files(part / "artifacts")
-        for name in ("mlflow", "ledger"):
-            uri = self._databases[name]
-            if (part / f"{name}.db").is_file():
-                file = sqlite_file(uri)
-                if file is None:
-                    raise RegistryError(
-                        f"registry: the backup has {name} as SQLite, the configuration "
-                        "another database; restore it to a SQLite file."
-                    )
-                copy_database(part / f"{name}.db", file)
-            if (part / f"{name}.sql").is_file():
-                script = ["--set", "ON_ERROR_STOP=1", "--single-transaction", "--quiet"]
-                _run("psql", uri, [*script, "--file", str(part / f"{name}.sql")])
+        for copy in missing:
+            copy.restore(mark)
 
     def _store_files(self, folder: Path) -> None:
         location = local_path(self._options.artifact_location)
@@ -165,43 +149,3 @@ class RegistryCopy:
                 f"registry.artifact_location: {self._options.artifact_location} cannot be "
                 f"written: {one_line(error, 300)}."
             ) from error
-
-    def _is_used(self, name: str, part: Path) -> bool:
-        uri = self._databases[name]
-        file = sqlite_file(uri)
-        if (part / f"{name}.db").is_file() and file is not None:
-            return file.exists()
-        if not (part / f"{name}.sql").is_file():
-            return False
-        engine = connect(uri)
-        try:
-            return bool(sa.inspect(engine).has_table(_USED[name]))
-        except sa.exc.SQLAlchemyError as error:
-            raise RegistryError(f"registry: {one_line(getattr(error, 'orig', error))}") from error
-        finally:
-            engine.dispose()
-
-
-def _run(program: str, uri: str, arguments: list[str]) -> None:
-    """Run a program of PostgreSQL on a database; its password stays out of the arguments."""
-    url = sa.make_url(uri)
-    plain = url.set(drivername=_POSTGRESQL, password=None).render_as_string()
-    environment = dict(os.environ)
-    if url.password is not None:
-        environment["PGPASSWORD"] = str(url.password)
-    try:
-        subprocess.run(  # noqa: S603
-            [program, "--no-password", "--dbname", plain, *arguments],
-            check=True,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    except FileNotFoundError as error:
-        raise RegistryError(
-            f"{program} is not installed; install PostgreSQL's client, at least as new as the "
-            "server (Debian: postgresql-client)."
-        ) from error
-    except subprocess.CalledProcessError as error:
-        raise RegistryError(f"{program}: {one_line(error.stderr)}") from error

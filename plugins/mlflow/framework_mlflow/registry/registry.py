@@ -344,8 +344,8 @@ class MlflowRegistry(Registry):
             lines.append(f"ledger: form {number} is form {FORMAT} now")
         return lines
 
-    def restore(self, folder: Path) -> None:
-        RegistryCopy(self._places, self.ledger).read(folder)
+    def restore(self, folder: Path, mark: str) -> None:
+        RegistryCopy(self._places, self.ledger).read(folder, mark)
 
     def prune(self, name: str) -> list[PairVersion]:
         self.store.open()
