@@ -59,7 +59,7 @@ IMPORTS = [
 ]
 
 
-def read(state: str, stop: Any, counts: Any) -> None:
+def read(state: str, stop: Any, counts: Any, pause: float) -> None:
     """Load ``production`` until it is told to stop. A load that fails is tried once more: the pair
     may have been removed after it was resolved. Counts loads, mismatched and failed ones.
     """
@@ -78,23 +78,24 @@ def read(state: str, stop: Any, counts: Any) -> None:
             counts[0] += 1
             counts[1] += owners != {proven.version.pair_id}
             break
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
-def main(rounds: int, seed: int, pairs: int = 3) -> int:
+def main(rounds: int, seed: int, pairs: int = 3, pause: float = 0.02) -> int:
     """Play rounds, and report. Returns the exit code.
 
     Args:
         rounds: How many.
         seed: What the kinds and moments are drawn by.
         pairs: How many pairs the project has at first.
+        pause: Seconds between two loads of the reader.
     """
     context = multiprocessing.get_context("forkserver")
     shares = [share for _, share, _ in ROUNDS.values()]
     with tempfile.TemporaryDirectory() as work:
         world = World(Path(work), random.Random(seed), pairs)
         stop, counts = context.Event(), context.Array("l", [0, 0, 0])
-        reader = context.Process(target=read, args=(str(world.state), stop, counts))
+        reader = context.Process(target=read, args=(str(world.state), stop, counts, pause))
         reader.start()
         for number in range(rounds):
             (world.kind,) = world.chance.choices([*ROUNDS], shares)

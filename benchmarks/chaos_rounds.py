@@ -25,6 +25,8 @@ def killed(world: World) -> str:
     moment = world.chance.uniform(0.0, 1.1) * expected
     shutil.rmtree(world.work / "restored", ignore_errors=True)
     (world.work / "backup.tar.gz").unlink(missing_ok=True)
+    if name == "restore":
+        world.back_up()
     process = command.start(*arguments, cwd=world.project)
     ended = process.wait(moment)
     process.kill()

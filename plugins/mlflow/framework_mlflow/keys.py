@@ -1,4 +1,5 @@
-"""The keys that sign and the keys that are believed: ECDSA over DSSE's envelope.
+"""The keys that sign and the keys that are believed: ECDSA over DSSE's envelope. A key is believed
+because it is listed, or because an authority that is listed has certified it.
 
 Only ``cryptography`` is needed, and it is imported where a key is used.
 """
@@ -6,12 +7,12 @@ Only ``cryptography`` is needed, and it is imported where a key is used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from framework.errors import ConfigError
+from framework_mlflow import certificates
+from framework_mlflow.certificates import Authorities, OutdatedError, UntrustedError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -22,136 +23,115 @@ if TYPE_CHECKING:
 #: Which hash a signature of each curve is over.
 _HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 
-#: What is known of a signature: of a trusted key, of a retired one, of a key that nobody listed, or
-#: not of these bytes.
-Verdict = Literal["trusted", "retired", "unknown", "wrong"]
+#: What is known of a signature: of a trusted key, of a retired one, of a certificate that is not
+#: valid today, of a key that nobody listed or certified, or not of these bytes.
+Verdict = Literal["trusted", "retired", "expired", "unknown", "wrong"]
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who says that he signed: the name of his key, and his certificates in DER where he has any,
+    his own first.
+    """
+
+    key: str
+    chain: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of_chain(cls, chain: tuple[bytes, ...]) -> Signer:
+        """Give the signer whose certificates these are. Raises ValueError."""
+        key = certificates.read_chain(chain)[0].public_key()
+        if not is_known_kind(key):
+            raise ValueError("its key is not on P-256, P-384 or P-521")
+        return cls(key_name(key), chain)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """``chain``: the certificates of the key in DER, its own first; none without."""
+
+    private: EllipticCurvePrivateKey
+    chain: tuple[bytes, ...] = ()
+
+    @property
+    def signer(self) -> Signer:
+        """Who signs with it."""
+        return Signer(key_name(self.private.public_key()), self.chain)
+
+    def sign(self, kind: str, payload: bytes) -> bytes:
+        """Sign bytes as DSSE 1.0 does.
+
+        Args:
+            kind: What is signed, DSSE's type of the payload. A signature of one kind is none of
+                another.
+            payload: What is signed.
+
+        Returns:
+            The signature.
+        """
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+
+        algorithm = ECDSA(_hash_of(self.private.public_key()))
+        return self.private.sign(_envelope(kind, payload), algorithm)
 
 
 @dataclass(frozen=True)
 class Keyring:
-    """The public keys whose signatures are believed, by :func:`key_name`. What a ``retired`` key
-    signed still loads; nothing new is signed with it.
+    """The public keys whose signatures are believed, by :func:`key_name`, and the authorities whose
+    certificates are. What a ``retired`` key signed still loads; nothing new is signed with it.
     """
 
     trusted: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict)
     retired: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict)
+    authorities: Authorities = field(default_factory=Authorities)
 
     def __bool__(self) -> bool:
-        return bool(self.trusted)
+        return bool(self.trusted or self.authorities)
 
-    def judge(self, name: str, kind: str, payload: bytes, signature: bytes) -> Verdict:
-        """Check a signature.
+    def judge(
+        self, signer: Signer, kind: str, payload: bytes, signature: bytes
+    ) -> tuple[Verdict, str]:
+        """Check a signature. A key that is listed needs no certificate.
 
         Args:
-            name: The name of the key, as the signature has it.
+            signer: Who signed, as the signature has it.
             kind: What is signed, DSSE's type of the payload.
             payload: What is signed.
             signature: The signature.
 
         Returns:
-            Whose it is.
+            Whose it is, and in words what is wrong with it; the words are empty where nothing is.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 
-        key = self.trusted.get(name) or self.retired.get(name)
+        label = f"the key {signer.key[:12]}"
+        key: Any = self.trusted.get(signer.key) or self.retired.get(signer.key)
         if key is None:
-            return "unknown"
+            if not (signer.chain and self.authorities):
+                return "unknown", f"is signed by {label}, which registry.trust does not list"
+            try:
+                if Signer.of_chain(signer.chain) != signer:
+                    return "wrong", f"names {label}, and the certificate of another"
+                self.authorities.prove(signer.chain)
+            except OutdatedError as error:
+                return "expired", f"is signed by {label}, and {error}"
+            except (UntrustedError, ValueError) as error:
+                reason = f"{error} (registry.trust)"
+                return "unknown", f"is signed by {label}, and {reason}"
+            key = certificates.read_chain(signer.chain)[0].public_key()
         try:
             key.verify(signature, _envelope(kind, payload), ECDSA(_hash_of(key)))
         except InvalidSignature:
-            return "wrong"
-        return "trusted" if name in self.trusted else "retired"
+            return "wrong", f"does not have the signature of {label}: somebody changed it"
+        return ("retired" if signer.key in {*self.retired} - {*self.trusted} else "trusted"), ""
 
 
-def sign_bytes(key: EllipticCurvePrivateKey, kind: str, payload: bytes) -> bytes:
-    """Sign bytes as DSSE 1.0 does.
-
-    Args:
-        key: The private key.
-        kind: What is signed, DSSE's type of the payload. A signature of one kind is none of
-            another.
-        payload: What is signed.
-
-    Returns:
-        The signature.
-    """
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-
-    return key.sign(_envelope(kind, payload), ECDSA(_hash_of(key.public_key())))
-
-
-def read_private_key(text: str, option: str) -> EllipticCurvePrivateKey:
-    """Read the key that pairs are signed with.
-
-    Args:
-        text: The path of a PEM file, or its text.
-        option: The key of the configuration, for the error.
-
-    Returns:
-        The key.
-
-    Raises:
-        ConfigError: It is no private key on P-256, P-384 or P-521 without a passphrase. The
-            message never holds the key.
-    """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(_pem(text, option), None)
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        key = None  # what the library says may hold a part of the key
-    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
-        raise ConfigError(
-            f"{option}: is no private key in PEM on P-256, P-384 or P-521 without a passphrase; "
-            "`openssl ecparam -name prime256v1 -genkey -noout -out sign.pem` makes one."
-        )
-    return key
-
-
-def read_public_keys(texts: Iterable[str], option: str) -> dict[str, EllipticCurvePublicKey]:
-    """Read the keys whose signatures are believed.
-
-    Args:
-        texts: Paths of PEM files, or their texts.
-        option: The key of the configuration, for the error.
-
-    Returns:
-        The keys by the name that signatures know them by.
-
-    Raises:
-        ConfigError: One is no public key on P-256, P-384 or P-521.
-    """
-    from cryptography.exceptions import UnsupportedAlgorithm
+def is_known_kind(key: Any) -> bool:
+    """Say whether a public key is on one of the curves that signatures are made on."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    keys: dict[str, EllipticCurvePublicKey] = {}
-    for number, text in enumerate(texts):
-        path = f"{option}[{number}]"
-        try:
-            key = load_pem_public_key(_pem(text, path))
-        except UnsupportedAlgorithm:
-            key = None  # of a curve that the library does not have
-        except ValueError as error:
-            raise ConfigError(f"{path}: is no public key in PEM ({error}).") from error
-        if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _HASHES:
-            raise ConfigError(f"{path}: is no public key on P-256, P-384 or P-521.")
-        keys[key_name(key)] = key
-    return keys
-
-
-def _pem(text: str, option: str) -> bytes:
-    if not text.strip():
-        raise ConfigError(f"{option}: is empty; name a PEM file, or leave the option out.")
-    if text.lstrip().startswith("-----BEGIN"):
-        return text.encode()
-    try:
-        return Path(text).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{option}: the key file cannot be read ({error.strerror}).") from None
+    return isinstance(key, EllipticCurvePublicKey) and key.curve.name in _HASHES
 
 
 def key_name(key: EllipticCurvePublicKey) -> str:

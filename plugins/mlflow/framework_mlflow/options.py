@@ -25,10 +25,18 @@ class Retention(Options):
 class Sign(Options):
     """``key``: the private key that signs each pair when it is registered, and each entry of the
     history, as the path of a PEM file, or its text from the environment: ``${oc.env:SIGN_KEY}``.
-    Null signs nothing.
+    Null signs nothing. ``certificate``: the certificate of that key, as the path of a PEM file or
+    its text: the signer's own first, then each that issued the one before it, up to the authority.
     """
 
     key: Secret | None = None
+    certificate: str | None = None
+
+    @model_validator(mode="after")
+    def _certificate_of_a_key(self) -> Self:
+        if self.certificate is not None and self.key is None:
+            raise ValueError("certificate: does nothing without key; name its private key there")
+        return self
 
 
 class MlflowOptions(Options):
@@ -40,10 +48,11 @@ class MlflowOptions(Options):
     database. ``experiment``: MLflow's, of the runs. ``cache``: where pairs of a remote artifact
     store are kept. ``environment``: whether a pair is refused, or only warned about, where Python's
     minor version, or the major version of numpy or of the model's library, is not that of its
-    training. ``trust``: the public keys, as paths of PEM files or their texts, of which one must
-    have signed a pair, and the newest move of an alias; empty: signatures are not looked at.
-    ``retired``: public keys that sign no more: what they signed loads, and an alias goes to one of
-    their pairs only by ``version=N``. ``sign``: what signs new pairs and the history.
+    training. ``trust``: public keys and certificates of authorities, as paths of PEM files or
+    their texts: one of these keys, or one that such an authority has certified, must have signed a
+    pair, and the newest move of an alias; empty: signatures are not looked at. ``retired``: public
+    keys, or signers' certificates, that sign no more: what they signed loads, and an alias goes to
+    one of their pairs only by ``version=N``. ``sign``: what signs new pairs and the history.
     ``retention``: what ``run=prune`` keeps.
     """
 

@@ -33,10 +33,12 @@ from framework.pairs.pair import (
 from framework.plugins.components import installed
 from framework_mlflow.artifacts import WRITTEN_BY_MLFLOW
 from framework_mlflow.frames import Layout, context_from_rows
-from framework_mlflow.keys import Keyring, read_public_keys
+from framework_mlflow.key_files import read_trust
+from framework_mlflow.keys import Keyring
 from framework_mlflow.signature import prove_signature
 
-#: The environment variable that names the files of trusted public keys, as ``PATH`` names folders.
+#: The environment variable that names the files of trusted public keys, and of certificates of
+#: authorities, as ``PATH`` names folders.
 #: MLflow's route has no configuration to read ``registry.trust`` from.
 TRUST = "FRAMEWORK_TRUST"
 
@@ -82,8 +84,8 @@ def _load_pyfunc(data_path: str) -> PreprocessorFunction | ModelFunction:
     directory = Path(data_path)
     kind = directory.name
     if TRUST in os.environ:
-        keys = Keyring(read_public_keys(os.environ[TRUST].split(os.pathsep), TRUST))
-        prove_signature(kind, directory.parent.parent, keys)
+        keys, authorities = read_trust(os.environ[TRUST].split(os.pathsep), TRUST)
+        prove_signature(kind, directory.parent.parent, Keyring(keys, authorities=authorities))
     prove_half(kind, directory.parent.parent, WRITTEN_BY_MLFLOW)
     component, layout = open_half(directory, kind, installed()), Layout.read(directory)
     return (

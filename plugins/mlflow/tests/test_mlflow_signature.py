@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 import pytest
-from framework_mlflow.keys import Keyring, read_public_keys
+from framework_mlflow.key_files import read_keyring, read_trust
 from framework_mlflow.registry.registry import MlflowRegistry
 from framework_mlflow.signature import prove_signature
 from mlflow_cases import options_in
@@ -126,14 +126,14 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_stored(
             signed(state, key, number)
         assert "c2VjcmV0" not in str(raised.value)
     with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: "):
-        read_public_keys([keys.ours], "registry.trust")
+        read_trust([keys.ours], "registry.trust")
     assert not (state / "artifacts").exists()
 
 
 def test_a_trusted_key_on_a_curve_that_the_library_lacks_is_refused() -> None:
     text = f"-----BEGIN PUBLIC KEY-----\n{SECP112R1_PUBLIC}\n-----END PUBLIC KEY-----"
     with pytest.raises(ConfigError, match=r"^registry\.trust\[0\]: is no public key on P-256"):
-        read_public_keys([text], "registry.trust")
+        read_trust([text], "registry.trust")
 
 
 def test_a_key_that_cannot_sign_is_refused_before_the_training(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_signature_is_one_of_model_signing(keys: Keys, state: Path) -> None:
     """What its command line reads; that accepts such a half (docs/how-to/sign-pairs.md)."""
     pair = signed(state, keys.ours)
     place = artifact(trusting(state), pair, "model")
-    keyring = Keyring(read_public_keys([keys.trusted], "trust"))
+    keyring = read_keyring([keys.trusted], [], "registry")
     assert prove_signature("model", place, keyring) in keyring.trusted
     bundle = json.loads((place / SIGNATURE).read_text())
     assert bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"

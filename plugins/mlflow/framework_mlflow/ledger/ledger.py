@@ -29,7 +29,7 @@ from framework_mlflow.ledger.transaction import LedgerReader, LedgerWriter, vers
 from framework_mlflow.paths import sqlite_file
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from framework_mlflow.keys import SigningKey
 
 #: Sessions that hold PostgreSQL's lock of a key, but for the one that asks.
 _HOLDERS = sa.text(
@@ -97,7 +97,7 @@ class Ledger:
         self,
         uri: str,
         home: Home,
-        key: Callable[[], EllipticCurvePrivateKey | None] = lambda: None,
+        key: Callable[[], SigningKey | None] = lambda: None,
     ) -> None:
         self._uri, self._home, self._key = uri, home, key
 

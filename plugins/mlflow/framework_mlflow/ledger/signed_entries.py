@@ -2,7 +2,8 @@
 
 The signature is over the entry's text as it is hashed: its number, the hash of the entry before,
 who, when, what, which alias, from where to where, the digest of the pair, the reason and the
-verdict.
+verdict. It stands in the ledger with the signer's certificates behind it, where he has any: each
+in base64, with points between.
 """
 
 from __future__ import annotations
@@ -10,49 +11,46 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from framework.interfaces.registry import HistoryEntry, PairVersion
-from framework_mlflow.keys import Keyring, Verdict, key_name, sign_bytes
+from framework_mlflow.certificates import read_chain
+from framework_mlflow.keys import Keyring, Signer, SigningKey, Verdict
 from framework_mlflow.ledger.history import EntrySignature, Link, entry_text
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
 _KIND = "application/vnd.framework.history-entry+json"
+_POINT = "."
 
 
-def sign_entry(link: Link, key: EllipticCurvePrivateKey) -> EntrySignature:
+def sign_entry(link: Link, key: SigningKey) -> EntrySignature:
     """Sign an entry.
 
     Args:
         link: The entry in its place.
-        key: The private key.
+        key: What signs it.
 
     Returns:
         The signature.
     """
-    signature = sign_bytes(key, _KIND, _text(link))
-    return EntrySignature(key_name(key.public_key()), base64.b64encode(signature).decode())
+    parts = (key.sign(_KIND, _text(link)), *key.signer.chain)
+    return EntrySignature(
+        key.signer.key, _POINT.join(base64.b64encode(part).decode() for part in parts)
+    )
 
 
-def judge_entry(link: Link, keys: Keyring) -> Verdict | None:
+def judge_entry(link: Link, keys: Keyring) -> tuple[Verdict | None, str]:
     """Check the signature of an entry.
 
     Args:
         link: The entry in its place.
-        keys: The keys that are believed.
+        keys: The keys and authorities that are believed.
 
     Returns:
-        Whose it is; None where nothing is signed.
+        Whose it is, None where nothing is signed; and in words what is wrong with it.
     """
     if link.signature is None:
-        return None
-    try:
-        signature = base64.b64decode(link.signature.value, validate=True)
-    except binascii.Error:
-        return "wrong"
-    return keys.judge(link.signature.key, _KIND, _text(link), signature)
+        return None, "is not signed and registry.trust asks for a signature"
+    signature, *chain = _parts(link.signature)
+    return keys.judge(Signer(link.signature.key, tuple(chain)), _KIND, _text(link), signature)
 
 
 def with_verdict(link: Link, keys: Keyring) -> HistoryEntry:
@@ -60,20 +58,35 @@ def with_verdict(link: Link, keys: Keyring) -> HistoryEntry:
 
     Args:
         link: The entry in its place.
-        keys: The keys that are believed.
+        keys: The keys and authorities that are believed.
 
     Returns:
         The entry. Without keys nothing is checked.
     """
-    verdict = judge_entry(link, keys) if keys else "unchecked"
-    key = None if link.signature is None else link.signature.key
-    if key is None:
-        return (
-            replace(link.entry, signature={"key": None, "status": "unsigned"})
-            if keys
-            else link.entry
-        )
-    return replace(link.entry, signature={"key": key, "status": str(verdict)})
+    if link.signature is None:
+        unsigned = {"key": None, "status": "unsigned"}
+        return replace(link.entry, signature=unsigned) if keys else link.entry
+    verdict = judge_entry(link, keys)[0] if keys else "unchecked"
+    known = {"key": link.signature.key, "status": str(verdict)}
+    _, *chain = _parts(link.signature)
+    return replace(link.entry, signature={**known, **_certified(chain)})
+
+
+def _parts(signature: EntrySignature) -> list[bytes]:
+    """The signature, and the certificates behind it."""
+    try:
+        texts = signature.value.split(_POINT)
+        return [base64.b64decode(text, validate=True) for text in texts]
+    except binascii.Error:
+        return [b""]
+
+
+def _certified(chain: list[bytes]) -> dict[str, str]:
+    """Whose certificate an entry has, as the certificate says."""
+    try:
+        return {"certificate": read_chain(chain)[0].subject.rfc4514_string()}
+    except ValueError:
+        return {}
 
 
 def why_unproven(alias: str, pair: PairVersion, move: Link | None, keys: Keyring) -> str | None:
@@ -108,16 +121,9 @@ def why_unproven(alias: str, pair: PairVersion, move: Link | None, keys: Keyring
 
 def what_is_wrong(link: Link, keys: Keyring) -> str | None:
     """Say what is wrong with the signature of an entry, None when a believed key signed it."""
-    verdict = judge_entry(link, keys)
+    _, problem = judge_entry(link, keys)
     label = f"entry {link.number} of the history ({link.entry.at}, {link.entry.who})"
-    if verdict is None:
-        return f"{label}, is not signed and registry.trust asks for a signature"
-    key = link.signature.key[:12] if link.signature else ""
-    if verdict == "unknown":
-        return f"{label}, is signed by the key {key}, which registry.trust does not list"
-    if verdict == "wrong":
-        return f"{label}, does not have the signature of the key {key}: somebody changed it"
-    return None
+    return f"{label}, {problem}" if problem else None
 
 
 def _text(link: Link) -> bytes:

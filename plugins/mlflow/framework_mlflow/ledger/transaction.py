@@ -22,7 +22,7 @@ from framework_mlflow.ledger.history import GENESIS, EntrySignature, Link, follo
 from framework_mlflow.ledger.signed_entries import sign_entry
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from framework_mlflow.keys import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class LedgerWriter(LedgerReader):
     """
 
     def __init__(
-        self, connection: sa.Connection, home: Home, key: EllipticCurvePrivateKey | None = None
+        self, connection: sa.Connection, home: Home, key: SigningKey | None = None
     ) -> None:
         super().__init__(connection, home)
         self._key = key

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from framework.interfaces.registry import PairDraft
 from framework.pairs.artifacts import read_fingerprints
@@ -14,10 +13,8 @@ from framework.pairs.attestations import write_attestations
 from framework.pairs.manifest import HALVES, make_manifest, write_manifest
 from framework.pairs.provenance import versions
 from framework_mlflow import artifacts
+from framework_mlflow.keys import SigningKey
 from framework_mlflow.signature import sign
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 
 def pack(
@@ -25,7 +22,7 @@ def pack(
     folder: Path,
     pair_id: str,
     run_id: str,
-    key: EllipticCurvePrivateKey | None,
+    key: SigningKey | None,
     saved: Callable[[], None],
 ) -> tuple[dict[str, Path], str]:
     """Write both halves as they are stored.

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from framework.errors import ConfigError, FrameworkError, RefusedError, RegistryError
 from framework.interfaces.registry import (
@@ -24,7 +24,8 @@ from framework.interfaces.registry import (
 )
 from framework_mlflow import paths
 from framework_mlflow.home import home_of
-from framework_mlflow.keys import Keyring, key_name, read_private_key, read_public_keys
+from framework_mlflow.key_files import read_keyring, read_signing_key
+from framework_mlflow.keys import Keyring, SigningKey
 from framework_mlflow.ledger.history import breaks, now
 from framework_mlflow.ledger.ledger import Ledger, Registered
 from framework_mlflow.ledger.signed_entries import why_unproven, with_verdict
@@ -49,9 +50,6 @@ from framework_mlflow.store import listing
 from framework_mlflow.store.setup import is_there
 from framework_mlflow.store.store import DIGEST, PAIR_ID, Store
 from framework_mlflow.store.version_states import VersionState
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 log = logging.getLogger(__name__)
 
@@ -89,19 +87,15 @@ class MlflowRegistry(Registry):
 
     @cached_property
     def _keys(self) -> Keyring:
-        options = self.options
-        return Keyring(
-            read_public_keys(options.trust, "registry.trust"),
-            read_public_keys(options.retired, "registry.retired"),
-        )
+        return read_keyring(self.options.trust, self.options.retired, "registry")
 
     @cached_property
-    def _signing_key(self) -> EllipticCurvePrivateKey | None:
-        secret = self.options.sign.key
-        if secret is None:
+    def _signing_key(self) -> SigningKey | None:
+        sign = self.options.sign
+        if sign.key is None:
             return None
-        key = read_private_key(secret.get_secret_value(), "registry.sign.key")
-        if key_name(key.public_key()) in self._keys.retired:
+        key = read_signing_key(sign.key.get_secret_value(), sign.certificate, "registry.sign")
+        if key.signer.key in self._keys.retired:
             raise ConfigError(
                 "registry.sign.key: registry.retired lists this key; sign with one that "
                 "registry.trust lists."

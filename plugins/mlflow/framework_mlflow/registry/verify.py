@@ -194,7 +194,7 @@ def unproven(reader: LedgerReader, name: str, keys: Keyring) -> list[str]:
         problem = pair and why_unproven(alias, pair, move, keys)
         problems += [problem] if problem else []
         newest.add(move.number if move else None)
-    changed = [link for link in reader.links(name) if judge_entry(link, keys) == "wrong"]
+    changed = [link for link in reader.links(name) if judge_entry(link, keys)[0] == "wrong"]
     return problems + [
         f"'{name}': {what_is_wrong(link, keys)}" for link in changed if link.number not in newest
     ]
