@@ -1,4 +1,4 @@
-"""How far a restore came, as files in the state folder, so that it can be begun again after a kill.
+"""The progress of a restore, as files in the state folder: it can be begun again after a kill.
 
 ``.restoring/`` is there from before the first file is placed until all is verified. In it,
 ``mark`` names this restore, and ``placed`` names the backup once every file is in its place: from
@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def unpacked(self) -> Path:
-        """Where an archive is unpacked."""
+        """The folder that an archive is unpacked in."""
         return self._work / "unpacked"
 
     @property
@@ -91,7 +91,7 @@ class Progress:
             shutil.rmtree(self._work, ignore_errors=True)
 
     def _stamps(self) -> dict[str, list[int]]:
-        """What tells whether a file was changed or replaced, of every file of the folder."""
+        """The inode, time and size of every file of the folder."""
         stats = {path: path.stat() for path in state_files(self._state, self.own)}
         return {
             path.relative_to(self._state).as_posix(): [s.st_ino, s.st_mtime_ns, s.st_size]

@@ -23,11 +23,11 @@ _DEPTH = 5
 
 
 class UntrustedError(Exception):
-    """Why nobody who is believed has issued a certificate."""
+    """Nobody who is believed has issued a certificate for signing."""
 
 
 class OutdatedError(Exception):
-    """Which certificate is not valid today."""
+    """A certificate is not valid today."""
 
 
 class Authorities:

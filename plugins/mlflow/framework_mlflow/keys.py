@@ -30,8 +30,8 @@ Verdict = Literal["trusted", "retired", "expired", "unknown", "wrong"]
 
 @dataclass(frozen=True)
 class Signer:
-    """Who says that he signed: the name of his key, and his certificates in DER where he has any,
-    his own first.
+    """One who says that he signed: the name of his key, and his certificates in DER where he has
+    any, his own first.
     """
 
     key: str
@@ -55,7 +55,7 @@ class SigningKey:
 
     @property
     def signer(self) -> Signer:
-        """Who signs with it."""
+        """The one who signs with it."""
         return Signer(key_name(self.private.public_key()), self.chain)
 
     def sign(self, kind: str, payload: bytes) -> bytes:

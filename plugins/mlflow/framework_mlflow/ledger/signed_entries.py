@@ -82,7 +82,7 @@ def _parts(signature: EntrySignature) -> list[bytes]:
 
 
 def _certified(chain: list[bytes]) -> dict[str, str]:
-    """Whose certificate an entry has, as the certificate says."""
+    """The name in the certificate of an entry."""
     try:
         return {"certificate": read_chain(chain)[0].subject.rfc4514_string()}
     except ValueError:

@@ -125,8 +125,8 @@ class RegistryCopy:
             for name in ("mlflow", "ledger")
             for copy in copies_of(name, self._databases[name], part)
         ]
-        missing = [copy for copy in copies if not copy.is_restored(mark)]
-        present = [copy.uri for copy in missing if copy.is_used()]
+        others = [copy for copy in copies if not copy.is_restored(mark)]
+        present = [copy.uri for copy in others if copy.is_used()]
         if present:
             places = ", ".join(
                 sa.make_url(uri).render_as_string(hide_password=True) for uri in present
@@ -134,7 +134,7 @@ class RegistryCopy:
             raise RegistryError(f"{places}: there are tables already; name an empty database.")
         if (part / "artifacts").is_dir():
             self._store_files(part / "artifacts")
-        for copy in missing:
+        for copy in others:
             copy.restore(mark)
 
     def _store_files(self, folder: Path) -> None:
