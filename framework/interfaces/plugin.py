@@ -80,6 +80,9 @@ class Component:
         check: Of a run: ``package.module:function`` that is called with the run before it begins
             and raises what is known to be wrong. A run that it refuses has not begun: no hook is
             told of it, and nothing is kept. None: there is nothing to check.
+        imports: Of a model or preprocessor: modules that the opening of a stored one imports,
+            beside the one of ``load``. A server with several workers imports them once, in the
+            process that the workers are copies of. None of them may start threads.
     """
 
     kind: Kind
@@ -91,6 +94,7 @@ class Component:
     automatic: Automatic | None = None
     experiment: bool = True
     check: str | None = None
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

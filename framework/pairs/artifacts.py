@@ -134,6 +134,27 @@ def open_half(directory: Path, kind: str, plugins: Plugins) -> Any:
         return plugins.load(kind, record["name"]).load(directory / "state")
 
 
+def modules_of(preprocessor: Path, model: Path, plugins: Plugins) -> list[str]:
+    """List the modules that the opening of a pair imports, as far as the plugins that are installed
+    say. None of them is imported.
+
+    Args:
+        preprocessor: The data directory of this half.
+        model: The data directory of this half.
+        plugins: Where components are found.
+
+    Returns:
+        The names of modules.
+    """
+    modules: list[str] = []
+    for directory in (preprocessor, model):
+        record = json.loads((directory / "component.json").read_text())
+        if record["name"] in plugins.names(record["kind"]):
+            component = plugins.find(record["kind"], record["name"])
+            modules += [component.load.partition(":")[0], *component.imports]
+    return modules
+
+
 @contextmanager
 def _opening(directory: Path) -> Iterator[None]:
     """Every byte is proven by now: what cannot be read was written in another form, by an earlier

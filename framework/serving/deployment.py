@@ -16,6 +16,7 @@ from framework.errors import ConfigError
 from framework.features.views import FeatureSet
 from framework.interfaces.registry import HistoryEntry, PairVersion, ProvenPair, Registry
 from framework.interfaces.retrieval import RetrievalStrategy
+from framework.pairs.artifacts import modules_of
 from framework.pairs.loading import LoadedPair, open_proven
 
 
@@ -144,6 +145,22 @@ class Deployment:
             RefusedError: Something differs; the message names it.
         """
         return self._registry.fetch(version)
+
+    def modules(self, version: PairVersion) -> list[str]:
+        """List the modules that :meth:`load` imports for a pair, as far as the plugins that are
+        installed say. Every byte of the pair is proven; none of the modules is imported.
+
+        Args:
+            version: The pair.
+
+        Returns:
+            The names of modules.
+
+        Raises:
+            RefusedError: A byte differs; the message names it.
+        """
+        files = self.fetch(version)
+        return modules_of(files.preprocessor, files.model, self.parts.plugins)
 
     @cached_property
     def strategy(self) -> RetrievalStrategy | None:

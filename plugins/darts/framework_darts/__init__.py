@@ -155,7 +155,12 @@ _MODELS: list[tuple[str, str, type[DartsOptions], str]] = [
 def components() -> list[Component]:
     return [
         Component(
-            "model", name, f"framework_darts.models:{attribute}", options, f"Darts: {summary}"
+            "model",
+            name,
+            f"framework_darts.models:{attribute}",
+            options,
+            f"Darts: {summary}",
+            imports=("darts.models.forecasting.pl_forecasting_module",),
         )
         for name, attribute, options, summary in _MODELS
     ]

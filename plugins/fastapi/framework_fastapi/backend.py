@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.registry import PairVersion
 from framework.serving.app.app import create_app
@@ -43,15 +42,13 @@ class FastapiBackend(ServingBackend):
                 "look by itself."
             )
         if options.workers > 1:
-            pair = deployment.load(
-                deployment.resolve(deployment.reference)
-            )  # what is refused is refused here, in one line
-            pair.check_device(options.device or CPU, "serving.device")
-            version = pair.version
+            version = deployment.resolve(deployment.reference)
+            modules = deployment.modules(version)  # what is refused has started no worker
             with bind(options.host, options.port) as listener:
                 run_workers(
                     deployment,
                     options,
+                    modules,
                     listener,
                     lambda: announce(_url(options, listener), version),
                 )

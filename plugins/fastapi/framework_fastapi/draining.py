@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
-from uvicorn.supervisors import multiprocess
 
 from framework_fastapi.settings import Config
 
@@ -50,22 +49,6 @@ class DrainingServer(uvicorn.Server):
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         await super().shutdown(sockets)
-
-
-class Worker(multiprocess.Process):
-    """One of several processes; its server drains, too."""
-
-    @property
-    def server(self) -> uvicorn.Server:
-        if self._server is None:
-            assert isinstance(self.config, Config)
-            self._server = DrainingServer(self.config)
-        return self._server
-
-
-def drain_workers() -> None:
-    """Let uvicorn's supervisor start :class:`Worker`; it has no other way to be told."""
-    multiprocess.Process = Worker  # type: ignore[misc]
 
 
 def take_no_more(listener: socket.socket) -> None:

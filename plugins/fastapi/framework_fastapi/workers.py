@@ -9,17 +9,20 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import parent_process
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
 
 from framework.errors import FrameworkError
@@ -32,7 +35,8 @@ from framework.serving.http.metric_registry import FOLDER_VARIABLE
 from framework.serving.http.refusal import Refusal
 from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
-from framework_fastapi.draining import drain_workers, take_no_more
+from framework_fastapi.copies import prepare
+from framework_fastapi.draining import take_no_more
 from framework_fastapi.peers import Peers
 from framework_fastapi.settings import configure
 
@@ -43,25 +47,26 @@ _HANGS = 60
 def run_workers(
     deployment: Deployment,
     options: FastapiOptions,
+    modules: Sequence[str],
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
-    """Until a signal: start them, start one that died again, drain all. Raises
-    :class:`FrameworkError` when they do not start.
+    """Until a signal: start them, start one that died again, drain all. ``modules``: what all of
+    them import. Raises :class:`FrameworkError` when they do not start.
     """
     figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
     inherited = os.environ.get(FOLDER_VARIABLE)
     os.environ[FOLDER_VARIABLE] = str(figures)  # for the workers, which inherit it
     try:
+        refusals = prepare(modules)
         config = configure(
-            partial(make_app, deployment, options, figures),
+            partial(make_app, deployment, options, figures, refusals),
             options,
             factory=True,
             workers=options.workers,
             timeout_worker_healthcheck=_HANGS,
         )
-        drain_workers()
         workers = _Workers(config, [listener], ready, figures)
         workers.run()
     finally:
@@ -72,14 +77,31 @@ def run_workers(
             signal.signal(number, handler)
         shutil.rmtree(figures)
     if workers.failed:
+        if not refusals.empty():
+            raise refusals.get()
         raise FrameworkError("a worker did not start; its log above says why.")
 
 
-def make_app(deployment: Deployment, options: FastapiOptions, folder: Path) -> App:
-    """The application of one worker, in its process. ``folder``: the workers'."""
+def make_app(
+    deployment: Deployment,
+    options: FastapiOptions,
+    folder: Path,
+    refusals: SimpleQueue[FrameworkError],
+) -> App:
+    """The application of one worker, in its process. ``folder``: the workers'. A worker that may
+    not start tells the supervisor by ``refusals``, and ends.
+    """
     logs.configure(options.log)
     threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
-    return create_app(WorkerService(deployment, options, folder))
+    try:
+        if os.environ.get(FOLDER_VARIABLE) != str(folder):
+            raise FrameworkError(
+                "serving.workers: this process has supervised workers before; start another one."
+            )
+        return create_app(WorkerService(deployment, options, folder))
+    except FrameworkError as error:
+        refusals.put(error)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _end_with_supervisor() -> None:

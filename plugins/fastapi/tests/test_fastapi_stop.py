@@ -57,7 +57,7 @@ def test_what_has_arrived_before_a_stop_is_answered(tmp_path: Path, workers: int
         for raw in known:
             raw.sendall(REQUEST)
             assert answer(raw, last=False).startswith(b"HTTP/1.1 200")
-        below = [p.pid for p in psutil.Process(process.pid).children()]
+        below = [p.pid for p in psutil.Process(process.pid).children(recursive=True)]
         servers = below if workers > 1 else [process.pid]
         for pid in servers:
             os.kill(pid, signal.SIGSTOP)
