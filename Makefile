@@ -8,7 +8,7 @@ JOB_PLUGINS := files feast mlflow preprocessing xgboost baselines fastapi report
 DEV_PLUGINS := darts foundation kafka lightgbm ray ray_serve ray_tune redis_stream sql statsforecast testing
 editable = $(foreach plugin,$(1),-e plugins/$(plugin))
 
-.PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api docs install clean
+.PHONY: demo loop-demo test test-most test-ray fuzz stress chaos check check-types check-style check-layers api dist docs install clean
 .DEFAULT_GOAL := demo
 
 .venv/uv: 
@@ -91,9 +91,15 @@ api: .venv/dev
 	$(BIN)/python docs/api.py
 	$(BIN)/python docs/options.py
 
+# What is published: a source distribution and a wheel of each project, below dist.
+dist: .venv/dev
+	rm -rf dist
+	for project in . plugins/*; do $(BIN)/uv build --quiet --out-dir dist $$project || exit 1; done
+	$(BIN)/twine check --strict dist/*.tar.gz dist/*.whl
+
 # The documents as a site below .venv/site. It asks no other host for anything.
 docs: .venv/dev
 	$(BIN)/zensical build --strict
 
 clean:
-	rm -rf .venv state
+	rm -rf .venv state dist

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -39,30 +40,40 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+#: Runs a command of the tutorial, without ``python -m framework``, and gives its standard output.
+Call = Callable[[list[str]], str]
+
+
 def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
-    project = Path(
-        shutil.copytree(
-            ROOT / "examples" / "project",
-            tmp_path / "project",
-            ignore=shutil.ignore_patterns("state"),
-        )
-    )
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+    project = example(tmp_path)
+
+    def call(words: list[str]) -> str:
+        done = run(*words, cwd=project, env=environment, page=True)
+        assert done.returncode == 0, f"{words}\n{done.stderr}"
+        return done.stdout
+
+    follow(project, environment, call, sys.executable)
+
+
+def example(folder: Path) -> Path:
+    """Copy the example's project."""
+    ignored = shutil.ignore_patterns("state")
+    source = ROOT / "examples" / "project"
+    return Path(shutil.copytree(source, folder / "project", ignore=ignored))
+
+
+def follow(project: Path, environment: dict[str, str], call: Call, python: str) -> None:
+    """Run the commands of the tutorial as they are printed."""
     results = {}
     for command in _commands(DOCS / "tutorial.md"):
         if "run=serve" in command or command.startswith("curl"):
             continue
-        done = run(
-            *shlex.split(command.removeprefix("python -m framework ")),
-            cwd=project,
-            env=environment,
-            page=True,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        results[command] = json.loads(done.stdout.splitlines()[-1])
+        output = call(shlex.split(command.removeprefix("python -m framework ")))
+        results[command] = json.loads(output.splitlines()[-1])
     assert [r["run"] for r in results.values()] == ["train", "train", "pairs", "promote", "predict"]
     assert [
         p["version"] for p in results["python -m framework +experiment=shops run=pairs"]["pairs"]
@@ -70,15 +81,15 @@ def test_the_tutorial_works_as_printed(tmp_path: Path) -> None:
     assert len(pd.read_parquet(project / "forecast.parquet")) == 4 * 7
     trained = results["python -m framework +experiment=shops"]
     assert "<svg" in Path(trained["report"]).read_text()
-    _serve_and_ask(project, environment, trained["pair"]["digest"])
+    _serve_and_ask(project, environment, trained["pair"]["digest"], python)
 
 
-def _serve_and_ask(project: Path, environment: dict[str, str], digest: str) -> None:
+def _serve_and_ask(project: Path, environment: dict[str, str], digest: str, python: str) -> None:
     """The server on a free port instead of the printed one, the question as printed."""
     serve, ask = [
         c for c in _commands(DOCS / "tutorial.md") if "run=serve" in c or c.startswith("curl")
     ]
-    program = [sys.executable, *serve.replace("8123", "0").split()[1:]]
+    program = [python, *serve.replace("8123", "0").split()[1:]]
     server = subprocess.Popen(
         program, cwd=project, env=environment, stdout=subprocess.PIPE, text=True
     )

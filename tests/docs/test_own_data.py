@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "bring-your-own-data.md"
 BLOCKS = {
     yaml.safe_load(block)["name"]: block
     for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    if "@package _global_" in block
 }
 #: The longest experiment that a user should have to write.
 LINES = 25

@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT, BIN = Path(__file__).parents[2], Path(sys.executable).parent
+PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 #: The makers of the three files: hourly with gaps, monthly, daily with covariates.
 FILES = runpy.run_path(str(ROOT / "tests/runs/test_init.py"))
 #: ``framework-core[standard]`` without what these commands do not need and takes long to install.
@@ -35,16 +38,22 @@ ENVIRONMENT = {
 
 
 @pytest.fixture(scope="module")
-def framework(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of each project of this repository, and the wheel made of that."""
+    folder = tmp_path_factory.mktemp("distributions")
+    for project in PROJECTS:
+        run([BIN / "uv", "build", "--quiet", "--out-dir", folder, project], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def framework(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command ``framework`` of a fresh environment, installed by the extras of the core."""
-    folder, uv = tmp_path_factory.mktemp("wheels"), Path(sys.executable).parent / "uv"
-    for source in (ROOT, *sorted((ROOT / "plugins").glob("*/pyproject.toml"))):
-        place = source if source.is_dir() else source.parent
-        run([uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist", place], folder)
+    folder, uv = tmp_path_factory.mktemp("wheels"), BIN / "uv"
     run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], folder)
     install = [uv, "pip", "install", "--quiet", "--python", folder / "venv/bin/python"]
-    wheels = ["--find-links", folder / "dist", "-c", ROOT / "constraints.txt"]
-    run([*install, *wheels, f"framework-core[{EXTRAS}]"], folder)
+    links = ["--find-links", distributions, "-c", ROOT / "constraints.txt"]
+    run([*install, *links, f"framework-core[{EXTRAS}]"], folder)
     return folder / "venv/bin/framework"
 
 
@@ -121,6 +130,41 @@ def test_a_strangers_file_is_served_by_four_commands(
     (forecast,) = answer["forecasts"] if "forecasts" in answer else (answer["forecast"],)
     assert forecast["status"] == "ok"
     assert len(forecast["times"]) == init["guesses"]["horizon"]["value"]
+
+
+@pytest.mark.stress
+def test_every_distribution_can_be_published(distributions: Path) -> None:
+    """``make dist`` does the same. A source distribution and a wheel, of one version."""
+    metadata = [tomllib.loads((p / "pyproject.toml").read_text())["project"] for p in PROJECTS]
+    (version,) = {each["version"] for each in metadata}
+    files = {
+        file
+        for each in metadata
+        for stem in [f"{each['name'].replace('-', '_')}-{version}"]
+        for file in (f"{stem}.tar.gz", f"{stem}-py3-none-any.whl")
+    }
+    assert {path.name for path in distributions.iterdir() if path.name != ".gitignore"} == files
+    run([BIN / "twine", "check", "--strict", *sorted(distributions.glob("*-*"))], distributions)
+    for each in metadata:
+        stem = f"{each['name'].replace('-', '_')}-{version}"
+        with zipfile.ZipFile(distributions / f"{stem}-py3-none-any.whl") as wheel:
+            assert f"{stem}.dist-info/licenses/LICENSE" in wheel.namelist()
+
+
+#: The pages of the tutorial, as ``tests/docs`` follows them.
+TUTORIAL = runpy.run_path(str(ROOT / "tests/docs/test_docs.py"))
+
+
+@pytest.mark.stress
+def test_the_tutorial_works_from_wheels(framework: Path, tmp_path: Path) -> None:
+    project, python = TUTORIAL["example"](tmp_path), framework.with_name("python")
+    modules = run(
+        [python, "-c", "import framework, framework_xgboost as x; print(framework, x)"], tmp_path
+    )
+    assert str(ROOT) not in modules, "the repository leaked into the fresh environment"
+    TUTORIAL["follow"](
+        project, ENVIRONMENT, lambda words: run([framework, *words], project), str(python)
+    )
 
 
 #: The experiments of ``how-to/bring-your-own-data.md``, and a file of the kind that each is for.
