@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 
 from framework_fastapi.settings import Config
+from framework_fastapi.sharing import SharedListener
 
 #: Seconds in which answers still arrive at connections that are open, and connections that clients
 #: were making; each answer then closes its connection.
@@ -30,10 +32,26 @@ class DrainingServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
-        await super().startup(sockets)
+        """Begin to answer. Several workers share the sockets."""
+        if self.config.workers == 1:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self.servers += [self._share(listener) for listener in sockets or []]
         if self.started:
             self._ready()
+
+    def _share(self, listener: socket.socket) -> Any:
+        return SharedListener(
+            listener,
+            self.server_state.connections,
+            lambda: self.config.http_protocol_class(
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            ),
+            self.config.ssl,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is there, then end. Of several workers the supervisor closes the address."""

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -64,6 +65,16 @@ def test_workers_count_together_follow_each_and_come_back_when_killed(tmp_path: 
     ) as (process, url):
         workers = workers_of(process.pid)
         assert len(workers) == 2
+        with ExitStack() as opened:
+            port = int(url.rpartition(":")[2])
+            for _ in range(32):
+                opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+            def spread() -> list[int]:
+                return [len(worker.net_connections("tcp")) for worker in workers]
+
+            wait_for(lambda: sum(spread()) >= 32 + 2)  # each has the listener, too
+            assert min(spread()) >= 8
         for _ in range(30):
             assert ask(url).status_code == 200
         assert counted(url) == 30
