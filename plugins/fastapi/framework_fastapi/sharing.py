@@ -72,9 +72,9 @@ class SharedListener:
     def _wait(self) -> None:
         """Somebody wants to connect: leave it to those with fewer connections for a moment."""
         self._loop.remove_reader(self._listener)
-        mine = len(self._connections)
-        if mine:
-            wait, most = _PATIENCE * mine / (mine + _SOME), 1 + mine // _SOME
+        count = len(self._connections)
+        if count:
+            wait, most = _PATIENCE * count / (count + _SOME), 1 + count // _SOME
             self._loop.call_later(wait, self._take_some, most)
         else:
             self._take_some(1)
