@@ -23,7 +23,7 @@ from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.time import to_numpy
 from framework.errors import ComponentError, ConfigError, DataError
-from framework.evaluation.metrics import naive_scale
+from framework.evaluation.metrics import naive_scale, naive_square
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.features.views import FeatureSet
 from framework.interfaces.compute import Compute
@@ -226,12 +226,14 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
         update={"context_length": naive.context_length(setting.season_length), "quantiles": ()}
     )
     fit_model(arrays, naive_schema, naive, 0, seed)
+    history = panel.until(fold.cutoff)  # one scale, however few of these rows a fit learns from
+    targets = len(schema.targets)
     values = np.stack(
-        [naive_scale(train, len(schema.targets), setting.season_length, power) for power in (1, 2)],
+        [naive_scale(history, targets, setting.season_length), naive_square(history, targets)],
         axis=1,
     )
-    scales = dict(zip(map(tuple, train.entities), values, strict=True))
-    trained = frozenset(scales) if setting.new == "refuse" else None
+    scales = dict(zip(map(tuple, history.entities), values, strict=True))
+    trained = frozenset(map(tuple, train.entities)) if setting.new == "refuse" else None
     return Fitted(
         Pair(schema, preprocessor, model, trained=trained),
         Pair(naive_schema, preprocessor, naive),

@@ -39,7 +39,7 @@ def score(
     whose scale is zero or unknown are left out. ``sMAPE`` is 0 to 2: twice the error over the sum
     of both sizes, 0 where both are 0. ``RMSSE`` is there with ``square``: each series has the root
     of its mean squared error over ``square``, and RMSSE is the mean over series (Makridakis et al.
-    2022, the M5 competition).
+    2022, the M5 competition). Its denominator is :func:`naive_square`.
 
     With quantiles: ``pinball`` is the mean loss over steps and quantiles, in the target's unit.
     ``WQL`` is twice the summed loss over the sum of absolute actuals, a mean over quantiles. With
@@ -55,7 +55,7 @@ def score(
         scale: The in-sample mean absolute error of the seasonal naive forecast (see
             :func:`naive_scale`); broadcasts to ``actual``.
         quantiles: The ``Q`` levels, ascending, each between 0 and 1.
-        square: The in-sample mean squared error of the seasonal naive forecast; broadcasts to
+        square: The in-sample mean squared error of the naive forecast of one step; broadcasts to
             ``actual``.
         series: The number of each step's series, from 0; broadcasts to ``actual``. Needed with
             ``square``.
@@ -265,7 +265,7 @@ def _ratio(total: Float64, count: ArrayLike) -> Float64:
         return np.asarray(np.divide(total, divisor, out=out, where=divisor > 0))
 
 
-def naive_scale(panel: Panel, targets: int, season_length: int, power: int = 1) -> Float64:
+def naive_scale(panel: Panel, targets: int, season_length: int) -> Float64:
     """Measure the seasonal naive forecast on the rows of ``panel``, the denominator of MASE.
 
     Give it the rows that a fold may learn from, never those that it is judged by.
@@ -274,17 +274,46 @@ def naive_scale(panel: Panel, targets: int, season_length: int, power: int = 1) 
         panel: The rows. Its first ``targets`` past columns are the targets.
         targets: How many targets there are.
         season_length: The steps of a season.
-        power: 1: the mean absolute seasonal difference. 2: the mean squared one, the denominator of
-            RMSSE.
 
     Returns:
         ``[series, targets]``, NaN where a series is shorter than a season.
     """
     y = panel.past[:, :targets]
+    return _mean_by_series(panel, np.abs(_changes(panel, y, season_length)))
+
+
+def naive_square(panel: Panel, targets: int) -> Float64:
+    """Measure the naive forecast of one step on the rows of ``panel``, the denominator of RMSSE.
+
+    As in the M5 competition a series counts from its first value that is not 0.
+
+    Args:
+        panel: The rows that a fold may learn from. Its first ``targets`` past columns are the
+            targets.
+        targets: How many targets there are.
+
+    Returns:
+        ``[series, targets]``, the mean squared change from one step to the next; NaN where there
+        is none.
+    """
+    y = panel.past[:, :targets]
+    sold = np.cumsum((y != 0) & np.isfinite(y), axis=0, dtype=np.int64)
+    starts = panel.offsets[:-1]
+    before = np.where((starts > 0)[:, None], sold[starts - 1], 0)
+    began = sold - np.repeat(before, np.diff(panel.offsets), axis=0) > 0
+    return _mean_by_series(panel, _changes(panel, np.where(began, y, np.nan), 1) ** 2)
+
+
+def _changes(panel: Panel, y: Float64, steps: int) -> Float64:
+    """Each row's value less that of so many steps before, NaN at the beginning of a series."""
     change = np.full_like(y, np.nan)
-    change[season_length:] = np.abs(y[season_length:] - y[:-season_length]) ** power
+    change[steps:] = y[steps:] - y[:-steps]
     place = np.arange(len(y)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
-    change[place < season_length] = np.nan
+    change[place < steps] = np.nan
+    return change
+
+
+def _mean_by_series(panel: Panel, change: Float64) -> Float64:
     known = np.isfinite(change)
     total = np.add.reduceat(np.where(known, change, 0.0), panel.offsets[:-1], axis=0)
     count = np.add.reduceat(known, panel.offsets[:-1], axis=0, dtype=np.int64)

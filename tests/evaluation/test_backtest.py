@@ -286,6 +286,16 @@ def test_windows_actuals_and_figures_are_those_of_the_rows() -> None:
     )
 
 
+def test_the_scale_is_one_whatever_the_window_that_a_fit_learns_from() -> None:
+    panel = _panel(_rows())
+    whole = _backtest(panel, folds=2)
+    sliding = _backtest(panel, folds=2, window="sliding", window_length=20)
+    assert np.isfinite(whole.scale).all()
+    assert np.array_equal(sliding.scale, whole.scale)
+    assert np.array_equal(sliding.square, whole.square)
+    assert not np.array_equal(sliding.forecast, whole.forecast)
+
+
 def test_model_and_baseline_are_judged_on_the_same_elements() -> None:
     result = _backtest(_panel(_rows()), folds=2)
     forecast = result.forecast.copy()

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.panel_rows import panel_from_rows
-from framework.evaluation.metrics import POINT_METRICS, Tally, naive_scale, score
+from framework.evaluation.metrics import POINT_METRICS, Tally, naive_scale, naive_square, score
 
 
 def test_by_hand() -> None:
@@ -135,8 +135,17 @@ def test_rmsse_is_a_mean_over_series() -> None:
     first = math.sqrt((4 / 2 + 1 / 2 + 9 / 9 + 36 / 9) / 4)
     assert figures["RMSSE"] == pytest.approx((first + math.sqrt(1 / 4)) / 2)
     assert "RMSSE" not in score(actual, forecast[..., None], 1.0)
-    panel = _panel([[1, 2, 4, 8, 16], [5, 5]])
-    assert naive_scale(panel, 1, 2, power=2)[0, 0] == pytest.approx((9 + 36 + 144) / 3)
+
+
+def test_the_denominator_of_rmsse_is_that_of_the_m5_competition() -> None:
+    """Changes of one step, from the first value that is not 0; a gap is no change."""
+    panel = _panel([[1, 2, 4, 8], [0, 0, 3, 0, 0], [0, 0], [7], [0, math.nan, 2, math.nan, 5, 9]])
+    first, second, never, short, gap = naive_square(panel, 1)[:, 0]
+    assert first == pytest.approx((1 + 4 + 16) / 3)
+    assert second == pytest.approx((9 + 0) / 2)
+    assert math.isnan(never)
+    assert math.isnan(short)
+    assert gap == pytest.approx(16)
 
 
 def test_quantiles_by_hand() -> None:
