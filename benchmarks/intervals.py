@@ -7,7 +7,8 @@ For each set of ``benchmarks/accuracy.py``: one fit of ``model=xgboost`` with ``
 forecasts from twelve origins, with and without quantiles of its own. From the fifth origin on,
 intervals come from the errors of the four origins before, as a pair that was trained then would
 answer. Two lines: difficulties by the series' own errors, which is what a pair answers, and without
-them. ``worst``: the coverage of the series that is covered least. ``score``: the interval score,
+them. ``worst``: the coverage of the series that is covered least. ``alike``: what that would be if
+no series were harder than another, from 300 random deals of whole origins to the series. ``score``: the interval score,
 lower is better.
 
 The last line is JSON: the sets whose score is not worse by series, at 80 and 95 %.
@@ -21,6 +22,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
 from accuracy import SETS, Set, ours, project
 
@@ -76,6 +78,16 @@ def origins(data: Set, rows: int) -> int:
     return max(CALIBRATED_ON + 1, steps // 2 // data.horizon)
 
 
+def worst_alike(rows: pd.DataFrame) -> float:
+    """The expected coverage, in per cent, of the least covered series if all were alike."""
+    shares = 100 * rows.groupby(["unique_id", "origin"])["inside"].mean().to_numpy()
+    series = rows["unique_id"].nunique()
+    whole = shares[: len(shares) // series * series]
+    draw = np.random.default_rng(0)
+    deals = [draw.permutation(whole).reshape(series, -1).mean(axis=1).min() for _ in range(300)]
+    return float(np.mean(deals))
+
+
 def show(name: str, table: pd.DataFrame, schema: Schema) -> dict[int, bool]:
     """Print both lines; by level, whether the score is not worse by series."""
     scores: dict[int, list[float]] = {level: [] for level in LEVELS}
@@ -90,7 +102,8 @@ def show(name: str, table: pd.DataFrame, schema: Schema) -> dict[int, bool]:
             score = float(rows["score"].mean())
             scores[level].append(score)
             parts.append(
-                f"{level} %: {100 * rows['inside'].mean():.1f}, worst {inside.min():.0f}, "
+                f"{level} %: {100 * rows['inside'].mean():.1f}, worst {inside.min():.0f} "
+                f"(alike {worst_alike(rows):.0f}), "
                 f"5 % of series below {inside.quantile(0.05):.0f}, score {score:.4g}"
             )
         line = "own errors" if by_series else "without"

@@ -4,9 +4,9 @@ Split conformal prediction with scores scaled by a difficulty (Lei et al. 2018; 
 2023, section 2): an error is divided by what makes a window hard, and order statistics of the
 quotients, for each target and step, are multiplied by the difficulty of the window that is asked.
 The difficulty is the width between the model's outermost quantiles when it has some, else the
-seasonal change of the series; it is multiplied by what the series' own errors say
-(:mod:`framework.pairs.own_errors`). Any level that the number of errors supports can be asked;
-intervals of rising levels contain each other.
+seasonal change of the series. It is multiplied by what the series' own errors say, and the interval
+is moved to the side to which its forecasts err (:mod:`framework.pairs.own_errors`). Any level that
+the number of errors supports can be asked; intervals of rising levels contain each other.
 
 Errors of another season are not exchangeable with those to come, so the level itself is adapted
 (Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift"): origin by origin, an
@@ -38,7 +38,7 @@ from framework.pairs.adaptive_levels import (
     highest_level,
     ranks,
 )
-from framework.pairs.own_errors import own_factors
+from framework.pairs.own_errors import Windowed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,9 @@ class Calibration:
     other: Float64  # [T], of a series that the backtest did not have
     #: [T], what the difficulty of each series is multiplied by; none in pairs of earlier versions.
     factors: dict[tuple[str, ...], Float64] = field(default_factory=dict)
+    #: [T], how far the interval of each series lies from the forecast, in units of the difficulty
+    #: before the factor; none in pairs of earlier versions.
+    shifts: dict[tuple[str, ...], Float64] = field(default_factory=dict)
     #: Which version of the followed levels ``used`` is, 0 for the pair's own. It is not saved.
     version: int = 0
 
@@ -99,9 +102,12 @@ class Calibration:
         series ``entities[n, E]``.
         """
         self.check([level])
-        difficulty = (self._difficulty(values, entities) + self.floor) * self._factors(entities)
+        unit = self._difficulty(values, entities) + self.floor
+        difficulty = unit * _of(self.factors, entities, np.ones_like(self.floor))
         low, high = self._ends(level)
         mean = values[..., 0]
+        if self.shifts:
+            mean = mean + _of(self.shifts, entities, np.zeros_like(self.floor)) * unit
         return np.stack([mean + low.T * difficulty, mean + high.T * difficulty], axis=-1)
 
     def interval_of_steps(
@@ -133,29 +139,22 @@ class Calibration:
         if self.by_quantiles:
             difficulty = values[:, -1] - values[:, 1]
         else:
-            scales = [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
-            difficulty = np.array(scales).reshape(len(entities), -1)[series, target]
+            difficulty = _of(self.series, entities, self.other)[series, 0, target]
         difficulty = difficulty + self.floor[target]
+        mean = values[:, 0]
+        if self.shifts:
+            shifts = _of(self.shifts, entities, np.zeros_like(self.floor))
+            mean = mean + shifts[series, 0, target] * difficulty
         if self.factors:
-            difficulty = difficulty * self._factors(entities)[series, 0, target]
+            factors = _of(self.factors, entities, np.ones_like(self.floor))
+            difficulty = difficulty * factors[series, 0, target]
         low, high = (ends[target, step - 1] for ends in self._ends(level))
-        return values[:, 0] + low * difficulty, values[:, 0] + high * difficulty
+        return mean + low * difficulty, mean + high * difficulty
 
     def _difficulty(self, values: Float64, entities: Objects) -> Float64:
         if self.by_quantiles:
             return np.asarray(values[..., -1] - values[..., 1])
-        scales = np.array(
-            [self.series.get(tuple(map(str, entity)), self.other) for entity in entities]
-        )
-        return scales.reshape(len(entities), 1, -1)
-
-    def _factors(self, entities: Objects) -> Float64:
-        """``[n, 1, T]``."""
-        if not self.factors:
-            return np.ones((len(entities), 1, len(self.floor)))
-        one = np.ones(len(self.floor))
-        factors = [self.factors.get(tuple(map(str, entity)), one) for entity in entities]
-        return np.array(factors).reshape(len(entities), 1, -1)
+        return _of(self.series, entities, self.other)
 
     def _ends(self, level: float) -> tuple[Float64, Float64]:
         """``[T, H]`` each: the scores that a new one is between, at the level that is used for this
@@ -190,14 +189,17 @@ class Calibration:
             other=self.other,
             factor_series=np.array(list(self.factors), dtype=np.str_),
             factors=np.array(list(self.factors.values())),
+            shift_series=np.array(list(self.shifts), dtype=np.str_),
+            shifts=np.array(list(self.shifts.values())),
         )
 
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path, allow_pickle=False) as file:
             series = _by_series(file["series"], file["widths"])
-            factors = (
-                _by_series(file["factor_series"], file["factors"]) if "factors" in file else {}
+            factors, shifts = (
+                _by_series(file[f"{name}_series"], file[f"{name}s"]) if f"{name}s" in file else {}
+                for name in ("factor", "shift")
             )
             return cls(
                 file["scores"],
@@ -208,7 +210,14 @@ class Calibration:
                 series,
                 file["other"],
                 factors,
+                shifts,
             )
+
+
+def _of(known: dict[tuple[str, ...], Float64], entities: Objects, otherwise: Float64) -> Float64:
+    """``[n, 1, T]``: what is known of each series."""
+    values = [known.get(tuple(map(str, entity)), otherwise) for entity in entities]
+    return np.array(values).reshape(len(entities), 1, -1)
 
 
 def _by_series(keys: npt.NDArray[np.str_], values: Float64) -> dict[tuple[str, ...], Float64]:
@@ -224,8 +233,8 @@ def calibrate(
     Steps whose actual or forecast is unknown are left out, and those whose forecast is a rule and
     not the model's. A target of which some step has few
     errors is calibrated on those of all steps, each in units of its step's typical error. ``pace``
-    0 leaves the levels as they are; ``by_series=False`` leaves the difficulties as they are. None
-    when a target has no error at all.
+    0 leaves the levels as they are; ``by_series=False`` leaves difficulties and forecasts as they
+    are. None when a target has no error at all.
     """
     targets, horizon = len(schema.targets), schema.horizon
     outer = [f"q{q:g}" for q in (schema.quantiles[:1] + schema.quantiles[-1:])]
@@ -241,6 +250,7 @@ def calibrate(
     (numbers,) = series_numbers(schema.entity_keys, table)
     names = [tuple(map(str, k)) for k in entities_of(schema.entity_keys, table).to_numpy()]
     widths, factors = np.full((len(names), targets), np.nan), np.ones((len(names), targets))
+    shifts = np.zeros_like(factors)
     for t, target in enumerate(schema.targets):
         has_target = (table["target"] == target).to_numpy()
         of_target = table[has_target]
@@ -255,10 +265,9 @@ def calibrate(
         scores = _scores(of_target, floor[t])
         if by_series:
             origin = np.unique(scores.origin, return_inverse=True)[1]
-            factors[:, t], left_out = own_factors(
-                np.abs(scores.score), scores.step, numbers[has_target], origin, len(names)
-            )
-            scores = replace(scores, score=scores.score / left_out)
+            own = Windowed.of(numbers[has_target], origin, len(names))
+            factors[:, t], shifts[:, t], score = own.fit(scores.score, scores.step)
+            scores = replace(scores, score=score)
         typical = _pooling(scores, horizon)
         if typical is not None:
             pooled = scores.score / typical[scores.step - 1]
@@ -280,8 +289,13 @@ def calibrate(
             )
             out[t, h, : len(is_kept)] = is_kept
     known = {} if by_quantiles else dict(zip(names, widths, strict=True))
-    own = dict(zip(names, factors, strict=True)) if (factors != 1).any() else {}
-    return Calibration(out, counts, np.array(levels), floor, by_quantiles, known, other, own)
+    fitted = Calibration(out, counts, np.array(levels), floor, by_quantiles, known, other)
+    if (factors == 1).all() and not shifts.any():
+        return fitted
+    own_factors, own_shifts = (
+        dict(zip(names, values, strict=True)) for values in (factors, shifts)
+    )
+    return replace(fitted, factors=own_factors, shifts=own_shifts)
 
 
 def _scores(rows: pd.DataFrame, floor: float) -> Scores:

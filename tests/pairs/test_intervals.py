@@ -221,6 +221,35 @@ def test_intervals_hold_for_each_series_though_the_scale_misjudges_it() -> None:
     assert abs(shares_inside(made(table), 95).mean() - 0.95) < 0.03
 
 
+def test_intervals_move_to_the_side_to_which_the_forecasts_of_a_series_err() -> None:
+    """One series outgrows its forecasts by three times its noise; the others stay as they are."""
+
+    def grown(origins: int, seed: int) -> tuple[pd.DataFrame, Float64, Float64, np.ndarray]:
+        table, values, _, which = world(origins, seed)
+        noise = np.random.default_rng(seed).normal(0, NOISE[which][:, None], (len(which), 3))
+        actual = values[..., 0, 0] + noise + 3 * (NOISE[which] * (which == 2))[:, None]
+        return table.assign(actual=actual.ravel()), values, actual[..., None], which
+
+    calibration = made(grown(12, 1)[0])
+    _, values, actual, which = grown(100, 2)
+    interval = calibration.interval(values, KEYS[which], 80)
+    inside = (interval[..., 0] <= actual) & (actual <= interval[..., 1])
+    assert inside[which == 2].mean() > 0.7
+    assert abs(inside[which != 2].mean() - 0.8) < 0.05
+    middle = (interval.mean(axis=-1) - values[..., 0])[..., 0] / NOISE[which][:, None]
+    assert middle[which == 2].mean() > 1
+    assert abs(middle[which != 2].mean()) < 0.3
+    single = calibration.interval_of_steps(
+        values.reshape(-1, 1),
+        KEYS,
+        np.repeat(which, 3),
+        np.zeros(3 * len(which), dtype=np.int64),
+        np.tile([1, 2, 3], len(which)),
+        80,
+    )
+    np.testing.assert_array_equal(np.stack(single, axis=-1), interval.reshape(-1, 2))
+
+
 def test_series_that_are_alike_and_series_of_one_origin_keep_the_difficulty_of_the_scale() -> None:
     table = world(4, 1)[0]
     draw = np.random.default_rng(3).normal(0, 1, len(table))
@@ -249,11 +278,13 @@ def test_a_calibration_of_an_earlier_version_answers_as_it_did(tmp_path: Path) -
     path = tmp_path / INTERVALS
     calibration.save(path)
     with np.load(path) as stored:
-        old = {name: stored[name] for name in stored.files if not name.startswith("factor")}
+        old = {
+            name: stored[name] for name in stored.files if not name.startswith(("factor", "shift"))
+        }
     np.savez(path, **old)
     _, values, _, which = misjudged(2, 2)
     loaded = Calibration.load(path)
-    assert loaded.factors == {}
+    assert loaded.factors == loaded.shifts == {}
     expected = calibration.interval(values, KEYS[which], 80)
     assert loaded.interval(values, KEYS[which], 80).tobytes() == expected.tobytes()
 
