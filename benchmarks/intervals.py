@@ -8,8 +8,8 @@ forecasts from twelve origins, with and without quantiles of its own. From the f
 intervals come from the errors of the four origins before, as a pair that was trained then would
 answer. Two lines: difficulties by the series' own errors, which is what a pair answers, and without
 them. ``worst``: the coverage of the series that is covered least. ``alike``: what that would be if
-no series were harder than another, from 300 random deals of whole origins to the series. ``score``: the interval score,
-lower is better.
+no series were harder than another, from 300 random deals of whole origins to the series. ``score``:
+the interval score, lower is better.
 
 The last line is JSON: the sets whose score is not worse by series, at 80 and 95 %.
 """
