@@ -1,5 +1,5 @@
-"""A series' own backtest errors say how much harder it is than its difficulty, and to which side its
-forecasts err.
+"""A series' own backtest errors say how much harder it is than its difficulty, and to which side
+its forecasts err.
 
 Credibility (Bühlmann 1967; Bühlmann & Straub 1970): a series' mean error is drawn to that of all
 series, the more the fewer origins it has and the more its origins differ beside the series. How far
