@@ -366,7 +366,10 @@ def _explain(model: type[Options], problem: Any, path: str, source_of: Callable[
     hidden = problem["type"] in ("missing", UNSHOWN)
     input_text = "" if hidden else f", got {_written(problem['input'])}"
     text = _PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}{input_text[:120]}"
+    how = ""
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool):
+        how = "; YAML reads the words on, off, yes and no so: put the text in quotes"
+    return f"{where}: {text}{input_text[:120]}{how}"
 
 
 def _written(value: Any) -> str:

@@ -41,6 +41,13 @@ def project(tmp_path: Path) -> Path:
             "preprocessor.future=[{step: calendar, fields: [holidays, is_holiday], country: ZZ}]",
             "the holidays of 'ZZ' are not known",
         ),
+        (
+            "preprocessor.future=[{step: calendar, fields: [is_holiday], country_column: shop, "
+            "countries: {s: DE-BY}}, "
+            "{step: calendar, fields: [is_holiday], country: 2024-02-31, prefix: own}]",
+            "preprocessor.future.1: calendar country: '2024-02-31' is no date",
+        ),
+        ("+source.tables={sales: {encoding: true}}", "YAML reads the words on, off, yes"),
     ],
 )
 def test_an_option_that_cannot_work_ends_the_run_before_the_source_is_opened(

@@ -5,6 +5,7 @@ look at the names that the source has.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.errors import ConfigError
 from framework.evaluation.eligibility import check_covariates
+from framework.features.calendar_options import CalendarOptions
 from framework.features.operations import Join
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.source import Roles, Source
+from framework.options import Options
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.schema import past_columns
@@ -108,7 +111,9 @@ def _made_up(config: Config, features: Features) -> Panel:
     keys = config.features.entity_keys
     names = (*keys, *features.categories)
     static = np.empty((rows, len(names)), dtype=object)
-    static[:] = np.repeat(["a", "b"], _ROWS)[:, None]
+    preprocessor = config.component("preprocessor").options
+    for place, name in enumerate(names):
+        static[:, place] = np.repeat(_texts(preprocessor, name), _ROWS)
     past, known = features.past, config.panel.known
     return Panel(
         keys,
@@ -123,3 +128,26 @@ def _made_up(config: Config, features: Features) -> Panel:
         known,
         names,
     )
+
+
+def _texts(preprocessor: Options | None, column: str) -> tuple[str, str]:
+    """Two values of a key or category. Where a calendar takes its countries from the column, they
+    are such as it takes.
+    """
+    for calendar in _calendars(preprocessor):
+        if calendar.country_column == column:
+            values = [*(calendar.countries or ("US", "DE"))]
+            return values[0], values[-1]
+    return "a", "b"
+
+
+def _calendars(value: object) -> Iterator[CalendarOptions]:
+    """The calendars anywhere in options."""
+    if isinstance(value, CalendarOptions):
+        yield value
+    elif isinstance(value, Options):
+        for name in type(value).model_fields:
+            yield from _calendars(getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _calendars(part)
