@@ -35,7 +35,7 @@ import numpy as np
 import orjson
 from bare import PAST, TARGETS, VERSION
 from load import Target, interleaved, medians, ratio, table
-from serving_pair import FEATURES, OnePair, payload, train
+from serving_pair import FEATURES, OnePair, no_ledger, payload, train
 
 from framework.data.context import Context
 from framework.data.schema import Schema
@@ -90,7 +90,9 @@ class Parts(OnePair):
         return Parts, (self.directory,)
 
     def make(self, group: str) -> Any:
-        return Store() if group == "retrieval" else self
+        if group == "retrieval":
+            return Store()
+        return no_ledger() if group == "ledger" else self
 
 
 class BareStore:

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving_pair import FEATURES, train
+from serving_pair import FEATURES, no_ledger, train
 
 from framework.config.catalog import Plugins
 from framework.interfaces.registry import PairDraft, Registry
@@ -51,7 +51,9 @@ class Parts:
         return Parts, (self.directory,)
 
     def make(self, group: str) -> Any:
-        return registry_in(self.directory, self.plugins) if group == "registry" else self
+        if group == "registry":
+            return registry_in(self.directory, self.plugins)
+        return no_ledger() if group == "ledger" else self
 
 
 def registry_in(directory: Path, plugins: Plugins) -> Registry:

@@ -24,7 +24,9 @@ from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.features.views import FeatureSet, View
+from framework.interfaces.ledger import FilesLedgerOptions
 from framework.interfaces.registry import PairVersion, ProvenPair
+from framework.monitoring.ledger_files import FilesLedger
 from framework.pairs.artifacts import Evidence, write_pair
 from framework.pairs.fit import fit_pair
 from framework.pairs.golden import Golden
@@ -122,6 +124,11 @@ def payload(pair: Pair, golden: Golden, rows: int) -> bytes:
     return json.dumps({"rows": made}).encode()
 
 
+def no_ledger() -> FilesLedger:
+    """A ledger that keeps no forecast: what it costs is measured by ledger.py."""
+    return FilesLedger(FilesLedgerOptions(share=0))
+
+
 class OnePair:
     """The parts of a deployment: the pair in the folder, no feature store."""
 
@@ -135,7 +142,7 @@ class OnePair:
         return OnePair, (self.directory,)
 
     def make(self, group: str) -> Any:
-        return self
+        return no_ledger() if group == "ledger" else self
 
     def resolve(self, name: str, reference: str) -> PairVersion:
         return self.proven.version
