@@ -77,7 +77,7 @@ def fit_model(
     """Fit on windows of ``arrays``; the last ``validation_steps`` steps are the targets of the
     validation windows.
 
-    Training windows know no target of features. Raises :class:`DataError` when there is no training
+    Training windows know no target of the validation windows. Raises :class:`DataError` when there is no training
     window.
     """
     last = arrays.times.max()
