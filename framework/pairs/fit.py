@@ -77,8 +77,8 @@ def fit_model(
     """Fit on windows of ``arrays``; the last ``validation_steps`` steps are the targets of the
     validation windows.
 
-    Training windows know no target of the validation windows. Raises :class:`DataError` when there is no training
-    window.
+    Training windows know no target of the validation windows. Raises :class:`DataError` when there
+    is no training window.
     """
     last = arrays.times.max()
     boundary = Frequency.parse(schema.frequency).shift(np.array([last]), -validation_steps)[0]
