@@ -3,12 +3,16 @@ turn with the proven load.
 
     python -m framework +experiment=xgb_daily            # once, for a pair to load
     python benchmarks/pair_load.py [--state state] [--name xgb_daily] [--rounds 200]
+        [--reference latest] [--trust sign.pub]
 
-proven    what a server and run=predict do: resolve `latest`, compare ledger and MLflow, hash every
-byte of both artifacts, then as below unproven  read and open both halves from a folder that is
-already known, and replay the golden batch bytes     only `read_bytes` of every file: what no loader
-can do without mlflow    `mlflow.pyfunc.load_model("models:/…")` of both halves, which checks no
-byte, for comparison (a few rounds)
+proven    what a server and run=predict do: resolve the reference, compare ledger and MLflow, hash
+          every byte of both artifacts, then as below
+signed    with --trust, as proven by who has it in registry.trust: the pair's signatures, and of an
+          alias that of its newest move
+unproven  read and open both halves from a folder that is already known, and replay the golden batch
+bytes     only `read_bytes` of every file: what no loader can do without
+mlflow    `mlflow.pyfunc.load_model("models:/…")` of both halves, which checks no byte, for
+          comparison (a few rounds)
 
 All files are in the page cache, and the process is warm. Medians, in milliseconds.
 """
@@ -18,7 +22,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from framework_mlflow.options import MlflowOptions
@@ -32,8 +36,9 @@ from framework.pairs.manifest import HALVES
 from framework.plugins.discovery import load_plugins
 
 
-def options_of(state: Path) -> MlflowOptions:
+def options_of(state: Path, trust: Sequence[str] = ()) -> MlflowOptions:
     return MlflowOptions(
+        trust=tuple(trust),
         tracking_uri=f"sqlite:///{state}/mlflow.db",
         ledger=f"sqlite:///{state}/ledger.db",
         artifact_location=str(state / "artifacts"),
@@ -41,15 +46,19 @@ def options_of(state: Path) -> MlflowOptions:
     )
 
 
-def milliseconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def milliseconds(work: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of processor time, which others on the machine disturb less."""
+    start, used = time.perf_counter(), time.process_time()
     work()
-    return (time.perf_counter() - start) * 1e3
+    return (time.perf_counter() - start) * 1e3, (time.process_time() - used) * 1e3
 
 
-def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
+def measured(
+    state: Path, name: str, rounds: int, reference: str, trust: Sequence[str]
+) -> dict[str, tuple[float, float]]:
     registry, plugins = MlflowRegistry(options_of(state)), load_plugins()
-    known = registry.fetch(registry.resolve(name, "latest"))
+    trusting = MlflowRegistry(options_of(state, trust))
+    known = registry.fetch(registry.resolve(name, reference))
     files = [
         path
         for data in (known.preprocessor, known.model)
@@ -57,8 +66,8 @@ def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
         if path.is_file()
     ]
 
-    def proven() -> object:
-        return open_proven(registry.fetch(registry.resolve(name, "latest")), plugins)
+    def proven(registry: MlflowRegistry) -> object:
+        return open_proven(registry.fetch(registry.resolve(name, reference)), plugins)
 
     def by_mlflow() -> object:
         mlflow = import_mlflow()
@@ -69,19 +78,25 @@ def measured(state: Path, name: str, rounds: int) -> dict[str, float]:
         ]
 
     work: dict[str, tuple[Callable[[], object], int]] = {
-        "proven": (proven, rounds),
+        "proven": (lambda: proven(registry), rounds),
+        "signed": (lambda: proven(trusting), rounds if trust else 0),
         "unproven": (lambda: open_proven(known, plugins), rounds),
         "bytes": (lambda: [path.read_bytes() for path in files], rounds),
         "mlflow": (by_mlflow, max(1, rounds // 40)),
     }
-    spent: dict[str, list[float]] = {label: [] for label in work}
+    spent: dict[str, list[tuple[float, float]]] = {label: [] for label in work}
     for i in range(-1, rounds):
         for label, (load, times) in work.items():
             if i < times:
                 took = milliseconds(load)
                 if i >= 0:
                     spent[label].append(took)
-    return {label: statistics.median(values) for label, values in spent.items()}
+    return {
+        label: (statistics.median(wall), statistics.median(used))
+        for label, values in spent.items()
+        if values
+        for wall, used in (zip(*values, strict=True),)
+    }
 
 
 def main() -> None:
@@ -91,16 +106,32 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("state"))
     parser.add_argument("--name", default="xgb_daily")
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--reference", default="latest")
+    parser.add_argument("--trust", nargs="*", default=[])
     arguments = parser.parse_args()
-    found = measured(arguments.state.resolve(), arguments.name, arguments.rounds)
-    table = Table("load", "median ms", "of unproven")
-    for label, value in found.items():
-        table.add_row(label, f"{value:.2f}", f"{value / found['unproven']:.2f}")
+    medians = measured(
+        arguments.state.resolve(),
+        arguments.name,
+        arguments.rounds,
+        arguments.reference,
+        arguments.trust,
+    )
+    table = Table("load", "median ms", "of unproven", "processor ms")
+    base = medians["unproven"][0]
+    for label, (wall, used) in medians.items():
+        table.add_row(label, f"{wall:.2f}", f"{wall / base:.2f}", f"{used:.2f}")
     Console().print(table)
     print(
-        f"proving adds {found['proven'] / found['unproven'] - 1:.0%} to reading and opening "
+        f"proving adds {medians['proven'][0] / base - 1:.0%} to reading and opening "
         f"the files of '{arguments.name}'"
     )
+    if "signed" in medians:
+        wall, used = (medians["signed"][i] - medians["proven"][i] for i in (0, 1))
+        ratio = medians["signed"][0] / medians["proven"][0]
+        print(
+            f"the signatures add {wall:.1f} ms, {used:.1f} ms of processor time: {ratio:.2f} x a "
+            "proven load"
+        )
 
 
 if __name__ == "__main__":

@@ -103,6 +103,22 @@ def test_an_alias_is_followed_only_by_a_move_of_a_trusted_key(
     assert trusted.verify() == []
 
 
+def test_a_move_that_nothing_would_load_through_is_refused(
+    keys: Keys, state: Path, tmp_path: Path
+) -> None:
+    """Where ``registry.trust`` is set, and what signs is missing or not believed there."""
+    register(signing(state, keys.ours), tmp_path, 1)
+    for sign, said in (
+        ({}, "registry.sign.key is not set"),
+        ({"key": keys.theirs}, "which registry.trust does not list: nothing would load"),
+    ):
+        registry = MlflowRegistry(options_in(state, trust=[keys.trusted], sign=sign))
+        with pytest.raises(ConfigError, match=said) as raised:
+            registry.move("fake", "production", 1, expected=None)
+        assert "\n" not in str(raised.value)
+    assert registry.pairs("fake")[0].aliases == ()
+
+
 def test_a_ledger_that_somebody_changed_is_refused_and_told(
     keys: Keys, state: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import base64
 import binascii
 from dataclasses import replace
 
+from framework.errors import ConfigError
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework_mlflow.certificates import read_chain
 from framework_mlflow.keys import Keyring, Signer, SigningKey, Verdict
@@ -35,6 +36,31 @@ def sign_entry(link: Link, key: SigningKey) -> EntrySignature:
     return EntrySignature(
         key.signer.key, _POINT.join(base64.b64encode(part).decode() for part in parts)
     )
+
+
+def check_signer(key: SigningKey | None, keys: Keyring) -> None:
+    """Check that a move will be believed where it is made.
+
+    Args:
+        key: What will sign it.
+        keys: The keys and authorities that are believed; without any, nothing is checked.
+
+    Raises:
+        ConfigError: Nothing would load through the alias afterwards.
+    """
+    if not keys:
+        return
+    if key is None:
+        raise ConfigError(
+            "registry.trust asks for moves that are signed, and registry.sign.key is not set: "
+            "nothing would load through the alias; set it."
+        )
+    _, problem = keys.judge(key.signer, _KIND, b"", key.sign(_KIND, b""))
+    if problem:
+        raise ConfigError(
+            f"registry.sign.key: a move that it signs {problem}: nothing would load through the "
+            "alias; sign with a key that registry.trust lists, or whose authority it lists."
+        )
 
 
 def judge_entry(link: Link, keys: Keyring) -> tuple[Verdict | None, str]:

@@ -28,7 +28,7 @@ from framework_mlflow.key_files import read_keyring, read_signing_key
 from framework_mlflow.keys import Keyring, SigningKey
 from framework_mlflow.ledger.history import breaks, now
 from framework_mlflow.ledger.ledger import Ledger, Registered
-from framework_mlflow.ledger.signed_entries import why_unproven, with_verdict
+from framework_mlflow.ledger.signed_entries import check_signer, why_unproven, with_verdict
 from framework_mlflow.ledger.tables import FORMAT
 from framework_mlflow.ledger.transaction import LedgerWriter
 from framework_mlflow.options import MlflowOptions
@@ -193,6 +193,7 @@ class MlflowRegistry(Registry):
         verdict: dict[str, Any] | None = None,
     ) -> HistoryEntry:
         check_alias(alias)
+        check_signer(self._signing_key, self._keys)
         with self.ledger.locked(name) as writer:
             pair = next((p for p in writer.pairs(name) if p.version == to), None)
             if pair is None:
