@@ -87,7 +87,8 @@ def fit_model(
         raise DataError(
             f"no training window: {schema.context_length} past steps, 1 step ahead and "
             f"{validation_steps} validation steps "
-            f"do not fit in {arrays.times.min()} to {last}."
+            f"do not fit in {arrays.times.min()} to {last}; lower validation.steps, backtest.folds "
+            "or the model's option of its past steps."
         )
     validation = _windows(arrays, schema, boundary) if validation_steps else None
     if validation is not None and not len(validation):
