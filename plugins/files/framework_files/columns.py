@@ -25,6 +25,8 @@ _YEAR_LAST = r"\s*\d{1,2}(/\d{1,2}/|\.\d{1,2}\.|-\d{1,2}-)(\d{4}|\d{2})" + _CLOC
 _BOOLEAN = r"(?i)\s*(true|false)\s*"
 _GROUPED = r"\s*[+-]?[1-9]\d{0,2}(\.\d{3})+\s*"
 _SHORT = r"\s*[+-]?\d{1,3}\s*"
+#: The first second that has a year of five digits: milliseconds were taken for seconds.
+_LAST = 253_402_300_800
 _FORMATS_A_TIME = re.compile(r"%-?[HIMSpXcfgnzZ]|^epoch")
 #: What a text that is no number looks like, and what to do about it.
 _ADVICE = (
@@ -344,8 +346,9 @@ def formats_of(pattern: str | tuple[str, ...]) -> tuple[str, ...]:
 def _parsed(name: str, pattern: str | tuple[str, ...]) -> str:
     """An expression that gives the time of a text, null where it does not fit."""
     if isinstance(pattern, str) and pattern in EPOCHS:
-        microseconds = f"try_cast(trim({name}) AS DECIMAL(28, 6)) * {1_000_000 // EPOCHS[pattern]}"
-        return f"make_timestamp(CAST({microseconds} AS BIGINT))"
+        count, last = f"try_cast(trim({name}) AS DECIMAL(28, 6))", _LAST * EPOCHS[pattern]
+        microseconds = f"CAST({count} * {1_000_000 // EPOCHS[pattern]} AS BIGINT)"
+        return f"CASE WHEN abs({count}) < {last} THEN make_timestamp({microseconds}) END"
     formats = ", ".join(map(literal, formats_of(pattern)))
     return f"try_strptime(trim({name}), [{formats}])"
 

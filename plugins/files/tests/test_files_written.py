@@ -202,6 +202,7 @@ def test_a_date_with_two_readings_is_refused_until_its_format_is_declared(
         (["1704412800"], {}, ["are seconds since 1970", "date_format=epoch_s", "to_timestamp("]),
         (["1704412800000"], {}, ["milliseconds since 1970", "epoch_ms", "to_timestamp("]),
         (["1704412800", "soon"], {"date_format": "epoch_s"}, ["'soon'", "does not fit 'epoch_s'"]),
+        (["1704412800000"], {"date_format": "epoch_s"}, ["are milliseconds", "=epoch_ms"]),
         (["2024-02-30"], {}, ["'2024-02-30' is no day"]),
         (["01/02/2024", "2024-02-03"], {}, ["no ISO 8601 time"]),
         (

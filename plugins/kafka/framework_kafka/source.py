@@ -259,8 +259,13 @@ class KafkaSource(StreamSource):
                 f"{message}: the group '{self.options.group}' has consumers that share its "
                 "partitions; set source.group to a name of its own"
             )
+        if reason.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            message = (
+                f"{message}; mend source.topics.{table}.topic, or send it a message: the broker "
+                "makes a topic then, where it may"
+            )
         where = f"topic '{self.stream_of(table)[0]}' at {self.options.bootstrap_servers}"
-        return DataError(f"source=kafka: {where}: {message}")
+        return DataError(f"source=kafka: {where}: {message}.")
 
 
 def _entries(messages: Sequence[Message]) -> list[Entry]:
