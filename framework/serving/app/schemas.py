@@ -140,7 +140,7 @@ def _answers(schema: Schema) -> dict[str, Any]:
     }
     return {
         "Pair": _object(pair),
-        "Forecast": _object(forecast, ("detail", "features")),
+        "Forecast": _object(forecast, ("cold", "detail", "features")),
         "Answer": _object({"pair": _ref("Pair"), "forecasts": _array(_ref("Forecast"))}),
         "Error": _object({"error": _object(error)}),
     }
