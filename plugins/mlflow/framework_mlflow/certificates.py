@@ -211,4 +211,10 @@ def check_signer(certificates: Sequence[Certificate], option: str) -> None:
 
 def subject(certificate: Certificate) -> str:
     """Name a certificate for people, in one line."""
-    return f"the certificate of '{certificate.subject.rfc4514_string()[:200]}'"
+    return f"the certificate of '{holder(certificate)}'"
+
+
+def holder(certificate: Certificate) -> str:
+    """Name the holder of a certificate, as it says: at most 200 characters that can be printed."""
+    text = certificate.subject.rfc4514_string()[:200]
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -145,6 +145,7 @@ def test_only_a_valid_certificate_for_signing_is_believed(root: Certified) -> No
         "of another of that name": Certified("x", Certified("root", ca=True)),
         "of an authority": Certified("x", root, ca=True),
         "of itself": Certified("root"),
+        "of many lines": Certified("x\nroot", Certified("root", ca=True)),
     }
     outdated = {
         "expired": Certified("x", root, days=3),

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from framework.errors import ConfigError
 from framework.interfaces.registry import HistoryEntry, PairVersion
-from framework_mlflow.certificates import read_chain
+from framework_mlflow.certificates import holder, read_chain
 from framework_mlflow.keys import Keyring, Signer, SigningKey, Verdict
 from framework_mlflow.ledger.history import EntrySignature, Link, entry_text
 
@@ -110,7 +110,7 @@ def _parts(signature: EntrySignature) -> list[bytes]:
 def _certified(chain: list[bytes]) -> dict[str, str]:
     """The name in the certificate of an entry."""
     try:
-        return {"certificate": read_chain(chain)[0].subject.rfc4514_string()}
+        return {"certificate": holder(read_chain(chain)[0])}
     except ValueError:
         return {}
 
