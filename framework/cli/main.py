@@ -64,8 +64,23 @@ def _plugins() -> Plugins:
     return plugins
 
 
+#: The exit code where nobody reads the output any more, as in ``… | head``: a shell's for SIGPIPE.
+UNREAD = 141
+
+
 def main() -> int:
     """Run ``sys.argv``; the exit code is 0 done, 1 failed, 2 wrong configuration, 3 refused."""
+    try:
+        code = _main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # what is still in the buffer goes nowhere, and Python says nothing of it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    return code
+
+
+def _main() -> int:
     show_traceback = os.environ.get(TRACEBACK, "0") == "1"
     os.environ[TRACEBACK] = "1"  # Hydra then raises instead of printing and exiting with 1
     _exit_codes.clear()
@@ -89,6 +104,8 @@ def main() -> int:
         )
         Sweeps.directories.clear()
         start(partial(_job, show_traceback))()
+    except BrokenPipeError:
+        raise  # of the output; one of a run's own is the job's failure
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +65,7 @@ def _plugin(run: Run) -> dict[str, Any]:
             "init.overwrite=true adds the files that are not there."
         )
     files = plugin_files(options.name, metadata.version(CORE), API_VERSION)
+    _refuse_a_module(folder, options.name, files)
     kept_files = write_project(folder, files, ())
     run.say(f"init: wrote {', '.join(files)}")
     run.say("init: next: pip install -e '.[test]' && python -m pytest")
@@ -74,6 +77,18 @@ def _plugin(run: Run) -> dict[str, Any]:
         "guesses": {},
         "warnings": warnings,
     }
+
+
+def _refuse_a_module(folder: Path, name: str, files: Mapping[str, str]) -> None:
+    """Raise ConfigError for a package that would hide one that is installed."""
+    (package,) = {path.partition("/")[0] for path in files if path.endswith("/__init__.py")}
+    spec = find_spec(package)
+    if spec is None or (spec.origin and Path(spec.origin).is_relative_to(folder)):
+        return
+    raise ConfigError(
+        f"init.name: a module '{package}' is installed already, and the plugin's would hide it; "
+        f"choose another name, such as init.name=my-{name}."
+    )
 
 
 def _project(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -56,6 +57,11 @@ def test_a_plugin_has_a_page_of_its_own_and_the_licence(name: str) -> None:
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
+def test_every_distribution_names_the_same_addresses() -> None:
+    """None, as long as nobody has published: CONTRIBUTING says which are to be filled in."""
+    assert len({frozenset(each.get("urls", {})) for each in (CORE, *PLUGINS.values())}) == 1
+
+
 def test_the_standard_extra_is_what_a_configuration_selects_by_itself() -> None:
     (line,) = EXTRAS["standard"]
     own = {EXTRAS[extra][0].partition(">")[0] for extra in Requirement(line).extras}
@@ -79,6 +85,18 @@ def test_the_command_is_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (module, function) == (main.__name__, "script")
     assert main.script() == 0
     assert sys.path[0] == str(tmp_path)
+
+
+def test_output_that_nobody_reads_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "argv", ["framework", "--version"])
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main.main() == main.UNREAD
+    assert capsys.readouterr().err == ""
 
 
 def test_the_versions_installed_here_are_those_of_the_files() -> None:

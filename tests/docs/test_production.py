@@ -26,6 +26,7 @@ SERVERS = {
     "PGUSER": "features",
     "PGPASSWORD": "hunter2",
     "SIGN_KEY": "hunter2",
+    "TRUST": "sign.pub",
 }
 
 

@@ -1,5 +1,6 @@
 """The configuration of the page on production, against real servers: MLflow, PostgreSQL, Redis, S3.
-From the first ingestion to forecasts that are asked for by entity, kept and judged.
+From the first ingestion to forecasts that are asked for by entity, kept and judged. MLflow,
+PostgreSQL and Redis speak TLS alone, with certificates that are checked; every pair is signed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import runpy
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -24,6 +26,9 @@ import boto3
 import httpx
 import psycopg
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from moto.server import ThreadedMotoServer
 
 from framework.testing.servers import command, postgresql, redis
@@ -63,19 +68,32 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         aws_secret_access_key="tests",
         region_name="us-east-1",
     ).create_bucket(Bucket="forecasts")
-    with postgresql.server("mlflow") as place, redis.server() as online:
+    authority, private, public = certificates(folder)
+    certificate = folder / "server.pem"
+    tls = ["--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority)]
+    tls += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)]
+    checked = f"sslmode=verify-full&sslrootcert={authority}"
+    with (
+        postgresql.server("mlflow", certificate) as place,
+        redis.server(*tls, tls=True) as online,
+    ):
         host, port = place.partition("/")[0].split(":")
         prepare(f"postgresql://tests@{host}:{port}")
         tracking = free_port()
         environment = {
             **os.environ,
             **aws,
-            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{tracking}",
+            "MLFLOW_TRACKING_URI": f"https://127.0.0.1:{tracking}",
             "ARTIFACTS": "s3://forecasts/pairs",
-            "REGISTRY_URL": f"postgresql+psycopg://tests:hunter2@{host}:{port}/registry",
-            "LEDGER_URL": f"postgresql://tests:hunter2@{host}:{port}/forecasts",
-            "FEAST_REGISTRY_URL": f"postgresql+psycopg://tests:hunter2@{host}:{port}/feast",
-            "REDIS": online.place,
+            "REGISTRY_URL": f"postgresql+psycopg://tests:hunter2@{host}:{port}/registry?{checked}",
+            "LEDGER_URL": f"postgresql://tests:hunter2@{host}:{port}/forecasts?{checked}",
+            "FEAST_REGISTRY_URL": f"postgresql+psycopg://tests:hunter2@{host}:{port}/feast?{checked}",
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": str(authority),
+            "REDIS": f"{online.place},ssl=true,ssl_ca_certs={authority}",
+            "SIGN_KEY": private,
+            "TRUST": public,
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": str(authority),
             "PGHOST": host,
             "PGPORT": port,
             "PGDATABASE": "features",
@@ -83,22 +101,42 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "PGPASSWORD": "hunter2",
             "FRAMEWORK_SERVING_KEYS": f"predict,metrics {sha256(KEY.encode()).hexdigest()}",
         }
-        assert {*USED} - {"SIGN_KEY"} <= {*environment}, "a variable of the page has no server"
+        assert {*USED} <= {*environment}, "a variable of the page has no server"
         mlflow = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port"]
         mlflow += [str(tracking), "--workers", "1", "--backend-store-uri"]
         mlflow += [f"postgresql+psycopg://tests@{host}:{port}/mlflow"]
+        mlflow += ["--uvicorn-opts", f"--ssl-certfile={certificate}"]
         settings = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (folder / "mlflow.log").open("w") as log:
             server = subprocess.Popen(
                 mlflow, env=settings, cwd=folder, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            wait_for_answer(f"http://127.0.0.1:{tracking}/health", server)
+            wait_for_answer(f"https://127.0.0.1:{tracking}/health", server, authority)
             yield environment
         finally:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
             bucket.stop()
+
+
+def certificates(folder: Path) -> tuple[Path, str, str]:
+    """Write what servers on loopback identify themselves with.
+
+    Returns:
+        The file of the authority, and the texts of a private key that signs and of its public key.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    identity = authority.issue_cert("127.0.0.1", "localhost")
+    identity.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, *form)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return folder / "authority.pem", private.decode(), public.decode()
 
 
 def prepare(server: str) -> None:
@@ -113,11 +151,12 @@ def prepare(server: str) -> None:
             connection.execute(line.encode())
 
 
-def wait_for_answer(url: str, server: subprocess.Popen[Any]) -> None:
+def wait_for_answer(url: str, server: subprocess.Popen[Any], authority: Path) -> None:
+    context = ssl.create_default_context(cafile=authority)
     for _ in range(600):
         assert server.poll() is None, f"the server of {url} ended"
         try:
-            if httpx.get(url, timeout=2).status_code == 200:
+            if httpx.get(url, timeout=2, verify=context).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.2)
@@ -153,6 +192,8 @@ def test_the_configuration_of_the_page_runs_against_its_servers(
     moved = ("run=promote", "alias=production", "force=true", "reason=first")
     assert run(project, environment, *moved)["pair"]["version"] == 1
     assert run(project, environment, "run=verify")["status"] == "done"
+    history = run(project, environment, "run=history")["history"]
+    assert {entry["signature"]["status"] for entry in history} == {"trusted"}, history
     run(project, environment, "run=prune")
     predicted = run(project, environment, "run=predict", "predict.output=forecast.parquet")
     assert predicted["rows"] == 4 * 7

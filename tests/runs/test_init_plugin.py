@@ -61,5 +61,9 @@ def test_nothing_is_written_over_and_a_name_is_needed(plugin: Path, tmp_path: Pa
     assert "has a pyproject.toml already" in done.stderr
     done = command.run("run=init", "kind=plugin", cwd=tmp_path)
     assert "init.name: missing; say how the plugin is called" in done.stderr
+    for name in ("xgboost", "json"):
+        done = command.run("run=init", "kind=plugin", f"init.name={name}", cwd=tmp_path)
+        assert f"init.name: a module '{name}' is installed already" in done.stderr
+    assert not [*tmp_path.iterdir()]
     done = command.run("run=init", cwd=tmp_path)
     assert (done.returncode, "init.data: missing; name a CSV" in done.stderr) == (2, True)

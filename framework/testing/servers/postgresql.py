@@ -24,11 +24,19 @@ def installed() -> Path | None:
 
 
 @contextmanager
-def server(database: str = "tests") -> Iterator[str]:
-    """Yields ``127.0.0.1:port/database`` for the user ``tests``:
-    ``f"postgresql+psycopg://tests@{place}"``. Stopped and deleted at the end.
+def server(database: str = "tests", certificate: Path | None = None) -> Iterator[str]:
+    """Run a server, which is stopped and deleted at the end.
 
     PostgreSQL refuses to run as root: then the user ``postgres`` runs it.
+
+    Args:
+        database: The database that is made.
+        certificate: A PEM file with a private key and its certificate: the server then speaks TLS
+            alone.
+
+    Yields:
+        ``127.0.0.1:port/database`` for the user ``tests``:
+        ``f"postgresql+psycopg://tests@{place}"``.
     """
     programs = installed()
     if programs is None:
@@ -51,6 +59,7 @@ def server(database: str = "tests") -> Iterator[str]:
             check=True,
             user=user,
             cwd=folder,
+            env={**os.environ, "HOME": str(folder)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
@@ -60,6 +69,15 @@ def server(database: str = "tests") -> Iterator[str]:
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off",
     )
     run("initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync")
+    if certificate is not None:
+        pem = folder / "data" / "server.pem"
+        shutil.copy(certificate, pem)
+        pem.chmod(0o600)
+        if user is not None:
+            os.chown(pem, owner.pw_uid, owner.pw_gid)
+        settings += f" -c ssl=on -c ssl_cert_file={pem} -c ssl_key_file={pem}"
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("\nhost ", "\nhostssl "))
     run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", settings, "start")
     try:
         run("createdb", "-h", "127.0.0.1", "-p", port, "-U", "tests", database)

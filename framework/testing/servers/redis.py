@@ -25,6 +25,7 @@ class RedisServer:
     directory: Path
     port: int = 0
     arguments: tuple[str, ...] = ()
+    tls: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -50,7 +51,7 @@ class RedisServer:
         options = [
             "--bind",
             "127.0.0.1",
-            "--port",
+            *(("--port", "0", "--tls-port") if self.tls else ("--port",)),
             str(self.port),
             "--dir",
             str(self.directory),
@@ -90,12 +91,18 @@ class RedisServer:
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[RedisServer]:
-    """A running server, stopped and deleted at the end. ``arguments``: further ones of the command
-    line, such as ``--requirepass x``.
+def server(*arguments: str, tls: bool = False) -> Iterator[RedisServer]:
+    """Run a server, which is stopped and deleted at the end.
+
+    Args:
+        arguments: Further ones of the command line, such as ``--requirepass x``.
+        tls: Whether it speaks TLS alone; ``arguments`` then name its certificate.
+
+    Yields:
+        The server.
     """
     with tempfile.TemporaryDirectory(prefix="framework-redis-") as folder:
-        running = RedisServer(Path(folder), arguments=arguments)
+        running = RedisServer(Path(folder), arguments=arguments, tls=tls)
         running.start()
         try:
             yield running

@@ -1,21 +1,23 @@
-"""The presets of ``feature_store=…`` are what Feast accepts and open the store they name; none of
-them connects.
-"""
+"""The presets of ``feature_store=…`` are what Feast accepts and open the store they name."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from framework_feast import FeastOptions
 from framework_feast.records.records import open_records
+from framework_feast.records.redis import RedisRecords
 from framework_feast.repository.store import open_store
 from framework_feast.retrieval import FeastRetrieval
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from framework.errors import ConfigError
+from framework.testing.servers import redis
 
 PRESETS = Path(__file__).parents[3] / "conf"
 
@@ -55,6 +57,20 @@ def test_a_store_of_newest_rows_refuses_windows(tmp_path: Path) -> None:
         _ = FeastRetrieval(
             FeastOptions(store=preset("dynamodb", tmp_path), state=tmp_path, read="packed")
         )._online.records
+
+
+def test_a_redis_that_speaks_tls_is_read(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    pem = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    options = ["--tls-auth-clients", "no", "--tls-ca-cert-file", str(tmp_path / "authority.pem")]
+    options += ["--tls-cert-file", str(pem), "--tls-key-file", str(pem)]
+    with redis.server(*options, tls=True) as running:
+        place = f"{running.place},ssl=true,ssl_ca_certs={tmp_path / 'authority.pem'}"
+        records = RedisRecords("shops", {"connection_string": place}, 5.0, 2)
+        records.update([b"sales/a"], lambda rows: [(b"newest", b"window") for _ in rows])
+        assert asyncio.run(records.read("newest", [b"sales/a"])) == [b"newest"]
 
 
 def test_redis_passwords_are_not_told(tmp_path: Path) -> None:

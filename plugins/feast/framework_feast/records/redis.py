@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis, WatchError
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
@@ -72,12 +72,14 @@ class RedisRecords(RecordStore):
         """
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
+            address = {key: value for key, value in self._address.items() if key != "ssl"}
             pool = BlockingConnectionPool(
+                connection_class=SSLConnection if self._address.get("ssl") else Connection,
                 max_connections=self.connections,
                 timeout=self.timeout,
                 socket_connect_timeout=self.timeout,
                 retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-                **self._address,
+                **address,
             )
             self._client, self._loop = AsyncRedis(connection_pool=pool), loop
         return self._client
