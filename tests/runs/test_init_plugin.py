@@ -64,6 +64,6 @@ def test_nothing_is_written_over_and_a_name_is_needed(plugin: Path, tmp_path: Pa
     for name in ("xgboost", "json"):
         done = command.run("run=init", "kind=plugin", f"init.name={name}", cwd=tmp_path)
         assert f"init.name: a module '{name}' is installed already" in done.stderr
-    assert not [*tmp_path.iterdir()]
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
     done = command.run("run=init", cwd=tmp_path)
     assert (done.returncode, "init.data: missing; name a CSV" in done.stderr) == (2, True)
