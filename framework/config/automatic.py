@@ -48,6 +48,8 @@ def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
         return tree
     before = copy.deepcopy(plain)
     plain["panel"] = panel
+    if panel.get("season_length") is None:
+        panel["season_length"] = _usual_season(panel)
     plain["model"] = filled(plain["model"], plugins)
     is_auto = model.get("name") == AUTO
     _write_views(views, features.get("primary"), panel, is_auto)
@@ -72,9 +74,9 @@ def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
         for key in ("features", "preprocessor", "model")
         if plain.get(key) != before.get(key)
     }
-    columns = panel.get("columns")
-    if columns != before["panel"].get("columns"):
-        changed["panel"] = {**before["panel"], "columns": columns}
+    written = {key: panel.get(key) for key in ("columns", "season_length")}
+    if any(value != before["panel"].get(key) for key, value in written.items()):
+        changed["panel"] = {**before["panel"], **written}
     if not changed:
         return tree
     copied = copy.deepcopy(tree)
@@ -109,8 +111,8 @@ def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], is_
 
 
 def seasons(panel: dict[str, Any]) -> tuple[int, ...]:
-    """The season lengths, in steps, that ``panel.frequency`` suggests and ``panel.season_length``
-    names, the shortest first; at most three.
+    """The season lengths, in steps, of ``panel.seasons``; without them those that
+    ``panel.frequency`` suggests, with ``panel.season_length``. The shortest first; at most three.
     """
     from framework.data.frequency import Frequency  # brings numpy
 
@@ -118,17 +120,20 @@ def seasons(panel: dict[str, Any]) -> tuple[int, ...]:
         frequency = Frequency.parse(str(panel.get("frequency")))
     except FrameworkError:
         return ()  # the check names it
-    candidates = [panel.get("season_length")]
-    if frequency.months:
-        candidates.append(12 // frequency.months)
-    elif frequency.seconds >= 7 * 86_400:
-        candidates.append(round(365.25 * 86_400 / frequency.seconds))
-    elif frequency.seconds >= 86_400:
-        candidates.append(7 * 86_400 // frequency.seconds)
-    else:
-        candidates += [n * 86_400 // frequency.seconds for n in (1, 7)]
+    candidates = panel.get("seasons") or (panel.get("season_length"), *frequency.seasons)
     usable = {n for n in candidates if isinstance(n, int) and 1 < n <= LONGEST}
     return tuple(sorted(usable))[:3]
+
+
+def _usual_season(panel: dict[str, Any]) -> int | None:
+    """The shortest season of the frequency, 1 where it has none."""
+    from framework.data.frequency import Frequency  # brings numpy
+
+    try:
+        frequency = Frequency.parse(str(panel.get("frequency")))
+    except FrameworkError:
+        return None  # the check names it
+    return next(iter(frequency.seasons), 1)
 
 
 def seasonal_lags(panel: dict[str, Any]) -> tuple[int, ...]:
@@ -174,7 +179,7 @@ def _calendar(panel: dict[str, Any], auto: dict[str, Any]) -> list[dict[str, Any
         fields = [] if frequency.months % 12 == 0 else fields
     elif frequency.seconds >= 7 * 86_400:
         fields = ["week_of_year"]
-    elif frequency.seconds >= 86_400:
+    elif frequency.closed is not None or frequency.seconds >= 86_400:
         fields = ["day_of_week", "day_of_month", "month"]
     else:
         fields = ["hour", "day_of_week", "month"]

@@ -50,7 +50,10 @@ FIRST_PARTY = {
         )
     },
     ("model", "chronos2"): "framework-foundation",
-    ("model", "seasonal_naive"): "framework-baselines",
+    **{
+        ("model", name): "framework-baselines"
+        for name in ("seasonal_naive", "drift", "mean", "strongest_naive")
+    },
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",
     ("serving", "ray"): "framework-ray-serve",

@@ -40,7 +40,10 @@ class Bounds(Options):
 class PanelConfig(Options):
     """The panel: the columns that are forecast, the step, and the horizon.
 
-    ``columns``: features of the views to use, null for all.
+    ``columns``: features of the views to use, null for all. ``season_length``: steps of the season
+    that errors are scaled by, null for the shortest usual one of the frequency. ``seasons``: the
+    seasons that ``auto`` and the baseline look at, null for the usual ones and those that the data
+    show.
 
     ``short``: what is done with a series from which nothing can be learned, see
     :mod:`framework.evaluation.eligibility`: ``refuse`` to train, ``drop`` it from the run, or
@@ -62,6 +65,7 @@ class PanelConfig(Options):
     frequency: str
     horizon: PositiveInt
     season_length: PositiveInt
+    seasons: tuple[PositiveInt, ...] | None = None
     columns: tuple[str, ...] | None = None
     known: tuple[str, ...] = ()
     gaps: GapPolicy = "refuse"

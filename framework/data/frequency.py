@@ -109,6 +109,23 @@ class Frequency:
         return bool(self.months) or self.seconds % 86400 == 0
 
     @property
+    def seasons(self) -> tuple[int, ...]:
+        """The usual season lengths in steps, the shortest first; none where there is no usual one."""
+        if self.closed is not None:
+            return (5,) if self.count == 1 else ()
+        if self.months:
+            return (12 // self.months,) if self.months < 12 else ()
+        if self.seconds >= 7 * 86_400:
+            steps = round(365.25 * 86_400 / self.seconds)
+            return (steps,) if steps > 1 else ()
+        spans = (86_400, 7 * 86_400)
+        return tuple(
+            span // self.seconds
+            for span in spans
+            if span % self.seconds == 0 and span > self.seconds
+        )
+
+    @property
     def several_days(self) -> bool:
         """Say whether a step is more than one day."""
         return bool(self.months) or self.seconds > 86400 or self.count > 1

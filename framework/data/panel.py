@@ -212,9 +212,12 @@ class Panel:
         row = np.where(series >= 0, stop - 1, -1) if at is None else self.rows_at(series, at)
         places = np.flatnonzero(row >= 0)
         origins[places] = self.times[row[places]]
-        ready = places[row[places] - start[places] + 1 >= length]
+        ready = places[row[places] - start[places] + 1 >= schema.needed_steps]
         origin, end = row[ready, None], stop[ready, None]
-        past[ready] = self.past.take(origin + np.arange(1 - length, 1), axis=0)
+        back = origin + np.arange(1 - length, 1)
+        past[ready] = self.past.take(np.maximum(back, 0), axis=0)
+        if schema.needed_steps < length:
+            past[ready] = np.where((back >= start[ready, None])[..., None], past[ready], np.nan)
         known[ready] = self._known_ahead(series[ready], origin + np.arange(1, horizon + 1), end)
         for j, entity in enumerate(entities):
             static[j, : len(entity)] = list(entity)
@@ -234,7 +237,7 @@ class Panel:
             else:
                 status[j], detail[j] = (
                     SHORT_HISTORY,
-                    f"{row[j] - start[j] + 1} steps of history, {length} needed",
+                    f"{row[j] - start[j] + 1} steps of history, {schema.needed_steps} needed",
                 )
         return Context(origins, past, known, static, status, detail)
 

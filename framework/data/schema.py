@@ -25,6 +25,8 @@ class Schema(BaseModel):
     target the lowest and the highest value, None for no limit; ``zero_when``: by known column the
     value with which every target is 0; ``rounded``: the targets that are whole numbers. ``cold``:
     a window without any value of a target of its own gets a forecast, flagged as cold.
+    ``least_context``: the steps of history that a window must have, None for all of
+    ``context_length``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,12 @@ class Schema(BaseModel):
     zero_when: dict[str, float] = {}
     rounded: tuple[str, ...] = ()
     cold: bool = False
+    least_context: int | None = None
+
+    @property
+    def needed_steps(self) -> int:
+        """The steps of history without which a series gets no forecast."""
+        return self.least_context or self.context_length
 
     def column_error(self, columns: tuple[str, ...]) -> str | None:
         """Compare columns with those of a context row.

@@ -222,8 +222,13 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     with fitting(f"backtest: fold {fold.number + 1}"):
         fit_model(arrays, schema, model, setting.validation_steps, seed)
     naive = setting.make_baseline()
+    season = setting.season_length
     naive_schema = schema.model_copy(
-        update={"context_length": naive.context_length(setting.season_length), "quantiles": ()}
+        update={
+            "context_length": naive.context_length(season),
+            "least_context": naive.least_context(season),
+            "quantiles": (),
+        }
     )
     fit_model(arrays, naive_schema, naive, 0, seed)
     history = panel.until(fold.cutoff)  # one scale, however few of these rows a fit learns from

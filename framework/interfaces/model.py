@@ -68,6 +68,18 @@ class Model(ABC):
         """
         return 1
 
+    def least_context(self, schema_hint: int) -> int:
+        """Say how many past steps a series must have to be forecast at all. A window of a shorter
+        series is NaN before its first row.
+
+        Args:
+            schema_hint: The season length of the panel, in steps.
+
+        Returns:
+            The number of steps, from 1 to :meth:`context_length`.
+        """
+        return self.context_length(schema_hint)
+
     def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:  # noqa: B027  optional
         """Look at the columns before any row is read. A model that needs none of them by name has
         nothing to say.

@@ -33,8 +33,9 @@ class Automatic:
     """The way in which ``model=auto`` may use a model.
 
     Args:
-        family: ``naive`` and ``local`` models have the option ``season_length``, ``local`` ones
-            ``context_length`` too. ``boosted`` ones have those of
+        family: ``naive``, ``level`` and ``local`` models have the option ``season_length``,
+            ``level`` and ``local`` ones ``context_length`` too; ``naive`` and ``level`` ones learn
+            nothing. ``boosted`` ones have those of
             :class:`framework.models.options.BoostingOptions`, ``learning_rate``,
             ``colsample_bytree`` and ``objective``. ``intermittent`` and ``lumpy`` ones have
             ``context_length`` alone, and are for targets that are mostly 0, of sizes that are
@@ -46,7 +47,7 @@ class Automatic:
             as pairs.
     """
 
-    family: Literal["naive", "local", "boosted", "intermittent", "lumpy"]
+    family: Literal["naive", "level", "local", "boosted", "intermittent", "lumpy"]
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
 

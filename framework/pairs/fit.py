@@ -85,7 +85,7 @@ def fit_model(
     train = _windows(arrays.until(boundary) if validation_steps else arrays, schema, None)
     if not len(train):
         raise DataError(
-            f"no training window: {schema.context_length} past steps, 1 step ahead and "
+            f"no training window: {schema.needed_steps} past steps, 1 step ahead and "
             f"{validation_steps} validation steps "
             f"do not fit in {arrays.times.min()} to {last}; lower validation.steps, backtest.folds "
             "or the model's option of its past steps."
@@ -128,14 +128,14 @@ def fit_pair(
 
 def _windows(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None) -> WindowSet:
     """The windows with enough history and at least one target step; with ``first``, only origins
-    from there on.
+    from there on. They are shorter where no series is long enough and the model bears it.
     """
     rows: Rows = np.arange(len(arrays.times))
-    usable = (rows - arrays.series_starts() >= schema.context_length - 1) & (
-        rows + 1 < arrays.series_ends()
-    )
+    longest = int(np.diff(arrays.offsets).max()) - 1  # one step is the target's
+    length = max(schema.needed_steps, min(schema.context_length, longest))
+    usable = (rows - arrays.series_starts() >= length - 1) & (rows + 1 < arrays.series_ends())
     if first is not None:
         usable &= arrays.times >= first
     return WindowSet(
-        arrays, np.flatnonzero(usable).astype(np.int64), schema.context_length, schema.horizon
+        arrays, np.flatnonzero(usable).astype(np.int64), length, schema.horizon
     )

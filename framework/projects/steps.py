@@ -24,6 +24,8 @@ _CLOSED = 0.06
 _SERIES = 50
 #: Weeks that are forecast.
 _WEEKS = 4
+#: The longest usual season that is tried, in steps.
+_LONGEST = 1_008
 #: How much smaller the error of another season than the usual one must be.
 _BETTER = 0.95
 
@@ -262,18 +264,8 @@ def _horizon(
 
 def _seasons(frequency: Frequency) -> list[int]:
     """List the usual seasons in steps, the shortest first."""
-    if frequency.closed is not None:
-        return [5] if frequency.count == 1 else []
-    if frequency.months:
-        return [12 // frequency.months] if frequency.months < 12 else []
-    if frequency.seconds == 7 * 86400:
-        return [52]
-    spans = (3600, 86400, 7 * 86400) if frequency.seconds < 600 else (86400, 7 * 86400)
-    return [
-        span // frequency.seconds
-        for span in spans
-        if span % frequency.seconds == 0 and 1 < span // frequency.seconds <= 1008
-    ]
+    hour = [3600 // frequency.seconds] if 0 < frequency.seconds < 600 else []
+    return [n for n in (*hour, *frequency.seasons) if 1 < n <= _LONGEST]
 
 
 def _grid(

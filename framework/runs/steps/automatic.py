@@ -16,10 +16,8 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.data.schema import Schema
-from framework.data.time import to_numpy
 from framework.errors import ConfigError
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import plan_folds
 from framework.evaluation.eligibility import take_part
 from framework.interfaces.plugin import Automatic
 from framework.plugins.components import Components
@@ -27,6 +25,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.season_lengths import judged_history, season_lengths
 from framework.runs.steps.tables import leaderboard_table
 from framework.tuning.automatic.choice import (
     Judged,
@@ -44,34 +43,89 @@ from framework.tuning.experiment import (
     sealed,
     write_experiment,
 )
+from framework.tuning.space import substituted
 
 LEADERBOARD = "leaderboard.json"
 
 
 def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
-    """With ``model=auto``, return the run with the model that was chosen, what is said of it in the
-    result, and the panel that was read; any other run as it is, with nothing.
+    """Find what the data decide: the seasons of the baseline and, with ``model=auto``, the model.
+
+    Returns:
+        The run with what was found, what is said of the choice in the result, and the panel that
+        was read; a run without anything to find as it is, with nothing.
     """
-    if run.config.component("model").name != AUTO:
+    is_auto = run.config.component("model").name == AUTO
+    if not is_auto:
         without_effect = given_on_the_command_line("auto.minutes", "auto.output")
         if without_effect:
             raise ConfigError(
                 f"{without_effect[0]}: only model=auto takes it, and this run has "
                 f"model={run.config.component('model').name}; leave it out, or choose model=auto."
             )
-        return run, {}, None
-    check_not_edited(_output(run.config), "auto.output", "model=auto")
+        if not _looks_for_seasons(run.config):
+            return run, {}, None
+    else:
+        check_not_edited(_output(run.config), "auto.output", "model=auto")
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
-    whole_panel = backtest_panel(features)
+    panel = backtest_panel(features)
+    run, is_same = _with_seasons(run, panel, is_auto)
+    if not is_auto:
+        return run, {}, panel
+    if not is_same:
+        features = Features(run.config, run.make("retrieval"))
+        anew = substituted(run.config.text, {"ingest.when": "always"}, run.plugins)
+        fill_store(replace(run, config=anew), features)
+        panel = backtest_panel(features)
+    return _chosen(run, features, panel)
+
+
+def _looks_for_seasons(config: Config) -> bool:
+    baseline = config.component("baseline").options
+    return hasattr(baseline, "seasons") and baseline.seasons is None
+
+
+def _with_seasons(run: Run, panel: Panel, is_auto: bool) -> tuple[Run, bool]:
+    """The run with the seasons that its data show, and whether its views are the same.
+
+    ``model=auto`` makes the features of these seasons too, where it made those of the usual ones.
+    They are computed at ingestion, so a run that must not ingest goes without them.
+    """
+    config = run.config
+    try:
+        _, history = judged_history(config, panel)
+    except ConfigError:
+        return run, True  # the backtest says what is too short
+    lengths = season_lengths(config, history)
+    values: dict[str, Any] = {}
+    if _looks_for_seasons(config) and lengths:
+        values["baseline.seasons"] = list(lengths)
+    usual = seasons(config.panel.model_dump())
+    if is_auto and {*lengths} != {*usual} and config.ingest.when != "never":
+        values["panel.seasons"] = sorted(lengths)
+        engineer = f"features.views.{config.features.primary}.engineer"
+        again = substituted(config.text, {engineer: AUTO}, run.plugins)
+        if again.features == config.features:
+            values[engineer] = AUTO
+        run.say(f"auto: the data show seasons of {sorted({*lengths} - {*usual})} steps")
+    if not values:
+        return run, True
+    changed = substituted(config.text, values, run.plugins)
+    return replace(run, config=changed), changed.features == config.features
+
+
+def _chosen(
+    run: Run, features: Features, whole_panel: Panel
+) -> tuple[Run, dict[str, Any], Panel | None]:
+    """With ``model=auto``: judge the set-ups, take the best, write it as an experiment."""
     schema = features.schema(whole_panel, run.make("model"))
     panel, _ = take_part(whole_panel, schema, run.config.panel.short, run.config.validation.steps)
     ranked, facts = _ranked(run, panel, features, schema)
     best = ranked[0]
-    naive = _strongest_naive(run.config, ranked)
-    config = with_setup(run.config, best.setup, Components(run.config, run.plugins), naive)
-    file = _write(run, best, naive)
+    config = with_setup(run.config, best.setup, Components(run.config, run.plugins))
+    file = _write(run, best)
     board = [one.as_dict() for one in ranked]
     path = run.directory / LEADERBOARD
     path.write_text(json.dumps(board, indent=1))
@@ -98,18 +152,8 @@ def _ranked(
     run: Run, panel: Panel, features: Features, schema: Schema
 ) -> tuple[list[Judged], Facts]:
     config, limit = run.config, features.strategy.max_context_length
-    folds = plan_folds(
-        panel.times,
-        panel.frequency,
-        config.panel.horizon,
-        config.backtest,
-        since=config.panel.since,
-    )
-    known = panel.known_at(folds[0].origin)
-    since = config.panel.since
-    first = known.times.min() if since is None else to_numpy(since)
-    before = known.between(first, min(folds[0].cutoff, folds[0].origin))
-    lengths = seasons(config.panel.model_dump())
+    known, before = judged_history(config, panel)
+    lengths = season_lengths(config, before)
     facts = describe(before, config.panel.targets, lengths, config.panel.horizon)
     origins = judging_origins(before, before.times.max(), config.panel.horizon, facts.season)
     frame = _frame(config, before, facts, len(origins), limit)
@@ -194,32 +238,19 @@ def _scales(panel: Panel, target: str, facts: Facts) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(windows))
 
 
-def _strongest_naive(config: Config, ranked: list[Judged]) -> dict[str, Any]:
-    """The season of the best naive forecast, for the baseline; nothing where the baseline is of the
-    user's own choice, or its season was not judged: another one might be weaker.
-    """
-    baseline = config.component("baseline")
-    season = getattr(baseline.options, "season_length", None)
-    results = [
-        one.setup.options["season_length"]
-        for one in ranked
-        if one.setup.naive and one.setup.model == baseline.name and one.value is not None
-    ]
-    if season != config.panel.season_length or season not in results:
-        return {}
-    return {"baseline.season_length": results[0]}
-
-
-def _write(run: Run, best: Judged, naive: dict[str, Any]) -> Path:
+def _write(run: Run, best: Judged) -> Path:
     """The experiment file of the choice."""
     config = run.config
     path = _output(config)
     setup: Setup = best.setup
     node = node_of(setup, Components(config, run.plugins))
     values: dict[str, Any] = {f"model.{key}": value for key, value in node.items()}
-    values |= naive
     primary = config.features.primary
     plain = _plain(config)
+    if config.panel.seasons is not None:
+        values["panel.seasons"] = plain["panel"]["seasons"]
+    if plain["baseline"].get("seasons"):
+        values["baseline.seasons"] = plain["baseline"]["seasons"]
     values[f"features.views.{primary}.engineer"] = plain["features"]["views"][primary]["engineer"]
     values["preprocessor.future"] = plain["preprocessor"].get("future", [])
     comment = f"Chosen by model=auto: {setup.name}, {setup.why}."

@@ -21,7 +21,7 @@ from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
 from framework.plugins.member_weights import learn_weights, most_different, shrunk_errors
 from framework.retrieval.schema import make_schema
-from framework.tuning.automatic.setups import Setup
+from framework.tuning.automatic.setups import NAIVE, Setup
 from framework.tuning.space import substituted
 
 #: The ensemble that weighs its members for each series.
@@ -72,7 +72,7 @@ def judging_origins(panel: Panel, first: np.datetime64, horizon: int, season: in
 
 
 def with_setup(
-    config: Config, setup: Setup, components: Components, more: Mapping[str, Any]
+    config: Config, setup: Setup, components: Components, more: Mapping[str, Any] = {}
 ) -> Config:
     """The configuration with the model of ``setup`` and the values of ``more``, by path."""
     node = node_of(setup, components)
@@ -112,17 +112,23 @@ def judge_setups(
         except DataError as error:
             return Judged(setup, None, str(error))
 
-    for setup in setups:
-        if setup.naive:
-            forecast(setup)
-    windows = _answered_by_all(results.values())
-    judgements: list[Judged] = []
+    def judge(setup: Setup) -> Judged:
+        error = errors.get(setup.name)
+        return value(setup) if error is None else Judged(setup, None, error)
+
+    naive = [setup for setup in setups if setup.naive]
+    for setup in naive:
+        forecast(setup)
+    seasonal = [setup.name for setup in naive if "context_length" not in setup.options]
+    windows = _answered_by_all(results[name] for name in seasonal if name in results)
+    judgements = sorted(map(judge, naive), key=_order)[:NAIVE]
+    for one in judgements:
+        tell(one)
     for setup in setups:
         if not setup.naive:
             forecast(setup)
-        error = errors.get(setup.name)
-        judgements.append(value(setup) if error is None else Judged(setup, None, error))
-        tell(judgements[-1])
+            judgements.append(judge(setup))
+            tell(judgements[-1])
     able = [one for one in judgements if one.value is not None]
     for setup in _means(able, components):
         members = [results[name] for name in setup.options["members"]]
@@ -143,10 +149,14 @@ def judge_setups(
             f"model=auto: none of {len(judgements)} set-ups could be judged; "
             f"the first: {judgements[0].error if judgements else 'no model is installed'}"
         )
-    ranked = sorted(judgements, key=lambda one: (one.value is None, one.value or 0.0))
+    ranked = sorted(judgements, key=_order)
     best = min((one for one in ranked if one.value is not None), key=_handicapped)
     ranked.remove(best)
     return [best, *ranked]
+
+
+def _order(one: Judged) -> tuple[bool, float]:
+    return one.value is None, one.value or 0.0
 
 
 def _handicapped(one: Judged) -> float:

@@ -12,7 +12,7 @@ from framework.data.arrays import Float64
 from framework.data.panel import Panel
 
 #: A seasonal naive forecast that is at most this many times worse than the best names a season too.
-_NEAR = 1.1
+NEAR = 1.1
 #: A usual gap from which demand is mostly 0, and an unevenness from which its sizes are unlike.
 _GAP, _UNEVEN = 1.32, 0.49
 Demand = Literal["smooth", "intermittent", "lumpy"]
@@ -72,7 +72,7 @@ class Facts:
         """The season lengths that the data show, the best first; 1 is none."""
         first = next(iter(self.targets.values())).naive
         best = min(first.values())
-        near = [n for n, error in first.items() if n > 1 and error <= _NEAR * best]
+        near = [n for n, error in first.items() if n > 1 and error <= NEAR * best]
         return tuple(sorted(near, key=lambda n: (first[n], n)))
 
 

@@ -18,9 +18,13 @@ from framework.tuning.automatic.facts import Facts
 
 #: Two means of the best are judged beside them, and an ensemble that weighs by series.
 MOST = 9
+#: Naive forecasts that stay on the leaderboard.
+NAIVE = 3
 #: Rows that a booster learns from at most, by leaving out origins.
 _ROWS = 400_000
 _TREES = 200
+#: Steps that a naive forecast of whole seasons looks at, at least.
+_LEVEL = 30
 #: The longest season that a local model is given: it is fitted for each answer.
 _LONG = 24
 
@@ -59,12 +63,14 @@ def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) ->
     """List the set-ups that fit into a budget of ``seconds``, the naive ones first.
 
     A set-up that does not fit is left out; what follows it may fit. The naive ones cost nothing
-    and stay. ``models``: those that offer themselves, by name.
+    and stay; the strongest :data:`NAIVE` of them are kept when they are judged. ``models``: those
+    that offer themselves, by name.
     """
     setups: list[Setup] = []
     budget = seconds
     for setup in _all(frame, models):
-        if len(setups) == MOST:
+        learners = sum(not each.naive for each in setups)
+        if learners + min(NAIVE, len(setups) - learners) == MOST and not setup.naive:
             break
         if setup.seconds <= budget:
             setups.append(setup)
@@ -78,6 +84,7 @@ def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:
     for name in by_cost:
         family[models[name].family].append(name)
     naive = [setup for name in family["naive"][:1] for setup in _naive(frame, name)]
+    naive += [setup for name in family["level"] for setup in _level(frame, name)]
     boosted = [s for name in family["boosted"][:1] for s in _boosted(frame, name, models[name])]
     local = [s for name in family["local"] for s in _local(frame, name, models[name])]
     demand = frame.facts.targets[next(iter(frame.facts.targets))].demand
@@ -98,6 +105,19 @@ def _naive(frame: Frame, name: str) -> list[Setup]:
         for n in lengths
         if frame.limit is None or n <= frame.limit
     ]
+
+
+def _level(frame: Frame, name: str) -> list[Setup]:
+    """A naive forecast of whole seasons, as long as the shortest series allows."""
+    season = frame.facts.season
+    room = frame.facts.shortest - frame.horizon * frame.origins
+    if frame.limit is not None:
+        room = min(room, frame.limit)
+    seasons = min(max(2, -(-_LEVEL // season)), (room - 1) // season)
+    if seasons < 1:
+        return []
+    options = {"season_length": season, "context_length": seasons * season + 1}
+    return [Setup(name, name, f"{name} of {seasons * season} steps", options, naive=True)]
 
 
 def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
