@@ -15,9 +15,9 @@ LONGEST = 2_016
 _HELD = 6
 #: The smallest autocorrelation of a season, in itself and in units of what chance gives, and how
 #: much higher than at the multiples of a shorter season it is.
-_LEAST, _CHANCE, _ABOVE = 0.15, 4.0, 0.1
+_LEAST, _CHANCE, _ABOVE = 0.15, 5.0, 0.1
 #: The share of a peak's height from which a part of its length is the season, or another one.
-_NEARLY, _PART = 0.8, 0.4
+_NEARLY, _PART = 0.85, 0.4
 #: Changes beyond so many of their usual size are cut: one outlier decides nothing.
 _CUT = 5.0
 
@@ -49,7 +49,7 @@ def found_seasons(
     for peak in sorted(peaks.tolist(), key=lambda lag: (-heights[lag], lag)):
         if len(seasons) == most:
             break
-        season = _shortest_part(peak, peaks.tolist(), heights)
+        season = _shortest_part(peak, peaks.tolist(), heights, least)
         others = (*seasons, *(n for n in known if 1 < n < len(heights)))
         if not any(_says_nothing_beside(season, other, heights) for other in others):
             seasons.append(season)
@@ -72,12 +72,15 @@ def _is_multiple(lag: int, season: int) -> bool:
     return abs(lag - times * season) <= max(1, 0.02 * lag)
 
 
-def _shortest_part(peak: int, peaks: list[int], heights: Float64) -> int:
-    """The shortest peak that ``peak`` is a multiple of and that is nearly as high."""
+def _shortest_part(peak: int, peaks: list[int], heights: Float64, least: Float64) -> int:
+    """The shortest peak that ``peak`` is a multiple of and that is nearly as high, as far as chance
+    lets it be told.
+    """
+    enough = min(_NEARLY * heights[peak], heights[peak] - least[peak] / 2)
     parts = [
         lag
         for lag in peaks
-        if lag < peak and _is_multiple(peak, lag) and heights[lag] >= _NEARLY * heights[peak]
+        if lag < peak and _is_multiple(peak, lag) and heights[lag] >= enough
     ]
     return min(parts, default=peak)
 

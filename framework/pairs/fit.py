@@ -131,7 +131,7 @@ def _windows(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None) -
     from there on. They are shorter where no series is long enough and the model bears it.
     """
     rows: Rows = np.arange(len(arrays.times))
-    longest = int(np.diff(arrays.offsets).max()) - 1  # one step is the target's
+    longest = int(np.diff(arrays.offsets).max(initial=0)) - 1  # one step is the target's
     length = max(schema.needed_steps, min(schema.context_length, longest))
     usable = (rows - arrays.series_starts() >= length - 1) & (rows + 1 < arrays.series_ends())
     if first is not None:

@@ -20,7 +20,7 @@ from framework.testing.fakes import make_schema
 from framework.tuning.automatic import choice
 from framework.tuning.automatic.choice import judging_origins, weighted_by_series
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
-from framework.tuning.automatic.setups import Frame, Setup, candidates
+from framework.tuning.automatic.setups import MOST, NAIVE, Frame, Setup, candidates
 
 DAY = np.timedelta64(1, "D")
 NAMES = {c.name: c.automatic for c in load_plugins().components() if c.automatic is not None}
@@ -60,13 +60,16 @@ def frame(rows: int = 10_000, lowest: float = 0.0, zeros: float = 0.0, limit: in
 
 def test_set_ups_come_from_several_families_and_are_at_most_nine() -> None:
     setups = candidates(frame(zeros=0.5), NAMES, 1e9)
-    assert len(setups) == 9
+    naive = sum(s.naive for s in setups)
+    assert len(setups) - naive + min(naive, NAIVE) == MOST
+    assert {"drift", "mean", "last_value"} <= {s.name for s in setups if s.naive}
     assert {"seasonal_naive", "lightgbm", "auto_ets", "auto_theta"} <= {s.model for s in setups}
     assert any(s.options.get("difference") == ["y"] for s in setups)
 
 
 def test_what_does_not_fit_into_the_budget_is_not_tried_and_the_naive_ones_are() -> None:
-    assert {s.model for s in candidates(frame(), NAMES, 0.0)} == {"seasonal_naive"}
+    free = {s.model for s in candidates(frame(), NAMES, 0.0)}
+    assert free == {"seasonal_naive", "drift", "mean"}
     some = candidates(frame(), NAMES, 60)
     assert sum(s.seconds for s in some) <= 60
     assert some == candidates(frame(), NAMES, 60)
@@ -91,7 +94,7 @@ def test_signs_and_zeros_decide_the_losses() -> None:
 def test_a_short_series_among_long_ones_takes_no_naive_forecast_away() -> None:
     short = replace(frame(), facts=replace(frame().facts, shortest=3))
     naive = [s for s in candidates(short, NAMES, 0.0) if s.naive]
-    assert [s.options["season_length"] for s in naive] == [1, 24]
+    assert [s.options["season_length"] for s in naive if s.model == "seasonal_naive"] == [1, 24]
 
 
 def test_a_set_up_says_own_scale_where_there_is_one() -> None:
