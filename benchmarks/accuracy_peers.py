@@ -11,7 +11,7 @@ import pandas as pd
 from accuracy_sets import Set
 
 #: Trials of AutoMLForecast.
-_TRIALS = 10
+_TRIALS = 2
 #: Seasons that the local models are fitted to.
 _SEASONS = 20
 

@@ -159,9 +159,9 @@ class GateConfig(Options):
 
     Every limit holds for each target.
 
-    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the seasonal
-    naive's, at most ``1 + baseline_margin`` times. ``worst_series``: the largest ratio of a series'
-    mean absolute error to the incumbent's. ``bias``: the largest size of the bias relative to the
+    ``metric``: compared with the incumbent's, at most ``1 + margin`` times, and the baseline's, at
+    most ``1 + baseline_margin`` times. ``worst_series``: the largest ratio of a series' mean
+    absolute error to the incumbent's. ``bias``: the largest size of the bias relative to the
     mean actual. ``coverage``: the largest distance of a quantile's empirical share from its level.
     """
 

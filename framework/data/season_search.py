@@ -69,7 +69,7 @@ def _says_nothing_beside(season: int, other: int, heights: Float64) -> bool:
 def _is_multiple(lag: int, season: int) -> bool:
     """Say whether ``lag`` is near a multiple of ``season``, or the season of one."""
     times = max(1, round(lag / season))
-    return abs(lag - times * season) <= max(1, 0.02 * lag)
+    return abs(lag - times * season) <= 0.02 * lag
 
 
 def _shortest_part(peak: int, peaks: list[int], heights: Float64, least: Float64) -> int:

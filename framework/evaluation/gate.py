@@ -1,4 +1,4 @@
-"""The gate of a promotion: the candidate beside the incumbent and the seasonal naive, on the same
+"""The gate of a promotion: the candidate beside the incumbent and the baseline, on the same
 windows and the same rows.
 
 What is compared are the rolling-origin backtests that travel with the pairs: each forecast there
@@ -60,7 +60,7 @@ def check_candidate(
         naive = _score(config.metric, rows, "baseline")
         checks.append(
             _compare(
-                f"{target}: {config.metric} against seasonal naive",
+                f"{target}: {config.metric} against the baseline",
                 rows,
                 config,
                 naive,

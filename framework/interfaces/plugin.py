@@ -35,7 +35,8 @@ class Automatic:
     Args:
         family: ``naive``, ``level`` and ``local`` models have the option ``season_length``,
             ``level`` and ``local`` ones ``context_length`` too; ``naive`` and ``level`` ones learn
-            nothing. ``boosted`` ones have those of
+            nothing. A ``strongest`` one has ``seasons`` and chooses among forecasts that learn
+            nothing: it is the baseline. ``boosted`` ones have those of
             :class:`framework.models.options.BoostingOptions`, ``learning_rate``,
             ``colsample_bytree`` and ``objective``. ``intermittent`` and ``lumpy`` ones have
             ``context_length`` alone, and are for targets that are mostly 0, of sizes that are
@@ -47,7 +48,7 @@ class Automatic:
             as pairs.
     """
 
-    family: Literal["naive", "level", "local", "boosted", "intermittent", "lumpy"]
+    family: Literal["naive", "level", "strongest", "local", "boosted", "intermittent", "lumpy"]
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
 

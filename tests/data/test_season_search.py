@@ -43,7 +43,7 @@ def test_a_period_that_no_frequency_suggests_is_found(seed: int) -> None:
 def test_several_periods_are_found_and_multiples_are_not() -> None:
     assert {*found_seasons(panel_of(1, 900, (10, 70), 8), 0, (7,))} == {10, 70}
     assert {*found_seasons(panel_of(1, 4_000, (48, 336), 4), 0, ())} == {48, 336}
-    assert found_seasons(panel_of(1, 900, (7,)), 0, (7,)) == ()
+    assert not {7, 14, 21, 28} & {*found_seasons(panel_of(1, 900, (7,)), 0, (7,))}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -64,14 +64,14 @@ def test_the_margin_is_relative_and_its_edge_passes() -> None:
     assert failed(config, table(1.12), table(1.0)) == ["y: MAE against the incumbent"]
 
 
-def test_worse_than_seasonal_naive_is_refused_without_an_incumbent() -> None:
-    assert failed(GateConfig(), table(4.0), None) == ["y: MAE against seasonal naive"]
+def test_worse_than_the_baseline_is_refused_without_an_incumbent() -> None:
+    assert failed(GateConfig(), table(4.0), None) == ["y: MAE against the baseline"]
     assert failed(GateConfig(), table(2.0), None) == []
 
 
 def test_unknown_figures_do_not_pass() -> None:
     empty = table(1.0).assign(actual=np.nan)
-    assert failed(GateConfig(), empty, None) == ["y: MAE against seasonal naive"]
+    assert failed(GateConfig(), empty, None) == ["y: MAE against the baseline"]
 
 
 def test_without_common_windows_nothing_is_compared_and_nothing_passes() -> None:

@@ -152,7 +152,7 @@ def test_better_moves_worse_is_refused_and_history_has_the_figures(desk: Desk) -
 
 def test_force_needs_a_reason_and_both_are_remembered(desk: Desk) -> None:
     desk.register(4.0)
-    with pytest.raises(RefusedError, match="seasonal naive"):
+    with pytest.raises(RefusedError, match="against the baseline"):
         promote(desk.run())
     with pytest.raises(ConfigError, match="reason: missing"):
         promote(desk.run(force=True))

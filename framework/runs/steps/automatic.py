@@ -14,6 +14,7 @@ import numpy as np
 from framework.config.automatic import AUTO, seasons
 from framework.config.catalog import Plugins
 from framework.config.config import Config
+from framework.config.groups import default_node
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.errors import ConfigError
@@ -67,6 +68,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
             return run, {}, None
     else:
         check_not_edited(_output(run.config), "auto.output", "model=auto")
+        run = _with_strongest_baseline(run)
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
@@ -80,6 +82,24 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
         fill_store(replace(run, config=anew), features)
         panel = backtest_panel(features)
     return _chosen(run, features, panel)
+
+
+def _with_strongest_baseline(run: Run) -> Run:
+    """The run with the strongest naive forecast as its baseline, unless the configuration names
+    another one than the naive forecast of the usual season.
+    """
+    config, season = run.config, run.config.panel.season_length
+    baseline, offers = config.component("baseline"), _models(run.plugins)
+    offer = offers.get(baseline.name)
+    if offer is None or offer.family != "naive":
+        return run
+    if getattr(baseline.options, "season_length", None) != season:
+        return run
+    strongest = [name for name, each in offers.items() if each.family == "strongest"]
+    if not strongest:
+        return run
+    node = default_node(strongest[0], run.plugins.find("model", strongest[0]).options)
+    return replace(run, config=substituted(config.text, {"baseline": node}, run.plugins))
 
 
 def _looks_for_seasons(config: Config) -> bool:
@@ -245,17 +265,19 @@ def _write(run: Run, best: Judged) -> Path:
     setup: Setup = best.setup
     node = node_of(setup, Components(config, run.plugins))
     values: dict[str, Any] = {f"model.{key}": value for key, value in node.items()}
+    selected = {"model": setup.model}
     primary = config.features.primary
     plain = _plain(config)
     if config.panel.seasons is not None:
         values["panel.seasons"] = plain["panel"]["seasons"]
     if plain["baseline"].get("seasons"):
-        values["baseline.seasons"] = plain["baseline"]["seasons"]
+        values |= {f"baseline.{key}": value for key, value in plain["baseline"].items()}
+        selected["baseline"] = config.component("baseline").name
     values[f"features.views.{primary}.engineer"] = plain["features"]["views"][primary]["engineer"]
     values["preprocessor.future"] = plain["preprocessor"].get("future", [])
     comment = f"Chosen by model=auto: {setup.name}, {setup.why}."
     left_out = [section.name for section in run.plugins.sections() if not section.decisive]
-    text = experiment_text(values, comment, left_out, selected={"model": setup.model})
+    text = experiment_text(values, comment, left_out, selected=selected)
     write_experiment(path, sealed(text))
     return path
 

@@ -67,5 +67,6 @@ def components() -> list[Component]:
             "framework_baselines.strongest:StrongestNaive",
             StrongestNaiveOptions,
             "for each target the naive forecast that erred least in the training rows",
+            automatic=Automatic("strongest"),
         ),
     ]
