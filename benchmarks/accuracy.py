@@ -177,7 +177,9 @@ def main() -> None:
         measure(SETS[name], figures, not arguments.without_auto, arguments.peers)
         if arguments.output is not None:
             arguments.output.write_text(json.dumps(kept, indent=1))
-        line = ", ".join(f"{who} {f['mase']:.3f} ({f['seconds']:.0f} s)" for who, f in figures.items())
+        line = ", ".join(
+            f"{who} {f['mase']:.3f} ({f['seconds']:.0f} s)" for who, f in figures.items()
+        )
         print(f"{name}: {figures.get(AUTO, {}).get('chosen', '-')}: MASE {line}", flush=True)
         if AUTO in figures:
             own = figures[AUTO]["mase"]

@@ -1,4 +1,4 @@
-"""What ``benchmarks/accuracy.py`` compares ``model=auto`` with: the forecasts of other libraries, as
+"""The peers of ``model=auto`` in ``benchmarks/accuracy.py``: the forecasts of other libraries, as
 each one's guide shows them, and the naive ones.
 """
 

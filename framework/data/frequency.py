@@ -110,7 +110,7 @@ class Frequency:
 
     @property
     def seasons(self) -> tuple[int, ...]:
-        """The usual season lengths in steps, the shortest first; none where there is no usual one."""
+        """The usual season lengths in steps, the shortest first."""
         if self.closed is not None:
             return (5,) if self.count == 1 else ()
         if self.months:

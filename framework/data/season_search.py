@@ -78,9 +78,7 @@ def _shortest_part(peak: int, peaks: list[int], heights: Float64, least: Float64
     """
     enough = min(_NEARLY * heights[peak], heights[peak] - least[peak] / 2)
     parts = [
-        lag
-        for lag in peaks
-        if lag < peak and _is_multiple(peak, lag) and heights[lag] >= enough
+        lag for lag in peaks if lag < peak and _is_multiple(peak, lag) and heights[lag] >= enough
     ]
     return min(parts, default=peak)
 

@@ -136,6 +136,4 @@ def _windows(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None) -
     usable = (rows - arrays.series_starts() >= length - 1) & (rows + 1 < arrays.series_ends())
     if first is not None:
         usable &= arrays.times >= first
-    return WindowSet(
-        arrays, np.flatnonzero(usable).astype(np.int64), length, schema.horizon
-    )
+    return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), length, schema.horizon)

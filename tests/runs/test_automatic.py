@@ -143,7 +143,7 @@ def test_a_new_series_takes_no_naive_forecast_out_of_the_race(project: Path) -> 
     values = {line["setup"]: line["value"] for line in auto["leaderboard"]}
     assert values["seasonal_naive_7"] < values["last_value"]
     written = yaml.safe_load((project / auto["written"]).read_text())
-    assert written["baseline"] == {"seasons": [7]}
+    assert written["baseline"]["seasons"] == [7]
 
 
 @pytest.mark.stress
@@ -177,3 +177,36 @@ def test_the_words_of_a_config_make_features_for_any_model(project: Path) -> Non
     with_words = _run(project, *booster, *words)
     without = _run(project, *booster)
     assert with_words["metrics"]["model"]["MAE"] < without["metrics"]["model"]["MAE"]
+
+
+def test_a_model_that_beats_a_weak_baseline_only_is_warned_of(project: Path) -> None:
+    """A steady rise: trees stay behind it, the value of a week before still more."""
+    table, random = rows(), np.random.default_rng(5)
+    day = (table["event_timestamp"] - table["event_timestamp"].min()).dt.days.to_numpy()
+    table["sales"] = 10 + 0.5 * day + 0.2 * random.standard_normal(len(table))
+    table.to_csv(project / "daily.csv", index=False)
+    words = ("run=backtest", "model=lightgbm", "model.n_estimators=60")
+    (line,) = _run(project, *words)["warnings"]
+    assert "strongest_naive beats model=lightgbm, which beats only the baseline" in line
+    (line,) = _run(project, *words, "baseline=strongest_naive")["warnings"]
+    assert "the baseline strongest_naive beats model=lightgbm" in line
+
+
+def test_a_season_that_no_frequency_suggests_is_found(project: Path) -> None:
+    """Ten days, without ``panel.season_length``; its features and the baseline have it."""
+    table, pattern = rows(days=200), np.random.default_rng(10).standard_normal(10)
+    day = (table["event_timestamp"] - table["event_timestamp"].min()).dt.days.to_numpy()
+    noise = np.random.default_rng(2).standard_normal(len(table))
+    table["sales"] = 50 + 0.1 * day + 8 * pattern[day % 10] + noise
+    table.to_csv(project / "daily.csv", index=False)
+    config = project / "conf" / "config.yaml"
+    config.write_text(CONFIG.replace(", season_length: 7", ""))
+    auto = _run(project, "run=backtest")["auto"]
+    assert auto["seasons"] == [10]
+    values = {line["setup"]: line["value"] for line in auto["leaderboard"]}
+    assert values["seasonal_naive_10"] == min(v for n, v in values.items() if "naive" in n)
+    written = yaml.safe_load((project / auto["written"]).read_text())
+    assert written["panel"]["seasons"] == [7, 10]
+    assert written["baseline"]["seasons"] == [7, 10]
+    rolling = written["features"]["views"]["daily"]["engineer"][1]
+    assert 10 in rolling["windows"]

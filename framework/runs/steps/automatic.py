@@ -104,7 +104,7 @@ def _with_strongest_baseline(run: Run) -> Run:
 
 def _looks_for_seasons(config: Config) -> bool:
     baseline = config.component("baseline").options
-    return hasattr(baseline, "seasons") and baseline.seasons is None
+    return getattr(baseline, "seasons", ()) is None
 
 
 def _with_seasons(run: Run, panel: Panel, is_auto: bool) -> tuple[Run, bool]:

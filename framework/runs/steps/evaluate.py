@@ -27,6 +27,7 @@ from framework.evaluation.doubts import (
     without_scale,
 )
 from framework.evaluation.eligibility import check_covariates, check_resolution, take_part
+from framework.evaluation.naive_check import lost_to_naive
 from framework.evaluation.result import BacktestResult
 from framework.ingestion.view_matches import sparse_views
 from framework.interfaces.model import Model
@@ -37,6 +38,7 @@ from framework.retrieval.features import Features
 from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.season_lengths import strongest_naive
 from framework.runs.steps.tables import metrics_table
 
 
@@ -119,6 +121,7 @@ def evaluate(
             config.component("baseline").name,
             by_auto="auto" in run.record.facts,
         ),
+        *_lost_to_naive(run, setting, result),
     ]
     for line in doubts:
         run.say(line)
@@ -135,6 +138,16 @@ def evaluate(
     if config.backtest.holdout:
         body["holdout"] = _held_out(run, setting)
     return BacktestedExperiment(panel, schema, result, body)
+
+
+def _lost_to_naive(run: Run, setting: Setting, result: BacktestResult) -> list[str]:
+    """Warn of a stronger naive forecast than the baseline, which the model loses to."""
+    strongest = strongest_naive(run.config, run.plugins, setting.panel)
+    if strongest is None:
+        return []
+    name, make = strongest
+    model = run.config.component("model").name
+    return lost_to_naive(result, setting, run.config.backtest, make, model, name)
 
 
 def _held_out(run: Run, setting: Setting) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from framework.config.automatic import seasons
+from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.data.season_search import found_seasons
 from framework.data.time import to_numpy
 from framework.evaluation.backtest import plan_folds
+from framework.interfaces.model import Model
 from framework.tuning.automatic.facts import NEAR, describe
 
 #: Seasons that are looked at, at most.
 _MOST = 3
+#: The families of models that learn nothing.
+_NAIVE = ("naive", "level", "strongest")
 
 
 def judged_history(config: Config, panel: Panel) -> tuple[Panel, Panel]:
@@ -53,6 +59,32 @@ def season_lengths(config: Config, history: Panel) -> tuple[int, ...]:
         usual = _with_found(config, history, usual)
     own = config.panel.season_length
     return tuple(sorted(usual, key=lambda length: (length != own, length)))
+
+
+def strongest_naive(
+    config: Config, plugins: Plugins, panel: Panel
+) -> tuple[str, Callable[[], Model]] | None:
+    """Find the naive forecast that a learning model is measured by, beside a weaker baseline.
+
+    Args:
+        config: The run's.
+        plugins: Whose models offer themselves.
+        panel: What the store gives.
+
+    Returns:
+        Its name and how it is made; None where the baseline or the model is such a forecast
+        itself, or none is installed.
+    """
+    offers = {c.name: c.automatic for c in plugins.components() if c.kind == "model"}
+    families = {name: offer.family for name, offer in offers.items() if offer is not None}
+    names = [name for name, family in families.items() if family == "strongest"]
+    own = families.get(config.component("model").name)
+    if not names or own in _NAIVE or config.component("baseline").name in names:
+        return None
+    lengths = season_lengths(config, judged_history(config, panel)[1])
+    values = {"season_length": config.panel.season_length, "seasons": lengths or None}
+    options = plugins.find("model", names[0]).options.model_validate(values)
+    return names[0], lambda: plugins.make("model", names[0], options)
 
 
 def _with_found(config: Config, history: Panel, usual: tuple[int, ...]) -> tuple[int, ...]:
