@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from accuracy import SETS, Set, ours, project
+from accuracy import ours, project
+from accuracy_sets import SETS, Set
 
 from framework.data.schema import Schema
 from framework.evaluation.coverage import forward_coverage
@@ -60,8 +61,8 @@ def forecasts(data: Set, quantiles: tuple[float, ...]) -> tuple[pd.DataFrame, Sc
         name=data.name,
         entity_keys=keys,
         frequency=data.frequency,
-        targets=data.columns,
-        past=data.columns,
+        targets=data.targets,
+        past=data.targets,
         nullable=(),
         known=(),
         static=keys,

@@ -74,9 +74,9 @@ def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
         for key in ("features", "preprocessor", "model")
         if plain.get(key) != before.get(key)
     }
-    written = {key: panel.get(key) for key in ("columns", "season_length")}
-    if any(value != before["panel"].get(key) for key, value in written.items()):
-        changed["panel"] = {**before["panel"], **written}
+    values = {key: panel.get(key) for key in ("columns", "season_length")}
+    if any(value != before["panel"].get(key) for key, value in values.items()):
+        changed["panel"] = {**before["panel"], **values}
     if not changed:
         return tree
     copied = copy.deepcopy(tree)

@@ -64,7 +64,7 @@ class PanelConfig(Options):
     targets: tuple[str, ...] = Field(min_length=1)
     frequency: str
     horizon: PositiveInt
-    season_length: PositiveInt
+    season_length: PositiveInt = None  # type: ignore[assignment]  # written out from the frequency
     seasons: tuple[PositiveInt, ...] | None = None
     columns: tuple[str, ...] | None = None
     known: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether a model loses to a naive forecast that nobody named as its baseline."""
+"""Compares a model with a naive forecast that nobody named as its baseline."""
 
 from __future__ import annotations
 

@@ -126,8 +126,8 @@ def _with_seasons(run: Run, panel: Panel, is_auto: bool) -> tuple[Run, bool]:
     if is_auto and {*lengths} != {*usual} and config.ingest.when != "never":
         values["panel.seasons"] = sorted(lengths)
         engineer = f"features.views.{config.features.primary}.engineer"
-        again = substituted(config.text, {engineer: AUTO}, run.plugins)
-        if again.features == config.features:
+        remade = substituted(config.text, {engineer: AUTO}, run.plugins)
+        if remade.features == config.features:
             values[engineer] = AUTO
         run.say(f"auto: the data show seasons of {sorted({*lengths} - {*usual})} steps")
     if not values:

@@ -16,8 +16,8 @@ from framework_baselines.naive import NaiveModel, window_mean
 
 
 class SeasonalNaive(NaiveModel):
-    """Where the history is null: the newest value at the same place of an earlier season in the
-    window, else the mean of the window.
+    """A null in the history is replaced by the newest value at the same place of an earlier season
+    in the window, else by the mean of the window.
     """
 
     name = "seasonal_naive"
