@@ -81,6 +81,8 @@ def counted(train: Callable[..., Any], rows: list[int]) -> Callable[..., Any]:
 def framework_side(
     rows: pd.DataFrame, arguments: argparse.Namespace, work: list[int]
 ) -> dict[str, float]:
+    from dataclasses import replace
+
     import xgboost
     from hydra import compose, initialize_config_module
 
@@ -139,6 +141,7 @@ def framework_side(
         frequency=day,
     )
     del engineered
+    panel = replace(panel, held={"y": panel.times})  # each row is as old as its step
     schema = make_schema(config, panel, components.make("model"), None)
     result = run_backtest(
         make_setting(components, panel, schema),
