@@ -26,7 +26,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.automatic import settled
 from framework.runs.steps.evaluate import evaluate
-from framework.runs.steps.rehearsal import check_training, rehearse
+from framework.runs.steps.rehearsal import check_reading, rehearse, rehearse_own
 from framework.runs.steps.tables import comparison_table
 
 
@@ -39,9 +39,10 @@ def check(run: Run) -> None:
     Raises:
         ConfigError: One of them cannot work.
     """
-    check_training(run)
+    rehearse_own(run)
     for name in run.config.backtest.compare:
         _rehearse_other(run, name)
+    check_reading(run)
 
 
 def backtest(run: Run) -> dict[str, Any]:

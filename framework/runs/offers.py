@@ -102,7 +102,7 @@ _WITHOUT_EXPERIMENT = (
 
 #: What finds that a run cannot succeed, before it begins.
 _CHECKS = {
-    "ingest": "framework.runs.steps.rehearsal:check_source",
+    "ingest": "framework.runs.steps.rehearsal:check_ingestion",
     "train": "framework.runs.steps.rehearsal:check_training",
     "backtest": "framework.runs.backtest:check",
 }

@@ -41,7 +41,10 @@ class Spoiling(httpx.BaseTransport):
         answer = self.client.request(
             request.method, request.url.raw_path.decode(), content=request.content, headers=headers
         )
-        return self.fault(request, answer)
+        answered = httpx.Response(  # the client may bring a library of its own
+            answer.status_code, headers=dict(answer.headers), content=answer.content
+        )
+        return self.fault(request, answered)
 
 
 def remade(answer: httpx.Response, status: int | None = None, **changed: Any) -> httpx.Response:

@@ -24,14 +24,12 @@ from framework.retrieval.features import Features
 from framework.retrieval.schema import make_needs, past_columns
 from framework.runs.options import MaterializeOptions
 from framework.runs.steps.disk_space import check_disk, ingestion_need, pair_need
-from framework.runs.steps.unused import refuse_unused
 
 
 def ingest(run: Run) -> dict[str, Any]:
     """Until the source has no more; with ``source.poll``, until the run is told to stop (SIGTERM,
     SIGINT): it ends with what was begun.
     """
-    refuse_unused(run, ("panel", "model", "ingest.removed"))
     past_columns(run.config)  # names of columns that no view has
     source: Source = run.make("source")
     check_disk(run, ingestion_need(run, source, run.make("retrieval")))

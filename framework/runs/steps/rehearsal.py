@@ -23,6 +23,8 @@ from framework.options import Options
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.schema import past_columns
+from framework.runs.steps.disk_space import check_disk, ingestion_need
+from framework.runs.steps.unused import refuse_unused
 
 log = logging.getLogger(__name__)
 #: Rows of each of the two series that are made up.
@@ -61,31 +63,72 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
 
 
 def check_training(run: Run) -> None:
-    """Rehearse an experiment as it is configured.
+    """Rehearse an experiment as it is configured, then look at what it will read.
 
     Args:
         run: A run that has not begun.
 
     Raises:
-        ConfigError: As of :func:`rehearse`, and as of :func:`check_source`, where the store has no
-            rows yet or ``ingest.when=always``.
-        DataError: As of :func:`check_source`.
+        ConfigError: As of :func:`rehearse`, and as of :func:`check_reading`.
+        DataError: As of :func:`check_reading`.
+    """
+    rehearse_own(run)
+    check_reading(run)
+
+
+def rehearse_own(run: Run) -> None:
+    """Rehearse an experiment with its own model.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: As of :func:`rehearse`.
     """
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
+
+
+def check_reading(run: Run) -> None:
+    """Look at the source where the run will read it: the store has no rows yet, or
+    ``ingest.when=always``.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: As of :func:`check_source`.
+        DataError: As of :func:`check_source`.
+    """
+    features = Features(run.config, run.make("retrieval"))
     when = run.config.ingest.when
     if when == "always" or (when == "auto" and not features.strategy.has_rows(run.config.features)):
         check_source(run)
 
 
+def check_ingestion(run: Run) -> None:
+    """Refuse options that an ingestion leaves aside, then look at the source.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: An option has no effect, or as of :func:`check_source`.
+        DataError: As of :func:`check_source`.
+    """
+    refuse_unused(run, ("panel", "model", "ingest.removed"))
+    check_source(run)
+
+
 def check_source(run: Run) -> None:
-    """Let the source look whether it has the tables and columns of the views.
+    """Look whether the disk has room for what the source has, and let the source look whether it
+    has the tables and columns of the views.
 
     Args:
         run: A run that has not begun and will read the source.
 
     Raises:
-        ConfigError: A name is wrong.
+        ConfigError: A name is wrong, or the disk has no room.
         DataError: What is read is not there.
     """
     past_columns(run.config)
@@ -98,6 +141,7 @@ def check_source(run: Run) -> None:
     tables |= {view.table or name: Roles.of_view(view) for name, view in views.items()}
     source: Source = run.make("source")
     try:
+        check_disk(run, ingestion_need(run, source, run.make("retrieval")))
         source.check(tables)
     finally:
         source.close()

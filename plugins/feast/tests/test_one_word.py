@@ -25,11 +25,12 @@ from framework.retrieval.schema import make_needs
 from framework.serving.deployment import Deployment
 
 CONF = Path(__file__).parents[3] / "conf"
-#: Not the mean, which needs its members named, nor the choice, which reads data to become one.
+#: Not those that need another word: the mean its members, chronos2 its weights. Nor the choice,
+#: which reads data to become one.
 MODELS = sorted(
     component.name
     for component in load_plugins().components()
-    if component.kind == "model" and component.name not in ("auto", "ensemble")
+    if component.kind == "model" and component.name not in ("auto", "chronos2", "ensemble")
 )
 
 
