@@ -192,6 +192,7 @@ def test_a_model_that_beats_a_weak_baseline_only_is_warned_of(project: Path) -> 
     assert "the baseline strongest_naive beats model=lightgbm" in line
 
 
+@pytest.mark.stress
 def test_a_season_that_no_frequency_suggests_is_found(project: Path) -> None:
     """Ten days, without ``panel.season_length``; its features and the baseline have it."""
     table, pattern = rows(days=200), np.random.default_rng(10).standard_normal(10)

@@ -67,6 +67,7 @@ def test_a_worker_that_has_connections_leaves_new_ones_to_one_that_has_none(
         for count in range(1, 4):
             clients.extend(connect(listener, 1))
             await settle(free, count)
+            await asyncio.sleep(0.02)  # longer than the patience of the other
         for sharer in sharers:
             sharer.close()
 

@@ -77,6 +77,7 @@ def check_killed(restore: list[str], folder: Path, step: int) -> None:
     assert not (folder / "other" / ".restoring").exists()
 
 
+@pytest.mark.stress
 def test_a_restore_that_is_killed_when_all_is_in_place_goes_on(
     backup: list[str], tmp_path: Path
 ) -> None:
