@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Examples are the same in every run of the gate, so that none fails or passes by luck. `make
 #: fuzz` tries new ones, and more.
-settings.register_profile("gate", derandomize=True, max_examples=50, deadline=None)
+settings.register_profile("gate", derandomize=True, max_examples=25, deadline=None)
 settings.register_profile(
     "fuzz", derandomize=False, max_examples=2000, deadline=None, print_blob=True
 )

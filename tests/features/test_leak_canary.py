@@ -96,7 +96,7 @@ def test_every_bundled_component_is_tried() -> None:
         assert set(tried) == set(plugins.names(kind)) - LEFT_OUT  # type: ignore[arg-type]
 
 
-@pytest.mark.gate_cases(10)
+@pytest.mark.gate_cases(6)
 @pytest.mark.parametrize(
     ("preprocessor", "model"),
     [("native", model) for model in MODELS]

@@ -134,7 +134,7 @@ class Project:
 @pytest.mark.parametrize(
     "model",
     [
-        model if model in ("xgboost", "nlinear") else pytest.param(model, marks=pytest.mark.stress)
+        model if model == "xgboost" else pytest.param(model, marks=pytest.mark.stress)
         for model in MODELS
     ],
 )

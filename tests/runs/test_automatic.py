@@ -116,6 +116,7 @@ def test_a_rerun_chooses_the_same_and_writes_over_nothing_of_mine(project: Path)
     assert "auto.minutes: only model=auto takes it" in idle.stderr
 
 
+@pytest.mark.stress
 def test_the_choice_does_not_see_what_the_backtest_judges(project: Path) -> None:
     """Nor does the backtest see the hold-out, whose figures stand apart."""
     words = ("run=backtest", "paths.state=a", "backtest.holdout=1")

@@ -223,6 +223,7 @@ def components():
 """
 
 
+@pytest.mark.stress
 def test_an_alert_may_start_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("state"))
     monkeypatch.chdir(tmp_path / "project")

@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 
 from framework.testing.servers.fake_server import server_process
 
-EXAMPLES, SEED = int(os.environ.get("FUZZ_EXAMPLES", "400")), int(os.environ.get("FUZZ_SEED", "7"))
+EXAMPLES, SEED = int(os.environ.get("FUZZ_EXAMPLES", "250")), int(os.environ.get("FUZZ_SEED", "7"))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from framework.serving.service import Service
 from framework.testing.door_projects import DAYS, HORIZON, SERIES, Kind, Project, ask, told, trained
 
 #: How many questions are asked of each project; ``make fuzz`` asks more.
-EXAMPLES = int(os.environ.get("DOORS_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("DOORS_EXAMPLES", "30"))
 BOOSTED = ("model=xgboost", "model.n_estimators=8", "model.n_jobs=1")
 #: A highest value below some actuals, whole numbers, and nothing sold where the plan says 0.
 DOMAIN = {

@@ -28,11 +28,13 @@ class TestSqliteWindows(RetrievalContract):
         return FeastRetrieval(options(tmp_path, window=5))
 
 
+@pytest.mark.stress
 class TestSdk(RetrievalContract):
     def make(self, tmp_path: Path) -> FeastRetrieval:
         return FeastRetrieval(options(tmp_path, read="sdk"))
 
 
+@pytest.mark.stress
 class TestRedis(RetrievalContract):
     @pytest.fixture(autouse=True)
     def _server(self, redis_place: str) -> None:

@@ -180,7 +180,7 @@ def last_rows(panel: Panel, series: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "examples"), [("sqlite", 50), pytest.param("redis", 50, marks=pytest.mark.stress)]
+    ("kind", "examples"), [("sqlite", 20), pytest.param("redis", 50, marks=pytest.mark.stress)]
 )
 def test_online_payload_and_offline_are_one_forecast(
     round_trip: Callable[[dict[str, pd.DataFrame]], None], examples: int
