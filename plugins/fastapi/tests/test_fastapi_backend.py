@@ -25,9 +25,14 @@ class TestFastapi(ServingContract):
 class TestFastapiLive(LiveServingContract):
     backend = "fastapi"
     options = {"port": 0}  # noqa: RUF012  a constant
-    test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes = pytest.mark.stress(
-        LiveServingContract.test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes
-    )
+
+    @pytest.mark.stress
+    def test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes(
+        self, tmp_path: Path
+    ) -> None:
+        super().test_a_shadow_is_asked_and_changes_no_byte_whether_it_answers_hangs_or_crashes(
+            tmp_path
+        )
 
 
 def test_a_port_in_use_is_one_line_that_says_what_next(tmp_path: Path) -> None:
