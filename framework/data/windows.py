@@ -56,21 +56,7 @@ class PanelArrays:
         Returns:
             The rows up to and including ``last``. Series that begin later are gone.
         """
-        keep = self.times <= last
-        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
-        alive = counts > 0
-        offsets = np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64)
-        return PanelArrays(
-            offsets,
-            self.entities[alive],
-            self.times[keep],
-            self.target[keep],
-            self.past[keep],
-            self.future[keep],
-            self.static[keep],
-            self.past_names,
-            self.unknown,
-        )
+        return self._of_rows(self.times <= last)
 
     def of_series(self, series: Rows) -> PanelArrays:
         """Select series.
@@ -81,17 +67,23 @@ class PanelArrays:
         Returns:
             The rows of these series.
         """
-        counts = np.diff(self.offsets)[series]
-        keep = np.isin(np.repeat(np.arange(len(self.entities)), np.diff(self.offsets)), series)
+        number = np.repeat(np.arange(len(self.entities)), np.diff(self.offsets))
+        return self._of_rows(np.isin(number, series))
+
+    def _of_rows(self, keep: Flags) -> PanelArrays:
+        """Keep some rows. Series without any are gone."""
+        counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
+        alive = counts > 0
         return PanelArrays(
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            self.entities[series],
+            np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
+            self.entities[alive],
             self.times[keep],
             self.target[keep],
             self.past[keep],
             self.future[keep],
             self.static[keep],
             self.past_names,
+            self.unknown,
         )
 
 
