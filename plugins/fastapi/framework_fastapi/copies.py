@@ -1,12 +1,12 @@
 """Processes that are copies of one that has imported everything: what takes seconds is done once
 for all workers, and its memory is theirs together. That process opens no pair: numeric libraries
-start threads when they compute, and a process with threads cannot be copied.
+start threads when they compute, and a copy has none of them. (OpenBLAS starts one when numpy is
+imported, and starts it again in a copy.)
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
@@ -57,6 +57,5 @@ class Worker(multiprocess.Process):
 
 def _begin(config: uvicorn.Config, serve: Callable[..., Any], sockets: list[socket.socket]) -> None:
     """Run one worker, in its process."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the original ignores it
     config.configure_logging()
     serve(sockets=sockets)

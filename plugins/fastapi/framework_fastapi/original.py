@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 
 import framework_fastapi.workers  # noqa: F401  # each worker uses it
@@ -10,6 +11,19 @@ import framework_fastapi.workers  # noqa: F401  # each worker uses it
 # A signal to the whole group is for the workers, which answer what has arrived before they end.
 # This process ends with the supervisor.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _may_be_stopped() -> None:
+    """Let a copy be told to end from its first moment: a signal that came since is kept for it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+os.register_at_fork(
+    before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+    after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
+    after_in_child=_may_be_stopped,
+)
 # A collection would write to every page that holds an object, and a page that is written is shared
 # no longer.
 gc.freeze()

@@ -51,8 +51,9 @@ def counted(url: str) -> float:
 
 def workers_of(supervisor: int) -> list[psutil.Process]:
     """The copies of the process that the supervisor started for them."""
-    children = psutil.Process(supervisor).children()
-    return [worker for child in children for worker in child.children()]
+    process = psutil.Process(supervisor)
+    direct = {child.pid for child in process.children()}
+    return [child for child in process.children(recursive=True) if child.pid not in direct]
 
 
 @pytest.mark.stress
@@ -130,6 +131,25 @@ def test_a_reload_reaches_every_worker_and_says_what_each_found(tmp_path: Path) 
         pid = found["workers"][0]["pid"]
         psutil.Process(pid).kill()
         wait_for(lambda: len({one["pid"] for one in reload()["workers"]} - {pid}) == 2)
+
+
+@pytest.mark.stress
+def test_workers_are_replaced_when_what_they_are_copies_of_is_killed(tmp_path: Path) -> None:
+    make_deployment(tmp_path)
+    with server_process("fastapi", {"port": 0, "workers": 2}, tmp_path) as (process, url):
+        workers = {worker.pid for worker in workers_of(process.pid)}
+        psutil.Process(min(workers)).parent().kill()
+        wait_for(lambda: len({w.pid for w in workers_of(process.pid)} - workers) == 2)
+
+        def answers() -> bool:
+            try:
+                return ask(url).status_code == 200
+            except httpx.TransportError:  # the connection had been given to one that was stopped
+                return False
+
+        wait_for(answers)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.stress
