@@ -1,16 +1,23 @@
 """The GPUs that this process may use, and how busy they are, by NVML.
 
-NVML is NVIDIA's management library; ``nvidia-ml-py`` calls it. A machine without its driver has no
-GPU here, and nothing is an error.
+NVML is NVIDIA's management library; ``nvidia-ml-py`` calls it. It does not make CUDA start, so a
+process that has asked it may still be copied. Where NVML does not answer, the reason is a line.
 """
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from framework.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 #: What CUDA reads: the GPUs of a process, in its order; a worker of Ray has its own.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -18,10 +25,11 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, slots=True)
 class GpuLoad:
-    """``busy``: per cent of the driver's last sample period in which a kernel ran.
-    ``memory_used`` and ``memory_total``: bytes, of all processes.
+    """``gpu``: its NVML identifier. ``busy``: per cent of the driver's last sample period in which
+    a kernel ran. ``memory_used`` and ``memory_total``: bytes, of all processes.
     """
 
+    gpu: str
     busy: float
     memory_used: int
     memory_total: int
@@ -29,13 +37,15 @@ class GpuLoad:
 
 @contextmanager
 def _nvml() -> Iterator[Any]:
-    """NVML, or None where there is no driver. An extra costs nothing: NVML counts its users."""
+    """NVML, or the line that says why it does not answer. An extra costs nothing: NVML counts its
+    users.
+    """
     import pynvml
 
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no library, no driver, no permission: no GPU for this process
-        yield None
+    except pynvml.NVMLError as error:  # no library, no driver, no permission
+        yield f"NVML does not answer here ({error})"
         return
     try:
         yield pynvml
@@ -53,12 +63,14 @@ def visible_gpus() -> tuple[str, ...]:
         ``CUDA_DEVICE_ORDER=PCI_BUS_ID``.
     """
     with _nvml() as nvml:
-        if nvml is None:
-            return ()
-        present = [
-            str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number)))
-            for number in range(nvml.nvmlDeviceGetCount())
-        ]
+        return () if isinstance(nvml, str) else _visible(nvml)
+
+
+def _visible(nvml: Any) -> tuple[str, ...]:
+    present = [
+        str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(number)))
+        for number in range(nvml.nvmlDeviceGetCount())
+    ]
     value = os.environ.get(VISIBLE)
     if value is None:
         return tuple(present)
@@ -77,22 +89,93 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(visible)
 
 
-def load_of(gpu: str) -> GpuLoad | None:
-    """Read how busy a GPU is.
+def check_visible(device: str, key: str, instead: str = "cpu, or auto") -> None:
+    """Check that a GPU which is asked for is there, before anything is read or opened.
+
+    A model may still be unable to use it. Where NVML does not answer although CUDA's driver is
+    installed, that is left to the model's library.
 
     Args:
-        gpu: One of :func:`visible_gpus`.
+        device: ``cpu``, ``auto``, ``cuda`` (the first GPU) or ``cuda:N``.
+        key: The option that asks, for the message.
+        instead: The values that need no GPU, for the message.
+
+    Raises:
+        ConfigError: There is no GPU, or none of that number.
+    """
+    if not device.startswith("cuda"):
+        return
+    with _nvml() as nvml:
+        if isinstance(nvml, str):
+            if _driver():
+                return
+            count = 0
+        else:
+            count = len(_visible(nvml))
+    refuse_beyond(count, device, key, instead)
+
+
+def refuse_beyond(count: int, device: str, key: str, instead: str = "cpu, or auto") -> None:
+    """Refuse a GPU that is not among those of this process.
+
+    Args:
+        count: How many it has.
+        device: ``cuda`` or ``cuda:N``.
+        key: The option that asks, for the message.
+        instead: The values that need no GPU, for the message.
+
+    Raises:
+        ConfigError: It is not among them.
+    """
+    if not count:
+        raise ConfigError(
+            f"{key}={device}: no GPU is visible here (driver, CUDA_VISIBLE_DEVICES); use "
+            f"{key}={instead}."
+        )
+    if int(device.partition(":")[2] or 0) >= count:
+        raise ConfigError(f"{key}={device}: there are {count}, the last is cuda:{count - 1}.")
+
+
+def _driver() -> bool:
+    """Say whether CUDA's driver is installed. It is not made to start."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def load_of(device: str) -> GpuLoad | str:
+    """Read how busy a GPU of this process is.
+
+    Args:
+        device: ``cuda:N``.
 
     Returns:
-        The load; None where the driver does not say.
+        The load, or one line that says why there is none.
     """
     with _nvml() as nvml:
-        if nvml is None:
-            return None
+        if isinstance(nvml, str):
+            return nvml
+        visible, number = _visible(nvml), int(device.partition(":")[2])
+        if number >= len(visible):
+            return f"NVML lists {len(visible)} GPUs here, {device} is not among them"
+        gpu = visible[number]
         try:
             handle = nvml.nvmlDeviceGetHandleByUUID(gpu)
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
             busy = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
-        except nvml.NVMLError:  # a GPU that fell off the bus, or a part of one (MIG)
-            return None
-    return GpuLoad(float(busy), int(memory.used), int(memory.total))
+        except nvml.NVMLError as error:  # a GPU that fell off the bus, or a part of one (MIG)
+            return f"NVML does not say how busy {gpu} is ({error})"
+    return GpuLoad(gpu, float(busy), int(memory.used), int(memory.total))
+
+
+@cache
+def warn_once(line: str, consequence: str) -> None:
+    """Log, once in this process, why the load of a GPU is not known.
+
+    Args:
+        line: As :func:`load_of` says it.
+        consequence: What is missing without it.
+    """
+    log.warning("%s: %s", line, consequence)

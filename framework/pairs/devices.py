@@ -5,6 +5,7 @@ from __future__ import annotations
 from framework.data.vocabulary import CPU
 from framework.errors import ConfigError
 from framework.interfaces.model import Model
+from framework.models.gpus import refuse_beyond
 
 
 def device_for(model: Model, choice: str, key: str) -> str:
@@ -28,15 +29,8 @@ def device_for(model: Model, choice: str, key: str) -> str:
         return "cuda:0" if gpus else CPU
     if gpus is None:
         raise ConfigError(f"{key}={choice}: {name} forecasts on the CPU only; use {key}=cpu.")
-    number = int(choice.partition(":")[2] or 0)
-    if not gpus:
-        raise ConfigError(
-            f"{key}={choice}: no GPU is visible to {name} here (driver, CUDA_VISIBLE_DEVICES); "
-            f"use {key}=cpu, or auto."
-        )
-    if number >= gpus:
-        raise ConfigError(f"{key}={choice}: there are {gpus}, the last is cuda:{gpus - 1}.")
-    return f"cuda:{number}"
+    refuse_beyond(gpus, choice, key)
+    return f"cuda:{int(choice.partition(':')[2] or 0)}"
 
 
 def place(model: Model, choice: str, key: str) -> str:

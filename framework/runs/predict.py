@@ -18,6 +18,7 @@ from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, DataError
 from framework.ingestion.source_changes import source_changes
 from framework.interfaces.registry import Registry
+from framework.models.gpus import check_visible
 from framework.pairs.batch_scoring import WindowSource, score
 from framework.pairs.loading import LoadedPair, load_pair
 from framework.plugins.run import Run
@@ -36,11 +37,12 @@ def predict(run: Run) -> dict[str, Any]:
     """
     config = run.config
     options: PredictOptions = run.options
-    registry: Registry = run.make("registry")
     if options.device != CPU and (compute := config.component("compute").name) != "local":
         raise ConfigError(
             f"predict.device={options.device}: it goes with compute=local, not {compute}."
         )
+    check_visible(options.device, "predict.device")
+    registry: Registry = run.make("registry")
     other = None if options.pair == "latest" else options.pair
     reference = pair_reference(config, "latest", **{"predict.pair": other})
     loaded_pair = load_pair(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from framework.data.vocabulary import CPU
 from framework.errors import DataError
 from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import GpuLoad, load_of, warn_once
 from framework.pairs.followed_levels import levels_path, read_levels
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
@@ -127,6 +129,8 @@ class Service:
             FrameworkError: It may not answer.
         """
         pair = self.deployment.load(version, self.options.device or CPU)
+        if pair.device != CPU and isinstance(reason := load_of(pair.device), str):
+            warn_once(reason, f"no figures of {pair.device} in the metrics and the console")
         schema = pair.pair.schema
         self.deployment.check(schema)
         render = Renderer(version, alias_of(reference), schema.entity_keys)
@@ -178,10 +182,27 @@ class Service:
         Returns:
             Prometheus text.
         """
-        devices = [arm.device for arm in self.arms.table.arms.values()]
-        if any(device != CPU for device in devices):
-            await asyncio.to_thread(self.metrics.show_gpus, devices)
+        await self.read_gpus()
         return self.metrics.render()
+
+    async def read_gpus(self) -> None:
+        """Bring the figures of the GPUs up to date."""
+        arms = [arm for arm in self.arms.table.arms.values() if arm.device != CPU]
+        if arms:
+            loads = [await asyncio.to_thread(self.gpu_loads, arm) for arm in arms]
+            self.metrics.show_gpus(chain.from_iterable(loads))
+
+    def gpu_loads(self, arm: Arm) -> list[GpuLoad | str]:
+        """Read the GPUs that an arm forecasts on. Called from a thread. A backend whose pairs are
+        elsewhere overrides it.
+
+        Args:
+            arm: The arm.
+
+        Returns:
+            The load of each, or why it is not known; nothing for an arm on the CPU.
+        """
+        return [] if arm.device == CPU else [load_of(arm.device)]
 
     async def reload(self) -> dict[str, Any]:
         """Look at the registry now. With several processes all of them look.

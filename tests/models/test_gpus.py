@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from framework.models.gpus import VISIBLE, GpuLoad, load_of, visible_gpus
+from framework.errors import ConfigError
+from framework.models import gpus
+from framework.models.gpus import (
+    VISIBLE,
+    GpuLoad,
+    check_visible,
+    load_of,
+    visible_gpus,
+    warn_once,
+)
 
 
 class FakeNvml:
@@ -86,23 +95,56 @@ def test_gpus_are_those_that_cuda_shows_in_its_order(
     assert nvml.users == 0
 
 
-def test_the_load_is_the_drivers(nvml: FakeNvml) -> None:
-    assert load_of("GPU-bb") == GpuLoad(87.0, 3 << 30, 80 << 30)
-    assert load_of("GPU-bc") is None
+def test_the_load_is_the_drivers_or_a_line_says_why_there_is_none(nvml: FakeNvml) -> None:
+    assert load_of("cuda:1") == GpuLoad("GPU-bb", 87.0, 3 << 30, 80 << 30)
+    assert load_of("cuda:2") == "NVML does not say how busy GPU-bc is (the GPU is lost)"
+    assert load_of("cuda:3") == "NVML lists 3 GPUs here, cuda:3 is not among them"
     assert nvml.users == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "cuda", "why"),
+    [
+        ("cpu", False, False, None),
+        ("auto", False, False, None),
+        ("cuda", True, True, None),
+        ("cuda:2", True, True, None),
+        ("cuda:3", True, True, "x.device=cuda:3: there are 3, the last is cuda:2."),
+        ("cuda", False, False, "x.device=cuda: no GPU is visible here"),
+        ("cuda", False, True, None),  # the model's library will tell
+    ],
+)
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, device: str, driver: bool, cuda: bool, why: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(driver))  # type: ignore[arg-type]
+    monkeypatch.delenv(VISIBLE, raising=False)
+    monkeypatch.setattr(gpus, "_driver", lambda: cuda)
+    if why is None:
+        return check_visible(device, "x.device")
+    with pytest.raises(ConfigError) as refused:
+        check_visible(device, "x.device")
+    assert str(refused.value).startswith(why)
+    return None
+
+
+def test_why_a_load_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        warn_once("NVML does not answer here (test)", "no figures")
+    assert [r.message for r in caplog.records] == ["NVML does not answer here (test): no figures"]
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(driver=False))  # type: ignore[arg-type]
     assert visible_gpus() == ()
-    assert load_of("GPU-aa") is None
+    assert load_of("cuda:0") == "NVML does not answer here (no driver)"
 
 
 def test_the_metrics_name_the_gpus_that_pairs_forecast_on(nvml: FakeNvml) -> None:
     from framework.serving.http.metrics import Metrics
 
     metrics = Metrics()
-    metrics.show_gpus(["cpu", "cuda:1", "cuda:2"])
+    metrics.show_gpus([load_of("cuda:1"), load_of("cuda:2")])
     lines = metrics.render().decode().splitlines()
     assert 'framework_gpu_busy_percent{gpu="GPU-bb"} 87.0' in lines
     assert [line for line in lines if line.startswith("framework_gpu_memory_used_bytes{")] == [

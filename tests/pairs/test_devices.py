@@ -65,7 +65,7 @@ def test_a_model_is_moved_to_the_device_that_is_meant(
     ("wanted", "count", "why"),
     [
         ("cuda", None, "serving.device=cuda: OnGpu forecasts on the CPU only"),
-        ("cuda", 0, "serving.device=cuda: no GPU is visible to OnGpu here"),
+        ("cuda", 0, "serving.device=cuda: no GPU is visible here"),
         ("cuda:2", 2, "serving.device=cuda:2: there are 2, the last is cuda:1"),
     ],
 )

@@ -84,12 +84,16 @@ def test_every_alias_is_shown_with_its_pair_its_part_and_its_backtest(http: http
         "role": "primary",
         "share": 75.0,
         "device": "cpu",
+        "gpus": [],
+        "gpu_notes": [],
     }
     assert shown["candidate"]["arm"] == {
         "version": 4,
         "role": "split",
         "share": 25.0,
         "device": "cpu",
+        "gpus": [],
+        "gpu_notes": [],
     }
     assert shown["staging"]["arm"] is None
     assert shown["candidate"]["digest"] == make_version(4).digest

@@ -176,6 +176,17 @@ def _schemas(schema: Schema) -> dict[str, Any]:
             "role": {"enum": ["primary", "split", "canary"]},
             "share": {"type": "number"},
             "device": {**_TEXT, "description": "cpu or cuda:N"},
+            "gpus": _array(
+                _object(
+                    {
+                        "gpu": _TEXT,
+                        "busy": {"type": "number"},
+                        "memory_used": _COUNT,
+                        "memory_total": _COUNT,
+                    }
+                )
+            ),
+            "gpu_notes": _array(_TEXT),
         }
     )
     pair = {

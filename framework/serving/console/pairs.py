@@ -13,6 +13,7 @@ from framework.errors import FrameworkError
 from framework.evaluation.pair_differences import difference_lines, pair_differences
 from framework.evaluation.recorded_backtest import summary
 from framework.interfaces.registry import HistoryEntry, PairVersion
+from framework.models.gpus import GpuLoad
 from framework.serving.arms.arms import Arm, ArmTable
 from framework.serving.arms.patience import PatientReads
 from framework.serving.deployment import alias_of
@@ -86,8 +87,9 @@ class Pairs:
         }
 
     def _arm(self, arm: Arm, table: ArmTable) -> dict[str, Any]:
-        """``{"version", "role", "share", "device"}``: what answers now, as what, for how many per
-        cent of the entities, where.
+        """``{"version", "role", "share", "device", "gpus", "gpu_notes"}``: what answers now, as
+        what, for how many per cent of the entities, where, how busy that is, and why it is not
+        known of a GPU.
         """
         others = {a.name: len(places) * 100 / BUCKETS for places, a in table.ranges}
         share = 100 - sum(others.values()) if arm is table.primary else others.get(arm.name, 0.0)
@@ -98,7 +100,15 @@ class Pairs:
             if arm.name == self._service.options.canary.alias
             else "split"
         )
-        return {"version": arm.version.version, "role": role, "share": share, "device": arm.device}
+        loads = self._service.gpu_loads(arm)
+        return {
+            "version": arm.version.version,
+            "role": role,
+            "share": share,
+            "device": arm.device,
+            "gpus": [asdict(load) for load in loads if isinstance(load, GpuLoad)],
+            "gpu_notes": [load for load in loads if isinstance(load, str)],
+        }
 
     def _backtest(
         self, version: PairVersion, silent: str | None

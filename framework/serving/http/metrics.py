@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from framework.data.vocabulary import CPU
 from framework.interfaces.registry import PairVersion
-from framework.models.gpus import load_of, visible_gpus
+from framework.models.gpus import GpuLoad
 from framework.serving.http import metric_registry
 
 STAGES = ("validate", "retrieve", "preprocess", "predict")
@@ -181,15 +180,12 @@ class Metrics(metric_registry.Metrics):
         """``outcome``: told, dropped (its queue was full) or failed (it raised)."""
         self.child(self._observed, observer, outcome).inc(forecasts)
 
-    def show_gpus(self, devices: Iterable[str]) -> None:
-        """Read the GPUs among ``devices`` (``cpu``, ``cuda:N``) now."""
-        numbers = {int(device.partition(":")[2]) for device in devices if device != CPU}
-        visible = visible_gpus() if numbers else ()
-        for gpu in (visible[number] for number in numbers if number < len(visible)):
-            load = load_of(gpu)
-            if load is not None:
-                self._gpu_busy.labels(gpu).set(load.busy)
-                self._gpu_memory.labels(gpu).set(load.memory_used)
+    def show_gpus(self, loads: Iterable[GpuLoad | str]) -> None:
+        """Show the loads that are known."""
+        for load in loads:
+            if isinstance(load, GpuLoad):
+                self._gpu_busy.labels(load.gpu).set(load.busy)
+                self._gpu_memory.labels(load.gpu).set(load.memory_used)
 
     def of_arm(self, arm: str, version: PairVersion) -> ArmMetrics:
         return ArmMetrics(self, arm, version.version)

@@ -68,6 +68,10 @@ class DartsModel(Model):
             if can[kind] and getattr(self.options, f"use_{kind}_covariates", True)
         )
 
+    def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
+        """Raise :class:`ConfigError` for a GPU that is not there."""
+        device_of(self.options.accelerator)
+
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
         if self._counted is None or self._counted[0] != size:
             self._counted = size, self._count(size)

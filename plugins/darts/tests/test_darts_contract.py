@@ -82,9 +82,8 @@ class TestNLinear(ModelContract):
         import torch  # by this test: every process of the gate collects this file
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        train, later = self.split(plain_arrays(make_panel(), 2), self.schema(make_panel()))
         with pytest.raises(ConfigError, match=r"model\.accelerator: gpu is asked for"):
-            self.make(accelerator="gpu").fit(train, later, self.schema(make_panel()), 1)
+            self.make(accelerator="gpu").check(self.schema(make_panel()), ())
 
     def test_scale_and_level_do_not_matter(self) -> None:
         """Instance scaling: a window a thousand times larger gets a forecast a thousand times

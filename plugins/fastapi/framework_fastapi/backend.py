@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, FrameworkError
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import check_visible
 from framework.serving.app.app import create_app
 from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment
@@ -34,6 +36,7 @@ class FastapiBackend(ServingBackend):
         options = self.options
         logs.configure(options.log)
         check_address(options.host, Access(options.access), options.access)
+        check_visible(options.device or CPU, "serving.device")
         if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
             raise ConfigError("serving.ssl_certfile and serving.ssl_keyfile go together.")
         if options.workers > 1 and options.reload.seconds is None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from framework.data.arrays import Float32, Float64
+from framework.data.schema import Schema
 from framework.data.windows import WindowSet
+from framework.errors import ConfigError, one_line
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
 from framework.models.options import BoostingOptions
 from framework.models.progress import tell
@@ -32,6 +34,24 @@ class LightGBM(BoostedModel["lightgbm.Dataset", "lightgbm.Booster"]):
     suffix = "txt"
     bounded: ClassVar[Mapping[str, bool]] = {"poisson": True, "tweedie": True, "gamma": False}
     options: LightGBMOptions
+
+    def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
+        """Raise :class:`ConfigError` also where LightGBM cannot train on the device: few of its
+        builds can use a GPU.
+        """
+        device = self.options.device_type
+        if device != "cpu":
+            import lightgbm
+
+            few = lightgbm.Dataset(np.arange(64.0)[:, None], np.arange(64.0))
+            try:
+                lightgbm.train({"device_type": device, "verbosity": -1}, few, 1)
+            except lightgbm.basic.LightGBMError as error:
+                raise ConfigError(
+                    f"model.device_type={device}: {one_line(error, 200)}; use "
+                    "model.device_type=cpu."
+                ) from error
+        super().check(schema, past_names)
 
     @property
     def table_bytes(self) -> tuple[int, float, float]:

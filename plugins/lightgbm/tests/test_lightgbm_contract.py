@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.testing.contracts.model import ModelContract
 from framework.testing.panels import make_panel, plain_arrays
 
@@ -31,6 +31,13 @@ class TestLightGBM(ModelContract):
         assert actual is not None
         error = np.abs(model.predict(windows)[..., 1, 0] - actual[..., 1]).mean()
         assert error < 0.6 * np.abs(panel.past[:, 1].mean() - actual[..., 1]).mean()
+
+    def test_a_device_that_this_build_cannot_train_on_is_refused_before_the_data(self) -> None:
+        schema = self.schema(make_panel())
+        with pytest.raises(
+            ConfigError, match=r"model\.device_type=cuda: CUDA Tree Learner was not"
+        ):
+            self.make(device_type="cuda").check(schema, ("sales", "visits"))
 
     def test_labels_that_an_objective_cannot_take_are_refused(self) -> None:
         panel = make_panel()

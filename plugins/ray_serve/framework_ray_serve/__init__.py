@@ -25,8 +25,8 @@ class ServiceOptions(Options):
 
     ``target``: what autoscaling holds, between ``min_replicas`` and ``max_replicas`` (equal: no
     autoscaling): ongoing requests of a replica for ForecastAPI, milliseconds of a read for
-    FeastService, per cent of its CPUs for PreprocessingService and ModelService, of a
-    ModelService on a GPU also per cent of the GPU, whichever is more. It is the mean over
+    FeastService, per cent of its CPUs for PreprocessingService and ModelService, per cent of the
+    GPU for a ModelService that forecasts on one (by NVML). It is the mean over
     ``look_back_period_s`` of what replicas report every ``metrics_interval_s``; the number changes
     when it has been wrong for ``upscale_delay_s`` or ``downscale_delay_s``, by the factors of the
     change that is called for. ``timeout_s``: how long a request waits for the service before it is

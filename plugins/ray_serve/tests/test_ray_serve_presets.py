@@ -15,10 +15,12 @@ from framework_ray_serve.scaling.presets import (
     idle_gpus,
     service,
 )
+from framework_ray_serve.stages.services import load_percent
 from hydra import compose, initialize_config_dir
 
 from framework.config.config import build_config
 from framework.errors import ConfigError
+from framework.models.gpus import GpuLoad
 from framework.plugins import composition as framework_compose
 from framework.plugins.discovery import load_plugins
 
@@ -95,6 +97,12 @@ def test_a_gpu_that_no_replica_has_is_refused() -> None:
         check_device(composed("serving.device=cuda"))
     with pytest.raises(ConfigError, match=r"serving\.forecast_api\.num_gpus"):
         check_device(composed("serving.topology=fused", "serving.device=cuda"))
+
+
+def test_autoscaling_follows_the_gpu_and_the_cpus_where_none_is_known() -> None:
+    assert load_percent(100.0, GpuLoad("GPU-aa", 35.0, 1, 2)) == 35.0
+    assert load_percent(60.0, None) == 60.0
+    assert load_percent(60.0, "NVML does not answer here") == 60.0
 
 
 def test_every_option_of_a_service_reaches_ray_serve() -> None:

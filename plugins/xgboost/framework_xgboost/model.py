@@ -13,7 +13,7 @@ from framework.data.schema import Schema
 from framework.data.windows import WindowSet
 from framework.errors import ConfigError
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
-from framework.models.gpus import visible_gpus
+from framework.models.gpus import check_visible, visible_gpus
 from framework.models.window_table import Tabular
 from framework_xgboost import XGBoostOptions
 
@@ -52,8 +52,9 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
 
     def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
         """Raise :class:`ConfigError` also for quantiles and objectives that do not go together with
-        the targets.
+        the targets, and for a GPU that is not there: XGBoost would train on the CPU instead.
         """
+        check_visible(self.options.device, "model.device", "cpu")
         if schema.quantiles and self.options.tree_method == "exact":
             raise ConfigError(
                 "model.tree_method: exact cannot train quantiles; use hist or approx, or "

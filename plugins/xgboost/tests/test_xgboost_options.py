@@ -122,6 +122,7 @@ def test_labels_an_objective_cannot_have_are_refused() -> None:
     ("options", "said"),
     [
         ({"tree_method": "exact", "device": "cuda"}, "exact runs on the cpu"),
+        ({"device": "cuda"}, "model.device=cuda: no GPU is visible here"),
         ({"tree_method": "exact", "objective": "reg:absoluteerror"}, "exact cannot train"),
         ({"objective": "reg:sqarederror"}, "model.objective"),
         ({"max_dept": 3}, "Did you mean 'max_depth'"),

@@ -21,11 +21,17 @@ function pairHead(pair) {
     ["Live since", pair.since ? make("span", {}, make("time", { datetime: pair.since }, when(pair.since)), ` (${ago(pair.since)})`) : "not recorded"],
     ["Registered", make("time", { datetime: pair.created }, when(pair.created))],
     ...(arm ? [["Forecasts on", arm.device === "cpu" ? "the CPU" : arm.device]] : []),
+    ...(arm ? arm.gpus.map((gpu) => ["GPU", make("span", { title: gpu.gpu }, `${gpu.busy.toFixed(0)} % busy, ${gib(gpu.memory_used)} of ${gib(gpu.memory_total)} GiB`)]) : []),
+    ...(arm ? arm.gpu_notes.map((note) => ["GPU", note]) : []),
     ["Run", make("code", { title: pair.run_id }, pair.run_id.slice(0, 12))],
   ];
   return make("div", { class: "head" },
     make("h3", {}, pair.alias || "no alias", make("span", { class: "version" }, `version ${pair.version}`), make("span", { class: arm ? "pill good" : "pill" }, role), other),
     make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))));
+}
+
+function gib(bytes) {
+  return (bytes / 2 ** 30).toFixed(1);
 }
 
 const LOWER = new Set(["MAE", "RMSE", "WAPE", "MASE", "sMAPE", "RMSSE", "pinball", "WQL", "interval_score"]);

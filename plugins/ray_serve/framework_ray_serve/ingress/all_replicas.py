@@ -81,20 +81,20 @@ class Replicated(Service):
 
     def start(self) -> None:
         super().start()
-        self._exporting = asyncio.get_running_loop().create_task(_export(self.metrics))
+        self._exporting = asyncio.get_running_loop().create_task(self._export())
         self._exporting.add_done_callback(_say_why)
+
+    async def _export(self) -> None:
+        export = Export(self.metrics)
+        while True:
+            await self.read_gpus()
+            export()
+            await asyncio.sleep(_PERIOD)
 
     async def close(self) -> None:
         if self._exporting is not None:
             self._exporting.cancel()
         await super().close()
-
-
-async def _export(metrics: Metrics) -> None:
-    export = Export(metrics)
-    while True:
-        export()
-        await asyncio.sleep(_PERIOD)
 
 
 def _say_why(ended: asyncio.Task[None]) -> None:

@@ -16,8 +16,10 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from framework.data.vocabulary import CPU
 from framework.errors import FrameworkError, RefusedError
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import GpuLoad
 from framework.serving.app.app import create_app
 from framework.serving.arms.arms import Arm
 from framework.serving.deployment import Deployment, alias_of
@@ -96,6 +98,12 @@ class RayService(Replicated):
     async def store_trouble(self) -> str | None:
         return await self._stages.store_trouble()
 
+    def gpu_loads(self, arm: Arm) -> list[GpuLoad | str]:
+        stages = self._stages
+        if arm.device == CPU:
+            return []
+        return stages.wait(stages.gpu_loads(stages.model_of(arm.name)))
+
 
 class _Ingress:
     async def __init__(
@@ -133,6 +141,7 @@ class _Ingress:
 
     async def families(self) -> list[Metric]:
         """Return the metrics that this replica counted."""
+        await self._service.read_gpus()
         return self._service.metrics.families()
 
     async def look(self) -> dict[str, Any]:

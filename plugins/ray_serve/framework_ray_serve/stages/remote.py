@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from grpc.aio import AioRpcError
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -20,6 +20,7 @@ from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.errors import FrameworkError, one_line
 from framework.interfaces.registry import PairVersion
+from framework.models.gpus import GpuLoad
 from framework.pairs.pair import KnownTerms
 from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
@@ -33,6 +34,9 @@ from framework_ray_serve.stages.messages import Facts, Predicted
 from framework_ray_serve.stages.quarantine import Quarantine
 
 T = TypeVar("T")
+
+#: Seconds for the replicas of a service to say how busy their GPUs are.
+_LOADS = 2.0
 
 
 class Lost(Exception):  # noqa: N818  not a defect: a request that nobody knows the end of
@@ -130,6 +134,14 @@ class Stages:
         except (Refusal, Lost) as error:
             return str(error)
         return trouble
+
+    async def gpu_loads(self, model: str) -> list[GpuLoad | str]:
+        """Return the load of the GPU of each replica of a ModelService, or why it is not known."""
+        try:
+            loads = await self._handles[model].broadcast("gpu_load").results_async(timeout_s=_LOADS)
+        except (TimeoutError, RayError, RayServeException) as error:
+            return [f"{name_of(model)} does not say how busy its GPUs are ({one_line(error, 200)})"]
+        return [load for load in loads if load is not None]
 
     async def forecast(self, model: str, version: PairVersion, context: Context) -> Predicted:
         """``context``: windows that are all ``ok``. Pieces of a large one are worked on at once,

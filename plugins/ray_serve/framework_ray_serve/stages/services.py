@@ -26,7 +26,7 @@ from framework.data.windows import Windows
 from framework.errors import FrameworkError
 from framework.interfaces.preprocessor import Preprocessor
 from framework.interfaces.registry import PairVersion
-from framework.models.gpus import load_of, visible_gpus
+from framework.models.gpus import GpuLoad, load_of, visible_gpus, warn_once
 from framework.pairs.artifacts import open_half
 from framework.pairs.loading import LoadedPair
 from framework.pairs.pair import KnownTerms, Pair, make_windows
@@ -177,10 +177,11 @@ class ModelService(PairService[LoadedPair]):
 
     def open(self, version: PairVersion) -> LoadedPair:
         pair = self.deployment.load(version, self._device)
-        gpus = visible_gpus() if self._device != CPU else ()
         if pair.device != CPU:
-            self._gpu = gpus[int(pair.device.partition(":")[2])] if gpus else None
-        elif gpus:
+            self._gpu = pair.device
+            if isinstance(reason := load_of(pair.device), str):
+                warn_once(reason, "autoscaling follows this replica's CPUs")
+        elif self._device != CPU and visible_gpus():
             log.warning(
                 "version %d: its model forecasts on the CPU only, the GPU of this replica stays "
                 "idle; set serving.model.num_gpus=0",
@@ -211,10 +212,12 @@ class ModelService(PairService[LoadedPair]):
         return Predicted(values, {}, failed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Report the load of the CPUs or of the GPU that it forecasts on, whichever is more."""
-        load = None if self._gpu is None else await asyncio.to_thread(load_of, self._gpu)
-        busy = 0.0 if load is None else load.busy
-        return {METRICS["model"]: max(self._work.cpu_percent(), busy)}
+        """Report the load that autoscaling follows."""
+        return {METRICS["model"]: load_percent(self._work.cpu_percent(), await self.gpu_load())}
+
+    async def gpu_load(self) -> GpuLoad | str | None:
+        """Return the load of the GPU, why it is not known, or None for a replica on the CPU."""
+        return None if self._gpu is None else await asyncio.to_thread(load_of, self._gpu)
 
     async def _predict(self, pair: Pair, windows: Windows) -> tuple[Float64 | None, float]:
         try:
@@ -241,6 +244,15 @@ class ModelService(PairService[LoadedPair]):
             for i, some in zip(which, np.split(values, ends), strict=True):
                 answers[i] = (some, seconds)
         return answers
+
+
+def load_percent(cpus: float, gpu: GpuLoad | str | None) -> float:
+    """The load of a replica: that of the GPU that it forecasts on; that of its CPUs where it has
+    none, or NVML does not say.
+
+    The CPU waits for a GPU in a loop: it is busy however little the GPU has to do.
+    """
+    return gpu.busy if isinstance(gpu, GpuLoad) else cpus
 
 
 def device_here(options: RayServeOptions) -> str:
