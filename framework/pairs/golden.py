@@ -45,10 +45,14 @@ class Golden:
         return self.tolerance if device == CPU else max(self.tolerance, ACROSS_DEVICES)
 
     def difference(self, forecast: Forecast) -> float:
-        """The largest relative difference; infinite when a window got no forecast."""
+        """Return the largest difference, relative to the value or, where that is more, to the mean
+        size of its target's values; infinite when a window got no forecast.
+        """
         if forecast.values.shape != self.values.shape or not np.isfinite(forecast.values).all():
             return float("inf")
-        scale = np.maximum(np.abs(self.values), 1.0)
+        sizes = np.abs(self.values)
+        usual = sizes.mean(axis=(0, 1, 3), keepdims=True)
+        scale = np.maximum(sizes, np.where(usual > 0, usual, 1.0))
         return float((np.abs(forecast.values - self.values) / scale).max())
 
     def to_json(self) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from framework.data.arrays import Float64
+from framework.data.vocabulary import CPU
 from framework.data.windows import Windows
 from framework.errors import ConfigError, RefusedError
 from framework.interfaces.model import Model
 from framework.pairs.devices import device_for, place
 from framework.pairs.golden import ACROSS_DEVICES, replay
+from framework.pairs.loading import open_proven
+from framework.plugins.discovery import load_plugins
+from framework.testing import fakes
 from framework.testing.fakes import FakeModel, make_pair, make_schema
+from framework.testing.folder_registry import FolderRegistry
 
 PAIR, GOLDEN = make_pair(make_schema())
 
@@ -79,6 +85,30 @@ def test_a_device_that_is_not_there_is_one_line(wanted: str, count: int | None, 
 def test_models_that_say_nothing_forecast_on_the_cpu_only() -> None:
     assert PAIR.model.gpus() is None
     assert Model.gpus(PAIR.model) is None
+
+
+def test_a_registered_pair_is_opened_on_another_device_within_the_tolerance_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = FolderRegistry(tmp_path)
+    registry.add(1)
+    plugins, files = load_plugins(extra=[fakes]), registry.fetch(registry.resolve("fake", "1"))
+    monkeypatch.setattr(FakeModel, "gpus", lambda self: 1)
+    monkeypatch.setattr(FakeModel, "move", lambda self, device: setattr(self, "device", device))
+    answer = FakeModel.predict
+
+    def deviating(share: float) -> None:
+        def predict(self: FakeModel, windows: Windows) -> Float64:
+            return answer(self, windows) * (1 + share * (getattr(self, "device", CPU) != CPU))
+
+        monkeypatch.setattr(FakeModel, "predict", predict)
+
+    deviating(ACROSS_DEVICES / 2)
+    assert open_proven(files, plugins, "cuda").device == "cuda:0"
+    deviating(ACROSS_DEVICES * 3)
+    with pytest.raises(RefusedError, match=r"differs by .* 0\.0001 allowed on cuda:0"):
+        open_proven(files, plugins, "cuda")
+    assert open_proven(files, plugins, "cpu").device == CPU
 
 
 def test_the_golden_batch_allows_another_device_its_last_digits_and_no_more() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from framework.data.vocabulary import MISSING_FEATURE, OK
 from framework.pairs.golden import Golden
-from framework.pairs.pair import Pair
 from framework.testing.fakes import make_pair, make_schema
 
 PAIR, GOLDEN = make_pair(make_schema(known=("promo",), context_length=2))
@@ -51,19 +50,27 @@ def test_replay_of_what_was_read_back_is_exact() -> None:
     assert again.difference(PAIR.forecast(again.context)) == 0.0
 
 
-def _difference(pair: Pair, golden: Golden, change: np.ndarray) -> float:
-    forecast = pair.forecast(golden.context)
-    return golden.difference(replace(forecast, values=forecast.values + change))
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+def test_difference_is_relative_whatever_the_unit_of_the_target(unit: float) -> None:
+    values = np.arange(1.0, GOLDEN.values.size + 1).reshape(GOLDEN.values.shape) * unit
+    values[1, 2, 0, 0] = 0.0  # beside its target's size, a change of a value near 0 is small too
+    golden, forecast = replace(GOLDEN, values=values), PAIR.forecast(GOLDEN.context)
+    usual = values[:, :, 0].mean()
+
+    def difference(place: tuple[int, ...], change: float) -> float:
+        changed = values.copy()
+        changed[place] += change
+        return golden.difference(replace(forecast, values=changed))
+
+    largest = (len(values) - 1, -1, 0, -1)
+    assert difference(largest, 0.01 * values[largest]) == pytest.approx(0.01)
+    assert difference((1, 2, 0, 0), 0.01 * usual) == pytest.approx(0.01)
 
 
-def test_difference_is_relative_to_large_values_and_absolute_for_small_ones() -> None:
-    change = np.zeros_like(GOLDEN.values)
-    change[1, 2, 0, 0] = 0.5
-    expected = 0.5 / max(abs(GOLDEN.values[1, 2, 0, 0]), 1.0)
-    assert _difference(PAIR, GOLDEN, change) == pytest.approx(expected)
-    small = replace(GOLDEN, values=np.full_like(GOLDEN.values, 0.01))
+def test_a_target_that_is_always_0_has_a_unit_of_1() -> None:
+    nothing = replace(GOLDEN, values=np.zeros_like(GOLDEN.values))
     forecast = PAIR.forecast(GOLDEN.context)
-    assert small.difference(replace(forecast, values=small.values + 0.25)) == pytest.approx(0.25)
+    assert nothing.difference(replace(forecast, values=nothing.values + 0.25)) == 0.25
 
 
 def test_a_window_without_a_forecast_is_infinitely_far() -> None:

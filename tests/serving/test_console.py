@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -23,8 +24,10 @@ from framework.errors import DataError
 from framework.evaluation.pair_differences import difference_lines
 from framework.evaluation.recorded_backtest import summary
 from framework.evaluation.result import BacktestResult
+from framework.models.gpus import GpuLoad
 from framework.pairs.artifacts import BACKTEST
 from framework.serving.console.cached_reads import Reader
+from framework.serving.console.pairs import Pairs
 from framework.serving.console.traffic import Traffic, quantile
 from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
@@ -446,3 +449,15 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
             for path in http.get("/openapi.json").json()["paths"]
             if path.startswith("/console")
         ]
+
+
+def test_the_gpus_of_an_arm_are_shown_and_why_one_is_not() -> None:
+    loads = [GpuLoad("GPU-aa", 87.0, 3 << 30, 80 << 30), "NVML does not answer here (test)"]
+    arm: Any = SimpleNamespace(name="production", version=make_version(1), device="cuda:0")
+    table: Any = SimpleNamespace(primary=arm, ranges=[])
+    service: Any = SimpleNamespace(gpu_loads=lambda _: loads, deployment=None)
+    shown = Pairs(service)._arm(arm, table)
+    assert shown["gpus"] == [
+        {"gpu": "GPU-aa", "busy": 87.0, "memory_used": 3 << 30, "memory_total": 80 << 30}
+    ]
+    assert shown["gpu_notes"] == ["NVML does not answer here (test)"]
