@@ -90,8 +90,9 @@ def fitted(name: str, given: WindowSet) -> tuple[DartsModel, Schema]:
 def bare(
     model: DartsModel, windows: Windows, dtype: torch.dtype, device: str = "cpu"
 ) -> Callable[[], np.ndarray]:
-    module = build(model.library, model._sizes, model._architecture(model._sizes))
-    module.load_state_dict(model._module.state_dict())
+    network = model._network
+    module = build(model.library, network.sizes, model._architecture(network.sizes))
+    module.load_state_dict(network.module.state_dict())
     module = module.to(device, dtype).eval()
 
     def tensor(values: np.ndarray) -> torch.Tensor:

@@ -41,7 +41,7 @@ from framework.runs.steps.alerts import make_sinks, tell
 from framework.runs.steps.answered import check_answered, newest_config
 from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
 from framework.runs.steps.prepare_data import fill_store
-from framework.runs.steps.retrain import check_retraining, retrain
+from framework.runs.steps.retrain import retrain
 from framework.runs.steps.schedule import by_schedule
 from framework.runs.steps.tables import monitor_table
 from framework.serving.console.page import monitoring_page
@@ -53,7 +53,6 @@ def monitor(run: Run) -> dict[str, Any]:
     """
     if not run.options.retrain.alerts:  # what is trained then is trained as this run says
         check_answered(run, lambda: newest_config(run), own_sections=("panel", "seed"))
-    check_retraining(run)
     sinks = make_sinks(run)
     return by_schedule(run, lambda _: _once(run, sinks), {})
 

@@ -105,6 +105,12 @@ _CHECKS = {
     "ingest": "framework.runs.steps.rehearsal:check_ingestion",
     "train": "framework.runs.steps.rehearsal:check_training",
     "backtest": "framework.runs.backtest:check",
+    "tune": "framework.runs.steps.checks:check_tuning",
+    "materialize": "framework.runs.steps.checks:check_materialization",
+    "promote": "framework.runs.steps.checks:check_move",
+    "rollback": "framework.runs.steps.checks:check_move",
+    "alias": "framework.runs.steps.checks:check_move",
+    "monitor": "framework.runs.steps.checks:check_monitoring",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from framework.errors import ConfigError, FrameworkError, RefusedError
+from framework.errors import FrameworkError, RefusedError
 from framework.evaluation.gate import check_candidate
 from framework.interfaces.registry import Check, PairVersion, ProvenPair, Registry
 from framework.pairs.artifacts import BACKTEST
@@ -24,8 +24,6 @@ def promote(run: Run) -> dict[str, Any]:
     """
     config = run.config
     alias = required_alias(run)
-    if run.options.force and not config.reason:
-        raise ConfigError('reason: missing; force=true needs one, such as reason="hotfix".')
     registry: Registry = run.make("registry")
     candidate = registry.resolve(config.name, str(config.version or "latest"))
     incumbent = current(registry, config.name, alias)

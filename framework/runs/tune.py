@@ -11,17 +11,14 @@ from framework.interfaces.registry import Registry
 from framework.plugins.run import Run
 from framework.runs.options import TuneOptions
 from framework.runs.steps.register import train_pair
-from framework.runs.steps.search import TRAINED, check_search, search_best
+from framework.runs.steps.search import TRAINED, search_best
 from framework.tuning.space import substituted
 
 
 def tune(run: Run) -> dict[str, Any]:
-    """Search for the best configuration. Faults are refused before the first trial. Interrupted, it
-    keeps its trials and registers nothing.
-    """
+    """Search for the best configuration. Interrupted, it keeps its trials and registers nothing."""
     config, options = run.config, run.options
     assert isinstance(options, TuneOptions)
-    check_search(run)
     registry: Registry | None = run.make("registry") if options.register_best else None
     if registry is not None:
         registry.check_options()

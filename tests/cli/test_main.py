@@ -111,6 +111,7 @@ def test_composing_imports_nothing_heavy(project: Path, arguments: list[str]) ->
 REFUSED = """
 import sys
 from framework.cli.main import main
+from framework.plugins.discovery import load_plugins
 for overrides in sys.argv[1:]:
     sys.argv = ["framework", "+experiment=shops", *overrides.split()]
     assert main() == 2, overrides
@@ -118,22 +119,43 @@ for overrides in sys.argv[1:]:
 """
 
 
+FEAST = (
+    "retrieval=feast +feature_store={project:p,provider:local,registry:{path:r.db},"
+    "online_store:{type:sqlite,path:o.db},offline_store:{type:duckdb},"
+    "entity_key_serialization_version:3} "
+)
+UNKNOWN = "preprocessor.past=[{step:scale,columns:[visits]}]"
+UNUSED = "panel.unused=refuse panel.known=[promo] features.views.daily.columns=[sales,promo]"
+ABSENT = "features.views.daily.columns=[sales,visits]"
+
+
 def test_what_is_refused_beforehand_is_refused_without_a_heavy_import(project: Path) -> None:
-    """The last of the refusals is the one that has imported the most."""
-    done = _run(
-        project,
-        "panel.horizon=0",
-        "run=backtest retrieval=feast preprocessor.past=[{step:scale,columns:[visits]}]",
-        "model=xgboost +model.objectives.z=count:poisson",
-        "model=auto_ets panel.unused=refuse preprocessor.future=[{step:calendar,fields:[hours]}]",
-        "model=lightgbm features.views.daily.columns=[sales,visits]",
-        code=REFUSED,
+    """Nor do the classes of the models. No refusal leaves a run behind."""
+    refusals = {
+        f"run=backtest {FEAST} {UNKNOWN}": "preprocessor.past.0.columns: 'visits'",
+        f"{FEAST} model=xgboost {ABSENT}": "no column 'visits'",
+        f"run=materialize {FEAST} materialize.views=[day]": "Did you mean 'daily'",
+        "model=xgboost +model.objectives.z=count:poisson": "model.objectives: ['z']",
+        "model=lightgbm model.objective=squared": "model.objective",
+        f"model=tft {UNKNOWN}": "preprocessor.past.0.columns: 'visits'",
+        f"model=nbeats {UNUSED}": "model=nbeats",
+        "model=tft model.norm_type=Layer": "model.norm_type",
+        "model=chronos2 model.weights=nowhere": "model.weights: nowhere has no config.json",
+        f"run=tune model=xgboost +space.model.max_depth={{int:[3,9]}} {ABSENT}": "'visits'",
+        "run=promote": "alias: missing",
+        "run=monitor +monitor.alerts.sinks.ops.name=pager": "pager",
+    }
+    done = _run(project, *refusals, code=REFUSED)
+    assert done.returncode == 0, done.stderr
+    errors = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    for (overrides, words), result in zip(refusals.items(), errors, strict=True):
+        assert words in result["error"], overrides
+    heavy = set(done.stdout.splitlines()[-1].split()[1:]) & (
+        HEAVY | {"pytorch_lightning", "scipy", "statsforecast"}
     )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
-    assert len(lines) == 5, done.stderr
-    heavy = set(lines[-1].split()[1:]) & (HEAVY | {"scipy", "statsforecast"})
     assert heavy <= {"numpy", "pyarrow"}
     assert not (project / "state" / "offline").exists()
+    assert not [*(project / "state").glob("mlflow*")]
 
 
 def test_composing_takes_little_cpu(project: Path) -> None:

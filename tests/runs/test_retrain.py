@@ -29,7 +29,8 @@ from framework.plugins.discovery import load_plugins
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.stored_panel import PanelWindows
-from framework.runs.steps.retrain import check_retraining, retrain
+from framework.runs.steps.checks import check_monitoring
+from framework.runs.steps.retrain import retrain
 from framework.runs.steps.retraining.verdict import Candidate, best_of
 from framework.testing.servers import command
 
@@ -243,7 +244,7 @@ def test_an_alert_may_start_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
         config = build_config(compose("config", overrides), plugins)
     searching = Run(config, plugins, tmp_path, lambda _: None)
-    check_retraining(searching)
+    check_monitoring(searching)
     body = {"alerts": [alert(1, arm="gone")], "serving": {}}
     result = retrain(searching, body, [], {}, [])
     assert result is not None

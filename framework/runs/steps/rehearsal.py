@@ -12,7 +12,8 @@ import numpy as np
 from framework.config.config import Config
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
-from framework.errors import ConfigError
+from framework.data.time import parse_time
+from framework.errors import ConfigError, RefusedError, suggest
 from framework.evaluation.eligibility import check_covariates
 from framework.features.calendar_options import CalendarOptions
 from framework.features.operations import Join
@@ -23,6 +24,7 @@ from framework.options import Options
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.schema import past_columns
+from framework.runs.options import MaterializeOptions
 from framework.runs.steps.disk_space import check_disk, ingestion_need
 from framework.runs.steps.unused import refuse_unused
 
@@ -43,7 +45,9 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
 
     Raises:
         ConfigError: An option names a column that will not be there, or asks for what the steps,
-            the columns or the retrieval cannot give. Any other failure is left to the real rows.
+            the columns or the retrieval cannot give.
+        RefusedError: A file that an option names is not the one whose digest another one gives.
+            Any other failure is left to the real rows.
     """
     panel = _made_up(config, features)
     try:
@@ -56,7 +60,7 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
             )
         preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
         model.check(schema, preprocessor.past_names)
-    except ConfigError:
+    except (ConfigError, RefusedError):
         raise
     except Exception as error:  # noqa: BLE001  made-up values may lack what real ones have
         log.debug("the rehearsal ended early: %s", error)
@@ -97,13 +101,37 @@ def check_reading(run: Run) -> None:
         run: A run that has not begun.
 
     Raises:
-        ConfigError: As of :func:`check_source`.
+        ConfigError: As of :func:`check_source` and :func:`check_materialization`.
         DataError: As of :func:`check_source`.
     """
     features = Features(run.config, run.make("retrieval"))
     when = run.config.ingest.when
     if when == "always" or (when == "auto" and not features.strategy.has_rows(run.config.features)):
+        check_materialization(run)
         check_source(run)
+
+
+def check_materialization(run: Run) -> None:
+    """Refuse views and times that do not exist.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: ``materialize.views`` has a name that no view has, or a time is none.
+    """
+    config = run.config
+    options: MaterializeOptions = config.section("materialize")
+    known = list(config.features.views)
+    unknown = [name for name in options.views or () if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"materialize.views: {unknown} are no views;{suggest(unknown[0], known)} "
+            f"Known: {known}."
+        )
+    for key in ("start", "at"):
+        if getattr(config, key):
+            parse_time(getattr(config, key), key)
 
 
 def check_ingestion(run: Run) -> None:

@@ -44,22 +44,9 @@ from framework.runs.steps.retraining.verdict import (
     folds_since,
     served_table,
 )
-from framework.runs.steps.search import check_search
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def check_retraining(run: Run) -> None:
-    """Refuse what the training of an alert could not begin with.
-
-    Raises:
-        ConfigError: With ``monitor.retrain.run=tune``, what ``run=tune`` would refuse.
-    """
-    options: RetrainOptions = run.options.retrain
-    if options.alerts and options.run == "tune":
-        check_search(run)
-        run.make("tuner")
 
 
 def retrain(

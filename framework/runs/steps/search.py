@@ -98,7 +98,7 @@ def _searched(config: Config, options: TuneOptions) -> dict[str, Any]:
 
 def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Study) -> Search:
     config = run.config
-    widest = _with_all_columns(_with_all_lags(config, dimensions, run.plugins), dimensions)
+    widest = widest_config(config, dimensions, run.plugins)
     features = Features(widest, run.make("retrieval"))
     rehearse(widest, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
@@ -144,6 +144,11 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     return Search(
         dimensions, objective, budget, config.seed, tuple(study.trials), directory, report, run.say
     )
+
+
+def widest_config(config: Config, dimensions: tuple[Dimension, ...], plugins: Plugins) -> Config:
+    """Widen a config to what any trial may ask of the store and the columns."""
+    return _with_all_columns(_with_all_lags(config, dimensions, plugins), dimensions)
 
 
 def _with_all_lags(config: Config, dimensions: tuple[Dimension, ...], plugins: Plugins) -> Config:

@@ -14,6 +14,20 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
 
+#: What Darts' feed-forward networks of several models take, by torch's names.
+Activation = Literal[
+    "ReLU",
+    "RReLU",
+    "PReLU",
+    "ELU",
+    "Softplus",
+    "Tanh",
+    "SELU",
+    "LeakyReLU",
+    "Sigmoid",
+    "GELU",
+]
+
 
 class DartsOptions(Options):
     """The options that all of Darts' models share, under Darts' and Lightning's names.
@@ -82,11 +96,13 @@ class TFTOptions(MixedOptions):
     lstm_layers: PositiveInt = 1
     num_attention_heads: PositiveInt = 4
     full_attention: bool = False
-    feed_forward: str = "GatedResidualNetwork"
+    feed_forward: Literal[
+        "GatedResidualNetwork", "GLU", "Bilinear", "ReGLU", "GEGLU", "SwiGLU", "ReLU", "GELU"
+    ] = "GatedResidualNetwork"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     hidden_continuous_size: PositiveInt = 8
     add_relative_index: bool = False
-    norm_type: str = "LayerNorm"
+    norm_type: Literal["LayerNorm", "LayerNormNoBias", "RMSNorm", "RINorm"] = "LayerNorm"
 
 
 class NBEATSOptions(DartsOptions):
@@ -100,7 +116,7 @@ class NBEATSOptions(DartsOptions):
     expansion_coefficient_dim: PositiveInt = 5
     trend_polynomial_degree: PositiveInt = 2
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    activation: str = "ReLU"
+    activation: Activation = "ReLU"
 
 
 class NHiTSOptions(DartsOptions):
@@ -111,7 +127,7 @@ class NHiTSOptions(DartsOptions):
     num_layers: PositiveInt = 2
     layer_widths: PositiveInt = 512
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    activation: str = "ReLU"
+    activation: Activation = "ReLU"
 
 
 class TiDEOptions(MixedOptions):
@@ -134,9 +150,9 @@ class TSMixerOptions(MixedOptions):
     hidden_size: PositiveInt = 64
     ff_size: PositiveInt = 64
     num_blocks: PositiveInt = 2
-    activation: str = "ReLU"
+    activation: Activation = "ReLU"
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    norm_type: str = "LayerNorm"
+    norm_type: Literal["LayerNorm", "LayerNormNoBias", "TimeBatchNorm2d"] = "LayerNorm"
     normalize_before: bool = False
 
 

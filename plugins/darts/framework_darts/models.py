@@ -22,11 +22,13 @@ class TFT(DartsModel):
 
 
 class NBEATS(DartsModel):
+    takes = frozenset({"past"})
     library = "darts.models.forecasting.nbeats:NBEATSModel"
     options_type = options.NBEATSOptions
 
 
 class NHiTS(DartsModel):
+    takes = frozenset({"past"})
     library = "darts.models.forecasting.nhits:NHiTSModel"
     options_type = options.NHiTSOptions
 

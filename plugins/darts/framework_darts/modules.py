@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -71,19 +70,6 @@ def build(library: str, sizes: Sizes, architecture: dict[str, Any]) -> torch.nn.
     forecaster.pl_module_params["train_sample_shape"] = sample.sample_shapes()
     module: torch.nn.Module = forecaster._create_model(sample)
     return module.float()
-
-
-@cache
-def supports(library: str) -> dict[str, bool]:
-    """Return the kinds of covariates that the library's model can take."""
-    place, _, name = library.partition(":")
-    model = getattr(importlib.import_module(place), name)(
-        input_chunk_length=2, output_chunk_length=1
-    )
-    return {
-        part: bool(getattr(model, f"supports_{part}_covariates"))
-        for part in ("past", "future", "static")
-    }
 
 
 def module_input(count: int, sizes: Sizes) -> PLModuleInput:

@@ -44,7 +44,7 @@ class TestNLinear(ModelContract):
         one, two, four = (bytes_of(batch_size=count) for count in (100, 200, 400))
         assert four - two == 2 * (two - one) > 100 * 14 * 4  # at least the target of each step
         model, _, _ = self.fitted()
-        weights = sum(p.numel() for p in model._module.parameters())
+        weights = sum(p.numel() for p in model._network.module.parameters())
         assert one - (two - one) >= 5 * 4 * weights
         changed = {"windows": 20_000}
         assert one < bytes_of(batch_size=100) < 1.5 * one + 10_000 * 100
@@ -72,7 +72,7 @@ class TestNLinear(ModelContract):
             model.fit(train, later, schema, 1)
             batch = later.gather()
             assert batch.target is not None
-            _, _, size = model._scaler.apply(batch.target_past)
+            _, _, size = model._network.scaler.apply(batch.target_past)
             errors.append(
                 float((((model.predict(batch)[..., 0] - batch.target) / size) ** 2).mean())
             )

@@ -2,7 +2,8 @@
 weights. Darts and torch are imported by the test: every process of the gate collects this file.
 """
 
-from typing import Any
+import importlib
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from framework_darts import NLinearOptions, TFTOptions
 
 from framework.data.arrays import Float64
 from framework.data.windows import Windows
+from framework.interfaces.model import COVARIATES
 from framework.testing.contracts.model import windows_between
 from framework.testing.panels import make_panel, panel_schema, plain_arrays
 
@@ -120,10 +122,39 @@ def test_numbers_are_those_of_darts_own_predict(name: str) -> None:
         np.nan_to_num(windows.future),
         windows.static,
     )
-    weights = {key: value.float() for key, value in model._module.state_dict().items()}
+    weights = {key: value.float() for key, value in model._network.module.state_dict().items()}
     expected = _by_darts(getattr(darts.models, theirs), options, weights, windows)
     expected[..., 1:].sort(axis=-1)
     assert len(windows) > 3
     np.testing.assert_allclose(
         model.predict(windows), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
     )
+
+
+def test_what_is_declared_is_what_darts_takes() -> None:
+    """A refusal knows it without Darts."""
+    import framework_darts as offer
+    from darts.models.components import glu_variants, layer_norm_variants
+    from darts.models.forecasting import tsmixer_model
+    from framework_darts import models
+
+    for name, attribute, options, _ in offer._MODELS:
+        model = getattr(models, attribute)
+        place, _, library = model.library.partition(":")
+        module = importlib.import_module(place)
+        theirs = getattr(module, library)(input_chunk_length=2, output_chunk_length=1)
+        taken = {k for k in COVARIATES if getattr(theirs, f"supports_{k}_covariates")}
+        assert model.takes == taken, name
+        if "activation" in options.model_fields:
+            assert [*get_args(offer.Activation)] == module.ACTIVATIONS, name
+    declared = {
+        options: get_args(options.model_fields[field].annotation)
+        for options, field in [
+            (offer.TFTOptions, "feed_forward"),
+            (offer.TSMixerOptions, "norm_type"),
+        ]
+    }
+    assert declared[offer.TFTOptions] == ("GatedResidualNetwork", *glu_variants.GLU_FFN)
+    assert declared[offer.TSMixerOptions] == tuple(tsmixer_model.NORMS)
+    for norm in get_args(TFTOptions.model_fields["norm_type"].annotation):
+        assert isinstance(getattr(layer_norm_variants, norm), type)

@@ -46,7 +46,7 @@ from framework_feast.records.records import open_records
 from framework_feast.retrieval import FeastRetrieval
 
 from framework.data.vocabulary import OK, TIME, UNKNOWN_ENTITY
-from framework.errors import ConfigError, DataError
+from framework.errors import DataError
 from framework.features.views import FeatureSet
 
 
@@ -218,10 +218,6 @@ def test_incremental_begins_before_what_is_online_and_is_whole_for_a_longer_wind
     longer.materialize(FEATURES, None, None, said.append, overlap=2 * DAY)
     assert "2024-03-01T00:00:00.000000 to 2024-03-10" in said[0]
     assert ask(longer, everyone(tables)[:1], 6).status == [OK]
-    with pytest.raises(
-        ConfigError, match=r"materialize\.views: \['sale'\] are no views; Did you mean 'sales'"
-    ):
-        strategy.materialize(FEATURES, None, None, quiet, views=["sale"])
 
 
 def test_a_range_that_leaves_a_hole_is_not_what_incremental_goes_on_from(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Chronos-2 as a model: zero-shot, one window after the other."""
+"""Chronos-2 as a model: zero-shot, one window after the other. Torch and Darts are imported by what
+fits, loads or asks the network, so that a wrong option or column is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,9 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 
 from framework.data.arrays import Float32, Float64
 from framework.data.schema import Schema
@@ -18,7 +19,6 @@ from framework.errors import ConfigError
 from framework.interfaces.model import Covariates, FitSize, Model
 from framework_foundation import Chronos2Options
 from framework_foundation.covariates import KnownColumns
-from framework_foundation.module import Module
 from framework_foundation.weights import (
     CARD,
     CONFIG,
@@ -28,6 +28,9 @@ from framework_foundation.weights import (
     read_license,
     sha256_of,
 )
+
+if TYPE_CHECKING:
+    from framework_foundation.module import Module
 
 #: The fewest past steps of a window, unless the options say otherwise.
 SHORTEST = 64
@@ -49,6 +52,7 @@ class Chronos2(Model):
     )
     options: Chronos2Options
     _doubts: tuple[str, ...] = ()
+    _module: Module
 
     def context_length(self, schema_hint: int) -> int:
         return self.options.input_chunk_length or max(4 * schema_hint, SHORTEST)
@@ -92,6 +96,8 @@ class Chronos2(Model):
                 f"{min(levels):g} to {max(levels):g}."
             )
         KnownColumns.check(self.options.history, schema.known, past_names)
+        if self.options.weights_sha256 is not None:
+            sha256_of(self._folder / WEIGHTS, self.options.weights_sha256)
 
     def _check_license(self) -> str | None:
         terms = read_license(self._folder) if (self._folder / CONFIG).is_file() else None
@@ -154,6 +160,10 @@ class Chronos2(Model):
         return ()
 
     def _use(self, body: dict[str, Any]) -> None:
+        import torch
+
+        from framework_foundation.module import Module
+
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         self._body = body
@@ -167,6 +177,8 @@ class Chronos2(Model):
         )
 
     def gpus(self) -> int | None:
+        import torch
+
         return torch.cuda.device_count()
 
     def move(self, device: str) -> None:

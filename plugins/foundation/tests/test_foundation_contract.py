@@ -202,7 +202,7 @@ class TestChronos2(ModelContract):
         assert self.shared()[0].notes == ()
 
     def test_a_changed_byte_is_refused(self, tmp_path: Path, weights: Path) -> None:
-        """Before training by the digest that was given, and between fit and save."""
+        """Before any row is read by the digest that was given, and between fit and save."""
         folder = tmp_path / "copy"
         shutil.copytree(weights, folder)
         digest = self.shared()[0]._body["sha256"]
@@ -210,8 +210,9 @@ class TestChronos2(ModelContract):
         flipped = bytearray((folder / "model.safetensors").read_bytes())
         flipped[-1] ^= 1
         (folder / "model.safetensors").write_bytes(flipped)
+        other = self.make(weights=str(folder), weights_sha256=digest)
         with pytest.raises(RefusedError, match=r"model\.safetensors has the SHA-256"):
-            self.fitted_on(make_panel(), weights=str(folder), weights_sha256=digest)
+            other.check(self.schema(make_panel()), ())
         (tmp_path / "state").mkdir()
         with pytest.raises(RefusedError, match=r"model\.safetensors has the SHA-256"):
             model.save(tmp_path / "state")

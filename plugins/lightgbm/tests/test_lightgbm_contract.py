@@ -1,9 +1,10 @@
 """LightGBM under the public contract suite, and what it refuses."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
+from framework_lightgbm import LightGBMOptions
 
 from framework.errors import ConfigError, DataError
 from framework.testing.contracts.model import ModelContract
@@ -49,6 +50,16 @@ class TestLightGBM(ModelContract):
             match=r"objective poisson needs labels of 0 or more, target 'sales' goes down to -",
         ):
             self.make(objective="poisson").fit(train, later, schema, 1)
+
+    @pytest.mark.parametrize(
+        "objective", get_args(LightGBMOptions.model_fields["objective"].annotation)
+    )
+    def test_each_declared_objective_is_one_of_the_library(self, objective: str) -> None:
+        import lightgbm  # by this test: every process of the gate collects this file
+
+        rows = lightgbm.Dataset(np.arange(80.0)[:, None], np.arange(1.0, 81.0))
+        options = {"objective": objective, "verbose": -1, "num_threads": 1}
+        assert lightgbm.train(options, rows, 1).params["objective"] == objective
 
 
 class TestLightGBMWithoutRefit(ModelContract):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import xgboost
-from framework_xgboost import XGBoostOptions
+from framework_xgboost import Objective, XGBoostOptions
 from framework_xgboost.model import XGBoost
 
 from framework.data.windows import Windows, WindowSet
@@ -94,6 +94,12 @@ def test_count_objective_answers_in_natural_units() -> None:
         < float(fitted(objective="count:poisson", n_estimators=100).predict(_asked())[0, 0, 1, 0])
         < 120
     )
+
+
+@pytest.mark.parametrize("objective", get_args(Objective))
+def test_each_declared_objective_is_one_of_the_library(objective: str) -> None:
+    rows = xgboost.DMatrix(np.arange(8.0)[:, None], np.arange(1.0, 9.0))
+    assert xgboost.train({"objective": objective}, rows, 1).num_boosted_rounds() == 1
 
 
 def _asked() -> Windows:

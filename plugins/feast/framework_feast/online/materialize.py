@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from framework.data.vocabulary import TIME
-from framework.errors import ConfigError, suggest
 from framework.features.views import FeatureSet, View
 from framework.files import LONG_PATIENCE, exclusive
 from framework.interfaces.retrieval import Needs, Progress
@@ -83,12 +82,6 @@ class Materializer:
         it is written.
         """
         known = self._features.views
-        unknown = [name for name in views or () if name not in known]
-        if unknown:
-            raise ConfigError(
-                f"materialize.views: {unknown} are no views;{suggest(unknown[0], known)} "
-                f"Known: {list(known)}."
-            )
         needs, last = self._needs, None if end is None else _microseconds(end)
         actuals = (
             None if needs is None else Actuals.stored(self._features, self._offline, needs, last)

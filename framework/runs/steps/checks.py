@@ -1,0 +1,63 @@
+"""Checks of runs before they begin: no plugin has heard of the run, and nothing heavy is imported.
+Those of training are in :mod:`framework.runs.steps.rehearsal`.
+"""
+
+from __future__ import annotations
+
+from framework.errors import ConfigError
+from framework.plugins.run import Run
+from framework.retrieval.features import Features
+from framework.runs.options import MonitorOptions, PromoteOptions
+from framework.runs.steps.alerts import make_sinks
+from framework.runs.steps.aliases import required_alias
+from framework.runs.steps.rehearsal import check_materialization, check_reading, rehearse
+from framework.runs.steps.search import check_search, widest_config
+
+
+def check_move(run: Run) -> None:
+    """Refuse a move of an alias that is not named, or forced without a reason.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: A key is missing.
+    """
+    required_alias(run)
+    if isinstance(run.options, PromoteOptions) and run.options.force and not run.config.reason:
+        raise ConfigError('reason: missing; force=true needs one, such as reason="hotfix".')
+
+
+def check_tuning(run: Run) -> None:
+    """Read what a search is to do, rehearse its experiment, then look at what it will read.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: The search, the experiment or a name does not fit.
+        DataError: What is read is not there.
+    """
+    dimensions, _ = check_search(run)
+    config = widest_config(run.config, dimensions, run.plugins)
+    features = Features(config, run.make("retrieval"))
+    rehearse(config, features, run.make("preprocessor"), run.make("model"))
+    check_reading(run)
+
+
+def check_monitoring(run: Run) -> None:
+    """Refuse sinks of alerts, and the training of an alert, that could not begin.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: A sink is not installed or has a wrong option; with
+            ``monitor.retrain.run=tune``, what ``run=tune`` would refuse.
+    """
+    options: MonitorOptions = run.options
+    check_materialization(run)
+    make_sinks(run)
+    if options.retrain.alerts and options.retrain.run == "tune":
+        check_search(run)
+        run.make("tuner")
