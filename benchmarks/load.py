@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -125,16 +125,39 @@ async def load(
     }
 
 
+def cpu_seconds(session: int) -> float:
+    """The processor seconds that the processes of a session have used so far."""
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[3]) == session:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(frozen=True)
 class Target:
-    """A server that runs, and what it is asked."""
+    """A server that runs, and what it is asked. ``session``: that of its processes, where it is
+    one of their own.
+    """
 
     port: int
     path: str
     body: Path
+    session: int | None = None
 
     def measure(self, requests: int, clients: int = CLIENTS) -> dict[str, float]:
-        """One round, by a process of its own."""
+        """One round, by a process of its own; ``cpu``: milliseconds of the server's a request."""
+        if self.session is None:
+            return self._measure(requests, clients)
+        before = cpu_seconds(self.session)
+        result = self._measure(requests, clients)
+        return result | {"cpu": 1e3 * (cpu_seconds(self.session) - before) / requests}
+
+    def _measure(self, requests: int, clients: int) -> dict[str, float]:
         command = [
             sys.executable,
             __file__,
@@ -176,14 +199,18 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
-    """Medians over the rounds, and the lowest and highest rate."""
+    """Medians over the rounds, and the lowest and highest rate. ``CPU ms``: of the server, a
+    request.
+    """
     lines = [
-        f"{'server':<18}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'lowest':>10}{'highest':>10}"
+        f"{'server':<18}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms':>10}"
+        f"{'lowest':>10}{'highest':>10}"
     ]
     for name, rounds in results.items():
         middle, rates = medians(rounds), [r["rate"] for r in rounds]
-        figures = f"{middle['rate']:>10.0f}{middle['p50']:>10.2f}{middle['p99']:>10.2f}{min(rates):>10.0f}{max(rates):>10.0f}"  # noqa: E501
-        lines.append(f"{name:<18}{figures}")
+        figures = [middle["rate"], middle["p50"], middle["p99"], middle.get("cpu", float("nan"))]
+        whole = f"{figures[0]:>10.0f}" + "".join(f"{figure:>10.2f}" for figure in figures[1:])
+        lines.append(f"{name:<18}{whole}{min(rates):>10.0f}{max(rates):>10.0f}")
     return "\n".join(lines)
 
 
@@ -242,7 +269,7 @@ def running(
                         f"{said}; {' | '.join(log.read_text().strip().splitlines()[-3:])}"
                     ) from None
                 time.sleep(0.1)
-        yield target
+        yield replace(target, session=process.pid)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

@@ -5,6 +5,7 @@ for who has gone.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -90,6 +91,41 @@ def test_a_call_has_at_most_size_windows_and_what_is_larger_goes_by_itself(
     assert calls == [1, 1]
 
 
+def test_long_requests_at_the_same_time_are_calls_in_a_thread_with_the_bits_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair, _ = fakes.make_pair()
+    contexts = contexts_of([TOGETHER, 3 * TOGETHER, TOGETHER + 1, 1])
+    contexts[1].status[1], contexts[1].detail[1] = "stale", "4 days old"
+    alone = [make_pipeline(pair).forecast(context) for context in contexts]
+    started, free, calls = threading.Event(), threading.Event(), list[int]()
+    predict, loop_thread = pair.model.predict, threading.get_ident()
+
+    def slowly(windows: Any) -> Any:
+        if threading.get_ident() != loop_thread:
+            calls.append(len(windows))
+            started.set()
+            assert free.wait(10)
+        return predict(windows)
+
+    monkeypatch.setattr(pair.model, "predict", slowly)
+
+    async def ask() -> list[Forecast]:
+        pipeline = make_pipeline(pair)
+        first = asyncio.create_task(pipeline.answer(contexts[0]))
+        await asyncio.to_thread(started.wait, 10)
+        others = [asyncio.create_task(pipeline.answer(context)) for context in contexts[1:]]
+        short = await others[-1]  # the loop is free while the thread works
+        free.set()
+        return [await first, *await asyncio.gather(*others[:-1]), short]
+
+    together = asyncio.run(ask())
+    assert calls == [TOGETHER, 4 * TOGETHER]
+    for one, other in zip(together, alone, strict=True):
+        assert one.values.tobytes() == other.values.tobytes()
+        assert one.status == other.status
+
+
 def test_requests_without_a_window_to_forecast_disturb_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -106,9 +142,9 @@ def test_requests_without_a_window_to_forecast_disturb_nobody(
     assert calls == [1]
 
 
-@pytest.mark.parametrize(("slow_for_each", "expected"), [(False, TOGETHER), (True, 1)])
+@pytest.mark.parametrize(("slow_for_each", "expected"), [(False, None), (True, 1)])
 def test_calls_are_shared_where_that_is_faster(
-    monkeypatch: pytest.MonkeyPatch, slow_for_each: bool, expected: int
+    monkeypatch: pytest.MonkeyPatch, slow_for_each: bool, expected: int | None
 ) -> None:
     pair, golden = fakes.make_pair()
     predict = pair.model.predict
@@ -120,7 +156,7 @@ def test_calls_are_shared_where_that_is_faster(
     monkeypatch.setattr(pair.model, "predict", slowly)
     assert call_size(pair, golden.context) == expected
     golden.context.status[:] = ["stale"] * len(golden.context)
-    assert call_size(pair, golden.context) == TOGETHER
+    assert call_size(pair, golden.context) is None
 
 
 def test_the_failure_of_one_is_nobody_elses() -> None:

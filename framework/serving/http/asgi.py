@@ -20,6 +20,7 @@ import orjson
 from framework.serving.http.bodies import BodyReader, Disconnected, Receive
 from framework.serving.http.metrics import Metrics
 from framework.serving.http.refusal import Refusal
+from framework.serving.http.turns import Turns
 from framework.serving.options import ServingOptions
 
 Scope = MutableMapping[str, Any]
@@ -119,7 +120,7 @@ class Limits:
     """
 
     def __init__(self, options: ServingOptions, metrics: Metrics) -> None:
-        self.concurrency = ConcurrencyLimit(options.max_in_flight, metrics)
+        self.concurrency, self.turns = ConcurrencyLimit(options.max_in_flight, metrics), Turns()
         self.read_body, self.deadline = BodyReader(options), options.deadline
 
 
@@ -136,17 +137,19 @@ class JsonRoute:
     ) -> None:
         self._handler, self._accepts = handler, accepts
         self._read, self._concurrency = limits.read_body, limits.concurrency
-        self._deadline = limits.deadline
+        self._deadline, self._turns = limits.deadline, limits.turns
 
     async def __call__(self, call: Call, receive: Receive, answered: Answered) -> Answer:
         if call.method != "POST":
             raise Refusal(
                 405, f"{call.method} is not allowed on {call.path}", headers={"allow": "POST"}
             )
+        place = self._turns.number()
         body = await self._read(call.headers, receive, self._accepts)
         try:
             async with asyncio.timeout(self._deadline) as deadline:
                 with self._concurrency:
+                    await self._turns.wait(place, len(body))
                     answer = await self._handler(body, call)
         except TimeoutError:
             if not deadline.expired():

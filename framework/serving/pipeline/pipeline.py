@@ -40,8 +40,9 @@ from framework.serving.pipeline.validation import Lookup, Payload
 #: Above either, a request is worked on in a thread. Below, handing it over and taking turns with
 #: the event loop costs more than the work.
 INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
-#: Windows that are forecast in one call where that helps and nothing else is said.
-TOGETHER = 64
+#: Windows that are forecast in one call where that helps and nothing else is said: on the event
+#: loop, and in a thread.
+TOGETHER, TOGETHER_IN_THREAD = 64, 1024
 
 log = logging.getLogger(__name__)
 
@@ -163,9 +164,10 @@ class Worked:
 class Pipeline(Ends):
     """All stages in this process; they may be called from several threads.
 
-    Small requests that come at the same time are forecast together: models and preprocessors give a
+    Requests that come at the same time are forecast together: models and preprocessors give a
     window the same bits alone and among others (their contracts say so, and the suites hold them to
-    it).
+    it). Small ones are so on the event loop, those with more windows in one thread; what comes
+    while that works is its next call.
     """
 
     def __init__(
@@ -181,7 +183,10 @@ class Pipeline(Ends):
         super().__init__(pair, metrics, max_rows, threads)
         self.pair, self.features, self.strategy = pair, features, strategy
         self._together = min(batch.size or TOGETHER, INLINE_WINDOWS)
-        self._batches = Batches(self._work_together, self._together, batch.wait_s or 0.0)
+        self._most = batch.size or TOGETHER_IN_THREAD
+        wait_s = batch.wait_s or 0.0
+        self._batches = Batches(self._work_together, self._together, wait_s)
+        self._long_batches = Batches(self._work_in_thread, self._most, wait_s, at_once=1)
 
     async def read_entities(self, lookup: Lookup) -> Context:
         """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up`
@@ -197,17 +202,19 @@ class Pipeline(Ends):
         """The last two stages. A window that they cannot do gets the status ``error``, the others
         their forecast.
         """
-        if len(context) > INLINE_WINDOWS:
+        count, alone = len(context), len(context) >= self._most
+        if alone and count > INLINE_WINDOWS:
             return await self.in_thread(lambda: self.forecast(context))
-        if len(context) >= self._together:
+        if alone:
             return self.forecast(context)
         context = self.terms.admitted(context)
         index = ok_windows(context)
         part = context if index is None else context.take(index)
+        batches = self._batches if count < self._together else self._long_batches
         return self._observed(
             context,
             index,
-            await self._batches.ask(part, len(part)) if len(part) else self._work(part),
+            await batches.ask(part, len(part)) if len(part) else self._work(part),
         )
 
     def forecast(self, context: Context) -> Forecast:
@@ -243,7 +250,15 @@ class Pipeline(Ends):
         seconds["predict"] = seconds.get("predict", 0.0) + perf_counter() - between
         return values
 
+    async def _work_in_thread(self, contexts: Sequence[Context]) -> list[Worked]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._work_on, contexts
+        )
+
     async def _work_together(self, contexts: Sequence[Context]) -> list[Worked]:
+        return self._work_on(contexts)
+
+    def _work_on(self, contexts: Sequence[Context]) -> list[Worked]:
         """Raises what the pair raises when there are several; then each is worked on alone, where
         windows fail one by one.
         """
@@ -278,19 +293,21 @@ async def look_up(
     return replace(context, levels=lookup.levels, horizon=lookup.horizon)
 
 
-def call_size(pair: Pair, context: Context) -> int:
+def call_size(pair: Pair, context: Context) -> int | None:
     """Measure how many windows a call should have.
 
-    It is 1 when eight at once take more than half of the time of eight calls, as with models that
-    are fitted again for every series; there a request would only wait for the others.
+    Returns:
+        1 when eight at once take more than half of the time of eight calls, as with models that
+        are fitted again for every series; there a request would only wait for the others. None for
+        as many as come.
     """
     index = ok_windows(context)
     usable = np.arange(len(context)) if index is None else index
     if not len(usable):
-        return TOGETHER
+        return None
 
     def seconds(count: int) -> float:
         part = context.take(np.resize(usable, count))
         return min(timeit.repeat(lambda: pair.predict(pair.windows(part)), number=1, repeat=3))
 
-    return 1 if seconds(8) > 4 * seconds(1) else TOGETHER
+    return 1 if seconds(8) > 4 * seconds(1) else None
