@@ -202,10 +202,10 @@ class Pipeline(Ends):
         """The last two stages. A window that they cannot do gets the status ``error``, the others
         their forecast.
         """
-        count, alone = len(context), len(context) >= self._most
-        if alone and count > INLINE_WINDOWS:
-            return await self.in_thread(lambda: self.forecast(context))
-        if alone:
+        count = len(context)
+        if count >= self._most:
+            if count > INLINE_WINDOWS:
+                return await self.in_thread(lambda: self.forecast(context))
             return self.forecast(context)
         context = self.terms.admitted(context)
         index = ok_windows(context)
