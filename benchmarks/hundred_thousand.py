@@ -11,8 +11,8 @@ says; its memory is the largest resident set that was seen in it, of the run and
 
 Prints one line for each step and, last, a JSON summary: seconds, peak memory, seconds a series, and
 the ratio of the seconds a series at the largest size to those at the smallest. It ends with 1 where
-a size exceeds ``--gigabytes`` or ``--minutes``; a run that goes on beyond ``--minutes`` is ended and
-its steps so far are printed.
+a size exceeds ``--gigabytes`` or ``--minutes``; a run that goes on beyond ``--minutes`` is ended
+and its steps so far are printed.
 """
 
 from __future__ import annotations
@@ -246,9 +246,7 @@ def main() -> None:
     ratio = largest["ms_a_series"] / smallest["ms_a_series"]
     body = {"benchmark": "hundred_thousand", "days": DAYS, "sizes": summary}
     print(json.dumps({**body, "seconds_a_series_ratio": round(ratio, 3)}))
-    if any(
-        size["late"] or size["MB"] > 1024 * arguments.gigabytes for size in summary.values()
-    ):
+    if any(size["late"] or size["MB"] > 1024 * arguments.gigabytes for size in summary.values()):
         raise SystemExit(1)
 
 

@@ -25,6 +25,7 @@ from framework.ingestion.merging import (
     normal,
     off_grid,
 )
+from framework.ingestion.parts import Parts
 from framework.ingestion.source_changes import keep, tables_of
 from framework.ingestion.view_matches import JoinMatches
 from framework.interfaces.source import Batch, Roles, Source
@@ -101,28 +102,57 @@ class Ingestion:
         self._tell_matches()
 
     def _pieces(self, name: str) -> Iterator[None]:
-        """Computes a batch before each step, stores it after."""
+        """Computes a batch before each step, stores it after. The parts of a table are stored
+        together when the last one is.
+        """
         view = self.config.features.views[name]
         recipe = self._made(name, view)
         count = self.counts.setdefault(name, Count())
-        for batch in self.source.batches(
-            view.table or name, view, self._position(name, view, recipe)
-        ):
-            result = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
-            yield
-            if result is not None:
-                count.read += len(batch.rows)
-                changed = self._store(name, result)
-                self._remove(name, result)
-                count.stored += changed
-                if changed or self.source.poll is None:  # looking again every second is no news
-                    self.say(
-                        f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or changed"
-                    )
-            if batch.position is not None:
-                self._positions.keep(name, recipe, batch.position)
-            if batch.stored is not None:
-                batch.stored()
+        parts: Parts | None = None
+        with ExitStack() as stack:
+            for batch in self.source.batches(
+                view.table or name, view, self._position(name, view, recipe)
+            ):
+                result = self._merged(name, view, batch) if len(batch.rows) or batch.whole else None
+                yield
+                if batch.part and parts is None:
+                    writing = self.strategy.ingesting(self.config.features, name)
+                    parts = Parts(view, stack.enter_context(writing))
+                if result is not None:
+                    count.read += len(batch.rows)
+                    if batch.part and parts is not None:
+                        changed = parts.add(batch.rows, result)
+                    else:
+                        changed = self._store(name, result)
+                        self._remove(name, result.gone)
+                    count.stored += changed
+                    if changed or self.source.poll is None:  # each second's look is no news
+                        self.say(
+                            f"ingest: {name}: {count.read:,} rows read, {count.stored:,} new or "
+                            "changed"
+                        )
+                if batch.position is not None:
+                    self._positions.keep(name, recipe, batch.position)
+                if batch.stored is not None:
+                    batch.stored()
+        if parts is not None:
+            self._after_parts(name, view, parts)
+
+    def _after_parts(self, name: str, view: View, parts: Parts) -> None:
+        """Do as ``ingest.removed`` says of the rows that no part had."""
+        if self.config.ingest.removed == "keep":
+            return
+        features = self.config.features
+        one_view = features.model_copy(update={"primary": name, "views": {name: view}})
+        absent_series = parts.absent_series(self.strategy.entities(one_view))
+        if not len(absent_series) and not parts.lost:
+            return
+        rows = self.strategy.stored_rows(features, name, absent_series)
+        lost_rows = rows[no_longer_there(view, rows, rows.iloc[:0])]
+        if self.config.ingest.removed == "warn":
+            self._warn_of_removed(name, view, [*parts.lost, lost_rows])
+        else:
+            self._remove(name, parts.to_remove(rows))
 
     def _merged(self, name: str, view: View, batch: Batch) -> Merged:
         config, grid = self.config, self._grid(name)
@@ -130,7 +160,7 @@ class Ingestion:
         if batch.whole:
             check_whole(view, rows, grid)
             if config.ingest.removed != "keep":
-                return self._told(name, self._whole(name, view, rows, grid))
+                return self._told(name, self._whole(name, view, batch, rows, grid))
         stored_rows = self.strategy.stored_rows(
             config.features, name, entities_of(view.entity, rows)
         )
@@ -161,35 +191,45 @@ class Ingestion:
             self.say(line)
         return result
 
-    def _whole(self, name: str, view: View, rows: pd.DataFrame, grid: Grid | None) -> Merged:
-        """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows
-        no longer has.
+    def _whole(
+        self, name: str, view: View, batch: Batch, rows: pd.DataFrame, grid: Grid | None
+    ) -> Merged:
+        """As ``ingest.removed`` says of the stored rows that a source which gives all of its rows,
+        or a part which gives all of its series, no longer has.
         """
         config = self.config
-        stored_rows = self.strategy.stored_rows(config.features, name)
+        series = entities_of(view.entity, rows) if batch.part else None
+        stored_rows = self.strategy.stored_rows(config.features, name, series)
         removed_rows = no_longer_there(view, stored_rows, rows)
-        if removed_rows.any() and config.ingest.removed == "warn":
-            first = stored_rows.loc[removed_rows, [*view.entity, TIME]].iloc[0]
-            series = ", ".join(f"{key}: {first[key]}" for key in view.entity)
-            self._warn(
-                f"ingest: {name}: {removed_rows.sum():,} stored rows are no longer in the source, "
-                f"the first of series {{{series}}} at "
-                f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes "
-                "them, keep says nothing)"
-            )
-        remove = removed_rows.any() and config.ingest.removed == "remove"
+        lost_rows = stored_rows[removed_rows]
+        if len(lost_rows) and not batch.part and config.ingest.removed == "warn":
+            self._warn_of_removed(name, view, [lost_rows])
+        remove = len(lost_rows) and config.ingest.removed == "remove"
         kept_rows = (
             stored_rows[~absent(stored_rows, rows, [*view.entity, TIME])] if remove else stored_rows
         )
-        result = merge(view, kept_rows, rows, grid, self._joins(view))
+        result = replace(merge(view, kept_rows, rows, grid, self._joins(view)), lost=lost_rows)
         return (
             replace(result, gone=left_out(view, stored_rows, result.finished)) if remove else result
         )
 
-    def _remove(self, name: str, result: Merged) -> None:
-        if result.gone is None or not len(result.gone):
+    def _warn_of_removed(self, name: str, view: View, tables: list[pd.DataFrame]) -> None:
+        tables = [table for table in tables if len(table)]
+        if not tables:
             return
-        count = self.strategy.remove(self.config.features, name, result.gone)
+        first = tables[0].iloc[0]
+        series = ", ".join(f"{key}: {first[key]}" for key in view.entity)
+        self._warn(
+            f"ingest: {name}: {sum(map(len, tables)):,} stored rows are no longer in the source, "
+            f"the first of series {{{series}}} at "
+            f"{first[TIME]:%Y-%m-%dT%H:%MZ}; they stay (ingest.removed=remove removes "
+            "them, keep says nothing)"
+        )
+
+    def _remove(self, name: str, rows: pd.DataFrame | None) -> None:
+        if rows is None or not len(rows):
+            return
+        count = self.strategy.remove(self.config.features, name, rows)
         self.removed[name] = self.removed.get(name, 0) + count
         self.say(f"ingest: {name}: {count:,} rows removed that the source no longer has")
 

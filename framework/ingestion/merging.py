@@ -39,7 +39,8 @@ class Merged:
     those that new rows could have changed.
 
     ``doubt``: what a person should know of the gaps that were filled. ``finished``: every row of
-    their series. ``gone``: the stored rows that are to be removed, None when none are.
+    their series. ``gone``: the stored rows that are to be removed, None when none are. ``lost``:
+    the stored rows that a source which gives all of its rows no longer has.
     """
 
     changed: pd.DataFrame
@@ -47,6 +48,7 @@ class Merged:
     finished: pd.DataFrame
     doubt: str | None = None
     gone: pd.DataFrame | None = None
+    lost: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

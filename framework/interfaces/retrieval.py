@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -64,6 +65,34 @@ class RetrievalStrategy(ABC):
         Returns:
             How many rows were stored.
         """
+
+    @contextmanager
+    def ingesting(self, features: FeatureSet, view: str) -> Iterator[Callable[[pd.DataFrame], int]]:
+        """Store the finished rows of a view piece by piece, as one :meth:`ingest`.
+
+        A strategy that can write a piece before it has the next does so; here they are kept in
+        memory.
+
+        Args:
+            features: The views.
+            view: The name of one of them.
+
+        Yields:
+            A function that takes the rows of :meth:`ingest` and says how many they are. The keys of
+            each piece come after those of the one before. Everything is stored when the block ends,
+            and nothing when it raises.
+        """
+        import pandas as pd
+
+        pieces: list[pd.DataFrame] = []
+
+        def add(rows: pd.DataFrame) -> int:
+            pieces.append(rows)
+            return len(rows)
+
+        yield add
+        if any(len(piece) for piece in pieces):
+            self.ingest(features, view, pd.concat(pieces, ignore_index=True))
 
     @abstractmethod
     def stored_rows(

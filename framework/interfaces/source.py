@@ -28,14 +28,16 @@ class Batch:
 
     ``rows``: as :meth:`Source.read` gives them; of equal ``View.identity`` the last one counts.
     ``whole``: they are all there is, so that a gap, a duplicate or a wrong order in them is an
-    error. ``position``: where the source has got to with them, kept when they are stored and handed
-    to the next ``batches``. ``stored``: called when they are stored, as often as they are.
-    ``reject``: takes a row (its number and why it cannot be stored) off the ingestion's hands;
-    None: such a row stops it.
+    error. ``part``: they are all there is of their series; the batches come in the order of their
+    keys, and all of them are stored together or none. ``position``: where the source has got to
+    with them, kept when they are stored and handed to the next ``batches``. ``stored``: called when
+    they are stored, as often as they are. ``reject``: takes a row (its number and why it cannot be
+    stored) off the ingestion's hands; None: such a row stops it.
     """
 
     rows: pd.DataFrame
     whole: bool = False
+    part: bool = False
     position: str | None = None
     stored: Callable[[], None] | None = None
     reject: Callable[[int, str], None] | None = None

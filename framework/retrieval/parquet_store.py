@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framework.errors import DataError
 from framework.features.views import INSERTED, View
 from framework.files import LONG_PATIENCE, atomic_write, exclusive, remove_remains
+from framework.retrieval.parquet_writer import SortedWriter
 from framework.retrieval.row_store import (
     RowStore,
     _line,
@@ -95,9 +96,10 @@ class OfflineStore(RowStore):
         import pyarrow.parquet as pq
 
         path = self.path(name, view)
-        selection = [
-            (key, "in", series[key].drop_duplicates().astype(str).tolist()) for key in view.entity
-        ]
+        texts = {key: series[key].drop_duplicates().astype(str).tolist() for key in view.entity}
+        selection: list[tuple[str, str, object]] = [(key, "in", texts[key]) for key in texts]
+        for key in (key for key in texts if texts[key]):  # leaves out the row groups of others
+            selection += [(key, ">=", min(texts[key])), (key, "<=", max(texts[key]))]
         with _readable(name, path):
             names = {*pq.read_schema(path).names}
             columns = [
@@ -120,6 +122,52 @@ class OfflineStore(RowStore):
             )
             self._replace(path, distinct(view, pa.concat_tables([*tables, new])) if tables else new)
         return int(new.num_rows)
+
+    @contextmanager
+    def writing(self, name: str, view: View) -> Iterator[Callable[[pd.DataFrame], int]]:
+        """The new file is written while the pieces come: what is in memory is one of them, and one
+        row group of the old file.
+        """
+        path = self.path(name, view)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._alone(path), ExitStack() as files:
+            writer: SortedWriter | None = None
+
+            def add(rows: pd.DataFrame) -> int:
+                nonlocal writer
+                if not len(rows):
+                    return 0
+                piece = distinct(view, typed(name, view, rows))
+                if writer is None:
+                    stream = files.enter_context(atomic_write(path, durable=True))
+                    old = files.enter_context(self._stored(name, view, path, piece.schema))
+                    writer = SortedWriter(stream, view, piece.schema, old)
+                    files.callback(writer.end)
+                writer.add(piece)
+                return int(piece.num_rows)
+
+            yield add
+            if writer is not None:
+                writer.finish()
+
+    @contextmanager
+    def _stored(
+        self, name: str, view: View, path: Path, schema: pa.Schema
+    ) -> Iterator[Iterator[pa.Table]]:
+        """The rows of the file, a row group at a time; none where there is no file."""
+        import pyarrow.parquet as pq
+
+        if not path.is_file():
+            yield iter(())
+            return
+        features = self.kept(view)
+        with _readable(name, path), pq.ParquetFile(path) as file:
+            names = {*file.schema_arrow.names}
+            columns = [c for c in (*view.identity(), *features) if c in names or c != INSERTED]
+            yield (
+                _marked(file.read_row_group(number, columns=columns), features).cast(schema)
+                for number in range(file.num_row_groups)
+            )
 
     def remove(self, name: str, view: View, rows: pd.DataFrame) -> int:
         """Take rows out, in one step.

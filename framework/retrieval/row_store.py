@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,30 @@ class RowStore(ABC):
         Raises:
             DataError: A column is missing, null or no number.
         """
+
+    @contextmanager
+    def writing(self, name: str, view: View) -> Iterator[Callable[[pd.DataFrame], int]]:
+        """Add rows piece by piece, as one :meth:`write`; here the pieces are kept in memory.
+
+        Args:
+            name: The view's name.
+            view: The view.
+
+        Yields:
+            A function that takes rows and says how many they are; see
+            :meth:`framework.interfaces.retrieval.RetrievalStrategy.ingesting`.
+        """
+        import pandas as pd
+
+        pieces: list[pd.DataFrame] = []
+
+        def add(rows: pd.DataFrame) -> int:
+            pieces.append(rows)
+            return len(rows)
+
+        yield add
+        if any(len(piece) for piece in pieces):
+            self.write(name, view, pd.concat(pieces, ignore_index=True))
 
     @abstractmethod
     def rows(self, name: str, view: View) -> int:

@@ -4,7 +4,8 @@ online store for serving.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +76,21 @@ class FeastRetrieval(RetrievalStrategy):
         count = self._offline.write(view, features.views[view], rows)
         self._apply(store, features)
         return count
+
+    @contextmanager
+    def ingesting(self, features: FeatureSet, view: str) -> Iterator[Callable[[pd.DataFrame], int]]:
+        store, total = self._store, 0
+
+        def counted(rows: pd.DataFrame) -> int:
+            nonlocal total
+            count = add(rows)
+            total += count
+            return count
+
+        with self._offline.writing(view, features.views[view]) as add:
+            yield counted
+        if total:
+            self._apply(store, features)
 
     def stored_rows(
         self, features: FeatureSet, view: str, series: pd.DataFrame | None = None

@@ -5,7 +5,8 @@ no feature store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -41,6 +42,11 @@ class FileRetrieval(RetrievalStrategy):
 
     def ingest(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.write(view, features.views[view], rows)
+
+    @contextmanager
+    def ingesting(self, features: FeatureSet, view: str) -> Iterator[Callable[[pd.DataFrame], int]]:
+        with self._store.writing(view, features.views[view]) as add:
+            yield add
 
     def remove(self, features: FeatureSet, view: str, rows: pd.DataFrame) -> int:
         return self._store.remove(view, features.views[view], rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from framework.options import Options
 
@@ -115,13 +115,15 @@ class FilesOptions(Options):
     CSV (plain, ``.gz``, ``.zip``) or Parquet; folders named ``key=value`` (Hive) give a column.
     ``null_values``: texts of a CSV that mean null. ``sample_size``: lines of a CSV after the first
     that decide what stands between its fields, -1 for all. ``tables``: by the name that the views
-    have, how each is read.
+    have, how each is read. ``chunk``: rows of whole series that an ingestion has in memory at a
+    time.
     """
 
     files: dict[str, str]
     tables: dict[str, Table] = Field(default_factory=dict)
     null_values: tuple[str, ...] = ("",)
     sample_size: int = 100_000
+    chunk: PositiveInt = 500_000
 
     @model_validator(mode="after")
     def _tables_have_files(self) -> FilesOptions:

@@ -4,16 +4,17 @@ one is read, so that a wrong name is refused at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from framework.interfaces.source import Roles, Source
+from framework.interfaces.source import Batch, Roles, Source
 from framework_files import declared, fingerprints
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from framework.features.views import View
     from framework_files.columns import Columns
     from framework_files.table_reader import TableReader
 
@@ -40,6 +41,11 @@ class FilesSource(Source):
         where one is wanted.
         """
         return self._reader.read(table, roles)
+
+    def batches(self, table: str, view: View, position: str | None) -> Iterator[Batch]:
+        """The whole table, in parts of about ``chunk`` rows."""
+        for rows, part in self._reader.parts(table, Roles.of_view(view), self.options.chunk):
+            yield Batch(rows, whole=True, part=part)
 
     def texts(self, alias: str) -> Columns | None:
         """Give the columns of a CSV file as they are written, None for Parquet.

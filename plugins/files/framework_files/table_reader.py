@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import duckdb
 import pandas as pd
@@ -17,6 +18,7 @@ from framework_files.local_times import second_times, to_utc
 from framework_files.names import ordered, renamed
 from framework_files.opened_files import OpenedFiles, line_of
 from framework_files.options import FilesOptions, Table
+from framework_files.parts import spans_of, staged
 from framework_files.typed_results import typed
 
 
@@ -31,6 +33,54 @@ class TableReader:
         """The rows of one table; a text that can be read as two numbers or two times is refused
         where one is wanted.
         """
+        with self._failing(table):
+            relation, order = self._relation(table, roles)
+            return self._frame(relation, order, roles, table)
+
+    def parts(self, table: str, roles: Roles, rows: int) -> Iterator[tuple[pd.DataFrame, bool]]:
+        """The rows of one table, whole series at a time, in the order of their keys.
+
+        A table of up to ``rows`` rows is one part, and so is one whose keys have no order as texts
+        yet, such as floats. Of any other the rows are written to a temporary file first, so that
+        its query runs once.
+
+        Args:
+            table: The table.
+            roles: How its columns are used; ``roles.keys`` tell the series apart.
+            rows: Rows of a part, unless a single series has more.
+
+        Yields:
+            The rows of each part, in their order, and whether there are others.
+        """
+        with self._failing(table):
+            relation, order = self._relation(table, roles)
+            texts = dict(zip(relation.columns, map(str, relation.types), strict=True))
+            is_sortable = bool(roles.keys) and all(texts[key] == "VARCHAR" for key in roles.keys)
+            counted = relation.project("1").limit(rows + 1).aggregate("count(*)").fetchone()
+            if not is_sortable or counted is None or counted[0] <= rows:
+                yield self._frame(relation, order, roles, table), False
+                return
+            with staged(self.files.connection, relation, table) as one:
+                for condition in spans_of(one, roles.keys, rows):
+                    part = one if condition is None else one.filter(condition)
+                    yield self._frame(part, order, roles, table), condition is not None
+
+    @contextmanager
+    def _failing(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            query = self._query(table)
+            raise DataError(
+                f"source=files: table '{table}': {line_of(error)}{self.files.text_in(query)}"
+            ) from error
+
+    def _query(self, table: str) -> str:
+        query: str | None = spec_of(self.options, table).query
+        return query or f"SELECT * FROM {quoted(table)}"  # noqa: S608  an alias, quoted
+
+    def _relation(self, table: str, roles: Roles) -> tuple[duckdb.DuckDBPyRelation, list[str]]:
+        """The query under the table's names, in the types of its roles; and what orders it."""
         spec = spec_of(self.options, table)
         old = {new: name for name, new in spec.rename.items()}
         wants: dict[str, Want] = dict.fromkeys(
@@ -40,24 +90,23 @@ class TableReader:
         for alias in self.options.files:
             self.files.open(alias)
             self.files.view(alias, wants)
-        query = spec.query or f"SELECT * FROM {quoted(table)}"  # noqa: S608  an alias, quoted
-        try:
-            relation = self.files.connection.sql(query)
-            if relation is None:
-                raise DataError(
-                    f"source=files: table '{table}': the query gives no rows; it is one SELECT."
-                )
-            names = renamed(relation.columns, spec.rename, table)
-            order_columns = ordered(names, spec.order_by, table)
-            order = ", ".join(map(quoted, order_columns))
-            relation = typed(self.files, relation, names, roles, table)
-            if spec.time_zone is None:
-                return _timed(relation.order(order).df() if order else relation.df())
-            return _timed(self._from_local(relation, spec, roles, table), by=order_columns)
-        except duckdb.Error as error:
+        relation = self.files.connection.sql(self._query(table))
+        if relation is None:
             raise DataError(
-                f"source=files: table '{table}': {line_of(error)}{self.files.text_in(query)}"
-            ) from error
+                f"source=files: table '{table}': the query gives no rows; it is one SELECT."
+            )
+        names = renamed(relation.columns, spec.rename, table)
+        order = ordered(names, spec.order_by, table)
+        return typed(self.files, relation, names, roles, table), order
+
+    def _frame(
+        self, relation: duckdb.DuckDBPyRelation, order: list[str], roles: Roles, table: str
+    ) -> pd.DataFrame:
+        spec = spec_of(self.options, table)
+        if spec.time_zone is not None:
+            return _timed(self._from_local(relation, spec, roles, table), by=order)
+        by = ", ".join(map(quoted, order))
+        return _timed(relation.order(by).df() if by else relation.df())
 
     def _from_local(
         self, relation: duckdb.DuckDBPyRelation, spec: Table, roles: Roles, table: str
