@@ -166,6 +166,12 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
         )
         of_series = expected[(expected["shop"] == "a") & (expected["item"] == "y")]
         self.expect_rows(some, of_series, "stored_rows of the series ('a', 'y')")
+        changed = expected.assign(y=expected["y"] + 1.0)
+        with strategy.ingesting(FEATURES, "sales") as add:
+            for _, piece in changed.groupby(["shop", "item"]):
+                assert add(piece) == len(piece), "ingesting counts other rows than it was given."
+        rows = strategy.stored_rows(FEATURES, "sales")
+        self.expect_rows(rows, changed, "stored_rows after pieces of an ingestion")
 
     def expect_rows(self, rows: pd.DataFrame, expected: pd.DataFrame, doing: str) -> None:
         """Check stored rows of sales.
