@@ -29,6 +29,14 @@ class DataError(FrameworkError):
     """
 
 
+class NotThereError(DataError):
+    """A file or folder that the configuration names is not there. A run by a schedule tries again;
+    any other ends as with a wrong configuration.
+    """
+
+    exit_code = 2
+
+
 class FieldError(DataError):
     """One value of a table is wrong.
 

@@ -72,6 +72,13 @@ class AlertSink(ABC):
     def __init__(self, options: Any) -> None:
         self.options = options
 
+    def check(self) -> None:  # noqa: B027  optional
+        """Look at what the options name, before a run begins.
+
+        Raises:
+            ConfigError: A file is not there, or is none. It begins with the option.
+        """
+
     @abstractmethod
     def send(self, name: str, alerts: Sequence[Alert]) -> None:
         """Tell of alerts that fire or are resolved. Each is sent until it was taken once.

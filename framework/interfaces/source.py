@@ -105,7 +105,8 @@ class Source(ABC):
 
         Raises:
             ConfigError: A table is not declared, or has no such column.
-            DataError: What it is read from is not there.
+            NotThereError: A file is not there.
+            DataError: What it is read from cannot be reached or read.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
-from framework.errors import FrameworkError, one_line
+from framework.errors import ConfigError, FrameworkError, one_line
 from framework.interfaces.alert_sink import Alert, AlertSink, SmtpOptions
 
 #: Seconds that each step of the conversation may take.
@@ -20,6 +20,12 @@ class SmtpSink(AlertSink):
 
     options: SmtpOptions
 
+    def check(self) -> None:
+        try:
+            self._context()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"ca: {self.options.ca}: {one_line(error)}.") from None
+
     def send(self, name: str, alerts: Sequence[Alert]) -> None:
         where = f"{self.options.host}:{self.options.port}"
         try:
@@ -30,9 +36,12 @@ class SmtpSink(AlertSink):
         if refused:
             raise FrameworkError(f"{where}: no mail is taken for {', '.join(sorted(refused))}.")
 
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.options.ca)
+
     def _connection(self) -> smtplib.SMTP:
         options = self.options
-        context = ssl.create_default_context(cafile=options.ca)
+        context = self._context()
         server: smtplib.SMTP
         if options.tls == "tls":
             server = smtplib.SMTP_SSL(

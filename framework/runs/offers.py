@@ -107,6 +107,7 @@ _CHECKS = {
     "backtest": "framework.runs.backtest:check",
     "tune": "framework.runs.steps.checks:check_tuning",
     "materialize": "framework.runs.steps.checks:check_materialization",
+    "predict": "framework.runs.steps.checks:check_prediction",
     "promote": "framework.runs.steps.checks:check_move",
     "rollback": "framework.runs.steps.checks:check_move",
     "alias": "framework.runs.steps.checks:check_move",

@@ -14,11 +14,9 @@ from framework.data.canonical_text import canonical_text
 from framework.data.fingerprint import ahead_fingerprint, panel_fingerprint
 from framework.data.known_values import unseen_lines, without_list
 from framework.data.time import parse_time, to_numpy
-from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, DataError
 from framework.ingestion.source_changes import source_changes
 from framework.interfaces.registry import Registry
-from framework.models.gpus import check_visible
 from framework.pairs.batch_scoring import WindowSource, score
 from framework.pairs.loading import LoadedPair, load_pair
 from framework.plugins.run import Run
@@ -37,11 +35,6 @@ def predict(run: Run) -> dict[str, Any]:
     """
     config = run.config
     options: PredictOptions = run.options
-    if options.device != CPU and (compute := config.component("compute").name) != "local":
-        raise ConfigError(
-            f"predict.device={options.device}: it goes with compute=local, not {compute}."
-        )
-    check_visible(options.device, "predict.device")
     registry: Registry = run.make("registry")
     other = None if options.pair == "latest" else options.pair
     reference = pair_reference(config, "latest", **{"predict.pair": other})
@@ -55,11 +48,6 @@ def predict(run: Run) -> dict[str, Any]:
     output = (
         options.output or run.directory / "forecast.parquet"
     ).resolve()  # workers may be in another folder
-    if output.is_dir():
-        raise ConfigError(
-            f"predict.output: {output} is a folder; name a file, such as "
-            f"predict.output={output / 'forecast.parquet'}."
-        )
     size = options.piece
     pair, schema = loaded_pair.version, loaded_pair.pair.schema
     scored = score(
@@ -92,11 +80,6 @@ def predict(run: Run) -> dict[str, Any]:
 
 def _from_store(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any]]:
     config, schema = run.config, pair.pair.schema
-    if run.options.future is not None:
-        raise ConfigError(
-            "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
-            "read from the store."
-        )
     if config.panel.frequency != schema.frequency:
         raise ConfigError(
             f"panel.frequency: pair {config.name} version {pair.version.version} was trained on "
@@ -138,18 +121,11 @@ def _from_file(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any]
     options: PredictOptions = run.options
     path = Path(options.rows or "").resolve()
     future = None if options.future is None else Path(options.future).resolve()
-    if run.options.entities is not None or run.config.at is not None:
-        raise ConfigError(
-            "predict.rows: the file says which entities and origins; leave predict.entities "
-            "and at out."
-        )
-    identity = {"rows": _stamp("rows", path), "future": future and _stamp("future", future)}
+    identity = {"rows": _stamp(path), "future": future and _stamp(future)}
     return RowsFile(path, pair.pair.schema, future), identity
 
 
-def _stamp(option: str, path: Path) -> list[Any]:
+def _stamp(path: Path) -> list[Any]:
     """Changes with the file."""
-    if not path.is_file():
-        raise DataError(f"predict.{option}: there is no file {path}.")
     stat = path.stat()
     return [str(path), stat.st_size, stat.st_mtime_ns]

@@ -124,6 +124,7 @@ FEAST = (
     "online_store:{type:sqlite,path:o.db},offline_store:{type:duckdb},"
     "entity_key_serialization_version:3} "
 )
+MAIL = "{name:smtp,host:localhost,sender:a@b,recipients:[c@d],ca:nope.pem}"
 UNKNOWN = "preprocessor.past=[{step:scale,columns:[visits]}]"
 UNUSED = "panel.unused=refuse panel.known=[promo] features.views.daily.columns=[sales,promo]"
 ABSENT = "features.views.daily.columns=[sales,visits]"
@@ -143,7 +144,9 @@ def test_what_is_refused_beforehand_is_refused_without_a_heavy_import(project: P
         "model=chronos2 model.weights=nowhere": "model.weights: nowhere has no config.json",
         f"run=tune model=xgboost +space.model.max_depth={{int:[3,9]}} {ABSENT}": "'visits'",
         "run=promote": "alias: missing",
-        "run=monitor +monitor.alerts.sinks.ops.name=pager": "pager",
+        "source.files.daily=nope.csv": "file 'daily': nothing at nope.csv",
+        "run=predict predict.rows=nope.parquet": "predict.rows: there is no file",
+        f"run=monitor +monitor.alerts.sinks.m={MAIL}": "sinks.m.ca: nope.pem",
     }
     done = _run(project, *refusals, code=REFUSED)
     assert done.returncode == 0, done.stderr

@@ -26,6 +26,7 @@ from framework.plugins.run import Record
 from framework.runs.options import PromoteOptions
 from framework.runs.promote import promote
 from framework.runs.rollback import rollback
+from framework.runs.steps.checks import check_move
 from framework.testing import fakes
 
 
@@ -155,7 +156,7 @@ def test_force_needs_a_reason_and_both_are_remembered(desk: Desk) -> None:
     with pytest.raises(RefusedError, match="against the baseline"):
         promote(desk.run())
     with pytest.raises(ConfigError, match="reason: missing"):
-        promote(desk.run(force=True))
+        check_move(desk.run(force=True))
     assert promote(desk.run(force=True, reason="hotfix"))["verdict"]["forced"] is True
     entry = desk.registry.history("fake", "production")[-1]
     assert (entry.action, entry.reason, entry.verdict and entry.verdict["forced"]) == (

@@ -76,5 +76,5 @@ def test_a_column_that_the_file_has_not_is_named_before_the_run_begins(
 
 def test_what_is_right_gets_to_the_source(project: Path) -> None:
     done = command.run("+experiment=e", cwd=project)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there_is_no_such_file.csv" in done.stderr

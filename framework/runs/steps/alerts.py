@@ -19,7 +19,7 @@ def make_sinks(run: Run) -> dict[str, AlertSink]:
     """Make the sinks of ``monitor.alerts.sinks``, by their names; the log where there are none.
 
     Raises:
-        ConfigError: One is not installed, or has a wrong option.
+        ConfigError: One is not installed, has a wrong option, or names a file that is not there.
     """
     sinks = {}
     for key, node in (run.options.alerts.sinks or {"log": {"name": "log"}}).items():
@@ -30,6 +30,10 @@ def make_sinks(run: Run) -> dict[str, AlertSink]:
         values = {option: value for option, value in node.items() if option != "name"}
         options = validate(run.plugins.find("alert_sink", name).options, values, path)
         sinks[key] = run.plugins.load("alert_sink", name)(options)
+        try:
+            sinks[key].check()
+        except ConfigError as error:
+            raise ConfigError(f"{path}.{error}") from None
     return sinks
 
 

@@ -4,10 +4,13 @@ Those of training are in :mod:`framework.runs.steps.rehearsal`.
 
 from __future__ import annotations
 
-from framework.errors import ConfigError
+from framework.data.time import parse_time
+from framework.data.vocabulary import CPU
+from framework.errors import ConfigError, NotThereError
+from framework.models.gpus import check_visible
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
-from framework.runs.options import MonitorOptions, PromoteOptions
+from framework.runs.options import MonitorOptions, PredictOptions, PromoteOptions
 from framework.runs.steps.alerts import make_sinks
 from framework.runs.steps.aliases import required_alias
 from framework.runs.steps.rehearsal import check_materialization, check_reading, rehearse
@@ -26,6 +29,47 @@ def check_move(run: Run) -> None:
     required_alias(run)
     if isinstance(run.options, PromoteOptions) and run.options.force and not run.config.reason:
         raise ConfigError('reason: missing; force=true needs one, such as reason="hotfix".')
+
+
+def check_prediction(run: Run) -> None:
+    """Refuse options that do not go together, and files that are not there.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: Two options exclude each other, or the output is a folder.
+        NotThereError: A file of rows is not there.
+    """
+    config, options = run.config, run.options
+    assert isinstance(options, PredictOptions)
+    if options.device != CPU and (compute := config.component("compute").name) != "local":
+        raise ConfigError(
+            f"predict.device={options.device}: it goes with compute=local, not {compute}."
+        )
+    check_visible(options.device, "predict.device")
+    if options.rows is None and options.future is not None:
+        raise ConfigError(
+            "predict.future: it goes with predict.rows; the steps ahead of stored rows are "
+            "read from the store."
+        )
+    if options.rows is not None and (options.entities is not None or config.at is not None):
+        raise ConfigError(
+            "predict.rows: the file says which entities and origins; leave predict.entities "
+            "and at out."
+        )
+    for option in ("rows", "future"):
+        path = getattr(options, option)
+        if path is not None and not path.is_file():
+            raise NotThereError(f"predict.{option}: there is no file {path.absolute()}.")
+    if options.output is not None and options.output.is_dir():
+        output = options.output.absolute()
+        raise ConfigError(
+            f"predict.output: {output} is a folder; name a file, such as "
+            f"predict.output={output / 'forecast.parquet'}."
+        )
+    if config.at:
+        parse_time(config.at, "at")
 
 
 def check_tuning(run: Run) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from framework.data.vocabulary import CPU
-from framework.errors import ConfigError, FrameworkError
+from framework.errors import ConfigError, FrameworkError, one_line
 from framework.interfaces.registry import PairVersion
 from framework.models.gpus import check_visible
 from framework.serving.app.app import create_app
@@ -39,6 +40,8 @@ class FastapiBackend(ServingBackend):
         check_visible(options.device or CPU, "serving.device")
         if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
             raise ConfigError("serving.ssl_certfile and serving.ssl_keyfile go together.")
+        if options.ssl_certfile is not None:
+            check_certificate(options.ssl_certfile, options.ssl_keyfile)
         if options.workers > 1 and options.reload.seconds is None:
             raise ConfigError(
                 "serving.reload.seconds: null is for one process; with workers each has to "
@@ -67,6 +70,17 @@ class FastapiBackend(ServingBackend):
                 server.run(sockets=[listener])
             if not server.started:
                 raise FrameworkError(f"the server on {url} did not start; its log above says why.")
+
+
+def check_certificate(certfile: str, keyfile: str | None) -> None:
+    """Raise :class:`ConfigError` for files that are not there or no certificate with its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"serving.ssl_certfile, serving.ssl_keyfile: {certfile} and {keyfile} are no "
+            f"certificate and its key in PEM: {one_line(error)}."
+        ) from None
 
 
 def _url(options: FastapiOptions, listener: socket.socket) -> str:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from framework_fastapi.backend import check_certificate
 
-from framework.errors import FrameworkError
+from framework.errors import ConfigError, FrameworkError
 from framework.plugins.discovery import load_plugins
 from framework.serving.http.address import bind
 from framework.testing.contracts.serving import ServingContract
@@ -78,6 +79,12 @@ def test_options_name_the_wrong_key() -> None:
         options(max_rows=0)
     with pytest.raises(ValueError, match="prot"):
         options(prot=1)
+
+
+@pytest.mark.parametrize("certificate", ["nope.pem", __file__])
+def test_a_certificate_that_is_none_is_a_wrong_option(certificate: str) -> None:
+    with pytest.raises(ConfigError, match=r"^serving\.ssl_certfile, serving\.ssl_keyfile: "):
+        check_certificate(certificate, "nope.pem")
 
 
 def test_offering_the_backend_imports_nothing_heavy() -> None:

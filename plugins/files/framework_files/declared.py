@@ -32,7 +32,8 @@ def check_table(options: FilesOptions, table: str, roles: Roles) -> None:
 
     Raises:
         ConfigError: The table is not declared, or a column is not there.
-        DataError: A file is not there, or is none that can be read.
+        NotThereError: A file is not there.
+        DataError: A file is none that can be read.
     """
     try:
         spec = spec_of(options, table)

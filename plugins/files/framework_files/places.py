@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from framework.errors import DataError
+from framework.errors import DataError, NotThereError
 
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _KINDS = (*_CSV, ".parquet", ".zip")
@@ -16,7 +16,11 @@ _PACKAGE = "package://"
 
 
 def find_files(alias: str, place: str) -> list[Path]:
-    """The files of a place, sorted. Raises :class:`DataError` naming what is not there."""
+    """Return the files of a place, sorted.
+
+    Raises:
+        NotThereError: Nothing is there.
+    """
     path = _in_package(alias, place) if place.startswith(_PACKAGE) else Path(place)
     if path.is_dir():
         files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_KINDS)]
@@ -29,7 +33,7 @@ def find_files(alias: str, place: str) -> list[Path]:
             ]
         )
     if not files:
-        raise DataError(
+        raise NotThereError(
             f"source=files: file '{alias}': nothing at {place}; {', '.join(_KINDS)} files, "
             "directories and globs are read."
         )
@@ -41,7 +45,7 @@ def _in_package(alias: str, place: str) -> Path:
     package, _, inside = place.removeprefix(_PACKAGE).partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(
+        raise NotThereError(
             f"source=files: file '{alias}': package '{package}' of {place} is not "
             f"installed: pip install {package}"
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from framework.data.source_times import utc_times
 from framework.data.vocabulary import TIME
-from framework.errors import ConfigError, DataError, one_line, suggest
+from framework.errors import ConfigError, DataError, NotThereError, one_line, suggest
 from framework.features.views import View
-from framework.interfaces.source import Batch, Source
+from framework.interfaces.source import Batch, Roles, Source
 from framework_sql.options import SqlTable
 from framework_sql.watermark import earlier, from_text, to_text
 
@@ -32,6 +33,16 @@ class SqlSource(Source):
     def poll(self) -> float | None:
         follow: float | None = self.options.follow
         return follow
+
+    def check(self, tables: Mapping[str, Roles]) -> None:
+        """See :meth:`Source.check`. Columns are known when the database has the query."""
+        for table in tables:
+            try:
+                self._table(table)
+            except DataError as error:
+                raise ConfigError(str(error)) from None
+        with self.failing(""):
+            _ = self.engine
 
     def read(self, table: str) -> pd.DataFrame:
         """Every row of the table's query, the watermark aside. A time without a zone, and a date,
@@ -153,6 +164,16 @@ class SqlSource(Source):
 
     @cached_property
     def engine(self) -> sa.Engine:
+        """Connects when it is asked. SQLite would make an empty file of a name that is wrong.
+
+        Raises:
+            NotThereError: SQLite's file is not there.
+        """
+        file = self._url.database or ""
+        is_file = self._url.get_backend_name() == "sqlite" and not file.startswith((":", "file:"))
+        if is_file and file and not Path(file).is_file():
+            where = self._url.render_as_string()
+            raise NotThereError(f"source=sql: {where}: there is no file {file}.")
         return sa.create_engine(self._url, pool_pre_ping=True)
 
     @cached_property

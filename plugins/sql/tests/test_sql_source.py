@@ -22,8 +22,9 @@ from framework_sql.proposal import propose
 from framework_sql.source import SqlSource
 from framework_sql.watermark import earlier, from_text, to_text
 
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, NotThereError
 from framework.features.views import View
+from framework.interfaces.source import Roles
 from framework.options import validate
 from framework.testing.servers import command, postgresql
 
@@ -181,6 +182,16 @@ def test_what_is_wrong_is_named_in_one_line(
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """Nor is it asked for a table that is not declared."""
+    for ask in (lambda one: one.check({"sales": Roles()}), drain):
+        with pytest.raises(NotThereError, match=r"there is no file .*nope\.db"):
+            ask(source(f"sqlite:///{tmp_path / 'nope.db'}"))
+    with pytest.raises(ConfigError, match=r"table 'sale' is not declared; Did you mean 'sales'"):
+        source("sqlite://").check({"sale": Roles()})
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_password_is_in_no_message(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
