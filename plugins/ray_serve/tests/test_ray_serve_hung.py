@@ -95,10 +95,23 @@ def test_a_replica_that_hangs_is_replaced(server: Server) -> None:
         pids = {process.pid for process in server.processes("ServeReplica:fake:ModelService")}
         return bool(pids) and victim.pid not in pids
 
+    # three checks of a second, half a second before them, and the imports of a new process
     seconds = seconds_until(is_replaced)
     print(f"a replica that hung was replaced after {seconds:.1f} s, load {os.getloadavg()[0]:.1f}")
     assert seconds < LIMIT
     wait_for(server.answers)
+
+
+@pytest.mark.stress
+def test_a_replica_that_stands_still_for_a_moment_is_kept(server: Server) -> None:
+    """As one may on a node that is overloaded: the pause is that of two checks."""
+    (replica,) = server.processes("ServeReplica:fake:ModelService")
+    replica.send_signal(signal.SIGSTOP)
+    time.sleep(2.0)
+    replica.send_signal(signal.SIGCONT)
+    wait_for(server.answers)
+    time.sleep(2.0)
+    assert [p.pid for p in server.processes("ServeReplica:fake:ModelService")] == [replica.pid]
 
 
 @pytest.mark.stress

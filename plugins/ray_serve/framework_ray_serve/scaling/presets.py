@@ -34,7 +34,7 @@ _ALL: dict[str, Any] = {
     "upscale_delay_s": 30.0,
     "downscale_delay_s": 600.0,
     "health_check_period_s": 0.5,
-    "health_check_timeout_s": 1.5,  # Ray gives a replica up after three of them
+    "health_check_timeout_s": 1.0,  # Ray gives a replica up after three of them, one after another
     "graceful_shutdown_wait_loop_s": 0.2,
     "graceful_shutdown_timeout_s": 30.0,
     "timeout_s": 20.0,
