@@ -77,23 +77,30 @@ def time_of(field: str, value: Any, date_format: str | None) -> datetime:
         time = _counted(field, value, date_format)
     elif isinstance(value, int | float | Decimal):
         raise BadEntryError.of(
-            field, f"{value} is a number; date_format: epoch_s or epoch_ms says what it counts"
+            field,
+            f"{value} is a number; date_format: epoch_s or epoch_ms says what it counts",
+            "date_format",
         )
     else:
         try:
             time = datetime.fromisoformat(str(value).strip())
         except ValueError:
-            raise BadEntryError.of(field, f"'{_short(value)}' is not an ISO 8601 time") from None
+            raise BadEntryError.of(
+                field, f"'{_short(value)}' is not an ISO 8601 time", "date_format"
+            ) from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _counted(field: str, value: Any, date_format: str) -> datetime:
-    number = _number(field, value)
+    try:
+        number = _number(field, value)
+    except BadEntryError as error:
+        raise BadEntryError(str(error), field, "date_format") from None
     try:
         return _EPOCH + timedelta(microseconds=round(number * _UNITS[date_format]))
     except (OverflowError, ValueError):
         raise BadEntryError.of(
-            field, f"'{_short(value)}' is no time by date_format: {date_format}"
+            field, f"'{_short(value)}' is no time by date_format: {date_format}", "date_format"
         ) from None
 
 

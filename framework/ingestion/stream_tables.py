@@ -26,8 +26,9 @@ class StreamTable(Options):
 class StreamOptions(Options):
     """``group``: the consumer group. ``batch``: entries read and stored at a time. ``bad_entries``:
     ``park`` copies an entry that is no row to a stream of its own with the reason and goes on;
-    ``refuse`` stops there. ``follow``: look again every so many seconds until told to stop; null:
-    read what there is and end.
+    ``refuse`` stops there. Where no entry of a run's first batch is a row, and all for the same
+    reason, the configuration is refused, and nothing is parked. ``follow``: look again every so
+    many seconds until told to stop; null: read what there is and end.
     """
 
     group: str = "framework"
@@ -41,17 +42,24 @@ class BadEntryError(ValueError):
 
     Args:
         why: The reason, which names the field.
+        field: The field; None where the entry cannot be decoded.
+        option: The option of the table that may be wrong instead.
     """
 
+    def __init__(self, why: str, field: str | None = None, option: str = "format") -> None:
+        super().__init__(why)
+        self.field, self.option = field, option
+
     @classmethod
-    def of(cls, field: str, why: str) -> BadEntryError:
+    def of(cls, field: str, why: str, option: str = "rename") -> BadEntryError:
         """Make the error of one field.
 
         Args:
             field: The field, as the entry names it.
             why: What is wrong with it.
+            option: The option of the table that may be wrong instead.
 
         Returns:
             The error.
         """
-        return cls(f"field '{field}': {why}")
+        return cls(f"field '{field}': {why}", field, option)

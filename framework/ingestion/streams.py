@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.data.vocabulary import TIME
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.ingestion.stream_tables import BadEntryError, StreamTable
 from framework.interfaces.source import Batch, Source
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from framework.features.views import View
+
+
+#: The fewest entries whose common fault is taken for one of the configuration: one says too little.
+_ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class StreamSource(Source):
     #: The component's name, and what its streams and entries are called in messages.
     name: ClassVar[str]
     words: ClassVar[tuple[str, str]] = ("stream", "entry")
+    #: The option that has the streams by table.
+    streams_option: ClassVar[str] = "streams"
     #: Behind the name of a stream: the name of the stream that its parked entries are in.
     parked_suffix: ClassVar[str]
 
@@ -188,7 +194,8 @@ class StreamSource(Source):
         position: str | None,
         on_stored: Callable[[], None] | None,
     ) -> Batch:
-        """Make one batch of entries; those that are no rows are parked, or refused.
+        """Make one batch of entries; those that are no rows are parked, or refused. Where all fail
+        alike and none was a row before, the configuration is taken to be wrong.
 
         Args:
             table: The table's name.
@@ -201,6 +208,7 @@ class StreamSource(Source):
             The batch.
 
         Raises:
+            ConfigError: No entry is a row, all for the same reason, and none was before.
             DataError: An entry is no row, and ``bad_entries`` is ``refuse``.
         """
         import pandas as pd
@@ -210,16 +218,26 @@ class StreamSource(Source):
         stream, spec = self.stream_of(table)
         digests = self._digests.setdefault(stream, {})
         rows, good = [], []
+        bad: list[tuple[Entry, BadEntryError]] = []
         for entry in entries:
             digests.setdefault(entry.part, hashlib.sha256()).update(self.bytes_of(entry))
             try:
                 row = row_of(view, self.fields_of(table, entry), spec)
             except BadEntryError as error:
-                self._bad(table, entry, str(error))
+                if self.options.bad_entries == "refuse":
+                    raise self._refusal(stream, entry, str(error)) from None
+                bad.append((entry, error))
                 continue
             self.took(table, view, row, entry)
             rows.append(row)
             good.append(entry)
+
+        if rows:
+            self._read_well.add(table)
+        elif table not in self._read_well:
+            self._refuse_configuration(table, bad)
+        for entry, error in bad:
+            self._bad(table, entry, str(error))
 
         def reject(row: int, why: str) -> None:
             self._bad(table, good[row], why)
@@ -227,6 +245,19 @@ class StreamSource(Source):
         columns = [*view.identity(), *view.columns]
         return Batch(
             pd.DataFrame(rows, columns=columns), position=position, stored=on_stored, reject=reject
+        )
+
+    def _refuse_configuration(self, table: str, bad: Sequence[tuple[Entry, BadEntryError]]) -> None:
+        """Raise :class:`ConfigError` where entries, of which none is a row, fail alike."""
+        if len(bad) < _ALIKE or len({(error.field, error.option) for _, error in bad}) > 1:
+            return
+        kind, one = self.words
+        entry, error = bad[0]
+        raise ConfigError(
+            f"source.{self.streams_option}.{table}.{error.option}: none of the first {len(bad)} of "
+            f"{kind} '{self.stream_of(table)[0]}' is a row, all for one reason: {one} "
+            f"{entry.name}: {error}; mend the option, or the sender. Nothing was parked: that "
+            "happens beside one that is a row."
         )
 
     def _bad(self, table: str, entry: Entry, why: str) -> None:
@@ -254,6 +285,11 @@ class StreamSource(Source):
     def _doubts(self) -> dict[str, None]:
         """The lines of :meth:`warnings`, in their order."""
         return {}
+
+    @cached_property
+    def _read_well(self) -> set[str]:
+        """The tables of which an entry was a row."""
+        return set()
 
     @cached_property
     def _parking(self) -> set[str]:

@@ -54,6 +54,7 @@ class KafkaSource(StreamSource):
 
     name = "kafka"
     words = ("topic", "message")
+    streams_option = "topics"
     parked_suffix = ".dead"
 
     def read(self, table: str) -> pd.DataFrame:
@@ -137,7 +138,9 @@ class KafkaSource(StreamSource):
     def fields_of(self, table: str, entry: Entry) -> Mapping[str, Any]:
         value = entry.body.value()
         if value is None:
-            raise BadEntryError("it has no value; a stored row is not deleted by a stream")
+            raise BadEntryError(
+                "it has no value; a stored row is not deleted by a stream", option="topic"
+            )
         return self._decoder(table)(value)
 
     def bytes_of(self, entry: Entry) -> bytes:

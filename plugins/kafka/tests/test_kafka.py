@@ -197,6 +197,38 @@ def test_bad_messages_are_parked_before_they_are_committed(cluster: MockCluster)
         assert copy.value() == original
 
 
+@pytest.mark.parametrize(
+    ("options", "messages", "key"),
+    [
+        ({"date_format": "epoch_s"}, [message("a", 0, 1), message("a", 1, 1)], "date_format"),
+        ({"rename": {"at": "event_timestamp"}}, [message("a", 0, 1)] * 2, "rename"),
+        ({"format": "avro", "avro_schema": {"type": "int"}}, [message("a", 0, 1)] * 2, "format"),
+    ],
+)
+def test_a_fault_of_every_message_is_one_of_the_configuration(
+    cluster: MockCluster, options: Any, messages: list[Any], key: str
+) -> None:
+    """Nothing is parked or committed; a row beside them tells them from it."""
+    cluster.send("sales", *messages)
+    with pytest.raises(ConfigError, match=rf"^source\.topics\.sales\.{key}: none of the first 2 "):
+        drain(source(cluster, topics={"sales": options}))
+    assert cluster.messages("sales.dead") == []
+    assert cluster.committed("sales") == {}
+    rows, _ = drain(source(cluster))
+    assert len(rows[0]) == 2
+
+
+def test_faults_of_messages_behind_a_row_or_unlike_each_other_are_the_senders(
+    cluster: MockCluster,
+) -> None:
+    cluster.send("sales", message("a", 0, "many"), {"shop": "a"})
+    assert drain(source(cluster, batch=2))[0] == []
+    cluster.send("sales", message("a", 0, 1), message("a", 1, "no"), message("a", 2, "no"))
+    cluster.send("sales", message("a", 3, "no"))
+    assert drain(source(cluster, batch=2))[0] == [[("a", 1.0)]]
+    assert len(cluster.messages("sales.dead")) == 2 + 5
+
+
 def test_a_bad_message_stops_the_ingestion_where_the_policy_says_so(cluster: MockCluster) -> None:
     cluster.send("sales", message("a", 0, "many"))
     with pytest.raises(DataError, match=r"topic 'sales': message 0-0: field 'y'.*=park"):

@@ -189,6 +189,19 @@ def test_bad_entries_are_parked_once_and_the_others_stored(
         assert pending(client) == 0
 
 
+def test_a_fault_of_every_entry_is_one_of_the_configuration(
+    running: RedisServer, client: Any
+) -> None:
+    """Nothing is parked; the entries come again when it is mended."""
+    for at in range(2):
+        client.xadd("sales", entry("a", at, 1))
+    wrong = {"sales": {"date_format": "epoch_s"}}
+    with pytest.raises(ConfigError, match=r"^source\.streams\.sales\.date_format: none of the f"):
+        drain(source(running, streams=wrong))
+    assert client.xlen("sales:dead") == 0
+    assert drain(source(running)) == [[("a", 1.0), ("a", 1.0)]]
+
+
 def test_a_bad_entry_stops_the_ingestion_where_the_policy_says_so(
     running: RedisServer, client: Any
 ) -> None:
