@@ -236,8 +236,8 @@ class StreamSource(Source):
             self._read_well.add(table)
         elif table not in self._read_well:
             self._refuse_configuration(table, bad)
-        for entry, error in bad:
-            self._bad(table, entry, str(error))
+        for entry, fault in bad:
+            self._bad(table, entry, str(fault))
 
         def reject(row: int, why: str) -> None:
             self._bad(table, good[row], why)
