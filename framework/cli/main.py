@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from framework.cli.blocking import blocked_names, check_blocked, unknown_blocked
+from framework.cli.garbage import collect_seldom
 from framework.cli.help import help_text
 from framework.cli.multirun import Sweeps, figures, keep_result, summary
 from framework.cli.overrides import (
@@ -70,6 +71,7 @@ UNREAD = 141
 
 def main() -> int:
     """Run ``sys.argv``; the exit code is 0 done, 1 failed, 2 wrong configuration, 3 refused."""
+    collect_seldom()
     try:
         code = _main()
         sys.stdout.flush()
