@@ -8,6 +8,7 @@ from importlib import metadata
 import pytest
 from hypothesis import settings
 
+from framework.cli.garbage import collect_seldom
 from framework.interfaces.plugin import ENTRY_POINTS
 from framework.testing.servers.command import preload
 
@@ -108,3 +109,4 @@ def pytest_collection_finish() -> None:
     """
     gc.freeze()
     gc.enable()
+    collect_seldom()
