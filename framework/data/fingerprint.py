@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 
+from framework.data.arrays import Objects
 from framework.data.panel import Panel
 
 
@@ -19,12 +20,26 @@ def panel_fingerprint(panel: Panel) -> dict[str, str]:
     for month in np.unique(months):
         rows = months == month
         digest = hashlib.sha256()
-        texts = np.where(np.equal(panel.static[rows], None), "\x00", panel.static[rows])  # type: ignore[call-overload]
-        digest.update("\x1f".join(map("\x1e".join, texts.tolist())).encode())
+        digest.update(_texts(panel.static[rows]).encode())
         for values in (panel.times[rows].astype(np.int64), panel.past[rows], panel.known[rows]):
             digest.update(np.ascontiguousarray(values).tobytes())
         prints[str(month)] = digest.hexdigest()
     return prints
+
+
+def _texts(static: Objects) -> str:
+    """The texts of rows, each row's joined; made once for rows that follow each other and are
+    alike, as those of a series are.
+    """
+    begins = np.ones(len(static), dtype=bool)
+    begins[1:] = (static[1:] != static[:-1]).any(axis=1)
+    starts = np.flatnonzero(begins)
+    counts = np.diff(np.append(starts, len(static)))
+    lines = []
+    for values, count in zip(static[starts].tolist(), counts.tolist(), strict=True):
+        line = "\x1e".join(value or "" for value in values)  # a null as recorded pairs have it
+        lines.append("\x1f".join([line] * count))
+    return "\x1f".join(lines)
 
 
 def ahead_fingerprint(panel: Panel) -> str:

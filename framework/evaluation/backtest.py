@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from framework.pairs.defects import named, series_text
 from framework.pairs.fit import fit_model, fit_preprocessor
 from framework.pairs.pair import Pair
 from framework.retrieval.stored_panel import stored_context
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +213,12 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
 
 def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
+    scales = _scales(panel, fold, len(schema.targets), setting.season_length)
     train = panel.between(fold.first, fold.cutoff)
     preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
+    entities = train.entities
+    del train  # half of the memory that is in use here
     with fitting(f"backtest: fold {fold.number + 1}"):
         fit_model(arrays, schema, model, setting.validation_steps, seed)
     naive = setting.make_baseline()
@@ -231,19 +231,25 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
         }
     )
     fit_model(arrays, naive_schema, naive, 0, seed)
-    history = panel.until(fold.cutoff)  # one scale, however few of these rows a fit learns from
-    targets = len(schema.targets)
-    values = np.stack(
-        [naive_scale(history, targets, setting.season_length), naive_square(history, targets)],
-        axis=1,
-    )
-    scales = dict(zip(map(tuple, history.entities), values, strict=True))
-    trained = frozenset(map(tuple, train.entities)) if setting.new == "refuse" else None
+    trained = frozenset(map(tuple, entities)) if setting.new == "refuse" else None
     return Fitted(
         Pair(schema, preprocessor, model, trained=trained),
         Pair(naive_schema, preprocessor, naive),
         scales,
     )
+
+
+def _scales(
+    panel: Panel, fold: Fold, targets: int, season_length: int
+) -> dict[tuple[str, ...], Float64]:
+    """Measure the naive forecasts of each series up to the cutoff, however few of these rows a fit
+    learns from.
+    """
+    nothing: Float64 = np.empty((len(panel), 0))
+    plain = replace(panel, past=panel.past[:, :targets], known=nothing, ageless=None, held={})
+    history = plain.until(fold.cutoff)
+    values = [naive_scale(history, targets, season_length), naive_square(history, targets)]
+    return dict(zip(map(tuple, history.entities), np.stack(values, axis=1), strict=True))
 
 
 def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:

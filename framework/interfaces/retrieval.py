@@ -148,6 +148,18 @@ class RetrievalStrategy(ABC):
             False when a view has none.
         """
 
+    def count(self, features: FeatureSet) -> int | None:
+        """Count the stored rows of the primary view without reading them, for an estimate of the
+        memory that they take.
+
+        Args:
+            features: The views.
+
+        Returns:
+            The number of rows, of every version; None where it takes more than a moment.
+        """
+        return None
+
     @abstractmethod
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None

@@ -4,14 +4,14 @@ context to forecast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 
-from framework.data.arrays import Flags, Float64, Objects, Rows
+from framework.data.arrays import Flags, Float32, Float64, Objects, Rows
 from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
@@ -31,19 +31,45 @@ from framework.pairs.intervals import Calibration
 NEW = "the pair was not trained on this series, and panel.new=refuse"
 
 
+#: Rows that are transformed at a time: what a transform needs beside its result does not grow.
+BLOCK = 500_000
+
+
 def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) -> PanelArrays:
     """Every row of a panel through the transforms that serve a single one."""
-    whose = {"static": panel.static} if preprocessor.needs_static else {}
+
+    def whose(rows: slice) -> dict[str, Objects]:
+        return {"static": panel.static[rows]} if preprocessor.needs_static else {}
+
     return PanelArrays(
         panel.offsets,
         panel.entities,
         panel.times,
-        panel.past[:, : len(schema.targets)],
-        preprocessor.past(panel.past, panel.times, **whose),
-        preprocessor.future(panel.known, panel.times, **whose),
-        preprocessor.static(panel.static),
+        panel.past[:, : len(schema.targets)].copy(),  # keeps no other column of the panel
+        _by_block(
+            len(panel),
+            lambda rows: preprocessor.past(panel.past[rows], panel.times[rows], **whose(rows)),
+        ),
+        _by_block(
+            len(panel),
+            lambda rows: preprocessor.future(panel.known[rows], panel.times[rows], **whose(rows)),
+        ),
+        _by_block(len(panel), lambda rows: preprocessor.static(panel.static[rows])),
         preprocessor.past_names,
     )
+
+
+def _by_block(count: int, transform: Callable[[slice], Float32]) -> Float32:
+    """Transform rows, block by block."""
+    first = transform(slice(0, BLOCK))
+    if count <= BLOCK:
+        return first
+    result = np.empty((count, first.shape[1]), dtype=first.dtype)
+    result[:BLOCK] = first
+    for start in range(BLOCK, count, BLOCK):
+        rows = slice(start, start + BLOCK)
+        result[rows] = transform(rows)
+    return result
 
 
 def make_windows(

@@ -130,7 +130,7 @@ def join_tables(
             places[owners[column]],
             None if text else np.nan,
         )
-    return pd.DataFrame(result)
+    return pd.DataFrame(result, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

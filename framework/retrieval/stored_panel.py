@@ -101,8 +101,10 @@ def stored_panel(
         frequency=columns.frequency,
         gaps=gaps,
     )
+    whole = len(rows) == len(panel)
+    del rows  # half of the memory that is in use here
     description = _Described.of(features, columns, _history(panel, columns.targets))
-    description.read(strategy, known_at, whole=len(rows) == len(panel))
+    description.read(strategy, known_at, whole)
     return description.panel()
 
 

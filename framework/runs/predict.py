@@ -27,6 +27,7 @@ from framework.retrieval.stored_panel import PanelWindows
 from framework.runs.options import PredictOptions
 from framework.runs.steps.answered import check_answered
 from framework.runs.steps.references import pair_reference
+from framework.runs.steps.row_memory import check_rows
 
 
 def predict(run: Run) -> dict[str, Any]:
@@ -86,7 +87,9 @@ def _from_store(run: Run, pair: LoadedPair) -> tuple[WindowSource, dict[str, Any
             f"steps of {schema.frequency}, the experiment has {config.panel.frequency}; set "
             f"panel.frequency={schema.frequency}, or train again."
         )
-    panel = Features(config, run.make("retrieval")).panel(horizon=schema.horizon)
+    features = Features(config, run.make("retrieval"))
+    check_rows(run, features, fits=False)
+    panel = features.panel(horizon=schema.horizon)
     names = panel.past_names + panel.known_names
     if names != schema.past + schema.known or panel.static_names != schema.static:
         which = f"{config.name} version {pair.version.version}"

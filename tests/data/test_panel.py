@@ -4,6 +4,7 @@ sees.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framework.data.fingerprint import panel_digest
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.panel_rows import panel_from_rows
@@ -19,6 +21,7 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY, UNKNOWN_ENTITY
 from framework.errors import DataError
 from framework.testing.fakes import make_schema
+from framework.testing.panels import make_panel
 
 
 def _rows(series: dict[str, list[str]], start: float = 0.0) -> pd.DataFrame:
@@ -339,3 +342,11 @@ def test_known_columns_reach_beyond_the_origin_past_columns_do_not() -> None:
     assert context.past[0, :, 0].tolist() == [1, 2]
     assert context.known[0, :2, 0].tolist() == [30, 40]
     assert np.isnan(context.known[0, 2, 0])
+
+
+def test_a_fingerprint_is_the_one_that_recorded_pairs_have() -> None:
+    panel = make_panel()
+    assert panel_digest(panel) == "27254e70a1a6e397314cd3b07c3a7efb"
+    static = panel.static.copy()
+    static[3:9, 0], static[5, 0] = None, ""
+    assert panel_digest(replace(panel, static=static)) == "a0e83cb104c5b9b878926c0989cb08f3"

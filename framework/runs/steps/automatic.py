@@ -26,6 +26,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.row_memory import check_rows
 from framework.runs.steps.season_lengths import judged_history, season_lengths
 from framework.runs.steps.tables import leaderboard_table
 from framework.tuning.automatic.choice import (
@@ -72,6 +73,7 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
+    check_rows(run, features, fits=True)
     panel = backtest_panel(features)
     run, is_same = _with_seasons(run, panel, is_auto)
     if not is_auto:

@@ -38,6 +38,7 @@ from framework.retrieval.features import Features
 from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.row_memory import check_rows
 from framework.runs.steps.season_lengths import strongest_naive
 from framework.runs.steps.tables import metrics_table
 
@@ -70,6 +71,7 @@ def evaluate(
     rehearse(config, features, run.make("preprocessor"), model)
     if panel is None:
         fill_store(run, features)
+        check_rows(run, features, fits=True)
         panel = backtest_panel(features)
     schema = features.schema(panel, model)
     panel_of_all = panel

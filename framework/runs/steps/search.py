@@ -24,6 +24,7 @@ from framework.runs.options import TuneOptions
 from framework.runs.steps.fit_size import tell_fit
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.rehearsal import rehearse
+from framework.runs.steps.row_memory import check_rows
 from framework.runs.steps.tables import trials_table
 from framework.tuning.experiment import (
     check_not_edited,
@@ -102,6 +103,7 @@ def _search(run: Run, dimensions: tuple[Dimension, ...], goal: Goal, study: Stud
     features = Features(widest, run.make("retrieval"))
     rehearse(widest, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
+    check_rows(run, features, fits=True)
     panel = backtest_panel(features)
     folds = tuple(
         plan_folds(

@@ -114,6 +114,9 @@ class FeastRetrieval(RetrievalStrategy):
     def has_rows(self, features: FeatureSet) -> bool:
         return all(self._offline.rows(name, view) for name, view in features.views.items())
 
+    def count(self, features: FeatureSet) -> int | None:
+        return self._offline.rows(features.primary, features.views[features.primary])
+
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
     ) -> pd.DataFrame:
