@@ -87,7 +87,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     )
     for target, sides in metrics["targets"].items():
         for who, values in sides.items():
-            label = "xgboost" if who == "model" else "seasonal naive"
+            label = "xgboost" if who == "model" else "strongest naive"
             table.add_row(
                 target,
                 label,

@@ -27,7 +27,7 @@ from framework.testing.servers import command
 #: What the killed processes find imported: a kill hits the work, not the start.
 MODULES = (
     "framework.runs.monitor",
-    "framework_baselines.seasonal_naive",
+    "framework_baselines.strongest",
     "framework_files.file",
     "framework_mlflow.registry.registry",
     "framework_mlflow.tracking.runs",

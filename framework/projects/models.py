@@ -26,14 +26,14 @@ _SEARCHED: dict[str, dict[str, list[Any]]] = {
 _ROWS_TO_LEARN = 2
 
 
-def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str) -> None:
+def guess_model(columns: Columns, rows: pd.DataFrame, model: str, naive: str) -> None:
     """Guess the model and the folds by the length of the history, and the use of short series.
 
     Args:
         columns: What is known so far.
         rows: As the source reads them, with ``event_timestamp``.
         model: The one for long histories.
-        baseline: The one for short histories.
+        naive: The one for short histories.
 
     Raises:
         DataError: No series is long enough for a backtest.
@@ -49,11 +49,11 @@ def guess_model(columns: Columns, rows: pd.DataFrame, model: str, baseline: str)
         long = length >= least_steps
         columns.guess(
             "model",
-            model if long else baseline,
+            model if long else naive,
             f"a series has {length} steps, of which a model with lags needs {least_steps}",
         )
     if "short" not in columns.decided:
-        context = max(lags) + 1 if columns.value("model") != baseline else 1
+        context = max(lags) + 1 if columns.value("model") != naive else 1
         least = max(context, columns.value("season_length")) + 2 * horizon
         short = int((counts < least).sum())
         columns.guess(

@@ -170,9 +170,16 @@ def _guess(run: Run, proposal: Proposal, columns: Columns) -> tuple[dict[str, An
 
 
 def _default_models(run: Run) -> tuple[str, str]:
-    """Give the names of the model and the baseline that the configuration selects by itself."""
+    """Give the names of the model that the configuration selects by itself, and of the naive
+    forecast that asks for the shortest history; the baseline where none is installed.
+    """
     tree = yaml.safe_load(run.config.text)
-    return tree["model"]["name"], tree["baseline"]["name"]
+    naive = [
+        component.name
+        for component in run.plugins.components()
+        if component.automatic is not None and component.automatic.family == "naive"
+    ]
+    return tree["model"]["name"], next(iter(naive), tree["baseline"]["name"])
 
 
 def _refuse_a_project(folder: Path) -> None:

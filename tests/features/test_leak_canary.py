@@ -63,8 +63,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "season_length": 7,
     },
 }
-#: One stands for a model until one is chosen, and forecasts nothing. The other needs weights, which
-#: only the tests of its plugin make.
+#: One stands for a model until one is chosen, and forecasts nothing. The other needs weights; the
+#: tests of its plugin make them, and try it.
 LEFT_OUT = {"auto", "chronos2"}
 PREPROCESSORS: dict[str, dict[str, Any]] = {
     "native": {

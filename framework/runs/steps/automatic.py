@@ -14,7 +14,6 @@ import numpy as np
 from framework.config.automatic import AUTO, seasons
 from framework.config.catalog import Plugins
 from framework.config.config import Config
-from framework.config.groups import default_node
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.errors import ConfigError
@@ -69,7 +68,6 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
             return run, {}, None
     else:
         check_not_edited(_output(run.config), "auto.output", "model=auto")
-        run = _with_strongest_baseline(run)
     features = Features(run.config, run.make("retrieval"))
     rehearse(run.config, features, run.make("preprocessor"), run.make("model"))
     fill_store(run, features)
@@ -84,24 +82,6 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
         fill_store(replace(run, config=anew), features)
         panel = backtest_panel(features)
     return _chosen(run, features, panel)
-
-
-def _with_strongest_baseline(run: Run) -> Run:
-    """The run with the strongest naive forecast as its baseline, unless the configuration names
-    another one than the naive forecast of the usual season.
-    """
-    config, season = run.config, run.config.panel.season_length
-    baseline, offers = config.component("baseline"), _models(run.plugins)
-    offer = offers.get(baseline.name)
-    if offer is None or offer.family != "naive":
-        return run
-    if getattr(baseline.options, "season_length", None) != season:
-        return run
-    strongest = [name for name, each in offers.items() if each.family == "strongest"]
-    if not strongest:
-        return run
-    node = default_node(strongest[0], run.plugins.find("model", strongest[0]).options)
-    return replace(run, config=substituted(config.text, {"baseline": node}, run.plugins))
 
 
 def _looks_for_seasons(config: Config) -> bool:

@@ -17,8 +17,12 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows
 from framework.errors import ConfigError, RefusedError
 from framework.interfaces.model import Model
+from framework.interfaces.preprocessor import Preprocessor
+from framework.options import Options
+from framework.testing.contracts.leaks import assert_pair_does_not_leak
 from framework.testing.contracts.model import ModelContract, take
-from framework.testing.panels import make_panel, plain_arrays, sales_table
+from framework.testing.fakes import FakePreprocessor
+from framework.testing.panels import make_panel, panel_schema, plain_arrays, sales_table
 from framework.testing.servers import command
 
 LEVELS = [0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99]
@@ -116,6 +120,18 @@ class TestChronos2(ModelContract):
             self.fitted_on(make_panel(), history={"promotion": "promted"})
         with pytest.raises(ConfigError, match=r"model\.history: 'sales' is not in panel\.known"):
             self.fitted_on(make_panel(), history={"sales": "promoted"})
+
+    def test_nothing_after_an_origin_reaches_a_pair(self, tmp_path: Path) -> None:
+        """The canary of every bundled model; the other models have it beside each other."""
+        panel = make_panel(series=2)
+        length = self.make().context_length(7)
+
+        def make(_: Panel) -> tuple[Preprocessor, Model]:
+            return FakePreprocessor(Options()), self.make()
+
+        schema = panel_schema(panel, context_length=length)
+        origin = np.datetime64("2024-06-10", "us")
+        assert_pair_does_not_leak(panel, schema, make, origin, 14, tmp_path)
 
     def test_numbers_are_those_of_darts_own_forward(self) -> None:
         """Darts' forward on the same window: unscaled, in one batch, at the levels it has."""
