@@ -46,11 +46,14 @@ class Automatic:
             is used.
         losses: The words of ``objective`` for the ``absolute``, ``squared`` and ``tweedie`` loss,
             as pairs.
+        cautious: Options of a ``boosted`` one, as pairs, with which it moves little away from what
+            it starts from, and only where many rows say so.
     """
 
     family: Literal["naive", "level", "strongest", "local", "boosted", "intermittent", "lumpy"]
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
+    cautious: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

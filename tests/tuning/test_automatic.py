@@ -150,6 +150,14 @@ def error(result: BacktestResult) -> float:
     return float(np.abs(result.forecast[..., 0] - result.actual).mean())
 
 
+def one_of(result: BacktestResult) -> BacktestResult:
+    """The windows of the first series."""
+    rows = np.flatnonzero(result.entities[:, 0] == "s0")
+    names = ("fold", "entities", "origins", "times", "actual", "forecast", "baseline")
+    values = {name: getattr(result, name)[rows] for name in (*names, "scale", "square")}
+    return replace(result, **values)
+
+
 def test_weights_by_series_help_unlike_series() -> None:
     """Each origin is forecast with the weights of the others."""
     unlike = results()
@@ -158,6 +166,8 @@ def test_weights_by_series_help_unlike_series() -> None:
     assert error(weighted[1]) < 0.5 * min(map(error, unlike.values()))
     few = {name: replace(one, fold=np.zeros_like(one.fold)) for name, one in unlike.items()}
     assert weighted_by_series(few, None) is None
+    own = {name: one_of(result) for name, result in unlike.items()}
+    assert weighted_by_series(own, None) is None  # one series has the weights of its panel
     flags = unlike["low"].fold < 3
     part = weighted_by_series(unlike, flags)
     assert part is not None
@@ -180,6 +190,33 @@ def test_a_set_up_whose_code_raises_is_kept_with_its_error(
     assert [one.setup.name for one in ranked] == ["plain", "broken"]
     assert told == ranked
     assert "KeyError: 'level'" in (ranked[1].error or "")
+
+
+@pytest.mark.parametrize(
+    ("errors", "best"),
+    [
+        ({"naive": 2.0, "trees": 1.0, "careful": 1.001, "smooth": 1.005}, ["trees", "smooth"]),
+        ({"naive": 1.0, "trees": 1.01, "careful": 1.02, "smooth": 2.0}, ["naive", "trees"]),
+        ({"naive": 2.0, "trees": 1.0, "careful": 1.3, "smooth": 1.4}, ["trees"]),
+    ],
+)
+def test_the_mean_of_unlike_models_is_chosen_where_they_are_alike_good(
+    monkeypatch: pytest.MonkeyPatch, errors: dict[str, float], best: list[str]
+) -> None:
+    """Errors of one sign: the mean of set-ups is no better than they are, and not much worse."""
+    plain = results()["low"]
+
+    def forecast(_: object, __: object, setup: Setup, *___: object) -> BacktestResult:
+        return replace(plain, forecast=plain.actual[..., None] + errors[setup.name])
+
+    monkeypatch.setattr(choice, "_result", forecast)
+    monkeypatch.setattr(choice, "node_of", lambda setup, _: {"name": setup.model})
+    models = {"naive": "seasonal_naive", "trees": "xgboost", "careful": "xgboost", "smooth": "ets"}
+    setups = [Setup(n, model, "", naive=n == "naive") for n, model in models.items()]
+    no_parts: Any = None
+    origins = np.array([], "M8[us]")
+    first = choice.judge_setups(no_parts, monthly(1, 1), setups, origins, None, print)[0].setup
+    assert list(first.options.get("members", {first.name: None})) == best
 
 
 def demand(gap: int, sizes: tuple[float, ...]) -> Panel:

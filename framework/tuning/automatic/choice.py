@@ -28,9 +28,14 @@ from framework.tuning.space import substituted
 BY_SERIES = "by_series"
 #: Origins that set-ups are judged from, where the history is long enough.
 ORIGINS = 4
-#: How much better than a single model an ensemble must be: it costs as much as all of its members,
-#: and twice as much where it weighs them by series.
-_WORTH = {"equal": 0.005, "by_series": 0.01}
+#: The mean of the best set-up of each model.
+OF_MODELS = "mean_of_models"
+#: The part of its value by which an ensemble must be better than a single set-up, for it costs as
+#: much as all of its members, and twice as much where it weighs them by series. The mean of unlike
+#: models may be worse: the best of several set-ups owes more to luck than their mean does.
+_WORTH = {"mean_of_2": 0.005, BY_SERIES: 0.01, OF_MODELS: -0.015}
+#: A model whose best set-up is worse by more than this factor has no part in their mean.
+_NEAR = 1.15
 #: Members of an ensemble that weighs them by series.
 _MEMBERS = 5
 
@@ -161,18 +166,27 @@ def _order(one: Judged) -> tuple[bool, float]:
 
 def _handicapped(one: Judged) -> float:
     """The value that decides: an ensemble must be worth its cost."""
-    extra = _WORTH[one.setup.options.get("weights", "equal")] if one.setup.model == ENSEMBLE else 0
-    return (one.value or 0.0) * (1 + extra)
+    return (one.value or 0.0) * (1 + _WORTH.get(one.setup.name, 0.0))
 
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
-    """The means of the three best set-ups that are no naive forecast, and of the best two."""
-    learners = [one for one in able if not one.setup.naive]
-    best = [one.setup for one in sorted(learners, key=lambda one: one.value or 0.0)]
+    """The mean of the best set-ups of unlike models, and of the best two that learn.
+
+    The naive forecasts count as one model, where one of them is the best of all: near a forecast
+    that nothing beats clearly, half a step away from it is safer than a whole one.
+    """
+    ordered = sorted(able, key=_order)
+    learners = [one.setup for one in ordered if not one.setup.naive]
+    unlike: dict[str, Setup] = {}
+    for place, one in enumerate(ordered):
+        near = (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0)
+        if near and (place == 0 or not one.setup.naive):
+            unlike.setdefault(one.setup.model, one.setup)
+    groups = {OF_MODELS: list(unlike.values()), "mean_of_2": learners[:2]}
     return [
-        _ensemble(f"mean_of_{count}", best[:count], components)
-        for count in (3, 2)
-        if len(best) >= count
+        _ensemble(name, members, components)
+        for name, members in groups.items()
+        if len(members) > 1 and (name == OF_MODELS or members != groups[OF_MODELS])
     ]
 
 
@@ -198,17 +212,18 @@ def weighted_by_series(
 
     Returns:
         The names of the set-ups that are unlike and good, in the order of ``results``, and the
-        forecasts of their ensemble. None where there are too few origins or set-ups to weigh.
+        forecasts of their ensemble. None where there are too few origins or set-ups to weigh, or
+        only one series of one target.
     """
     if len(results) < 2:
         return None
     first = next(iter(results.values()))
     in_window = np.ones(len(first.fold), dtype=bool) if windows is None else windows
     origins = np.unique(first.fold[in_window])
-    if len(origins) < 2:
-        return None
     series = entity_numbers(first.entities)
     count = int(series.max()) + 1
+    if len(origins) < 2 or count * len(first.schema.targets) < 2:
+        return None
     forecasts = np.stack([result.forecast for result in results.values()], axis=-1)
     sizes = np.abs(forecasts[..., 0, :] - first.actual[..., None])
     known = np.isfinite(sizes)

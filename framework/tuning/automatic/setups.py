@@ -23,6 +23,8 @@ NAIVE = 3
 #: Rows that a booster learns from at most, by leaving out origins.
 _ROWS = 400_000
 _TREES = 200
+#: Trees and learning rate of a cautious set-up: it goes 70 % of the way that its trees point.
+_FEW, _SLOW = 30, 0.04
 #: Steps that a naive forecast of whole seasons looks at, at least.
 _LEVEL = 30
 #: The longest season that a local model is given: it is fitted for each answer.
@@ -145,6 +147,7 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
         return Setup(f"{booster}_{name}", booster, why, {**options, **more}, cost)
 
     scaled = {"scale": scale} if scale else {}
+    few: dict[str, Any] = {"n_estimators": _FEW, "learning_rate": _SLOW, **dict(offer.cautious)}
     own = ", own scale" if scale else ""
     setups = [
         setup(
@@ -163,6 +166,15 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
             last,
             difference=names,
             **scaled,
+        ),
+        setup(
+            "cautious",
+            f"the change since {season} steps before, absolute error, few small trees{own}",
+            "absolute",
+            seasonal,
+            difference=names,
+            **scaled,
+            **few,
         ),
         setup(
             "seasonal_difference_squared",

@@ -36,6 +36,7 @@ class LightGBMOptions(BoostingOptions):
 
 
 _LOSSES = (("absolute", "regression_l1"), ("squared", "regression"), ("tweedie", "tweedie"))
+_CAUTIOUS = (("num_leaves", 7), ("min_child_samples", 500))
 
 
 @hookimpl
@@ -47,6 +48,6 @@ def components() -> list[Component]:
             "framework_lightgbm.model:LightGBM",
             LightGBMOptions,
             "direct multi-step gradient boosting",
-            automatic=Automatic("boosted", 4e-9, _LOSSES),
+            automatic=Automatic("boosted", 4e-9, _LOSSES, _CAUTIOUS),
         )
     ]

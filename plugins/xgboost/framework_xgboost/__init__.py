@@ -55,6 +55,7 @@ _LOSSES = (
     ("squared", "reg:squarederror"),
     ("tweedie", "reg:tweedie"),
 )
+_CAUTIOUS = (("max_depth", 3), ("min_child_weight", 500.0))
 
 
 @hookimpl
@@ -66,6 +67,6 @@ def components() -> list[Component]:
             "framework_xgboost.model:XGBoost",
             XGBoostOptions,
             "direct multi-step gradient boosting",
-            automatic=Automatic("boosted", 6e-9, _LOSSES),
+            automatic=Automatic("boosted", 6e-9, _LOSSES, _CAUTIOUS),
         )
     ]
