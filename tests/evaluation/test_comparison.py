@@ -173,9 +173,9 @@ def test_a_run_compares_by_name_and_shows_it_in_the_report(tmp_path: Path) -> No
     found = json.loads(done.stdout.splitlines()[-1])
     (target,) = found["comparison"]
     lines = found["comparison"][target]
-    assert {line["model"] for line in lines} == {"seasonal_naive", "xgboost"}
-    assert [line["rank"] for line in lines] == [1, 2]
-    assert lines[0]["loss"] <= lines[1]["loss"]
+    assert {line["model"] for line in lines} == {"seasonal_naive", "strongest_naive", "xgboost"}
+    assert [line["rank"] for line in lines] == [1, 2, 3]
+    assert lines[0]["loss"] <= lines[1]["loss"] <= lines[2]["loss"]
     page = Path(folder / found["report"]).read_text()
     assert "Models on the same windows" in page
     assert '<td class="text">xgboost</td>' in page
