@@ -31,10 +31,13 @@ ORIGINS = 4
 #: The mean of the best set-up of each model.
 OF_MODELS = "mean_of_models"
 #: The part of its value by which an ensemble must be better than a single set-up, for it costs as
-#: much as all of its members, and twice as much where it weighs them by series. The mean of unlike
-#: models may be worse: the best of several set-ups owes more to luck than their mean does.
-_WORTH = {"mean_of_2": 0.005, BY_SERIES: 0.01, OF_MODELS: -0.015}
-#: A model whose best set-up is worse by more than this factor has no part in their mean.
+#: much as all of its members, and twice as much where it weighs them by series.
+_WORTH = {"mean_of_2": 0.005, BY_SERIES: 0.01}
+#: The part by which a naive forecast and the mean of unlike models may be worse: the best of
+#: several set-ups that learn owes more to luck.
+_LUCK = 0.015
+#: A model whose best set-up is worse than the best of all by more than this factor has no part in
+#: the mean of models.
 _NEAR = 1.15
 #: Members of an ensemble that weighs them by series.
 _MEMBERS = 5
@@ -165,24 +168,23 @@ def _order(one: Judged) -> tuple[bool, float]:
 
 
 def _handicapped(one: Judged) -> float:
-    """The value that decides: an ensemble must be worth its cost."""
-    return (one.value or 0.0) * (1 + _WORTH.get(one.setup.name, 0.0))
+    """The value that decides."""
+    is_steady = one.setup.naive or one.setup.name == OF_MODELS
+    return (one.value or 0.0) * (1 - _LUCK if is_steady else 1 + _WORTH.get(one.setup.name, 0.0))
 
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
-    """The mean of the best set-ups of unlike models, and of the best two that learn.
-
-    The naive forecasts count as one model, where one of them is the best of all: near a forecast
-    that nothing beats clearly, half a step away from it is safer than a whole one.
-    """
+    """The mean of the best set-ups of models that learn, and of the best two such set-ups."""
     ordered = sorted(able, key=_order)
-    learners = [one.setup for one in ordered if not one.setup.naive]
+    learners = [one for one in ordered if not one.setup.naive]
     unlike: dict[str, Setup] = {}
-    for place, one in enumerate(ordered):
-        near = (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0)
-        if near and (place == 0 or not one.setup.naive):
+    for one in learners:
+        if (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0):
             unlike.setdefault(one.setup.model, one.setup)
-    groups = {OF_MODELS: list(unlike.values()), "mean_of_2": learners[:2]}
+    groups = {
+        OF_MODELS: list(unlike.values()),
+        "mean_of_2": [one.setup for one in learners[:2]],
+    }
     return [
         _ensemble(name, members, components)
         for name, members in groups.items()
