@@ -18,9 +18,10 @@ from framework.evaluation.result import BacktestResult
 from framework.plugins.discovery import load_plugins
 from framework.testing.fakes import make_schema
 from framework.tuning.automatic import choice
-from framework.tuning.automatic.choice import judging_origins, weighted_by_series
+from framework.tuning.automatic.choice import judging_origins
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
 from framework.tuning.automatic.setups import MOST, NAIVE, Frame, Setup, candidates
+from framework.tuning.automatic.weights import weighted_by_series
 
 DAY = np.timedelta64(1, "D")
 NAMES = {c.name: c.automatic for c in load_plugins().components() if c.automatic is not None}
