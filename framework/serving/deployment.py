@@ -148,7 +148,8 @@ class Deployment:
 
     def modules(self, version: PairVersion) -> list[str]:
         """List the modules that :meth:`load` imports for a pair, as far as the plugins that are
-        installed say. Every byte of the pair is proven; none of the modules is imported.
+        installed say, and those of the registry and the retrieval. Every byte of the pair is
+        proven; no module of the pair is imported.
 
         Args:
             version: The pair.
@@ -160,7 +161,8 @@ class Deployment:
             RefusedError: A byte differs; the message names it.
         """
         files = self.fetch(version)
-        return modules_of(files.preprocessor, files.model, self.parts.plugins)
+        others = [type(part).__module__ for part in (self._registry, self.strategy) if part]
+        return [*others, *modules_of(files.preprocessor, files.model, self.parts.plugins)]
 
     @cached_property
     def strategy(self) -> RetrievalStrategy | None:

@@ -34,7 +34,9 @@ def prepare(modules: Sequence[str]) -> SimpleQueue[FrameworkError]:
         Why a worker refused to start.
     """
     multiprocess.Process = Worker  # type: ignore[misc]
-    _copies.set_forkserver_preload([*modules, "framework_fastapi.original"])
+    _copies.set_forkserver_preload(
+        ["framework_fastapi.uncollected", *modules, "framework_fastapi.original"]
+    )
     return _copies.SimpleQueue()
 
 

@@ -27,3 +27,4 @@ os.register_at_fork(
 # A collection would write to every page that holds an object, and a page that is written is shared
 # no longer.
 gc.freeze()
+gc.enable()  # framework_fastapi.uncollected, which is imported first, has disabled it

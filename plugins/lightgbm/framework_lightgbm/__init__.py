@@ -49,5 +49,6 @@ def components() -> list[Component]:
             LightGBMOptions,
             "direct multi-step gradient boosting",
             automatic=Automatic("boosted", 4e-9, _LOSSES, _CAUTIOUS),
+            imports=("lightgbm",),
         )
     ]

@@ -68,5 +68,6 @@ def components() -> list[Component]:
             XGBoostOptions,
             "direct multi-step gradient boosting",
             automatic=Automatic("boosted", 6e-9, _LOSSES, _CAUTIOUS),
+            imports=("framework_xgboost.boosters",),
         )
     ]
