@@ -148,8 +148,8 @@ class Deployment:
 
     def modules(self, version: PairVersion) -> list[str]:
         """List the modules that :meth:`load` imports for a pair, as far as the plugins that are
-        installed say, and those of the registry and the retrieval. Every byte of the pair is
-        proven; no module of the pair is imported.
+        installed say, and those of the configuration, the registry and the retrieval. Every byte
+        of the pair is proven; no module of the pair is imported.
 
         Args:
             version: The pair.
@@ -161,8 +161,13 @@ class Deployment:
             RefusedError: A byte differs; the message names it.
         """
         files = self.fetch(version)
-        others = [type(part).__module__ for part in (self._registry, self.strategy) if part]
-        return [*others, *modules_of(files.preprocessor, files.model, self.parts.plugins)]
+        retrieval = self.parts.plugins.find("retrieval", self.retrieval)
+        return [
+            *(type(part).__module__ for part in (self.parts, self._registry)),
+            retrieval.load.partition(":")[0],
+            *retrieval.imports,
+            *modules_of(files.preprocessor, files.model, self.parts.plugins),
+        ]
 
     @cached_property
     def strategy(self) -> RetrievalStrategy | None:

@@ -1,31 +1,20 @@
-"""The shared application under uvicorn: takes the address first, announces when it answers, drains
-when it is told to stop.
-"""
+"""The shared application under uvicorn: in one process or in several."""
 
 from __future__ import annotations
 
-import signal
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from framework.data.vocabulary import CPU
-from framework.errors import ConfigError, FrameworkError, one_line
+from framework.errors import ConfigError, one_line
 from framework.interfaces.registry import PairVersion
 from framework.models.gpus import check_visible
-from framework.serving.app.app import create_app
 from framework.serving.backend import ServingBackend
 from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework.serving.http.address import bind
-from framework.serving.service import Service
 from framework_fastapi import FastapiOptions
-from framework_fastapi.draining import DrainingServer
-from framework_fastapi.settings import configure
-from framework_fastapi.workers import run_workers
 
 
 class FastapiBackend(ServingBackend):
@@ -47,7 +36,10 @@ class FastapiBackend(ServingBackend):
                 "serving.reload.seconds: null is for one process; with workers each has to "
                 "look by itself."
             )
+        # each way imports what it needs: a supervisor of workers does not wait for numpy
         if options.workers > 1:
+            from framework_fastapi.workers import run_workers
+
             version = deployment.resolve(deployment.reference)
             modules = deployment.modules(version)  # what is refused has started no worker
             with bind(options.host, options.port) as listener:
@@ -56,20 +48,12 @@ class FastapiBackend(ServingBackend):
                     options,
                     modules,
                     listener,
-                    lambda: announce(_url(options, listener), version),
+                    lambda: announce(_url(options, listener.getsockname()[1]), version),
                 )
             return
-        service = Service(deployment, options)  # nothing listens before a pair may answer
-        with bind(options.host, options.port) as listener:
-            url = _url(options, listener)
-            server = DrainingServer(
-                configure(create_app(service), options),
-                lambda: announce(url, service.arms.table.primary.version),
-            )
-            with _signals_end_quietly():
-                server.run(sockets=[listener])
-            if not server.started:
-                raise FrameworkError(f"the server on {url} did not start; its log above says why.")
+        from framework_fastapi.single import run
+
+        run(deployment, options, lambda port: _url(options, port), announce)
 
 
 def check_certificate(certfile: str, keyfile: str | None) -> None:
@@ -83,24 +67,6 @@ def check_certificate(certfile: str, keyfile: str | None) -> None:
         ) from None
 
 
-def _url(options: FastapiOptions, listener: socket.socket) -> str:
+def _url(options: FastapiOptions, port: int) -> str:
     host = f"[{options.host}]" if ":" in options.host else options.host
-    return f"{'https' if options.ssl_certfile else 'http'}://{host}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it again once it has drained; a stop that was asked
-    for is not a failure.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return f"{'https' if options.ssl_certfile else 'http'}://{host}:{port}"

@@ -6,7 +6,11 @@ import gc
 import os
 import signal
 
-import framework_fastapi.workers  # noqa: F401  # each worker uses it
+# Each worker uses what is imported here.
+import uvicorn.lifespan.on
+import uvicorn.loops.uvloop  # noqa: F401
+
+import framework_fastapi.worker  # noqa: F401
 
 # A signal to the whole group is for the workers, which answer what has arrived before they end.
 # This process ends with the supervisor.

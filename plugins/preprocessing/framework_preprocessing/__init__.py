@@ -144,6 +144,7 @@ def components() -> list[Component]:
             "framework_preprocessing.native:NativePreprocessor",
             NativeOptions,
             "column steps in numpy",
+            imports=("holidays.countries", "holidays.financial"),
         ),
         Component(
             "preprocessor",
