@@ -87,7 +87,8 @@ class Component:
             told of it, and nothing is kept. None: there is nothing to check.
         imports: Of a model or preprocessor: modules that the opening of a stored one imports,
             beside the one of ``load``. A server with several workers imports them once, in the
-            process that the workers are copies of. None of them may start threads.
+            process that the workers are copies of. None of them may start threads; the suites
+            of ``framework.testing`` check that.
     """
 
     kind: Kind

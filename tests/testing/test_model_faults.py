@@ -268,3 +268,20 @@ def test_a_module_that_is_slow_or_heavy_is_named(
 
         with pytest.raises(AssertionError, match=f"^{module}.*{words}"):
             Suite().test_the_plugin_module_is_light()
+
+
+def test_a_module_of_imports_that_starts_a_thread_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = "threading.Thread(target=time.sleep, args=(9,), name='eager', daemon=True).start()"
+    (tmp_path / "threaded.py").write_text(f"import threading, time\n{thread}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    class Suite(ModelContract):
+        name = "x"
+
+        def component(self) -> Component:
+            return Component("model", "x", "x.model:X", imports=("threaded",))
+
+    with pytest.raises(AssertionError, match=r"starts threads \(eager\)"):
+        Suite().test_what_it_names_in_imports_starts_no_thread()

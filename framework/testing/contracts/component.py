@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -42,6 +43,8 @@ HEAVY = (
     "torch",
     "xgboost",
 )
+#: Threads of libraries that stop and start their own around a fork: pyarrow's allocator.
+FORK_SAFE = ("jemalloc_bg_thd",)
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
 
@@ -121,6 +124,14 @@ class ComponentContract:
             "imported; move what takes so long to the module of the class."
         )
 
+    def test_what_it_names_in_imports_starts_no_thread(self) -> None:
+        threads = _threads(self.component().imports)
+        assert not threads, (
+            f"a module that Component.imports of '{self.name}' names starts threads "
+            f"({', '.join(threads)}); the workers of a server are copies of the process that has "
+            "imported it, and would wait for threads that they do not have. Leave it out."
+        )
+
 
 @cache
 def _imported(module: str) -> tuple[list[str], float]:
@@ -148,6 +159,40 @@ def _imported(module: str) -> tuple[list[str], float]:
     )
     heavy, seconds = json.loads(process.stdout.splitlines()[-1])
     return heavy, seconds
+
+
+@cache
+def _threads(modules: tuple[str, ...]) -> list[str]:
+    """Import modules in a process of their own.
+
+    Returns:
+        The names of the threads that this process has then, without the first and those that bear
+        a fork. OpenBLAS starts its threads again in a copy, and is told to start none.
+    """
+    if not modules:
+        return []
+    code = (
+        "import importlib, json, pathlib, threading\n"
+        f"for module in {modules!r}: importlib.import_module(module)\n"
+        "own = {t.native_id: t.name for t in threading.enumerate()}\n"
+        "first = threading.main_thread().native_id\n"
+        "tasks = pathlib.Path('/proc/self/task')\n"
+        "ids = {int(t.name) for t in tasks.iterdir()} if tasks.is_dir() else {*own}\n"
+        "name = lambda t: own.get(t) or (tasks / str(t) / 'comm').read_text().strip()\n"
+        "print(json.dumps([name(t) for t in sorted(ids - {first})]))"
+    )
+    process = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, (
+        f"Component.imports {list(modules)} cannot be imported: "
+        f"{process.stderr.strip().splitlines()[-1]}"
+    )
+    return [name for name in json.loads(process.stdout.splitlines()[-1]) if name not in FORK_SAFE]
 
 
 def only_options(component: Any) -> None:

@@ -41,13 +41,13 @@ def make_app(
     """The application of one worker, in its process. ``folder``: the workers'. A worker that may
     not start tells the supervisor by ``refusals``, and ends.
     """
-    logs.configure(options.log)
-    threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     try:
         if os.environ.get(FOLDER_VARIABLE) != str(folder):
             raise FrameworkError(
                 "serving.workers: this process has supervised workers before; start another one."
             )
+        logs.configure(options.log)
+        threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
         return create_app(WorkerService(deployment, options, folder))
     except FrameworkError as error:
         refusals.put(error)
