@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from framework_fastapi import FastapiOptions
+from framework_fastapi.worker import make_app
 
 from framework.errors import FrameworkError
 from framework.serving.http.metric_registry import FOLDER_VARIABLE
-from framework_fastapi import FastapiOptions
-from framework_fastapi.worker import make_app
 
 
 def test_a_process_that_supervises_workers_again_is_refused(
