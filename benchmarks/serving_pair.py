@@ -67,8 +67,14 @@ def make_panel(days: int = 120, series: int = 20) -> Panel:
     )
 
 
-def train(directory: Path) -> tuple[Pair, Golden]:
+def train(
+    directory: Path,
+    model: str = "xgboost",
+    options: dict[str, Any] | None = None,
+    context_length: int = 1,
+) -> tuple[Pair, Golden]:
     """Fit and write the pair."""
+    options = {"n_estimators": 100, "n_jobs": 1} if options is None else options
     plugins, panel = load_plugins(), make_panel()
     schema = Schema(
         name="benchmark",
@@ -80,7 +86,7 @@ def train(directory: Path) -> tuple[Pair, Golden]:
         known=(),
         static=STATIC,
         horizon=STEPS,
-        context_length=1,
+        context_length=context_length,
         quantiles=(0.1, 0.9),
     )
 
@@ -96,7 +102,7 @@ def train(directory: Path) -> tuple[Pair, Golden]:
         panel,
         schema,
         preprocessor,
-        make("model", "xgboost", {"n_estimators": 100, "n_jobs": 1}),
+        make("model", model, options),
         0,
         STEPS,
     )
@@ -105,7 +111,7 @@ def train(directory: Path) -> tuple[Pair, Golden]:
     write_pair(
         directory,
         pair,
-        {"preprocessor": "native", "model": "xgboost"},
+        {"preprocessor": "native", "model": model},
         Evidence(golden, pd.DataFrame({"none": [0]}), {}),
     )
     return pair, golden

@@ -179,14 +179,19 @@ def medians(sides: dict[str, Callable[[], Any]], seconds: float) -> dict[str, fl
     return {side: statistics.median(values) for side, values in taken.items()}
 
 
+def silence() -> None:
+    """Keep what the libraries say out of the table."""
+    warnings.simplefilter("ignore")
+    for library in ("pytorch_lightning", "lightning", "darts"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="of each model and size")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    for library in ("pytorch_lightning", "lightning", "darts"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    silence()
     given = windows_of(np.random.default_rng(0))
     summary: dict[str, float] = {}
     print(

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 SMALLEST = {
     "batch_scoring": ["--rows", "2000", "--rounds", "1"],
     "batching": ["--models", "xgboost", "--rounds", "1"],
-    "gpu": ["--device", "cpu", "--seconds", "0.1", "--origins", "200"],
+    "gpu": [
+        *("--device", "cpu", "--seconds", "0.1", "--origins", "64"),
+        *("--rounds", "1", "--requests", "4"),
+    ],
     "ledger": ["--rows", "20000", "--kills", "1", "--rate", "50", "--seconds", "2"],
     "many_series": ["--series", "20", "--trees", "5", "--rounds", "1", "--only", "framework"],
     "pair_stress": ["--processes", "2", "--registrations", "2", "--readers", "1", "--loads", "5"],
@@ -23,6 +26,7 @@ SMALLEST = {
     "serving": ["--rows", "1", "--rounds", "1", "--requests", "64"],
     "serving_live": ["--rounds", "1", "--requests", "50"],
     "serving_memory": ["--requests", "200", "--every", "100"],
+    "training": ["--origins", "64", "--rounds", "1", "--models", "nlinear"],
     "torch_serving": ["--seconds", "0.1", "--models", "nlinear"],
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from framework.interfaces.plugin import Component, hookimpl
 from framework.options import Options
@@ -32,19 +32,22 @@ Activation = Literal[
 class DartsOptions(Options):
     """The options that all of Darts' models share, under Darts' and Lightning's names.
 
-    ``input_chunk_length``: past steps of a window, null for two seasons. ``patience``: epochs
+    ``input_chunk_length``: past steps of a window, null for two seasons. ``batch_size``: windows
+    of a step; null for the largest power of 2 that leaves an epoch 100 steps, from 32 to 512; the
+    pair records which. ``patience``: epochs
     without a better validation loss before training stops and the best weights are kept; null
     trains ``n_epochs``, as does a run without validation windows. ``scaling``: ``instance`` centres
     and scales each window's target by its own context, ``global`` by the training rows, and both
     every feature by the training rows; ``none`` leaves target and features. Answers are in natural
     units in each case. ``accelerator``: where it trains; where it forecasts is
-    ``serving.device`` and ``predict.device``.
+    ``serving.device`` and ``predict.device``. ``precision``: of the training's arithmetic, under
+    Lightning's names; weights, losses and forecasts stay in single precision at the least.
     ``threads``: torch's threads in this process, null for torch's own choice.
     """
 
     input_chunk_length: PositiveInt | None = None
     n_epochs: PositiveInt = 100
-    batch_size: PositiveInt = 32
+    batch_size: PositiveInt | None = None
     lr: PositiveFloat = 1e-3
     lr_gamma: float = Field(
         default=1.0, gt=0, le=1, description="lr is multiplied by it after each epoch"
@@ -55,7 +58,16 @@ class DartsOptions(Options):
     scaling: Literal["instance", "global", "none"] = "instance"
     use_past_covariates: bool = True
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     threads: PositiveInt | None = 1
+
+    @model_validator(mode="after")
+    def _possible(self) -> DartsOptions:
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            raise ValueError(
+                "precision 16-mixed needs a GPU, accelerator is cpu; use bf16-mixed or 32-true"
+            )
+        return self
 
 
 class MixedOptions(DartsOptions):

@@ -48,6 +48,8 @@ class DartsModel(Model):
     #: What a fit takes, once it is known: several lines ask for it.
     _counted: tuple[FitSize, int] | None = None
     _network: Network
+    #: Windows of a step of the fit.
+    _batch_size: int | None = None
 
     def context_length(self, schema_hint: int) -> int:
         return self.options.input_chunk_length or max(2 * schema_hint, 2)
@@ -71,12 +73,12 @@ class DartsModel(Model):
 
     def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
         """Raise :class:`framework.errors.ConfigError` also where a GPU is asked for and torch sees
-        none.
+        none, or the device cannot do the precision.
         """
-        if self.options.accelerator == "gpu":
-            from framework_darts.training import device_of
+        if self.options.accelerator != "cpu":
+            from framework_darts.training import check_device
 
-            device_of(self.options.accelerator)
+            check_device(self.options)
 
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
         if self._counted is None or self._counted[0] != size:
@@ -93,8 +95,14 @@ class DartsModel(Model):
         sizes = Sizes(
             size.context_length, size.horizon, size.targets, outputs=1 + size.quantiles, **widths
         )
-        windows = size.windows + size.validation
-        return training_bytes(self.library, sizes, self._architecture(sizes), windows, self.options)
+        return training_bytes(
+            self.library,
+            sizes,
+            self._architecture(sizes),
+            size.windows,
+            size.validation,
+            self.options,
+        )
 
     def fit(
         self, train_windows: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
@@ -114,7 +122,7 @@ class DartsModel(Model):
             outputs=1 + len(schema.quantiles),
             **widths,
         )
-        self._network, epochs = Network.trained(
+        self._network, training = Network.trained(
             self.library,
             sizes,
             self._architecture(sizes),
@@ -124,8 +132,13 @@ class DartsModel(Model):
             validation,
             seed,
         )
+        self._batch_size = training.batch_size
         log.info(
-            "%s: %d epochs, %d parameters", type(self).__name__, epochs, self._network.parameters
+            "%s: %d epochs in batches of %d, %d parameters",
+            type(self).__name__,
+            training.epochs,
+            training.batch_size,
+            self._network.parameters,
         )
 
     def _widths(self, widths: dict[str, int]) -> dict[str, int]:
@@ -169,7 +182,8 @@ class DartsModel(Model):
         )
 
     def save(self, directory: Path) -> None:
-        body = {"options": self.options.model_dump(mode="json"), **self._network.save(directory)}
+        options = {**self.options.model_dump(mode="json"), "batch_size": self._batch_size}
+        body = {"options": options, **self._network.save(directory)}
         (directory / "model.json").write_text(json.dumps(body))
 
     @classmethod
@@ -179,6 +193,7 @@ class DartsModel(Model):
 
         body = json.loads((directory / "model.json").read_text())
         model = cls(cls.options_type(**body["options"]))
+        model._batch_size = model.options.batch_size
         limit_threads(model.options.threads)
         architecture = model._architecture(Sizes(**body["sizes"]))
         model._network = Network.load(directory, cls.library, architecture, body)

@@ -13,6 +13,7 @@ _FEW = 4
 #: Bytes of each number of a window: as it is gathered, scaled and given to the module.
 _GATHERED = 20
 #: Bytes of each window that say where it is: its row, its end, its place in the shuffled order.
+#: Beside them it has a centre and a size of each target.
 _INDEX = 64
 
 
@@ -31,7 +32,7 @@ def fit_bytes(
     Returns:
         Bytes of the machine's memory.
     """
-    index = _INDEX * windows
+    index = (_INDEX + 2 * 8 * sizes.targets) * windows
     if on_gpu:
         return index
     weights = sum(parameter.nbytes for parameter in module.parameters())

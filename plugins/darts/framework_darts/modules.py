@@ -14,7 +14,7 @@ from darts.utils.likelihood_models.torch import QuantileRegression
 
 from framework.data.arrays import Float32, Float64
 from framework.data.windows import Windows
-from framework_darts.scaling import FeatureScaler
+from framework_darts.scaling import Scale, scale_features
 
 
 class Outputs(QuantileRegression):
@@ -90,13 +90,13 @@ def module_input(count: int, sizes: Sizes) -> PLModuleInput:
 def inputs(
     windows: Windows,
     scaled: Float64,
-    features: Mapping[str, FeatureScaler],
+    scales: Mapping[str, Scale],
     sizes: Sizes,
     device: torch.device,
     dtype: torch.dtype,
 ) -> PLModuleInput:
-    """A module's input: the target as ``scaled``, past, future and static by their scaler in
-    ``features``. A null feature is 0, the centre.
+    """A module's input: the target as ``scaled``, past, future and static by their scale, which is
+    on the device.
 
     Darts' modules also take the past of the future covariates; a context has known-in-advance
     columns for the steps ahead only, so that part is 0 in training and serving alike. What is known
@@ -106,8 +106,7 @@ def inputs(
     def tensor(part: str, values: Float32) -> torch.Tensor | None:
         if not getattr(sizes, part):
             return None
-        block = features[part].apply(values) if part in features else values
-        return torch.nan_to_num(torch.as_tensor(block, dtype=dtype, device=device))
+        return scale_features(torch.as_tensor(values, device=device), scales.get(part), dtype)
 
     nothing = torch.zeros(1, 1, 1, dtype=dtype, device=device).expand(
         len(windows), sizes.length, sizes.future

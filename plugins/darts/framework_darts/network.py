@@ -16,7 +16,7 @@ from framework_darts import DartsOptions
 from framework_darts.memory import fit_bytes
 from framework_darts.modules import Sizes, build, inputs
 from framework_darts.scaling import FeatureScaler, TargetScaler
-from framework_darts.training import device_of, train
+from framework_darts.training import Training, batch_size_of, device_of, train
 
 _CPU = torch.device("cpu")
 
@@ -28,7 +28,12 @@ def limit_threads(count: int | None) -> None:
 
 
 def training_bytes(
-    library: str, sizes: Sizes, architecture: dict[str, Any], windows: int, options: DartsOptions
+    library: str,
+    sizes: Sizes,
+    architecture: dict[str, Any],
+    windows: int,
+    validation: int,
+    options: DartsOptions,
 ) -> int:
     """Estimate what a training takes beside the rows.
 
@@ -36,7 +41,8 @@ def training_bytes(
         library: The library's model, as ``module:Class``.
         sizes: Of its module.
         architecture: The library's own options.
-        windows: How many are learned from and looked at.
+        windows: How many are learned from.
+        validation: How many are looked at.
         options: Of the training.
 
     Returns:
@@ -45,7 +51,8 @@ def training_bytes(
     with torch.random.fork_rng():
         module = build(library, sizes, architecture)
         on_gpu = device_of(options.accelerator).type != _CPU.type
-        return fit_bytes(module, sizes, windows, options.batch_size, on_gpu)
+        size = batch_size_of(options, windows)
+        return fit_bytes(module, sizes, windows + validation, size, on_gpu)
 
 
 class Network:
@@ -59,7 +66,8 @@ class Network:
         features: dict[str, FeatureScaler],
     ) -> None:
         self.module, self.sizes = module.double().eval().requires_grad_(False), sizes
-        self.scaler, self._features, self._device = scaler, features, _CPU
+        self.scaler, self._features = scaler, features
+        self.move(_CPU.type)
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
 
     @classmethod
@@ -73,7 +81,7 @@ class Network:
         windows: WindowSet,
         validation: WindowSet | None,
         seed: int,
-    ) -> tuple[Self, int]:
+    ) -> tuple[Self, Training]:
         """Train a module.
 
         Args:
@@ -87,7 +95,7 @@ class Network:
             seed: Of everything random.
 
         Returns:
-            The network, and its epochs.
+            The network, and how it was trained.
         """
         arrays = windows.arrays
         scaler = TargetScaler.fit(
@@ -103,10 +111,10 @@ class Network:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             module = build(library, sizes, architecture)
-            epochs = train(
+            training = train(
                 module, sizes, scaler, features, options, quantiles, windows, validation, seed
             )
-        return cls(module, sizes, scaler, features), epochs
+        return cls(module, sizes, scaler, features), training
 
     @property
     def parameters(self) -> int:
@@ -117,12 +125,13 @@ class Network:
         """Forecast on another device from now on."""
         self._device = torch.device(device)
         self.module.to(self._device)
+        self._scales = {part: scaler.on(self._device) for part, scaler in self._features.items()}
 
     def __call__(self, windows: Windows) -> Float64:
         """Forecast windows, as :meth:`framework.interfaces.model.Model.predict` does."""
         with torch.inference_mode():
             scaled, centre, size = self.scaler.apply(windows.target_past)
-            parts = inputs(windows, scaled, self._features, self.sizes, self._device, torch.float64)
+            parts = inputs(windows, scaled, self._scales, self.sizes, self._device, torch.float64)
             with self._turn:
                 answer = self.module(parts).prediction.cpu().numpy()
         out: Float64 = answer.astype(np.float32) * size[..., None] + centre[..., None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 
 from framework.data.arrays import Flags, Float32, Float64
 
@@ -93,6 +94,10 @@ class TargetScaler:
         return cls(body["kind"], body["last"], np.array(body["mean"]), np.array(body["std"]))
 
 
+#: The mean and what a distance from it is multiplied by, on a device.
+Scale = tuple[torch.Tensor, torch.Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureScaler:
     """``mean[F]`` and ``std[F]`` of the training rows: a network's feature is their distance from
@@ -107,11 +112,10 @@ class FeatureScaler:
         """``rows[rows, F]``, NaN where unknown."""
         return cls(*_moments(rows))
 
-    def apply(self, values: Float32) -> Float64:
-        """``values[..., F]``."""
-        scaled: Float64 = values - self.mean
-        scaled *= 1 / self.std
-        return scaled
+    def on(self, device: torch.device) -> Scale:
+        """Bring it to a device."""
+        mean, factor = torch.from_numpy(self.mean), torch.from_numpy(1 / self.std)
+        return mean.to(device), factor.to(device)
 
     def to_json(self) -> dict[str, Any]:
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
@@ -119,6 +123,18 @@ class FeatureScaler:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
         return cls(np.array(body["mean"]), np.array(body["std"]))
+
+
+def scale_features(values: torch.Tensor, scale: Scale | None, dtype: torch.dtype) -> torch.Tensor:
+    """Scale ``values[..., F]`` and put 0, the centre, where they are null. ``scale``: None leaves
+    them as they are.
+
+    Of each number a difference and a product in float64: the same bits on every device.
+    """
+    if scale is None:
+        return torch.nan_to_num(values.to(dtype))
+    mean, factor = scale
+    return torch.sub(values, mean).mul_(factor).to(dtype).nan_to_num_()
 
 
 def _moments(rows: Float64 | Float32) -> tuple[Float64, Float64]:

@@ -1,45 +1,55 @@
-"""Trains a module on windows: shuffled batches gathered from the panel's arrays, early stopping on
-the validation windows.
-"""
+"""Trains a module on windows: shuffled batches, early stopping on the validation windows."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from framework.data.arrays import Rows
 from framework.data.windows import WindowSet
-from framework.errors import ConfigError, DataError
+from framework.errors import ConfigError, DataError, FrameworkError, one_line
 from framework.models.progress import tell
 from framework_darts import DartsOptions
-from framework_darts.modules import Sizes, inputs
+from framework_darts.feed import Feed
+from framework_darts.modules import Sizes
 from framework_darts.scaling import FeatureScaler, TargetScaler
 
+#: Batches of an epoch where the batch size is left to the data, and the bounds of the size.
+_STEPS, _LEAST, _MOST = 100, 32, 512
+#: What the options call a precision, and the type of the module's arithmetic then.
+_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
-@dataclass(frozen=True, slots=True)
+
 class Loss:
     """Squared (or absolute) error of the first output plus the pinball losses of the others, over
     the known steps, in scaled units.
     """
 
-    kind: str
-    quantiles: tuple[float, ...]
+    def __init__(self, kind: str, quantiles: tuple[float, ...], device: torch.device) -> None:
+        self._kind = kind
+        self._levels = torch.tensor(quantiles, dtype=torch.float32, device=device)
 
-    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """``output[n, H, T, 1 + Q]``, ``target[n, H, T]`` with NaN where unknown."""
+    def __call__(
+        self, output: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss, and how many steps are known. Nothing waits for the device.
+
+        ``output[n, H, T, 1 + Q]``, ``target[n, H, T]`` with NaN where unknown.
+        """
         known = torch.isfinite(target)
-        error = target[known].unsqueeze(-1) - output[known]
-        first = error[..., 0]
-        loss = (first**2 if self.kind == "mse" else first.abs()).mean()
-        if self.quantiles:
-            levels = torch.tensor(self.quantiles, dtype=error.dtype, device=error.device)
-            others = error[..., 1:]
-            loss = loss + torch.maximum(levels * others, (levels - 1) * others).mean()
-        return loss
+        count = known.sum()
+        error = torch.where(known[..., None], target[..., None] - output, 0.0)
+        first, others = error[..., 0], error[..., 1:]
+        total = (first**2 if self._kind == "mse" else first.abs()).sum()
+        loss = total / count
+        if len(self._levels):
+            pinball = torch.maximum(self._levels * others, (self._levels - 1) * others).sum()
+            loss = loss + pinball / (count * len(self._levels))
+        return loss, count
 
 
 def device_of(accelerator: str) -> torch.device:
@@ -53,22 +63,40 @@ def device_of(accelerator: str) -> torch.device:
     return torch.device("cuda" if available and accelerator != "cpu" else "cpu")
 
 
-def usable(windows: WindowSet) -> WindowSet:
-    """The windows that know at least one target step."""
-    known = np.isfinite(windows.arrays.target).any(axis=1)
-    ends = np.minimum(
-        windows.origins + 1 + windows.horizon, windows.arrays.series_ends()[windows.origins]
-    )
-    before = np.concatenate([[0], np.cumsum(known)])
-    return _take(
-        windows, np.flatnonzero(before[ends] > before[windows.origins + 1]).astype(np.int64)
-    )
+def check_device(options: DartsOptions) -> torch.device:
+    """Return the device that trains. Raises :class:`ConfigError` when there is none, or it cannot
+    do the arithmetic of ``precision``.
+    """
+    device, precision = device_of(options.accelerator), options.precision
+    if precision == "16-mixed" and device.type == "cpu":
+        raise ConfigError(
+            "model.precision=16-mixed: it needs a GPU, this fit is on the CPU; use "
+            "model.precision=bf16-mixed or 32-true."
+        )
+    if precision == "bf16-mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            "model.precision=bf16-mixed: this GPU has no bfloat16; use model.precision=16-mixed "
+            "or 32-true."
+        )
+    return device
 
 
-def _take(windows: WindowSet, index: Rows) -> WindowSet:
-    return WindowSet(
-        windows.arrays, windows.origins[index], windows.context_length, windows.horizon
-    )
+def batch_size_of(options: DartsOptions, windows: int) -> int:
+    """Return the windows of a step: those of the options, else the largest power of 2 that leaves
+    an epoch 100 steps, from 32 to 512.
+    """
+    if options.batch_size is not None:
+        return options.batch_size
+    fitting = 1 << max(windows // _STEPS, 1).bit_length() - 1
+    return min(max(fitting, _LEAST), _MOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """``epochs`` that were run, with ``batch_size`` windows in a step."""
+
+    epochs: int
+    batch_size: int
 
 
 def train(
@@ -81,50 +109,78 @@ def train(
     train_windows: WindowSet,
     validation: WindowSet | None,
     seed: int,
-) -> int:
+) -> Training:
     """Fit ``module`` in place, on the device of the options; it comes back on the CPU with its best
-    weights. Returns the epochs run.
+    weights.
+
+    Raises :class:`DataError` when there is nothing to learn from, :class:`FrameworkError` when the
+    GPU's memory is too small.
     """
-    windows = usable(train_windows)
-    if not len(windows):
-        raise DataError("model: no training window has a known target step.")
-    validation_set = usable(validation) if validation is not None else None
-    device, loss_of = device_of(options.accelerator), Loss(options.loss_fn, quantiles)
+    device = check_device(options)
+    try:
+        feed = Feed(train_windows, scaler, features, sizes, device)
+        if not len(feed):
+            raise DataError("model: no training window has a known target step.")
+        later = None
+        if validation is not None and options.patience is not None:
+            later = Feed(validation, scaler, features, sizes, device)
+        return _epochs(module, options, quantiles, feed, later, device, seed)
+    except torch.cuda.OutOfMemoryError as error:
+        raise FrameworkError(
+            f"model: the GPU's memory is too small for this fit ({one_line(error, 200)}); lower "
+            "model.batch_size, or use model.accelerator=cpu."
+        ) from error
+
+
+def _epochs(
+    module: torch.nn.Module,
+    options: DartsOptions,
+    quantiles: tuple[float, ...],
+    feed: Feed,
+    later: Feed | None,
+    device: torch.device,
+    seed: int,
+) -> Training:
+    size, loss_of = batch_size_of(options, len(feed)), Loss(options.loss_fn, quantiles, device)
     module.to(device)
     optimizer = torch.optim.Adam(module.parameters(), lr=options.lr)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, options.lr_gamma)
+    scale = torch.amp.GradScaler(device.type, enabled=options.precision == "16-mixed")
     order = np.random.default_rng(seed)
 
-    def loss_on(part: WindowSet) -> tuple[torch.Tensor, int]:
-        batch = part.gather()
-        scaled, centre, size = scaler.apply(batch.target_past)
-        assert batch.target is not None
-        target = torch.as_tensor((batch.target - centre) / size, dtype=torch.float32, device=device)
-        output = module(inputs(batch, scaled, features, sizes, device, torch.float32)).prediction
-        return loss_of(output, target), int(torch.isfinite(target).sum())
+    def mixed() -> AbstractContextManager[object]:
+        if options.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(device.type, _PRECISIONS[options.precision])
+
+    def loss_on(part: Feed, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        windows, target = part.batch(index)
+        with mixed():
+            output = module(windows).prediction
+        return loss_of(output.float(), target)
 
     best, best_state, waited, epoch = float("inf"), None, 0, 0
     for epoch in range(1, options.n_epochs + 1):
         module.train()
-        shuffled = order.permutation(len(windows))
-        for start in range(0, len(windows), options.batch_size):
-            loss, _ = loss_on(_take(windows, shuffled[start : start + options.batch_size]))
+        for index in torch.from_numpy(order.permutation(len(feed))).to(device).split(size):
+            loss, _ = loss_on(feed, index)
             optimizer.zero_grad()
-            loss.backward()
+            scale.scale(loss).backward()
             if options.gradient_clip_val is not None:
+                scale.unscale_(optimizer)
                 torch.nn.utils.clip_grad_norm_(module.parameters(), options.gradient_clip_val)
-            optimizer.step()
+            scale.step(optimizer)
+            scale.update()
         schedule.step()
         tell(epoch, options.n_epochs, "epoch")
-        if validation_set is None or not len(validation_set) or options.patience is None:
+        if later is None or not len(later):
             continue
         module.eval()
         with torch.inference_mode():
-            parts = [
-                loss_on(_take(validation_set, chunk))
-                for chunk in _chunks(len(validation_set), 8 * options.batch_size)
-            ]
-        score = sum(float(loss) * known for loss, known in parts) / sum(known for _, known in parts)
+            every = torch.arange(len(later), device=device).split(8 * size)
+            parts = [loss_on(later, index) for index in every]
+        score = sum(float(loss) * int(count) for loss, count in parts)
+        score /= sum(int(count) for _, count in parts)
         if not np.isfinite(score):
             raise DataError(
                 f"model: the validation loss is {score} after epoch {epoch}; lower model.lr "
@@ -134,16 +190,9 @@ def train(
             best, best_state, waited = score, copy.deepcopy(module.state_dict()), 0
             continue
         waited += 1
-        if waited >= options.patience:
+        if options.patience is not None and waited >= options.patience:
             break
     if best_state is not None:
         module.load_state_dict(best_state)
     module.to("cpu")
-    return epoch
-
-
-def _chunks(count: int, size: int) -> list[Rows]:
-    return [
-        np.arange(start, min(start + size, count), dtype=np.int64)
-        for start in range(0, count, size)
-    ]
+    return Training(epoch, size)

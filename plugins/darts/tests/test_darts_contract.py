@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +51,21 @@ class TestNLinear(ModelContract):
         assert one < bytes_of(batch_size=100) < 1.5 * one + 10_000 * 100
         changed = {"past": 60}
         assert bytes_of(batch_size=100) > one
+
+    def test_mixed_precision_learns_nearly_the_same_and_the_pair_records_how(
+        self, tmp_path: Path
+    ) -> None:
+        model, windows, schema = self.fitted()
+        train, later = self.split(plain_arrays(make_panel(), 2), schema)
+        mixed = self.make(precision="bf16-mixed", batch_size=None)
+        mixed.fit(train, later, schema, 1)
+        exact, near = model.predict(windows), mixed.predict(windows)
+        assert not np.array_equal(exact, near)
+        assert np.abs(exact - near).mean() < 0.1 * np.abs(exact).mean()
+        mixed.save(tmp_path)
+        again = type(mixed).load(tmp_path)
+        assert (again.options.precision, again.options.batch_size) == ("bf16-mixed", 32)
+        assert again.predict(windows).tobytes() == near.tobytes()
 
     def test_future_covariates_reach_the_forecast(self) -> None:
         model, windows, _ = self.fitted()
