@@ -21,6 +21,7 @@ SMALLEST = {
     ],
     "ledger": ["--rows", "20000", "--kills", "1", "--rate", "50", "--seconds", "2"],
     "many_series": ["--series", "20", "--trees", "5", "--rounds", "1", "--only", "framework"],
+    "open_inference": ["--rows", "1", "--rounds", "1", "--requests", "64"],
     "pair_stress": ["--processes", "2", "--registrations", "2", "--readers", "1", "--loads", "5"],
     "point_in_time": ["--rows", "20000", "--rounds", "1"],
     "serving": ["--rows", "1", "--rounds", "1", "--requests", "64"],

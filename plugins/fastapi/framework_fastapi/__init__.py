@@ -5,7 +5,16 @@ from __future__ import annotations
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from framework.interfaces.plugin import Component, hookimpl
+from framework.options import Options
 from framework.serving.options import ServingOptions
+
+
+class GrpcOptions(Options):
+    """``port``: where the Open Inference Protocol is answered over gRPC, beside HTTP on the same
+    host; null for nowhere. It needs ``framework-fastapi[grpc]``.
+    """
+
+    port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class FastapiOptions(ServingOptions):
@@ -26,6 +35,7 @@ class FastapiOptions(ServingOptions):
     graceful_timeout: PositiveFloat = 30.0
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
+    grpc: GrpcOptions = GrpcOptions()
 
 
 @hookimpl

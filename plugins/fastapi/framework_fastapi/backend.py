@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, one_line
@@ -36,6 +37,8 @@ class FastapiBackend(ServingBackend):
                 "serving.reload.seconds: null is for one process; with workers each has to "
                 "look by itself."
             )
+        if options.grpc.port is not None:
+            _check_grpc(options.host, options.grpc.port)
         # each way imports what it needs: a supervisor of workers does not wait for numpy
         if options.workers > 1:
             from framework_fastapi.workers import run_workers
@@ -65,6 +68,17 @@ def check_certificate(certfile: str, keyfile: str | None) -> None:
             f"serving.ssl_certfile, serving.ssl_keyfile: {certfile} and {keyfile} are no "
             f"certificate and its key in PEM: {one_line(error)}."
         ) from None
+
+
+def _check_grpc(host: str, port: int) -> None:
+    """Raise :class:`ConfigError` without the packages, :class:`FrameworkError` for a port that is
+    taken: workers would share it with whoever has it.
+    """
+    if find_spec("grpc") is None:
+        raise ConfigError(
+            "serving.grpc.port: grpcio is not installed; run: pip install framework-fastapi[grpc]"
+        )
+    bind(host, port, "serving.grpc.port").close()
 
 
 def _url(options: FastapiOptions, port: int) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from framework_fastapi.settings import Config
 from framework_fastapi.sharing import SharedListener
+
+if TYPE_CHECKING:
+    from framework_fastapi.grpc_server import GrpcServer
 
 #: Seconds in which answers still arrive at connections that are open, and connections that clients
 #: were making; each answer then closes its connection.
@@ -28,8 +31,18 @@ class DrainingServer(uvicorn.Server):
     config: Config
 
     def __init__(self, config: Config, ready: Callable[[], None] = lambda: None) -> None:
+        self._grpc: GrpcServer | None = None
         super().__init__(config)
         self._ready = ready
+
+    @property
+    def started(self) -> bool:
+        """Whether it answers by all protocols; a supervisor asks from another thread."""
+        return self._http and (self._grpc is not None or self.config.options.grpc.port is None)
+
+    @started.setter
+    def started(self, http: bool) -> None:
+        self._http = http
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer. Several workers share the sockets."""
@@ -38,6 +51,12 @@ class DrainingServer(uvicorn.Server):
         else:
             await super().startup([])
             self.servers += [self._share(listener) for listener in sockets or []]
+        if self._http and self.config.options.grpc.port is not None:
+            from framework_fastapi.grpc_server import GrpcServer
+
+            server = GrpcServer(self.config.loaded_app, self.config.options)
+            await server.start()
+            self._grpc = server
         if self.started:
             self._ready()
 
@@ -66,6 +85,8 @@ class DrainingServer(uvicorn.Server):
         await asyncio.sleep(_LINGER)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+        if self._grpc is not None:
+            await self._grpc.stop(self.config.timeout_graceful_shutdown or 0)
         await super().shutdown(sockets)
 
 

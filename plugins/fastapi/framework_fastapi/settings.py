@@ -40,9 +40,12 @@ class ConnectionLimits:
 
 
 class Config(uvicorn.Config):
-    """uvicorn's configuration, and the limits of connections."""
+    """uvicorn's configuration, and what a server needs beside it: the limits of connections, all
+    options.
+    """
 
     limits: ConnectionLimits
+    options: FastapiOptions
 
     def load(self) -> None:
         """Load the application, in the process that serves it."""
@@ -68,4 +71,5 @@ def configure(app: Any, options: FastapiOptions, **more: Any) -> Config:
         **more,
     )
     config.limits = ConnectionLimits(options.head_timeout, options.max_connections)
+    config.options = options
     return config
