@@ -37,7 +37,7 @@ class DrainingServer(uvicorn.Server):
 
     @property
     def started(self) -> bool:
-        """Whether it answers by all protocols; a supervisor asks from another thread."""
+        """Say whether it answers by all protocols; a supervisor asks from another thread."""
         return self._http and (self._grpc is not None or self.config.options.grpc.port is None)
 
     @started.setter

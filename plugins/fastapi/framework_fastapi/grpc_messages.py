@@ -1,4 +1,4 @@
-"""The messages of the Open Inference Protocol over gRPC, made from a table.
+"""The messages of the Open Inference Protocol over gRPC, from a table.
 
 The numbers are those of ``GRPCInferenceService`` in the protocol's specification
 (https://github.com/kserve/open-inference-protocol). A table needs no generated code, which works
@@ -132,10 +132,10 @@ def _messages() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(
         name="open_inference.proto", package=PACKAGE, syntax="proto3"
     )
-    made: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
     for name in sorted(_TABLE, key=lambda name: name in _WITHIN):
-        outer = made[_WITHIN[name]].nested_type if name in _WITHIN else file.message_type
-        message = made[name] = outer.add(name=name)
+        outer = messages[_WITHIN[name]].nested_type if name in _WITHIN else file.message_type
+        message = messages[name] = outer.add(name=name)
         fields = _TABLE[name]
         if any(kind.startswith("?") for _, kind in fields.values()):
             message.oneof_decl.add(name="parameter_choice")
@@ -145,7 +145,7 @@ def _messages() -> dict[str, Any]:
     pool.Add(file)
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(_full_name(name)[1:]))
-        for name in made
+        for name in messages
     }
 
 

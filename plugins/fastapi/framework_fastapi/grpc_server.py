@@ -229,11 +229,11 @@ def _message(body: bytes) -> str:
     return str(answer["message"] if isinstance(answer, Mapping) else answer)
 
 
-async def _check_version(context: Any, wanted: str, served: list[str]) -> None:
-    if wanted and wanted not in served:
+async def _check_version(context: Any, version: str, served: list[str]) -> None:
+    if version and version not in served:
         await context.abort(
             grpc.StatusCode.NOT_FOUND,
-            f"version {wanted[:20]} is not served; {', '.join(served)} is",
+            f"version {version[:20]} is not served; {', '.join(served)} is",
         )
 
 

@@ -101,8 +101,8 @@ def metadata_of(answer: Mapping[str, Any]) -> Any:
 
 
 def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    chosen = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
-    return {name: getattr(parameters[name], choice) for name, choice in chosen.items() if choice}
+    choices = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
+    return {name: getattr(parameters[name], choice) for name, choice in choices.items() if choice}
 
 
 def _encoded(tensor: Any, path: str) -> bytes:
