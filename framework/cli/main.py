@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from framework.cli.address_space import check_address_space, doubt, give_back, watched
 from framework.cli.blocking import blocked_names, check_blocked, unknown_blocked
 from framework.cli.garbage import collect_seldom
 from framework.cli.help import help_text
@@ -73,7 +74,7 @@ def main() -> int:
     """Run ``sys.argv``; the exit code is 0 done, 1 failed, 2 wrong configuration, 3 refused."""
     collect_seldom()
     try:
-        code = _main()
+        code = watched(_main, lambda error: _fail(error, sys.stdout))
         sys.stdout.flush()
     except BrokenPipeError:
         # what is still in the buffer goes nowhere, and Python says nothing of it at the end
@@ -150,6 +151,7 @@ def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
+            check_address_space()
             plugins = _plugins()
             name = str(tree.get("run"))
             plugins.find("run", name)
@@ -175,6 +177,7 @@ def _job(show_traceback: bool, tree: DictConfig) -> dict[str, Any] | None:
     except (Exception, KeyboardInterrupt) as error:
         if show_traceback:
             raise
+        give_back()
         place = OmegaConf.select(tree, "paths.state", throw_on_missing=False)
         result = _fail(error, stdout, tree.get("run"), place=_state_folder(place))
         keep_result(result, _exit_codes[-1])
@@ -259,9 +262,6 @@ def _explain(error: BaseException, composing: bool, place: str | None) -> tuple[
     elif (lacking := shortage(error)) is not None:
         return FrameworkError.exit_code, explain_system(lacking, place)
     else:
-        return (
-            1,
-            f"{type(error).__name__}: {text}; this is a defect or a broken installation, "
-            f"{TRACEBACK}=1 shows where.",
-        )
+        defect = f"this is a defect or a broken installation, {TRACEBACK}=1 shows where."
+        return FrameworkError.exit_code, f"{type(error).__name__}: {text}; {doubt() or defect}"
     return ConfigError.exit_code, text

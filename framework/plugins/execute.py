@@ -53,8 +53,10 @@ def execute(run: Run) -> dict[str, Any]:
         for plugin, call in of_each_plugin(run.plugins, "run_failed"):
             try:
                 call(run=run, error=error)
-            except Exception:  # it must not hide the error that the run failed with
-                log.exception("%s failed while it was told that run=%s did", plugin, run.config.run)
+            except Exception as second:  # it must not hide the error that the run failed with
+                message = "%s failed while it was told that run=%s did: %s"
+                defect = shortage(second) is None
+                log.error(message, plugin, run.config.run, one_line(second), exc_info=defect)
         raise
     result = {"run": run.config.run, "status": "done", **body}
     tell(run, "run_finished", result=result)

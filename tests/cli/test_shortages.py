@@ -105,6 +105,15 @@ def test_a_training_without_enough_says_so(tmp_path: Path, limit: str) -> None:
 
 
 @pytest.mark.stress
+@pytest.mark.parametrize("files", [8, 12, 16])
+def test_a_training_that_may_open_too_few_files_says_so(tmp_path: Path, files: int) -> None:
+    code, text = limited(tmp_path, f"RLIMIT_NOFILE={files}", f"paths.state={tmp_path / 'state'}")
+    assert code == 1, text
+    assert "\n" not in text
+    assert text.endswith("this process may not open more files; raise its limit (ulimit -n).")
+
+
+@pytest.mark.stress
 def test_a_file_in_the_place_of_the_state_folder(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     code, text = limited(tmp_path, "RLIMIT_CORE=0", f"paths.state={tmp_path / 'state'}")
@@ -155,7 +164,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("megabytes", [700, 1000])
+@pytest.mark.parametrize("megabytes", [700, 1000, 1300, 1900])
 def test_a_process_without_enough_memory(tmp_path: Path, megabytes: int) -> None:
     code, text = limited(
         tmp_path, f"RLIMIT_AS={megabytes * 1_000_000}", f"paths.state={tmp_path / 'state'}"
@@ -163,3 +172,43 @@ def test_a_process_without_enough_memory(tmp_path: Path, megabytes: int) -> None
     assert code == 1, text
     assert "\n" not in text
     assert "not enough memory" in text
+
+
+WATCHED = """
+import os, resource, signal, sys
+from framework.cli.address_space import check_address_space, watched
+limit = int(sys.argv[1]) * 10**6
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def stopped():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    os.kill(os.getppid(), signal.SIGTERM)
+    return 5 if signal.sigwait({signal.SIGTERM}) else 0
+try:
+    check_address_space()
+    work = {"ends": lambda: 3, "aborts": os.abort, "stopped": stopped}[sys.argv[2]]
+    code = watched(work, print)
+except Exception as error:
+    print(error)
+    code = error.exit_code
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "what", "expected", "said"),
+    [
+        (1500, "ends", 1, "limited to 1,500 MB, and a run needs 2,000 MB at least; raise it"),
+        (2500, "ends", 3, ""),
+        (2500, "stopped", 5, ""),
+        (2500, "aborts", 1, "ended the process by SIGABRT: most likely there is not enough memory"),
+    ],
+)
+def test_a_limited_address_space_is_told_whatever_a_library_does(
+    megabytes: int, what: str, expected: int, said: str
+) -> None:
+    start = [sys.executable, "-c", WATCHED, str(megabytes), what]
+    done = subprocess.run(start, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == expected, done.stderr
+    assert said in done.stdout
+    assert len(done.stdout.splitlines()) == bool(said)

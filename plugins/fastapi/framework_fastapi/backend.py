@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import Callable
 from importlib.util import find_spec
 
 from framework.data.vocabulary import CPU
-from framework.errors import ConfigError, one_line
+from framework.errors import ConfigError, FrameworkError, one_line
 from framework.interfaces.registry import PairVersion
 from framework.models.gpus import check_visible
 from framework.serving.backend import ServingBackend
@@ -16,6 +17,9 @@ from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework.serving.http.address import bind
 from framework_fastapi import FastapiOptions
+
+#: Files that a server must be allowed to open: those of its own, and a few connections.
+_LEAST = 64
 
 
 class FastapiBackend(ServingBackend):
@@ -26,6 +30,7 @@ class FastapiBackend(ServingBackend):
     def serve(self, deployment: Deployment, announce: Callable[[str, PairVersion], None]) -> None:
         options = self.options
         logs.configure(options.log)
+        check_files()
         check_address(options.host, Access(options.access), options.access)
         check_visible(options.device or CPU, "serving.device")
         if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
@@ -57,6 +62,18 @@ class FastapiBackend(ServingBackend):
         from framework_fastapi.single import run
 
         run(deployment, options, lambda port: _url(options, port), announce)
+
+
+def check_files() -> None:
+    """Raise :class:`FrameworkError` where this process may open too few files for a server. Its
+    event loop would end it without a word.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _LEAST:
+        raise FrameworkError(
+            f"this process may open {soft} files, and a server needs {_LEAST} at least and one for "
+            "each connection; raise the limit (ulimit -n)."
+        )
 
 
 def check_certificate(certfile: str, keyfile: str | None) -> None:

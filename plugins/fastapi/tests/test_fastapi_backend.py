@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from framework_fastapi.backend import check_certificate
+from framework_fastapi.backend import check_certificate, check_files
 
 from framework.errors import ConfigError, FrameworkError
 from framework.plugins.discovery import load_plugins
@@ -79,6 +80,16 @@ def test_options_name_the_wrong_key() -> None:
         options(max_rows=0)
     with pytest.raises(ValueError, match="prot"):
         options(prot=1)
+
+
+def test_a_server_that_may_open_too_few_files_says_so() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (63, hard))
+    try:
+        with pytest.raises(FrameworkError, match=r"may open 63 files, .* 64 .*\(ulimit -n\)\.$"):
+            check_files()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("certificate", ["nope.pem", __file__])
