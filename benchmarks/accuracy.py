@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -140,8 +141,10 @@ def others(
     return errors, time.process_time() - started
 
 
-def measure(data: Set, known: dict[str, Any], with_auto: bool, with_peers: bool) -> None:
-    """Add to ``known`` by competitor its MASE and CPU seconds."""
+def measure(
+    data: Set, known: dict[str, Any], with_auto: bool, with_peers: bool, keep: Callable[[], None]
+) -> None:
+    """Add to ``known`` by competitor its MASE and CPU seconds; ``keep`` is called after each."""
     with TemporaryDirectory() as root:
         folder = Path(root) / data.name
         rows = long(data, project(data, folder))
@@ -154,11 +157,13 @@ def measure(data: Set, known: dict[str, Any], with_auto: bool, with_peers: bool)
                 one["setup"]: one["value"] for one in result["auto"]["leaderboard"]
             }
             known["baseline"] = {"mase": mase(table, table["baseline"]), "seconds": 0.0}
+            keep()
         for name in (NAIVE, *(PEERS if with_peers else ())):
             if name not in known:
                 errors, seconds = others(data, rows, table, name)
                 best = min(errors, key=errors.__getitem__)
                 known[name] = {"mase": errors[best], "seconds": seconds, "all": errors}
+                keep()
 
 
 def main() -> None:
@@ -171,12 +176,15 @@ def main() -> None:
     kept: dict[str, Any] = {}
     if arguments.output is not None and arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
+
+    def keep() -> None:
+        if arguments.output is not None:
+            arguments.output.write_text(json.dumps(kept, indent=1))
+
     wins: Counter[str] = Counter()
     for name in arguments.sets:
         figures = kept.setdefault(name, {})
-        measure(SETS[name], figures, not arguments.without_auto, arguments.peers)
-        if arguments.output is not None:
-            arguments.output.write_text(json.dumps(kept, indent=1))
+        measure(SETS[name], figures, not arguments.without_auto, arguments.peers, keep)
         line = ", ".join(
             f"{who} {f['mase']:.3f} ({f['seconds']:.0f} s)" for who, f in figures.items()
         )
