@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -121,3 +123,16 @@ def test_windows_without_a_known_step_are_nothing_to_learn_from() -> None:
     scaler = TargetScaler.fit(nothing.target, "instance", last=False)
     with pytest.raises(DataError, match="no training window has a known target step"):
         train(torch.nn.Linear(1, 1), sizes, scaler, {}, NLinearOptions(), (), windows, None, 0)
+
+
+@pytest.mark.stress
+def test_what_workers_import_before_they_are_copied_leaves_cuda_alone() -> None:
+    """A process that has asked CUDA cannot be copied into one that uses it."""
+    code = (
+        "import importlib, sys, torch.cuda as cuda\n"
+        "from framework_darts import components\n"
+        "def asked(*_): sys.exit('CUDA was asked')\n"
+        "cuda.is_available = cuda.device_count = cuda.init = cuda._lazy_init = asked\n"
+        "for module in components()[0].imports: importlib.import_module(module)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
