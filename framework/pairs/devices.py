@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from framework.data.vocabulary import CPU
-from framework.errors import ConfigError
+from framework.errors import ConfigError, FrameworkError, one_line
 from framework.interfaces.model import Model
 from framework.models.gpus import refuse_beyond
 
@@ -46,8 +46,16 @@ def place(model: Model, choice: str, key: str) -> str:
 
     Raises:
         ConfigError: As :func:`device_for`.
+        FrameworkError: The GPU does not take it: its memory is full, or another process has it for
+            itself.
     """
     device = device_for(model, choice, key)
     if device != CPU:
-        model.move(device)
+        try:
+            model.move(device)
+        except RuntimeError as error:  # what torch raises for all that CUDA reports
+            raise FrameworkError(
+                f"{key}={choice}: {type(model).__name__} cannot be moved to {device} "
+                f"({one_line(error, 200)}); free it, or use {key}=cpu."
+            ) from error
     return device

@@ -4,7 +4,9 @@ GPU.
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,3 +152,29 @@ def test_the_metrics_name_the_gpus_that_pairs_forecast_on(nvml: FakeNvml) -> Non
     assert [line for line in lines if line.startswith("framework_gpu_memory_used_bytes{")] == [
         'framework_gpu_memory_used_bytes{gpu="GPU-bb"} 3.221225472e+09'
     ]
+
+
+@pytest.mark.parametrize(("device", "busy"), [("cuda:1", True), ("cuda:2", False)])
+def test_a_server_on_a_gpu_says_so_and_shows_what_nvml_says(
+    nvml: FakeNvml,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    device: str,
+    busy: bool,
+) -> None:
+    from framework.serving.options import ServingOptions
+    from framework.serving.service import Service
+    from framework.testing.fakes import FakeModel
+    from framework.testing.servers.fake_server import make_deployment
+
+    warn_once.cache_clear()
+    monkeypatch.setattr(FakeModel, "gpus", lambda self: 3)
+    monkeypatch.setattr(FakeModel, "move", lambda self, device: None)
+    service = Service(make_deployment(tmp_path), ServingOptions(device=device))
+    assert service.arms.table.primary.device == device
+    line = 'framework_gpu_busy_percent{gpu="GPU-bb"} 87.0'
+    assert (line in asyncio.run(service.figures()).decode().splitlines()) == busy
+    reasons = [r.message for r in caplog.records if "NVML does not say" in r.message]
+    assert len(reasons) == (0 if busy else 1)
+    asyncio.run(service.close())

@@ -10,7 +10,7 @@ import pytest
 from framework.data.arrays import Float64
 from framework.data.vocabulary import CPU
 from framework.data.windows import Windows
-from framework.errors import ConfigError, RefusedError
+from framework.errors import ConfigError, FrameworkError, RefusedError
 from framework.interfaces.model import Model
 from framework.pairs.devices import device_for, place
 from framework.pairs.golden import ACROSS_DEVICES, replay
@@ -80,6 +80,15 @@ def test_a_device_that_is_not_there_is_one_line(wanted: str, count: int | None, 
         device_for(model_on(count), wanted, "serving.device")
     assert str(refused.value).startswith(why)
     assert "\n" not in str(refused.value)
+
+
+def test_a_gpu_that_does_not_take_the_model_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def move(self: OnGpu, device: str) -> None:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nCompile with …")
+
+    monkeypatch.setattr(OnGpu, "move", move)
+    with pytest.raises(FrameworkError, match="OnGpu cannot be moved to cuda:0 .CUDA error: all"):
+        place(model_on(1), "cuda", "serving.device")
 
 
 def test_models_that_say_nothing_forecast_on_the_cpu_only() -> None:
