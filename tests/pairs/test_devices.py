@@ -87,7 +87,7 @@ def test_a_gpu_that_does_not_take_the_model_is_one_line(monkeypatch: pytest.Monk
         raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nCompile with …")
 
     monkeypatch.setattr(OnGpu, "move", move)
-    with pytest.raises(FrameworkError, match="OnGpu cannot be moved to cuda:0 .CUDA error: all"):
+    with pytest.raises(FrameworkError, match=r"OnGpu cannot be moved to cuda:0 .CUDA error: all"):
         place(model_on(1), "cuda", "serving.device")
 
 
