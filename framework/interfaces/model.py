@@ -178,6 +178,13 @@ class Model(ABC):
         return None
 
     @property
+    def most_windows(self) -> int | None:
+        """The most windows that a fit learns from; None for any number, and when the model has no
+        such option, ``most_windows``.
+        """
+        return None
+
+    @property
     def forecasts_cold(self) -> bool:
         """Say whether it learns, where the schema says ``cold``, to forecast a window without any
         value of a target of its own.

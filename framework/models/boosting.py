@@ -24,7 +24,7 @@ from framework.errors import ConfigError, DataError
 from framework.interfaces.model import FitSize, Model
 from framework.models.options import BoostingOptions
 from framework.models.progress import begin
-from framework.models.window_sets import has_label, lowest_label, pieces_of, strided
+from framework.models.window_sets import drawn, has_label, lowest_label, pieces_of, strided
 from framework.models.window_table import Tabular
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
     #: Objectives with labels from 0 on; the bool says whether 0 itself is allowed.
     bounded: ClassVar[Mapping[str, bool]]
     options: BoostingOptions
+    _notes: tuple[str, ...] = ()
 
     @abstractmethod
     def objective(self, target: str) -> str:
@@ -160,6 +161,14 @@ class BoostedModel(Model, Generic[Data, Booster]):
     def origin_stride(self) -> int | None:
         return self.options.origin_stride
 
+    @property
+    def most_windows(self) -> int | None:
+        return self.options.most_windows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
         """Count the cells of the tables that exist at the same time: while one is made, and as they
         are kept for training. Targets follow each other.
@@ -173,11 +182,12 @@ class BoostedModel(Model, Generic[Data, Booster]):
             + (size.horizon > 1)
         )
         stride = stride or options.origin_stride
-        training = -(-size.windows // stride)
+        most = options.most_windows or size.windows + size.validation
+        training = min(most, -(-size.windows // stride))
         stops = bool(size.validation) and options.early_stopping_rounds is not None
         tables = [training, *[size.validation] * stops]
         if size.validation and options.refit:
-            all_windows = training + -(-size.validation // stride)
+            all_windows = min(most, training + -(-size.validation // stride))
             tables = [*tables, all_windows] if stops else [all_windows]
         outputs = max(1, size.quantiles)
         cells = [size.horizon * windows * columns for windows in tables]
@@ -194,7 +204,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
             schema.quantiles,
             schema.targets,
         )
-        self._table = Tabular.plan(train.arrays, schema, self.options)
+        self._table, self._notes = Tabular.plan(train.arrays, schema, self.options), ()
         raw: list[list[bytes]] = []
         for t in range(len(schema.targets)):
             self._check_labels(train, t)
@@ -229,7 +239,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
     ) -> list[bytes]:
         """Rows are made once and shared by the mean and the quantiles."""
         options, table = self.options, self._table
-        training = strided(train, options.origin_stride)
+        training = self._learned(train, seed)
         later = validation if validation is not None and has_label(validation, target) else None
         stopped, all_rows = (
             later is not None and options.early_stopping_rounds is not None,
@@ -237,7 +247,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
         )
         if later is not None and all_rows and not stopped and not table.targets[target].log:
             training, all_rows = (
-                strided(train.joined(later), options.origin_stride),
+                self._learned(train.joined(later), seed),
                 False,
             )  # nothing is to be found out before the refit
         rows = self.rows(table, training, target, seed, None)
@@ -247,7 +257,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
         everything = None
         if later is not None and all_rows:
             everything = self.rows(
-                table, strided(train.joined(later), options.origin_stride), target, seed, None
+                table, self._learned(train.joined(later), seed), target, seed, None
             )
         boosters: list[bytes] = []
         for output in self.outputs(self._targets[target], self._quantiles):
@@ -272,6 +282,17 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 raw, _ = self.boost(output.params, everything, rounds, None, seed)
             boosters.append(raw)
         return boosters
+
+    def _learned(self, windows: WindowSet, seed: int) -> WindowSet:
+        """The windows that the options leave to learn from."""
+        thinned = strided(windows, self.options.origin_stride)
+        learned_windows = drawn(thinned, self.options.most_windows, seed)
+        if len(learned_windows) < len(thinned):
+            self._notes = (
+                f"model.most_windows: each fit learns from {len(learned_windows):,} windows, drawn "
+                f"at random with seed {seed}",
+            )
+        return learned_windows
 
     def _errors(self, raw: bytes, windows: WindowSet, target: int) -> Float64:
         """Actual less forecast as learned, of one target's mean. Validation windows give those of

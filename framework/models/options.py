@@ -42,12 +42,15 @@ class BoostingOptions(TargetOptions):
     when there are any (``validation.steps``). ``refit`` then trains again on training and
     validation windows with the number of rounds that was best; without early stopping it trains on
     both at once. ``origin_stride`` trains on every n-th origin; choose one that shares no factor
-    with the season, or some hours of the day are never learned. ``n_jobs`` is for training and
-    large predictions (null: all cores, in a container those of its quota).
+    with the season, or some hours of the day are never learned. ``most_windows``: of what that
+    leaves, each fit learns from at most so many windows, drawn at random by the run's seed, and a
+    warning says so; null for all. ``n_jobs`` is for training and large predictions (null: all
+    cores, in a container those of its quota).
     """
 
     n_estimators: PositiveInt = 200
     early_stopping_rounds: PositiveInt | None = 20
     refit: bool = True
     origin_stride: PositiveInt = 1
+    most_windows: PositiveInt | None = None
     n_jobs: PositiveInt | None = None

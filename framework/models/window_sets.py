@@ -49,6 +49,26 @@ def strided(windows: WindowSet, stride: int) -> WindowSet:
     )
 
 
+def drawn(windows: WindowSet, most: int | None, seed: int) -> WindowSet:
+    """Draw windows at random.
+
+    Args:
+        windows: The windows.
+        most: How many are drawn, where there are more; None: all stay.
+        seed: The same one draws the same windows of the same rows.
+
+    Returns:
+        The drawn windows, in their order.
+    """
+    if most is None or len(windows) <= most:
+        return windows
+    generator = np.random.default_rng(seed)
+    places = np.sort(generator.choice(len(windows), most, replace=False, shuffle=False))
+    return WindowSet(
+        windows.arrays, windows.origins[places], windows.context_length, windows.horizon
+    )
+
+
 def has_label(windows: WindowSet, target: int) -> bool:
     """Say whether any window knows a value of a target.
 

@@ -35,6 +35,12 @@ def test_windows_memory_and_a_stride_are_said_in_one_line() -> None:
     assert "\n" not in line
 
 
+def test_a_sample_is_counted_and_takes_less() -> None:
+    sample = plan("xgboost", most_windows=1_000)
+    assert "the last fit has 11,000 windows" in describe(sample, 20 * GIB)
+    assert (sample.memory() or 0) < (plan("xgboost").memory() or 0) / 2
+
+
 def test_a_model_that_does_not_know_says_only_its_windows() -> None:
     assert describe(plan("seasonal_naive"), 20 * GIB).endswith("to learn from")
 

@@ -57,7 +57,8 @@ class FitPlan:
         return self.memory(stride) or 0
 
     def windows(self, stride: int) -> int:
-        return -(-self.size.windows // stride)
+        windows = -(-self.size.windows // stride)
+        return min(windows, self.model.most_windows or windows)
 
     def strides(self, above: int) -> list[int]:
         """List strides that leave no hour or weekday out."""

@@ -88,6 +88,22 @@ def test_a_stride_trains_on_fewer_origins() -> None:
     assert fitted().predict(asked).tobytes() != fitted(origin_stride=3).predict(asked).tobytes()
 
 
+def test_a_sample_is_drawn_by_the_seed_and_said() -> None:
+    def learned(seed: int, **options: Any) -> tuple[tuple[str, ...], list[list[bytes]]]:
+        options = {"n_jobs": 1, "n_estimators": 5, "max_depth": 3, **options}
+        model = XGBoost(validate(XGBoostOptions, options, "model"))
+        fit_model(plain_arrays(PANEL, 2), panel_schema(PANEL), model, 14, seed)
+        return model.notes, model._raw
+
+    notes, raw = learned(7, most_windows=50)
+    assert notes == (
+        "model.most_windows: each fit learns from 50 windows, drawn at random with seed 7",
+    )
+    assert learned(7, most_windows=50)[1] == raw != learned(8, most_windows=50)[1]
+    assert learned(7) == learned(7, most_windows=1000)
+    assert learned(7)[1] != raw
+
+
 def test_count_objective_answers_in_natural_units() -> None:
     assert (
         10
