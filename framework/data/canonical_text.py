@@ -105,7 +105,7 @@ def _floats(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
         return _floats(values.cat.categories.to_series())
     if pd.api.types.is_float_dtype(values.dtype):
         return np.unique(values.dropna().to_numpy(dtype=np.float64))
-    if values.dtype != object:
+    if values.dtype != object or _is_text(values):
         return np.empty(0)
     kinds = (float, np.floating)
     numbers = [v for v in values.tolist() if isinstance(v, kinds) and v == v]  # noqa: PLR0124  NaN
@@ -122,7 +122,18 @@ def _texts(values: pd.Series[Any]) -> Objects:
         distinct, place = np.unique(values.to_numpy(), return_inverse=True)
         distinct_values = distinct if values.dtype.kind == "f" else pd.Series(distinct).tolist()
         return _objects([canonical_text(value) for value in distinct_values])[place]
+    if values.dtype == object and _is_text(values):
+        return np.array(values, dtype=object)
     return _objects([v if type(v) is str else canonical_text(v) for v in values.tolist()])
+
+
+def _is_text(values: pd.Series[Any]) -> bool:
+    """Say whether every value of an object column is a text, as most keys are: pandas looks at
+    millions of them while a loop looks at a few.
+    """
+    import pandas as pd
+
+    return pd.api.types.infer_dtype(values, skipna=False) == "string"
 
 
 def _objects(texts: list[str | None]) -> Objects:

@@ -71,7 +71,7 @@ def panel_from_rows(
         )
     times = stamps.dt.tz_localize(None).to_numpy().astype("M8[us]")
     keys = _columns([key_texts(rows[key], "panel") for key in entity_keys], len(rows))
-    if any(value is None for value in keys.ravel()):
+    if np.equal(keys, None).any():  # type: ignore[call-overload]
         raise DataError(f"panel: null in {list(entity_keys)}; every row needs its keys.")
     numbers = _numbers(rows, [*past, *known])
     texts = _columns([category_texts(rows[c]) for c in categories], len(rows))
