@@ -86,6 +86,26 @@ class Panel:
         """
         return self.select((self.times >= first) & (self.times <= last))
 
+    def targets_alone(self, count: int) -> Panel:
+        """Leave the other columns out, where a copy of all of them would take much memory.
+
+        Args:
+            count: How many targets there are.
+
+        Returns:
+            The panel without features, known columns and what tells their age.
+        """
+        return replace(
+            self,
+            past=self.past[:, :count],
+            known=self.known[:, :0],
+            past_names=self.past_names[:count],
+            known_names=(),
+            ahead=None,
+            held={},
+            ageless=None,
+        )
+
     def known_at(self, origin: np.datetime64) -> Panel:
         """Find this panel as it was known at a time.
 

@@ -245,9 +245,7 @@ def _scales(
     """Measure the naive forecasts of each series up to the cutoff, however few of these rows a fit
     learns from.
     """
-    nothing: Float64 = np.empty((len(panel), 0))
-    plain = replace(panel, past=panel.past[:, :targets], known=nothing, ageless=None, held={})
-    history = plain.until(fold.cutoff)
+    history = panel.targets_alone(targets).until(fold.cutoff)
     values = [naive_scale(history, targets, season_length), naive_square(history, targets)]
     return dict(zip(map(tuple, history.entities), np.stack(values, axis=1), strict=True))
 

@@ -87,11 +87,10 @@ def _forecasts(
         panel = setting.panel.known_at(fold.origin)
         if refit or fold is folds[0]:
             model = make()
-            train = panel.between(fold.first, fold.cutoff)
+            train = panel.targets_alone(len(schema.targets)).between(fold.first, fold.cutoff)
             empty = np.zeros((len(train), 0), np.float32)
-            values = train.past[:, : len(schema.targets)]
             arrays = PanelArrays(
-                train.offsets, train.entities, train.times, values, empty, empty, empty, ()
+                train.offsets, train.entities, train.times, train.past, empty, empty, empty, ()
             )
             fit_model(arrays, schema, model, 0, setting.seed)
         rows = np.flatnonzero(result.fold == fold.number)

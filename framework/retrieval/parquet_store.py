@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from framework.errors import DataError
 from framework.features.views import INSERTED, View
 from framework.files import LONG_PATIENCE, atomic_write, exclusive, remove_remains
+from framework.retrieval.newest_rows import last_of_runs
 from framework.retrieval.parquet_writer import SortedWriter
 from framework.retrieval.row_store import (
     RowStore,
@@ -90,6 +91,22 @@ class OfflineStore(RowStore):
         texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
         with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
             return _marked(file.read(columns=[*view.identity(), *features]), features)
+
+    def entities(self, name: str, view: View) -> pd.DataFrame:
+        """Read the keys alone, row group by row group."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path, keys = self.path(name, view), list(view.entity)
+        if not path.is_file() or not keys:
+            return super().entities(name, view)
+        with _readable(name, path), pq.ParquetFile(path, read_dictionary=keys) as file:
+            parts = [
+                _plain(last_of_runs(file.read_row_group(number, columns=keys), keys))
+                for number in range(file.num_row_groups)
+            ]
+            entities: pd.DataFrame = last_of_runs(pa.concat_tables(parts), keys).to_pandas()
+        return entities
 
     def narrowed(self, name: str, view: View, series: pd.DataFrame) -> pa.Table:
         """Read row group by row group, so that what is in memory is what is wanted."""

@@ -70,10 +70,12 @@ class NumericBlock:
         for number, step in enumerate(steps):
             state, added = learn(step, current, names, f"{path}.{number}", rows)
             names += added
+            states.append(state)
+            if number == len(steps) - 1:  # nothing learns from what it does
+                break
             current = np.concatenate([current, np.zeros((len(values), len(added)))], axis=1)
             for operation in compile_step(step, state, names):
                 operation(current, rows.times, rows.static)
-            states.append(state)
         return cls(steps, inputs, names, states)
 
     def __call__(self, values: Float64, times: Times, static: Objects | None = None) -> Float32:
