@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects
+from framework.data.arrays import Float64, Objects, Times
 from framework.data.canonical_text import category_texts, key_texts
 from framework.data.frequency import Frequency
 from framework.data.grid import check_order, places, spread
@@ -20,6 +21,16 @@ from framework.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class RowArrays:
+    """The columns of a long table as arrays, before its rows are checked."""
+
+    times: Times  # [rows]
+    keys: Objects  # [rows, E] str
+    numbers: Float64  # [rows, P + K]
+    texts: Objects  # [rows, categories]
 
 
 def panel_from_rows(
@@ -50,9 +61,33 @@ def panel_from_rows(
     Raises:
         DataError: The table is not so; the message names the first series and step.
     """
+    arrays = row_arrays(rows, entity_keys, [*past, *known], categories)
+    return panel_from_arrays(arrays, entity_keys, past, known, categories, frequency, gaps)
+
+
+def row_arrays(
+    rows: pd.DataFrame,
+    entity_keys: Sequence[str],
+    numbers: Sequence[str],
+    categories: Sequence[str],
+) -> RowArrays:
+    """Take the columns out of a long table; the table can be let go before a panel is made.
+
+    Args:
+        rows: The table.
+        entity_keys: The key columns.
+        numbers: The numeric columns.
+        categories: The text columns.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        DataError: A column is missing, null or of another kind.
+    """
     import pandas as pd
 
-    columns = [*entity_keys, TIME, *past, *known, *categories]
+    columns = [*entity_keys, TIME, *numbers, *categories]
     missing_columns = [c for c in columns if c not in rows.columns]
     if missing_columns:
         raise DataError(
@@ -73,8 +108,37 @@ def panel_from_rows(
     keys = _columns([key_texts(rows[key], "panel") for key in entity_keys], len(rows))
     if np.equal(keys, None).any():  # type: ignore[call-overload]
         raise DataError(f"panel: null in {list(entity_keys)}; every row needs its keys.")
-    numbers = _numbers(rows, [*past, *known])
     texts = _columns([category_texts(rows[c]) for c in categories], len(rows))
+    return RowArrays(times, keys, _numbers(rows, [*numbers]), texts)
+
+
+def panel_from_arrays(
+    arrays: RowArrays,
+    entity_keys: Sequence[str],
+    past: Sequence[str],
+    known: Sequence[str],
+    categories: Sequence[str],
+    frequency: Frequency,
+    gaps: GapPolicy,
+) -> Panel:
+    """Check rows and make a panel of them, as :func:`panel_from_rows` does.
+
+    Args:
+        arrays: What :func:`row_arrays` gives, the numbers of ``past`` first.
+        entity_keys: The key columns.
+        past: Numeric columns that are observed up to an origin, the targets first.
+        known: Numeric columns that are known in advance.
+        categories: Text columns.
+        frequency: How far apart steps are.
+        gaps: ``refuse`` or ``insert``.
+
+    Returns:
+        The panel.
+
+    Raises:
+        DataError: The rows are no panel.
+    """
+    times, keys, numbers, texts = arrays.times, arrays.keys, arrays.numbers, arrays.texts
     offsets = check_order(keys, times, entity_keys)
     place, size = places(keys, times, offsets, frequency, gaps, entity_keys)
     if place is not None:

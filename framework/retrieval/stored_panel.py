@@ -19,7 +19,7 @@ from framework.data.arrays import Float64, Objects, Rows, Times
 from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
-from framework.data.panel_rows import panel_from_rows
+from framework.data.panel_rows import panel_from_arrays, row_arrays
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, GapPolicy
 from framework.errors import DataError
@@ -92,17 +92,15 @@ def stored_panel(
             f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower "
             "backtest.folds."
         )
-    panel = panel_from_rows(
-        rows,
-        entity_keys=features.entity_keys,
-        past=columns.past,
-        known=(),
-        categories=columns.categories,
-        frequency=columns.frequency,
-        gaps=gaps,
-    )
-    whole = len(rows) == len(panel)
+    keys = features.entity_keys
+    arrays = row_arrays(rows, keys, columns.past, columns.categories)
+    count = len(rows)
     del rows  # half of the memory that is in use here
+    panel = panel_from_arrays(
+        arrays, keys, columns.past, (), columns.categories, columns.frequency, gaps
+    )
+    del arrays
+    whole = count == len(panel)
     description = _Described.of(features, columns, _history(panel, columns.targets))
     description.read(strategy, known_at, whole)
     return description.panel()
