@@ -105,14 +105,21 @@ def check_visible(device: str, key: str, instead: str = "cpu, or auto") -> None:
     """
     if not device.startswith("cuda"):
         return
+    count = count_visible()
+    if count is not None:
+        refuse_beyond(count, device, key, instead)
+
+
+def count_visible() -> int | None:
+    """Count the GPUs of this process, without making CUDA start.
+
+    Returns:
+        How many; None where NVML does not answer although CUDA's driver is installed.
+    """
     with _nvml() as nvml:
-        if isinstance(nvml, str):
-            if _driver():
-                return
-            count = 0
-        else:
-            count = len(_visible(nvml))
-    refuse_beyond(count, device, key, instead)
+        if not isinstance(nvml, str):
+            return len(_visible(nvml))
+    return None if _driver() else 0
 
 
 def refuse_beyond(count: int, device: str, key: str, instead: str = "cpu, or auto") -> None:

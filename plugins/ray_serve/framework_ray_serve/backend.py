@@ -19,7 +19,7 @@ from framework.serving.http import logs
 from framework.serving.http.access import Access, check_address
 from framework_ray_serve import RayServeOptions
 from framework_ray_serve.cluster.cluster import LostControlError, prepare, serving
-from framework_ray_serve.scaling.presets import check_device, idle_gpus
+from framework_ray_serve.scaling.presets import check_device, check_reserved, idle_gpus
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -47,6 +47,7 @@ class RayServeBackend(ServingBackend):
             print(f"serve: {idle}", file=sys.stderr)
         if options.dry_run:
             return self._write(deployment)
+        check_reserved(options)
         out = sys.stdout
         with (
             _until_stopped() as stop_signal,

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from framework_ray_serve import RayServeOptions
+from framework_ray_serve.scaling import presets
 from framework_ray_serve.scaling.presets import (
     NAMES,
     check_device,
+    check_reserved,
     deployment_options,
     idle_gpus,
     service,
@@ -97,6 +99,20 @@ def test_a_gpu_that_no_replica_has_is_refused() -> None:
         check_device(composed("serving.device=cuda"))
     with pytest.raises(ConfigError, match=r"serving\.forecast_api\.num_gpus"):
         check_device(composed("serving.topology=fused", "serving.device=cuda"))
+
+
+def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(presets, "count_visible", lambda: 0)
+    gpu = composed("serving.preset=gpu")
+    with pytest.raises(ConfigError, match=r"serving\.model\.num_gpus=1: no GPU is visible here"):
+        check_reserved(gpu)
+    check_reserved(composed("serving.preset=production"))
+    check_reserved(gpu.model_copy(update={"address": "10.0.0.5:6379"}))
+    for count in (1, None):  # one; nobody can say
+        monkeypatch.setattr(presets, "count_visible", lambda count=count: count)
+        check_reserved(gpu)
 
 
 def test_autoscaling_follows_the_gpu_and_the_cpus_where_none_is_known() -> None:

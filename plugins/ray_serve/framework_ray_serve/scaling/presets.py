@@ -6,6 +6,7 @@ from typing import Any
 
 from framework.data.vocabulary import CPU
 from framework.errors import ConfigError
+from framework.models.gpus import count_visible
 from framework.serving.pipeline.pipeline import TOGETHER
 from framework_ray_serve import RayServeOptions, ServiceOptions
 
@@ -102,6 +103,23 @@ def check_device(options: RayServeOptions) -> None:
             f"serving.device={options.device}: no replica has a GPU; set "
             f"serving.{key}.num_gpus, or serving.preset=gpu."
         )
+
+
+def check_reserved(options: RayServeOptions) -> None:
+    """Raise :class:`ConfigError` when a service reserves a GPU in a Ray that is started here, and
+    this machine has none.
+    """
+    if options.address is not None or count_visible() != 0:
+        return
+    keys = NAMES if options.topology == "separate" else [MODEL_OF[options.topology]]
+    for key in keys:
+        reserved = service(options, key).num_gpus
+        if reserved:
+            raise ConfigError(
+                f"serving.{key}.num_gpus={reserved:g}: no GPU is visible here (driver, "
+                "CUDA_VISIBLE_DEVICES); use another serving.preset or 0, or set ray.address to a "
+                "cluster that has one."
+            )
 
 
 def idle_gpus(options: RayServeOptions) -> str | None:
