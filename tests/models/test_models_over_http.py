@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from framework_fastapi import backend
+from framework_fastapi import single
 from hydra import compose, initialize_config_dir
 
 from framework.config.catalog import Plugins
@@ -101,10 +101,10 @@ class Project:
     @contextmanager
     def served(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         """``run=serve`` in a thread; what it announces. It drains when the block ends."""
-        servers: list[backend.DrainingServer] = []
+        servers: list[single.DrainingServer] = []
         ready: Queue[dict[str, Any] | BaseException] = Queue()
 
-        class Kept(backend.DrainingServer):
+        class Kept(single.DrainingServer):
             def __init__(self, *arguments: Any) -> None:
                 super().__init__(*arguments)
                 servers.append(self)
@@ -115,7 +115,7 @@ class Project:
             except BaseException as error:  # noqa: BLE001  the test raises it
                 ready.put(error)
 
-        monkeypatch.setattr(backend, "DrainingServer", Kept)
+        monkeypatch.setattr(single, "DrainingServer", Kept)
         run = self.run("run=serve", "serving.port=0")
         run.emit = ready.put
         thread = threading.Thread(target=work)
