@@ -20,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 #: The versions of Feast with which these parts were tested.
 TESTED = SpecifierSet(">=0.67,<0.68")
 _WRAPPER = "feast.torch_wrapper"
+_VERSIONS = "_versioned_read_supported"
 
 
 def find_wrapper() -> Path | None:
@@ -63,6 +64,16 @@ def light_import() -> Iterator[None]:
         yield
     finally:
         typeguard.typechecked = decorator
+
+
+def ask_for_no_versions(online_store: Any) -> None:
+    """Let Feast's online store answer without looking whether it can read versions of a view.
+
+    To know it Feast imports every online store that it has, DynamoDB's libraries too. The plugin
+    asks for no version.
+    """
+    if hasattr(type(online_store), _VERSIONS):
+        setattr(online_store, _VERSIONS, True)
 
 
 def _late_wrapper(file: Path) -> ModuleType:

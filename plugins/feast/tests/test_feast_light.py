@@ -68,3 +68,13 @@ def test_the_installed_feast_is_a_tested_one_and_has_the_parts() -> None:
 def test_a_part_that_is_gone_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_parts, "find_spec", lambda name: None)
     assert private_parts.find_wrapper() is None
+
+
+def test_no_other_online_store_is_imported_to_read_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feast looks whether a store is one of those that read versions, and imports them all."""
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+
+    store = SqliteOnlineStore()
+    monkeypatch.setattr(store, "_is_versioned_read_supported", lambda: pytest.fail("it looked"))
+    private_parts.ask_for_no_versions(store)
+    store._check_versioned_read_support([])

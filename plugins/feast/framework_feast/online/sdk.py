@@ -11,6 +11,7 @@ import numpy as np
 
 from framework.features.views import FeatureSet
 from framework_feast.light import FeatureStore, FieldStatus
+from framework_feast.private_parts import ask_for_no_versions
 from framework_feast.records.packed import NewestRows, columns
 from framework_feast.repository.store import failing, quiet
 
@@ -42,6 +43,7 @@ def read_newest(
     if not entities:
         return rows
     with quiet(), failing("get_online_features (run=ingest and run=materialize come first)"):
+        ask_for_no_versions(store.provider.online_store)
         answer = store.get_online_features(
             [f"{n}:{f}" for n, names in references.items() for f in names],
             [dict(e) or NO_KEY for e in entities],
