@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import os
+from functools import cache, lru_cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +18,7 @@ from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.plugins.discovery import block, load_plugins
 from framework.plugins.extensions import with_extensions
+from framework.secrets import variables
 
 #: The plugins of a worker process, found once.
 installed = cache(load_plugins)
@@ -48,12 +50,20 @@ class Components:
 def rebuild(text: str) -> Components:
     """Make the components of a composed configuration with the plugins and secrets of this process.
 
+    Once for one text and environment: what builds an application of Ray Serve unpickles it for each
+    deployment.
+
     Args:
         text: The configuration as a run records it, YAML.
 
     Raises:
         ConfigError: A key is wrong, or a variable of the environment is not set.
     """
+    return _rebuilt(text, tuple(os.environ.get(name) for name in sorted(variables(text))))
+
+
+@lru_cache(maxsize=1)
+def _rebuilt(text: str, _environment: tuple[str | None, ...]) -> Components:
     tree = OmegaConf.create(text)
     assert isinstance(tree, DictConfig)  # a recorded configuration is a mapping
     block(OmegaConf.select(tree, "plugins.block") or ())

@@ -199,6 +199,8 @@ def test_a_text_means_the_environment_of_its_reader(
     assert "kestrel-7Q" not in config.text + config.model_dump_json() + repr(
         config.component("retrieval")
     )
+    received = pickle.loads(sent)
+    assert pickle.loads(sent) is received, "it is composed again for each part that is sent"
     monkeypatch.setenv("PGPASSWORD", "rotated-8R")
     assert (
         pickle.loads(sent).config.component("retrieval").options.store["online_store"]["password"]
