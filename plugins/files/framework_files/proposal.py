@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from framework.data.vocabulary import TIME
 from framework.errors import DataError
 from framework.interfaces.proposal import Guess, Proposal
 from framework.options import validate
@@ -44,6 +45,8 @@ _NULLS = re.compile(r"(?i)na|n/a|#n/a|nan|null|none|nil|-+|\?|\.+|missing|unknow
 #: Times between which a year of the present and near past lies.
 _YEARS = (1900, 2100)
 _SAMPLE = 5000
+#: Another name of the column of times while it is looked at.
+_AS_WRITTEN = "framework_time"
 
 
 class FilesProposal(Proposal):
@@ -56,7 +59,13 @@ class FilesProposal(Proposal):
         self.place, self.reading = place, reading
 
     def rows(self) -> pd.DataFrame:
-        return _source(self.table, self.place, self.reading).read(self.table)
+        rows = _source(self.table, self.place, self.reading).read(self.table)
+        if TIME not in rows.columns:
+            return rows
+        # by that name the source gives UTC, and whether the texts have an offset does not show
+        reading = {**self.reading, "rename": {TIME: _AS_WRITTEN}}
+        rows = _source(self.table, self.place, reading).read(self.table)
+        return rows.rename(columns={_AS_WRITTEN: TIME})
 
     def options(self, rename: Mapping[str, str], time_zone: str | None) -> dict[str, Any]:
         spec: dict[str, Any] = {"rename": dict(rename)} if rename else {}

@@ -83,3 +83,15 @@ def test_what_is_decided_is_not_guessed(tmp_path: Path) -> None:
 
 def test_a_database_is_not_for_files() -> None:
     assert propose("postgresql://host/sales", None, {}) is None
+
+
+@pytest.mark.parametrize(("written", "zone"), [("", None), ("+00:00", "UTC")])
+def test_times_of_the_name_that_is_wanted_show_whether_they_have_an_offset(
+    tmp_path: Path, written: str, zone: str | None
+) -> None:
+    lines = ["event_timestamp,y", *(f"2024-01-01 0{h}:00:00{written},{h}" for h in range(3))]
+    (tmp_path / "d.csv").write_text("\n".join(lines) + "\n")
+    proposal = propose(str(tmp_path / "d.csv"), None, {})
+    assert proposal is not None
+    times = proposal.rows()["event_timestamp"]
+    assert (str(times.dt.tz) if times.dt.tz else None) == zone

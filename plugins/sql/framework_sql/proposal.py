@@ -22,6 +22,8 @@ from framework_sql.source import SqlSource
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
 #: Of files and services, which are other sources' business.
 _NO_DATABASES = ("http", "https", "ftp", "s3", "gs", "gcs", "az", "abfs", "abfss", "file", "hdfs")
+#: Another name of the column of times while it is looked at.
+_AS_WRITTEN = "framework_time"
 #: Texts that are times, as SQLite keeps them.
 _TIME_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
@@ -34,8 +36,10 @@ class SqlProposal(Proposal):
         self.url, self._names, self._columns = url, table.split("."), columns
 
     def rows(self) -> pd.DataFrame:
-        rows = self._source(self._query({})).read(self.table)
-        return rows.apply(_typed)
+        # by the name of times the source gives UTC, and whether they have an offset does not show
+        as_written = {TIME: _AS_WRITTEN} if TIME in self._columns else {}
+        rows = self._source(self._query(as_written)).read(self.table)
+        return rows.rename(columns={_AS_WRITTEN: TIME}).apply(_typed)
 
     def options(self, rename: Mapping[str, str], time_zone: str | None) -> dict[str, Any]:
         if time_zone not in (None, "UTC"):

@@ -370,13 +370,16 @@ def test_init_proposes_a_query_that_is_read_as_it_stands(url: str) -> None:
     execute(
         url,
         "CREATE VIEW daily AS SELECT shop, day, sales, changed FROM sales",
+        "CREATE VIEW named AS SELECT day AS event_timestamp, sales FROM sales",
         *(
             f"INSERT INTO sales VALUES ('{s}', '2024-01-0{d}', {d}.5, '2024-02-01')"
             for s in "ab"
             for d in (1, 2)
         ),
     )
-    with pytest.raises(ConfigError, match=r"^init\.table: missing; .* There are: daily, sales\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^init\.table: missing; .* There are: daily, named, sales\.$"
+    ):
         propose(url, None, {})
     proposal = propose(url, "daily", {})
     assert proposal is not None
@@ -393,7 +396,10 @@ def test_init_proposes_a_query_that_is_read_as_it_stands(url: str) -> None:
         proposal.options({"day": "event_timestamp"}, "Europe/Berlin")
     with pytest.raises(ConfigError, match=r"^init\.reading\.decimal: a database has types"):
         propose(url, "daily", {"decimal": ","})
-    execute(url, "DROP VIEW daily")
+    named = propose(url, "named", {})
+    assert named is not None
+    assert named.rows()["event_timestamp"].dt.tz is None  # a clock can be looked for in them
+    execute(url, "DROP VIEW daily", "DROP VIEW named")
 
 
 def test_what_is_no_database_is_another_sources(server: str) -> None:
