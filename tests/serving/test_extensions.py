@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,32 @@ def test_a_route_needs_a_key_of_its_scope(tmp_path: Path, monkeypatch: pytest.Mo
         ("GET", "/everybody?who=x", None, {}),
     )
     assert [answer.status_code for answer in answers] == [401, 403, 200, 200]
+
+
+def test_the_pages_ask_no_other_host_and_have_nothing_of_the_pair_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the routes and of the console; a browser shows the same in the stress tests."""
+    monkeypatch.setenv("FRAMEWORK_SERVING_KEYS", f"predict {sha256(b'right').hexdigest()}")
+    plugin = make_plugin(HttpRoute("/mine", hello), name="paged")
+    docs, console, document, own = ask(
+        tmp_path,
+        plugin,
+        ("GET", "/docs", None, {}),
+        ("GET", "/", None, {}),
+        ("GET", "/openapi.json", None, {}),
+        ("GET", "/openapi.json", None, {"authorization": "Bearer right"}),
+    )
+    features = own.json()["components"]["schemas"]["Row"]["properties"]
+    assert features
+    for page in (docs, console):
+        assert page.status_code == 200
+        assert (
+            re.findall(r"""(?:src|href|url|import|fetch)\W{1,3}(?:https?:)?//""", page.text) == []
+        )
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert [name for name in features if f'"{name}"' in page.text] == []
+    assert document.status_code == 401
 
 
 @pytest.mark.parametrize(
