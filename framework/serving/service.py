@@ -23,6 +23,7 @@ from framework.serving.arms.follower import Follower
 from framework.serving.deployment import Deployment, alias_of
 from framework.serving.http.access import Access
 from framework.serving.http.metrics import Metrics
+from framework.serving.memory import keep_freed_memory
 from framework.serving.observers import Observers, Own
 from framework.serving.options import ServingOptions
 from framework.serving.pipeline.pipeline import Pipeline, call_size
@@ -55,6 +56,7 @@ class Service:
         observers: Observers | None = None,
         figures: Path | None = None,
     ) -> None:
+        keep_freed_memory()
         self.deployment, self.options = deployment, options
         self.access = Access(options.access)
         self.tracing = _tracing(options, deployment.name)

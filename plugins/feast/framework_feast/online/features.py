@@ -23,7 +23,7 @@ from framework_feast.online.window import window_context
 from framework_feast.records.packed import (
     NewestRows,
     columns,
-    decode,
+    decode_all,
     decode_newest,
     definition,
     record_keys,
@@ -243,10 +243,7 @@ def _context(
     if schema.context_length == 1 and not schema.known and single(every):
         newest = {name: decode_newest(values, *shape[name]) for name, values in records.items()}
         return newest_context(features, schema, entities, at, newest)
-    rows = {
-        name: [None if record is None else decode(record, *shape[name]) for record in values]
-        for name, values in records.items()
-    }
+    rows = {name: decode_all(values, *shape[name]) for name, values in records.items()}
     return window_context(features, schema, entities, at, rows)
 
 

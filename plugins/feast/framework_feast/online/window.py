@@ -19,7 +19,7 @@ from framework.data.vocabulary import OK, SHORT_HISTORY
 from framework.features.views import FeatureSet, View
 from framework.retrieval.freshness import check_context, in_force, utc_now
 from framework_feast.online.newest import explain_absent, moment, places, static_values
-from framework_feast.records.packed import Moments, Rows, columns, newest_actual_of
+from framework_feast.records.packed import EqualRows, Moments, Rows, columns, newest_actual_of
 
 _NAT = np.datetime64("NaT", "us")
 Windows = Mapping[str, Sequence[Rows | None]]
@@ -47,8 +47,13 @@ def window_context(
     targets = [
         columns(features.views[features.primary])[0].index(target) for target in schema.targets
     ]
-    for j, rows in enumerate(windows[features.primary]):
-        newest, row_time = _origin(rows, origin, targets)
+    primary = windows[features.primary]
+    plain = np.zeros(n, dtype=np.bool_)  # end with the newest actual, as a rule
+    if origin is None and isinstance(primary, EqualRows):
+        plain = primary.ends_with_actual(targets)
+        origins[plain] = primary.times[plain, primary.stop - 1].view("M8[us]")
+    for j in np.flatnonzero(~plain).tolist():
+        newest, row_time = _origin(primary[j], origin, targets)
         if np.isnat(newest):
             status[j], detail[j] = explain_absent(features, entities[j], origin, row_time)
         else:
@@ -65,7 +70,11 @@ def window_context(
         or not {*schema.past, *schema.static}.isdisjoint(view.feature_names())
     ]
     fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
-    for j in (j for j in range(n) if status[j] == OK):
+    for fill in fills:
+        plain &= fill.matching(windows[fill.name], steps.view(np.int64))
+    for fill in fills:
+        fill.write_blocks(windows[fill.name], plain)
+    for j in (j for j in np.flatnonzero(~plain).tolist() if status[j] == OK):
         has_row = np.ones(schema.context_length, dtype=np.bool_)
         for fill in fills:
             problem = fill(j, steps[j].view(np.int64), windows[fill.name][j], has_row)
@@ -100,7 +109,17 @@ def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Wi
     known = np.full((*steps.shape, len(schema.known)), np.nan)
     for name, view in features.views.items():
         source, target = places(columns(view)[0], schema.known)
-        for j, rows in enumerate(windows[name] if source else ()):
+        if not source:
+            continue
+        labelled = _labelled(windows[name], steps.view(np.int64))
+        if labelled.any():
+            assert isinstance(windows[name], EqualRows)
+            ahead = slice(windows[name].stop, windows[name].stop + steps.shape[1])
+            known[np.ix_(labelled, np.arange(steps.shape[1]), target)] = windows[name].numbers[
+                labelled, ahead
+            ][:, :, source]
+        for j in np.flatnonzero(~labelled).tolist():
+            rows = windows[name][j]
             if rows is None or np.isnat(steps[j, 0]):
                 continue
             sources = np.searchsorted(rows.times, steps[j].astype(np.int64), side="right") - 1
@@ -108,6 +127,14 @@ def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Wi
             in_window = np.flatnonzero(in_force(view, row_times, steps[j]))
             known[j][np.ix_(in_window, target)] = rows.numbers[np.ix_(sources[in_window], source)]
     return known
+
+
+def _labelled(rows: Sequence[Rows | None], steps: Moments) -> npt.NDArray[np.bool_]:
+    """Say for which entities each step ahead has a row, right after the newest actual."""
+    if not isinstance(rows, EqualRows) or rows.ahead < steps.shape[1]:
+        return np.zeros(len(steps), dtype=np.bool_)
+    times = rows.times[:, rows.stop : rows.stop + steps.shape[1]]
+    return np.asarray((times == steps).all(axis=1))
 
 
 @dataclass
@@ -132,6 +159,28 @@ class _Fill:
         )  # as slices they are copied without an index
         self._texts, self._static = places(categories, self.schema.static)
         self._ttl = int(np.timedelta64(self.view.ttl, "us").astype(np.int64))
+
+    def matching(self, rows: Sequence[Rows | None], steps: Moments) -> npt.NDArray[np.bool_]:
+        """Say for which entities the rows before ``stop`` are those of the steps."""
+        length = steps.shape[1]
+        if not isinstance(rows, EqualRows) or rows.stop < length:
+            return np.zeros(len(steps), dtype=np.bool_)
+        return np.asarray((rows.times[:, rows.stop - length : rows.stop] == steps).all(axis=1))
+
+    def write_blocks(self, rows: Sequence[Rows | None], which: npt.NDArray[np.bool_]) -> None:
+        """Write the rows of several entities, which are those of their steps."""
+        if not which.any():
+            return
+        assert isinstance(rows, EqualRows)
+        source, target = self._block
+        block = rows.numbers[:, rows.stop - self.past.shape[1] : rows.stop, source]
+        if which.all():
+            self.past[:, :, target] = block
+        else:
+            places = np.flatnonzero(which)
+            for j in places.tolist():
+                self.past[j][:, target] = block[j]
+        self.held[which] = rows.times[which, rows.stop - 1].view("M8[us]")
 
     def __call__(
         self, j: int, steps: Moments, rows: Rows | None, has_row: npt.NDArray[np.bool_]
@@ -188,7 +237,7 @@ class _Fill:
 
     def _write_block(self, j: int, rows: Rows, stop: int) -> None:
         source, target = self._block
-        self.past[j, :, target] = rows.numbers[stop - self.past.shape[1] : stop, source]
+        self.past[j][:, target] = rows.numbers[stop - self.past.shape[1] : stop, source]
         self.held[j] = rows.times[stop - 1].astype("M8[us]")
         if self._static:
             self.static[j, self._static] = rows.categories[stop - 1][self._texts]

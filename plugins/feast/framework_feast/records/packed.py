@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from struct import Struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,15 @@ from framework.features.views import View
 
 _VERSION, _CUT = 2, 1
 _HEAD, _AHEAD = Struct("<BBHHI"), Struct("<I")
+#: The head, as numpy has it.
+_FIELDS = [
+    ("version", "u1"),
+    ("flags", "u1"),
+    ("f", "<u2"),
+    ("c", "<u2"),
+    ("n", "<u4"),
+    ("ahead", "<u4"),
+]
 #: Where the number of rows is, and what it is in a record of one.
 _COUNT, _ONE = slice(6, 10), b"\1\0\0\0"
 
@@ -121,6 +131,66 @@ def decode(record: bytes, numbers: int, categories: int) -> Rows:
     return Rows(times, values, texts, bool(flags & _CUT), ahead)
 
 
+@dataclass(frozen=True, slots=True)
+class EqualRows(Sequence[Rows]):
+    """As many rows of each of n entities, without categories: what a store has as a rule, as arrays
+    over all of them.
+
+    ``ahead``: how many rows, the last ones, were later than the newest actual of their entity.
+    """
+
+    times: Moments  # [n, N] microseconds
+    numbers: Float64  # [n, N, F]
+    cut: npt.NDArray[np.bool_]  # [n]
+    ahead: int
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, i: Any) -> Any:
+        texts = np.empty((self.times.shape[1], 0), dtype=object)
+        return Rows(self.times[i], self.numbers[i], texts, bool(self.cut[i]), self.ahead)
+
+    @property
+    def stop(self) -> int:
+        """The place after the newest actuals."""
+        return self.times.shape[1] - self.ahead
+
+    def ends_with_actual(self, targets: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Say of which entities the row before :attr:`stop` is the newest in which any of the
+        columns ``targets`` is not null.
+        """
+        null = np.isnan(self.numbers[:, self.stop - 1 :, targets]).all(axis=2)
+        return np.asarray(~null[:, 0] & null[:, 1:].all(axis=1))
+
+
+def decode_all(
+    records: Sequence[bytes | None], numbers: int, categories: int
+) -> Sequence[Rows | None]:
+    """Decode the records of several entities. Raises what :func:`decode` raises."""
+    first = records[0] if records else None
+    if first is not None and not categories and first[0] == _VERSION:
+        n = int.from_bytes(first[_COUNT], "little")
+        table = _table(records, n, numbers)
+        if table is not None and (table["ahead"] == table["ahead"][0]).all():
+            ahead = int(table["ahead"][0])
+            if ahead < n:
+                cut = (table["flags"] & _CUT).astype(np.bool_)
+                return EqualRows(table["times"], table["values"], cut, ahead)
+    return [None if record is None else decode(record, numbers, categories) for record in records]
+
+
+def _table(records: Sequence[bytes | None], rows: int, numbers: int) -> Any:
+    """Records of so many rows and numbers as one array; None when not all are of that layout."""
+    kind = np.dtype([*_FIELDS, ("times", "<i8", (rows,)), ("values", "<f8", (rows, numbers))])
+    present = [record for record in records if record is not None and len(record) == kind.itemsize]
+    if len(present) < len(records):
+        return None
+    table = np.frombuffer(b"".join(present), kind)
+    same = (table["version"] == _VERSION) & (table["f"] == numbers) & (table["c"] == 0)
+    return table if (same & (table["n"] == rows)).all() else None
+
+
 def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
     """The place of the newest row in which any of the columns ``targets`` is not null, -1 for
     none.
@@ -171,15 +241,7 @@ class NewestRows:
 
 def decode_newest(records: Sequence[bytes | None], numbers: int, categories: int) -> NewestRows:
     """Records of one row each, all at once."""
-    head = [
-        ("version", "u1"),
-        ("flags", "u1"),
-        ("f", "<u2"),
-        ("c", "<u2"),
-        ("n", "<u4"),
-        ("ahead", "<u4"),
-    ]
-    kind = np.dtype([*head, ("time", "<i8"), ("values", "<f8", (numbers,))])
+    kind = np.dtype([*_FIELDS, ("time", "<i8"), ("values", "<f8", (numbers,))])
     size = kind.itemsize
     places = [i for i, record in enumerate(records) if record is not None]
     present = [record for record in records if record is not None]

@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
 #: Keys of one statement; SQLite allows 32,766 at least.
 _AT_ONCE = 10_000
-#: Newest rows that are read without a thread.
-_INLINE = 256
+#: Newest rows, and bytes of windows, that are read without a thread.
+_INLINE, _INLINE_BYTES = 256, 4 * 1024 * 1024
 #: How long a writer waits for another one, in seconds.
 _PATIENCE = 60.0
 
@@ -53,6 +53,7 @@ class SqliteRecords(RecordStore):
         self._threads: ThreadPoolExecutor | None = None
         self._opened: dict[int, sqlite3.Connection] = {}
         self._own = local()
+        self._longest = _INLINE_BYTES  # bytes of a window, as of the last read in a thread
 
     @property
     def place(self) -> str:
@@ -62,9 +63,15 @@ class SqliteRecords(RecordStore):
         """A small read takes less time than handing it to a thread: it waits for no lock and, as a
         rule, for no disk.
         """
-        if kind == "newest" and len(keys) <= _INLINE:
+        if kind == "newest":
+            if len(keys) <= _INLINE:
+                return self._read(kind, keys)
+            return await self._in_thread(self._read, kind, keys)
+        if len(keys) * self._longest <= _INLINE_BYTES:
             return self._read(kind, keys)
-        return await self._in_thread(self._read, kind, keys)
+        records = await self._in_thread(self._read, kind, keys)
+        self._longest = max(map(len, filter(None, records)), default=_INLINE_BYTES)
+        return records
 
     async def holds(self, definition: str) -> bool:
         return await self._in_thread(self._holds, definition)
