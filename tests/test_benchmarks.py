@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 SMALLEST = {
     "batch_scoring": ["--rows", "2000", "--rounds", "1"],
     "batching": ["--models", "xgboost", "--rounds", "1"],
+    "feast_batch": [],
     "gpu": [
         *("--device", "cpu", "--seconds", "0.1", "--origins", "64"),
         *("--rounds", "1", "--requests", "4"),
