@@ -31,10 +31,7 @@ ORIGINS = 4
 OF_MODELS = "mean_of_models"
 #: The part of its value by which an ensemble must be better than a single set-up, for it costs as
 #: much as all of its members, and twice as much where it weighs them by series.
-_WORTH = {"mean_of_2": 0.005, BY_SERIES: 0.01}
-#: The part by which a naive forecast and the mean of unlike models may be worse: the best of
-#: several set-ups that learn owes more to luck.
-_LUCK = 0.015
+_WORTH = {"mean_of_2": 0.005, OF_MODELS: 0.005, BY_SERIES: 0.01}
 #: A model whose best set-up is worse than the best of all by more than this factor has no part in
 #: the mean of models.
 _NEAR = 1.15
@@ -165,9 +162,8 @@ def _order(one: Judged) -> tuple[bool, float]:
 
 
 def _handicapped(one: Judged) -> float:
-    """The value that decides."""
-    is_steady = one.setup.naive or one.setup.name == OF_MODELS
-    return (one.value or 0.0) * (1 - _LUCK if is_steady else 1 + _WORTH.get(one.setup.name, 0.0))
+    """The value that decides: an ensemble must be worth its cost."""
+    return (one.value or 0.0) * (1 + _WORTH.get(one.setup.name, 0.0))
 
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
