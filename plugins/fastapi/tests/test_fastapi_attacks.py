@@ -233,6 +233,29 @@ def test_a_key_that_is_there_twice_is_refused(url: str, path: str, body: str, fi
         assert error == {"path": field, "message": "the key is there twice"}
 
 
+@pytest.mark.parametrize(
+    ("path", "begin"),
+    [
+        ("/predict", '{"rows": '),
+        ("/predict/feast", '{"entity": '),
+        ("/predict/feast/batch", '{"entities": '),
+        ("/invocations", '{"instances": '),
+        ("/v2/models/fake/infer", '{"inputs": '),
+    ],
+)
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_nested_without_end_is_refused(
+    url: str, path: str, begin: str, opening: str, closing: str
+) -> None:
+    body = f"{begin}{opening * 50_000}1{closing * 50_000}}}"
+    answer = httpx.post(
+        url + path, content=body, headers={"content-type": "application/json"}, timeout=30
+    )
+    assert answer.status_code in (400, 413, 422), answer.text
+    assert len(answer.text) < 1000
+    assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+
+
 def test_texts_that_look_like_keys_are_no_keys(url: str) -> None:
     for season in ('a" :b', '":"', "a :", "\n:"):
         body = {"rows": [make_row(season=season)] * 2, "horizon": None, "levels": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_a_broken_pair_is_told_with_its_alias(registry: MlflowRegistry) -> None:
         ("'fake' version 2: model half: file data/model/golden.json", False)
     ]
     assert _found(registry)[0][0].endswith("(under production)")
+
+
+def test_an_alias_that_points_at_nothing_is_told_each_time(registry: MlflowRegistry) -> None:
+    fetched = registry.fetch(registry.resolve("fake", "production"))
+    for half in (fetched.preprocessor, fetched.model):
+        shutil.rmtree(half)
+    for half in HALVES:
+        registry.store.client.delete_model_version(f"fake_{half}", "2")
+    for _ in range(3):
+        unrepaired = [text for text, repaired in _found(registry) if not repaired]
+        assert any("production" in text for text in unrepaired), unrepaired
 
 
 @pytest.mark.gate_cases(4)
