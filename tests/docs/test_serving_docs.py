@@ -20,7 +20,7 @@ KEYS = sorted(
     {
         ("ray" if "ray" in page.stem else "fastapi", key)
         for page in PAGES
-        for key in re.findall(r"serving((?:\.[a-z_]+)+)(?!\.?[a-z])", page.read_text())
+        for key in re.findall(r"(?<!/)serving((?:\.[a-z_]+)+)(?!\.?[a-z])", page.read_text())
     }
 )
 

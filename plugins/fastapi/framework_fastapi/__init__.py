@@ -19,7 +19,8 @@ class GrpcOptions(Options):
 
 class FastapiOptions(ServingOptions):
     """``host``: the address that is listened at. ``port``: 0 for any that is free. ``workers``:
-    processes behind one address. ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
+    processes behind one address. ``grpc``: what is answered over gRPC beside HTTP.
+    ``ssl_certfile``, ``ssl_keyfile``: PEM files, for HTTPS.
 
     ``head_timeout``: seconds until the request line and the headers are complete; then the
     connection is closed. ``max_connections`` of a process: a new one takes the place of the one

@@ -24,9 +24,9 @@ class Held(asyncio.Protocol):
 
 
 class FullSocket(socket.socket):
-    """Takes nothing at first, as where a process has too many files."""
+    """Takes nothing ``refusals`` times, as where a process has too many files. A copy takes."""
 
-    refusals = 1
+    refusals = 0
 
     def accept(self) -> Any:
         if self.refusals:
@@ -38,7 +38,6 @@ class FullSocket(socket.socket):
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with FullSocket() as bound:
-        bound.refusals = 0
         bound.bind(("127.0.0.1", 0))
         bound.listen(64)
         yield bound
