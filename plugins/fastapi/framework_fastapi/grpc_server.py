@@ -16,6 +16,7 @@ import orjson
 from framework.errors import FrameworkError
 from framework.serving.http.asgi import App
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.pipeline import ONE_BY_ONE
 from framework_fastapi import FastapiOptions
 from framework_fastapi.grpc_messages import MESSAGES, PACKAGE
 from framework_fastapi.grpc_translation import LENGTH, body_of, metadata_of, response_of
@@ -163,6 +164,7 @@ class GrpcServer:
         if request.model_version:
             served = await self._versions(request.model_name, context)
             await _check_version(context, request.model_version, served)
+        ONE_BY_ONE.set(True)
         status, answered, answer = await self._ask("POST", path, headers, body)
         if status != 200:
             await _abort(context, status, answered, _message(answer))
