@@ -43,7 +43,7 @@ class Batches(Generic[T, R]):
         self._waiting: list[_Waiting[T, R]] = []
         self._together = 0
         self._timer: asyncio.Handle | None = None
-        self._calls: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
+        self._calls: set[asyncio.Task[None] | None] = set()  # the loop itself keeps no task alive
 
     async def ask(self, item: T, size: int = 1) -> R:
         """The result of an item. Raises what ``work`` raises for it."""
@@ -83,12 +83,14 @@ class Batches(Generic[T, R]):
         self._calls.add(call)
         call.add_done_callback(self._ended)
 
-    def _ended(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
+    def _ended(self, call: asyncio.Task[None] | None) -> None:
+        if call not in self._calls:
+            return
+        self._calls.remove(call)
         if self._waiting and self._timer is None:
             self._start()
 
-    async def _call(self, waiting: list[_Waiting[T, R]]) -> None:
+    async def _call(self, waiting: list[_Waiting[T, R]], *, last: bool = True) -> None:
         waiting = [one for one in waiting if not one.answer.done()]
         if not waiting:
             return
@@ -97,6 +99,8 @@ class Batches(Generic[T, R]):
         except Exception as error:  # noqa: BLE001  raised again to those it belongs to
             await self._apart(waiting, error)
             return
+        if last:  # the next call works in its thread while these are written
+            self._ended(asyncio.current_task())
         for one, result in zip(waiting, results, strict=True):
             if not one.answer.done():
                 one.answer.set_result(result)
@@ -104,6 +108,6 @@ class Batches(Generic[T, R]):
     async def _apart(self, waiting: list[_Waiting[T, R]], error: Exception) -> None:
         if len(waiting) > 1:
             for one in waiting:
-                await self._call([one])
+                await self._call([one], last=False)
         elif not waiting[0].answer.done():
             waiting[0].answer.set_exception(error)
