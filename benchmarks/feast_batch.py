@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from bare import VERSION
 from framework_feast.retrieval import FeastRetrieval
@@ -48,8 +49,6 @@ from framework.serving.deployment import Deployment
 
 def train(directory: Path) -> Pair:
     """Fit and write a pair of the columns in the store."""
-    import numpy as np
-
     plugins, days, series = load_plugins(), 60, 20
     rows = pd.DataFrame(
         np.random.default_rng(1).normal(size=(days * series, len(COLUMNS))), columns=list(COLUMNS)

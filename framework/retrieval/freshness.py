@@ -57,7 +57,8 @@ def check_context(
     open_ = np.array([word == OK for word in status], dtype=np.bool_)
     freshness = Freshness({}, {})
     # NaN where anything is null: one sum is a tenth of the work
-    some_null = bool(np.isnan(context.past.sum()))
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs
+        some_null = bool(np.isnan(context.past.sum()))
     for name, view in features.views.items():
         owned = set(view.feature_names())
         if owned.isdisjoint((*schema.past, *schema.static)):

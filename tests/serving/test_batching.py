@@ -18,7 +18,7 @@ from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.errors import FrameworkError
 from framework.serving.pipeline.batching import Batches
-from framework.serving.pipeline.pipeline import TOGETHER, call_size
+from framework.serving.pipeline.pipeline import TOGETHER, call_size, calls_at_once
 from framework.testing import fakes
 from framework.testing.servers.fake_server import make_pipeline
 
@@ -109,6 +109,7 @@ def test_long_requests_at_the_same_time_are_calls_in_a_thread_with_the_bits_of_t
         return predict(windows)
 
     monkeypatch.setattr(pair.model, "predict", slowly)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
 
     async def ask() -> list[Forecast]:
         pipeline = make_pipeline(pair)
@@ -140,6 +141,14 @@ def test_requests_without_a_window_to_forecast_disturb_nobody(
         ["ok"],
     ]
     assert calls == [1]
+
+
+@pytest.mark.parametrize(("cores", "calls"), [(None, 1), (1, 1), (2, 1), (16, 15)])
+def test_calls_in_threads_leave_a_core_to_the_loop(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, calls: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert calls_at_once() == calls
 
 
 @pytest.mark.parametrize(("slow_for_each", "expected"), [(False, None), (True, 1)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -171,8 +172,8 @@ class Pipeline(Ends):
 
     Requests that come at the same time are forecast together: models and preprocessors give a
     window the same bits alone and among others (their contracts say so, and the suites hold them to
-    it). Small ones are so on the event loop, those with more windows in one thread; what comes
-    while that works is its next call.
+    it). Small ones are so on the event loop, those with more windows in threads; what comes while
+    all of them work is the next call.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class Pipeline(Ends):
         self._most = batch.size or TOGETHER_IN_THREAD
         wait_s = batch.wait_s or 0.0
         self._batches = Batches(self._work_together, self._together, wait_s)
-        self._long_batches = Batches(self._work_in_thread, self._most, wait_s, at_once=1)
+        self._long_batches = Batches(self._work_in_thread, self._most, wait_s, calls_at_once())
 
     async def read_entities(self, lookup: Lookup) -> Context:
         """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up`
@@ -297,6 +298,11 @@ async def look_up(
     if not lookup.levels and lookup.horizon is None:
         return context
     return replace(context, levels=lookup.levels, horizon=lookup.horizon)
+
+
+def calls_at_once() -> int:
+    """Say how many calls work in threads at the same time: one core is left to the event loop."""
+    return max(1, (os.cpu_count() or 1) - 1)
 
 
 def call_size(pair: Pair, context: Context) -> int | None:

@@ -85,9 +85,10 @@ class DrainingServer(uvicorn.Server):
         await asyncio.sleep(_LINGER)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+        ends = [super().shutdown(sockets)]
         if self._grpc is not None:
-            await self._grpc.stop(self.config.timeout_graceful_shutdown or 0)
-        await super().shutdown(sockets)
+            ends.append(self._grpc.stop(self.config.options.graceful_timeout))
+        await asyncio.gather(*ends)
 
 
 def take_no_more(listener: socket.socket) -> None:

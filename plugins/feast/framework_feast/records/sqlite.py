@@ -53,7 +53,7 @@ class SqliteRecords(RecordStore):
         self._threads: ThreadPoolExecutor | None = None
         self._opened: dict[int, sqlite3.Connection] = {}
         self._own = local()
-        self._longest = _INLINE_BYTES  # bytes of a window, as of the last read in a thread
+        self._longest = _INLINE_BYTES  # bytes of a window, as of the last read
 
     @property
     def place(self) -> str:
@@ -67,9 +67,11 @@ class SqliteRecords(RecordStore):
             if len(keys) <= _INLINE:
                 return self._read(kind, keys)
             return await self._in_thread(self._read, kind, keys)
-        if len(keys) * self._longest <= _INLINE_BYTES:
-            return self._read(kind, keys)
-        records = await self._in_thread(self._read, kind, keys)
+        records = (
+            self._read(kind, keys)
+            if len(keys) * self._longest < _INLINE_BYTES
+            else await self._in_thread(self._read, kind, keys)
+        )
         self._longest = max(map(len, filter(None, records)), default=_INLINE_BYTES)
         return records
 
