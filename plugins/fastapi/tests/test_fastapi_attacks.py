@@ -251,7 +251,8 @@ def test_what_is_nested_without_end_is_refused(
     answer = httpx.post(
         url + path, content=body, headers={"content-type": "application/json"}, timeout=30
     )
-    assert answer.status_code in (400, 413, 422), answer.text
+    # what has types is refused at the first wrong one
+    assert answer.status_code == (400 if path == "/invocations" else 422), answer.text
     assert len(answer.text) < 1000
     assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
 
