@@ -290,6 +290,7 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
         square=scales[:, 1],
         seconds=(perf_counter() - started,),
         notes=model.notes,
+        choices=(choices,) if (choices := fitted.baseline.model.choices) else (),
         ruled=fitted.model.domain.ruled(context.known) if schema.zero_when else None,
     )
 

@@ -13,7 +13,7 @@ from framework.data.arrays import Float64, Objects
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, STALE
-from framework.evaluation.result import BacktestResult
+from framework.evaluation.result import BacktestResult, in_brackets
 from framework.features.views import FeatureSet
 from framework.pairs.domain import Domain
 from framework.retrieval.stored_panel import stored_context
@@ -174,8 +174,10 @@ def lost_to_baseline(
         if by_auto
         else "try model=auto, or model.seasonal_lags with model.difference and model.scale"
     )
+    choices = result.baseline_choices()
     return [
-        f"backtest: '{target}': the baseline {baseline} beats model={model}: MAE "
+        f"backtest: '{target}': the baseline {baseline}{in_brackets(choices.get(target, {}))} "
+        f"beats model={model}: MAE "
         f"{sides['baseline']['MAE']:.6g} against {sides['model']['MAE']:.6g}; {advice}"
         for target, sides in result.metrics().items()
         if sides["model"]["MAE"] > sides["baseline"]["MAE"]

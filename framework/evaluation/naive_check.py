@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from framework.config.sections import BacktestConfig
-from framework.data.arrays import Float64
 from framework.data.vocabulary import OK
 from framework.data.windows import PanelArrays, Windows
 from framework.errors import ComponentError, DataError
 from framework.evaluation.backtest import Fold, Setting, plan_folds
-from framework.evaluation.result import BacktestResult
+from framework.evaluation.result import BacktestResult, in_brackets
 from framework.interfaces.model import Model
 from framework.pairs.domain import Domain
 from framework.pairs.fit import fit_model
@@ -49,19 +48,19 @@ def lost_to_naive(
         since=setting.since,
     )
     try:
-        forecast = _forecasts(result, setting, folds, config.refit, make)
+        other = _forecasts(result, setting, folds, config.refit, make)
     except (ComponentError, DataError):
         return []
-    other = replace(result, baseline=forecast)
+    choices = other.baseline_choices()
     lines = []
     for target, sides in result.metrics().items():
         beside = other.metrics()[target]
         own, best = beside["model"]["MAE"], beside["baseline"]["MAE"]
         if best < own and sides["model"]["MAE"] <= sides["baseline"]["MAE"]:
             lines.append(
-                f"backtest: '{target}': {naive} beats model={model}, which beats only the "
-                f"baseline: MAE {best:.6g} against {own:.6g}; try model=auto, or judge the model "
-                f"by baseline={naive}"
+                f"backtest: '{target}': {naive}{in_brackets(choices.get(target, {}))} beats "
+                f"model={model}, which beats only the baseline: MAE {best:.6g} against {own:.6g}; "
+                f"try model=auto, or judge the model by baseline={naive}"
             )
     return lines
 
@@ -72,10 +71,11 @@ def _forecasts(
     folds: list[Fold],
     refit: bool,
     make: Callable[[], Model],
-) -> Float64:
-    """``[N, H, T]``, as ``result.baseline``."""
+) -> BacktestResult:
+    """Put the naive forecast in the place of the baseline."""
     forecast = np.full_like(result.baseline, np.nan)
     model = make()
+    choices: list[tuple[str, ...]] = []
     schema = setting.schema.model_copy(
         update={
             "context_length": model.context_length(setting.season_length),
@@ -93,6 +93,7 @@ def _forecasts(
                 train.offsets, train.entities, train.times, train.past, empty, empty, empty, ()
             )
             fit_model(arrays, schema, model, 0, setting.seed)
+        choices.append(model.choices)
         rows = np.flatnonzero(result.fold == fold.number)
         context = panel.context(schema, result.entities[rows], result.origins[rows])
         usable = np.array([status == OK for status in context.status], dtype=bool)
@@ -104,4 +105,4 @@ def _forecasts(
             values = model.predict(Windows(past, none, ahead, ahead[:, 0]))
             settled = Domain(schema).settle(values, context.known[usable])
             forecast[rows[usable]] = settled[..., 0]
-    return forecast
+    return replace(result, baseline=forecast, choices=tuple(filter(None, choices)))

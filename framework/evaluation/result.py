@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class BacktestResult:
     ruled: Flags | None = None
     #: What was doubtful in the fits.
     notes: tuple[str, ...] = ()
+    #: By fold the forecast that the baseline took for each target; none where it has no choice.
+    choices: tuple[tuple[str, ...], ...] = ()
 
     def metrics(
         self, where: np.ndarray | None = None, step: int | None = None
@@ -69,6 +72,20 @@ class BacktestResult:
                 )
             }
         return out
+
+    def baseline_choices(self) -> dict[str, dict[str, int]]:
+        """Count the folds in which the baseline took each of its forecasts.
+
+        Returns:
+            ``{target: {"seasonal_naive_7": 3, …}}``, the most frequent first; empty where the
+            baseline has no choice.
+        """
+        if not self.choices:
+            return {}
+        return {
+            target: dict(Counter(fold[t] for fold in self.choices).most_common())
+            for t, target in enumerate(self.schema.targets)
+        }
 
     def table(self) -> pd.DataFrame:
         """Make a long table, one row for each window, step and target.
@@ -106,6 +123,27 @@ class BacktestResult:
         return frame
 
 
+def in_brackets(counts: Mapping[str, int]) -> str:
+    """:func:`spoken_choice` behind a name: in brackets after a space, empty without a choice."""
+    return f" ({spoken_choice(counts)})" if counts else ""
+
+
+def spoken_choice(counts: Mapping[str, int]) -> str:
+    """Name what a baseline took for a target.
+
+    Args:
+        counts: The folds of each forecast, as :meth:`BacktestResult.baseline_choices` has them.
+
+    Returns:
+        The name of the only one; of several with their folds; empty without any.
+    """
+    if len(counts) < 2:
+        return next(iter(counts), "")
+    (first, folds), *others = counts.items()
+    most = f"{first} in {folds} of {sum(counts.values())} folds"
+    return ", ".join([most, *(f"{name} in {count}" for name, count in others)])
+
+
 def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
     """Join results into one.
 
@@ -118,12 +156,13 @@ def join_folds(parts: Sequence[BacktestResult]) -> BacktestResult:
     arrays: dict[str, Any] = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(BacktestResult)
-        if field.name not in ("schema", "seconds", "notes")
+        if field.name not in ("schema", "seconds", "notes", "choices")
         and getattr(parts[0], field.name) is not None
     }
     return BacktestResult(
         schema=parts[0].schema,
         seconds=tuple(part.seconds[0] for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        choices=tuple(fold for part in parts for fold in part.choices),
         **arrays,
     )

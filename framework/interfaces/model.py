@@ -166,6 +166,13 @@ class Model(ABC):
         return ()
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """Name, once it is fitted, the forecast that each target gets; empty for a model that has
+        one for all.
+        """
+        return ()
+
+    @property
     def by_series(self) -> bool:
         """Say whether ``predict`` asks whose window it is (``Windows.entities``)."""
         return False

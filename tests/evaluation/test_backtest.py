@@ -472,6 +472,9 @@ def test_a_model_that_loses_to_the_baseline_is_named() -> None:
     (line,) = lost_to_baseline(lost, "learner", "naive", by_auto=True)
     assert "try model=auto" not in line
     assert line.endswith("model=naive is the simpler forecast")
+    chosen = replace(lost, choices=(("drift",), ("mean",), ("mean",)))
+    (line,) = lost_to_baseline(chosen, "learner", "naive")
+    assert "the baseline naive (mean in 2 of 3 folds, drift in 1) beats" in line
 
 
 class Telling(Learner):

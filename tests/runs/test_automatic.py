@@ -188,9 +188,11 @@ def test_a_model_that_beats_a_weak_baseline_only_is_warned_of(project: Path) -> 
     table.to_csv(project / "daily.csv", index=False)
     words = ("run=backtest", "model=lightgbm", "model.n_estimators=60")
     (line,) = _run(project, *words, "baseline=seasonal_naive")["warnings"]
-    assert "strongest_naive beats model=lightgbm, which beats only the baseline" in line
-    (line,) = _run(project, *words)["warnings"]
-    assert "the baseline strongest_naive beats model=lightgbm" in line
+    assert "strongest_naive (drift) beats model=lightgbm, which beats only the baseline" in line
+    result = _run(project, *words)
+    (line,) = result["warnings"]
+    assert "the baseline strongest_naive (drift) beats model=lightgbm" in line
+    assert result["baseline"] == {"name": "strongest_naive", "choices": {"sales": {"drift": 1}}}
 
 
 @pytest.mark.stress

@@ -167,7 +167,7 @@ def _held_out(run: Run, setting: Setting) -> dict[str, Any]:
     result.table().to_parquet(table, index=False)
     run.record.artifacts.append(table)
     run.record.metrics |= {f"holdout.{name}": value for name, value in flatten(figures).items()}
-    run.say(metrics_table(result.schema, figures, "hold-out"))
+    run.say(metrics_table(result.schema, figures, result.baseline_choices(), "hold-out"))
     return {
         "origins": [str(origin) for origin in origins],
         "table": str(table),
@@ -196,9 +196,14 @@ def _record(run: Run, panel: Panel, result: BacktestResult) -> dict[str, Any]:
     page = run.plugins.hook.report(run=run)
     if page is not None:
         record.artifacts.append(page)
-    run.say(metrics_table(result.schema, figures))
+    choices = result.baseline_choices()
+    run.say(metrics_table(result.schema, figures, choices))
     first = result.schema.targets[0]
     return {
+        "baseline": {
+            "name": run.config.component("baseline").name,
+            **({"choices": choices} if choices else {}),
+        },
         "metrics": {
             **rounded(figures[first]),
             "targets": {target: rounded(f) for target, f in figures.items()},

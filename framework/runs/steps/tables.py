@@ -12,6 +12,7 @@ from rich.table import Table
 
 from framework.data.schema import Schema
 from framework.evaluation.comparison import Ranked
+from framework.evaluation.result import spoken_choice
 from framework.interfaces.tuner import Trial
 from framework.tuning.automatic.choice import Judged
 
@@ -28,9 +29,12 @@ def _text(table: Table) -> str:
 
 
 def metrics_table(
-    schema: Schema, figures: dict[str, dict[str, dict[str, float]]], what: str = "backtest"
+    schema: Schema,
+    figures: dict[str, dict[str, dict[str, float]]],
+    choices: Mapping[str, Mapping[str, int]],
+    what: str = "backtest",
 ) -> str:
-    """Target by target: the model beside the baseline."""
+    """Target by target: the model beside the baseline, with what the baseline took."""
     known = next(iter(figures.values()))["model"]
     names = [name for name in known if name.startswith(SHOWN)]
     table = Table(
@@ -41,10 +45,11 @@ def metrics_table(
         title=f"{schema.name}: {what}, {schema.horizon} steps of {schema.frequency} ahead",
     )
     for target, sides in figures.items():
+        taken = spoken_choice(choices.get(target, {}))
         for who, metrics in sides.items():
             table.add_row(
                 target if who == "model" else "",
-                who,
+                f"{who}: {taken}" if taken and who == "baseline" else who,
                 *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names),
             )
     return _text(table)

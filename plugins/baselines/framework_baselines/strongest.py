@@ -46,7 +46,6 @@ class StrongestNaive(Model):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Name the forecast of each target, once it is fitted."""
         return self._choices
 
     def _members(self) -> dict[str, NaiveModel]:

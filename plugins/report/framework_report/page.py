@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from framework.evaluation.result import BacktestResult
+from framework.evaluation.result import BacktestResult, spoken_choice
 from framework.plugins.run import Run
 from framework_report.explore import explorable
 from framework_report.figures import (
@@ -50,6 +50,7 @@ def write_report(run: Run, result: BacktestResult) -> Path:
             schema=result.schema,
             components={group: run.config.component(group).name for group in _COMPONENTS},
             baseline=baseline,
+            refit=run.config.backtest.refit,
             facts=run.record.facts,
             taken=run.record.facts.get("taken"),
             taken_lines=taken_lines(run.record.facts.get("taken")),
@@ -194,9 +195,11 @@ def _target(result: BacktestResult, index: int, baseline: str, folder: Path) -> 
         if len(group)
     ]
     sides = result.metrics()[target]
+    choice = spoken_choice(result.baseline_choices().get(target, {})).replace("_", " ")
     return {
         "name": target,
         "metrics": sides,
+        "label": f"{baseline}: {choice}" if choice else baseline,
         "verdict": _verdict(sides["model"]["MAE"], sides["baseline"]["MAE"]),
         "calibration": calibration(result, index),
         "plots": plots,

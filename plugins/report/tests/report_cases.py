@@ -89,6 +89,7 @@ def make_run(directory: Path, result: BacktestResult | None) -> Any:
     config = SimpleNamespace(
         name=SCHEMA.name,
         text="seed: 7\n",
+        backtest=BacktestConfig(),
         component=lambda group: SimpleNamespace(name=f"a_{group}"),
     )
     return SimpleNamespace(

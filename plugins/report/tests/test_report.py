@@ -268,3 +268,10 @@ def test_times_for_people(time: str, text: str) -> None:
 def test_equal_errors_are_neither_good_nor_bad(tmp_path: Path, result: BacktestResult) -> None:
     page = write_report(tmp_path, replace(result, baseline=result.forecast[..., 0]))
     assert page.count('class="tag even"') == 2
+
+
+def test_the_page_says_what_the_baseline_took(tmp_path: Path, result: BacktestResult) -> None:
+    taken = (("mean", "drift"), ("mean", "seasonal_naive_7"), ("mean", "drift"))
+    page = write_report(tmp_path, replace(result, choices=taken))
+    assert '<td class="text">a baseline: mean</td>' in page
+    assert "a baseline: drift in 2 of 3 folds, seasonal naive 7 in 1" in page
