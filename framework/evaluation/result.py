@@ -124,7 +124,14 @@ class BacktestResult:
 
 
 def in_brackets(counts: Mapping[str, int]) -> str:
-    """:func:`spoken_choice` behind a name: in brackets after a space, empty without a choice."""
+    """Put what a baseline took behind its name.
+
+    Args:
+        counts: The folds of each forecast.
+
+    Returns:
+        :func:`spoken_choice` in brackets after a space; empty without a choice.
+    """
     return f" ({spoken_choice(counts)})" if counts else ""
 
 

@@ -45,11 +45,11 @@ def metrics_table(
         title=f"{schema.name}: {what}, {schema.horizon} steps of {schema.frequency} ahead",
     )
     for target, sides in figures.items():
-        taken = spoken_choice(choices.get(target, {}))
+        choice = spoken_choice(choices.get(target, {}))
         for who, metrics in sides.items():
             table.add_row(
                 target if who == "model" else "",
-                f"{who}: {taken}" if taken and who == "baseline" else who,
+                f"{who}: {choice}" if choice and who == "baseline" else who,
                 *(f"{metrics[n]:.3f}" if n in metrics else "" for n in names),
             )
     return _text(table)
