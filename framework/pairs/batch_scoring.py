@@ -1,8 +1,9 @@
 """Batch scoring: piece by piece to Parquet, in bounded memory; a run that was killed goes on where
 it was.
 
-Each piece becomes a file in ``OUTPUT.parts``, whole or not at all; at the end they become one file
-that appears in one step.
+This process cuts the windows of a piece and writes its forecasts; whoever scores it, here or on
+another machine, reads and writes no file. Each piece becomes a file in ``OUTPUT.parts``, whole or
+not at all; at the end they become one file that appears in one step.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,12 @@ from framework.pairs.pair import Pair
 
 #: Seconds between two lines of progress.
 _EVERY = 5.0
+#: Rows of a row group of the output, whatever the pieces are.
+_GROUP = 1 << 18
 
 
 class WindowSource(Protocol):
-    """The windows that are forecast, a range at a time. Can be pickled."""
+    """The windows that are forecast, a range at a time."""
 
     def pieces(self, size: int) -> list[Piece]:
         """Ranges ``(start, stop)``, in order."""
@@ -44,17 +47,19 @@ class WindowSource(Protocol):
         """Their windows."""
 
 
+class Work(NamedTuple):
+    """One piece. Can be pickled."""
+
+    piece: Piece
+    context: Context
+
+
 @dataclass(frozen=True)
 class Scorer:
     """The common part of all pieces, of which there are ``pieces``. Can be pickled."""
 
     pair: Pair
-    windows: WindowSource
-    folder: Path
     pieces: int
-
-    def file(self, piece: Piece) -> Path:
-        return self.folder / f"{piece[0]:012}.parquet"
 
     def name(self, piece: Piece) -> str:
         """Say which part of the work a piece is."""
@@ -72,9 +77,13 @@ class ScoredPiece(NamedTuple):
     unseen: dict[str, int]
 
 
-def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
-    """The forecasts are in the piece's file."""
-    context = scorer.windows.context(piece)
+def score_piece(scorer: Scorer, work: Work) -> tuple[Piece, ScoredPiece, bytes]:
+    """Forecast one piece.
+
+    Returns:
+        The piece, its record, and its forecasts as a Parquet file, which holds the record too.
+    """
+    piece, context = work
     entities = context.static[:, : len(scorer.pair.schema.entity_keys)]
     with (
         named(
@@ -89,10 +98,9 @@ def score_piece(scorer: Scorer, piece: Piece) -> ScoredPiece:
     failed = sum(status != OK for status in forecast.status)
     table = forecast_arrow(forecast, scorer.pair.schema.entity_keys)
     scored = ScoredPiece(piece[1] - piece[0], len(context), failed, forecast.unseen or {})
-    with_record = table.replace_schema_metadata({"scored": json.dumps(scored)})
-    with atomic_write(scorer.file(piece)) as stream:
-        pq.write_table(with_record, stream)
-    return scored
+    stream = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({"scored": json.dumps(scored)}), stream)
+    return piece, scored, stream.getvalue().to_pybytes()
 
 
 @dataclass(frozen=True)
@@ -119,12 +127,12 @@ def score(
     """
     pieces = windows.pieces(size)
     folder = output.with_name(f"{output.name}.parts")
+    files = {piece: folder / f"{piece[0]:012}.parquet" for piece in pieces}
     output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(output):
         _begin(folder, {**identity, "pieces": [size, len(pieces), pieces[-1][1]]})
-        scorer = Scorer(pair, windows, folder, len(pieces))
-        records = [_scored(scorer.file(piece)) for piece in pieces if scorer.file(piece).is_file()]
-        open_pieces = [piece for piece in pieces if not scorer.file(piece).is_file()]
+        records = [_scored(file) for file in files.values() if file.is_file()]
+        open_pieces = [piece for piece, file in files.items() if not file.is_file()]
         total, read = pieces[-1][1], sum(part.rows for part in records)
         if records:
             say(
@@ -132,16 +140,20 @@ def score(
                 "earlier run scored"
             )
         start, last_line, before = monotonic(), monotonic(), read
-        for result in compute.stream(score_piece, scorer, open_pieces):
-            records.append(result)
-            read += result.rows
+        works = (Work(piece, windows.context(piece)) for piece in open_pieces)
+        results = compute.stream(score_piece, Scorer(pair, len(pieces)), works)
+        for piece, record, content in results if open_pieces else ():
+            with atomic_write(files[piece]) as stream:
+                stream.write(content)
+            records.append(record)
+            read += record.rows
             if monotonic() - last_line >= _EVERY:
                 last_line = monotonic()
                 say(
                     f"predict: {read:,} of {total:,} ({100 * read // total} %), "
                     f"{(read - before) / (last_line - start):,.0f}/s"
                 )
-        rows = _join([scorer.file(piece) for piece in pieces], output)
+        rows = _join([*files.values()], output)
         shutil.rmtree(folder)
     unseen = sum((Counter(part.unseen) for part in records), Counter[str]())
     return Scored(
@@ -178,15 +190,30 @@ def _scored(path: Path) -> ScoredPiece:
 
 
 def _join(parts: Sequence[Path], output: Path) -> int:
-    """The pieces as one file: a row group each. It is on the disk before it gets its name."""
+    """Write the pieces as one file, whose bytes do not say where a piece ended. It is on the disk
+    before it gets its name.
+    """
     schema = plain(pq.read_schema(parts[0])).remove_metadata()
     rows = 0
     with (
         atomic_write(output, durable=True) as stream,
         pq.ParquetWriter(stream, schema) as writer,
     ):
-        for part in parts:
-            table: pa.Table = pq.read_table(part).cast(schema)
-            writer.write_table(table)
-            rows += len(table)
+        for group in _groups((pq.read_table(part).cast(schema) for part in parts), schema):
+            writer.write_table(group, row_group_size=_GROUP)
+            rows += group.num_rows
     return rows
+
+
+def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Cut rows into groups of equal size, the last one smaller, each in one chunk: where a chunk
+    ends Parquet may end a page.
+    """
+    rest = schema.empty_table()
+    for table in tables:
+        rest = pa.concat_tables([rest, table])
+        while rest.num_rows >= _GROUP:
+            yield rest.slice(0, _GROUP).combine_chunks()
+            rest = rest.slice(_GROUP)
+    if rest.num_rows:
+        yield rest.combine_chunks()

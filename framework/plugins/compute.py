@@ -3,53 +3,104 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from framework.errors import FrameworkError
-from framework.interfaces.compute import Compute, I, R, S
+from framework.interfaces.compute import Compute, I, R, S, in_flight
+
+#: Each says to one numeric library how many threads it has.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+#: Seconds after which an idle worker ends.
+_IDLE = 300
 
 
 class ProcessesCompute(Compute):
-    """joblib's processes. ``shared`` is written once; its arrays are mapped by every worker, so
-    they are in memory once.
+    """loky's processes. ``shared`` is written once; its arrays are mapped by every worker, so they
+    are in memory once. A worker gets its items, and gives its results, through a pipe.
     """
 
     def together(self, count: int) -> int:
+        return min(self._room(), count)
+
+    def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
+        return self._results(function, shared, items, _first)
+
+    def stream(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
+        return self._results(function, shared, items, _any)
+
+    def _room(self) -> int:
         import joblib
 
         options = self.options
-        room: int = max(1, joblib.cpu_count() // options.threads)
-        return min(options.workers or room, count)
+        return options.workers or max(1, joblib.cpu_count() // options.threads)
 
-    def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
+    def _results(
+        self,
+        function: Callable[[S, I], R],
+        shared: S,
+        items: Iterable[I],
+        following: Callable[[list[Future[R]]], Future[R]],
+    ) -> Iterator[R]:
         import joblib
+        from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        if not items:
+        rest = iter(items)
+        first = list(islice(rest, self._room()))  # no more workers than items
+        workers = len(first)
+        if not workers:
             return
-        options = self.options
-        workers = self.together(len(items))
+        threads = dict.fromkeys(_THREADS, str(self.options.threads))
         with tempfile.TemporaryDirectory(prefix="framework-compute-") as folder:
             path = Path(folder) / "shared"
             joblib.dump(shared, path)
-            with joblib.parallel_config(
-                "loky", n_jobs=workers, inner_max_num_threads=options.threads
-            ):
-                results = joblib.Parallel(return_as="generator")(
-                    joblib.delayed(_apply)(function, path, item) for item in items
-                )
-                try:
-                    yield from results
-                except TerminatedWorkerError as error:
-                    raise FrameworkError(
-                        "compute=processes: a worker process was killed, most often for "
-                        "want of memory; lower compute.workers."
-                    ) from error
-                finally:
-                    results.close()
+            executor = get_reusable_executor(workers, timeout=_IDLE, env=threads)
+            is_over = False
+            try:
+                for call in in_flight(
+                    chain(_emptied(first), rest),
+                    lambda: 2 * workers,
+                    lambda item: executor.submit(_apply, function, path, item),
+                    following,
+                ):
+                    yield call.result()
+                is_over = True
+            except TerminatedWorkerError as error:
+                raise FrameworkError(
+                    "compute=processes: a worker process was killed, most often for want of "
+                    "memory; lower compute.workers."
+                ) from error
+            finally:
+                if not is_over:
+                    executor.shutdown(kill_workers=True)
+
+
+def _first(calls: list[Future[Any]]) -> Future[Any]:
+    return calls[0]
+
+
+def _any(calls: list[Future[Any]]) -> Future[Any]:
+    wait(calls, return_when=FIRST_COMPLETED)
+    return next(call for call in calls if call.done())
+
+
+def _emptied(items: list[I]) -> Iterator[I]:
+    """Give the items, and keep none that has been given."""
+    while items:
+        yield items.pop(0)
 
 
 def _apply(function: Callable[[Any, Any], Any], path: Path, item: Any) -> Any:
@@ -67,5 +118,5 @@ def _shared(path: Path) -> Any:
 
 
 class LocalCompute(Compute):
-    def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
+    def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         return (function(shared, item) for item in items)

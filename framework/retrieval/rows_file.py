@@ -27,7 +27,7 @@ Range = tuple[int, int]
 
 @dataclass
 class RowsFile:
-    """Can be pickled. Rows of one entity must follow each other where the pair needs history.
+    """Rows of one entity must follow each other where the pair needs history.
 
     The columns are the schema's: static ones (text, number, boolean), ``event_timestamp`` (UTC
     where it names no zone), past ones (numbers). A window with a null, in a number or a category,
@@ -41,9 +41,6 @@ class RowsFile:
     _rest: pa.Table | None = field(default=None, repr=False)
     _next: int = 0
     _batches: Iterator[pa.RecordBatch] | None = field(default=None, repr=False)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RowsFile, (self.path, self.schema, self.future)
 
     @cached_property
     def _ahead(self) -> FutureFile | None:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -26,11 +28,15 @@ from framework.data.windows import Windows
 from framework.errors import DataError
 from framework.files import LockedError
 from framework.models import progress
+from framework.pairs import batch_scoring
 from framework.pairs.batch_scoring import score
-from framework.plugins.compute import LocalCompute
+from framework.plugins.builtin import ProcessesOptions
+from framework.plugins.compute import LocalCompute, ProcessesCompute
 from framework.retrieval.rows_file import RowsFile
 from framework.testing import fakes
 from framework.testing.panels import write_rows
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
 LONG = fakes.make_schema(context_length=3)
 
@@ -53,7 +59,10 @@ def scored(
 
 
 @pytest.mark.parametrize("schema", [fakes.make_schema(), LONG], ids=["rows", "history"])
-def test_pieces_of_any_size_give_what_one_call_gives(tmp_path: Path, schema: Schema) -> None:
+def test_pieces_of_any_size_give_what_one_call_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema
+) -> None:
+    monkeypatch.setattr(batch_scoring, "_GROUP", 100)
     pair, _ = fakes.make_pair(schema)
     path = write_rows(
         tmp_path / "rows.parquet",
@@ -67,10 +76,46 @@ def test_pieces_of_any_size_give_what_one_call_gives(tmp_path: Path, schema: Sch
         pair.forecast(whole.context(whole.pieces(10**6)[0])), schema.entity_keys
     )
     assert len(expected) == 40 * 3 * 2
+    output, files = tmp_path / "forecast.parquet", set[bytes]()
     for size in (1, 7, 33, 1000):
-        pd.testing.assert_frame_equal(
-            scored(pair, path, size, tmp_path / "forecast.parquet"), expected
-        )
+        pd.testing.assert_frame_equal(scored(pair, path, size, output), expected)
+        files.add(output.read_bytes())
+    assert len(files) == 1
+    assert pq.read_metadata(output).num_row_groups == 3
+
+
+def without_files(function: Any, shared: Any, item: Any) -> Any:
+    """Call the function where nothing may be written, and nothing but modules be read."""
+    opened: list[Any] = []
+
+    def heard(event: str, arguments: Any) -> None:
+        if (event == "open" and not str(arguments[0]).endswith((".py", ".pyc", ".so"))) or (
+            event in ("os.mkdir", "os.rename")
+        ):
+            opened.append(arguments)
+
+    sys.addaudithook(heard)
+    result = function(shared, item)
+    assert opened == []
+    return result
+
+
+class WithoutFiles(ProcessesCompute):
+    def stream(self, function: Any, shared: Any, items: Any) -> Any:
+        return super().stream(partial(without_files, function), shared, items)
+
+
+def test_a_worker_reads_and_writes_no_file(tmp_path: Path) -> None:
+    """It may be on a machine that shares no folder with this one."""
+    schema = fakes.make_schema()
+    pair, _ = fakes.make_pair(schema)
+    path = write_rows(tmp_path / "rows.parquet", schema, 40)
+    contents = []
+    for compute in (LocalCompute(None), WithoutFiles(ProcessesOptions(workers=2))):
+        output = tmp_path / "forecast.parquet"
+        score(pair, RowsFile(path, schema), 7, output, {}, compute, [].append)
+        contents.append(output.read_bytes())
+    assert contents[0] == contents[1]
 
 
 def test_a_model_that_takes_long_says_its_series(
@@ -211,7 +256,7 @@ def test_pieces_of_another_pair_are_not_taken(tmp_path: Path) -> None:
 
     class Broken(LocalCompute):
         def map(self, function: Any, shared: Any, items: Any) -> Any:
-            yield function(shared, items[0])
+            yield function(shared, next(items))
             raise DataError("the machine is gone")
 
     old = fakes.make_pair()[0]
@@ -253,4 +298,4 @@ def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
             return super().map(function, shared, items)
 
     score(pair, RowsFile(path, pair.schema), 10, output, {"pair": "p"}, Second(None), [].append)
-    assert pq.ParquetFile(output).metadata.num_row_groups == 3
+    assert pq.read_metadata(output).num_rows == 180

@@ -7,9 +7,12 @@ from __future__ import annotations
 import ast
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +239,17 @@ def test_tuners(tuner: type[Tuner], checks: set[str], tmp_path: Path) -> None:
     expect(failing_checks(suite, tmp_path, fixtures), checks)
 
 
+ROOM = "test_items_are_taken_when_there_is_room"
 SHARED = "test_the_shared_argument_stays_as_it_was"
 
 
 class LosesTheOrder(LocalCompute):
-    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
         return iter([function(shared, item) for item in sorted(items)])
 
 
 class WrapsErrors(LocalCompute):
-    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
             try:
                 yield function(shared, item)
@@ -254,18 +258,20 @@ class WrapsErrors(LocalCompute):
 
 
 class StreamsTwice(LocalCompute):
-    def stream(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
-        return self.map(function, shared, [*items, *items[:1]])
+    def stream(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        for number, result in enumerate(self.map(function, shared, items)):
+            yield from [result] * (2 if number == 30 else 1)
 
 
 class NeedsItems(LocalCompute):
-    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
-        first, *others = items
-        return super().map(function, shared, [first, *others])
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        iterator = iter(items)
+        first = [next(iterator)]
+        return super().map(function, shared, chain(first, iterator))
 
 
 class ChangesTheShared(LocalCompute):
-    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
         shared *= 2
         return super().map(function, shared, items)
 
@@ -275,10 +281,35 @@ class GoesOnAfterItWasLeft(LocalCompute):
 
     waiting: list[Any] = []  # noqa: RUF012  one for all instances
 
-    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> Iterator[Any]:
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
         self.waiting.extend(function(shared, item) for item in items)
         while self.waiting:
             yield self.waiting.pop(0)
+
+
+class TakesAllItems(LocalCompute):
+    def stream(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        return self.map(function, shared, [*items])
+
+
+class EndsWithTheItems(LocalCompute):
+    """What their iterator raises is lost."""
+
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        iterator = iter(items)
+        while True:
+            try:
+                item = next(iterator)
+            except (StopIteration, DataError):
+                return
+            yield function(shared, item)
+
+
+class TellsOfItsPool(LocalCompute):
+    def map(self, function: Any, shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        with ProcessPoolExecutor(1, get_context("fork")) as pool:
+            for item in items:
+                yield pool.submit(function, shared, item).result()
 
 
 class CountsItsCalls(LocalCompute):
@@ -291,13 +322,19 @@ class CountsItsCalls(LocalCompute):
     ("compute", "checks"),
     [
         (LocalCompute, set()),
-        (LosesTheOrder, {"test_results_come_in_the_order_of_the_items"}),
+        (LosesTheOrder, {"test_results_come_in_the_order_of_the_items", ROOM}),
         (WrapsErrors, {"test_what_the_function_raises_is_raised_as_it_was"}),
         (StreamsTwice, {"test_a_stream_gives_every_result_once"}),
         (NeedsItems, {"test_no_items_give_no_results"}),
         (ChangesTheShared, {SHARED}),
-        (GoesOnAfterItWasLeft, {"test_an_iterator_may_be_left_before_its_end"}),
+        (
+            GoesOnAfterItWasLeft,
+            {"test_an_iterator_may_be_left_before_its_end", "test_no_items_give_no_results", ROOM},
+        ),
         (CountsItsCalls, {"test_the_constructor_only_stores_the_options"}),
+        (TakesAllItems, {ROOM}),
+        (EndsWithTheItems, {"test_what_the_items_raise_is_raised_as_it_was"}),
+        (TellsOfItsPool, {"test_a_worker_that_dies_is_replaced_or_told_in_one_line"}),
     ],
 )
 def test_computes(compute: type[Compute], checks: set[str], tmp_path: Path) -> None:

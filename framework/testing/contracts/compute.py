@@ -7,12 +7,16 @@ class TestMine(ComputeContract):
 
 from __future__ import annotations
 
+import os
+import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
 from framework.data.arrays import Float64
-from framework.errors import DataError
+from framework.errors import DataError, FrameworkError
 from framework.interfaces.compute import Compute
 from framework.testing.contracts.component import only_options
 from framework.testing.contracts.findings import refusal, same_bits
@@ -34,10 +38,21 @@ def _slow_first(shared: Float64, item: int) -> tuple[int, float]:
     return item, total
 
 
+def _dies(processes: tuple[int, ...], item: int) -> int:
+    """End the process of a worker, unless it is the caller's own."""
+    if item == 2 and os.getpid() not in processes:
+        os._exit(9)
+    return item
+
+
 class ComputeContract:
     """The promises of every compute. The functions of the suite can be imported where the core is
     installed.
+
+    ``workers``: how many items what ``make`` gives works on at a time; a few are enough.
     """
+
+    workers: ClassVar[int] = 2
 
     @abstractmethod
     def make(self) -> Compute:
@@ -82,6 +97,53 @@ class ComputeContract:
                 f"{name} raises {str(error)!r}, not what the function raised, 'item -3 is below "
                 "zero': the line is the user's, whichever process it comes from."
             )
+
+    def test_what_the_items_raise_is_raised_as_it_was(self) -> None:
+        def items() -> Iterator[int]:
+            yield 1
+            raise DataError("the second item is not there")
+
+        for name in ("map", "stream"):
+            error = refusal(
+                lambda name=name: list(  # type: ignore[misc]
+                    getattr(self.make(), name)(_sum, _SHARED, items())
+                ),
+                DataError,
+                f"{name} of items whose iterator raises DataError",
+            )
+            assert str(error) == "the second item is not there", (
+                f"{name} raises {str(error)!r}, not what the iterator of the items raised, 'the "
+                "second item is not there'."
+            )
+
+    def test_items_are_taken_when_there_is_room(self) -> None:
+        most = 2 * self.workers
+        for name in ("map", "stream"):
+            items = iter(range(5 * most))
+            results = iter(getattr(self.make(), name)(_sum, _SHARED, items))
+            next(results)
+            time.sleep(0.1)  # for what takes items in a thread of its own
+            taken = 5 * most - items.__length_hint__() - 1
+            assert taken <= most, (
+                f"{name} has taken {taken} items more than it gave results, with {self.workers} "
+                f"workers: items are large, and made when they are taken; {most} at most, two for "
+                "each worker, are taken before their results are."
+            )
+            assert len(list(results)) == 5 * most - 1, f"{name} does not give every result."
+
+    def test_a_worker_that_dies_is_replaced_or_told_in_one_line(self) -> None:
+        items = list(range(6))
+        try:
+            outcome: Any = sorted(self.make().stream(_dies, (os.getpid(),), items))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            outcome = error
+        is_told = isinstance(outcome, FrameworkError) and "\n" not in str(outcome)
+        assert outcome == items or is_told, (
+            f"stream of {items}, one of which ends its worker, gives {outcome!r}: it gives all "
+            "results, or raises a FrameworkError of one line that says what to do next."
+        )
+        after = list(self.make().map(_sum, _SHARED, [5]))
+        assert after == [_sum(_SHARED, 5)], f"map after a worker died gives {after}."
 
     def test_a_stream_gives_every_result_once(self) -> None:
         items = list(range(40))

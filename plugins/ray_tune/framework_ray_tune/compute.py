@@ -1,96 +1,81 @@
-"""``compute=ray``: the folds of a backtest as tasks of a Ray cluster, the pieces of a batch scoring
-through Ray Data.
+"""``compute=ray``: the folds of a backtest and the pieces of a batch scoring as tasks of a Ray
+cluster.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from framework.errors import FrameworkError
-from framework.interfaces.compute import Compute, I, R, S
+from framework.errors import FrameworkError, one_line
+from framework.interfaces.compute import Compute, I, R, S, in_flight
 from framework_ray_tune.cluster import connected, ray
+
+#: How often a task is begun again whose worker process, or node, died.
+_RETRIES = 2
 
 
 class RayCompute(Compute):
-    """``shared`` is put into the object store once; a worker reads it from there."""
+    """``shared`` is put into the object store once; a worker process reads it from there for its
+    first task. Items and results go through the object store too, and through no file.
 
-    def map(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
+    Tasks, not Ray Data: it takes its data set as a whole, and items are made while others are
+    worked on.
+    """
+
+    def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
+        return self._results(function, shared, items, lambda calls: calls[0])
+
+    def stream(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
+        return self._results(function, shared, items, lambda calls: ray.wait(calls)[0][0])
+
+    def _results(
+        self,
+        function: Callable[[S, I], R],
+        shared: S,
+        items: Iterable[I],
+        following: Callable[[list[Any]], Any],
+    ) -> Iterator[R]:
         with connected(self.options):
-            task = ray.remote(num_cpus=self.options.cpus_per_task, max_retries=2)(_apply)
-            reference = ray.put(shared)
-            pending = [task.remote(function, reference, item) for item in items]
-            try:
-                for result in pending:
-                    yield _get(result)
-            finally:
-                for result in pending:
-                    ray.cancel(result, force=True)
-
-    def stream(self, function: Callable[[S, I], R], shared: S, items: Sequence[I]) -> Iterator[R]:
-        """Ray Data's ``map_batches`` over actors: as many as the cluster has CPUs for, one made
-        anew where one died.
-
-        The items are the data set, not the rows behind them: ``read_parquet`` cuts where a file's
-        row groups end, which would make the pieces, and what a killed run left of them, depend on
-        how a file was written.
-        """
-        if not items:
-            return
-        with connected(self.options):
-            import ray.data
-
-            _quiet(ray.data.DataContext.get_current())
-            reference = ray.put((function, shared))
             cpus = self.options.cpus_per_task
-            actors = max(1, min(len(items), int(ray.cluster_resources().get("CPU", 1) // cpus)))
-            packed = [{"item": ray.cloudpickle.dumps(item)} for item in items]
-            results = ray.data.from_items(packed, override_num_blocks=len(items)).map_batches(
-                _Worker,
-                batch_size=1,
-                num_cpus=cpus,
-                concurrency=(1, actors),
-                fn_constructor_args=([reference],),  # in a list, so that Ray hands it on as it is
-            )
-            for row in results.iter_rows():
-                result = ray.cloudpickle.loads(row["result"])
-                if isinstance(result, FrameworkError):
-                    raise result
-                yield result
+            task = ray.remote(num_cpus=cpus, max_retries=_RETRIES)(_apply)
+            common = [ray.put((function, shared))]  # in a list, so that Ray hands it on as it is
+
+            def most() -> int:
+                """As many again wait as there is room for: a cluster that grows sees them."""
+                return 2 * max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))
+
+            for call in in_flight(
+                items,
+                most,
+                lambda item: task.remote(common, item),
+                following,
+                lambda call: ray.cancel(call, force=True),
+            ):
+                yield _result(call)
 
 
-class _Worker:
-    """Holds the function and what is shared, for one item after another."""
-
-    def __init__(self, references: list[Any]) -> None:
-        self._function, self._shared = ray.get(references[0])
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        results: list[bytes] = []
-        for item in batch["item"]:
-            try:
-                result = self._function(self._shared, ray.cloudpickle.loads(item))
-            except FrameworkError as error:  # a value, so that the caller gets it as it was raised
-                result = error
-            results.append(ray.cloudpickle.dumps(result))
-        return {"result": results}
-
-
-def _quiet(context: Any) -> None:
-    """The run says how far it is; Ray Data's bars and notes are in the way of that."""
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-def _apply(function: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
+def _apply(common: list[Any], item: Any) -> Any:
+    function, shared = _common(common[0])
     return function(shared, item)
 
 
-def _get(reference: Any) -> Any:
+@lru_cache(maxsize=1)
+def _common(reference: Any) -> Any:
+    """Read once a worker process."""
+    return ray.get(reference)
+
+
+def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         # the caller knows what the function raises, not Ray's wrapper of it
         raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise FrameworkError(
+            f"compute=ray: a task was lost, and {_RETRIES} tries after it: {one_line(error, 300)}. "
+            "Most often memory is wanting: raise compute.cpus_per_task, so that fewer tasks share "
+            "a node."
+        ) from error
