@@ -45,7 +45,8 @@ class ProcessesCompute(Compute):
         import joblib
 
         options = self.options
-        return options.workers or max(1, joblib.cpu_count() // options.threads)
+        room: int = options.workers or max(1, joblib.cpu_count() // options.threads)
+        return room
 
     def _results(
         self,

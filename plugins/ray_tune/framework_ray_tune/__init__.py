@@ -52,7 +52,7 @@ class RayTuneOptions(RayOptions):
 
 
 class RayComputeOptions(RayOptions):
-    """``cpus_per_task``: cores, and threads of the numeric libraries, of one fold."""
+    """``cpus_per_task``: cores, and threads of the numeric libraries, of one fold or piece."""
 
     cpus_per_task: PositiveFloat = 1
 
@@ -77,7 +77,7 @@ def components() -> list[Component]:
             "ray",
             "framework_ray_tune.compute:RayCompute",
             RayComputeOptions,
-            "on a Ray cluster: folds as tasks, pieces by Ray Data",
+            "folds and pieces as tasks of a Ray cluster",
         ),
     ]
 

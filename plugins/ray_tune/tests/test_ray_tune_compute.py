@@ -1,4 +1,4 @@
-"""Batch scoring through Ray Data: the file of a local run, byte for byte, whatever dies
+"""Batch scoring on Ray: the file of a local run, byte for byte, whatever dies
 meanwhile.
 """
 
@@ -99,18 +99,6 @@ def test_what_a_piece_refuses_is_refused_as_it_was_said(
             RayCompute(options),
             [].append,
         )
-
-
-@pytest.mark.stress
-def test_what_a_task_raises_is_raised_as_it_was(options: RayComputeOptions) -> None:
-    def square(limit: int, item: int) -> int:
-        if item > limit:
-            raise DataError(f"{item} is above {limit}")
-        return item * item
-
-    assert list(RayCompute(options).map(square, 3, range(4))) == [0, 1, 4, 9]
-    with pytest.raises(DataError, match=r"^4 is above 3$"):
-        list(RayCompute(options).map(square, 3, range(8)))
 
 
 @pytest.mark.stress
