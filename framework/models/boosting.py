@@ -11,6 +11,8 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -23,7 +25,9 @@ from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.interfaces.model import FitSize, Model
 from framework.models.options import BoostingOptions
-from framework.models.progress import begin
+from framework.models.openmp import thread_limit
+from framework.models.progress import begin, own_part
+from framework.models.target_transforms import TargetTransform
 from framework.models.window_sets import drawn, has_label, lowest_label, pieces_of, strided
 from framework.models.window_table import Tabular
 
@@ -35,6 +39,9 @@ Booster = TypeVar("Booster")
 #: Above so many rows a prediction is shared among threads; below, starting them costs more than it
 #: saves.
 MANY_ROWS = 4096
+#: Up to so many cells in the table of a target, threads wait for each other about as long as they
+#: work: a booster is trained by one, and targets are trained beside each other.
+FEW_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
     bounded: ClassVar[Mapping[str, bool]]
     options: BoostingOptions
     _notes: tuple[str, ...] = ()
+    _beside = 1
 
     @abstractmethod
     def objective(self, target: str) -> str:
@@ -194,7 +202,8 @@ class BoostedModel(Model, Generic[Data, Booster]):
         rows = size.horizon * sum(tables)
         fixed, reading, keeping = self.table_bytes
         cell_bytes = reading * max(cells) + keeping * sum(cells)
-        return int(fixed + cell_bytes + rows * (16 + 12 * outputs))
+        beside = self._targets_beside(max(cells), size.targets)
+        return int(beside * (fixed + cell_bytes + rows * (16 + 12 * outputs)))
 
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int
@@ -205,11 +214,51 @@ class BoostedModel(Model, Generic[Data, Booster]):
             schema.targets,
         )
         self._table, self._notes = Tabular.plan(train.arrays, schema, self.options), ()
-        raw: list[list[bytes]] = []
-        for t in range(len(schema.targets)):
+        targets = range(len(schema.targets))
+        for t in targets:
             self._check_labels(train, t)
-            raw.append(self._fit_target(train, validation, t, seed))
-        self._open(raw)
+        self._beside = self._targets_beside(self._cells(train, seed), len(targets))
+        if self._beside == 1:
+            fits = [self._fit_target(train, validation, t, seed) for t in targets]
+        else:
+            with ThreadPoolExecutor(self._beside, thread_name_prefix="target") as threads:
+                futures = [
+                    threads.submit(
+                        copy_context().run, self._fit_beside, train, validation, t, seed
+                    )
+                    for t in targets
+                ]
+                fits = [future.result() for future in futures]
+        for t, (_, transform) in enumerate(fits):
+            self._table = self._table.with_transform(t, transform)
+        self._open([raw for raw, _ in fits])
+
+    @property
+    def trains_in_threads(self) -> bool:
+        """Say whether boosters of unlike data may be trained in several threads of a process."""
+        return False
+
+    @property
+    def training_threads(self) -> int | None:
+        """The threads by which one booster is trained; None: all."""
+        return 1 if self._beside > 1 else self.options.n_jobs
+
+    def _targets_beside(self, cells: int, targets: int) -> int:
+        """Count the targets that are trained at the same time, for a table of so many cells."""
+        if not self.trains_in_threads or cells > FEW_CELLS:
+            return 1
+        return min(self.options.n_jobs or thread_limit(), targets)
+
+    def _cells(self, train: WindowSet, seed: int) -> int:
+        windows = self._learned(train, seed)
+        columns = self._table.features(windows.gather(0, 1)).shape[1] if len(windows) else 0
+        return len(windows) * self._horizon * columns
+
+    def _fit_beside(
+        self, train: WindowSet, validation: WindowSet | None, target: int, seed: int
+    ) -> tuple[list[bytes], TargetTransform]:
+        own_part()
+        return self._fit_target(train, validation, target, seed)
 
     def check(self, schema: Schema, past_names: tuple[str, ...]) -> None:
         """Raise :class:`ConfigError` for an option that names a target or a feature which is not
@@ -236,8 +285,13 @@ class BoostedModel(Model, Generic[Data, Booster]):
 
     def _fit_target(
         self, train: WindowSet, validation: WindowSet | None, target: int, seed: int
-    ) -> list[bytes]:
-        """Rows are made once and shared by the mean and the quantiles."""
+    ) -> tuple[list[bytes], TargetTransform]:
+        """Train the boosters of one target. Rows are made once and shared by the mean and the
+        quantiles.
+
+        Returns:
+            The boosters, and the transform of their forecasts.
+        """
         options, table = self.options, self._table
         training = self._learned(train, seed)
         later = validation if validation is not None and has_label(validation, target) else None
@@ -260,15 +314,15 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 table, self._learned(train.joined(later), seed), target, seed, None
             )
         boosters: list[bytes] = []
+        transform = table.targets[target]
         for output in self.outputs(self._targets[target], self._quantiles):
             begin(f"target {self._targets[target]}, {output.name}")
             raw, rounds = self.boost(
                 output.params, rows, options.n_estimators, validation_data, seed
             )
-            if not boosters and table.targets[target].log:
+            if not boosters and transform.log:
                 measured = training if later is None else later
-                transform = table.targets[target].with_errors(self._errors(raw, measured, target))
-                self._table = self._table.with_transform(target, transform)
+                transform = transform.with_errors(self._errors(raw, measured, target))
             if validation_data is not None:
                 log.info(
                     "target %s, %s: %d of %d rounds",
@@ -281,7 +335,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
                 begin(f"target {self._targets[target]}, {output.name}, on all rows")
                 raw, _ = self.boost(output.params, everything, rounds, None, seed)
             boosters.append(raw)
-        return boosters
+        return boosters, transform
 
     def _learned(self, windows: WindowSet, seed: int) -> WindowSet:
         """The windows that the options leave to learn from."""

@@ -45,7 +45,8 @@ class BoostingOptions(TargetOptions):
     with the season, or some hours of the day are never learned. ``most_windows``: of what that
     leaves, each fit learns from at most so many windows, drawn at random by the run's seed, and a
     warning says so; null for all. ``n_jobs`` is for training and large predictions (null: all
-    cores, in a container those of its quota).
+    cores, in a container those of its quota); where tables are small, XGBoost trains targets
+    beside each other, each by one thread.
     """
 
     n_estimators: PositiveInt = 200

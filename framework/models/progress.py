@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from framework.secrets import masked
 
@@ -62,6 +62,15 @@ def begin(part: str) -> None:
     fit = _fit.get()
     if fit is not None:
         fit.part, fit.began = part, time.monotonic()
+
+
+def own_part() -> None:
+    """Let this thread, in a context of its own, say its part of a fit whose parts are fitted beside
+    each other.
+    """
+    fit = _fit.get()
+    if fit is not None:
+        _fit.set(replace(fit))
 
 
 def tell(number: int, count: int, unit: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from framework.data.arrays import Float32, Float64
 from framework.data.schema import Schema
+from framework.data.vocabulary import CPU
 from framework.data.windows import WindowSet
 from framework.errors import ConfigError
 from framework.models.boosting import MANY_ROWS, BoostedModel, Output
@@ -81,6 +82,10 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
             return 0, 8.0, 8.0
         return 2 * KEPT, 0.5, 2.0 if self.options.max_bin <= 256 else 4.0
 
+    @property
+    def trains_in_threads(self) -> bool:
+        return self.options.device == CPU
+
     def objective(self, target: str) -> str:
         return self.options.objectives.get(target, self.options.objective)
 
@@ -105,7 +110,7 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
     ) -> xgboost.DMatrix:
         from framework_xgboost.matrix import plain_matrix, train_matrix
 
-        options, threads = self.options, self.options.n_jobs
+        options, threads = self.options, self.training_threads
         if options.tree_method != "hist":
             return plain_matrix(table, windows, target, threads)
         return train_matrix(table, windows, target, options.max_bin, reference, threads, KEPT)
@@ -126,8 +131,8 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
         )
         if options.tree_method != "exact":
             params["max_bin"] = options.max_bin
-        if options.n_jobs is not None:
-            params["nthread"] = options.n_jobs
+        if self.training_threads is not None:
+            params["nthread"] = self.training_threads
         from framework_xgboost import boosters
 
         stopping = options.early_stopping_rounds

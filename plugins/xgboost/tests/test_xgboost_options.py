@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any, get_args
 
@@ -102,6 +103,30 @@ def test_a_sample_is_drawn_by_the_seed_and_said() -> None:
     assert learned(7, most_windows=50)[1] == raw != learned(8, most_windows=50)[1]
     assert learned(7) == learned(7, most_windows=1000)
     assert learned(7)[1] != raw
+
+
+def test_small_tables_are_trained_by_one_thread_and_targets_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: set[tuple[str, int | None]] = set()
+    boost = XGBoost.boost
+
+    def seen_boost(model: XGBoost, params: Any, *arguments: Any) -> tuple[bytes, int]:
+        seen.add((threading.current_thread().name.partition("_")[0], model.training_threads))
+        return boost(model, params, *arguments)
+
+    monkeypatch.setattr(XGBoost, "boost", seen_boost)
+    options = {"quantiles": (0.1, 0.9), "early_stopping_rounds": 3, "log": ("sales", "visits")}
+    alone, beside = fitted(**options), fitted(n_jobs=2, **options)
+    assert seen == {("MainThread", 1), ("target", 1)}
+    assert beside._raw == alone._raw
+    assert beside._table.to_json() == alone._table.to_json()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in a worker of compute=processes
+    assert fitted(n_jobs=None).training_threads is None
+    monkeypatch.setattr("framework.models.boosting.FEW_CELLS", 100)
+    seen.clear()
+    fitted(n_jobs=2)
+    assert seen == {("MainThread", 2)}
 
 
 def test_count_objective_answers_in_natural_units() -> None:
