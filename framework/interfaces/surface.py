@@ -102,6 +102,7 @@ INNER: tuple[str, ...] = (
     "framework.serving.arms",
     "framework.serving.http",
     "framework.serving.pipeline",
+    "framework.serving.memory",
     "framework.serving.observers",
     "framework.serving.shadow",
     "framework.pairs.golden",

@@ -24,8 +24,8 @@ from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.interfaces.model import FitSize, Model
-from framework.models.options import BoostingOptions
 from framework.models.openmp import thread_limit
+from framework.models.options import BoostingOptions
 from framework.models.progress import begin, own_part
 from framework.models.target_transforms import TargetTransform
 from framework.models.window_sets import drawn, has_label, lowest_label, pieces_of, strided
@@ -223,9 +223,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
         else:
             with ThreadPoolExecutor(self._beside, thread_name_prefix="target") as threads:
                 futures = [
-                    threads.submit(
-                        copy_context().run, self._fit_beside, train, validation, t, seed
-                    )
+                    threads.submit(copy_context().run, self._fit_beside, train, validation, t, seed)
                     for t in targets
                 ]
                 fits = [future.result() for future in futures]

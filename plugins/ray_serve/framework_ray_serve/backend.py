@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds between two looks whether Ray's control service is there.
 _CHECK = 1.0
+#: Seconds between two looks whether the services run: each takes some milliseconds of Ray's
+#: controller, which starts them.
+_LOOK = 0.25
 
 
 class RayServeBackend(ServingBackend):
@@ -55,16 +58,15 @@ class RayServeBackend(ServingBackend):
             serving(options) as cluster,
         ):  # Ray writes warnings to stdout
             stop_signal.listen()  # Ray has handlers of its own
-            version = deployment.load(
-                deployment.resolve(deployment.reference)
-            ).version  # what is refused is refused here, in one line
+            version = deployment.resolve(deployment.reference)
+            deployment.fetch(version)  # a byte that differs has started no service
             app = options.app or deployment.name
             if app in cluster.others:
                 raise FrameworkError(
                     f"an application '{app}' runs in this cluster already; set "
                     "serving.app=NAME for another name."
                 )
-            with _deployed(deployment, options, app):
+            with _deployed(deployment, version, options, app):
                 with redirect_stdout(out):
                     announce(cluster.url + options.route_prefix.rstrip("/"), version)
                 stop_signal.wait(cluster.check)
@@ -83,7 +85,9 @@ class RayServeBackend(ServingBackend):
 
 
 @contextmanager
-def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Iterator[None]:
+def _deployed(
+    deployment: Deployment, version: PairVersion, options: RayServeOptions, app: str
+) -> Iterator[None]:
     """The application runs; it is drained at the end, where there is still somebody to ask."""
     from ray import serve
 
@@ -95,7 +99,7 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
             make(deployment, options), app, options.route_prefix, logging_config=quiet
         )
         serve.run_many([target], wait_for_applications_running=False)
-        _wait(app, options.start_timeout_s)
+        _wait(app, options.start_timeout_s, lambda: deployment.load(version))
         yield
     except LostControlError:
         raise
@@ -108,9 +112,12 @@ def _deployed(deployment: Deployment, options: RayServeOptions, app: str) -> Ite
     serve.delete(app)
 
 
-def _wait(app: str, seconds: float) -> None:
-    """Until all services run. Raises :class:`FrameworkError` when one cannot, or there is no room
-    for it in the cluster.
+def _wait(app: str, seconds: float, open_pair: Callable[[], object]) -> None:
+    """Wait until all services run. Raises :class:`FrameworkError` when one cannot, or there is no
+    room for it in the cluster.
+
+    ``open_pair`` raises what a replica has raised where that refuses the pair. Replicas open the
+    pair in any case; this process, which answers nobody, opens it for the cause alone.
     """
     from ray import serve
 
@@ -120,6 +127,7 @@ def _wait(app: str, seconds: float) -> None:
         if status.status == "RUNNING":
             return
         if status.status == "DEPLOY_FAILED":
+            open_pair()
             raise FrameworkError(f"the application '{app}' did not start: {_cause(status)}")
         if monotonic() > deadline:
             waiting = [
@@ -133,7 +141,7 @@ def _wait(app: str, seconds: float) -> None:
                 "place in the cluster, or for its pair; free CPUs there, or ask for fewer "
                 "(num_cpus of the service)."
             )
-        time.sleep(0.05)
+        time.sleep(_LOOK)
 
 
 def _cause(status: ApplicationStatusOverview) -> str:

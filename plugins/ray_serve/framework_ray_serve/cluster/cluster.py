@@ -5,6 +5,7 @@ and ends with it.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ _ENVIRONMENT = {
     VARIABLE: CALLBACK,
 }
 _NAMESPACE = "framework"
+#: Workers of one application on one node: the controller, the proxy and the replicas. A worker for
+#: each CPU starts while this process is busy; more than these would stay idle.
+_PROCESSES = {"separate": 6, "fused": 3}
 #: What the workers of a Ray that is started here import first.
 FIRST = ("framework_ray_serve.worker_imports",)
 
@@ -142,7 +146,7 @@ def _connect(options: RayServeOptions) -> None:
         options.dashboard,
         options.object_store_memory,
         FIRST,
-        prestart=False,  # there are as many replicas as are asked for, whatever the number of CPUs
+        prestart=(options.num_cpus or os.cpu_count() or 1) <= _PROCESSES[options.topology],
         metrics_port=options.metrics_port,
         namespace=_NAMESPACE,
         is_open=options.ray_open,

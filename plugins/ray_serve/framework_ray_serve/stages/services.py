@@ -8,14 +8,12 @@ import asyncio
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import psutil
 import ray
 
 from framework.data.arrays import Float64
@@ -33,6 +31,7 @@ from framework.pairs.pair import KnownTerms, Pair, make_windows
 from framework.serving.deployment import Deployment
 from framework.serving.http import logs
 from framework.serving.http.refusal import Refusal
+from framework.serving.memory import keep_freed_memory
 from framework.serving.pipeline.batching import Batches
 from framework.serving.pipeline.parts import attempt
 from framework.serving.pipeline.pipeline import look_up
@@ -42,10 +41,11 @@ from framework_ray_serve import RayServeOptions
 from framework_ray_serve.scaling.presets import METRICS, batch, service
 from framework_ray_serve.stages.loaded_pairs import LoadedPairs
 from framework_ray_serve.stages.messages import Facts, Predicted, Preprocessed
+from framework_ray_serve.stages.work import Work
 
 log = logging.getLogger(__name__)
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
 
 
 class PairService(ABC, Generic[T]):
@@ -54,6 +54,7 @@ class PairService(ABC, Generic[T]):
     async def __init__(
         self, deployment: Deployment, options: RayServeOptions, aliases: Sequence[str]
     ) -> None:
+        keep_freed_memory()
         logs.configure(options.log)
         self.deployment = deployment
         self.held = LoadedPairs(self.open, keep=len(aliases) + 2)
@@ -260,30 +261,6 @@ def device_here(options: RayServeOptions) -> str:
     has given it, where the model can use one.
     """
     return options.device or ("auto" if ray.get_gpu_ids() else CPU)
-
-
-class Work:
-    """Threads for what computes, two at least so that a slow request does not hold up all others,
-    and how much of the CPUs it takes.
-    """
-
-    def __init__(self, cpus: float) -> None:
-        self._cpus, self.at_once = cpus, max(2, round(cpus))
-        self._threads = ThreadPoolExecutor(self.at_once, thread_name_prefix="work")
-        self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only begins the measurement
-
-    async def do(self, work: Callable[[], R]) -> tuple[R, float]:
-        """Run the work; return its result and the seconds it took. Raises the error of the work."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
-
-    def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
-        start = perf_counter()
-        return work(), perf_counter() - start
-
-    def cpu_percent(self) -> float:
-        """Of the CPUs that the replica is given, since the last call."""
-        return float(self._process.cpu_percent()) / self._cpus
 
 
 def contiguous(windows: Windows) -> Windows:
