@@ -130,6 +130,21 @@ def payload(pair: Pair, golden: Golden, rows: int) -> bytes:
     return json.dumps({"rows": made}).encode()
 
 
+def columns(body: bytes) -> bytes:
+    """The same request over the Open Inference Protocol: one tensor a column, as JSON."""
+    rows = json.loads(body)["rows"]
+    inputs = [
+        {
+            "name": column,
+            "datatype": "FP64" if column in PAST else "BYTES",
+            "shape": [len(rows), 1],
+            "data": [row[column] for row in rows],
+        }
+        for column in (*STATIC, TIME, *PAST)
+    ]
+    return json.dumps({"inputs": inputs}).encode()
+
+
 def no_ledger() -> FilesLedger:
     """A ledger that keeps no forecast: what it costs is measured by ledger.py."""
     return FilesLedger(FilesLedgerOptions(share=0))

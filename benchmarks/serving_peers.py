@@ -23,8 +23,8 @@ from pathlib import Path
 
 import orjson
 import pandas as pd
-from bare import PAST, STATIC
 from load import free_port
+from serving_pair import columns
 
 from framework.data.vocabulary import TIME
 from framework.interfaces.registry import PairDraft
@@ -205,23 +205,12 @@ def mlserver(bin_folder: Path, work: Path, batching: bool) -> Make:
     (folder / "model-settings.json").write_text(json.dumps({**model, **together}))
 
     def make(body: bytes) -> Peer:
-        rows, ports = orjson.loads(body)["rows"], [free_port() for _ in range(3)]
+        ports = [free_port() for _ in range(3)]
         settings = dict(zip(("http_port", "grpc_port", "metrics_port"), ports, strict=True))
         # in the server's own process, as the others
         (folder / "settings.json").write_text(
             json.dumps({**settings, "host": "127.0.0.1", "parallel_workers": 0, "debug": False})
         )
-        inputs = []
-        for column in (*STATIC, TIME, *PAST):
-            kind = "FP64" if column in PAST else "BYTES"
-            inputs.append(
-                {
-                    "name": column,
-                    "datatype": kind,
-                    "shape": [len(rows), 1],
-                    "data": [row[column] for row in rows],
-                }
-            )
         env = {"PYTHONPATH": str(folder), "MLSERVER_LOGGING_LEVEL": "ERROR"}
         command = [str(bin_folder / "mlserver"), "start", str(folder)]
         return Peer(
@@ -229,7 +218,7 @@ def mlserver(bin_folder: Path, work: Path, batching: bool) -> Make:
             command,
             ports[0],
             "/v2/models/benchmark/infer",
-            json.dumps({"inputs": inputs}).encode(),
+            columns(body),
             env,
             0.25,
         )

@@ -59,4 +59,9 @@ def format_times(times: Times) -> list[str | None]:
         ``[n]`` texts such as ``2013-06-01T00:00:00Z``, with a fraction of a second only where there
         is one; None for NaT.
     """
+    if len(times) > 1:
+        distinct, which = np.unique(times, return_inverse=True)
+        if len(distinct) < len(times):
+            texts = format_times(distinct)
+            return [texts[i] for i in which.tolist()]
     return [None if time is None else time.isoformat() + "Z" for time in times.tolist()]

@@ -150,6 +150,18 @@ class BoostedModel(Model, Generic[Data, Booster]):
             ``[rows]`` or ``[rows, outputs]``.
         """
 
+    def answers(self, boosters: Sequence[Booster], rows: Float32) -> list[Float64]:
+        """Ask several boosters about the same rows.
+
+        Args:
+            boosters: The boosters.
+            rows: As those of :meth:`answer`.
+
+        Returns:
+            What :meth:`answer` gives, for each of them.
+        """
+        return [self.answer(booster, rows) for booster in boosters]
+
     @property
     def supports_quantiles(self) -> bool:
         return True
@@ -364,13 +376,11 @@ class BoostedModel(Model, Generic[Data, Booster]):
     def predict(self, windows: Windows) -> Float64:
         rows, n = self._table.features(windows), len(windows)
         out = np.empty((n, self._horizon, len(self._boosters), 1 + len(self._quantiles)))
+        answers = iter(self.answers([b for boosters in self._boosters for b in boosters], rows))
         for t, (boosters, transform) in enumerate(
             zip(self._boosters, self._table.targets, strict=True)
         ):
-            parts = [
-                np.asarray(self.answer(booster, rows)).reshape(n, self._horizon, -1)
-                for booster in boosters
-            ]
+            parts = [np.asarray(next(answers)).reshape(n, self._horizon, -1) for _ in boosters]
             values = np.concatenate(parts, axis=2, dtype=np.float64)
             values[..., 1:].sort(axis=-1)
             out[:, :, t] = transform.back(values, windows)

@@ -18,6 +18,7 @@ from framework.serving.arms.arms import Arm, Arms, ArmTable
 from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler, Headers
 from framework.serving.http.refusal import Refusal
 from framework.serving.observers import Feed
+from framework.serving.pipeline.columns import Columns
 from framework.serving.pipeline.pipeline import INLINE_BYTES, INLINE_WINDOWS
 from framework.serving.pipeline.rendering import render_mixed
 from framework.serving.pipeline.validation import EntityPeek, Lookup
@@ -73,7 +74,7 @@ class Answers:
             "/predict/feast/batch": self.many,
         }
 
-    async def payload(self, body: bytes, call: Call, write: Write = write_own) -> Answer:
+    async def payload(self, body: bytes | Columns, call: Call, write: Write = write_own) -> Answer:
         table = self._arms.table
         requested = requested_arm(table, call)
         arm = requested or self._owner(table, body)
@@ -100,11 +101,11 @@ class Answers:
             write,
         )
 
-    def _owner(self, table: ArmTable, body: bytes) -> Arm:
+    def _owner(self, table: ArmTable, body: bytes | Columns) -> Arm:
         """The arm of the first entity of a payload; of one that cannot be read, the primary, whose
         validation says why.
         """
-        first = self._peek.first(body) if table.ranges else None
+        first = self._peek.first(bytes(body)) if table.ranges else None
         return table.primary if first is None else table.of(first)
 
     async def one(self, body: bytes, call: Call) -> Answer:

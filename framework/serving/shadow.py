@@ -20,7 +20,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from time import perf_counter
-from typing import Any
+from typing import Any, SupportsBytes
 
 from framework.errors import FrameworkError
 from framework.serving.deployment import Deployment
@@ -161,9 +161,9 @@ class Shadows:
         for shadow in self._shadows:
             shadow.stop()
 
-    def offer(self, path: str, body: bytes) -> None:
+    def offer(self, path: str, body: SupportsBytes) -> None:
         for shadow in self._shadows:
-            shadow.offer(path, body)
+            shadow.offer(path, bytes(body))
 
     def troubles(self) -> dict[str, str]:
         """By alias, why it does not answer."""

@@ -20,8 +20,8 @@ from framework.data.vocabulary import (
 )
 from framework.serving.console.series import SeriesRequest
 from framework.serving.pipeline.request_types import When, request_types
+from framework.serving.protocols.infer_requests import InferRequest
 from framework.serving.protocols.mlflow_scoring import FORMS, Invocation
-from framework.serving.protocols.open_inference import InferRequest
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
 _NUMBERS = {"type": "array", "items": _NUMBER}

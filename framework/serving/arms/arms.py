@@ -21,6 +21,7 @@ from framework.pairs.golden import Golden
 from framework.pairs.pair import Terms
 from framework.serving.deployment import alias_of
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.columns import Columns
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Entities, Lookup
 
@@ -35,7 +36,7 @@ class Forecaster(Protocol):
     def follow(self, levels: FollowedLevels) -> None:
         """Make intervals with other levels from now on."""
 
-    async def read_payload(self, body: bytes) -> Context:
+    async def read_payload(self, body: bytes | Columns) -> Context:
         """Rows of a request to windows."""
 
     async def read_entities(self, lookup: Lookup) -> Context:

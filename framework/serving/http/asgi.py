@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, SupportsBytes
 
 import orjson
 
@@ -70,12 +70,12 @@ class Answer:
     status: int = 200
     headers: Headers = field(default_factory=list)
     content_type: bytes = JSON_TYPE
-    asked: tuple[str, bytes] | None = None
+    asked: tuple[str, SupportsBytes] | None = None
 
 
 Handler = Callable[[bytes, Call], Awaitable[Answer]]
 #: Told of every request to a hot route that was answered with 200: its path and body.
-Answered = Callable[[str, bytes], None]
+Answered = Callable[[str, SupportsBytes], None]
 
 
 @dataclass(frozen=True, slots=True)

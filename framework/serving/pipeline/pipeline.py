@@ -36,6 +36,7 @@ from framework.serving.http.metrics import ArmMetrics
 from framework.serving.http.refusal import Refusal
 from framework.serving.options import BatchOptions
 from framework.serving.pipeline.batching import Batches
+from framework.serving.pipeline.columns import Columns
 from framework.serving.pipeline.parts import Index, attempt, joined, ok_windows, shape_of
 from framework.serving.pipeline.validation import Lookup, Payload
 
@@ -75,7 +76,7 @@ class Ends:
         calibration = levels.of(self._own)
         self.terms = self.terms.calibrated(calibration)
 
-    def validate(self, body: bytes) -> Context:
+    def validate(self, body: bytes | Columns) -> Context:
         """A payload to windows. Raises :class:`Refusal` 400, 413 or 422."""
         start = perf_counter()
         context = self._payload.context(body)
@@ -90,7 +91,7 @@ class Ends:
         except DataError as error:
             raise Refusal(422, str(error), "levels") from None
 
-    async def read_payload(self, body: bytes) -> Context:
+    async def read_payload(self, body: bytes | Columns) -> Context:
         """The first stage for ``POST /predict``. Little is done at once, much in a thread, so that
         the event loop stays free.
         """

@@ -6,17 +6,26 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from framework.serving.http.refusal import Refusal
 
-#: What stands before the colon after a key.
-_BEFORE = (b'":', b" :", b"\t:", b"\n:", b"\r:")
+#: What may stand before the colon after a key.
+_BEFORE = (b'"', b" ", b"\t", b"\n", b"\r")
+_AFTER_KEY = np.isin(np.arange(256), [character[0] for character in _BEFORE])
+#: Above so many bytes an array is searched faster than text.
+_LONG = 4096
 
 
 def most_keys(body: bytes) -> int:
     """Count the keys in valid JSON, at least: text with such characters counts, too. Costs next to
     nothing.
     """
-    return sum(map(body.count, _BEFORE))
+    if len(body) <= _LONG:
+        return sum(body.count(character + b":") for character in _BEFORE)
+    characters = np.frombuffer(body, np.uint8)
+    colons = np.flatnonzero(characters == ord(":"))
+    return int(_AFTER_KEY[characters[colons - 1]].sum())
 
 
 def refuse_repeated(body: bytes) -> None:

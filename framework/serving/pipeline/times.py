@@ -33,8 +33,10 @@ def parse_times(texts: Sequence[str], path: Callable[[int], str]) -> Times:
     """``[n]``; ``path(i)`` names the i-th text in an error."""
     if len(texts) == 1:
         return np.array([parse_time(texts[0], path(0))], dtype="M8[us]")
-    parsed: dict[str, datetime] = {}
+    places: dict[str, int] = {}
+    parsed: list[datetime] = []
     for i, text in enumerate(texts):
-        if text not in parsed:
-            parsed[text] = parse_time(text, path(i))
-    return np.array([parsed[text] for text in texts], dtype="M8[us]")
+        if text not in places:
+            places[text] = len(parsed)
+            parsed.append(parse_time(text, path(i)))
+    return np.array(parsed, dtype="M8[us]")[[places[text] for text in texts]]

@@ -24,6 +24,7 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import TIME
 from framework.errors import FieldError
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.columns import Columns, PlainColumns
 from framework.serving.pipeline.decoding import Decoder
 from framework.serving.pipeline.request_types import Key, request_types
 from framework.serving.pipeline.times import parse_time, parse_times
@@ -42,12 +43,19 @@ class Payload:
         self._schema, self._max_rows = schema, max_rows
         self._frequency = Frequency.parse(schema.frequency)
         self._static = len(schema.static)
+        self._plain = PlainColumns(schema, max_rows)
         types = request_types(schema)
         self._decode = Decoder(types.payload, types.keys_of_payload)
 
-    def context(self, body: bytes) -> Context:
+    def context(self, body: bytes | Columns) -> Context:
         """Raises :class:`Refusal` 400, 413 or 422."""
-        request = self._decode(body)
+        if isinstance(body, Columns):
+            plain = self._plain.read(body.columns)
+            if plain is not None:
+                static, stamps, past = plain
+                times = parse_times(stamps, lambda i: _column(TIME, i))
+                return self._windows(static, times, past, None, _column)
+        request = self._decode(bytes(body))
         if request.rows is not UNSET:
             if request.columns is not UNSET:
                 raise Refusal(422, "give either rows or columns", "columns")
@@ -57,9 +65,7 @@ class Payload:
                 return f"rows[{i}].{name}"
         elif request.columns is not UNSET:
             static, stamps, past = self._from_columns(request.columns)
-
-            def where(name: str, i: int) -> str:
-                return f"columns.{name}[{i}]"
+            where = _column
         else:
             raise Refusal(
                 422,
@@ -140,6 +146,8 @@ class Payload:
     ) -> Context:
         schema = self._schema
         context = cut_windows(schema, self._frequency, static, times, past, where)
+        if request is None:
+            return context
         if schema.known:
             names, rows = schema.entity_keys, []
             for i, row in enumerate(map(astuple, request.future)):
@@ -159,6 +167,10 @@ class Payload:
         if not request.levels and request.horizon is None:
             return context
         return replace(context, levels=request.levels, horizon=request.horizon)
+
+
+def _column(name: str, i: int) -> str:
+    return f"columns.{name}[{i}]"
 
 
 def key_text(value: Any, path: Callable[[], str]) -> str:

@@ -20,16 +20,17 @@ from framework.data.vocabulary import OK
 from framework.serving.answers import PREDICT, Answers, Part, Written
 from framework.serving.http.asgi import JSON_TYPE, Answer, Call, Handler
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.columns import Columns
 from framework.serving.pipeline.pipeline import INLINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """``body``: of ``POST /predict``. ``where``: what a path in it is called in the client's body.
-    ``write``: the answer.
+    """``body``: of ``POST /predict``, or its columns. ``where``: what a path in it is called in the
+    client's body. ``write``: the answer.
     """
 
-    body: bytes
+    body: bytes | Columns
     where: Callable[[str], str]
     write: Callable[[Sequence[Part]], Written]
 

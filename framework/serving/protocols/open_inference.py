@@ -11,14 +11,13 @@ levels are asked for. NaN (null in JSON) where a status is not ok.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec import field as struct_field
+from msgspec import UNSET
 
 from framework.data.schema import Schema
 from framework.data.time import format_times
@@ -26,35 +25,25 @@ from framework.data.vocabulary import TIME
 from framework.serving.answers import Part, Written
 from framework.serving.http.asgi import JSON_TYPE, Call
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.columns import Column, Columns
 from framework.serving.pipeline.decoding import Decoder
 from framework.serving.protocols.dialect import Dialect, Translation, together
+from framework.serving.protocols.infer_requests import (
+    InferOutput,
+    InferRequest,
+    PlainRequest,
+    Request,
+    keys_of,
+)
 from framework.serving.protocols.tensors import (
-    InferTensor,
     InferTensorParameters,
+    read_plain,
     read_tensor,
     write_tensor,
 )
 
 _LENGTH = b"inference-header-content-length"
 _BINARY = b"application/octet-stream"
-
-
-class InferOutput(Struct, forbid_unknown_fields=True):
-    name: str
-    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
-
-
-class InferParameters(Struct):
-    horizon: int | UnsetType = UNSET
-    levels: Annotated[str, Meta(description="Per cents, such as 80,95")] | UnsetType = UNSET
-    binary_data_output: bool = False
-
-
-class InferRequest(Struct, forbid_unknown_fields=True):
-    inputs: list[InferTensor]
-    id: str | None = None
-    parameters: InferParameters = struct_field(default_factory=InferParameters)
-    outputs: list[InferOutput] | None = None
 
 
 class ProtocolRefusal(Refusal):
@@ -74,13 +63,42 @@ class InferenceProtocol(Dialect):
     accepts: ClassVar[frozenset[bytes]] = frozenset({JSON_TYPE, _BINARY, b""})
 
     def __init__(self, name: str) -> None:
-        self._name, self._decode = name, Decoder(InferRequest)
+        self._name, self._decode = name, Decoder(InferRequest, keys_of)
+        self._decode_plain = Decoder(PlainRequest, keys_of)
 
     def refusal(self, refusal: Refusal) -> Refusal:
         return ProtocolRefusal.of(refusal)
 
     def translate(self, body: bytes, call: Call) -> Translation:
         head, tail = _cut(body, call.headers.get(_LENGTH))
+        return self._plain(head, tail, len(body)) or self._full(head, tail)
+
+    def _plain(self, head: bytes, tail: bytes, size: int) -> Translation | None:
+        """Translate a request to arrays; None for one that is not plainly right."""
+        try:
+            request: PlainRequest = self._decode_plain(head)
+        except Refusal:
+            return None
+        if request.parameters.horizon is not UNSET or request.parameters.levels is not UNSET:
+            return None
+        columns: dict[str, Column] = {}
+        rest = memoryview(tail)
+        for tensor in request.inputs:
+            values = read_plain(tensor, rest)
+            if values is None:
+                return None
+            columns[tensor.name], rest = values
+        if len(rest) or len(columns) != len(request.inputs):
+            return None
+        places = {tensor.name: i for i, tensor in enumerate(request.inputs)}
+        return Translation(
+            Columns(columns, size, lambda: bytes(self._full(head, tail).body)),
+            _where(places),
+            lambda parts: _write(self._name, request, parts),
+        )
+
+    def _full(self, head: bytes, tail: bytes) -> Translation:
+        """Translate a request by way of the body of ``POST /predict``."""
         request = self._decode(head)
         columns: dict[str, list[Any]] = {}
         places: dict[str, int] = {}
@@ -108,22 +126,29 @@ class InferenceProtocol(Dialect):
             translated["horizon"] = request.parameters.horizon
         if request.parameters.levels is not UNSET:
             translated["levels"] = _levels(request.parameters.levels)
-
-        def where(path: str) -> str:
-            match = re.fullmatch(r"columns\.(.*?)(?:\[(\d+)\])?", path, re.DOTALL)
-            if match is None:
-                return f"parameters.{path}" if re.match(r"levels|horizon", path) else path
-            if match[1] not in places:
-                return f"inputs: {match[1]}"
-            return f"inputs[{places[match[1]]}]" + (
-                ".name" if match[2] is None else f".data[{match[2]}]"
-            )
-
         try:
             encoded = orjson.dumps(translated)
         except orjson.JSONEncodeError as error:  # an integer beyond 64 bits
             raise Refusal(422, f"a parameter cannot be used: {error}", "parameters") from None
-        return Translation(encoded, where, lambda parts: _write(self._name, request, parts))
+        return Translation(
+            encoded, _where(places), lambda parts: _write(self._name, request, parts)
+        )
+
+
+def _where(places: Mapping[str, int]) -> Callable[[str], str]:
+    """Name the paths of a body of ``POST /predict`` as those of the client's inputs."""
+
+    def where(path: str) -> str:
+        match = re.fullmatch(r"columns\.(.*?)(?:\[(\d+)\])?", path, re.DOTALL)
+        if match is None:
+            return f"parameters.{path}" if re.match(r"levels|horizon", path) else path
+        if match[1] not in places:
+            return f"inputs: {match[1]}"
+        return f"inputs[{places[match[1]]}]" + (
+            ".name" if match[2] is None else f".data[{match[2]}]"
+        )
+
+    return where
 
 
 def _cut(body: bytes, length: bytes | None) -> tuple[bytes, bytes]:
@@ -148,7 +173,7 @@ def _levels(text: str) -> list[float]:
         ) from None
 
 
-def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
+def _write(name: str, request: Request, parts: Sequence[Part]) -> Written:
     forecast = together(parts)
     arrays: dict[str, npt.NDArray[Any]] = {"mean": forecast.values[..., 0]}
     if forecast.quantiles:
@@ -188,11 +213,10 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
             tail.append(write_tensor(values))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            flat = values.ravel().tolist()
             tensor["data"] = (
-                ["" if value is None else value for value in flat]
+                ["" if value is None else value for value in values.ravel().tolist()]
                 if values.dtype == object
-                else flat
+                else values.ravel()
             )
     version = parts[0][0].version.version if len(parts) == 1 else "mixed"
     parameters = {
@@ -206,7 +230,10 @@ def _write(name: str, request: InferRequest, parts: Sequence[Part]) -> Written:
         "parameters": parameters,
         "outputs": outputs,
     }
-    head = orjson.dumps({key: value for key, value in answer.items() if value is not None})
+    head = orjson.dumps(
+        {key: value for key, value in answer.items() if value is not None},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
     if not tail:
         return Written(head)
     return Written(b"".join([head, *tail]), _BINARY, [(_LENGTH, b"%d" % len(head))])

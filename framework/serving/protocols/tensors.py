@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import field as struct_field
 
 from framework.serving.http.refusal import Refusal
+from framework.serving.pipeline.columns import Column
 
 _TYPES = {
     "FP64": "<f8",
@@ -23,6 +25,8 @@ _TYPES = {
 #: floats.
 _KINDS: dict[str, tuple[type, ...]] = {"BYTES": (str,), "BOOL": (bool,)}
 _Item = int | float | str | bool | None
+_read_floats = msgspec.json.Decoder(list[float]).decode
+_read_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class InferTensorParameters(Struct):
@@ -36,6 +40,47 @@ class InferTensor(Struct, forbid_unknown_fields=True):
     datatype: str
     data: list[_Item | list[_Item]] | UnsetType = UNSET
     parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
+
+
+class PlainTensor(Struct, forbid_unknown_fields=True):
+    """A tensor whose JSON is read by what its datatype says."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Raw | UnsetType = UNSET
+    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
+
+
+def read_plain(tensor: PlainTensor, tail: memoryview) -> tuple[Column, memoryview] | None:
+    """Read a tensor of which nothing has to be explained.
+
+    Returns:
+        One value a row, NaN for null, and what is left of the binary tensors; None where
+        :func:`read_tensor` has to look.
+    """
+    size = tensor.parameters.binary_data_size
+    if (size is None) == (tensor.data is UNSET) or not 0 <= (size or 0) <= len(tail):
+        return None
+    content = tail[:size] if isinstance(tensor.data, UnsetType) else tensor.data
+    try:
+        values = _plain_values(content, tensor.datatype, binary=size is not None)
+    except (msgspec.MsgspecError, Refusal, ValueError, RecursionError):
+        return None
+    if values is None or tensor.shape not in ([len(values)], [len(values), 1]):
+        return None
+    return values, tail[size or 0 :]
+
+
+def _plain_values(content: Any, datatype: str, *, binary: bool) -> Column | None:
+    if datatype == "BYTES":
+        return _texts(bytes(content), "") if binary else _read_texts(content)
+    kind = _TYPES.get(datatype)
+    if kind is None:
+        return None
+    if binary:
+        return np.frombuffer(content, kind).astype(np.float64)
+    return np.array(_read_floats(content), dtype=np.float64)
 
 
 def read_tensor(tensor: InferTensor, path: str, tail: bytes) -> tuple[list[Any], bytes]:

@@ -1,0 +1,59 @@
+"""The requests of the Open Inference Protocol, as they are decoded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import field as struct_field
+
+from framework.serving.protocols.tensors import InferTensor, InferTensorParameters, PlainTensor
+
+
+class InferOutput(Struct, forbid_unknown_fields=True):
+    name: str
+    parameters: InferTensorParameters = struct_field(default_factory=InferTensorParameters)
+
+
+class InferParameters(Struct):
+    horizon: int | UnsetType = UNSET
+    levels: Annotated[str, Meta(description="Per cents, such as 80,95")] | UnsetType = UNSET
+    binary_data_output: bool = False
+
+
+class InferRequest(Struct, forbid_unknown_fields=True):
+    inputs: list[InferTensor]
+    id: str | None = None
+    parameters: InferParameters = struct_field(default_factory=InferParameters)
+    outputs: list[InferOutput] | None = None
+
+
+class PlainRequest(Struct, forbid_unknown_fields=True):
+    """A request whose tensors are read by :func:`read_plain`."""
+
+    inputs: list[PlainTensor]
+    id: str | None = None
+    parameters: InferParameters = struct_field(default_factory=InferParameters)
+    outputs: list[InferOutput] | None = None
+
+
+Request = InferRequest | PlainRequest
+
+
+def keys_of(request: Request) -> int:
+    """Count the keys that a decoded request had at least."""
+    count = 1 + (request.id is not None) + (request.outputs is not None)
+    parameters = request.parameters
+    given = (parameters.horizon is not UNSET) + (parameters.levels is not UNSET)
+    given += parameters.binary_data_output
+    count += given + (given > 0)
+    for output in request.outputs or ():
+        count += 1 + _parameter_keys(output.parameters)
+    for tensor in request.inputs:
+        count += 3 + (tensor.data is not UNSET) + _parameter_keys(tensor.parameters)
+    return count
+
+
+def _parameter_keys(parameters: InferTensorParameters) -> int:
+    given = (parameters.binary_data_size is not None) + (parameters.binary_data is not None)
+    return given + (given > 0)
