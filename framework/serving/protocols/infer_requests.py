@@ -44,9 +44,9 @@ def keys_of(request: Request) -> int:
     """Count the keys that a decoded request had at least."""
     count = 1 + (request.id is not None) + (request.outputs is not None)
     parameters = request.parameters
-    given = (parameters.horizon is not UNSET) + (parameters.levels is not UNSET)
-    given += parameters.binary_data_output
-    count += given + (given > 0)
+    fields = (parameters.horizon is not UNSET) + (parameters.levels is not UNSET)
+    fields += parameters.binary_data_output
+    count += fields + (fields > 0)
     for output in request.outputs or ():
         count += 1 + _parameter_keys(output.parameters)
     for tensor in request.inputs:
@@ -55,5 +55,5 @@ def keys_of(request: Request) -> int:
 
 
 def _parameter_keys(parameters: InferTensorParameters) -> int:
-    given = (parameters.binary_data_size is not None) + (parameters.binary_data is not None)
-    return given + (given > 0)
+    fields = (parameters.binary_data_size is not None) + (parameters.binary_data is not None)
+    return fields + (fields > 0)
