@@ -12,6 +12,7 @@ from framework.data.arrays import Flags, Float64, Objects, Rows, Times
 from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
+from framework.data.scratch import IN_MEMORY, Scratch
 from framework.data.vocabulary import (
     MISSING_FEATURE,
     OK,
@@ -59,6 +60,7 @@ class Panel:
     ageless: Panel | None = (
         None  # the same rows described without regard to any ttl, where features.stale is flag
     )
+    scratch: Scratch = IN_MEMORY  # where its arrays are kept, and those that are made of it
 
     def __len__(self) -> int:
         return len(self.times)
@@ -133,18 +135,22 @@ class Panel:
             if len(keep)
             else np.zeros(0, np.int64)
         )
-        alive, rows = counts > 0, np.flatnonzero(keep)
+        alive, pick = counts > 0, self.scratch.picker(keep)
+        kept_times = pick(self.times)
         return replace(
             self,
             offsets=np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
             entities=self.entities[alive],
-            times=self.times.take(rows),
-            past=self.past.take(rows, axis=0),
-            known=self.known.take(rows, axis=0),
-            static=self.static.take(rows, axis=0),
+            times=kept_times,
+            past=pick(self.past),
+            known=pick(self.known),
+            static=pick(self.static),
             vintages={},
             ahead=None,  # of other steps than those after the rows that are left
-            held={view: times.take(rows) for view, times in self.held.items()},
+            held={
+                view: kept_times if times is self.times else pick(times)
+                for view, times in self.held.items()
+            },
             ageless=None if self.ageless is None else self.ageless.select(keep),
         )
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: What is said of a table without rows.
+NO_ROWS = "panel: no rows; ingest a source that has some, or look at its filters."
+
+
 @dataclass(frozen=True, slots=True)
 class RowArrays:
     """The columns of a long table as arrays, before its rows are checked."""
@@ -94,7 +98,7 @@ def row_arrays(
             f"panel: missing columns {missing_columns}; the rows have {list(rows.columns)}."
         )
     if not len(rows):
-        raise DataError("panel: no rows; ingest a source that has some, or look at its filters.")
+        raise DataError(NO_ROWS)
     try:
         stamps = pd.to_datetime(rows[TIME], utc=True, format="ISO8601")
     except (TypeError, ValueError) as error:

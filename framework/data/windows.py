@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from framework.data.arrays import Flags, Float32, Float64, Objects, Rows, Times
+from framework.data.scratch import IN_MEMORY, Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class PanelArrays:
     static: Float32  # [rows, S']
     past_names: tuple[str, ...]  # [F]
     unknown: Mapping[int, float] = field(default_factory=dict)
+    scratch: Scratch = IN_MEMORY  # where its arrays are kept, and those that are made of it
 
     def series_ends(self) -> Rows:
         """Find where each row's series ends.
@@ -73,17 +75,18 @@ class PanelArrays:
     def _of_rows(self, keep: Flags) -> PanelArrays:
         """Keep some rows. Series without any are gone."""
         counts = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64)
-        alive = counts > 0
+        alive, pick = counts > 0, self.scratch.picker(keep)
         return PanelArrays(
             np.concatenate([[0], np.cumsum(counts[alive])]).astype(np.int64),
             self.entities[alive],
-            self.times[keep],
-            self.target[keep],
-            self.past[keep],
-            self.future[keep],
-            self.static[keep],
+            pick(self.times),
+            pick(self.target),
+            pick(self.past),
+            pick(self.future),
+            pick(self.static),
             self.past_names,
             self.unknown,
+            self.scratch,
         )
 
 

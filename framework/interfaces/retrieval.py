@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framework.data.context import Context
 from framework.data.grouping import entities_of
@@ -35,6 +35,24 @@ class Needs:
     targets: tuple[str, ...]
     steps: int
     frequency: str
+
+
+class StoredRows(Protocol):
+    """Stored rows, of all series or of some: what a panel is made of."""
+
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
+        """Read joined rows, as :meth:`RetrievalStrategy.training_rows` does."""
+
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
+        """Read one view alone, as :meth:`RetrievalStrategy.view_rows` does."""
 
 
 class RetrievalStrategy(ABC):
@@ -159,6 +177,24 @@ class RetrievalStrategy(ABC):
             The number of rows, of every version; None where it takes more than a moment.
         """
         return None
+
+    @contextmanager
+    def parts(self, features: FeatureSet, rows: int) -> Iterator[Sequence[StoredRows]]:
+        """Divide the stored rows by whole series, so that not all of them are in memory at once.
+
+        A strategy that can read some series alone does so; here all rows are one part.
+
+        Args:
+            features: The views.
+            rows: About how many rows of the primary view a part has; a longer series is a part of
+                its own, and a store of no more rows is one part.
+
+        Yields:
+            The parts, in the order of the series: each is read when it is asked for its rows, and
+            all of them are of the rows that were stored when the block began. Rows of other views
+            may come with those of series that are not of the part.
+        """
+        yield [self]
 
     @abstractmethod
     def training_rows(

@@ -41,35 +41,34 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
     def whose(rows: slice) -> dict[str, Objects]:
         return {"static": panel.static[rows]} if preprocessor.needs_static else {}
 
+    def by_block(transform: Callable[[slice], Float32]) -> Float32:
+        """What a transform needs beside its result does not grow."""
+        first = transform(slice(0, BLOCK))
+        if len(panel) <= BLOCK and not panel.scratch.is_mapped:
+            return first
+        result = panel.scratch.empty((len(panel), first.shape[1]), first.dtype)
+        result[: len(first)] = first
+        for start in range(BLOCK, len(panel), BLOCK):
+            rows = slice(start, start + BLOCK)
+            result[rows] = transform(rows)
+        return result
+
     return PanelArrays(
         panel.offsets,
         panel.entities,
         panel.times,
-        panel.past[:, : len(schema.targets)].copy(),  # keeps no other column of the panel
-        _by_block(
-            len(panel),
-            lambda rows: preprocessor.past(panel.past[rows], panel.times[rows], **whose(rows)),
+        # keeps no other column of the panel
+        panel.scratch.copy(panel.past[:, : len(schema.targets)]),
+        by_block(
+            lambda rows: preprocessor.past(panel.past[rows], panel.times[rows], **whose(rows))
         ),
-        _by_block(
-            len(panel),
-            lambda rows: preprocessor.future(panel.known[rows], panel.times[rows], **whose(rows)),
+        by_block(
+            lambda rows: preprocessor.future(panel.known[rows], panel.times[rows], **whose(rows))
         ),
-        _by_block(len(panel), lambda rows: preprocessor.static(panel.static[rows])),
+        by_block(lambda rows: preprocessor.static(panel.static[rows])),
         preprocessor.past_names,
+        scratch=panel.scratch,
     )
-
-
-def _by_block(count: int, transform: Callable[[slice], Float32]) -> Float32:
-    """Transform rows, block by block."""
-    first = transform(slice(0, BLOCK))
-    if count <= BLOCK:
-        return first
-    result = np.empty((count, first.shape[1]), dtype=first.dtype)
-    result[:BLOCK] = first
-    for start in range(BLOCK, count, BLOCK):
-        rows = slice(start, start + BLOCK)
-        result[rows] = transform(rows)
-    return result
 
 
 def make_windows(

@@ -15,17 +15,22 @@ from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.scratch import IN_MEMORY, Scratch
 from framework.interfaces.model import Model
 from framework.interfaces.retrieval import RetrievalStrategy
+from framework.retrieval.part_panel import Columns
 from framework.retrieval.schema import make_schema, past_columns
-from framework.retrieval.stored_panel import Columns, stored_panel
+from framework.retrieval.stored_panel import stored_panel
 
 
 class Features:
-    """Features of one experiment through its retrieval strategy."""
+    """Features of one experiment through its retrieval strategy. ``scratch``: where the arrays of
+    its panels are kept.
+    """
 
     def __init__(self, config: Config, strategy: RetrievalStrategy) -> None:
         self.config = config
+        self.scratch: Scratch = IN_MEMORY
         self.strategy = strategy
         self.categories = config.features.categories()
         self.past = past_columns(config)
@@ -47,7 +52,9 @@ class Features:
             Frequency.parse(panel.frequency),
             horizon or panel.horizon,
         )
-        return stored_panel(self.strategy, self.config.features, columns, panel.gaps, known_at)
+        return stored_panel(
+            self.strategy, self.config.features, columns, panel.gaps, known_at, self.scratch
+        )
 
     def schema(self, panel: Panel, model: Model) -> Schema:
         """Return the schema of a pair trained on ``panel``: its inputs and its forecasts."""

@@ -20,7 +20,8 @@ from framework.data.schema import Schema
 from framework.data.vocabulary import ERROR, MISSING_FEATURE, OK, TIME
 from framework.errors import DataError
 from framework.retrieval.freshness import not_known
-from framework.retrieval.point_in_time import Keys, floats, newest
+from framework.retrieval.key_runs import Keys
+from framework.retrieval.point_in_time import floats, newest
 
 
 @dataclass

@@ -11,9 +11,11 @@ from framework.errors import DataError
 from framework.features.views import INSERTED, View
 from framework.files import LONG_PATIENCE, atomic_write, exclusive, remove_remains
 from framework.retrieval.newest_rows import last_of_runs
+from framework.retrieval.parquet_parts import open_files, parts_of
 from framework.retrieval.parquet_writer import SortedWriter
 from framework.retrieval.row_store import (
     RowStore,
+    Tables,
     _line,
     _marked,
     _moments,
@@ -91,6 +93,19 @@ class OfflineStore(RowStore):
         texts = [c for c in (*view.entity, *view.categories) if c in {*view.entity, *features}]
         with _readable(name, path), pq.ParquetFile(path, read_dictionary=texts) as file:
             return _marked(file.read(columns=[*view.identity(), *features]), features)
+
+    @contextmanager
+    def parts(
+        self, views: Mapping[str, View], primary: str, rows: int
+    ) -> Iterator[Sequence[Tables]]:
+        """The files stay open, so that every part is of the same rows, whoever replaces them."""
+        counts = [self.rows(name, view) for name, view in views.items()]
+        if not all(counts) or self.rows(primary, views[primary]) <= rows:
+            yield [self]
+            return
+        paths = {name: (self.path(name, view), view) for name, view in views.items()}
+        with _readable(primary, paths[primary][0]), open_files(paths) as files:
+            yield parts_of(files, primary, rows)
 
     def entities(self, name: str, view: View) -> pd.DataFrame:
         """Read the keys alone, row group by row group."""

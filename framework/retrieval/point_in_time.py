@@ -8,20 +8,22 @@ a row finds its match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from framework.data.arrays import Objects, Rows, Times
+from framework.data.arrays import Rows, Times
 from framework.data.arrow_columns import coded, moments
 from framework.data.vocabulary import TIME
 from framework.errors import DataError, suggest
 from framework.features.views import FeatureSet, View
+from framework.retrieval.key_runs import Keys
 from framework.retrieval.newest_rows import newest_versions
-from framework.retrieval.row_store import RowStore
+from framework.retrieval.row_store import RowStore, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 def view_rows(
     features: FeatureSet,
-    store: RowStore,
+    store: Tables,
     name: str,
     columns: Sequence[str],
     known_at: datetime | None = None,
@@ -54,7 +56,7 @@ def view_rows(
 
 
 def joined_rows(
-    features: FeatureSet, store: RowStore, columns: Sequence[str], known_at: datetime | None = None
+    features: FeatureSet, store: Tables, columns: Sequence[str], known_at: datetime | None = None
 ) -> pd.DataFrame:
     """Join the views of a store, point-in-time.
 
@@ -131,103 +133,6 @@ def join_tables(
             None if text else np.nan,
         )
     return pd.DataFrame(result, copy=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The runs of equal keys in a sorted table."""
-
-    offsets: Rows  # [runs + 1]
-    codes: dict[str, Rows]  # [runs], places in ``values``
-    values: dict[str, Any]  # the distinct texts of each key column
-
-    @classmethod
-    def of(cls, rows: pa.Table, keys: Sequence[str]) -> Keys:
-        """Find the runs of a table.
-
-        Args:
-            rows: A table, sorted by ``keys``.
-            keys: The key columns.
-
-        Returns:
-            The runs.
-        """
-        columns = {key: coded(rows[key]) for key in keys}
-        starts = np.zeros(rows.num_rows, dtype=bool)
-        starts[:1] = True
-        for codes, _ in columns.values():
-            starts[1:] |= codes[1:] != codes[:-1]
-        first = np.flatnonzero(starts)
-        offsets = np.concatenate([first, [rows.num_rows]]).astype(np.int64)
-        return cls(
-            offsets,
-            {key: codes[first] for key, (codes, _) in columns.items()},
-            {key: values for key, (_, values) in columns.items()},
-        )
-
-    @classmethod
-    def of_entities(cls, entities: Objects, keys: Sequence[str]) -> Keys:
-        """Find the runs of an array.
-
-        Args:
-            entities: ``[n, E]``, sorted.
-            keys: The names of its columns.
-
-        Returns:
-            The runs of equal rows.
-        """
-        import pyarrow as pa
-
-        columns = {
-            key: pa.array(entities[:, i].tolist(), pa.string()) for i, key in enumerate(keys)
-        }
-        return cls.of(
-            pa.table({**columns, "": pa.nulls(len(entities))}), keys
-        )  # without keys it still has its rows
-
-    def places_in(self, other: Keys) -> Rows:
-        """Find these runs in another table.
-
-        Args:
-            other: The runs of the other table, of which the keys may be fewer.
-
-        Returns:
-            ``[runs]``: the run of ``other`` that has these keys, -1 for none.
-        """
-        import pyarrow.compute as pc
-
-        own_codes, other_codes = (
-            np.zeros(len(self.offsets) - 1, np.int64),
-            np.zeros(len(other.offsets) - 1, np.int64),
-        )
-        absent = np.zeros(len(own_codes), dtype=bool)
-        for key, values in other.values.items():
-            places = (
-                pc.index_in(self.values[key], value_set=values)
-                .fill_null(-1)
-                .to_numpy(zero_copy_only=False)
-                .astype(np.int64)
-            )
-            own = places[self.codes[key]]
-            absent |= own < 0
-            _, codes = np.unique(
-                np.concatenate(
-                    [own_codes * len(values) + own, other_codes * len(values) + other.codes[key]]
-                ),
-                return_inverse=True,
-            )
-            own_codes, other_codes = (
-                codes[: len(own_codes)].astype(np.int64),
-                codes[len(own_codes) :].astype(np.int64),
-            )
-        order = np.argsort(other_codes, kind="stable")
-        place = np.minimum(np.searchsorted(other_codes[order], own_codes), max(len(order) - 1, 0))
-        hit = (
-            (other_codes[order][place] == own_codes) & ~absent
-            if len(order)
-            else np.zeros(len(own_codes), dtype=bool)
-        )
-        return np.where(hit, order[place] if len(order) else -1, -1)
 
 
 def _match(view: View, series: Keys, times: Times, rows: pa.Table) -> tuple[Rows, np.ndarray]:
@@ -320,3 +225,43 @@ def floats(column: pa.ChunkedArray) -> np.ndarray:
         ``[rows]``, NaN for null.
     """
     return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRows:
+    """The rows of a part of a store, joined as those of the whole store are."""
+
+    tables: Tables
+
+    def training_rows(
+        self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
+    ) -> pd.DataFrame:
+        """Join the rows, as :func:`joined_rows` does."""
+        return joined_rows(features, self.tables, columns, known_at)
+
+    def view_rows(
+        self,
+        features: FeatureSet,
+        view: str,
+        columns: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pa.Table:
+        """Read one view alone, as :func:`view_rows` does."""
+        return view_rows(features, self.tables, view, columns, known_at)
+
+
+@contextmanager
+def store_parts(store: RowStore, features: FeatureSet, rows: int) -> Iterator[Sequence[StoreRows]]:
+    """Divide the rows of a store, as
+    :meth:`framework.interfaces.retrieval.RetrievalStrategy.parts` does.
+
+    Args:
+        store: Where the rows are.
+        features: The views.
+        rows: About how many rows of the primary view a part has.
+
+    Yields:
+        The parts.
+    """
+    with store.parts(features.views, features.primary, rows) as parts:
+        yield [StoreRows(part) for part in parts]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framework.data.arrays import Objects
 from framework.data.canonical_text import category_texts, key_texts
@@ -19,6 +19,13 @@ from framework.retrieval.newest_rows import last_of_runs, newest_versions
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+class Tables(Protocol):
+    """The rows of views, of all series or of some."""
+
+    def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
+        """Read the rows of a view, as :meth:`RowStore.table` does."""
 
 
 class RowStore(ABC):
@@ -111,6 +118,23 @@ class RowStore(ABC):
         Raises:
             DataError: There are no rows, or they cannot be read.
         """
+
+    @contextmanager
+    def parts(
+        self, views: Mapping[str, View], primary: str, rows: int
+    ) -> Iterator[Sequence[Tables]]:
+        """Divide the rows by whole series, as
+        :meth:`framework.interfaces.retrieval.RetrievalStrategy.parts` does; here they are one part.
+
+        Args:
+            views: The views by name.
+            primary: The name of the primary view.
+            rows: About how many rows of it a part has.
+
+        Yields:
+            The parts, in the order of the series.
+        """
+        yield [self]
 
     def read(self, name: str, view: View, known_at: datetime | None = None) -> pd.DataFrame:
         """Read the newest version of each row.

@@ -8,46 +8,29 @@ one panel by one rule.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.data.arrays import Float64, Objects, Rows, Times
+from framework.data.arrays import Objects, Rows, Times
 from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
-from framework.data.panel_rows import panel_from_arrays, row_arrays
+from framework.data.panel_parts import joined_panel
+from framework.data.panel_rows import NO_ROWS
 from framework.data.schema import Schema
+from framework.data.scratch import IN_MEMORY, Scratch
 from framework.data.vocabulary import MISSING_FEATURE, OK, GapPolicy
 from framework.errors import DataError
-from framework.features.views import FeatureSet, View
+from framework.features.views import FeatureSet
 from framework.interfaces.compute import Piece
-from framework.interfaces.retrieval import RetrievalStrategy
-from framework.retrieval.freshness import absent_origin, check_context, in_force
-from framework.retrieval.point_in_time import Keys, floats, newest, objects
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from framework.interfaces.retrieval import RetrievalStrategy, StoredRows
+from framework.retrieval.freshness import absent_origin, check_context
+from framework.retrieval.part_panel import Columns, described, history_of, rows_panel
 
 _NAT = np.datetime64("NaT", "us")
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of a panel.
-
-    ``past``: the targets first. ``horizon``: how many steps ahead known columns are looked up for.
-    """
-
-    targets: tuple[str, ...]
-    past: tuple[str, ...]
-    known: tuple[str, ...]
-    categories: tuple[str, ...]
-    frequency: Frequency
-    horizon: int
 
 
 def columns_of(schema: Schema) -> Columns:
@@ -64,14 +47,20 @@ def columns_of(schema: Schema) -> Columns:
     return Columns(schema.targets, schema.past, schema.known, categories, frequency, schema.horizon)
 
 
+#: About so many stored rows are read at a time.
+PART = 500_000
+
+
 def stored_panel(
     strategy: RetrievalStrategy,
     features: FeatureSet,
     columns: Columns,
     gaps: GapPolicy,
     known_at: datetime | None = None,
+    scratch: Scratch = IN_MEMORY,
 ) -> Panel:
-    """Read the rows of every view and join them, point-in-time.
+    """Read the rows of every view and join them, point-in-time; part by part where the strategy can
+    read some series alone.
 
     Args:
         strategy: Where the rows are.
@@ -79,6 +68,7 @@ def stored_panel(
         columns: Which columns, and how far ahead.
         gaps: What is done about a step that a series lacks.
         known_at: Only versions created at or before it; None: the newest.
+        scratch: Where the arrays of the panel are kept.
 
     Returns:
         The panel. A series without any actual is not in it.
@@ -86,143 +76,42 @@ def stored_panel(
     Raises:
         DataError: No row, no actual at all, or rows that are no panel.
     """
-    rows = strategy.training_rows(features, [*columns.past, *columns.categories], known_at)
-    if known_at is not None and not len(rows):
+    spans: list[Times] = []
+
+    def panels(parts: Sequence[StoredRows]) -> Iterator[Panel]:
+        for number, part in enumerate(parts):
+            try:
+                rows = rows_panel(part, features, columns, gaps, known_at)
+                if rows is None:
+                    continue
+                rows_alone, whole = rows
+                spans.append(np.array([rows_alone.times.min(), rows_alone.times.max()]))
+                history = history_of(rows_alone, columns.targets)
+                del rows, rows_alone
+                if history is not None:
+                    yield described(part, features, columns, history, known_at, whole)
+            except DataError as error:
+                if len(parts) == 1:
+                    raise
+                text = f"{error} (part {number + 1} of {len(parts)}, counts are of its rows)"
+                raise DataError(text) from error
+
+    with strategy.parts(features, PART) as parts:
+        panel = joined_panel(panels(parts), scratch)
+    if panel is not None:
+        return panel
+    if spans:
+        first, last = np.min(spans), np.max(spans)
+        raise DataError(
+            f"panel.targets: no row from {first} to {last} has a value of {list(columns.targets)}; "
+            "ingest rows that have one."
+        )
+    if known_at is not None:
         raise DataError(
             f"backtest.as_known: no row was known at {known_at:%Y-%m-%dT%H:%MZ}; lower "
             "backtest.folds."
         )
-    keys = features.entity_keys
-    arrays = row_arrays(rows, keys, columns.past, columns.categories)
-    count = len(rows)
-    del rows  # half of the memory that is in use here
-    panel = panel_from_arrays(
-        arrays, keys, columns.past, (), columns.categories, columns.frequency, gaps
-    )
-    del arrays
-    whole = count == len(panel)
-    description = _Described.of(features, columns, _history(panel, columns.targets))
-    description.read(strategy, known_at, whole)
-    return description.panel()
-
-
-def _history(panel: Panel, targets: Sequence[str]) -> Panel:
-    """Each series up to its newest actual."""
-    actual = ~np.isnan(panel.past[:, : len(targets)]).all(axis=1)
-    if not actual.any():
-        first, last = panel.times.min(), panel.times.max()
-        raise DataError(
-            f"panel.targets: no row from {first} to {last} has a value of {list(targets)}; "
-            "ingest rows that have one."
-        )
-    place = np.arange(len(panel))
-    newest_actual = np.maximum.reduceat(np.where(actual, place, -1), panel.offsets[:-1])
-    return panel.select(place <= np.repeat(newest_actual, np.diff(panel.offsets)))
-
-
-@dataclass
-class _Described:
-    """Adds to a history what is stored beside it, view by view."""
-
-    features: FeatureSet
-    columns: Columns
-    history: Panel
-    series: Keys
-    known: Float64  # [rows, K]
-    ahead: Float64  # [series, H, K]
-    held: dict[str, Times]
-    past: Float64  # as the history's, however old; its own where features.stale is not flag
-    static: Objects
-
-    @classmethod
-    def of(
-        cls,
-        features: FeatureSet,
-        columns: Columns,
-        history: Panel,
-    ) -> _Described:
-        shape = len(history.entities), columns.horizon, len(columns.known)
-        flag = features.stale == "flag"
-        return cls(
-            features,
-            columns,
-            history,
-            Keys.of_entities(history.entities, history.entity_keys),
-            np.full((len(history), len(columns.known)), np.nan),
-            np.full(shape, np.nan),
-            {},
-            history.past.copy() if flag else history.past,
-            history.static.copy() if flag else history.static,
-        )
-
-    def read(self, strategy: RetrievalStrategy, known_at: datetime | None, whole: bool) -> None:
-        """Describe every step by the rows of every view. ``whole``: each step has a row of the
-        primary view.
-        """
-        features, columns = self.features, self.columns
-        for name, view in features.views.items():
-            owned = set(view.feature_names())
-            if owned.isdisjoint((*columns.past, *columns.known, *columns.categories)):
-                continue
-            selection = [c for c in columns.known if c in owned]
-            if name == features.primary and whole and not selection:
-                self.held[name] = self.history.times
-                continue
-            if features.stale == "flag" and name != features.primary:
-                selection += [c for c in (*columns.past, *columns.categories) if c in owned]
-            self.add(name, view, strategy.view_rows(features, name, selection, known_at))
-
-    def add(self, name: str, view: View, rows: pa.Table) -> None:
-        """Describe every step by the rows of one view."""
-        counts, times = np.diff(self.history.offsets), self.history.times
-        place, row_times = newest(view.entity, self.series, counts, times, rows)
-        owned = set(view.feature_names())
-        if not owned.isdisjoint((*self.columns.past, *self.columns.categories)):
-            self.held[name] = row_times
-        if not owned.isdisjoint(self.columns.known):
-            self._add_known(view, rows, place, row_times)
-        if self.features.stale == "flag" and name != self.features.primary:
-            self._add_old(view, rows, place, row_times)
-
-    def _add_known(self, view: View, rows: pa.Table, place: Rows, row_times: Times) -> None:
-        last = self.history.times[self.history.offsets[1:] - 1]
-        steps = self.columns.frequency.after(last, self.columns.horizon)
-        counts = np.full(len(last), self.columns.horizon)
-        place_ahead, held_ahead = newest(view.entity, self.series, counts, steps.ravel(), rows)
-        now, later = (
-            in_force(view, row_times, self.history.times),
-            in_force(view, held_ahead, steps.ravel()),
-        )
-        for column in (c for c in view.feature_names() if c in self.columns.known):
-            k, values = self.columns.known.index(column), floats(rows[column])
-            if len(values):
-                self.known[:, k] = np.where(now, values[place], np.nan)
-                self.ahead[:, :, k] = np.where(later, values[place_ahead], np.nan).reshape(
-                    steps.shape
-                )
-
-    def _add_old(self, view: View, rows: pa.Table, place: Rows, row_times: Times) -> None:
-        old = np.flatnonzero(self.history.times - row_times > np.timedelta64(view.ttl, "us"))
-        for column in view.feature_names():
-            if column in self.columns.past:
-                self.past[old, self.columns.past.index(column)] = floats(rows[column])[place[old]]
-            elif column in self.columns.categories:
-                self.static[old, self.history.static_names.index(column)] = objects(rows[column])[
-                    place[old]
-                ]
-
-    def panel(self) -> Panel:
-        names = self.columns.known
-        panel = replace(
-            self.history, known=self.known, known_names=names, ahead=self.ahead, held=self.held
-        )
-        if self.features.stale != "flag":
-            return panel
-        arrays = (
-            self.held[self.features.primary] == panel.times
-        )  # a step that was inserted for a gap stays null
-        past = np.where(arrays[:, None], self.past, panel.past)
-        return replace(panel, ageless=replace(panel, past=past, static=self.static))
+    raise DataError(NO_ROWS)
 
 
 def stored_context(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from framework.data.context import Context
 from framework.data.schema import Schema
 from framework.features.views import FeatureSet
-from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
-from framework.retrieval.point_in_time import joined_rows, view_rows
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy, StoredRows
+from framework.retrieval.point_in_time import joined_rows, store_parts, view_rows
 from framework.retrieval.row_store import RowStore
 from framework_feast.offline.stores import row_store
 from framework_feast.online.features import OnlineFeatures
@@ -116,6 +116,14 @@ class FeastRetrieval(RetrievalStrategy):
 
     def count(self, features: FeatureSet) -> int | None:
         return self._offline.rows(features.primary, features.views[features.primary])
+
+    @contextmanager
+    def parts(self, features: FeatureSet, rows: int) -> Iterator[Sequence[StoredRows]]:
+        if self.options.join != "arrays":  # Feast joins all rows at once
+            yield [self]
+            return
+        with store_parts(self._offline, features, rows) as parts:
+            yield parts
 
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None

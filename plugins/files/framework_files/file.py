@@ -18,10 +18,10 @@ from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.time import to_numpy
 from framework.features.views import FeatureSet
-from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy
+from framework.interfaces.retrieval import Needs, Progress, RetrievalStrategy, StoredRows
 from framework.retrieval.freshness import utc_now
 from framework.retrieval.parquet_store import OfflineStore
-from framework.retrieval.point_in_time import joined_rows, view_rows
+from framework.retrieval.point_in_time import joined_rows, store_parts, view_rows
 from framework.retrieval.stored_panel import columns_of, stored_context, stored_panel
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class FileRetrieval(RetrievalStrategy):
 
     def count(self, features: FeatureSet) -> int | None:
         return self._store.rows(features.primary, features.views[features.primary])
+
+    @contextmanager
+    def parts(self, features: FeatureSet, rows: int) -> Iterator[Sequence[StoredRows]]:
+        with store_parts(self._store, features, rows) as parts:
+            yield parts
 
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
