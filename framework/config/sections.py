@@ -54,7 +54,9 @@ class PanelConfig(Options):
     by a model that can).
     ``unused``: what is done about covariates that the model cannot use: ``warn`` in the result, or
     ``refuse``. ``since``: the first step (UTC) that a fit learns from, null for the first row;
-    earlier rows stay the history of a forecast.
+    earlier rows stay the history of a forecast. ``mapped``: whether its arrays are in files below
+    ``paths.state`` that the system takes out of the memory when it needs that: ``auto`` where they
+    would take more than half of the memory that is free. No number depends on it.
 
     Every forecast keeps to the domain of its target: ``bounds`` by target; ``zero_when``: by column
     of ``known`` the value with which every target is 0, such as ``{open: 0}``; ``rounded``: the
@@ -74,6 +76,7 @@ class PanelConfig(Options):
     cold: Literal["refuse", "forecast"] = "refuse"
     unused: Literal["warn", "refuse"] = "warn"
     since: datetime | None = None
+    mapped: bool | Literal["auto"] = "auto"
     bounds: dict[str, Bounds] = Field(default={})
     zero_when: dict[str, float] = Field(default={})
     rounded: tuple[str, ...] = ()

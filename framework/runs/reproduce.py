@@ -22,6 +22,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.references import pair_reference
 from framework.runs.steps.register import draft_pair
+from framework.runs.steps.row_memory import check_rows
 
 
 def reproduce(run: Run) -> dict[str, Any]:
@@ -38,7 +39,9 @@ def reproduce(run: Run) -> dict[str, Any]:
 
     changed = first_difference(data["source"], recorded_run.make("source").fingerprint())
     schema = Schema.model_validate_json((original.model / "schema.json").read_text())
-    panel = Features(recorded_run.config, recorded_run.make("retrieval")).panel()
+    features = Features(recorded_run.config, recorded_run.make("retrieval"))
+    check_rows(recorded_run, features, fits=True)
+    panel = features.panel()
     panel, _ = take_part(
         panel, schema, recorded_run.config.panel.short, recorded_run.config.validation.steps
     )

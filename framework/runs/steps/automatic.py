@@ -77,7 +77,9 @@ def settled(run: Run) -> tuple[Run, dict[str, Any], Panel | None]:
     if not is_auto:
         return run, {}, panel
     if not is_same:
+        scratch = features.scratch
         features = Features(run.config, run.make("retrieval"))
+        features.scratch = scratch
         anew = substituted(run.config.text, {"ingest.when": "always"}, run.plugins)
         fill_store(replace(run, config=anew), features)
         panel = backtest_panel(features)

@@ -4,6 +4,7 @@ forecasts of the same days.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from framework.pairs.artifacts import BACKTEST
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
+from framework.runs.steps.row_memory import check_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +52,9 @@ def incumbent_backtest(run: Run, incumbent: ProvenPair, candidate: pd.DataFrame)
         "origin"
     ].max()  # series may have steps of their own within one of each other
     origins: Times = np.sort(pd.DatetimeIndex(newest).tz_localize(None).to_numpy().astype("M8[us]"))
-    panel = backtest_panel(Features(config, components.make("retrieval")), origins)
+    features = Features(config, components.make("retrieval"))
+    check_rows(replace(run, config=config), features, fits=True)
+    panel = backtest_panel(features, origins)
     panel, _ = take_part(panel, schema, config.panel.short, config.validation.steps)
 
     def progress(fold: Fold, total: int) -> None:
