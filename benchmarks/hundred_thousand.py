@@ -8,12 +8,14 @@ made at ingestion, XGBoost with the calendar of the days ahead, three folds, a p
 of every series. A fit learns from every ``--stride``-th origin, 7 rows each: 18 million rows at
 100,000 series. The three runs are the commands that a person types: ``run=ingest``, ``run=train``
 and ``run=predict``, each a process of its own. A step is the time between two lines that a run
-says; its memory is the largest resident set that was seen in it, of the run and its children.
+says; its memory is the largest resident set that was seen in it, of the run and its children, and
+the largest of its anonymous part: what is not, the pages of mapped files, the system takes out of
+the memory when somebody needs that.
 
-Prints one line for each step and, last, a JSON summary: seconds, peak memory, seconds a series, and
-the ratio of the seconds a series at the largest size to those at the smallest. It ends with 1 where
-a size exceeds ``--gigabytes`` or ``--minutes``; a run that goes on beyond ``--minutes`` is ended
-and its steps so far are printed.
+Prints one line for each step and, last, a JSON summary: seconds, peak memory, bytes of anonymous
+memory a row, seconds a series, and the ratio of the seconds a series at the largest size to those
+at the smallest. It ends with 1 where a size exceeds ``--gigabytes`` or ``--minutes``; a run that
+goes on beyond ``--minutes`` is ended and its steps so far are printed.
 """
 
 from __future__ import annotations
@@ -70,6 +72,7 @@ class Step:
     name: str
     seconds: float = 0.0
     bytes: int = 0
+    anonymous: int = 0
 
 
 @dataclass
@@ -88,6 +91,10 @@ class Measured:
     @property
     def peak(self) -> int:
         return max(step.bytes for step in self.steps)
+
+    @property
+    def anonymous(self) -> int:
+        return max(step.anonymous for step in self.steps)
 
 
 def write_rows(path: Path, series: int) -> None:
@@ -114,19 +121,21 @@ def write_rows(path: Path, series: int) -> None:
             writer.write_table(pa.table(columns, schema=schema))
 
 
-def resident(root: int) -> int:
-    """Sum the resident bytes of a process and its descendants."""
-    total, left = 0, [root]
+def resident(root: int) -> tuple[int, int]:
+    """Sum the resident bytes of a process and its descendants, and the anonymous ones of them."""
+    sums, left = {"VmRSS": 0, "RssAnon": 0}, [root]
     while left:
         process = left.pop()
         try:
-            pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
             for task in Path(f"/proc/{process}/task").iterdir():
                 left += map(int, (task / "children").read_text().split())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total += pages * os.sysconf("SC_PAGE_SIZE")
-    return total
+        for name, _, value in (line.partition(":") for line in lines):
+            if name in sums:
+                sums[name] += 1024 * int(value.split()[0])
+    return sums["VmRSS"], sums["RssAnon"]
 
 
 def measure(project: Path, run: str, overrides: list[str], limit: float) -> Measured:
@@ -154,7 +163,8 @@ def measure(project: Path, run: str, overrides: list[str], limit: float) -> Meas
     def watch() -> None:
         while process.poll() is None:
             step = measured.steps[-1]
-            step.bytes = max(step.bytes, resident(process.pid))
+            total, anonymous = resident(process.pid)
+            step.bytes, step.anonymous = max(step.bytes, total), max(step.anonymous, anonymous)
             if time.perf_counter() - started > limit:
                 measured.late = True
                 process.terminate()
@@ -181,14 +191,16 @@ def print_steps(series: int, measured: Measured, least: float) -> None:
     small = [step for step in measured.steps if step.seconds < least]
     rest = Step(f"({len(small)} shorter steps)", sum(step.seconds for step in small))
     rest.bytes = max((step.bytes for step in small), default=0)
+    rest.anonymous = max((step.anonymous for step in small), default=0)
     for step in [*(step for step in measured.steps if step.seconds >= least), rest]:
         print(
-            f"{series:>7} {measured.run:<8} {step.seconds:>8.1f} s {step.bytes / 2**20:>7.0f} MB  "
-            f"{step.name[:100]}"
+            f"{series:>7} {measured.run:<8} {step.seconds:>8.1f} s {step.bytes / 2**20:>7.0f} MB "
+            f"{step.anonymous / 2**20:>7.0f} MB anonymous  {step.name[:100]}"
         )
     print(
-        f"{series:>7} {measured.run:<8} {measured.seconds:>8.1f} s {measured.peak / 2**20:>7.0f} MB"
-        f"  {'ended: too late' if measured.late else 'in all'}",
+        f"{series:>7} {measured.run:<8} {measured.seconds:>8.1f} s "
+        f"{measured.peak / 2**20:>7.0f} MB {measured.anonymous / 2**20:>7.0f} MB anonymous  "
+        f"{'ended: too late' if measured.late else 'in all'}",
         flush=True,
     )
 
@@ -243,6 +255,7 @@ def main() -> None:
                 "ms_a_series": round(1000 * seconds / series, 3),
                 "late": any(measured.late for measured in done),
                 "runs": {m.run: [round(m.seconds, 1), round(m.peak / 2**20)] for m in done},
+                "anonymous_bytes_a_row": {m.run: m.anonymous // (series * DAYS) for m in done},
             }
     sizes = sorted(summary)
     largest, smallest = summary[sizes[-1]], summary[sizes[0]]

@@ -9,21 +9,29 @@ import numpy as np
 
 from framework.data.arrays import Objects
 from framework.data.panel import Panel
+from framework.data.scratch import blocks
 
 
 def panel_fingerprint(panel: Panel) -> dict[str, str]:
     """``{"2013-02": sha256}``: one for each calendar month (UTC), over keys, times and every value
     of its rows.
     """
-    months = panel.times.astype("M8[M]")
+    pieces = list(blocks(len(panel)))
+    months = np.empty(len(panel), dtype=np.int32)  # since 1970
+    for rows in pieces:
+        months[rows] = panel.times[rows].astype("M8[M]").astype(np.int64)
+    numbers = np.unique(np.concatenate([months[:0], *(np.unique(months[rows]) for rows in pieces)]))
     prints = {}
-    for month in np.unique(months):
-        rows = months == month
+    for month in numbers:
         digest = hashlib.sha256()
-        digest.update(_texts(panel.static[rows]).encode())
-        for values in (panel.times[rows].astype(np.int64), panel.past[rows], panel.known[rows]):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        prints[str(month)] = digest.hexdigest()
+        picks = [np.flatnonzero(months[rows] == month) + rows.start for rows in pieces]
+        picks = [rows for rows in picks if len(rows)]
+        for number, rows in enumerate(picks):
+            digest.update(b"\x1f" * bool(number) + _texts(panel.static[rows]).encode())
+        for values in (panel.times, panel.past, panel.known):
+            for rows in picks:
+                digest.update(np.ascontiguousarray(values[rows]).tobytes())
+        prints[str(month.astype("M8[M]"))] = digest.hexdigest()
     return prints
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from framework.data.arrays import Objects, Times
 from framework.data.context import Context
 from framework.data.schema import Schema
+from framework.data.scratch import blocks
 from framework.data.vocabulary import OK
 
 if TYPE_CHECKING:
@@ -41,10 +42,18 @@ def known_values(panel: Panel) -> dict[str, tuple[str, ...] | None]:
     """
     values: dict[str, tuple[str, ...] | None] = {}
     for i in range(len(panel.entity_keys), len(panel.static_names)):
-        distinct = set(panel.static[:, i].tolist()) - {None}
+        distinct = _distinct(panel.static[:, i])
         is_list = len(distinct) <= MOST_VALUES
         values[panel.static_names[i]] = tuple(sorted(distinct)) if is_list else None
     return values
+
+
+def _distinct(texts: Objects) -> set[str]:
+    """Return the distinct texts of a column, without null."""
+    distinct: set[str] = set()
+    for rows in blocks(len(texts)):
+        distinct |= set(texts[rows].tolist()) - {None}
+    return distinct
 
 
 def without_list(schema: Schema) -> list[str]:
@@ -119,10 +128,17 @@ def unseen_in_folds(panel: Panel, entities: Objects, origins: Times, cutoffs: Ti
     cutoffs, rows = cutoffs[rows >= 0], rows[rows >= 0]
     lines = []
     for i in range(len(panel.entity_keys), len(panel.static_names)):
-        codes, distinct = pd.factorize(panel.static[:, i], use_na_sentinel=False)
-        first = np.full(len(distinct), panel.times.max())
-        np.minimum.at(first, codes, panel.times)
-        unseen = int((first[codes[rows]] > cutoffs).sum())
+        first: dict[str | None, np.datetime64] = {}
+        for piece in blocks(len(panel)):
+            texts = panel.static[piece, i]
+            codes = pd.factorize(texts, use_na_sentinel=False)[0]
+            places = np.unique(codes, return_index=True)[1]
+            times = np.full(len(places), panel.times.max())
+            np.minimum.at(times, codes, panel.times[piece])
+            for text, time in zip(texts[places], times, strict=True):
+                first[text] = min(first.get(text, time), time)
+        begins = np.array([first[text] for text in panel.static[rows, i]], dtype="M8[us]")
+        unseen = int((begins > cutoffs).sum())
         if unseen:
             lines.append(
                 f"category '{panel.static_names[i]}': {unseen:,} of {len(rows):,} windows "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from framework.data.arrays import Flags, Float64, Objects, Rows, Times
 from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
-from framework.data.scratch import IN_MEMORY, Scratch
+from framework.data.scratch import IN_MEMORY, Scratch, blocks
 from framework.data.vocabulary import (
     MISSING_FEATURE,
     OK,
@@ -153,6 +154,32 @@ class Panel:
             },
             ageless=None if self.ageless is None else self.ageless.select(keep),
         )
+
+    def pieces(self) -> Iterator[Panel]:
+        """Divide the panel by whole series, where what is made of its rows would take much memory.
+
+        Yields:
+            Panels of consecutive series: views of these arrays, of :data:`BLOCK` rows or of one
+            longer series, without vintages and what is stored ahead.
+        """
+        starts = [rows.start for rows in blocks(len(self))]
+        edges = np.unique(np.searchsorted(self.offsets, [*starts, len(self)]))
+        for first, last in pairwise(edges.tolist()):
+            rows = slice(int(self.offsets[first]), int(self.offsets[last]))
+            yield replace(
+                self,
+                offsets=self.offsets[first : last + 1] - rows.start,
+                entities=self.entities[first:last],
+                times=self.times[rows],
+                past=self.past[rows],
+                known=self.known[rows],
+                static=self.static[rows],
+                vintages={},
+                ahead=None,
+                held={view: times[rows] for view, times in self.held.items()},
+                ageless=None,
+                scratch=IN_MEMORY,
+            )
 
     def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
         """Leave out series; in the vintages too.

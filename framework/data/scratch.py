@@ -62,18 +62,19 @@ class Scratch:
             _reserve(self.folder, file, size)
             return _mapped(file, shape, kind)
 
-    def copy(self, array: Array) -> Array:
-        """Copy an array, block by block.
+    def columns(self, array: Array, places: Sequence[int]) -> Array:
+        """Copy columns of an array, block by block.
 
         Args:
-            array: ``[rows, ...]``.
+            array: ``[rows, columns]``.
+            places: Which columns.
 
         Returns:
-            The copy.
+            ``[rows, places]``.
         """
-        out = self.empty(array.shape, array.dtype)
+        out = self.empty((len(array), len(places)), array.dtype)
         for rows in blocks(len(array)):
-            out[rows] = array[rows]
+            out[rows] = array[rows][:, list(places)]
         return out
 
     def picker(self, keep: Flags) -> Callable[[Array], Array]:

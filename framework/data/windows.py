@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from framework.data.arrays import Flags, Float32, Float64, Objects, Rows, Times
-from framework.data.scratch import IN_MEMORY, Scratch
+from framework.data.scratch import IN_MEMORY, Scratch, blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class WindowSet:
         a = self.arrays
         back = origins[:, None] + np.arange(1 - self.context_length, 1)[None, :]
         ahead = origins[:, None] + np.arange(1, self.horizon + 1)[None, :]
-        beyond = ahead >= self._ends(origins)[:, None]
+        beyond = ahead >= self.ends(origins)[:, None]
         some_beyond = bool(beyond.any())
         if some_beyond:
             ahead[beyond] = 0
@@ -133,9 +133,15 @@ class WindowSet:
             target,
         )
 
-    def _ends(self, origins: Rows) -> Rows:
-        """One past the last row of each origin's series; a piece costs what it holds, not what the
+    def ends(self, origins: Rows) -> Rows:
+        """Find where the series of some origins end; a piece costs what it holds, not what the
         whole panel does.
+
+        Args:
+            origins: Rows.
+
+        Returns:
+            One past the last row of each one's series.
         """
         offsets = self.arrays.offsets
         return offsets[np.searchsorted(offsets, origins, side="right")]
@@ -150,10 +156,17 @@ class WindowSet:
         Returns:
             ``[rows]``.
         """
-        edges = np.zeros(len(self.arrays.times) + 1, dtype=np.int64)
-        np.add.at(edges, self.origins + first, 1)
-        np.add.at(edges, np.minimum(self.origins + last + 1, self._ends(self.origins)), -1)
-        return np.cumsum(edges[:-1]) > 0
+        flags = np.zeros(len(self.arrays.times), dtype=bool)
+        for piece in blocks(len(self)):
+            origins = self.origins[piece]
+            begins = origins + first
+            ends = np.minimum(origins + last + 1, self.ends(origins))
+            low, high = int(begins.min()), int(ends.max())
+            edges = np.zeros(high - low + 1, dtype=np.int64)
+            np.add.at(edges, begins - low, 1)
+            np.add.at(edges, ends - low, -1)
+            flags[low:high] |= np.cumsum(edges[:-1]) > 0
+        return flags
 
     def batches(self, size: int) -> Iterator[Windows]:
         """Gather the windows in pieces.

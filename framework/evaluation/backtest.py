@@ -245,9 +245,13 @@ def _scales(
     """Measure the naive forecasts of each series up to the cutoff, however few of these rows a fit
     learns from.
     """
-    history = panel.targets_alone(targets).until(fold.cutoff)
-    values = [naive_scale(history, targets, season_length), naive_square(history, targets)]
-    return dict(zip(map(tuple, history.entities), np.stack(values, axis=1), strict=True))
+    scales: dict[tuple[str, ...], Float64] = {}
+    for piece in panel.targets_alone(targets).pieces():
+        history = piece.until(fold.cutoff)
+        if len(history):
+            values = [naive_scale(history, targets, season_length), naive_square(history, targets)]
+            scales |= zip(map(tuple, history.entities), np.stack(values, axis=1), strict=True)
+    return scales
 
 
 def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:

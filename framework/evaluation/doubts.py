@@ -12,6 +12,7 @@ import numpy as np
 from framework.data.arrays import Float64, Objects
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.scratch import blocks
 from framework.data.vocabulary import MISSING_FEATURE, STALE
 from framework.evaluation.result import BacktestResult, in_brackets
 from framework.features.views import FeatureSet
@@ -112,23 +113,25 @@ def outside_domain(panel: Panel, schema: Schema) -> list[str]:
         schema: What the pair will answer.
     """
     domain = Domain(schema)
-    actual = panel.past[:, None, : len(schema.targets), None]
-    settled = {
-        f"panel.bounds and panel.rounded say {_declared(schema)}": domain.settle(actual, None),
-        f"panel.zero_when says 0 with {dict(schema.zero_when)}": np.where(
-            domain.ruled(panel.known[:, None, :])[..., None, None], 0.0, actual
-        ),
-    }
-    lines = []
-    for t, target in enumerate(schema.targets):
-        for rule, values in settled.items():
-            differs = (values != actual)[:, 0, t, 0] & np.isfinite(actual[:, 0, t, 0])
-            if differs.any():
-                lines.append(
-                    f"{rule}: {differs.sum():,} of {len(panel):,} rows of '{target}' are not so, "
-                    f"such as {actual[differs.argmax(), 0, t, 0]:g}; forecasts will be"
-                )
-    return lines
+    rules = (
+        f"panel.bounds and panel.rounded say {_declared(schema)}",
+        f"panel.zero_when says 0 with {dict(schema.zero_when)}",
+    )
+    counts = np.zeros((len(schema.targets), len(rules)), dtype=np.int64)
+    examples: dict[tuple[int, int], float] = {}
+    for rows in blocks(len(panel)):
+        actual = panel.past[rows, None, : len(schema.targets), None]
+        is_ruled = domain.ruled(panel.known[rows, None, :])[..., None, None]
+        for r, values in enumerate((domain.settle(actual, None), np.where(is_ruled, 0.0, actual))):
+            differs = ((values != actual) & np.isfinite(actual))[:, 0, :, 0]
+            counts[:, r] += differs.sum(axis=0)
+            for t in np.flatnonzero(differs.any(axis=0)).tolist():
+                examples.setdefault((t, r), actual[differs[:, t].argmax(), 0, t, 0])
+    return [
+        f"{rules[r]}: {counts[t, r]:,} of {len(panel):,} rows of '{schema.targets[t]}' are not so, "
+        f"such as {examples[t, r]:g}; forecasts will be"
+        for t, r in sorted(examples)
+    ]
 
 
 def idle_states(panel: Panel, schema: Schema) -> list[str]:

@@ -179,28 +179,32 @@ def check_resolution(panel: Panel, schema: Schema) -> list[str]:
         less than :data:`FINEST` distances between neighbouring 32-bit numbers at its level.
     """
     lines = []
-    inside = np.ones(len(panel), dtype=bool)
-    inside[panel.offsets[:-1]] = False
     for t, target in enumerate(schema.targets):
-        values = panel.past[:, t]
-        change = np.where(inside, np.abs(np.diff(values, prepend=np.nan)), np.nan)
-        distance = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
-        is_lost = (change > 0) & (change < FINEST * distance)
-        for i, entity in enumerate(panel.entities if is_lost.any() else ()):
-            rows = slice(panel.offsets[i], panel.offsets[i + 1])
-            some = change[rows][change[rows] > 0]
-            known = distance[rows][np.isfinite(distance[rows])]
-            if len(some) and np.median(some) < FINEST * np.median(known):
-                who, typical, step = (
-                    _name(panel.entity_keys, tuple(entity)),
-                    np.median(some),
-                    np.median(known),
-                )
-                lines.append(
-                    f"panel.targets: '{target}' of {who} changes by about {typical:.3g} a "
-                    "step, but 32-bit numbers, which features"
-                    f" and most models have, are {step:.3g} apart at its level: take a "
-                    "constant from it in the source"
-                )
+        for piece in panel.pieces():
+            line = _coarse(piece, t, target)
+            if line is not None:
+                lines.append(line)
                 break
     return lines
+
+
+def _coarse(panel: Panel, place: int, target: str) -> str | None:
+    """Say which is the first series of a panel of which 32-bit numbers are too coarse."""
+    inside = np.ones(len(panel), dtype=bool)
+    inside[panel.offsets[:-1]] = False
+    values = panel.past[:, place]
+    change = np.where(inside, np.abs(np.diff(values, prepend=np.nan)), np.nan)
+    distance = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64)
+    is_lost = (change > 0) & (change < FINEST * distance)
+    for i, entity in enumerate(panel.entities if is_lost.any() else ()):
+        rows = slice(panel.offsets[i], panel.offsets[i + 1])
+        some = change[rows][change[rows] > 0]
+        known = distance[rows][np.isfinite(distance[rows])]
+        if len(some) and np.median(some) < FINEST * np.median(known):
+            return (
+                f"panel.targets: '{target}' of {_name(panel.entity_keys, tuple(entity))} changes "
+                f"by about {np.median(some):.3g} a step, but 32-bit numbers, which features and "
+                f"most models have, are {np.median(known):.3g} apart at its level: take a "
+                "constant from it in the source"
+            )
+    return None

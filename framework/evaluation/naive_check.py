@@ -90,7 +90,15 @@ def _forecasts(
             train = panel.targets_alone(len(schema.targets)).between(fold.first, fold.cutoff)
             empty = np.zeros((len(train), 0), np.float32)
             arrays = PanelArrays(
-                train.offsets, train.entities, train.times, train.past, empty, empty, empty, ()
+                train.offsets,
+                train.entities,
+                train.times,
+                train.past,
+                empty,
+                empty,
+                empty,
+                (),
+                scratch=train.scratch,
             )
             fit_model(arrays, schema, model, 0, setting.seed)
         choices.append(model.choices)

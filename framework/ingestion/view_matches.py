@@ -37,8 +37,9 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
         fresh = panel.times - row_times <= np.timedelta64(view.ttl, "us")
         has_row = ~np.isnat(row_times) & fresh
         columns = [panel.entity_keys.index(key) for key in view.entity]
-        keys = [tuple(map(str, key)) for key in panel.static[:, columns]]
-        without = set(keys) - {key for key, known in zip(keys, has_row, strict=True) if known}
+        keys = [tuple(map(str, key)) for key in panel.entities[:, columns]]
+        some = np.logical_or.reduceat(has_row, panel.offsets[:-1])
+        without = set(keys) - {key for key, known in zip(keys, some, strict=True) if known}
         if not without and has_row.mean() >= 0.5:
             continue
         line = _line(view, panel, has_row, keys, strategy.stored_rows(features, name))
@@ -50,7 +51,9 @@ def sparse_views(panel: Panel, features: FeatureSet, strategy: RetrievalStrategy
 def _line(
     view: View, panel: Panel, has_row: Flags, keys: list[Key], stored_rows: pd.DataFrame
 ) -> str | None:
-    """Word what goes on after the counts; None where there is nothing to say."""
+    """Word what goes on after the counts; None where there is nothing to say. ``keys``: of each
+    series.
+    """
     view_keys = (
         set(stored_rows[list(view.entity)].itertuples(index=False, name=None))
         if len(stored_rows)
@@ -71,7 +74,8 @@ def _line(
     )
     never = np.datetime64("NaT")
     start = np.array([starts.get(key, never) for key in keys], dtype="M8[us]")
-    since = panel.times >= start if view.entity else np.ones(len(keys), dtype=bool)
+    start = np.repeat(start, np.diff(panel.offsets))
+    since = panel.times >= start if view.entity else np.ones(len(panel), dtype=bool)
     share = has_row[since].mean() if since.any() else 0.0
     if has_row.any() and share >= 0.5:
         return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from framework.data.arrays import Float64
+from framework.data.scratch import blocks
 from framework.data.windows import WindowSet
 from framework.errors import DataError
 
@@ -79,7 +82,7 @@ def has_label(windows: WindowSet, target: int) -> bool:
     Returns:
         True when one does.
     """
-    return bool(len(_labels(windows, target)))
+    return any(len(values) for values in _labels(windows, target))
 
 
 def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> float:
@@ -97,16 +100,17 @@ def lowest_label(windows: WindowSet, target: int, model: str, name: str) -> floa
     Raises:
         DataError: The windows know no value of it.
     """
-    labels = _labels(windows, target)
-    if not len(labels):
+    lowest = [float(values.min()) for values in _labels(windows, target) if len(values)]
+    if not lowest:
         raise DataError(
             f"{model}: target '{name}' has no value in the training windows; check the source."
         )
-    return float(labels.min())
+    return min(lowest)
 
 
-def _labels(windows: WindowSet, target: int) -> Float64:
-    """The known values of ``target`` that the windows are to learn, each once."""
-    values = windows.arrays.target[windows.reached(1, windows.horizon), target]
-    known: Float64 = values[~np.isnan(values)]
-    return known
+def _labels(windows: WindowSet, target: int) -> Iterator[Float64]:
+    """The known values of ``target`` that the windows are to learn, each once, in pieces."""
+    flags = windows.reached(1, windows.horizon)
+    for rows in blocks(len(flags)):
+        values = windows.arrays.target[rows, target][flags[rows]]
+        yield values[~np.isnan(values)]

@@ -5,6 +5,7 @@ registered.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from framework.data.known_values import known_values
 from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.scratch import Pieces, blocks
 from framework.data.windows import PanelArrays, WindowSet
 from framework.errors import ConfigError, DataError
 from framework.interfaces.model import Model
@@ -130,10 +132,15 @@ def _windows(arrays: PanelArrays, schema: Schema, first: np.datetime64 | None) -
     """The windows with enough history and at least one target step; with ``first``, only origins
     from there on. They are shorter where no series is long enough and the model bears it.
     """
-    rows: Rows = np.arange(len(arrays.times))
     longest = int(np.diff(arrays.offsets).max(initial=0)) - 1  # one step is the target's
     length = max(schema.needed_steps, min(schema.context_length, longest))
-    usable = (rows - arrays.series_starts() >= length - 1) & (rows + 1 < arrays.series_ends())
-    if first is not None:
-        usable &= arrays.times >= first
-    return WindowSet(arrays, np.flatnonzero(usable).astype(np.int64), length, schema.horizon)
+    begins, counts = arrays.offsets[:-1] + length - 1, np.diff(arrays.offsets) - length
+    origins = Pieces(arrays.scratch)
+    origins.add(np.zeros(0, np.int64))
+    edges = np.searchsorted(arrays.offsets, [rows.start for rows in blocks(len(arrays.times))])
+    for start, stop in pairwise(np.unique([*edges.tolist(), len(counts)]).tolist()):
+        count = np.maximum(counts[start:stop], 0)
+        before = np.cumsum(count) - count  # origins of the series before
+        rows = np.repeat(begins[start:stop] - before, count) + np.arange(count.sum())
+        origins.add(rows if first is None else rows[arrays.times[rows] >= first])
+    return WindowSet(arrays, origins.whole(), length, schema.horizon)

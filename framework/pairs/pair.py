@@ -58,7 +58,7 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
         panel.entities,
         panel.times,
         # keeps no other column of the panel
-        panel.scratch.copy(panel.past[:, : len(schema.targets)]),
+        panel.scratch.columns(panel.past, range(len(schema.targets))),
         by_block(
             lambda rows: preprocessor.past(panel.past[rows], panel.times[rows], **whose(rows))
         ),

@@ -8,6 +8,7 @@ from framework.config.config import Config
 from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.scratch import blocks
 from framework.errors import ConfigError, suggest
 from framework.interfaces.model import Model
 from framework.interfaces.retrieval import Needs
@@ -58,8 +59,10 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
             "another model."
         )
     names = (*panel.past_names, *panel.static_names)
-    null = [np.isnan(panel.past).any(axis=0), np.equal(panel.static, None).astype(bool).any(axis=0)]  # type: ignore[call-overload]
-    nulls = np.concatenate(null)
+    nulls = np.zeros(len(names), dtype=bool)
+    for rows in blocks(len(panel)):
+        no_text = np.equal(panel.static[rows], None).astype(bool)  # type: ignore[call-overload]
+        nulls |= np.concatenate([np.isnan(panel.past[rows]).any(axis=0), no_text.any(axis=0)])
     cold = config.panel.cold == "forecast"
     if cold:  # such a window's own columns are null
         for places in own_columns(config.panel.targets, panel.past_names):

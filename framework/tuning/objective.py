@@ -150,5 +150,5 @@ def narrow(panel: Panel, past: tuple[str, ...]) -> Panel:
     index = [panel.past_names.index(name) for name in past]
     vintages = {origin: narrow(known, past) for origin, known in panel.vintages.items()}
     ageless = None if panel.ageless is None else narrow(panel.ageless, past)
-    narrowed = np.ascontiguousarray(panel.past[:, index])
+    narrowed = panel.scratch.columns(panel.past, index)
     return replace(panel, past=narrowed, past_names=past, vintages=vintages, ageless=ageless)

@@ -51,7 +51,7 @@ class Feed:
         arrays, self._sizes, self._device = windows.arrays, sizes, device
         self._count = len(windows)
         self._origins = torch.from_numpy(windows.origins).to(device)
-        self._ends = torch.from_numpy(arrays.series_ends()[windows.origins]).to(device)
+        self._ends = torch.from_numpy(windows.ends(windows.origins)).to(device)
         self._target = self._rows(arrays.target)
         self._newest: torch.Tensor | None = None
         known = np.isfinite(arrays.target)
@@ -135,9 +135,7 @@ def _take(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def _usable(windows: WindowSet) -> WindowSet:
     """The windows that know at least one target step."""
     known = np.isfinite(windows.arrays.target).any(axis=1)
-    ends = np.minimum(
-        windows.origins + 1 + windows.horizon, windows.arrays.series_ends()[windows.origins]
-    )
+    ends = np.minimum(windows.origins + 1 + windows.horizon, windows.ends(windows.origins))
     before = np.concatenate([[0], np.cumsum(known)])
     return _chosen(windows, np.flatnonzero(before[ends] > before[windows.origins + 1]))
 
