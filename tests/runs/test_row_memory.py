@@ -43,7 +43,7 @@ def make_run(state: Path, *overrides: str) -> Run:
 def test_rows_that_do_not_fit_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, "panel.mapped=false")
     strategy = run.make("retrieval")
     features = Features(run.config, strategy)
     days = pd.date_range("2024-01-01", periods=1000, tz="UTC")
@@ -61,7 +61,9 @@ def test_rows_that_do_not_fit_are_refused_before_they_are_read(
     check_rows(run, features, fits=True)
     assert "panel: the 1,000 rows of view 'sales' take about 0.1 MB" in capsys.readouterr().err
     monkeypatch.setattr(row_memory, "free_memory", lambda: plan.needs - 1)
-    with pytest.raises(ConfigError, match=r"'sales' take about .* is free; take fewer"):
+    with pytest.raises(
+        ConfigError, match=r"'sales' take about .* is free; take panel.mapped=auto, or fewer"
+    ):
         check_rows(run, features, fits=True)
     check_rows(run, features, fits=False)  # a forecast needs less
 
@@ -75,3 +77,31 @@ def test_fits_at_a_time_and_versions_count(tmp_path: Path) -> None:
     plan = plan_rows(run, Features(run.config, strategy), fits=True)
     assert plan is not None
     assert (plan.fits, plan.copies) == (2, 1 + run.config.backtest.folds)
+
+
+def test_a_panel_that_would_take_half_of_the_free_memory_is_kept_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    features = Features(run.config, run.make("retrieval"))
+    days = pd.date_range("2024-01-01", periods=300, tz="UTC")
+    rows = [pd.DataFrame({"shop": shop, TIME: days, "y": 1.0, "x": 2.0}) for shop in "abcd"]
+    features.strategy.ingest(run.config.features, "sales", pd.concat(rows))
+    plan = plan_rows(run, features, fits=True)
+    assert plan is not None
+    monkeypatch.setattr(row_memory, "free_memory", lambda: 2 * plan.needs)
+    check_rows(run, features, fits=True)
+    assert not features.scratch.is_mapped
+    monkeypatch.setattr(row_memory, "free_memory", lambda: 2 * plan.needs - 2)
+    check_rows(run, features, fits=True)
+    assert features.scratch.is_mapped
+    assert "the panel in files of 0.3 MB (panel.mapped)" in capsys.readouterr().err
+    monkeypatch.setattr(row_memory, "PART", 300)  # what is read at a time
+    needs = row_memory._in_parts(plan, features).mapped_needs
+    assert needs < 0.5 * plan.needs
+    monkeypatch.setattr(row_memory, "free_memory", lambda: needs - 1)
+    with pytest.raises(ConfigError, match=r"'sales' take about .* in files of .*; take fewer col"):
+        check_rows(run, features, fits=True)
+    run = make_run(Path("/dev/shm/framework"), "panel.mapped=true")
+    with pytest.raises(ConfigError, match=r"panel.mapped: paths.state, .* is in memory itself"):
+        check_rows(run, features, fits=True)
