@@ -98,6 +98,11 @@ def stored_panel(
 
     with strategy.parts(features, PART) as parts:
         panel = joined_panel(panels(parts), scratch)
+        in_parts = len(parts) > 1
+    if in_parts:
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()  # it would keep what the largest part took
     if panel is not None:
         return panel
     if spans:
