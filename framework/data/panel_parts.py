@@ -39,7 +39,7 @@ def joined_panel(parts: Iterable[Panel], scratch: Scratch) -> Panel | None:
 
 
 def _arrays(part: Panel) -> dict[str, Array]:
-    """What grows with the rows or the series."""
+    """List the arrays that grow with the rows or the series."""
     arrays: dict[str, Array] = {
         name: getattr(part, name) for name in ("entities", "times", "past", "known", "static")
     }
@@ -56,7 +56,7 @@ def _whole(names: Panel, lengths: Array, pieces: dict[str, Pieces], on_time: set
     step is of that very step.
     """
     times = pieces["times"].whole()
-    held = {
+    row_times = {
         view: times if view in on_time else pieces[f"held {view}"].whole() for view in names.held
     }
     panel = replace(
@@ -67,7 +67,7 @@ def _whole(names: Panel, lengths: Array, pieces: dict[str, Pieces], on_time: set
         past=pieces["past"].whole(),
         known=pieces["known"].whole(),
         static=pieces["static"].whole(),
-        held=held,
+        held=row_times,
         ahead=pieces["ahead"].whole() if "ahead" in pieces else None,
         ageless=None,
     )

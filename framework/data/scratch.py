@@ -1,6 +1,4 @@
-"""Where the arrays of many rows are kept: in memory, or in files that the system may take out of
-it.
-"""
+"""Places for the arrays of many rows: memory, or files that the system may take out of it."""
 
 from __future__ import annotations
 
@@ -146,15 +144,15 @@ class Pieces:
         Returns:
             The array.
         """
-        kept, file = self._kept, self._file
+        pieces, file = self._kept, self._file
         self._kept, self._file = [], None
         if file is None:
-            return kept[0] if len(kept) == 1 else np.concatenate(kept)
+            return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         with file:
-            shape = (self._rows, *kept[0].shape[1:])
+            shape = (self._rows, *pieces[0].shape[1:])
             if not math.prod(shape):
-                return np.empty(shape, dtype=kept[0].dtype)
-            return _mapped(file, shape, kept[0].dtype)
+                return np.empty(shape, dtype=pieces[0].dtype)
+            return _mapped(file, shape, pieces[0].dtype)
 
 
 def blocks(count: int) -> Iterator[slice]:

@@ -43,7 +43,16 @@ class StoredRows(Protocol):
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
     ) -> pd.DataFrame:
-        """Read joined rows, as :meth:`RetrievalStrategy.training_rows` does."""
+        """Read joined rows, as :meth:`RetrievalStrategy.training_rows` does.
+
+        Args:
+            features: The views.
+            columns: Columns of all views.
+            known_at: Only versions created at or before it (UTC); None: the newest.
+
+        Returns:
+            The joined rows.
+        """
 
     def view_rows(
         self,
@@ -52,7 +61,17 @@ class StoredRows(Protocol):
         columns: Sequence[str],
         known_at: datetime | None = None,
     ) -> pa.Table:
-        """Read one view alone, as :meth:`RetrievalStrategy.view_rows` does."""
+        """Read one view alone, as :meth:`RetrievalStrategy.view_rows` does.
+
+        Args:
+            features: The views.
+            view: The name of one of them.
+            columns: Columns of it.
+            known_at: Only versions created at or before it (UTC); None: the newest.
+
+        Returns:
+            The rows.
+        """
 
 
 class RetrievalStrategy(ABC):

@@ -42,7 +42,7 @@ def transform_panel(preprocessor: Preprocessor, schema: Schema, panel: Panel) ->
         return {"static": panel.static[rows]} if preprocessor.needs_static else {}
 
     def by_block(transform: Callable[[slice], Float32]) -> Float32:
-        """What a transform needs beside its result does not grow."""
+        """Transform rows: the memory beside the result does not grow."""
         first = transform(slice(0, BLOCK))
         if len(panel) <= BLOCK and not panel.scratch.is_mapped:
             return first

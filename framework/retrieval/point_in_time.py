@@ -236,7 +236,16 @@ class StoreRows:
     def training_rows(
         self, features: FeatureSet, columns: Sequence[str], known_at: datetime | None = None
     ) -> pd.DataFrame:
-        """Join the rows, as :func:`joined_rows` does."""
+        """Join the rows, as :func:`joined_rows` does.
+
+        Args:
+            features: The views.
+            columns: Columns of all views.
+            known_at: Only versions created at or before it (UTC); None: the newest.
+
+        Returns:
+            The joined rows.
+        """
         return joined_rows(features, self.tables, columns, known_at)
 
     def view_rows(
@@ -246,7 +255,17 @@ class StoreRows:
         columns: Sequence[str],
         known_at: datetime | None = None,
     ) -> pa.Table:
-        """Read one view alone, as :func:`view_rows` does."""
+        """Read one view alone, as :func:`view_rows` does.
+
+        Args:
+            features: The views.
+            view: The name of one of them.
+            columns: Columns of it.
+            known_at: Only versions created at or before it (UTC); None: the newest.
+
+        Returns:
+            The rows.
+        """
         return view_rows(features, self.tables, view, columns, known_at)
 
 

@@ -25,7 +25,16 @@ class Tables(Protocol):
     """The rows of views, of all series or of some."""
 
     def table(self, name: str, view: View, features: Sequence[str]) -> pa.Table:
-        """Read the rows of a view, as :meth:`RowStore.table` does."""
+        """Read the rows of a view, as :meth:`RowStore.table` does.
+
+        Args:
+            name: The view's name.
+            view: The view.
+            features: Columns beside the identity.
+
+        Returns:
+            The identity, then ``features``, sorted by identity.
+        """
 
 
 class RowStore(ABC):

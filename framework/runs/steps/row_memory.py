@@ -85,8 +85,8 @@ def plan_rows(run: Run, features: Features, *, fits: bool) -> RowPlan | None:
     )
     copies = 1 + (config.features.stale == "flag")
     copies += _versions(config) if fits else 0
-    together = _together(run) if fits else 0
-    return RowPlan(rows, panel, 8 * texts, copies, learned_bytes, together, rows)
+    count = _together(run) if fits else 0
+    return RowPlan(rows, panel, 8 * texts, copies, learned_bytes, count, rows)
 
 
 def _versions(config: Config) -> int:
