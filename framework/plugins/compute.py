@@ -105,7 +105,13 @@ def _emptied(items: list[I]) -> Iterator[I]:
 
 
 def _apply(function: Callable[[Any, Any], Any], path: Path, item: Any) -> Any:
-    return function(_shared(path), item)
+    """Work on one item. A library that asks joblib for workers gets threads: processes of each
+    worker would be too many.
+    """
+    import joblib
+
+    with joblib.parallel_config("threading"):
+        return function(_shared(path), item)
 
 
 @lru_cache(maxsize=1)

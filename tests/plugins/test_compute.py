@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import joblib
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 COMPUTE = ProcessesCompute(ProcessesOptions(workers=2))
 
 
-def _work(shared: dict[str, Any], item: int) -> tuple[float, int, str, bool]:
+def _work(shared: dict[str, Any], item: int) -> tuple[float, int, str, bool, bool]:
     if item == -2:
         os.kill(os.getpid(), signal.SIGKILL)
     return (
@@ -37,6 +38,8 @@ def _work(shared: dict[str, Any], item: int) -> tuple[float, int, str, bool]:
         os.getpid(),
         os.environ["OMP_NUM_THREADS"],
         isinstance(shared["rows"], np.memmap),
+        joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(2))
+        == [os.getpid()] * 2,
     )
 
 
@@ -44,19 +47,19 @@ SHARED = {"rows": np.arange(1_000_000.0), "words": np.array(["a", "b"], dtype=ob
 
 
 def test_results_come_in_order_from_other_processes_that_map_the_same_array() -> None:
-    found = list(COMPUTE.map(_work, SHARED, [5, 3, 1, 4]))
-    assert [value for value, *_ in found] == [10.0, 3.0, 0.0, 6.0]
-    assert os.getpid() not in {pid for _, pid, *_ in found}
-    assert {(threads, mapped) for _, _, threads, mapped in found} == {("1", True)}
+    results = list(COMPUTE.map(_work, SHARED, [5, 3, 1, 4]))
+    assert [value for value, *_ in results] == [10.0, 3.0, 0.0, 6.0]
+    assert os.getpid() not in {pid for _, pid, *_ in results}
+    assert {tuple(facts) for _, _, *facts in results} == {("1", True, True)}
 
 
 def test_without_a_number_of_workers_they_and_their_threads_fill_the_cores_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 5)
-    found = list(ProcessesCompute(ProcessesOptions(threads=2)).map(_work, SHARED, list(range(8))))
-    assert 1 <= len({pid for _, pid, *_ in found}) <= 2
-    assert {threads for _, _, threads, _ in found} == {"2"}
+    results = list(ProcessesCompute(ProcessesOptions(threads=2)).map(_work, SHARED, list(range(8))))
+    assert 1 <= len({pid for _, pid, *_ in results}) <= 2
+    assert {threads for _, _, threads, *_ in results} == {"2"}
 
 
 def test_a_killed_worker_is_one_line() -> None:
