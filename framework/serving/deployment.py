@@ -146,13 +146,13 @@ class Deployment:
         """
         return self._registry.fetch(version)
 
-    def modules(self, version: PairVersion) -> list[str]:
-        """List the modules that :meth:`load` imports for a pair, as far as the plugins that are
-        installed say, and those of the configuration, the registry and the retrieval. Every byte
-        of the pair is proven; no module of the pair is imported.
+    def modules(self, version: PairVersion | None = None) -> list[str]:
+        """List the modules that :meth:`load` imports, as far as the plugins that are installed say.
+        None of them is imported.
 
         Args:
-            version: The pair.
+            version: The pair, whose every byte is proven; None for what every pair needs: the
+                modules of the configuration, the registry and the retrieval.
 
         Returns:
             The names of modules.
@@ -160,13 +160,14 @@ class Deployment:
         Raises:
             RefusedError: A byte differs; the message names it.
         """
-        files = self.fetch(version)
+        if version is not None:
+            files = self.fetch(version)
+            return modules_of(files.preprocessor, files.model, self.parts.plugins)
         retrieval = self.parts.plugins.find("retrieval", self.retrieval)
         return [
             *(type(part).__module__ for part in (self.parts, self._registry)),
             retrieval.load.partition(":")[0],
             *retrieval.imports,
-            *modules_of(files.preprocessor, files.model, self.parts.plugins),
         ]
 
     @cached_property

@@ -48,16 +48,14 @@ class FastapiBackend(ServingBackend):
         if options.workers > 1:
             from framework_fastapi.workers import run_workers
 
-            version = deployment.resolve(deployment.reference)
-            modules = deployment.modules(version)  # what is refused has started no worker
-            with bind(options.host, options.port) as listener:
-                run_workers(
-                    deployment,
-                    options,
-                    modules,
-                    listener,
-                    lambda: announce(_url(options, listener.getsockname()[1]), version),
-                )
+            run_workers(
+                deployment,
+                options,
+                lambda: bind(options.host, options.port),
+                lambda listener, version: announce(
+                    _url(options, listener.getsockname()[1]), version
+                ),
+            )
             return
         from framework_fastapi.single import run
 

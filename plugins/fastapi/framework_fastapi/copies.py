@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import socket
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
@@ -25,7 +26,8 @@ _copies = multiprocessing.get_context("forkserver")
 
 def prepare(modules: Sequence[str]) -> SimpleQueue[FrameworkError]:
     """Let uvicorn's supervisor start :class:`Worker` (it has no other way to be told), as copies of
-    a process that has imported the modules.
+    a process that has imported the modules. That process begins now; it is ready once
+    :func:`framework_fastapi.served_pair.tell` has told it the pair.
 
     Args:
         modules: Their names. One that cannot be imported is left to the workers, which say so.
@@ -37,6 +39,7 @@ def prepare(modules: Sequence[str]) -> SimpleQueue[FrameworkError]:
     _copies.set_forkserver_preload(
         ["framework_fastapi.uncollected", *modules, "framework_fastapi.original"]
     )
+    forkserver.ensure_running()
     return _copies.SimpleQueue()
 
 

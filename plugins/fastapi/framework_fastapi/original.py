@@ -5,12 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from pathlib import Path
 
 # Each worker uses what is imported here.
 import uvicorn.lifespan.on
 import uvicorn.loops.uvloop  # noqa: F401
 
 import framework_fastapi.worker  # noqa: F401
+from framework.serving.http.metric_registry import FOLDER_VARIABLE
+from framework_fastapi.served_pair import wait_and_prepare
+
+wait_and_prepare(Path(os.environ[FOLDER_VARIABLE]))
 
 # A signal to the whole group is for the workers, which answer what has arrived before they end.
 # This process ends with the supervisor.

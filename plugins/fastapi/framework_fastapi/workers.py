@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -20,12 +20,15 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
 
 from framework.errors import FrameworkError
+from framework.interfaces.registry import PairVersion
+from framework.plugins.components import Components
 from framework.serving.deployment import Deployment
 from framework.serving.http.asgi import App
 from framework.serving.http.metric_registry import FOLDER_VARIABLE
 from framework_fastapi import FastapiOptions
 from framework_fastapi.copies import prepare
 from framework_fastapi.draining import take_no_more
+from framework_fastapi.served_pair import tell
 from framework_fastapi.settings import configure
 
 #: Seconds without a sign of life after which a worker is replaced.
@@ -35,19 +38,27 @@ _HANGS = 60
 def run_workers(
     deployment: Deployment,
     options: FastapiOptions,
-    modules: Sequence[str],
-    listener: socket.socket,
-    ready: Callable[[], None],
+    listen: Callable[[], socket.socket],
+    ready: Callable[[socket.socket, PairVersion], None],
 ) -> None:
-    """Until a signal: start them, start one that died again, drain all. ``modules``: what all of
-    them import. Raises :class:`FrameworkError` when they do not start.
+    """Start workers, start one that died again, drain all at a signal.
+
+    Args:
+        deployment: What they serve.
+        options: Of the server.
+        listen: Takes the address, once the pair is found.
+        ready: Called with the bound socket and the pair when all answer.
+
+    Raises:
+        FrameworkError: They do not start. What is refused has started no worker.
     """
     figures = Path(tempfile.mkdtemp(prefix="framework-metrics-"))
     before = {number: signal.getsignal(number) for number in SIGNALS}
     inherited = os.environ.get(FOLDER_VARIABLE)
     os.environ[FOLDER_VARIABLE] = str(figures)  # for the workers, which inherit it
     try:
-        refusals = prepare(modules)
+        refusals = prepare(deployment.modules())
+        version = _found(deployment, figures)
         config = configure(
             partial(_make_app, deployment, options, figures, refusals),
             options,
@@ -55,8 +66,9 @@ def run_workers(
             workers=options.workers,
             timeout_worker_healthcheck=_HANGS,
         )
-        workers = _Workers(config, [listener], ready, figures)
-        workers.run()
+        with listen() as listener:
+            workers = _Workers(config, [listener], lambda: ready(listener, version), figures)
+            workers.run()
     finally:
         del os.environ[FOLDER_VARIABLE]
         if inherited is not None:
@@ -68,6 +80,15 @@ def run_workers(
         if not refusals.empty():
             raise refusals.get()
         raise FrameworkError("a worker did not start; its log above says why.")
+
+
+def _found(deployment: Deployment, folder: Path) -> PairVersion:
+    """Find the pair, and tell the process whose copies are the workers, which waits for it."""
+    version = deployment.resolve(deployment.reference)
+    parts = deployment.parts
+    config = parts.config.text if isinstance(parts, Components) else ""
+    tell(folder, deployment.modules(version), config)
+    return version
 
 
 def _make_app(
