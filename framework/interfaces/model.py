@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from framework.data.arrays import Float64
 from framework.data.schema import Schema
+from framework.data.vocabulary import CPU
 from framework.data.windows import Windows, WindowSet
 
 #: Observed up to the origin, known in advance, of the series itself.
@@ -53,6 +54,8 @@ class Model(ABC):
 
     #: Distributions that a serving environment needs to load the model, such as ``("xgboost",)``.
     requirements: ClassVar[tuple[str, ...]] = ()
+    #: Where it forecasts; written by who calls :meth:`move`.
+    placed_on: str = CPU
 
     def __init__(self, options: Any) -> None:
         self.options = options

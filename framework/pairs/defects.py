@@ -13,6 +13,7 @@ import numpy as np
 from framework.data.arrays import Objects, Rows
 from framework.errors import ComponentError, DataError, FrameworkError, one_line
 from framework.interfaces.plugin import ENTRY_POINTS
+from framework.models.gpu_memory import is_full
 
 #: Seconds after which a failure is not looked into by trying again on fewer series.
 PATIENCE = 60.0
@@ -38,6 +39,7 @@ def named(
     Raises:
         ComponentError: Anything but a FrameworkError was raised.
         DataError: The component raised one, which now names the series.
+        FrameworkError: The memory of a GPU is full.
     """
     started = perf_counter()
 
@@ -59,6 +61,12 @@ def named(
     except Exception as error:
         guilty = _guilty(error.__traceback__, components)
         kind = type(guilty)
+        if is_full(error):
+            raise FrameworkError(
+                f"{kind.__module__}:{kind.__qualname__}{_plugin(kind)}: {doing}: the memory of the "
+                f"GPU is full ({one_line(error, 200)}); let it learn from less at once by its "
+                "options, free the GPU, or use the CPU."
+            ) from error
         series = alone(error)
         raise ComponentError(
             f"{kind.__module__}:{kind.__qualname__}{_plugin(kind)}: {doing}"

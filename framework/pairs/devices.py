@@ -58,4 +58,5 @@ def place(model: Model, choice: str, key: str) -> str:
                 f"{key}={choice}: {type(model).__name__} cannot be moved to {device} "
                 f"({one_line(error, 200)}); free it, or use {key}=cpu."
             ) from error
+        model.placed_on = device
     return device

@@ -19,11 +19,12 @@ from framework.data.known_values import KnownValues
 from framework.data.own_columns import own_columns
 from framework.data.panel import Panel
 from framework.data.schema import Schema
-from framework.data.vocabulary import OK, SHORT_HISTORY, UNKNOWN_ENTITY
+from framework.data.vocabulary import CPU, OK, SHORT_HISTORY, UNKNOWN_ENTITY
 from framework.data.windows import PanelArrays, Windows
-from framework.errors import DataError, FrameworkError
+from framework.errors import DataError, FrameworkError, one_line
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
+from framework.models.gpu_memory import is_full
 from framework.pairs.domain import Domain
 from framework.pairs.intervals import Calibration
 
@@ -138,7 +139,18 @@ def make_values(model: Model, schema: Schema, windows: Windows) -> Float64:
     """The second half's work: ``[n, H, T, 1 + Q]``, checked for its shape and for values that are
     not finite.
     """
-    values = np.asarray(model.predict(windows), dtype=np.float64)
+    try:
+        values = np.asarray(model.predict(windows), dtype=np.float64)
+    except Exception as error:
+        if not is_full(error):
+            raise
+        device = "the GPU" if model.placed_on == CPU else model.placed_on
+        raise FrameworkError(
+            f"model {type(model).__name__}: the memory of {device} is full, a forecast of "
+            f"{len(windows)} windows does not fit ({one_line(error, 200)}); free it, ask for fewer "
+            "at once (serving.batch.size, serving.max_rows, predict.piece), or set serving.device "
+            "or predict.device to cpu."
+        ) from error
     expected = (len(windows), schema.horizon, len(schema.targets), 1 + len(schema.quantiles))
     if values.shape != expected:
         raise FrameworkError(

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+import xgboost
 
 from framework.data.arrays import Float64
 from framework.data.vocabulary import CPU
 from framework.data.windows import Windows
 from framework.errors import ConfigError, FrameworkError, RefusedError
 from framework.interfaces.model import Model
+from framework.pairs.defects import named
 from framework.pairs.devices import device_for, place
 from framework.pairs.golden import ACROSS_DEVICES, replay
 from framework.pairs.loading import open_proven
@@ -89,6 +92,51 @@ def test_a_gpu_that_does_not_take_the_model_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(OnGpu, "move", move)
     with pytest.raises(FrameworkError, match=r"OnGpu cannot be moved to cuda:0 .CUDA error: all"):
         place(model_on(1), "cuda", "serving.device")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1 MiB"),
+        xgboost.core.XGBoostError(
+            "[12:00:00] device_vector.cu:23: Memory allocation error on worker 0: std::bad_alloc: "
+            "cudaErrorMemoryAllocation: out of memory\n- Free memory: 1MB\n- Requested memory: 9GB"
+        ),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["torch", "xgboost", "cublas"],
+)
+def test_a_full_gpu_is_one_line_in_a_forecast_and_in_a_fit(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_on(2)
+    place(model, "cuda:1", "serving.device")
+    pair = replace(PAIR, model=model)
+    windows = pair.windows(GOLDEN.context)
+
+    def full(self: OnGpu, windows: Windows) -> Float64:
+        raise error
+
+    monkeypatch.setattr(OnGpu, "predict", full)
+    with pytest.raises(FrameworkError) as forecast:
+        pair.predict(windows)
+    with pytest.raises(FrameworkError) as fit, named("fit on 3 series", model):
+        raise error
+    for line, parts in (
+        (str(forecast.value), ("model OnGpu: the memory of cuda:1 is full", "serving.device")),
+        (str(fit.value), ("fit on 3 series: the memory of the GPU is full", "use the CPU")),
+    ):
+        assert all(part in line for part in parts), line
+        assert "\n" not in line
+
+
+def test_memory_of_the_machine_is_no_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: FakeModel, windows: Windows) -> Float64:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(FakeModel, "predict", full)
+    with pytest.raises(MemoryError):
+        PAIR.predict(PAIR.windows(GOLDEN.context))
 
 
 def test_models_that_say_nothing_forecast_on_the_cpu_only() -> None:
