@@ -1,24 +1,21 @@
-"""What libraries raise when the memory of a GPU is full. None of them is imported."""
+"""Tells that the memory of a GPU is full from what a library raises. None of them is imported."""
 
 from __future__ import annotations
 
-#: What the libraries of CUDA say instead of "out of memory".
-_SAID = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+import re
+
+#: ``CUDA out of memory``, ``cudaErrorMemoryAllocation: out of memory`` and what cuBLAS and cuDNN
+#: say instead; ``HIP`` where ``CUDA`` is AMD's.
+_FULL = re.compile(r"\b(cuda|hip).*out of memory|STATUS_ALLOC_FAILED", re.IGNORECASE | re.DOTALL)
 
 
 def is_full(error: BaseException) -> bool:
     """Say whether an error means that the memory of a GPU is full.
 
     Args:
-        error: What a model raised: torch has a class for it, XGBoost and CUDA say it in the text of
-            a plain one.
+        error: What a model raised. Not every library has a class for it: the text says it.
 
     Returns:
         False for memory of the machine.
     """
-    kind, text = type(error), str(error)
-    if kind.__name__ == "OutOfMemoryError" and kind.__module__.partition(".")[0] == "torch":
-        return True
-    return ("out of memory" in text and "cuda" in text.lower()) or any(
-        said in text for said in _SAID
-    )
+    return _FULL.search(str(error)) is not None
