@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,8 @@ class BoostedModel(Model, Generic[Data, Booster]):
     suffix: ClassVar[str]
     #: Objectives with labels from 0 on; the bool says whether 0 itself is allowed.
     bounded: ClassVar[Mapping[str, bool]]
+    #: The most bytes that a table takes while the library reads it, beside its bins.
+    most_read: ClassVar[float] = math.inf
     options: BoostingOptions
     _notes: tuple[str, ...] = ()
     _beside = 1
@@ -213,7 +216,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
         cells = [size.horizon * windows * columns for windows in tables]
         rows = size.horizon * sum(tables)
         fixed, reading, keeping = self.table_bytes
-        cell_bytes = reading * max(cells) + keeping * sum(cells)
+        cell_bytes = min(reading * max(cells), self.most_read) + keeping * sum(cells)
         beside = self._targets_beside(max(cells), size.targets)
         return int(beside * (fixed + cell_bytes + rows * (16 + 12 * outputs)))
 

@@ -48,15 +48,15 @@ def test_a_model_that_does_not_know_says_only_its_windows() -> None:
 def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
     big = plan("lightgbm")
     with pytest.raises(ConfigError) as refusal:
-        check_memory(big, 20 * GIB)
+        check_memory(big, 8 * GIB)
     words = str(refusal.value)
     stride = int(words.split("model.origin_stride=")[1].split(maxsplit=1)[0])
     assert stride % 7
     smaller = plan("lightgbm", origin_stride=stride)
-    assert (smaller.memory() or 0) < 20 * GIB
-    check_memory(smaller, 20 * GIB)
+    assert (smaller.memory() or 0) < 8 * GIB
+    check_memory(smaller, 8 * GIB)
     with pytest.raises(ConfigError, match=r"compute\.workers=1 makes one of the 4 fits at a time"):
-        check_memory(replace(smaller, fits=4), 20 * GIB)
+        check_memory(replace(smaller, fits=4), 8 * GIB)
     check_memory(big, None)
 
 

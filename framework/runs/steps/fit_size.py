@@ -99,6 +99,8 @@ def plan_fit(
     )
     row_bytes = 8 * (len(schema.past) + len(schema.known) + len(schema.static) + 1)
     row_bytes += 2 * (4 * (past + future + static) + 8 * len(schema.targets) + 8)
+    if panel.scratch.is_mapped:
+        row_bytes = 8 * len(schema.static)  # all the rest can be taken out of the memory
     compute: Compute = run.make("compute")
     fits = max(1, compute.together(config.backtest.folds)) if config.backtest.refit else 1
     return FitPlan(name, model, size, len(panel) * row_bytes, fits, config.panel.season_length)

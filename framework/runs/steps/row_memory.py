@@ -21,6 +21,10 @@ from framework.runs.steps.disk_space import DiskNeed, check_disk
 #: Bytes of a row beside its columns while it is read and while it is learned from: numbers of
 #: series, steps and rows, as measured at 10,950,000 rows.
 _READING, _LEARNING = 72, 48
+#: The same of a panel in files: which rows are chosen, and what their months are.
+_CHOOSING = 8
+#: Bytes that the libraries which read a part keep, as measured at 2,920,000 rows.
+_READERS = 300 * 2**20
 #: The share of the free memory from which on a panel is kept in files.
 _SHARE = 0.5
 
@@ -52,8 +56,9 @@ class RowPlan:
     @property
     def mapped_needs(self) -> int:
         """The same where the arrays of the panel, and those that are made of it, are in files."""
-        reading = self.read * (2 * self.panel + _READING)
-        learning = self.rows * self.fits * (self.texts + _LEARNING)
+        reading = self.rows * (2 * self.panel + _READING)
+        reading = reading if self.read == self.rows else min(reading, _READERS)
+        learning = self.rows * self.fits * (self.texts + _CHOOSING)
         return self.rows * self.copies * self.texts + max(reading, learning)
 
     @property
