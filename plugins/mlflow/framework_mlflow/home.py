@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from framework_mlflow.options import MlflowOptions
@@ -40,22 +41,32 @@ class Home:
         Returns:
             The source: a path or a URI.
         """
-        place = local_path(text)
-        if self.path is None or place is None:
-            return text
-        if not place.is_absolute():
-            return folder(str(self.path / place))
-        parents = [path for path in (self.path, *former) if place.is_relative_to(path)]
-        nearest = max(parents, key=lambda path: len(path.parts), default=self.path)
-        if nearest == self.path:
-            return text
-        return folder(str(self.path / place.relative_to(nearest)))
+        return text if self.path is None else _source(self.path, text, tuple(former))
 
     def former(self, stores: Iterable[str]) -> tuple[Path, ...]:
         """Give the folders in which this one was used before, by the URIs of its MLflow stores."""
-        files = (sqlite_file(uri) for uri in stores)
-        folders = dict.fromkeys(file.parent for file in files if file is not None)
-        return () if self.path is None else tuple(path for path in folders if path != self.path)
+        return () if self.path is None else _former(self.path, tuple(stores))
+
+
+@lru_cache
+def _source(home: Path, text: str, former: tuple[Path, ...]) -> str:
+    place = local_path(text)
+    if place is None:
+        return text
+    if not place.is_absolute():
+        return folder(str(home / place))
+    parents = [path for path in (home, *former) if place.is_relative_to(path)]
+    nearest = max(parents, key=lambda path: len(path.parts), default=home)
+    if nearest == home:
+        return text
+    return folder(str(home / place.relative_to(nearest)))
+
+
+@lru_cache
+def _former(home: Path, stores: tuple[str, ...]) -> tuple[Path, ...]:
+    files = (sqlite_file(uri) for uri in stores)
+    folders = dict.fromkeys(file.parent for file in files if file is not None)
+    return tuple(path for path in folders if path != home)
 
 
 def home_of(options: MlflowOptions) -> Home:

@@ -36,7 +36,7 @@ def halves(registry: MlflowRegistry, tmp_path: Path) -> dict[str, Path]:
     data = {"source": {"sales.csv": "rows 12"}, "panel": {"2013-02": DIGEST}}
     (draft.model / DATA).write_text(canonical(data))
     pair = registry.register(draft, "run-1")
-    registered = registry.ledger.numbered("fake", pair.version)
+    registered = registry.ledger.registered("fake", pair.version)
     assert registered is not None
     return {half: Path(source) for half, source in registered.sources.items()}
 

@@ -70,7 +70,7 @@ def signed(registry: MlflowRegistry, state: Path) -> dict[str, Path]:
     """A pair, and the move of ``production`` to it; the directory of each half."""
     pair = registry.register(make_draft(state / "draft"), "r")
     registry.move("fake", "production", pair.version, expected=None)
-    known = registry.ledger.numbered("fake", pair.version)
+    known = registry.ledger.registered("fake", pair.version)
     assert known is not None
     return {half: Path(known.sources[half]) for half in HALVES}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from framework_mlflow.home import Home
 from framework_mlflow.ledger.history import now
-from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.ledger import Ledger, Registered
 
 from framework.interfaces.registry import PairVersion
 
@@ -24,8 +24,7 @@ def opened(folder: Path) -> Ledger:
 
 
 def newest(ledger: Ledger) -> PairVersion | None:
-    found = ledger.newest("shops")
-    return found.pair if found else None
+    return ledger.newest("shops")
 
 
 def test_a_ledger_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
@@ -71,6 +70,7 @@ def test_the_alias_and_the_number_mean_the_same_pair_with_all_its_aliases(tmp_pa
         is None
     )
     assert found[0] is not None
-    assert found[0].sources == SOURCES
-    assert found[0].pair.aliases == ("production", "staging")
+    assert found[0].aliases == ("production", "staging")
     assert found[0] == found[1] == found[2]
+    assert ledger.registered("shops", 1) == Registered(found[0], SOURCES)
+    assert ledger.registered("shops", 2) is None

@@ -28,7 +28,7 @@ class Damage:
         return self._place(self._pair, half)
 
     def _place(self, pair: PairVersion, half: str) -> Path:
-        found = self._registry.ledger.numbered(pair.name, pair.version)
+        found = self._registry.ledger.registered(pair.name, pair.version)
         assert found is not None
         return Path(found.sources[half])
 

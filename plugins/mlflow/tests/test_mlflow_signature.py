@@ -54,7 +54,7 @@ def trusting(state: Path, *keys: str) -> MlflowRegistry:
 
 
 def artifact(registry: MlflowRegistry, pair: PairVersion, half: str) -> Path:
-    known = registry.ledger.numbered(pair.name, pair.version)
+    known = registry.ledger.registered(pair.name, pair.version)
     assert known is not None
     return Path(known.sources[half])
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -157,31 +157,33 @@ class Ledger:
         with self._errors(), self._transaction(self._engine, immediate=False) as connection:
             yield LedgerReader(connection, self._home)
 
-    def newest(self, name: str) -> Registered | None:
+    def newest(self, name: str) -> PairVersion | None:
         """The complete pair with the highest number."""
-        return self._found(queries.NEWEST, name=name)
+        return _version(self._matches(queries.NEWEST, name=name))
 
-    def numbered(self, name: str, version: int) -> Registered | None:
-        return self._found(queries.NUMBERED, name=name, version=version)
+    def numbered(self, name: str, version: int) -> PairVersion | None:
+        return _version(self._matches(queries.NUMBERED, name=name, version=version))
 
-    def under(self, name: str, alias: str) -> Registered | None:
+    def under(self, name: str, alias: str) -> PairVersion | None:
         """The pair that ``alias`` points at."""
-        return self._found(queries.UNDER, name=name, alias=alias)
+        return _version(self._matches(queries.UNDER, name=name, alias=alias))
+
+    def registered(self, name: str, version: int) -> Registered | None:
+        """The pair with a number, and where its files are."""
+        matches = self._matches(queries.NUMBERED, name=name, version=version)
+        pair = _version(matches)
+        if pair is None:
+            return None
+        return Registered(pair, self.sources({half: matches[0][half] for half in HALVES}))
 
     def pointed_at(self, name: str, alias: str) -> tuple[PairVersion | None, Link | None]:
         """Give the pair that ``alias`` points at and its newest move, both of one moment."""
         with self.reading() as reader:
             return reader.under(name, alias), reader.last_move(name, alias)
 
-    def _found(self, query: sa.Select[Any], **values: Any) -> Registered | None:
+    def _matches(self, query: sa.Select[Any], **values: Any) -> list[dict[str, Any]]:
         with self._errors():
-            matches = rows(self._engine, query, values)
-        if not matches:
-            return None
-        aliases = tuple(row["alias"] for row in matches if row["alias"])
-        former = self.former_homes()
-        sources = {half: self._home.source(matches[0][half], former) for half in HALVES}
-        return Registered(version_of(matches[0], aliases), sources)
+            return rows(self._engine, query, values)
 
     def former_homes(self) -> tuple[Path, ...]:
         """List the folders that the ledger's was called before it was moved or copied."""
@@ -189,9 +191,10 @@ class Ledger:
             stores = rows(self._engine, queries.STORES, {})
         return self._home.former(store["uri"] for store in stores)
 
-    def source(self, text: str) -> str:
-        """Give a source that MLflow recorded as what it means now."""
-        return self._home.source(text, self.former_homes())
+    def sources(self, recorded: Mapping[str, str]) -> dict[str, str]:
+        """Give sources, by half, that the ledger or MLflow recorded as what they mean now."""
+        former = self.former_homes()
+        return {half: self._home.source(text, former) for half, text in recorded.items()}
 
     @contextmanager
     def locked(self, name: str) -> Iterator[LedgerWriter]:
@@ -206,6 +209,13 @@ class Ledger:
         ):
             _lock(connection, name)
             yield LedgerWriter(connection, self._home, key)
+
+
+def _version(matches: Sequence[dict[str, Any]]) -> PairVersion | None:
+    """The pair of a query's rows, one for each of its aliases."""
+    if not matches:
+        return None
+    return version_of(matches[0], tuple(row["alias"] for row in matches if row["alias"]))
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class RegistryCopy:
         return artifact_repository(self._options.artifact_location, self._options.tracking_uri)
 
     def _prove(self, pair: PairVersion, state: Path, folder: Path) -> list[str]:
-        registered = self._ledger.numbered(pair.name, pair.version)
+        registered = self._ledger.registered(pair.name, pair.version)
         label = f"'{pair.name}' version {pair.version}"
         if registered is None:
             raise RegistryError(f"{label} was removed while it was copied; run=backup again.")

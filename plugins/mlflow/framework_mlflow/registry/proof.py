@@ -38,7 +38,7 @@ class Prover:
         self._client, self._keys = client, keys
 
     def fetch(self, version: PairVersion) -> ProvenPair:
-        pair = self._ledger.numbered(version.name, version.version)
+        pair = self._ledger.registered(version.name, version.version)
         label = f"'{version.name}' version {version.version}"
         if pair is None:
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
@@ -95,6 +95,7 @@ class Prover:
     def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
         """Refuse what MLflow has otherwise than the ledger."""
         states = self.read_states(version)
+        places = self._ledger.sources({half: state.source for half, state in states.items()})
         for half in HALVES:
             if half not in states:
                 raise RefusedError(
@@ -110,10 +111,9 @@ class Prover:
                     )
             if state.tags.get(STATE) == VOID:
                 raise RefusedError(f"{label}: {half} half: MLflow's tag {STATE} is {VOID}.")
-            source = self._ledger.source(state.source)
-            if source != sources[half]:
+            if places[half] != sources[half]:
                 raise RefusedError(
-                    f"{label}: {half} half: MLflow's source is {source}, "
+                    f"{label}: {half} half: MLflow's source is {places[half]}, "
                     f"{sources[half]} was registered."
                 )
 

@@ -27,7 +27,7 @@ from framework_mlflow.home import home_of
 from framework_mlflow.key_files import read_keyring, read_signing_key
 from framework_mlflow.keys import Keyring, SigningKey
 from framework_mlflow.ledger.history import breaks, now
-from framework_mlflow.ledger.ledger import Ledger, Registered
+from framework_mlflow.ledger.ledger import Ledger
 from framework_mlflow.ledger.signed_entries import check_signer, why_unproven, with_verdict
 from framework_mlflow.ledger.tables import FORMAT
 from framework_mlflow.ledger.transaction import LedgerWriter
@@ -52,10 +52,6 @@ from framework_mlflow.store.store import DIGEST, PAIR_ID, Store
 from framework_mlflow.store.version_states import VersionState
 
 log = logging.getLogger(__name__)
-
-
-def _pair_of(registered: Registered | None) -> PairVersion | None:
-    return None if registered is None else registered.pair
 
 
 def _no_step(name: str) -> None:
@@ -150,13 +146,13 @@ class MlflowRegistry(Registry):
     def resolve(self, name: str, reference: str) -> PairVersion:
         number = int(reference.removeprefix("v")) if re.fullmatch(r"v?\d+", reference) else None
         if reference == "latest":
-            pair = _pair_of(self.ledger.newest(name))
+            pair = self.ledger.newest(name)
         elif number is not None:
-            pair = _pair_of(self.ledger.numbered(name, number))
+            pair = self.ledger.numbered(name, number)
         elif self._keys:
             pair = self._under_signed_move(name, reference)
         else:
-            pair = _pair_of(self.ledger.under(name, reference))
+            pair = self.ledger.under(name, reference)
         if pair is None:
             with self.ledger.reading() as reader:
                 raise RegistryError(why_absent(reader, name, reference, number))
