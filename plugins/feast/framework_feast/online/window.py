@@ -60,7 +60,7 @@ def window_context(
             origins[j] = newest
     frequency = Frequency.parse(schema.frequency)
     steps = frequency.shift(origins[:, None], np.arange(1 - schema.context_length, 1)[None, :])
-    past = np.full((n, schema.context_length, len(schema.past)), np.nan)
+    past = np.empty((n, schema.context_length, len(schema.past)))
     static = static_values(schema, entities)
     held_times = {name: np.full(n, _NAT) for name in features.views}
     fills = [
@@ -72,6 +72,8 @@ def window_context(
     fills.sort(key=lambda fill: not fill.primary)  # the primary view says which steps there are
     for fill in fills:
         plain &= fill.matching(windows[fill.name], steps.view(np.int64))
+    complete = {column for fill in fills for column in fill.targets} >= set(range(len(schema.past)))
+    past[~plain if complete else ...] = np.nan  # the others are written as a whole
     for fill in fills:
         fill.write_blocks(windows[fill.name], plain)
     for j in (j for j in np.flatnonzero(~plain).tolist() if status[j] == OK):
@@ -113,11 +115,12 @@ def _known_ahead(features: FeatureSet, schema: Schema, steps: Times, windows: Wi
             continue
         labelled = _labelled(windows[name], steps.view(np.int64))
         if labelled.any():
-            assert isinstance(windows[name], EqualRows)
-            ahead = slice(windows[name].stop, windows[name].stop + steps.shape[1])
-            known[np.ix_(labelled, np.arange(steps.shape[1]), target)] = windows[name].numbers[
-                labelled, ahead
-            ][:, :, source]
+            view_rows = windows[name]
+            assert isinstance(view_rows, EqualRows)
+            ahead = view_rows.numbers_between(view_rows.stop, view_rows.stop + steps.shape[1])
+            known[np.ix_(labelled, np.arange(steps.shape[1]), target)] = ahead[labelled][
+                :, :, source
+            ]
         for j in np.flatnonzero(~labelled).tolist():
             rows = windows[name][j]
             if rows is None or np.isnat(steps[j, 0]):
@@ -153,6 +156,7 @@ class _Fill:
         self.primary = self.name == self.features.primary
         numbers, categories = columns(self.view)
         self._numbers, self._past = places(numbers, self.schema.past)
+        self.targets = tuple(self._past)
         self._block = (
             _slice(self._numbers),
             _slice(self._past),
@@ -173,13 +177,9 @@ class _Fill:
             return
         assert isinstance(rows, EqualRows)
         source, target = self._block
-        block = rows.numbers[:, rows.stop - self.past.shape[1] : rows.stop, source]
-        if which.all():
-            self.past[:, :, target] = block
-        else:
-            places = np.flatnonzero(which)
-            for j in places.tolist():
-                self.past[j][:, target] = block[j]
+        steps = slice(rows.stop - self.past.shape[1], rows.stop)
+        for j in np.flatnonzero(which).tolist():
+            self.past[j][:, target] = rows.numbers(j)[steps, source]
         self.held[which] = rows.times[which, rows.stop - 1].view("M8[us]")
 
     def __call__(

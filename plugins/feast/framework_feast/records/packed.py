@@ -133,14 +133,16 @@ def decode(record: bytes, numbers: int, categories: int) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class EqualRows(Sequence[Rows]):
-    """As many rows of each of n entities, without categories: what a store has as a rule, as arrays
-    over all of them.
+    """As many rows of each of n entities, without categories: what a store has as a rule. Times are
+    one array; numbers stay in the records until they are written to their place.
 
-    ``ahead``: how many rows, the last ones, were later than the newest actual of their entity.
+    ``width``: how many numbers a row has. ``ahead``: how many rows, the last ones, were later than
+    the newest actual of their entity.
     """
 
     times: Moments  # [n, N] microseconds
-    numbers: Float64  # [n, N, F]
+    records: Sequence[bytes]  # [n]
+    width: int
     cut: npt.NDArray[np.bool_]  # [n]
     ahead: int
 
@@ -149,7 +151,24 @@ class EqualRows(Sequence[Rows]):
 
     def __getitem__(self, i: Any) -> Any:
         texts = np.empty((self.times.shape[1], 0), dtype=object)
-        return Rows(self.times[i], self.numbers[i], texts, bool(self.cut[i]), self.ahead)
+        return Rows(self.times[i], self.numbers(i), texts, bool(self.cut[i]), self.ahead)
+
+    def numbers(self, i: int) -> Float64:
+        """``[N, F]`` of one entity."""
+        rows, record = self.times.shape[1], self.records[i]
+        size = 8 * rows * self.width
+        values = np.frombuffer(record, "<f8", rows * self.width, len(record) - size)
+        return values.reshape(rows, self.width)
+
+    def numbers_between(self, start: int, stop: int) -> Float64:
+        """``[n, stop - start, F]`` of a few rows of all entities."""
+        size, rows = 8 * self.width, self.times.shape[1]
+        ends = [len(record) - size * rows for record in self.records]
+        parts = [
+            record[end + size * start : end + size * stop]
+            for record, end in zip(self.records, ends, strict=True)
+        ]
+        return np.frombuffer(b"".join(parts), "<f8").reshape(-1, stop - start, self.width)
 
     @property
     def stop(self) -> int:
@@ -160,7 +179,8 @@ class EqualRows(Sequence[Rows]):
         """Say of which entities the row before :attr:`stop` is the newest in which any of the
         columns ``targets`` is not null.
         """
-        null = np.isnan(self.numbers[:, self.stop - 1 :, targets]).all(axis=2)
+        newest = self.numbers_between(self.stop - 1, self.times.shape[1])
+        null = np.isnan(newest[:, :, targets]).all(axis=2)
         return np.asarray(~null[:, 0] & null[:, 1:].all(axis=1))
 
 
@@ -170,25 +190,27 @@ def decode_all(
     """Decode the records of several entities. Raises what :func:`decode` raises."""
     first = records[0] if records else None
     if first is not None and not categories and first[0] == _VERSION:
-        n = int.from_bytes(first[_COUNT], "little")
-        table = _table(records, n, numbers)
-        if table is not None and (table["ahead"] == table["ahead"][0]).all():
-            ahead = int(table["ahead"][0])
-            if ahead < n:
-                cut = (table["flags"] & _CUT).astype(np.bool_)
-                return EqualRows(table["times"], table["values"], cut, ahead)
+        equal = _equal(records, int.from_bytes(first[_COUNT], "little"), numbers)
+        if equal is not None:
+            return equal
     return [None if record is None else decode(record, numbers, categories) for record in records]
 
 
-def _table(records: Sequence[bytes | None], rows: int, numbers: int) -> Any:
-    """Records of so many rows and numbers as one array; None when not all are of that layout."""
-    kind = np.dtype([*_FIELDS, ("times", "<i8", (rows,)), ("values", "<f8", (rows, numbers))])
-    present = [record for record in records if record is not None and len(record) == kind.itemsize]
+def _equal(records: Sequence[bytes | None], rows: int, numbers: int) -> EqualRows | None:
+    """Records of so many rows and numbers together; None when not all are of one layout."""
+    kind = np.dtype([*_FIELDS, ("times", "<i8", (rows,))])
+    size = kind.itemsize + 8 * rows * numbers
+    present = [record for record in records if record is not None and len(record) == size]
     if len(present) < len(records):
         return None
-    table = np.frombuffer(b"".join(present), kind)
-    same = (table["version"] == _VERSION) & (table["f"] == numbers) & (table["c"] == 0)
-    return table if (same & (table["n"] == rows)).all() else None
+    heads = np.frombuffer(b"".join([record[: kind.itemsize] for record in present]), kind)
+    same = (heads["version"] == _VERSION) & (heads["f"] == numbers) & (heads["c"] == 0)
+    same &= (heads["n"] == rows) & (heads["ahead"] == heads["ahead"][0])
+    ahead = int(heads["ahead"][0])
+    if ahead >= rows or not same.all():
+        return None
+    cut = (heads["flags"] & _CUT).astype(np.bool_)
+    return EqualRows(heads["times"], present, numbers, cut, ahead)
 
 
 def newest_actual_of(rows: Rows, targets: Sequence[int]) -> int:
