@@ -191,10 +191,10 @@ class Ledger:
             stores = rows(self._engine, queries.STORES, {})
         return self._home.former(store["uri"] for store in stores)
 
-    def sources(self, recorded: Mapping[str, str]) -> dict[str, str]:
+    def sources(self, texts: Mapping[str, str]) -> dict[str, str]:
         """Give sources, by half, that the ledger or MLflow recorded as what they mean now."""
         former = self.former_homes()
-        return {half: self._home.source(text, former) for half, text in recorded.items()}
+        return {half: self._home.source(text, former) for half, text in texts.items()}
 
     @contextmanager
     def locked(self, name: str) -> Iterator[LedgerWriter]:
