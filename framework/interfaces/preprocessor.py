@@ -115,8 +115,9 @@ class Preprocessor(ABC):
         """Read what ``save`` wrote.
 
         Args:
-            directory: The directory that ``save`` was given.
+            directory: The directory that ``save`` was given. It may be gone after this call.
 
         Returns:
-            A preprocessor whose transforms are bit for bit those before ``save``.
+            A preprocessor whose transforms are bit for bit those before ``save``. It can be pickled:
+            ``run=predict`` sends it to the workers of ``compute``, maybe on other machines.
         """

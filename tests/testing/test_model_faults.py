@@ -177,6 +177,29 @@ class LocksWhenMade(Level):
         self.lock = threading.Lock()
 
 
+class LocksWhenLoaded(Level):
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        model = super().load(directory)
+        model.lock = threading.Lock()
+        return model
+
+
+class ReadsItsFolderLate(Level):
+    """The folder is that of the machine that opened the pair."""
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        model = super().load(directory)
+        model.folder = directory
+        return model
+
+    def predict(self, windows: Windows) -> Float64:
+        if hasattr(self, "folder"):
+            self.mean = super().load(self.folder).mean
+        return super().predict(windows)
+
+
 class TakesAnyOption(Level):
     """Its options are those of :class:`AnyOptions`."""
 
@@ -204,6 +227,7 @@ def suite_of(kind: type[Level]) -> ModelContract:
 
 SHAPES = "test_shapes_and_finite_answers"
 SAVED = "test_saved_and_loaded_gives_the_same_bits_without_pickle"
+SENT = "test_a_worker_that_has_not_the_folder_gives_the_same_bits"
 ALONE = "test_a_window_has_the_same_bits_alone_and_among_others"
 SAME = "test_the_same_windows_and_seed_give_the_same_forecasts"
 UNITS = "test_answers_are_in_each_targets_own_unit"
@@ -226,13 +250,15 @@ THREADS = "test_several_threads_get_each_their_own_answer"
         (ReadsBehindTheWindows, {CUTOFF}, "rows of WindowSet.arrays that belong to no window"),
         (ForgetsTheSeed, {SAME, CUTOFF}, "does not come from the seed"),
         (Pickles, {SAVED}, "level.bin as a pickle"),
-        (ForgetsAnOption, {SAVED}, "is not saved, such as an option"),
+        (ForgetsAnOption, {SAVED, SENT}, "is not saved, such as an option"),
         (OneBufferForAllThreads, {THREADS}, "in 4 threads at once"),
         (LosesUnits, {UNITS}, "in its target's own unit"),
         (CentresTheBatch, {ALONE}, "a matrix product of BLAS sums in another order"),
         (WritesAnAddress, {SAVED, SAME, CUTOFF}, "note.txt"),
-        (WritesNothing, {SAVED}, "writes no file"),
-        (LocksWhenMade, {"test_the_constructor_only_stores_the_options"}, "sets lock"),
+        (WritesNothing, {SAVED, SENT}, "writes no file"),
+        (LocksWhenMade, {"test_the_constructor_only_stores_the_options", SENT}, "sets lock"),
+        (LocksWhenLoaded, {SENT}, "cannot be sent to a worker"),
+        (ReadsItsFolderLate, {SENT}, "No such file"),
         (TakesAnyOption, {"test_an_unknown_option_is_refused_by_its_name"}, "is not refused"),
     ],
 )

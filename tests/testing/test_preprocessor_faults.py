@@ -158,6 +158,7 @@ def suite_of(kind: type[Centred]) -> PreprocessorContract:
 
 SHAPES = "test_shapes_names_and_dtypes"
 SAVED = "test_saved_and_loaded_gives_the_same_bits_without_pickle"
+SENT = "test_a_worker_that_has_not_the_folder_gives_the_same_bits"
 ALONE = "test_a_row_has_the_same_bits_alone_and_among_others"
 SAME = "test_the_same_rows_give_the_same_state"
 PLANTED = "test_a_planted_file_is_refused_at_load_and_at_registration"
@@ -177,11 +178,11 @@ NULL = "test_a_null_category_is_a_value_of_its_own"
         (CentresTheCall, {ALONE, PLANTED}, "past of row 0 alone"),
         (
             WritesIntoItsInput,
-            {INPUTS, ALONE, PLANTED, SAVED, SAME, THREADS},
+            {INPUTS, ALONE, PLANTED, SAVED, SENT, SAME, THREADS},
             "the rows of 'past' that were transformed are changed",
         ),
         (Pickles, {SAVED, PLANTED}, "state.bin as a pickle"),
-        (SavesFewDigits, {SAVED, PLANTED}, "is saved with fewer digits"),
+        (SavesFewDigits, {SAVED, SENT, PLANTED}, "is saved with fewer digits"),
         (OneBufferForAllThreads, {THREADS}, "past in 4 threads at once"),
         (DrawsAtRandom, {SAME, CUTOFF}, "something random in fit"),
         (TakesUnseenForKnown, {UNSEEN, NULL}, "is encoded as ["),

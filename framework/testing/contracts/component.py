@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -237,6 +239,33 @@ def saved(component: Any, directory: Path) -> dict[str, bytes]:
         else:
             files[name] = data
     return files
+
+
+def sent(component: Any, directory: Path) -> Any:
+    """Open a component as a run does, and send it to another process, which may be on a machine
+    that does not have the folder it was opened from.
+
+    Args:
+        component: The fitted component.
+        directory: Where it is saved; it is made, and removed.
+
+    Returns:
+        The component that arrives.
+
+    Raises:
+        AssertionError: It cannot be sent.
+    """
+    saved(component, directory)
+    copy = type(component).load(directory)
+    shutil.rmtree(directory)
+    try:
+        return pickle.loads(pickle.dumps(copy))  # noqa: S301 - its own bytes
+    except Exception as error:
+        raise AssertionError(
+            f"{type(component).__name__} cannot be sent to a worker of compute=processes or ray: "
+            f"{error!r}; leave out of its state what cannot be pickled, such as a lock, and read "
+            "in load all that the folder holds."
+        ) from error
 
 
 def assert_no_pickle(files: dict[str, bytes]) -> None:

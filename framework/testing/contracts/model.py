@@ -18,7 +18,7 @@ from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, Windows, WindowSet
 from framework.interfaces.model import Model
 from framework.interfaces.plugin import Kind
-from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
+from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved, sent
 from framework.testing.contracts.findings import same_bits, same_files
 from framework.testing.contracts.threads import THREADS, ask_in_threads
 from framework.testing.panels import SEASON, make_panel, panel_schema, plain_arrays, windows_between
@@ -198,6 +198,13 @@ class ModelContract(ComponentContract):
         same_bits(copy.predict(windows), before, "predict of the model that was loaded", cause)
         if self.stable_files:
             same_files(saved(copy, tmp_path / "again"), files, "a model that was saved and loaded")
+
+    def test_a_worker_that_has_not_the_folder_gives_the_same_bits(self, tmp_path: Path) -> None:
+        model, windows, _ = self.shared()
+        windows = take(windows, slice(0, 3))
+        before, copy = model.predict(windows), sent(model, tmp_path / "state")
+        cause = "something that predict uses is lost on the way to another process"
+        same_bits(copy.predict(windows), before, "predict in a worker", cause)
 
     def test_the_same_windows_and_seed_give_the_same_forecasts(self, tmp_path: Path) -> None:
         one, windows, _ = self.shared()

@@ -24,7 +24,7 @@ from framework.pairs.artifacts import Evidence, open_half, write_pair
 from framework.pairs.fit import fit_pair, fit_preprocessor
 from framework.pairs.golden import Golden
 from framework.testing import fakes
-from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved
+from framework.testing.contracts.component import ComponentContract, assert_no_pickle, saved, sent
 from framework.testing.contracts.findings import refusal, same_bits, same_files
 from framework.testing.contracts.planted import planted_files
 from framework.testing.contracts.threads import THREADS, ask_in_threads
@@ -149,6 +149,14 @@ class PreprocessorContract(ComponentContract):
                 f"the preprocessor that was loaded has {block}_names {names}, the one that was "
                 f"saved {others}; load sets them as fit does."
             )
+
+    def test_a_worker_that_has_not_the_folder_gives_the_same_bits(self, tmp_path: Path) -> None:
+        preprocessor, panel, _ = self.fitted()
+        expected = _blocks(preprocessor, panel, slice(None))
+        cause = "something that a transform uses is lost on the way to another process"
+        copy = sent(preprocessor, tmp_path / "state")
+        for block, values in _blocks(copy, panel, slice(None)).items():
+            same_bits(values, expected[block], f"{block} in a worker", cause)
 
     def test_a_planted_file_is_refused_at_load_and_at_registration(self, tmp_path: Path) -> None:
         panel = make_panel()

@@ -70,6 +70,14 @@ class Network:
         self.move(_CPU.type)
         self._turn = threading.Lock()  # a module keeps parts of its last call, such as TFT's masks
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Another process has a lock of its own."""
+        vars(self).update(state)
+        self._turn = threading.Lock()
+
     @classmethod
     def trained(
         cls,

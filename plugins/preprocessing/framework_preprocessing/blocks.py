@@ -48,12 +48,17 @@ class NumericBlock:
         states: Sequence[Arrays],
     ) -> None:
         self.inputs, self.names, self.states = tuple(inputs), tuple(names), list(states)
+        self._steps = list(steps)
         self.needs_static = any(COUNTRIES in state for state in states)
         self._operations = [
             op
             for step, state in zip(steps, states, strict=True)
             for op in compile_step(step, state, self.names)
         ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process compiles the steps itself."""
+        return NumericBlock, (self._steps, self.inputs, self.names, self.states)
 
     @classmethod
     def fit(
