@@ -118,6 +118,7 @@ class Preprocessor(ABC):
             directory: The directory that ``save`` was given. It may be gone after this call.
 
         Returns:
-            A preprocessor whose transforms are bit for bit those before ``save``. It can be pickled:
-            ``run=predict`` sends it to the workers of ``compute``, maybe on other machines.
+            A preprocessor whose transforms are bit for bit those before ``save``. It can be
+            pickled: ``run=predict`` sends it to the workers of ``compute``, maybe on other
+            machines.
         """
