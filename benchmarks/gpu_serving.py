@@ -1,14 +1,12 @@
 """TFT under Ray Serve: requests for 100 entities at a time, and how busy the GPU is meanwhile.
 
 Used by gpu.py. Its child process is this file: ``python benchmarks/gpu_serving.py FOLDER OPTIONS``,
-options of ``serving=ray`` as JSON. The feature store is a dictionary, so the four services do all
-that they do with a real one, and reading costs nothing.
+options of ``serving=ray`` as JSON. The feature store is that of ray_store.py.
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import statistics
 import subprocess
 import sys
@@ -16,86 +14,33 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bare import PAST
 from load import Target
-from serving_pair import FEATURES, OnePair, no_ledger, train
+from ray_store import serve_until_stopped
+from serving_pair import train
 
-from framework.data.context import Context
-from framework.data.schema import Schema
-from framework.data.vocabulary import OK
-from framework.features.views import FeatureSet
 from framework.models.gpus import GpuLoad, load_of
 from framework.serving.deployment import Deployment
 
-ENTITIES, LENGTH, STEPS, CLIENTS = 100, 56, 7, 16
+ENTITIES, LENGTH, CLIENTS = 100, 56, 16
 ROWS = np.random.default_rng(7).normal(20, 5, (ENTITIES, LENGTH, len(PAST)))
-ORIGIN = np.datetime64("2013-04-30", "us")
 NAMES = [{"airport": f"A{i // 10 % 2}", "carrier": f"C{i % 10}"} for i in range(ENTITIES)]
-
-
-class Store:
-    """The feature store: the last steps of as many entities as are asked for, from memory."""
-
-    max_context_length = None
-
-    async def context(
-        self,
-        features: FeatureSet,
-        schema: Schema,
-        entities: Sequence[dict[str, str]],
-        at: datetime | None,
-    ) -> Context:
-        n = len(entities)
-        static = np.array(
-            [[entity[key] for key in schema.static] for entity in entities], dtype=object
-        )
-        known = np.empty((n, STEPS, 0))
-        return Context(np.repeat(ORIGIN, n), ROWS[:n], known, static, [OK] * n, [None] * n)
-
-    async def close(self) -> None:
-        pass
-
-
-class Parts(OnePair):
-    """The parts of the deployment."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Parts, (self.directory,)
-
-    def make(self, group: str) -> Any:
-        if group == "retrieval":
-            return Store()
-        return no_ledger() if group == "ledger" else self
 
 
 def serve(directory: Path, given: dict[str, Any]) -> None:
     """Serve until told to stop. Prints the port."""
-    from framework_ray_serve import RayServeOptions
-    from framework_ray_serve.cluster.cluster import prepare, serving
 
-    options = RayServeOptions.model_validate(
-        {"address": None, "num_cpus": 32, "dashboard": False, "port": 0, **given}
-    )
-    prepare(options)
-    deployment = Deployment(
-        Parts(directory), "benchmark", "production", FEATURES, "memory", directory / "state"
-    )
-    out = sys.stdout
-    with redirect_stdout(sys.stderr), serving(options) as cluster:
+    def applications(deployment: Deployment, options: Any) -> Iterator[tuple[str, str, Any]]:
         from framework_ray_serve.application import make
-        from ray import serve as ray_serve
 
-        quiet = {"log_level": "WARNING", "enable_access_log": False}
-        ray_serve.run(make(deployment, options), name="tft", route_prefix="/", logging_config=quiet)
-        print(cluster.url.rpartition(":")[2], file=out, flush=True)
-        signal.sigwait({signal.SIGTERM})
+        yield "tft", "/", make(deployment, options)
+
+    serve_until_stopped(directory, ROWS, given, applications)
 
 
 def served(device: str, requests: int) -> dict[str, Any]:

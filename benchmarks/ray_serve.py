@@ -25,9 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +33,15 @@ import numpy as np
 import orjson
 from bare import PAST, TARGETS, VERSION
 from load import Target, interleaved, medians, ratio, table
-from serving_pair import FEATURES, OnePair, no_ledger, payload, train
+from ray_store import ORIGIN, serve_until_stopped
+from serving_pair import payload, train
 
-from framework.data.context import Context
-from framework.data.schema import Schema
-from framework.data.vocabulary import OK
-from framework.features.views import FeatureSet
 from framework.interfaces.registry import ProvenPair
 from framework.pairs.loading import open_proven
 from framework.plugins.discovery import load_plugins
 from framework.serving.deployment import Deployment
 
 ENTITY = {"airport": "A0", "carrier": "C0"}
-ORIGIN = np.array(["2013-04-30"], dtype="M8[us]")
 ROW = np.random.default_rng(7).normal(20, 5, (1, len(PAST)))
 AHEAD, STEPS, NOTHING = (
     np.arange(1, 8) * np.timedelta64(86_400_000_000, "us"),
@@ -56,48 +50,13 @@ AHEAD, STEPS, NOTHING = (
 )
 
 
-class Store:
-    """The feature store of both: one entity's newest row, from memory."""
-
-    max_context_length = None
-
-    async def context(
-        self,
-        features: FeatureSet,
-        schema: Schema,
-        entities: Sequence[dict[str, str]],
-        at: datetime | None,
-    ) -> Context:
-        static = np.array(
-            [[entity[key] for key in schema.static] for entity in entities], dtype=object
-        )
-        n = len(entities)
-        return Context(
-            np.repeat(ORIGIN, n),
-            np.repeat(ROW[None], n, 0),
-            np.empty((n, 7, 0)),
-            static,
-            [OK] * n,
-            [None] * n,
-        )
-
-    async def close(self) -> None:
-        pass
-
-
-class Parts(OnePair):
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Parts, (self.directory,)
-
-    def make(self, group: str) -> Any:
-        if group == "retrieval":
-            return Store()
-        return no_ledger() if group == "ledger" else self
-
-
 class BareStore:
     async def __call__(self, entity: dict[str, str]) -> tuple[Any, ...]:
-        return ORIGIN, ROW, np.array([[entity["airport"], entity["carrier"]]], dtype=object)
+        return (
+            np.array([ORIGIN]),
+            ROW,
+            np.array([[entity["airport"], entity["carrier"]]], dtype=object),
+        )
 
 
 class BarePreprocessing:
@@ -193,41 +152,24 @@ def bare(directory: Path, hops: int) -> Any:
 
 def serve_all(directory: Path, names: Sequence[str], optimized: bool, more: dict[str, Any]) -> None:
     """One Ray, each application at a route of its name. Prints the port."""
-    from framework_ray_serve import RayServeOptions
-    from framework_ray_serve.cluster.cluster import prepare, serving
 
-    given = {
-        "address": None,
-        "num_cpus": 32,
-        "dashboard": False,
-        "port": 0,
-        "throughput_optimized": optimized,
-        **more,
-    }
-    options = RayServeOptions.model_validate(given)
-    prepare(options)
-    deployment = Deployment(
-        Parts(directory), "benchmark", "production", FEATURES, "memory", directory / "state"
-    )
-    out = sys.stdout
-    with redirect_stdout(sys.stderr), serving(options) as found:  # Ray writes warnings to stdout
+    def applications(deployment: Deployment, options: Any) -> Iterator[tuple[str, str, Any]]:
         from framework_ray_serve.application import make
-        from ray import serve
 
-        quiet = {"log_level": "WARNING", "enable_access_log": False}
         for name in names:
             if name.startswith("bare"):
-                application = bare(directory, int(name[-1]))
-            else:
-                application = make(
-                    deployment,
-                    options.model_copy(
-                        update={"topology": "fused" if name == "fused" else "separate"}
-                    ),
-                )
-            serve.run(application, name=name, route_prefix=f"/{name}", logging_config=quiet)
-        print(found.url.rpartition(":")[2], file=out, flush=True)
-        signal.sigwait({signal.SIGTERM})
+                yield name, f"/{name}", bare(directory, int(name[-1]))
+                continue
+            topology = "fused" if name == "fused" else "separate"
+            yield (
+                name,
+                f"/{name}",
+                make(deployment, options.model_copy(update={"topology": topology})),
+            )
+
+    serve_until_stopped(
+        directory, ROW[None], {"throughput_optimized": optimized, **more}, applications
+    )
 
 
 def compare(given: argparse.Namespace) -> None:
