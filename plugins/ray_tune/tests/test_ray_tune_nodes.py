@@ -197,16 +197,26 @@ def test_folds_are_fitted_on_both_nodes(
     assert nodes.own() == before
 
 
-def test_a_backtest_of_the_command_line_on_both_nodes_is_that_of_a_local_one(
-    project: Any, nodes: Nodes
-) -> None:
-    before, contents = nodes.own(), []
+def test_the_command_line_gives_the_bytes_of_local_runs(project: Any, nodes: Nodes) -> None:
+    before, tables, scored = nodes.own(), list[bytes](), list[bytes]()
+    project.run("+experiment=toy", "registry=mlflow", "model.level=9.5")
     on_nodes = ("compute=ray", f"ray.address='{nodes.address}'", "ray.open=true")
-    for overrides in ((), on_nodes):
-        result = project.run("+experiment=toy", "run=backtest", "model.level=9.5", *overrides)
-        tables = [*project.directory.glob("state/**/backtest.parquet")]
-        newest = max(tables, key=lambda path: path.stat().st_mtime_ns)
-        contents.append((result["metrics"], newest.read_bytes()))
-    assert len(tables) == 2
-    assert contents[0] == contents[1]
+    output = project.directory / "forecast.parquet"
+    for size, overrides in ((2, ()), (1, on_nodes)):
+        project.run("+experiment=toy", "run=backtest", "model.level=9.5", *overrides)
+        backtests = [*project.directory.glob("state/runs/*/*_backtest*/backtest.parquet")]
+        newest = max(backtests, key=lambda path: path.stat().st_mtime_ns)
+        tables.append(newest.read_bytes())
+        project.run(
+            "+experiment=toy",
+            "registry=mlflow",
+            "run=predict",
+            f"predict.output={output}",
+            f"predict.piece={size}",
+            *overrides,
+        )
+        scored.append(output.read_bytes())
+    assert len(backtests) == 2
+    assert tables[0] == tables[1]
+    assert scored[0] == scored[1]
     assert nodes.own() == before
