@@ -23,6 +23,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class XGBoostOptions(BoostingOptions):
     """Names and meanings are those of ``xgboost.XGBRegressor``, beside those of
     :class:`BoostingOptions`. ``objectives`` gives single targets an objective of their own.
+    ``external_memory`` keeps the bins of the rows that are learned from in files, and reads them
+    again in each round: for more rows than memory.
     """
 
     learning_rate: PositiveFloat = 0.08
@@ -37,9 +39,15 @@ class XGBoostOptions(BoostingOptions):
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     objective: Objective = "reg:squarederror"
     objectives: dict[str, Objective] = Field(default_factory=dict)
+    external_memory: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> XGBoostOptions:
+        if self.external_memory and (self.tree_method != "hist" or self.device != "cpu"):
+            raise ValueError(
+                f"external_memory needs tree_method hist and device cpu, not {self.tree_method} "
+                f"and {self.device}"
+            )
         if self.tree_method == "exact" and self.device != "cpu":
             raise ValueError(f"tree_method exact runs on the cpu only, device is {self.device}")
         if self.tree_method == "exact" and "reg:absoluteerror" in {

@@ -8,9 +8,13 @@ from typing import Any
 import xgboost
 
 from framework.data.arrays import Float32, Float64
+from framework.data.scratch_folder import ScratchFolder
 from framework.data.windows import WindowSet
 from framework.models.window_sets import pieces_of
 from framework.models.window_table import Tabular
+
+#: So many pieces are one page of a matrix in files.
+PAGE = 8
 
 
 class _Pieces(xgboost.DataIter):
@@ -18,12 +22,19 @@ class _Pieces(xgboost.DataIter):
     floats at once.
     """
 
-    def __init__(self, table: Tabular, windows: WindowSet, target: int, room: int) -> None:
+    def __init__(
+        self,
+        table: Tabular,
+        windows: WindowSet,
+        target: int,
+        room: int,
+        folder: ScratchFolder | None = None,
+    ) -> None:
         self._table, self._windows, self._target = table, windows, target
-        self._size = pieces_of(windows)
+        self._size = pieces_of(windows) * (1 if folder is None else PAGE)
         self._start, self._room = 0, room
         self._kept: dict[int, tuple[Float32, Float64]] = {}
-        super().__init__()
+        super().__init__(None if folder is None else str(folder.path / "page"))
 
     def reset(self) -> None:
         self._start = 0
@@ -62,6 +73,24 @@ def train_matrix(
     """
     pieces = _Pieces(table, windows, target, room)
     return xgboost.QuantileDMatrix(pieces, max_bin=max_bin, ref=reference, nthread=nthread)
+
+
+def external_matrix(
+    table: Tabular,
+    windows: WindowSet,
+    target: int,
+    max_bin: int,
+    reference: xgboost.DMatrix | None,
+    nthread: int | None,
+) -> xgboost.ExtMemQuantileDMatrix:
+    """The same in files, which are removed with the matrix: one page of bins is in memory at a
+    time.
+    """
+    folder = ScratchFolder(windows.arrays.scratch)
+    pieces = _Pieces(table, windows, target, 0, folder)
+    matrix = xgboost.ExtMemQuantileDMatrix(pieces, max_bin=max_bin, ref=reference, nthread=nthread)
+    matrix.folder = folder
+    return matrix
 
 
 def plain_matrix(

@@ -37,6 +37,8 @@ _BOOSTED = (
 #: Bytes of rows that are kept while a matrix is made of them; what is above them is made anew for
 #: each of XGBoost's passes.
 KEPT = 32 * 2**20
+#: Bytes of the pages of a matrix in files that are in memory at the same time.
+PAGES = 256 * 2**20
 
 
 class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Booster]"]):
@@ -82,6 +84,8 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
         """Bins by row and by column, in pieces; or all rows as floats, with their places."""
         if self.options.tree_method != "hist":
             return 0, 8.0, 8.0
+        if self.options.external_memory:
+            return PAGES, 0.0, 0.0
         return 2 * KEPT, 0.5, 2.0 if self.options.max_bin <= 256 else 4.0
 
     @property
@@ -110,9 +114,11 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
         seed: int,
         reference: xgboost.DMatrix | None,
     ) -> xgboost.DMatrix:
-        from framework_xgboost.matrix import plain_matrix, train_matrix
+        from framework_xgboost.matrix import external_matrix, plain_matrix, train_matrix
 
         options, threads = self.options, self.training_threads
+        if options.external_memory:
+            return external_matrix(table, windows, target, options.max_bin, reference, threads)
         if options.tree_method != "hist":
             return plain_matrix(table, windows, target, threads)
         return train_matrix(table, windows, target, options.max_bin, reference, threads, KEPT)
