@@ -8,8 +8,8 @@ from typing import Any
 import xgboost
 
 from framework.data.arrays import Float32, Float64
-from framework.data.scratch_folder import ScratchFolder
 from framework.data.windows import WindowSet
+from framework.models.scratch_folder import ScratchFolder
 from framework.models.window_sets import pieces_of
 from framework.models.window_table import Tabular
 

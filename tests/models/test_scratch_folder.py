@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from framework.data.scratch import Scratch
-from framework.data.scratch_folder import ScratchFolder
+from framework.models.scratch_folder import ScratchFolder
 
 
 def test_a_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:

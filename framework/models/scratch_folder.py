@@ -21,8 +21,11 @@ class ScratchFolder:
     """
 
     def __init__(self, scratch: Scratch) -> None:
-        """Make the folder where the arrays of ``scratch`` are; among the temporary files of the
-        system where these are in memory.
+        """Make the folder.
+
+        Args:
+            scratch: It is made beside these arrays, or among the temporary files of the system
+                where they are in memory.
         """
         place = scratch.folder if scratch.is_mapped else None
         parent = Path(tempfile.gettempdir()) if place is None else place
