@@ -119,6 +119,27 @@ def test_origins_lie_before_the_backtest_and_after_two_seasons() -> None:
     assert len(judging_origins(panel, panel.times[30], 12, 12)) == 0
 
 
+def test_few_series_are_judged_from_more_origins_of_the_newest_tenth() -> None:
+    """Four days of one series say little; those of a hundred say enough."""
+    panel = monthly(1.0, 1.0, months=1_200)
+    first = panel.times[-1]
+    assert len(judging_origins(panel, first, 4, 12)) == 28
+    assert len(judging_origins(panel, first, 12, 12)) == 10
+    assert len(judging_origins(_repeated(panel, 10), first, 4, 12)) == 4
+
+
+def _repeated(panel: Panel, series: int) -> Panel:
+    rows = panel.to_rows()
+    return panel_from_rows(
+        pd.concat([rows.assign(id=f"s{i}") for i in range(series)]),
+        entity_keys=("id",),
+        past=("y",),
+        known=(),
+        categories=(),
+        frequency=panel.frequency,
+    )
+
+
 def results() -> dict[str, BacktestResult]:
     """Two set-ups of four origins and six series. Each is good for the series of its own half."""
     random, folds, series, horizon = np.random.default_rng(4), 4, 6, 3
