@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from framework.config.sections import PanelConfig
-from framework.data.vocabulary import TIME
+from framework.data.vocabulary import SHORT_HISTORY, TIME
 from framework.errors import ConfigError
 from framework.features.views import FeatureSet, View
 
@@ -18,7 +18,7 @@ from framework.features.views import FeatureSet, View
 #: the ledger (:class:`framework.interfaces.ledger.Ledger`) the third beside the first.
 RESERVED = frozenset(
     {
-        *("origin", TIME, "step", "target", "mean", "status", "cold"),
+        *("origin", TIME, "step", "target", "mean", "status", "cold", SHORT_HISTORY),
         *("fold", "actual", "baseline", "scale", "square", "difficulty", "ruled"),
         *("at", "request_id", "arm", "shadow", "version", "digest", "stale"),
         "levels_version",

@@ -10,6 +10,18 @@ import numpy.typing as npt
 from framework.data.arrays import Flags, Float64, Objects, Times
 
 
+def begun(past: Float64) -> Flags:
+    """Find the steps of windows from the first one on that holds anything.
+
+    Args:
+        past: ``[n, L, P]``, NaN where null.
+
+    Returns:
+        ``[n, L]``; a series that is younger than its window begins later than the window.
+    """
+    return np.logical_or.accumulate(~np.isnan(past).all(axis=2), axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Freshness:
     """The row of each view that describes a looked-up window. ``times[view]``: its

@@ -16,7 +16,8 @@ class Forecast:
     ``intervals``: lower and upper ends ``[n, H, T, 2]`` by level, such as ``"80"``. ``freshness``,
     ``unseen``: the context's. ``levels``: the version of the followed levels that the
     intervals are of, 0 for the pair's own. ``cold``: the windows without any value of a target of
-    their own, None where the pair forecasts no such window.
+    their own, ``short``: those whose first steps hold nothing; None where the pair
+    forecasts no such window.
     """
 
     origins: Times  # [n]
@@ -32,3 +33,4 @@ class Forecast:
     unseen: dict[str, int] | None = None
     levels: int = 0
     cold: Flags | None = None  # [n]
+    short: Flags | None = None  # [n]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from framework.data.forecast import Forecast
-from framework.data.vocabulary import OK
+from framework.data.vocabulary import OK, SHORT_HISTORY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table:
     """Long: entity keys, origin, event_timestamp, step, target, mean, one column a quantile (q0.1
-    …), status; of a pair that forecasts cold windows cold.
+    …), status; of a pair that forecasts such windows cold and short_history.
 
     A series without a forecast keeps one row a target, with its status and nulls. Texts are
     dictionary-encoded.
@@ -55,6 +55,8 @@ def forecast_arrow(forecast: Forecast, entity_keys: tuple[str, ...]) -> pa.Table
     )
     if forecast.cold is not None:
         columns["cold"] = pa.array(column(forecast.cold[:, None, None]))
+    if forecast.short is not None:
+        columns[SHORT_HISTORY] = pa.array(column(forecast.short[:, None, None]))
     return pa.table(columns)
 
 

@@ -38,11 +38,15 @@ def cut_windows(
     starts = _check_order(schema, frequency, static, times, where)
     ends = np.append(starts[1:], len(times))
     counts = ends - starts
-    long_enough = counts >= length
-    windows = np.full((len(starts), length, len(schema.past)), np.nan)
-    windows[long_enough] = past[ends[long_enough, None] + np.arange(-length, 0)]
+    long_enough = counts >= schema.needed_steps
+    rows = ends[:, None] + np.arange(-length, 0)
+    in_history = (rows >= starts[:, None]) & long_enough[:, None]
+    windows = np.where(in_history[..., None], past[np.maximum(rows, 0)], np.nan)
     status = [OK if enough else SHORT_HISTORY for enough in long_enough]
-    detail = [None if c >= length else f"{c} steps of history, {length} needed" for c in counts]
+    detail = [
+        None if enough else f"{count} steps of history, {schema.needed_steps} needed"
+        for count, enough in zip(counts, long_enough, strict=True)
+    ]
     known = np.full((len(starts), schema.horizon, len(schema.known)), np.nan)
     return Context(times[ends - 1], windows, known, static[ends - 1], status, detail)
 

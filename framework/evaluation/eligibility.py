@@ -39,7 +39,7 @@ def take_part(
     """
     short = _short(panel, schema, validation_steps)
     series = Eligibility(
-        panel.entity_keys, len(panel.entities), short, schema.context_length + 1, policy
+        panel.entity_keys, len(panel.entities), short, schema.needed_steps + 1, policy
     )
     if series.short and policy == "refuse":
         raise DataError(series.refusal(validation_steps))
@@ -55,14 +55,14 @@ def take_part(
 
 def _short(panel: Panel, schema: Schema, validation_steps: int) -> dict[Key, int]:
     """Series without a single training window, and the steps that each has to learn from: those
-    before the last ``validation_steps`` of the panel. A training window is ``context_length`` steps
-    and one after them.
+    before the last ``validation_steps`` of the panel. A training window is the steps that a
+    forecast needs and one after them.
     """
     boundary = panel.frequency.shift(np.array([panel.times.max()]), -validation_steps)[0]
     steps = np.add.reduceat(panel.times <= boundary, panel.offsets[:-1], dtype=np.int64)
     return {
         tuple(panel.entities[i]): int(steps[i])
-        for i in np.flatnonzero(steps < schema.context_length + 1)
+        for i in np.flatnonzero(steps < schema.needed_steps + 1)
     }
 
 

@@ -72,8 +72,9 @@ class Model(ABC):
         return 1
 
     def least_context(self, schema_hint: int) -> int:
-        """Say how many past steps a series must have to be forecast at all. A window of a shorter
-        series is NaN before its first row.
+        """Say how many past steps a series must have to be forecast at all. In a window of a
+        shorter series the targets are NaN before its first row. The other columns may be filled by
+        the preprocessor there, so that only a model without :attr:`covariates` may need less.
 
         Args:
             schema_hint: The season length of the panel, in steps.

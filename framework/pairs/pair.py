@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from framework.data.arrays import Flags, Float32, Float64, Objects, Rows
-from framework.data.context import Context
+from framework.data.context import Context, begun
 from framework.data.forecast import Forecast
 from framework.data.frequency import Frequency
 from framework.data.known_values import KnownValues
@@ -223,6 +223,20 @@ class Terms:
         flags[list(without_history(self.schema, self._own, context))] = True
         return flags
 
+    def short(self, context: Context) -> Flags | None:
+        """Mark the windows that are forecast from fewer steps than the pair usually looks at.
+
+        Args:
+            context: The windows, after :meth:`admitted`.
+
+        Returns:
+            ``[n]``; None where the pair forecasts no such window.
+        """
+        if self.schema.needed_steps == self.schema.context_length:
+            return None
+        ok = np.array([status == OK for status in context.status], dtype=bool)
+        return ok & ~begun(context.past[:, :1])[:, 0]
+
     def _trained_only(self, context: Context) -> Context:
         if self.trained is None:
             return context
@@ -346,6 +360,7 @@ class Pair(Terms):
             context.freshness,
             context.unseen,
             cold=self.cold(context),
+            short=self.short(context),
         )
 
     def predict(self, windows: Windows) -> Float64:

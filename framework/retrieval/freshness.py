@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.data.arrays import Flags, Rows, Times
-from framework.data.context import Context, Freshness
+from framework.data.context import Context, Freshness, begun
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, STALE
 from framework.features.views import FeatureSet, View
@@ -59,6 +59,7 @@ def check_context(
     # NaN where anything is null: one sum is a tenth of the work
     with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs
         some_null = bool(np.isnan(context.past.sum()))
+    in_series = _begun(schema, context)
     for name, view in features.views.items():
         owned = set(view.feature_names())
         if owned.isdisjoint((*schema.past, *schema.static)):
@@ -74,7 +75,7 @@ def check_context(
         columns = [i for i, c in enumerate(schema.past) if c in owned and c not in schema.nullable]
         null: Flags = np.zeros((len(context), len(columns)), dtype=np.bool_)
         if some_null:
-            null = np.asarray(np.isnan(context.past[:, :, columns]).any(axis=1))
+            null = np.asarray((np.isnan(context.past[:, :, columns]) & in_series).any(axis=1))
         problem: Flags = np.asarray((times > context.origins) | null.any(axis=1) | (lacking >= 0))
         if categories:
             problem |= np.isnat(times)
@@ -185,6 +186,15 @@ def absent_origin(
     )
 
 
+def _begun(schema: Schema, context: Context) -> Flags:
+    """``[n, L, 1]``: the steps that are judged, those before the first row of a series left out
+    where the pair needs no more.
+    """
+    if schema.needed_steps == schema.context_length:
+        return np.ones((*context.past.shape[:2], 1), dtype=np.bool_)
+    return begun(context.past)[:, :, None]
+
+
 def _older(origins: Times | np.datetime64, times: Times | np.datetime64, limit: timedelta) -> Flags:
     """False where there is no row."""
     return np.asarray((origins - times) > np.timedelta64(limit, "us"))
@@ -226,7 +236,7 @@ def _row_problem(
 
 
 def _null(name: str, schema: Schema, context: Context, column: int, j: int) -> tuple[str, str]:
-    steps = int(np.isnan(context.past[j, :, column]).sum())
+    steps = int((np.isnan(context.past[j, :, column]) & _begun(schema, context)[j, :, 0]).sum())
     where = (
         f"{steps} of {schema.context_length} steps"
         if schema.context_length > 1

@@ -51,6 +51,7 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
     ``limit``: the longest context the retrieval strategy gives, None for any.
     """
     context_length = model.context_length(config.panel.season_length)
+    least_context = model.least_context(config.panel.season_length)
     if limit is not None and context_length > limit:
         raise ConfigError(
             f"model={config.component('model').name} needs {context_length} steps of history, "
@@ -83,6 +84,7 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         zero_when=config.panel.zero_when,
         rounded=config.panel.rounded,
         cold=cold,
+        least_context=least_context if least_context < context_length else None,
     )
 
 

@@ -172,11 +172,14 @@ def _with_old_rows(
     past, static = context.past.copy(), context.static.copy()
     whole = np.array([j for j, status in enumerate(context.status) if status == OK], dtype=np.int64)
     steps = rows[whole, None] + np.arange(1 - schema.context_length, 1)
+    starts = panel.offsets[np.searchsorted(panel.offsets, rows[whole], side="right") - 1]
+    in_series = steps >= starts[:, None]
+    steps = np.maximum(steps, 0)
     for name, times in panel.held.items():
         if name == features.primary:
             continue
         names = features.views[name].feature_names()
-        same = times[steps] == times[rows[whole]][:, None]
+        same = in_series & (times[steps] == times[rows[whole]][:, None])
         for i in (i for i, column in enumerate(schema.past) if column in names):
             old = ageless.past[:, panel.past_names.index(schema.past[i])][steps]
             past[whole, :, i] = np.where(same, old, past[whole, :, i])

@@ -98,7 +98,11 @@ def _like(own: BacktestResult, mean: np.ndarray) -> np.ndarray:
 def _other(config: Config, run: Run, panel: Panel, schema: Schema) -> BacktestResult:
     components = Components(config, run.plugins)
     model = components.make("model")
-    changed: dict[str, Any] = {"context_length": model.context_length(config.panel.season_length)}
+    season = config.panel.season_length
+    changed: dict[str, Any] = {
+        "context_length": model.context_length(season),
+        "least_context": model.least_context(season),
+    }
     if not model.supports_quantiles:
         changed["quantiles"] = ()
     setting = make_setting(components, panel, schema.model_copy(update=changed))

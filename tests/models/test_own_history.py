@@ -13,7 +13,10 @@ import pytest
 
 from framework.data.context import Context
 from framework.data.forecast_table import forecast_table
+from framework.data.frequency import Frequency
 from framework.data.own_columns import own_columns
+from framework.data.panel_rows import panel_from_rows
+from framework.data.row_windows import cut_windows
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, SHORT_HISTORY
 from framework.errors import ConfigError
@@ -26,7 +29,7 @@ from framework.plugins.discovery import load_plugins
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Payload
 from framework.testing.fakes import make_pair, make_schema
-from framework.testing.panels import make_panel, panel_schema
+from framework.testing.panels import make_panel, panel_schema, sales_table
 
 NAN = float("nan")
 VERSION = PairVersion("shops", 1, "p", "d", "r", "2024-01-01T00:00:00Z")
@@ -137,6 +140,47 @@ def test_a_pair_that_forecasts_cold_windows_flags_them_at_every_door() -> None:
         fit_pair(panel, schema, fills, model, 14, 7)
     with pytest.raises(ConfigError, match=r"panel\.cold: .* nothing for model\.scale"):
         component("model", "xgboost", scale={"sales": "sales_mean"}).check(schema, ("sales_mean",))
+
+
+def test_a_naive_forecast_of_a_young_series_is_flagged_at_every_door() -> None:
+    """Three days of a week: each is its own value of the next week, the others their mean. What a
+    preprocessor fills in before the first day changes nothing.
+    """
+    plugins = load_plugins()
+
+    def component(kind: Kind, name: str, **options: Any) -> Any:
+        return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
+
+    model = component("model", "seasonal_naive", season_length=7)
+    panel = panel_from_rows(
+        sales_table(2, 40).drop(columns=["format", "promotion", "price"]),
+        entity_keys=("shop",),
+        past=("sales", "visits", "temperature"),
+        known=(),
+        categories=(),
+        frequency=Frequency.parse("D"),
+    )
+    schema = panel_schema(panel, context_length=7, least_context=model.least_context(7))
+    fills = component("preprocessor", "native", past=[{"step": "impute"}])
+    pair = fit_pair(panel, schema, fills, model, 0, 7)
+    whole = panel.context(pair.schema, panel.entities[:1], None)
+    last = np.arange(panel.offsets[1] - 7, panel.offsets[1])
+    times = np.append(panel.times[last], panel.times[last[-3:]])
+    values = np.concatenate([panel.past[last], np.full((3, 3), [[9.0], [3.0], [6.0]])])
+    static = np.array([["shop-0"]] * 7 + [["new"]] * 3, dtype=object)
+    context = cut_windows(pair.schema, pair.frequency, static, times, values, lambda *_: "")
+    np.testing.assert_array_equal(context.past[:1], whole.past)
+    forecast = pair.forecast(context)
+    assert forecast.status == [OK, OK]
+    assert forecast.values[1, :, 0, 0].tolist() == [6, 6, 6, 6, 9]
+    entries = Renderer(VERSION, None, pair.schema.entity_keys).entries(forecast)
+    assert [entry.get("short_history") for entry in entries] == [None, True]
+    table = forecast_table(forecast, pair.schema.entity_keys)
+    assert table.groupby("shop")["short_history"].all().to_dict() == {"new": True, "shop-0": False}
+    of_old = replace(pair, schema=schema.model_copy(update={"least_context": None}))
+    refused = cut_windows(of_old.schema, pair.frequency, static, times, values, lambda *_: "")
+    assert of_old.forecast(refused).status == [OK, SHORT_HISTORY]
+    assert of_old.forecast(refused).short is None
 
 
 def test_levels_that_32_bits_cannot_tell_apart_are_named() -> None:

@@ -164,9 +164,13 @@ def test_set_ups_are_judged_by_what_was_known(project: Path) -> None:
 
 
 def test_too_short_a_history_is_forecast_by_its_season(project: Path) -> None:
-    rows(days=24).to_csv(project / "daily.csv", index=False)
-    auto = _run(project, "run=backtest")["auto"]
+    """A shop of the last ten days, of which three are known at the origin, too."""
+    table = rows(days=24)
+    pd.concat([table, table.tail(10).assign(shop="new")]).to_csv(project / "daily.csv", index=False)
+    result = _run(project, "run=backtest")
+    auto = result["auto"]
     assert auto["chosen"] == "seasonal_naive_7"
+    assert result["series"]["no_forecast"]["windows"] == 0
     assert "too short" in auto["leaderboard"][0]["error"]
 
 

@@ -121,7 +121,7 @@ def _history(schema: Schema) -> str:
     return (
         f"Consecutive rows of one entity, one a step ({schema.frequency}), are its history; "
         f"its last {schema.context_length} are used, "
-        "with fewer the status is short_history."
+        f"with fewer than {schema.needed_steps} the status is short_history."
     )
 
 

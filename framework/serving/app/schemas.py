@@ -116,6 +116,11 @@ def _answers(schema: Schema) -> dict[str, Any]:
             "description": "The window has no value of a target of its own; the forecast follows "
             "from the other columns",
         },
+        SHORT_HISTORY: {
+            "type": "boolean",
+            "description": "The first steps of the window hold nothing; the forecast follows from "
+            "the others",
+        },
         "features": {
             "type": "object",
             "additionalProperties": _object(
@@ -140,7 +145,7 @@ def _answers(schema: Schema) -> dict[str, Any]:
     }
     return {
         "Pair": _object(pair),
-        "Forecast": _object(forecast, ("cold", "detail", "features")),
+        "Forecast": _object(forecast, ("cold", "detail", "features", SHORT_HISTORY)),
         "Answer": _object({"pair": _ref("Pair"), "forecasts": _array(_ref("Forecast"))}),
         "Error": _object({"error": _object(error)}),
     }

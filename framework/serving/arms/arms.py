@@ -79,6 +79,7 @@ class Arm:
             "known",
             "static",
             "context_length",
+            "least_context",
             "horizon",
             "cold",
         )

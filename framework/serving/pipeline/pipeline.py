@@ -153,6 +153,7 @@ class Ends:
             context.unseen,
             0 if terms.calibration is None else terms.calibration.version,
             terms.cold(context),
+            terms.short(context),
         )
 
 

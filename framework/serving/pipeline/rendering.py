@@ -10,7 +10,7 @@ import numpy.typing as npt
 import orjson
 
 from framework.data.forecast import Forecast
-from framework.data.vocabulary import OK
+from framework.data.vocabulary import OK, SHORT_HISTORY
 from framework.interfaces.registry import PairVersion
 
 #: Times are in UTC without a zone and written with ``Z``, with a fraction of a second only where
@@ -79,6 +79,8 @@ class Renderer:
                     entry["targets"][name]["intervals"] = ends
             if forecast.cold is not None and forecast.cold[window]:
                 entry["cold"] = True
+            if forecast.short is not None and forecast.short[window]:
+                entry[SHORT_HISTORY] = True
             if detail is not None or status != OK:
                 entry["detail"] = detail
             if views:

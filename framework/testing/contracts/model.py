@@ -280,6 +280,26 @@ class ModelContract(ComponentContract):
         )
         self.expect_finite(model.predict(empty), "predict of a window that holds nulls alone")
 
+    def test_a_model_that_needs_fewer_steps_reads_the_targets_alone(self) -> None:
+        """A preprocessor may fill the other columns before the first row of a young series."""
+        model, windows, _ = self.shared()
+        least, length = model.least_context(SEASON), model.context_length(SEASON)
+        assert 1 <= least <= length, (
+            f"least_context is {least}; it lies between 1 and context_length, which is {length}."
+        )
+        assert least == length or not model.covariates, (
+            f"least_context is {least} of {length} steps and covariates are "
+            f"{sorted(model.covariates)}: a model that learns from columns would take what the "
+            "preprocessor fills in before the first row of a young series for its values."
+        )
+        young = replace(windows, target_past=windows.target_past.copy())
+        young.target_past[:, : length - least] = np.nan
+        answer = model.predict(young)
+        self.expect_finite(answer, f"predict of windows with {least} of {length} steps")
+        if least < length:
+            filled = model.predict(replace(young, past=np.zeros_like(young.past)))
+            assert np.array_equal(answer, filled), "forecasts follow what is in Windows.past."
+
     def test_a_window_with_few_values_is_forecast_from_its_own(self) -> None:
         """A small series that is mostly unknown beside large ones: never of their size where the
         model is :attr:`local`.

@@ -464,6 +464,15 @@ class RetrievalContract(KnownAheadContract, OneSeriesContract, RowVersionsContra
             f"a window of {length} steps holds {actual}, not the newest {length} values of its "
             f"series, oldest first: {expected}."
         )
+        if length == 1:
+            return
+        context = self.ask(strategy, ("a", "x"), ("a", "y"), **changes, least_context=1)
+        expect_status(context, [OK, OK], f"the same series, of which one step is enough ({doing})")
+        null = np.isnan(context.past[:, :, 0]).tolist()
+        assert null == [[False] * length, [True] + [False] * (length - 1)], (
+            f"windows of {length} steps are null at {null}; that of the younger series is null "
+            "before its first row and nowhere else."
+        )
 
     def test_rows_that_came_late_are_materialized_with_an_overlap(
         self, strategy: RetrievalStrategy

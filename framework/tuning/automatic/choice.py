@@ -213,6 +213,8 @@ def _result(
     config = with_setup(components.config, setup, components, {"quantiles": []})
     own = Components(config, components.plugins)
     schema = make_schema(config, panel, own.make("model"), limit)
+    # a new series has no naive forecast here, or it would take what needs a history out of the race
+    schema = schema.model_copy(update={"least_context": None})
     setting = make_setting(own, panel, schema)
     options = BacktestConfig(folds=len(origins), refit=False)
     since = config.panel.since

@@ -46,6 +46,9 @@ class NaiveModel(Model):
             ``[n, H, T]``, NaN where the history has nothing to say.
         """
 
+    def least_context(self, schema_hint: int) -> int:
+        return 1
+
     @property
     def supports_quantiles(self) -> bool:
         return True

@@ -172,7 +172,9 @@ def context_from_rows(rows: pd.DataFrame, schema: Schema) -> Context:
         dtype=np.int64,
     )
     n = len(origins)
-    window = past[origins[:, None] + np.arange(1 - schema.context_length, 1)]
+    places = origins[:, None] + np.arange(1 - schema.context_length, 1)
+    in_history = (places >= starts[:, None])[..., None]
+    window = np.where(in_history, past[np.maximum(places, 0)], np.nan)
     future = (
         known[origins[:, None] + np.arange(1, schema.horizon + 1)]
         if schema.known
@@ -280,10 +282,10 @@ def _origin(ahead: Flags, start: int, stop: int, keys: Objects, schema: Schema) 
     while origin >= start and ahead[origin]:
         origin -= 1
     who, history = list(keys[start]), origin - start + 1
-    if history < schema.context_length:
+    if history < schema.needed_steps:
         raise DataError(
             f"pair '{schema.name}': {history} steps of history of {who}, "
-            f"{schema.context_length} are needed."
+            f"{schema.needed_steps} are needed."
         )
     steps = stop - 1 - origin
     if schema.known and steps < schema.horizon:

@@ -187,6 +187,16 @@ def test_known_columns_must_reach_the_horizon() -> None:
         context_from_rows(pd.DataFrame(past + ahead[:2]), schema)
 
 
+def test_a_young_series_is_cut_where_the_pair_needs_fewer_steps() -> None:
+    """Its window is null before its first row, and holds nothing of the series before it."""
+    rows = [_row(event_timestamp=f"2024-01-0{d}", departures=float(d)) for d in range(1, 4)]
+    rows += [_row(airport="new", event_timestamp="2024-01-03", departures=7.0)]
+    schema = make_schema(context_length=3, least_context=1)
+    departures = context_from_rows(pd.DataFrame(rows), schema).past[:, :, 0]
+    nan = float("nan")
+    np.testing.assert_array_equal(departures, [[1.0, 2.0, 3.0], [nan, nan, 7.0]])
+
+
 def test_times_with_a_zone_are_converted() -> None:
     rows = pd.DataFrame([_row()])
     rows[TIME] = pd.to_datetime(["2024-01-01T02:00:00+02:00"])

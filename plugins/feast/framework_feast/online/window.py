@@ -231,8 +231,9 @@ class _Fill:
                 "run=materialize with this pair's model keeps as many as it needs, "
                 f"retrieval.windows.{self.name} and retrieval.window others"
             )
-        if self.primary:
-            return f"{int((sources >= 0).sum())} steps of history, {len(steps)} needed"
+        count, needed = int((sources >= 0).sum()), self.schema.needed_steps
+        if self.primary and count < needed:
+            return f"{count} steps of history, {needed} needed"
         return None
 
     def _write_block(self, j: int, rows: Rows, stop: int) -> None:
