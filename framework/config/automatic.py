@@ -74,7 +74,7 @@ def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
         for key in ("features", "preprocessor", "model")
         if plain.get(key) != before.get(key)
     }
-    values = {key: panel.get(key) for key in ("columns", "season_length")}
+    values = {key: panel.get(key) for key in ("columns", "known", "season_length")}
     if any(value != before["panel"].get(key) for key, value in values.items()):
         changed["panel"] = {**before["panel"], **values}
     if not changed:
@@ -108,6 +108,26 @@ def _write_views(views: dict[str, Any], primary: Any, panel: dict[str, Any], is_
             is_auto and name == primary and not view.get("engineer")
         ):
             view["engineer"] = _operations(panel)
+            if is_auto:
+                _write_changes(view, panel)
+
+
+def _write_changes(primary: dict[str, Any], panel: dict[str, Any]) -> None:
+    """Add to the primary view the change of each of its columns known in advance since one season
+    before, and to ``panel.known`` its name: what moves a forecast away from the last season is what
+    moved its causes.
+    """
+    known, lengths = panel.get("known"), seasons(panel)
+    if not isinstance(known, list) or not lengths:
+        return
+    own = [name for name in known if name in (primary.get("columns") or ())]
+    if not own:
+        return
+    change = {"op": "difference", "columns": own, "steps": list(lengths)}
+    primary["engineer"] = [*primary["engineer"], change]
+    prefixes = tuple(f"{name}_difference_" for name in own)
+    others = [name for name in known if name in own or not str(name).startswith(prefixes)]
+    panel["known"] = [*others, *(f"{prefix}{n}" for prefix in prefixes for n in lengths)]
 
 
 def seasons(panel: dict[str, Any]) -> tuple[int, ...]:

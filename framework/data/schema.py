@@ -17,8 +17,9 @@ class Schema(BaseModel):
     request is built from it.
 
     ``past``: numeric columns of a context row, the targets first. ``nullable``: the columns of
-    ``past`` and the categories that held nulls in training and may be null in a request. ``known``:
-    numeric columns known in advance, given for future steps. ``static``: text columns; the entity
+    ``past`` and the categories that held nulls in training and may be null in a request; of
+    ``known`` those that a view makes as changes, where the model bears it. ``known``: numeric
+    columns known in advance, given for future steps. ``static``: text columns; the entity
     keys first, then category features. ``categories``: the values of each that training saw,
     sorted, None where there are too many; empty for a pair of an earlier version. ``anchors``: a
     time of each grid that the training series lie on, none where any time will do. ``bounds``: by

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.arrays import Flags, Rows, Times
+from framework.data.arrays import Flags, Float64, Rows, Times
 from framework.data.context import Context, Freshness, begun
 from framework.data.schema import Schema
 from framework.data.vocabulary import MISSING_FEATURE, OK, STALE
@@ -102,13 +102,27 @@ def check_context(
             )
         open_ &= ~problem
     if schema.known:
-        null_counts = np.isnan(context.known).sum(axis=1)  # [n, K]
+        null_counts = lacking_steps(schema, context.known)
         for j in np.flatnonzero(open_ & null_counts.any(axis=1)).tolist():
             status[j], detail[j] = (
                 MISSING_FEATURE,
                 not_known(schema, context.origins[j], null_counts[j]),
             )
     return replace(context, status=status, detail=detail, freshness=freshness)
+
+
+def lacking_steps(schema: Schema, known: Float64) -> Rows:
+    """Count the steps ahead that a column known in advance lacks.
+
+    Args:
+        schema: What the windows have.
+        known: ``[n, H, K]``, NaN where null.
+
+    Returns:
+        ``[n, K]``; 0 for a column that may be null.
+    """
+    needed = np.array([name not in schema.nullable for name in schema.known], dtype=bool)
+    return np.asarray((np.isnan(known) & needed).sum(axis=1))
 
 
 def not_known(schema: Schema, origin: np.datetime64, null_counts: npt.NDArray[np.int64]) -> str:

@@ -19,7 +19,7 @@ from framework.data.parquet_columns import keys, numbers, times
 from framework.data.schema import Schema
 from framework.data.vocabulary import ERROR, MISSING_FEATURE, OK, TIME
 from framework.errors import DataError
-from framework.retrieval.freshness import not_known
+from framework.retrieval.freshness import lacking_steps, not_known
 from framework.retrieval.key_runs import Keys
 from framework.retrieval.point_in_time import floats, newest
 
@@ -94,7 +94,7 @@ class FutureFile:
             values[is_exact, k] = floats(self._rows[name])[place[is_exact]]
         known = values.reshape(n, schema.horizon, len(schema.known))
         status, detail = list(context.status), list(context.detail)
-        null_counts = np.isnan(known).sum(axis=1)
+        null_counts = lacking_steps(schema, known)
         for j in (j for j in range(n) if status[j] == OK):
             if null_counts[j].any():
                 status[j], detail[j] = (

@@ -10,6 +10,7 @@ from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.data.scratch import blocks
 from framework.errors import ConfigError, suggest
+from framework.features.operations import Difference
 from framework.interfaces.model import Model
 from framework.interfaces.retrieval import Needs
 
@@ -68,13 +69,18 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
     if cold:  # such a window's own columns are null
         for places in own_columns(config.panel.targets, panel.past_names):
             nulls[places] = True
+    nullable = [names[i] for i in np.flatnonzero(nulls)]
+    if _bears_nulls(model):
+        null_places = np.flatnonzero(np.isnan(panel.known).any(axis=0))
+        changes = _changes(config)
+        nullable += [n for n in (panel.known_names[i] for i in null_places) if n in changes]
     return Schema(
         name=config.name,
         entity_keys=panel.entity_keys,
         frequency=panel.frequency.alias,
         targets=config.panel.targets,
         past=panel.past_names,
-        nullable=tuple(names[i] for i in np.flatnonzero(nulls)),
+        nullable=tuple(nullable),
         known=panel.known_names,
         static=panel.static_names,
         horizon=config.panel.horizon,
@@ -86,6 +92,24 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
         cold=cold,
         least_context=least_context if least_context < context_length else None,
     )
+
+
+def _changes(config: Config) -> frozenset[str]:
+    """The columns that a view makes as changes: null where a series is too young to have one."""
+    return frozenset(
+        name
+        for view in config.features.views.values()
+        for op in view.engineer
+        if isinstance(op, Difference)
+        for name in op.names()
+    )
+
+
+def _bears_nulls(model: Model) -> bool:
+    """Whether a null in a column known in advance does not spoil the model's forecast."""
+    if model.parts:
+        return all(_bears_nulls(part) for part in model.parts)
+    return model.forecasts_cold or "future" not in model.covariates
 
 
 def make_needs(config: Config, model: Model) -> Needs:

@@ -41,6 +41,23 @@ def engineered(config: Any) -> Any:
     )
 
 
+def test_auto_makes_the_changes_of_columns_known_in_advance() -> None:
+    """Since one season before, anew for other seasons, and not where the features are given."""
+    auto: Any = {"model": {"name": "auto"}, "panel": {"known": ["z", "plan"], "seasons": [24]}}
+    out = _written(composed(**auto))
+    assert out.features.views.daily.engineer[3] == {
+        "op": "difference",
+        "columns": ["z"],
+        "steps": [24],
+    }
+    assert out.panel.known == ["z", "plan", "z_difference_24"]
+    out.panel.seasons, out.features.views.daily.engineer = [24, 168], "auto"
+    assert _written(out).panel.known == ["z", "plan", "z_difference_24", "z_difference_168"]
+    config = composed(**auto)
+    config.features.views.daily.engineer = [{"op": "lag", "columns": ["z"], "steps": [1]}]
+    assert _written(config).panel.known == ["z", "plan"]
+
+
 def test_a_lag_is_written_once() -> None:
     """Three steps ahead, the value 24 steps before a step lies 23, 22 and 21 steps back."""
     config = composed(model={"seasonal_lags": [24, "1..2"]})

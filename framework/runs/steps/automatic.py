@@ -257,6 +257,9 @@ def _write(run: Run, best: Judged) -> Path:
     if plain["baseline"].get("seasons"):
         values |= {f"baseline.{key}": value for key, value in plain["baseline"].items()}
         selected["baseline"] = config.component("baseline").name
+    columns = {name for view in config.features.views.values() for name in view.columns}
+    if not columns.issuperset(config.panel.known):
+        values["panel.known"] = list(config.panel.known)
     values[f"features.views.{primary}.engineer"] = plain["features"]["views"][primary]["engineer"]
     values["preprocessor.future"] = plain["preprocessor"].get("future", [])
     comment = f"Chosen by model=auto: {setup.name}, {setup.why}."

@@ -95,7 +95,9 @@ def request_types(schema: Schema) -> RequestTypes:
     ]
     keys: list[tuple[str, Any]] = [(name, Key) for name in schema.entity_keys]
     if schema.known:
-        known: list[tuple[str, Any]] = [(name, _Number) for name in schema.known]
+        known: list[tuple[str, Any]] = [
+            (name, _Number | None if name in schema.nullable else _Number) for name in schema.known
+        ]
         future = _record("Future", [*keys, (TIME, When), *known])
         ahead = list[future]  # type: ignore[valid-type]
         body = [("future", ahead), *body]  # a field that is required comes first

@@ -231,9 +231,9 @@ class _Fill:
                 "run=materialize with this pair's model keeps as many as it needs, "
                 f"retrieval.windows.{self.name} and retrieval.window others"
             )
-        count, needed = int((sources >= 0).sum()), self.schema.needed_steps
-        if self.primary and count < needed:
-            return f"{count} steps of history, {needed} needed"
+        count, least = int((sources >= 0).sum()), self.schema.needed_steps
+        if self.primary and count < least:
+            return f"{count} steps of history, {least} needed"
         return None
 
     def _write_block(self, j: int, rows: Rows, stop: int) -> None:
