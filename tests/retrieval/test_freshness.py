@@ -94,6 +94,7 @@ def judge(
             MISSING_FEATURE,
             "no value is stored of 'k' for 1 of the 1 steps after the origin 2024-01-05",
         ),
+        ((1.0, 1.0, 1.0), ORIGIN, {"known": np.nan, "nullable": ("k",)}, OK, ""),
         ((1.0, np.nan, np.nan), np.datetime64("NaT"), {"nullable": ("a", "b")}, OK, ""),
         (
             (1.0, 1.0, 1.0),

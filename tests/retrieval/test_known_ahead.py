@@ -136,10 +136,15 @@ def test_a_request_after_the_newest_actual_is_a_missing_feature(tmp_path: Path) 
 
 
 def test_a_plan_in_the_primary_view_is_no_history(tmp_path: Path) -> None:
+    """Nor is its change since five days before, which a series of three days does not have."""
     rows = sales("a", "x", DAYS + H).assign(promo=planned(DAYS + H))
     rows.loc[rows.index >= DAYS, "y"] = np.nan
-    views = {"sales": {**VIEWS["sales"], "columns": ["y", "promo"]}}
-    root = project(tmp_path, {"sales": rows}, views)
+    rows = pd.concat([rows, rows[rows.index >= DAYS - 3].assign(item="young")])
+    change = {"op": "difference", "columns": ["promo"], "steps": [5]}
+    engineer = [*VIEWS["sales"]["engineer"], change]
+    views = {"sales": {**VIEWS["sales"], "columns": ["y", "promo"], "engineer": engineer}}
+    known = ["promo", "promo_difference_5"]
+    root = project(tmp_path, {"sales": rows}, views, known=known)
     trained = run(root)
     assert (trained["code"], trained["warnings"]) == (0, [])
     folds = pd.read_parquet(trained["backtest"])

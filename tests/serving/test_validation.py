@@ -156,6 +156,14 @@ def test_every_step_ahead_needs_its_known_columns_once(future: Any, path: str) -
     assert (refused.status, refused.path) == (422, path)
 
 
+def test_a_known_column_that_may_be_null_is_null() -> None:
+    schema = LONG.model_copy(update={"nullable": (*LONG.nullable, "holiday")})
+    body = {"rows": [row(d) for d in (1, 2, 3)], "future": ahead(4, 5, 6, holiday=None)}
+    known = Payload(schema, 100).context(orjson.dumps(body)).known
+    assert np.isnan(known[0, :, 0]).all()
+    assert known[0, :, 1].tolist() == [4, 5, 6]
+
+
 def test_known_columns_of_a_schema_without_any_are_an_unknown_field() -> None:
     assert refusal(fakes.make_schema(), {"rows": [row()], "future": ahead(2)}).path == "future"
 
