@@ -33,8 +33,8 @@ _WINDOWS, _RECENT = 28, 0.1
 #: The mean of the best set-up of each model.
 OF_MODELS = "mean_of_models"
 #: The part of its value by which an ensemble must be better than a single set-up, for it costs as
-#: much as all of its members, and twice as much where it weighs them by series. The mean of two need
-#: only be better: a choice between near ones is mostly chance, and the mean errs little in both.
+#: much as all of its members, and twice as much where it weighs them by series. The mean of two
+#: need only be better: a choice between near ones is mostly chance.
 _WORTH = {OF_MODELS: 0.005, BY_SERIES: 0.01}
 #: A model whose best set-up is worse than the best of all by more than this factor has no part in
 #: the mean of models.
