@@ -121,8 +121,9 @@ def lacking_steps(schema: Schema, known: Float64) -> Rows:
     Returns:
         ``[n, K]``; 0 for a column that may be null.
     """
-    needed = np.array([name not in schema.nullable for name in schema.known], dtype=bool)
-    return np.asarray((np.isnan(known) & needed).sum(axis=1))
+    counts: Rows = np.isnan(known).sum(axis=1)
+    counts[:, [name in schema.nullable for name in schema.known]] = 0
+    return counts
 
 
 def not_known(schema: Schema, origin: np.datetime64, null_counts: npt.NDArray[np.int64]) -> str:

@@ -95,7 +95,7 @@ def make_schema(config: Config, panel: Panel, model: Model, limit: int | None) -
 
 
 def _changes(config: Config) -> frozenset[str]:
-    """The columns that a view makes as changes: null where a series is too young to have one."""
+    """Name the columns that views make as changes, which a young series lacks."""
     return frozenset(
         name
         for view in config.features.views.values()
@@ -106,7 +106,7 @@ def _changes(config: Config) -> frozenset[str]:
 
 
 def _bears_nulls(model: Model) -> bool:
-    """Whether a null in a column known in advance does not spoil the model's forecast."""
+    """Say whether a null in a column known in advance leaves the model its forecast."""
     if model.parts:
         return all(_bears_nulls(part) for part in model.parts)
     return model.forecasts_cold or "future" not in model.covariates
