@@ -95,6 +95,31 @@ def test_what_was_written_gives_the_same_pair(project: Path) -> None:
 
 
 @pytest.mark.stress
+def test_a_plan_brings_its_changes_and_a_young_shop_has_none(project: Path) -> None:
+    """What is written has them too, and gives the same pair."""
+    config = project / "conf" / "config.yaml"
+    plan = CONFIG.replace("[sales], ttl", "[sales, promo], ttl")
+    config.write_text(plan.replace("panel: {", "panel: {known: [promo], "))
+    table, week = rows(), pd.Timedelta(days=7)
+    table["promo"] = (np.random.default_rng(1).random(len(table)) < 0.3).astype(float)
+    table["sales"] *= 1 + table["promo"]
+    last = table["event_timestamp"].max()
+    ahead = table[table["event_timestamp"] > last - week].assign(sales=np.nan)
+    table = pd.concat([table, ahead.assign(event_timestamp=ahead["event_timestamp"] + week)])
+    days = table["event_timestamp"] > last - pd.Timedelta(days=11)
+    young = table[(table["shop"] == "s0") & days].assign(shop="young")
+    pd.concat([table, young]).to_csv(project / "daily.csv", index=False)
+    first = _run(project, "paths.state=a")
+    written = yaml.safe_load((project / first["auto"]["written"]).read_text())
+    assert written["panel"]["known"] == ["promo", "promo_difference_7"]
+    again = _run(project, "+experiment=shops_auto", "paths.state=b")
+    assert again["metrics"] == first["metrics"]
+    assert _bytes(project / "b") == _bytes(project / "a")
+    _run(project, "run=predict", "paths.state=a", "predict.output=f.parquet")
+    assert set(pd.read_parquet(project / "f.parquet")["status"]) == {"ok"}
+
+
+@pytest.mark.stress
 def test_a_rerun_chooses_the_same_and_writes_over_nothing_of_mine(project: Path) -> None:
     first = _run(project, "run=backtest", "paths.state=a")
     written = project / first["auto"]["written"]
