@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,10 +16,17 @@ from framework.errors import FrameworkError
 from framework.files import atomic_write
 from framework.plugins.components import rebuild
 
-#: In the folder of the workers.
-_NAME = "served_pair.json"
-#: Seconds. A supervisor that needs longer starts this process again.
-_PATIENCE = 60
+#: In the folder of the workers: the order, and the process that gives it.
+_NAME, _SUPERVISOR = "served_pair.json", "supervisor"
+
+
+def begin(folder: Path) -> None:
+    """Say that this process will tell. Call before the other process starts.
+
+    Args:
+        folder: The folder of the workers.
+    """
+    (folder / _SUPERVISOR).write_text(str(os.getpid()))
 
 
 def tell(folder: Path, modules: Sequence[str], config: str) -> None:
@@ -41,9 +49,10 @@ def wait_and_prepare(folder: Path) -> None:
     Args:
         folder: The folder of the workers.
     """
-    path, end = folder / _NAME, time.monotonic() + _PATIENCE
+    path, supervisor = folder / _NAME, folder / _SUPERVISOR
     while not path.exists():
-        if not folder.exists() or time.monotonic() > end:  # the supervisor has refused, or is gone
+        # it has refused, and removed the folder; or it is gone
+        if not supervisor.exists() or supervisor.read_text() != str(os.getppid()):
             sys.exit()
         time.sleep(0.01)
     order = json.loads(path.read_bytes())

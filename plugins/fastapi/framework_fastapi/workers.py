@@ -28,7 +28,7 @@ from framework.serving.http.metric_registry import FOLDER_VARIABLE
 from framework_fastapi import FastapiOptions
 from framework_fastapi.copies import prepare
 from framework_fastapi.draining import take_no_more
-from framework_fastapi.served_pair import tell
+from framework_fastapi.served_pair import begin, tell
 from framework_fastapi.settings import configure
 
 #: Seconds without a sign of life after which a worker is replaced.
@@ -57,6 +57,7 @@ def run_workers(
     inherited = os.environ.get(FOLDER_VARIABLE)
     os.environ[FOLDER_VARIABLE] = str(figures)  # for the workers, which inherit it
     try:
+        begin(figures)
         refusals = prepare(deployment.modules())
         version = _found(deployment, figures)
         config = configure(

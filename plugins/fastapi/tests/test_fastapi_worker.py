@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from framework_fastapi import FastapiOptions
-from framework_fastapi.served_pair import tell, wait_and_prepare
+from framework_fastapi.served_pair import begin, tell, wait_and_prepare
 from framework_fastapi.worker import make_app
 
 from framework.errors import FrameworkError
@@ -41,3 +41,8 @@ def test_the_process_to_copy_imports_what_it_is_told_and_ends_with_the_folder(
     wait_and_prepare(tmp_path)
     with pytest.raises(SystemExit):
         wait_and_prepare(tmp_path / "removed")
+    orphan = tmp_path / "orphan"
+    orphan.mkdir()
+    begin(orphan)  # by this process, which is not its own parent
+    with pytest.raises(SystemExit):
+        wait_and_prepare(orphan)
