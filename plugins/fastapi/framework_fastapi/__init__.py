@@ -24,7 +24,8 @@ class FastapiOptions(ServingOptions):
 
     ``head_timeout``: seconds until the request line and the headers are complete; then the
     connection is closed. ``max_connections`` of a process: a new one takes the place of the one
-    that has been idle longest; null: what its limit of open files allows.
+    that has been idle longest, over gRPC it is refused; null: what its limit of open files
+    allows.
     ``graceful_timeout``: seconds that requests in flight have to finish after SIGTERM.
     """
 

@@ -54,7 +54,9 @@ class DrainingServer(uvicorn.Server):
         if self._http and self.config.options.grpc.port is not None:
             from framework_fastapi.grpc_server import GrpcServer
 
-            server = GrpcServer(self.config.loaded_app, self.config.options)
+            server = GrpcServer(
+                self.config.loaded_app, self.config.options, self.config.limits.connections
+            )
             await server.start()
             self._grpc = server
         if self.started:

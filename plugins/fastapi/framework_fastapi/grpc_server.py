@@ -51,10 +51,11 @@ class GrpcServer:
     Args:
         app: The HTTP application.
         options: The server's; ``grpc.port`` is given.
+        connections: How many there may be; a further one is refused.
     """
 
-    def __init__(self, app: App, options: FastapiOptions) -> None:
-        self._app, self._options = app, options
+    def __init__(self, app: App, options: FastapiOptions, connections: int) -> None:
+        self._app, self._options, self._connections = app, options, connections
         self._server: Any = None
 
     async def start(self) -> None:
@@ -71,6 +72,8 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", options.max_in_flight),
                 ("grpc.max_connection_idle_ms", _IDLE),
+                ("grpc.max_allowed_incoming_connections", self._connections),
+                ("grpc.server_handshake_timeout_ms", round(1000 * options.head_timeout)),
             ]
         )
         methods = {

@@ -52,7 +52,7 @@ def body_of(request: Any) -> tuple[bytes, int]:
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "parameters": _values(tensor.parameters) | {"binary_data_size": len(content)},
+                "parameters": {**_values(tensor.parameters), "binary_data_size": len(content)},
             }
         )
     body: dict[str, Any] = {
@@ -101,6 +101,8 @@ def metadata_of(answer: Mapping[str, Any]) -> Any:
 
 
 def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    if not parameters:
+        return {}
     choices = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
     return {name: getattr(parameters[name], choice) for name, choice in choices.items() if choice}
 

@@ -20,23 +20,27 @@ _MOST = 10_000
 
 @dataclass
 class ConnectionLimits:
-    """The bounds of the connections of one process. ``stopping``: each answer closes its own."""
+    """The bounds of the connections of one process. ``protocols``: how many are spoken, each with
+    as many connections. ``stopping``: each answer closes its own.
+    """
 
     head_timeout: float
     most: int | None
+    protocols: int = 1
     stopping: bool = False
 
     @cached_property
     def connections(self) -> int:
-        """The largest number of connections: by default three quarters of the files that the
-        process may still open.
+        """The largest number of connections of a protocol: by default they share three quarters of
+        the files that the process may still open.
         """
         if self.most is not None:
             return self.most
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
             return _MOST
-        return max(8, min((soft - len(os.listdir("/dev/fd"))) * 3 // 4, _MOST))
+        files = (soft - len(os.listdir("/dev/fd"))) * 3 // 4
+        return max(8, min(files // self.protocols, _MOST))
 
 
 class Config(uvicorn.Config):
@@ -70,6 +74,7 @@ def configure(app: Any, options: FastapiOptions, **more: Any) -> Config:
         ssl_keyfile=options.ssl_keyfile,
         **more,
     )
-    config.limits = ConnectionLimits(options.head_timeout, options.max_connections)
+    protocols = 1 if options.grpc.port is None else 2
+    config.limits = ConnectionLimits(options.head_timeout, options.max_connections, protocols)
     config.options = options
     return config

@@ -8,13 +8,14 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as triton
 import trustme
@@ -222,6 +223,73 @@ def test_a_call_that_has_come_is_answered_before_the_server_ends(tmp_path: Path)
         thread.join(30)
         assert process.wait(30) == 0
     assert answers == [(300, 3, 2)]
+
+
+@pytest.mark.stress
+def test_connections_are_bounded_and_silent_ones_are_closed(tmp_path: Path) -> None:
+    with serving(tmp_path, max_connections=3, head_timeout=1.0) as (_, _, address):
+        host, _, port = address.partition(":")
+        with ExitStack() as opened:
+            for _ in range(3):
+                opened.enter_context(socket.create_connection((host, int(port))))
+            with pytest.raises(InferenceServerException) as refused:
+                answered(address)
+            assert refused.value.status() == "StatusCode.UNAVAILABLE"
+            wait_for(lambda: is_answered(address))
+
+
+@pytest.mark.stress
+def test_clients_of_a_killed_worker_are_told_and_go_on(tmp_path: Path) -> None:
+    """Each call has an answer or UNAVAILABLE, at once; the same clients are answered again."""
+    with serving(tmp_path, workers=2) as (process, _, address):
+        copies = {child.pid for child in psutil.Process(process.pid).children()}
+        workers = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if child.pid not in copies
+        ]
+        assert len(workers) == 2
+        statuses: list[str] = []
+        stopped = threading.Event()
+
+        def ask() -> None:
+            inputs = tensors([make_row(**{"wind gust": 1.0})])
+            with triton.InferenceServerClient(address) as client:
+                while not stopped.is_set():
+                    try:
+                        client.infer("fake", inputs, client_timeout=10)
+                        statuses.append("ok")
+                    except InferenceServerException as error:
+                        statuses.append(str(error.status()))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: statuses.count("ok") > 50)
+        workers[0].kill()
+        wait_for(lambda: "StatusCode.UNAVAILABLE" in statuses)
+        at = len(statuses)
+        wait_for(lambda: statuses[at:].count("ok") > 50)
+        stopped.set()
+        for thread in threads:
+            thread.join(30)
+        assert set(statuses) == {"ok", "StatusCode.UNAVAILABLE"}
+        wait_for(lambda: all(is_answered(address) for _ in range(4)))
+
+
+def answered(address: str) -> list[bytes]:
+    with triton.InferenceServerClient(
+        address, channel_args=[("grpc.use_local_subchannel_pool", 1)]
+    ) as client:
+        inputs = tensors([make_row(**{"wind gust": 1.0})])
+        return list(client.infer("fake", inputs).as_numpy("status"))
+
+
+def is_answered(address: str) -> bool:
+    try:
+        return answered(address) == [b"ok"]
+    except InferenceServerException:
+        return False
 
 
 @pytest.mark.stress
