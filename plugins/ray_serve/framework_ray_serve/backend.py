@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -54,12 +55,12 @@ class RayServeBackend(ServingBackend):
         out = sys.stdout
         with (
             _until_stopped() as stop_signal,
+            _being_proven(deployment) as proven_version,
             redirect_stdout(sys.stderr),
             serving(options) as cluster,
         ):  # Ray writes warnings to stdout
             stop_signal.listen()  # Ray has handlers of its own
-            version = deployment.resolve(deployment.reference)
-            deployment.fetch(version)  # a byte that differs has started no service
+            version = proven_version()  # a byte that differs has started no service
             app = options.app or deployment.name
             if app in cluster.others:
                 raise FrameworkError(
@@ -82,6 +83,23 @@ class RayServeBackend(ServingBackend):
             name: str(path)
             for name, path in write(deployment, parts.config.text, self.options).items()
         }
+
+
+@contextmanager
+def _being_proven(deployment: Deployment) -> Iterator[Callable[[], PairVersion]]:
+    """Find the pair and prove its bytes in a thread, while Ray starts.
+
+    Yields:
+        Waits for the pair. Raises what :meth:`Deployment.resolve` and :meth:`Deployment.fetch` do.
+    """
+
+    def proven() -> PairVersion:
+        version = deployment.resolve(deployment.reference)
+        deployment.fetch(version)
+        return version
+
+    with ThreadPoolExecutor(1, thread_name_prefix="proof") as threads:
+        yield threads.submit(proven).result
 
 
 @contextmanager
