@@ -102,6 +102,8 @@ INNER: tuple[str, ...] = (
     "framework.serving.arms",
     "framework.serving.http",
     "framework.serving.pipeline",
+    "framework.serving.protocols.infer_requests",
+    "framework.serving.protocols.tensors",
     "framework.serving.memory",
     "framework.serving.observers",
     "framework.serving.shadow",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+import numpy.typing as npt
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import field as struct_field
 
+from framework.serving.pipeline.columns import Column
 from framework.serving.protocols.tensors import InferTensor, InferTensorParameters, PlainTensor
 
 
@@ -38,6 +42,36 @@ class PlainRequest(Struct, forbid_unknown_fields=True):
 
 
 Request = InferRequest | PlainRequest
+
+
+@dataclass(frozen=True, slots=True)
+class InferAnswer:
+    """An answer before it is encoded: the outputs that were asked for, in order."""
+
+    model_name: str
+    model_version: str
+    id: str | None
+    parameters: dict[str, str]
+    outputs: list[tuple[InferOutput, npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTensors:
+    """Stands for the body of a request whose tensors another transport has read.
+
+    ``request``: what it has beside them. ``size``: bytes of the client's message. ``encode`` gives
+    the body that it would be over HTTP: the JSON, and the binary tensors after it. ``write``
+    encodes the answer.
+    """
+
+    request: PlainRequest
+    columns: Mapping[str, Column]
+    size: int
+    encode: Callable[[], tuple[bytes, bytes]]
+    write: Callable[[InferAnswer], bytes]
+
+    def __len__(self) -> int:
+        return self.size
 
 
 def keys_of(request: Request) -> int:

@@ -29,14 +29,17 @@ from framework.serving.pipeline.columns import Column, Columns
 from framework.serving.pipeline.decoding import Decoder
 from framework.serving.protocols.dialect import Dialect, Translation, together
 from framework.serving.protocols.infer_requests import (
+    InferAnswer,
     InferOutput,
     InferRequest,
     PlainRequest,
+    ReadTensors,
     Request,
     keys_of,
 )
 from framework.serving.protocols.tensors import (
     InferTensorParameters,
+    datatype_of,
     read_plain,
     read_tensor,
     write_tensor,
@@ -69,7 +72,9 @@ class InferenceProtocol(Dialect):
     def refusal(self, refusal: Refusal) -> Refusal:
         return ProtocolRefusal.of(refusal)
 
-    def translate(self, body: bytes, call: Call) -> Translation:
+    def translate(self, body: bytes | ReadTensors, call: Call) -> Translation:
+        if isinstance(body, ReadTensors):
+            return self._read(body)
         head, tail = _cut(body, call.headers.get(_LENGTH))
         return self._plain(head, tail, len(body)) or self._full(head, tail)
 
@@ -95,6 +100,19 @@ class InferenceProtocol(Dialect):
             Columns(columns, size, lambda: bytes(self._full(head, tail).body)),
             _where(places),
             lambda parts: _write(self._name, request, parts),
+        )
+
+    def _read(self, tensors: ReadTensors) -> Translation:
+        return Translation(
+            Columns(
+                tensors.columns,
+                len(tensors),
+                lambda: bytes(self._full(*tensors.encode()).body),
+            ),
+            _where({name: i for i, name in enumerate(tensors.columns)}),
+            lambda parts: Written(
+                tensors.write(_answer(self._name, tensors.request, parts)), _BINARY
+            ),
         )
 
     def _full(self, head: bytes, tail: bytes) -> Translation:
@@ -173,7 +191,7 @@ def _levels(text: str) -> list[float]:
         ) from None
 
 
-def _write(name: str, request: Request, parts: Sequence[Part]) -> Written:
+def _answer(name: str, request: Request, parts: Sequence[Part]) -> InferAnswer:
     forecast = together(parts)
     arrays: dict[str, npt.NDArray[Any]] = {"mean": forecast.values[..., 0]}
     if forecast.quantiles:
@@ -192,21 +210,32 @@ def _write(name: str, request: Request, parts: Sequence[Part]) -> Written:
         if request.outputs is None
         else request.outputs
     )
-    outputs: list[dict[str, Any]] = []
-    tail: list[bytes] = []
     for i, output in enumerate(names):
-        values = arrays.get(output.name)
-        if values is None:
+        if output.name not in arrays:
             raise Refusal(
                 422,
                 f"there is no output '{output.name[:100]}'; there is {', '.join(arrays)}",
                 f"outputs[{i}].name",
             )
+    version = parts[0][0].version.version if len(parts) == 1 else "mixed"
+    parameters = {
+        "targets": ",".join(forecast.targets),
+        "quantiles": ",".join(map(str, forecast.quantiles)),
+    }
+    outputs = [(output, arrays[output.name]) for output in names]
+    return InferAnswer(name, str(version), request.id, parameters, outputs)
+
+
+def _write(name: str, request: Request, parts: Sequence[Part]) -> Written:
+    answer = _answer(name, request, parts)
+    outputs: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    for output, values in answer.outputs:
         binary = output.parameters.binary_data
         tensor: dict[str, Any] = {
             "name": output.name,
             "shape": values.shape,
-            "datatype": "BYTES" if values.dtype == object else "FP64",
+            "datatype": datatype_of(values),
         }
         outputs.append(tensor)
         if request.parameters.binary_data_output if binary is None else binary:
@@ -218,57 +247,20 @@ def _write(name: str, request: Request, parts: Sequence[Part]) -> Written:
                 if values.dtype == object
                 else values.ravel()
             )
-    version = parts[0][0].version.version if len(parts) == 1 else "mixed"
-    parameters = {
-        "targets": ",".join(forecast.targets),
-        "quantiles": ",".join(map(str, forecast.quantiles)),
-    }
-    answer = {
-        "model_name": name,
-        "model_version": str(version),
-        "id": request.id,
-        "parameters": parameters,
+    body = {
+        "model_name": answer.model_name,
+        "model_version": answer.model_version,
+        "id": answer.id,
+        "parameters": answer.parameters,
         "outputs": outputs,
     }
     head = orjson.dumps(
-        {key: value for key, value in answer.items() if value is not None},
+        {key: value for key, value in body.items() if value is not None},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
     if not tail:
         return Written(head)
     return Written(b"".join([head, *tail]), _BINARY, [(_LENGTH, b"%d" % len(head))])
-
-
-def metadata(name: str, schema: Schema, versions: Sequence[int]) -> dict[str, Any]:
-    """``GET /v2/models/{name}``."""
-    texts, length = [*schema.static, TIME], -1
-    inputs = [{"name": n, "datatype": "BYTES", "shape": [length]} for n in texts]
-    inputs += [{"name": n, "datatype": "FP64", "shape": [length]} for n in schema.past]
-    if schema.known:
-        inputs += [
-            {"name": f"future.{n}", "datatype": "BYTES", "shape": [length]}
-            for n in (*schema.entity_keys, TIME)
-        ]
-        inputs += [
-            {"name": f"future.{n}", "datatype": "FP64", "shape": [length]} for n in schema.known
-        ]
-    answered = [length, schema.horizon, len(schema.targets)]
-    outputs = [{"name": "mean", "datatype": "FP64", "shape": answered}]
-    if schema.quantiles:
-        outputs.append(
-            {"name": "quantiles", "datatype": "FP64", "shape": [*answered, len(schema.quantiles)]}
-        )
-    outputs.append({"name": "times", "datatype": "BYTES", "shape": [length, schema.horizon]})
-    outputs += [
-        {"name": n, "datatype": "BYTES", "shape": [length]} for n in ("origin", "status", "detail")
-    ]
-    return {
-        "name": name,
-        "versions": [str(v) for v in versions],
-        "platform": "framework",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
 
 
 def example_infer(payload: dict[str, Any], schema: Schema) -> dict[str, Any]:

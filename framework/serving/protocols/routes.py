@@ -24,12 +24,9 @@ from framework.serving.http.asgi import (
 from framework.serving.http.bodies import Receive
 from framework.serving.http.refusal import Refusal
 from framework.serving.protocols.dialect import Dialect, speak
+from framework.serving.protocols.infer_metadata import metadata
 from framework.serving.protocols.mlflow_scoring import Invocations
-from framework.serving.protocols.open_inference import (
-    InferenceProtocol,
-    infer_path,
-    metadata,
-)
+from framework.serving.protocols.open_inference import InferenceProtocol, infer_path
 from framework.serving.service import Service
 
 #: Of this distribution: what it is, not which MLflow it would be.

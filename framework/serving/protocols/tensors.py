@@ -161,6 +161,11 @@ def _texts(content: bytes, path: str) -> list[str]:
     return texts
 
 
+def datatype_of(values: npt.NDArray[Any]) -> str:
+    """The datatype that :func:`write_tensor` writes values as."""
+    return "BYTES" if values.dtype == object else "FP64"
+
+
 def write_tensor(values: npt.NDArray[Any]) -> bytes:
     if values.dtype != object:
         return np.ascontiguousarray(values, dtype="<f8").tobytes()

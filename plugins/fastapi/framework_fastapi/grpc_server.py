@@ -17,9 +17,16 @@ from framework.errors import FrameworkError
 from framework.serving.http.asgi import App
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.pipeline import ONE_BY_ONE
+from framework.serving.protocols.infer_requests import ReadTensors
 from framework_fastapi import FastapiOptions
 from framework_fastapi.grpc_messages import MESSAGES, PACKAGE
-from framework_fastapi.grpc_translation import LENGTH, body_of, metadata_of, response_of
+from framework_fastapi.grpc_translation import (
+    LENGTH,
+    body_of,
+    metadata_of,
+    response_of,
+    tensors_of,
+)
 
 #: HTTP status -> code of gRPC; any other is INTERNAL.
 _CODES = {
@@ -80,7 +87,7 @@ class GrpcServer:
             name: grpc.unary_unary_rpc_method_handler(
                 method,
                 request_deserializer=MESSAGES[f"{name}Request"].FromString,
-                response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
+                response_serializer=_serialized,
             )
             for name, method in self._methods().items()
         }
@@ -152,17 +159,16 @@ class GrpcServer:
         return metadata_of(answer)
 
     async def _infer(self, request: Any, context: Any) -> Any:
-        try:
-            body, length = body_of(request)
-        except Refusal as refusal:
-            await _abort(context, refusal.status, {}, f"{refusal.path}: {refusal.message}")
-            raise
-        headers = {
-            **_metadata(context),
-            b"content-type": _BINARY,
-            b"content-length": b"%d" % len(body),
-            LENGTH: b"%d" % length,
-        }
+        headers = {**_metadata(context), b"content-type": _BINARY}
+        body: bytes | ReadTensors | None = tensors_of(request)
+        if body is None:
+            try:
+                body, length = body_of(request)
+            except Refusal as refusal:
+                await _abort(context, refusal.status, {}, f"{refusal.path}: {refusal.message}")
+                raise
+            headers[LENGTH] = b"%d" % length
+        headers[b"content-length"] = b"%d" % len(body)
         path = f"/v2/models/{request.model_name}/infer"
         if request.model_version:
             served = await self._versions(request.model_name, context)
@@ -171,8 +177,12 @@ class GrpcServer:
         status, answered, answer = await self._ask("POST", path, headers, body)
         if status != 200:
             await _abort(context, status, answered, _message(answer))
-        response = response_of(answer, int(answered.get(LENGTH, len(answer))))
-        await _check_version(context, request.model_version, [response.model_version])
+        response: Any = answer
+        if isinstance(body, bytes):
+            response = response_of(answer, int(answered.get(LENGTH, len(answer))))
+        if request.model_version:
+            message = MESSAGES["ModelInferResponse"].FromString(_serialized(response))
+            await _check_version(context, request.model_version, [message.model_version])
         return response
 
     async def _versions(self, name: str, context: Any) -> list[str]:
@@ -186,7 +196,7 @@ class GrpcServer:
         return await self._ask("GET", path, _metadata(context), b"")
 
     async def _ask(
-        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes | ReadTensors
     ) -> Answer:
         scope = {
             "type": "http",
@@ -202,7 +212,10 @@ class GrpcServer:
             "client": None,
             "server": None,
         }
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        # what reads the body of this path takes tensors as well, and asks for no more than len()
+        messages: list[dict[str, Any]] = [
+            {"type": "http.request", "body": body, "more_body": False}
+        ]
         status, answered, parts = 500, dict[bytes, bytes](), list[bytes]()
 
         async def receive() -> dict[str, Any]:
@@ -218,6 +231,11 @@ class GrpcServer:
 
         await self._app(scope, receive, send)
         return status, answered, b"".join(parts)
+
+
+def _serialized(response: Any) -> bytes:
+    """The bytes of a message; of an answer that is bytes already, those."""
+    return response if isinstance(response, bytes) else bytes(response.SerializeToString())
 
 
 def _metadata(context: Any) -> dict[bytes, bytes]:

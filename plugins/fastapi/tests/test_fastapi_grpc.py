@@ -128,6 +128,12 @@ def test_a_forecast_over_grpc_has_the_bits_of_http(server: tuple[str, str], raw:
             headers=HEADERS,
         )
         assert [output.name for output in two.get_response().outputs] == ["mean"]
+        for more in ({}, {"outputs": [triton.InferRequestedOutput("status")]}):
+            read, translated = (
+                client.infer("fake", tensors(rows, raw=raw), headers=HEADERS, **more, **way)
+                for way in ({}, {"parameters": {"horizon": SCHEMA.horizon}})
+            )
+            assert read.get_response() == translated.get_response()
         assert two.as_numpy("mean").tobytes() == result.as_numpy("mean")[:, :2].tobytes()
 
 
