@@ -245,6 +245,7 @@ def test_a_second_promotion_and_the_way_back(
         (("name=empty", "run=serve"), 1, "empty"),
         (("run=predict", "predict.device=gpu"), 2, "predict.device: 'gpu' is no device"),
         (("run=predict", "predict.device=cuda"), 2, "no GPU is visible here"),
+        (("run=predict", "predict.device=cuda", "compute=processes"), 2, "goes with compute=local"),
         (("model.device=cuda",), 2, "model.device=cuda: no GPU is visible here"),
         (("run=serve", "serving.device=cuda"), 2, "serving.device=cuda: no GPU is visible"),
     ],
