@@ -159,25 +159,31 @@ def newest(
     """
     groups = Keys.of(rows, entity)
     row_times = moments(rows[TIME])
-    if not len(row_times):
+    if not len(row_times) or not len(times):
         return np.zeros(len(times), np.int64), np.full(len(times), np.datetime64("NaT", "us"))
     group = np.repeat(series.places_in(groups), counts)
-    steps = np.unique(row_times)
-    width = len(steps) + 1
-    positions = (
-        np.repeat(np.arange(len(groups.offsets) - 1), np.diff(groups.offsets)) * width
-        + np.searchsorted(steps, row_times)
-        + 1
-    )
-    place = (
-        np.searchsorted(
-            positions, group * width + np.searchsorted(steps, times, side="right"), side="right"
-        )
-        - 1
-    )
+    count = len(groups.offsets) - 1
+    row_ranks, ranks, width = _ranked(row_times, times, count)
+    positions = np.repeat(np.arange(count), np.diff(groups.offsets)) * width + row_ranks
+    place = np.searchsorted(positions, group * width + ranks, side="right") - 1
     known = (group >= 0) & (place >= groups.offsets[group])
     place[~known] = 0
     return place, np.where(known, row_times[place], np.datetime64("NaT", "us"))
+
+
+def _ranked(row_times: Times, times: Times, groups: int) -> tuple[Rows, Rows, int]:
+    """Number the times of rows and of steps in one order, from 0 to below the width.
+
+    A number is the time itself as long as ``groups`` times the width is a 64-bit integer, or else
+    its place among the times of rows.
+    """
+    first = min(row_times.min(), times.min())
+    width = int((max(row_times.max(), times.max()) - first).astype(np.int64)) + 1
+    if groups * width < 2**63:
+        return (row_times - first).astype(np.int64), (times - first).astype(np.int64), width
+    known_times = np.unique(row_times)
+    row_places = np.searchsorted(known_times, row_times) + 1
+    return row_places, np.searchsorted(known_times, times, side="right"), len(known_times) + 1
 
 
 def taken(values: np.ndarray, match: tuple[Rows, np.ndarray] | None, null: Any) -> np.ndarray:
