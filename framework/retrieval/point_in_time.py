@@ -177,6 +177,7 @@ def _ranked(row_times: Times, times: Times, groups: int) -> tuple[Rows, Rows, in
     A number is the time itself as long as ``groups`` times the width is a 64-bit integer, or else
     its place among the times of rows.
     """
+    times = times.astype(row_times.dtype, copy=False)  # one unit, for numbers
     first = min(row_times.min(), times.min())
     width = int((max(row_times.max(), times.max()) - first).astype(np.int64)) + 1
     if groups * width < 2**63:
