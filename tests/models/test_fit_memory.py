@@ -9,7 +9,7 @@ import pytest
 
 #: Fits in a process of its own, so that nothing of another test is in its memory.
 FIT = """
-import sys, threading, time
+import importlib, sys, threading, time
 import numpy as np
 from framework.data.schema import Schema
 from framework.data.windows import PanelArrays, WindowSet
@@ -20,6 +20,8 @@ from framework.plugins.discovery import load_plugins
 name, options, series, days, horizon, columns, quantiles = eval(sys.argv[1])
 plugins = load_plugins()
 component = plugins.find("model", name)
+for module in component.imports:  # the library is no part of a fit
+    importlib.import_module(module)
 model = plugins.load("model", name)(validate(component.options, options, "model"))
 rows, draw = series * days, np.random.default_rng(0)
 times = np.datetime64("2000-01-01", "us") + np.arange(days) * np.timedelta64(1, "D")
