@@ -123,14 +123,17 @@ def write_rows(path: Path, series: int) -> None:
 
 def resident(root: int) -> tuple[int, int]:
     """Sum the resident bytes of a process and its descendants, and the anonymous ones of them."""
-    sums, left = {"VmRSS": 0, "RssAnon": 0}, [root]
+    sums, left = {"VmRSS": 0, "RssAnon": 0}, [(root, [""])]
     while left:
-        process = left.pop()
+        process, parent = left.pop()
         try:
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            sizes = [line for line in lines if line.startswith(("Vm", "Rss"))]
             for task in Path(f"/proc/{process}/task").iterdir():
-                left += map(int, (task / "children").read_text().split())
+                left += [(int(child), sizes) for child in (task / "children").read_text().split()]
         except (FileNotFoundError, ProcessLookupError):
+            continue
+        if sizes == parent:  # it has the memory of its parent until its own program begins
             continue
         for name, _, value in (line.partition(":") for line in lines):
             if name in sums:
