@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -240,6 +241,7 @@ def main() -> None:
         protocol, address, body, requests = given.ask
         print(json.dumps(ask(protocol, address, Path(body), int(requests))))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped too
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         pair, golden = train(work)
