@@ -126,6 +126,7 @@ def test_few_series_are_judged_from_more_origins_of_the_newest_tenth() -> None:
     assert len(judging_origins(panel, first, 4, 12)) == 28
     assert len(judging_origins(panel, first, 12, 12)) == 10
     assert len(judging_origins(_repeated(panel, 10), first, 4, 12)) == 4
+    assert len(judging_origins(panel, first, 4, 12, targets=7)) == 4
 
 
 def _repeated(panel: Panel, series: int) -> Panel:

@@ -159,7 +159,9 @@ def _ranked(
     known, before = judged_history(config, panel)
     lengths = season_lengths(config, before)
     facts = describe(before, config.panel.targets, lengths, config.panel.horizon)
-    origins = judging_origins(before, before.times.max(), config.panel.horizon, facts.season)
+    origins = judging_origins(
+        before, before.times.max(), config.panel.horizon, facts.season, len(facts.targets)
+    )
     frame = _frame(config, before, facts, len(origins), limit)
     setups = candidates(frame, _models(run.plugins), 60 * config.auto.minutes)
     run.say(

@@ -27,8 +27,8 @@ from framework.tuning.space import substituted
 BY_SERIES = "by_series"
 #: Origins that set-ups are judged from, where the history is long enough.
 ORIGINS = 4
-#: Windows that set-ups are judged on, where few series allow more origins, and the part of the
-#: usual history that these further origins may lie in.
+#: Windows of a target that set-ups are judged on, where few series and targets allow more origins,
+#: and the part of the usual history that these further origins may lie in.
 _WINDOWS, _RECENT = 28, 0.1
 #: The mean of the best set-up of each model.
 OF_MODELS = "mean_of_models"
@@ -64,17 +64,19 @@ class Judged:
         }
 
 
-def judging_origins(panel: Panel, first: np.datetime64, horizon: int, season: int) -> Times:
+def judging_origins(
+    panel: Panel, first: np.datetime64, horizon: int, season: int, targets: int = 1
+) -> Times:
     """The origins that set-ups are judged from, oldest first: a horizon apart, their horizons over
     at ``first``, the first origin of the backtest. Half of the usual history, or two seasons, lie
-    before all of them; none where there is no room. A few series are judged from more than
-    :data:`ORIGINS` of them, in the newest tenth of their history: four days of one series say
-    little.
+    before all of them; none where there is no room. A few series of few targets are judged from
+    more than :data:`ORIGINS` of them, in the newest tenth of their history: four days of one series
+    say little.
     """
     inside = panel.between(panel.times.min(), first)
     usual = int(np.median(np.diff(inside.offsets)))
     room = usual - max(usual // 2, 2 * season + 2, 4)
-    recent = min(-(-_WINDOWS // len(inside.entities)), int(_RECENT * usual) // horizon)
+    recent = min(-(-_WINDOWS // (len(inside.entities) * targets)), int(_RECENT * usual) // horizon)
     count = min(max(ORIGINS, recent), room // horizon)
     back = horizon * np.arange(count, 0, -1)
     return panel.frequency.shift(np.full(max(count, 0), first), -back)
