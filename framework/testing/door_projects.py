@@ -156,16 +156,17 @@ class Project:
     doors: Doors
 
     def rows(self, entity: tuple[str, str], origin: int) -> Rows | None:
-        """Make the rows that a client of the source would send, by plain loops; None where the
-        origin has no row.
+        """Make the rows that a client of the source would send, by plain loops: fewer than a window
+        where the series is younger; None where the origin has no row.
         """
         length = self.doors.schema.context_length
         shop, item = entity
         sales = self.tables["sales"]
         of_entity = sales[(sales["shop"] == shop) & (sales["item"] == int(item))].set_index(TIME)
         days = [FIRST + pd.Timedelta(days=day) for day in range(origin - length + 1, origin + 1)]
-        if days[-1] not in of_entity.index or days[0] < of_entity.index.min():
+        if days[-1] not in of_entity.index:
             return None
+        days = [day for day in days if day >= of_entity.index.min()]
 
         def number(day: pd.Timestamp, column: str) -> float | None:
             value = of_entity[column].get(day)
