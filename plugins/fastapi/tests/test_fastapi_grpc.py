@@ -260,7 +260,8 @@ def test_clients_of_a_killed_worker_are_told_and_go_on(tmp_path: Path) -> None:
 
         def ask() -> None:
             inputs = tensors([make_row(**{"wind gust": 1.0})])
-            with triton.InferenceServerClient(address) as client:
+            own = [("grpc.use_local_subchannel_pool", 1)]  # else all clients share one connection
+            with triton.InferenceServerClient(address, channel_args=own) as client:
                 while not stopped.is_set():
                     try:
                         client.infer("fake", inputs, client_timeout=10)
