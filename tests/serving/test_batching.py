@@ -143,11 +143,18 @@ def test_requests_without_a_window_to_forecast_disturb_nobody(
     assert calls == [1]
 
 
-@pytest.mark.parametrize(("cores", "calls"), [(None, 1), (1, 1), (2, 1), (16, 15)])
+@pytest.mark.parametrize(
+    ("cores", "limit", "calls"), [(1, "", 1), (2, "", 1), (16, "", 15), (16, "4", 3), (16, "1", 1)]
+)
 def test_calls_in_threads_leave_a_core_to_the_loop(
-    monkeypatch: pytest.MonkeyPatch, cores: int | None, calls: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, limit: str, calls: int
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    """Of the cores that the process may use, not of all that the machine has; ``limit`` is what a
+    container's quota sets.
+    """
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert calls_at_once() == calls
 
 

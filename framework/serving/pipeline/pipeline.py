@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import os
 import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -30,6 +29,7 @@ from framework.data.vocabulary import ERROR
 from framework.errors import DataError
 from framework.features.views import FeatureSet
 from framework.interfaces.retrieval import RetrievalStrategy
+from framework.models.openmp import thread_limit
 from framework.pairs.followed_levels import FollowedLevels
 from framework.pairs.pair import Pair, Terms
 from framework.serving.http.metrics import ArmMetrics
@@ -303,8 +303,10 @@ async def look_up(
 
 
 def calls_at_once() -> int:
-    """Say how many calls work in threads at the same time: one core is left to the event loop."""
-    return max(1, (os.cpu_count() or 1) - 1)
+    """Say how many calls work in threads at the same time: of the cores that this process may use,
+    one is left to the event loop.
+    """
+    return max(1, thread_limit() - 1)
 
 
 def call_size(pair: Pair, context: Context) -> int | None:

@@ -49,10 +49,9 @@ def wait_and_prepare(folder: Path) -> None:
     Args:
         folder: The folder of the workers.
     """
-    path, supervisor = folder / _NAME, folder / _SUPERVISOR
+    path = folder / _NAME
     while not path.exists():
-        # it has refused, and removed the folder; or it is gone
-        if not supervisor.exists() or supervisor.read_text() != str(os.getppid()):
+        if not _is_awaited(folder):
             sys.exit()
         time.sleep(0.01)
     order = json.loads(path.read_bytes())
@@ -66,3 +65,13 @@ def wait_and_prepare(folder: Path) -> None:
             rebuild(order["config"])
         except FrameworkError:
             return
+
+
+def _is_awaited(folder: Path) -> bool:
+    """Say whether the supervisor will tell: it removes the folder when it refuses the pair, and is
+    no longer the parent when it is gone.
+    """
+    try:
+        return (folder / _SUPERVISOR).read_text() == str(os.getppid())
+    except FileNotFoundError:
+        return False
