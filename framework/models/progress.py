@@ -88,7 +88,8 @@ def tell(number: int, count: int, unit: str) -> None:
     seconds = (now - fit.began) / number * (count - number)
     part = f", {fit.part}" if fit.part else ""
     line = f"{fit.name}{part}: {unit} {number:,} of {count:,}, {_time(seconds)} more at most"
-    print(masked(line), file=sys.stderr, flush=True)
+    # With its end in one text: parts that are fitted beside each other would mix their lines.
+    print(masked(line) + "\n", end="", file=sys.stderr, flush=True)
 
 
 def _time(seconds: float) -> str:
