@@ -130,9 +130,9 @@ class TestPostgreSQL(LedgerContract):
         for name in names:
             assert self.make().counts(name, tmp_path) == LedgerCounts(0, 0)
             assert list(self.make().read(name, tmp_path, ["*"], None)) == []
-        from framework_sql.ledger import _table
+        from framework_sql.ledger import table_of
 
-        tables = {_table(self.make().options, name) for name in names}
+        tables = {table_of(self.make().options, name) for name in names}
         assert len(tables) == 2
         assert all(len(f"{table}_processes") < 63 for table in tables)
 
