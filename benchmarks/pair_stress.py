@@ -32,7 +32,7 @@ from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.errors import FrameworkError
 from framework.pairs.manifest import HALVES, MANIFEST
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.servers.postgresql import server
 
 CHILDREN = multiprocessing.get_context("forkserver")

@@ -14,7 +14,7 @@ from framework.interfaces.plugin import Component, hookimpl
 from framework.pairs.admission import admit
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 class BatchDependent(fakes.FakeModel):

@@ -11,7 +11,7 @@ from framework.interfaces.registry import PairVersion, ProvenPair
 from framework.pairs.loading import open_proven
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 VERSION = PairVersion("fake", 3, "id", "d" * 64, "run", "2024-05-01")
 

@@ -18,7 +18,7 @@ from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.serving.app.examples import example_payload
 from framework.testing import fakes
-from framework.testing.contracts.registry import install_fakes, make_draft
+from framework.testing.contracts.drafts import install_fakes, make_draft
 from framework.testing.servers.asking import asking, wait_for
 from framework.testing.servers.fake_server import Client
 

@@ -22,7 +22,8 @@ from framework.interfaces.registry import (
     ProvenPair,
     Registry,
 )
-from framework.testing.contracts.registry import RegistryContract, install_fakes
+from framework.testing.contracts.drafts import install_fakes
+from framework.testing.contracts.registry import RegistryContract
 from framework.testing.failing import failing_checks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "third_party_registry"))

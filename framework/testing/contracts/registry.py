@@ -4,97 +4,28 @@ the fixture ``registry``.
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from framework.errors import FrameworkError, RefusedError, RegistryError
-from framework.interfaces.registry import HistoryEntry, PairDraft, PairVersion, Registry
-from framework.pairs.artifacts import Evidence, write_pair
+from framework.interfaces.registry import HistoryEntry, PairDraft, Registry
 from framework.pairs.loading import load_pair
 from framework.plugins.discovery import load_plugins
 from framework.testing import fakes
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.contracts.findings import refusal, same_bits
-
-#: Where a development version of a distribution would be: :func:`install_fakes` makes the fakes a
-#: plugin like any other.
-_ENTRY_POINTS = "[framework]\nfakes = framework.testing.fakes\n"
+from framework.testing.contracts.tampering import TamperingContract
 
 
-def install_fakes(directory: Path) -> str:
-    """Write a distribution that offers the fakes, for code that loads plugins by itself, such as
-    MLflow's PyFunc loader or a server in another process.
-
-    Args:
-        directory: Where it is written.
-
-    Returns:
-        The folder for ``sys.path`` or ``PYTHONPATH``.
-    """
-    place = directory / "framework_fakes-0.dist-info"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: framework-fakes\nVersion: 0\n")
-    (place / "entry_points.txt").write_text(_ENTRY_POINTS)
-    return str(directory)
-
-
-def make_draft(
-    directory: Path, name: str = "fake", config: str = "run: train\n", shift: float = 0.0
-) -> PairDraft:
-    """Write a pair of fakes to disk.
-
-    Args:
-        directory: The folder, which is made.
-        name: The pair's name.
-        config: Its composed config.
-        shift: What its forecasts are shifted by.
-
-    Returns:
-        The pair, not yet registered.
-    """
-    pair, golden = fakes.make_pair(fakes.make_schema(name=name), shift=shift)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_pair(
-        directory,
-        pair,
-        {"preprocessor": "fake", "model": "fake"},
-        Evidence(golden, pd.DataFrame({"step": [1]}), {}),
-    )
-    requirements = tuple(
-        f"{package}=={metadata.version(package)}" for package in ("framework-core", "numpy")
-    )
-    return PairDraft(
-        directory / "preprocessor", directory / "model", pair.schema, config, requirements
-    )
-
-
-class RegistryContract:
+class RegistryContract(TamperingContract):
     """The promises of every registry. ``registry`` is a new, empty one for each test; ``sparing``
     is one, too, which keeps as few pairs as its options allow when it is pruned.
 
     A refusal is judged by its class and by the names in it, not by its words.
     """
-
-    @pytest.fixture
-    def registry(self, tmp_path: Path) -> Registry:
-        """Give a new, empty registry: the subclass overrides this fixture.
-
-        Args:
-            tmp_path: A folder of the test's own.
-
-        Returns:
-            The registry.
-
-        Raises:
-            NotImplementedError: The subclass does not.
-        """
-        raise NotImplementedError("give the fixture 'registry': a new, empty registry")
 
     @pytest.fixture
     def sparing(self, registry: Registry) -> Registry:
@@ -108,27 +39,6 @@ class RegistryContract:
             The registry.
         """
         return registry
-
-    @pytest.fixture(autouse=True)
-    def _fakes_are_installed(
-        self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(
-            sys, "path", [install_fakes(tmp_path_factory.mktemp("site")), *sys.path]
-        )
-
-    def registered(self, registry: Registry, folder: Path, count: int) -> list[PairVersion]:
-        """Register pairs of the name ``fake``.
-
-        Args:
-            registry: Where.
-            folder: Where their drafts are written.
-            count: How many.
-
-        Returns:
-            The pairs, oldest first.
-        """
-        return [registry.register(make_draft(folder / f"d{i}"), f"run{i}") for i in range(count)]
 
     def expect_history(
         self, registry: Registry, actions: Sequence[tuple[str, int | None, int | None]], doing: str
@@ -336,93 +246,6 @@ class RegistryContract:
         self.expect_alias(registry, 1, "a refusal")
         last = registry.history("fake", "production")[-1]
         assert last == entry, f"the newest entry of the history is {last}, not the refusal."
-
-    @pytest.mark.parametrize("half", ["preprocessor", "model"])
-    def test_a_changed_byte_is_refused_and_named(
-        self, registry: Registry, tmp_path: Path, half: str
-    ) -> None:
-        version = registry.register(make_draft(tmp_path / "draft"), "r")
-        file = self.spoil(registry, version, half)
-        refusal(
-            lambda: registry.fetch(version),
-            RefusedError,
-            f"a pair with one byte of its {half} changed",
-            half,
-            file.name,
-        )
-
-    def spoil(self, registry: Registry, version: PairVersion, half: str) -> Path:
-        """Change a byte of a registered pair where the registry keeps it.
-
-        Args:
-            registry: The registry.
-            version: The pair.
-            half: ``preprocessor`` or ``model``.
-
-        Returns:
-            The file.
-        """
-        file: Path = next(
-            p
-            for p in sorted(getattr(registry.fetch(version), half).rglob("*.json"))
-            if p.parent.name == "state"
-        )
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-        return file
-
-    def test_a_half_of_another_pair_is_refused(self, registry: Registry, tmp_path: Path) -> None:
-        versions = self.registered(registry, tmp_path, 2)
-        one, two = (registry.fetch(version) for version in versions)
-        (one.model / "component.json").write_text(json.dumps({"kind": "model", "name": "other"}))
-        refusal(
-            lambda: registry.fetch(versions[0]),
-            RefusedError,
-            "a pair whose model says that it is another component",
-            "model",
-        )
-        place = registry.fetch(versions[1]).model
-        assert place == two.model, "fetching a pair again gives another folder."
-
-    def test_an_untouched_registry_verifies(self, registry: Registry, tmp_path: Path) -> None:
-        self.registered(registry, tmp_path, 2)
-        registry.move("fake", "production", 2, expected=None)
-        before = registry.history("fake")
-        for name in (None, "fake"):
-            texts = [finding.text for finding in registry.verify(name)]
-            assert texts == [], (
-                f"verify({name!r}) of a registry that nobody touched finds {texts}; an operator "
-                "who is told of nothing every night stops reading."
-            )
-        assert registry.history("fake") == before, "verify of what is whole changes the history."
-
-    def test_what_was_changed_is_found_and_not_repaired(
-        self, registry: Registry, tmp_path: Path
-    ) -> None:
-        versions = self.registered(registry, tmp_path, 2)
-        registry.register(make_draft(tmp_path / "other", "other"), "r")
-        self.spoil(registry, versions[0], "model")
-        for _ in range(2):
-            findings = registry.verify("fake")
-            assert findings, (
-                "verify finds nothing though a byte of a registered pair was changed; it proves "
-                "every pair, as fetch does."
-            )
-            for finding in findings:
-                assert finding.name == "fake", f"verify('fake') finds {finding} of another name."
-                assert "\n" not in finding.text, f"a finding is one line, not {finding.text!r}."
-                assert not finding.repaired, (
-                    f"verify says that it repaired a changed byte ({finding.text}); nobody has the "
-                    "byte that was there, so the pair stays refused."
-                )
-        refusal(
-            lambda: registry.fetch(versions[0]),
-            RefusedError,
-            "a changed pair after verify",
-            "model",
-        )
-        assert registry.verify("other") == [], "verify('other') finds what belongs to 'fake'."
 
     def test_pruning_keeps_what_an_alias_means_and_the_history(
         self, sparing: Registry, tmp_path: Path

@@ -14,7 +14,7 @@ from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.plugins.components import installed
-from framework.testing.contracts.registry import install_fakes
+from framework.testing.contracts.drafts import install_fakes
 
 sys.path.insert(0, str(Path(__file__).parent))  # child processes import mlflow_cases too
 from mlflow_cases import options_in

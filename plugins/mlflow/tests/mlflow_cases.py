@@ -17,7 +17,7 @@ from framework_mlflow.store.store import STATE, VOID
 
 from framework.errors import RefusedError
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 CHILDREN = multiprocessing.get_context("forkserver")
 

@@ -24,7 +24,7 @@ from framework.pairs.artifacts import DATA
 from framework.pairs.attestations import BILL, STATEMENT, write_attestations
 from framework.pairs.manifest import HALVES, MANIFEST, SIGNATURE, canonical, hash_files
 from framework.pairs.provenance import versions
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 CONFIG = "run: train\nseed: 7\n"
 DIGEST = hashlib.sha256(b"rows of a month").hexdigest()

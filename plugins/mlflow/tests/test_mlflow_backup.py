@@ -18,7 +18,7 @@ from mlflow_cases import check_halves, child, options_in, outcome, register
 
 from framework.errors import DataError, RegistryError
 from framework.runs.steps.state_copy import copy_state
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.servers import command
 from framework.testing.servers.postgresql import server
 

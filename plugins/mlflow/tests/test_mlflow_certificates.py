@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from framework.errors import ConfigError, RefusedError
 from framework.pairs.manifest import HALVES, SIGNATURE
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 SERVER = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH])
 CODE = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.CODE_SIGNING])

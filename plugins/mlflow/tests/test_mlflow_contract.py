@@ -14,7 +14,8 @@ from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.errors import ConfigError, RefusedError, RegistryError
 from framework.interfaces.registry import Registry
-from framework.testing.contracts.registry import RegistryContract, make_draft
+from framework.testing.contracts.drafts import make_draft
+from framework.testing.contracts.registry import RegistryContract
 
 
 class TestMlflowRegistry(RegistryContract):

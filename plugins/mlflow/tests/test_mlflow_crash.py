@@ -13,7 +13,7 @@ from mlflow_cases import check_halves, child, move, options_in, outcome, registe
 
 from framework.errors import RegistryError
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from mlflow_cases import options_in
 
 from framework.errors import RefusedError
 from framework.interfaces.registry import ProvenPair
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 def proven(registry: MlflowRegistry, reference: str = "latest") -> ProvenPair:

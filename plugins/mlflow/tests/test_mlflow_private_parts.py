@@ -13,7 +13,7 @@ from framework_mlflow.quiet_mlflow import import_mlflow
 from framework_mlflow.registry.registry import MlflowRegistry
 
 from framework.interfaces.foreign_parts import find_part
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 CHECK = ("mlflow.utils.environment", "warn_dependency_requirement_mismatches")
 

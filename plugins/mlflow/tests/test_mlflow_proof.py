@@ -15,7 +15,7 @@ from mlflow_cases import options_in
 from framework.errors import RefusedError
 from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES, MANIFEST
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 class Damage:

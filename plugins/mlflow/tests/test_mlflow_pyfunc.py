@@ -25,7 +25,7 @@ from framework.errors import DataError, RefusedError
 from framework.interfaces.registry import PairDraft
 from framework.pairs.artifacts import Evidence, write_pair
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.fakes import make_pair, make_schema
 
 

@@ -17,7 +17,7 @@ import pytest
 from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, options_in, outcome
 
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.servers import command
 
 #: What Python does to a file system, as its audit events name it.

@@ -14,7 +14,7 @@ from framework_mlflow.registry.registry import MlflowRegistry
 from framework.errors import RefusedError, RegistryError
 from framework.pairs.loading import load_pair
 from framework.plugins.discovery import load_plugins
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 BUCKET = "pairs"
 

@@ -21,7 +21,7 @@ from mlflow_cases import check_halves, options_in
 
 from framework.errors import RefusedError, RegistryError
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 @pytest.fixture

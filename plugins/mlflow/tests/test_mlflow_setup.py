@@ -23,7 +23,7 @@ import framework.files
 from framework.errors import RegistryError
 from framework.files import LockedError
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 HOLD = """
 import sys

@@ -20,7 +20,7 @@ from mlflow_keys import Keys
 from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import PairVersion
 from framework.pairs.manifest import HALVES, MANIFEST, SIGNATURE, canonical, digest_of, hash_files
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 from framework.testing.servers import command
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "project"

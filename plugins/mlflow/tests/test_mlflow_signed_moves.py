@@ -20,7 +20,7 @@ from mlflow_keys import Keys
 
 from framework.errors import ConfigError, RefusedError
 from framework.interfaces.registry import HistoryEntry
-from framework.testing.contracts.registry import install_fakes, make_draft
+from framework.testing.contracts.drafts import install_fakes, make_draft
 from framework.testing.servers import command
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "project"

@@ -20,7 +20,7 @@ from framework_mlflow.store.store import COMPLETE, STATE
 from mlflow_cases import check_halves, child, outcome
 
 from framework.errors import RegistryError
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 def broken(registry: MlflowRegistry) -> list[str]:

@@ -16,7 +16,7 @@ from framework.interfaces.tuner import Trial
 from framework.plugins.discovery import load_plugins
 from framework.plugins.execute import execute
 from framework.plugins.run import Run
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 TEXT = (
     "name: fake\nquantiles: [0.1]\npanel:\n  horizon: 3\nretrieval:\n  store:\n    password: "

@@ -12,7 +12,7 @@ from framework_mlflow.registry.registry import MlflowRegistry
 from mlflow_cases import check_halves, child, outcome, prune, register
 
 from framework.errors import RegistryError
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 #: As if a day had passed: whatever is not complete is too old to be under way.
 AT_ONCE = Retention(upload_hours=0)

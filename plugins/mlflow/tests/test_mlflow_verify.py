@@ -17,7 +17,7 @@ from mlflow_cases import check_halves, child, move, outcome, prune, register
 from framework.errors import RefusedError, RegistryError
 from framework.interfaces.registry import HistoryEntry, PairVersion
 from framework.pairs.manifest import HALVES
-from framework.testing.contracts.registry import make_draft
+from framework.testing.contracts.drafts import make_draft
 
 
 @pytest.fixture

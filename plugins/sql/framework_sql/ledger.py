@@ -24,10 +24,10 @@ from psycopg import sql
 from framework.errors import DataError, FrameworkError
 from framework.interfaces.ledger import Count, Ledger, LedgerCounts, LedgerWriter
 from framework.monitoring.ledger_buffer import BufferedWriter, LaterError
-from framework_sql.connections import PATIENCE, connect, lock, quoted, said
+from framework_sql.ledger_connections import PATIENCE, connect, lock, quoted, said
+from framework_sql.ledger_processes import account, counted, create_processes, processes_of, settle
 from framework_sql.ledger_rows import columns_of, copy_in, pieces, type_of
 from framework_sql.options import PostgresLedgerOptions
-from framework_sql.processes import account, counted, create_processes, processes_of, settle
 
 #: Seconds between two looks at what is too old or too much.
 _TIDY = 600.0

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from psycopg import sql
 
-from framework_sql.connections import quoted
+from framework_sql.ledger_connections import quoted
 
 #: Bytes of text that are parsed at a time.
 _BLOCK = 8 << 20

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from framework.interfaces.ledger import LedgerCounts
 from framework.monitoring.ledger_counts import read_counts
-from framework_sql.connections import lock, quoted
+from framework_sql.ledger_connections import lock, quoted
 
 
 def processes_of(table: str) -> str:
