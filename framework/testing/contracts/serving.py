@@ -12,27 +12,20 @@ Subclass :class:`ServingContract` in a plugin's tests, and
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import httpx
-import numpy as np
 import pytest
 
 from framework.data.vocabulary import TIME
 from framework.testing import fakes
 from framework.testing.contracts.findings import equal, same_bits
+from framework.testing.contracts.serving_lookups import LookupContract
+from framework.testing.contracts.serving_operation import OperationContract
 from framework.testing.servers.fake_server import (
     ENTITY,
     VERSION,
     Client,
     make_row,
-    server_process,
-    slow_request,
 )
 
 #: Body of ``POST /predict``, status, path of the field.
@@ -81,31 +74,10 @@ _ROUNDED = (
 )
 
 
-class ServingContract:
+class ServingContract(LookupContract, OperationContract):
     """``backend`` and ``options``: the component and its options; the address must be one that is
     free.
     """
-
-    backend: ClassVar[str]
-    options: ClassVar[dict[str, Any]]
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def client(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-        """Start one server for all checks.
-
-        Args:
-            tmp_path_factory: Makes its folder.
-
-        Yields:
-            A client of the server.
-        """
-        limited = {**cls.options, "max_rows": 50, "max_body_bytes": 65_536}
-        with (
-            server_process(cls.backend, limited, tmp_path_factory.mktemp("pair")) as (_, url),
-            httpx.Client(base_url=url, timeout=30) as http,
-        ):
-            yield Client(http, fakes.make_pair(shift=3.0)[1])
 
     def test_is_live_ready_and_names_its_pair(self, client: Client) -> None:
         stamp = VERSION.stamp("production")
@@ -213,26 +185,6 @@ class ServingContract:
         means = client.golden.values[3, :, 1, 0].tolist()
         equal(answer[4]["targets"]["delay"]["mean"], means, f"the last row of {doing}", cause)
 
-    def test_entities_are_looked_up_each_with_its_own_status(self, client: Client) -> None:
-        names = ["JFK", "nowhere", "old", "EWR", "holed", "young"]
-        entities = [{**ENTITY, "airport": name} for name in names]
-        many = client.http.post(
-            "/predict/feast/batch", json={"entities": entities, "at": None}
-        ).json()
-        statuses = ["ok", "unknown_entity", "stale", "ok", "missing_feature", "short_history"]
-        doing, cause = "a lookup of six entities", "the strategy's statuses are passed on, in order"
-        equal([f["status"] for f in many["forecasts"]], statuses, doing, cause)
-        equal([f["entity"] for f in many["forecasts"]], entities, doing, cause)
-        for forecast, entity in zip(many["forecasts"], entities, strict=True):
-            one = client.http.post("/predict/feast", json={"entity": entity}).json()
-            expected = {"pair": VERSION.stamp("production"), "forecasts": [forecast]}
-            cause = "one entity and a batch of them are answered by one path"
-            equal(one, expected, f"a lookup of {entity} alone", cause)
-            if forecast["status"] != "ok":
-                answer = (forecast["times"], forecast["targets"], bool(forecast["detail"]))
-                cause = "there is no forecast to invent, and the detail says why"
-                equal(answer, ([], {}, True), f"the status {forecast['status']}", cause)
-
     def test_a_shorter_horizon_answers_the_first_steps(self, client: Client) -> None:
         cause = "a shorter horizon cuts the answer and changes no number"
         for path, body in (
@@ -254,76 +206,6 @@ class ServingContract:
                 doing = f"{path} with horizon {wrong!r}"
                 equal(actual, (422, "horizon"), doing, "a pair forecasts 1 to 3 steps")
 
-    def test_the_time_of_a_lookup_is_passed_on(self, client: Client) -> None:
-        answer = client.http.post(
-            "/predict/feast", json={"entity": ENTITY, "at": "2024-05-01T00:00:00Z"}
-        ).json()
-        origin = answer["forecasts"][0]["origin"]
-        cause = "the strategy is asked for that origin"
-        equal(origin, "2024-05-01T00:00:00Z", "a lookup at 2024-05-01", cause)
-
-    def test_wrong_lookups_are_refused_with_their_path(self, client: Client) -> None:
-        for route, body, path in (
-            ("", {"entity": {"airport": "JFK"}}, "entity.carrier"),
-            ("", {"entity": {**ENTITY, "plane": "x"}}, "entity.plane"),
-            ("", {"entity": ENTITY, "at": "soon"}, "at"),
-            ("", {"entities": [ENTITY]}, "entities"),
-            (
-                "/batch",
-                {"entities": [ENTITY, {"airport": 1.5, "carrier": "DL"}]},
-                "entities[1].airport",
-            ),
-            ("/batch", {"entities": []}, "entities"),
-        ):
-            answer = client.http.post(f"/predict/feast{route}", json=body)
-            actual = (answer.status_code, answer.json()["error"]["path"])
-            doing = f"the wrong lookup {body}"
-            equal(actual, (422, path), doing, "the path names the field to mend")
-
-    def test_a_store_that_is_down_is_503_with_retry_after(self, client: Client) -> None:
-        answer = client.http.post("/predict/feast", json={"entity": {**ENTITY, "airport": "down"}})
-        doing, cause = "a lookup while the feature store is away", "it is no fault of the client's"
-        equal(answer.status_code, 503, doing, cause)
-        seconds = int(answer.headers.get("retry-after", 0))
-        assert seconds >= 1, f"{doing} says Retry-After {seconds}; a client is to wait."
-        message = answer.json()["error"]["message"]
-        assert "feature store" in message, f"{doing} does not say what is away: {message}"
-
-    def test_a_server_without_a_store_says_so(self, tmp_path: Path) -> None:
-        with server_process(self.backend, self.options, tmp_path, "none") as (_, url):
-            answer = httpx.post(f"{url}/predict/feast", json={"entity": ENTITY}, timeout=30)
-            doing, cause = "a lookup on a server without a store", "a request must bring its rows"
-            equal(answer.status_code, 409, doing, cause)
-            message = answer.json()["error"]["message"]
-            assert "no feature store" in message, f"{doing} does not say why: {message}"
-            paths = httpx.get(f"{url}/openapi.json", timeout=30).json()["paths"]
-            routes = [path for path in paths if path.startswith("/predict")]
-            equal(routes, ["/predict"], "the document of a server without a store", cause)
-            status = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
-            equal(status.status_code, 200, "rows on a server without a store", cause)
-
-    def test_every_response_has_an_id_and_the_headers_of_safety(self, client: Client) -> None:
-        cause = "the middleware of create_app sets it on every response, errors too"
-        for method, path in (
-            ("POST", "/predict"),
-            ("GET", "/pair"),
-            ("GET", "/nowhere"),
-            ("GET", "/health/live"),
-            ("GET", "/"),
-        ):
-            doing = f"{method} {path}"
-            headers = client.http.request(method, path, headers={"X-Request-ID": "mine-1"}).headers
-            name = headers.get("x-request-id")
-            equal(name, "mine-1", f"X-Request-ID of {doing} that was sent one", cause)
-            sniff = headers.get("x-content-type-options")
-            equal(sniff, "nosniff", f"X-Content-Type-Options of {doing}", cause)
-            other = client.http.request(method, path, headers={"X-Request-ID": "not an id"})
-            name = other.headers.get("x-request-id", "")
-            assert name not in ("", "not an id"), (
-                f"{doing} with an X-Request-ID that is none has the id {name!r}; it gets one of "
-                "the server's."
-            )
-
     def test_the_examples_of_the_document_work_when_pasted(self, client: Client) -> None:
         cause = "people begin with what /docs shows"
         equal(client.http.get("/docs").status_code, 200, "/docs", cause)
@@ -342,120 +224,3 @@ class ServingContract:
                 answer = client.http.request(method, path, json=example)
                 doing = f"the example of {method.upper()} {path} ({answer.text[:200]})"
                 equal(answer.status_code, 200, doing, cause)
-
-    def test_metrics_count_requests_forecasts_and_stages(self, client: Client) -> None:
-        def read() -> dict[str, float]:
-            lines = client.http.get("/metrics").text.splitlines()
-            return {
-                line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
-                for line in lines
-                if line[:1] != "#"
-            }
-
-        before = read()
-        client.post_rows(client.golden_rows())
-        client.post_rows([make_row(temp="hot")])
-        client.http.post("/predict/feast", json={"entity": ENTITY})
-        after = read()
-        cause = "dashboards and alerts are built on these names"
-        for name, more in (
-            (
-                'framework_requests_total{arm="production",pair="3",route="/predict",status="200"}',
-                1,
-            ),
-            ('framework_requests_total{arm="",pair="",route="/predict",status="422"}', 1),
-            ('framework_forecasts_total{arm="production",pair="3",status="ok"}', 5),
-            ('framework_stage_seconds_count{arm="production",stage="validate"}', 1),
-            ('framework_stage_seconds_count{arm="production",stage="retrieve"}', 1),
-            ('framework_stage_seconds_count{arm="production",stage="preprocess"}', 2),
-            ('framework_stage_seconds_count{arm="production",stage="predict"}', 2),
-            ('framework_request_windows_count{arm="production"}', 2),
-            ('framework_request_windows_sum{arm="production"}', 5),
-        ):
-            count = after.get(name, 0) - before.get(name, 0)
-            doing = f"{name} after a batch of four, one wrong row and one lookup"
-            equal(count, more, doing, cause)
-        names = [name for name in after if name.startswith("framework_pair_info")]
-        assert any('version="3"' in name for name in names), (
-            f"framework_pair_info does not say that version 3 answers, but {names}."
-        )
-        assert "framework_requests_in_flight" in after, "framework_requests_in_flight is missing."
-
-    def test_many_clients_at_once_get_each_their_own_answer(self, client: Client) -> None:
-        rows, wrong = client.golden_rows(), list[object]()
-
-        def ask(which: int) -> None:
-            expected = client.golden.values[which : which + 1]
-            with self.another(client) as http:
-                for _ in range(20):
-                    answer = http.post("/predict", json={"rows": [rows[which]]})
-                    if answer.status_code != 200:
-                        wrong.append(answer.status_code)
-                    elif not np.array_equal(client.values(answer), expected):
-                        wrong.append(which)
-
-        threads = [threading.Thread(target=ask, args=(i % len(rows),)) for i in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert not wrong, (
-            f"{len(wrong)} of 160 answers to eight clients at once are another client's, or mixed: "
-            "something of a request is kept where the next one finds it."
-        )
-
-    def another(self, client: Client) -> AbstractContextManager[httpx.Client]:
-        """Open a connection of its own to the server of a client.
-
-        Args:
-            client: The client.
-
-        Returns:
-            The connection.
-        """
-        return httpx.Client(base_url=client.http.base_url, timeout=30)
-
-    def test_too_many_requests_at_once_are_503_with_retry_after(self, tmp_path: Path) -> None:
-        with (
-            server_process(self.backend, {**self.options, "max_in_flight": 1}, tmp_path) as (
-                _,
-                url,
-            ),
-            slow_request(url) as slow,
-        ):
-            answer = httpx.post(f"{url}/predict", json={"rows": [make_row()]}, timeout=30)
-            actual = (answer.status_code, answer.headers.get("retry-after"))
-            doing = "a second request where max_in_flight is 1"
-            equal(actual, (503, "1"), doing, "what cannot be done now is refused at once")
-            status = httpx.get(f"{url}/health/live", timeout=30).status_code
-            equal(status, 200, "/health/live of a busy server", "it is not counted")
-        equal(slow[0].status_code, 200, "the request that came first", "it was accepted")
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_stop_lets_requests_in_flight_finish_and_exits_with_0(
-        self, tmp_path: Path, number: signal.Signals
-    ) -> None:
-        with server_process(self.backend, self.options, tmp_path) as (process, url):
-            with slow_request(url) as slow:
-                process.send_signal(number)
-            doing, cause = f"a server after {number.name}", "it drains, then ends"
-            equal(process.wait(20), 0, f"the exit code of {doing}", cause)
-            equal(slow[0].status_code, 200, f"a request in flight on {doing}", cause)
-            count = len(slow[0].json()["forecasts"])
-            equal(count, 300, f"a request of 300 rows in flight on {doing}", cause)
-            assert self.is_gone(url), f"{doing} still answers after its process has ended."
-
-    def is_gone(self, url: str) -> bool:
-        """Say whether a server has ended.
-
-        Args:
-            url: The base URL that it had.
-
-        Returns:
-            True when nothing answers there any more.
-        """
-        try:
-            httpx.get(f"{url}/health/live", timeout=5)
-        except httpx.ConnectError:
-            return True
-        return False

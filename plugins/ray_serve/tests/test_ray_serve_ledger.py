@@ -10,8 +10,8 @@ import pytest
 
 from framework.interfaces.ledger import FilesLedgerOptions
 from framework.monitoring.ledger_files import FilesLedger
-from framework.testing.contracts.serving_live import wait_for
 from framework.testing.servers import postgresql
+from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import FakeParts, make_row, server_process
 from framework.testing.servers.killed_writers import kill_writers
 
