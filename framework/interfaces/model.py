@@ -215,6 +215,19 @@ class Model(ABC):
         """
         return None
 
+    def disk(self, size: FitSize) -> int:
+        """Estimate the bytes of the files that ``fit`` keeps while it works: beside the arrays that
+        it is given where those are in files (:class:`framework.data.scratch.Scratch`), else among
+        the temporary files of the system.
+
+        Args:
+            size: How much there is to learn from.
+
+        Returns:
+            Bytes; 0 of a model that keeps all in memory.
+        """
+        return 0
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write the fitted state in the library's own format, no pickle.

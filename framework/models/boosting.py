@@ -181,6 +181,11 @@ class BoostedModel(Model, Generic[Data, Booster]):
         """
 
     @property
+    def file_bytes(self) -> tuple[float, float]:
+        """Bytes that a table takes in files, as measured: of each cell, and of each row."""
+        return 0.0, 0.0
+
+    @property
     def origin_stride(self) -> int | None:
         return self.options.origin_stride
 
@@ -196,6 +201,22 @@ class BoostedModel(Model, Generic[Data, Booster]):
         """Count the cells of the tables that exist at the same time: while one is made, and as they
         are kept for training. Targets follow each other.
         """
+        rows, columns = self._tables(size, stride)
+        cells = [count * columns for count in rows]
+        outputs = max(1, size.quantiles)
+        fixed, reading, keeping = self.table_bytes
+        cell_bytes = min(reading * max(cells), self.most_read) + keeping * sum(cells)
+        beside = self._targets_beside(max(cells), size.targets)
+        return int(beside * (fixed + cell_bytes + sum(rows) * (16 + 12 * outputs)))
+
+    def disk(self, size: FitSize) -> int:
+        cell, row = self.file_bytes
+        rows, columns = self._tables(size, None)
+        beside = self._targets_beside(max(rows) * columns, size.targets)
+        return int(beside * sum(rows) * (columns * cell + row))
+
+    def _tables(self, size: FitSize, stride: int | None) -> tuple[list[int], int]:
+        """Count the rows of each table of a target that exists at one time, and their columns."""
         options = self.options
         columns = (
             size.context_length * size.past
@@ -212,13 +233,7 @@ class BoostedModel(Model, Generic[Data, Booster]):
         if size.validation and options.refit:
             all_windows = min(most, training + -(-size.validation // stride))
             tables = [*tables, all_windows] if stops else [all_windows]
-        outputs = max(1, size.quantiles)
-        cells = [size.horizon * windows * columns for windows in tables]
-        rows = size.horizon * sum(tables)
-        fixed, reading, keeping = self.table_bytes
-        cell_bytes = min(reading * max(cells), self.most_read) + keeping * sum(cells)
-        beside = self._targets_beside(max(cells), size.targets)
-        return int(beside * (fixed + cell_bytes + rows * (16 + 12 * outputs)))
+        return [size.horizon * windows for windows in tables], columns
 
     def fit(
         self, train: WindowSet, validation: WindowSet | None, schema: Schema, seed: int

@@ -197,6 +197,10 @@ class Ensemble(Model):
             default=None,
         )
 
+    def disk(self, size: FitSize) -> int:
+        """The most that a member takes, as of :meth:`memory`."""
+        return max(member.disk(size) for member in self._members.values())
+
     def gpus(self) -> int | None:
         """As many as the members that can use a GPU see; None when none can."""
         counts = (member.gpus() for member in self._members.values())

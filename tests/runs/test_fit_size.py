@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from framework.data.scratch import IN_MEMORY, Scratch
 from framework.errors import ConfigError
 from framework.interfaces.model import FitSize
 from framework.options import validate
 from framework.plugins.discovery import load_plugins
 from framework.runs.steps.control_groups import free_memory
-from framework.runs.steps.fit_size import FitPlan, check_memory, describe
+from framework.runs.steps.disk_space import check_disk
+from framework.runs.steps.fit_size import FitPlan, check_memory, describe, files_of
 
 SIZE = FitSize(3_000_000, 10_000, 28, 14, 5, 2, 3, 1, 3)
 GIB = 2**30
@@ -72,6 +77,35 @@ def test_a_model_that_fits_when_it_is_asked_counts_the_fit_of_a_window() -> None
     with pytest.raises(ConfigError, match=r"a shorter model\.season_length takes less"):
         check_memory(weekly, 8 * GIB)
     check_memory(of("auto_arima", season_length=168, max_P=1, max_Q=1), GIB)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_files_that_the_disk_has_no_room_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    state, temporary = tmp_path / "state", tmp_path / "temporary"
+    for folder in (state, temporary):
+        folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    fit = replace(plan("xgboost", external_memory=True), files=GIB if mapped else 0, fits=2)
+    bins = 2 * fit.model.disk(SIZE)
+    assert bins > 10 * GIB
+    needs = files_of(fit, Scratch(state) if mapped else IN_MEMORY)
+    assert sum(need.size for need in needs) == bins + 2 * fit.files
+    assert {need.folder for need in needs} == {state if mapped else temporary}
+    run = SimpleNamespace(config=SimpleNamespace(run="train"))
+    free = SimpleNamespace(free=bins + 2 * fit.files)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    check_disk(run, needs)  # type: ignore[arg-type]
+    free.free -= 1
+    words = "what model=xgboost learns from of 2 fits at a time"
+    setting = "paths.state" if mapped else "TMPDIR"
+    with pytest.raises(
+        ConfigError,
+        match=rf"{setting}: the disk of .* GB free, .*{words}\); make room, or set {setting}",
+    ):
+        check_disk(run, needs)  # type: ignore[arg-type]
+    assert files_of(plan("xgboost"), IN_MEMORY) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,11 +20,19 @@ PAIR = 32 * 2**20
 
 
 class DiskNeed(NamedTuple):
-    """Bytes that will be written below ``folder``, which need not exist; ``what`` they are."""
+    """Bytes that will be written below ``folder``, which need not exist; ``what`` they are, and
+    what sets the folder.
+    """
 
     folder: Path
     size: int
     what: str
+    setting: str = "paths.state"
+
+
+def temporary_need(size: int, what: str) -> DiskNeed:
+    """Estimate what is written among the temporary files of the system."""
+    return DiskNeed(Path(tempfile.gettempdir()), size, what, "TMPDIR")
 
 
 def ingestion_need(run: Run, source: Source, strategy: RetrievalStrategy) -> list[DiskNeed]:
@@ -72,10 +81,11 @@ def check_disk(run: Run, needs: Iterable[DiskNeed]) -> None:
         free = shutil.disk_usage(folder).free
         if size > free:
             what = " and ".join(part.what for part in parts)
+            settings = " and ".join(dict.fromkeys(part.setting for part in parts))
             raise ConfigError(
-                f"paths.state: the disk of {folder} has {_bytes(free)} free, and "
+                f"{settings}: the disk of {folder} has {_bytes(free)} free, and "
                 f"run={run.config.run} writes about {_bytes(size)} there ({what}); make room, or "
-                "set paths.state to a folder of a larger disk."
+                f"set {settings} to a folder of a larger disk."
             )
 
 

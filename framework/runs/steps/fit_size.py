@@ -11,6 +11,7 @@ import numpy as np
 
 from framework.data.panel import Panel
 from framework.data.schema import Schema
+from framework.data.scratch import Scratch
 from framework.errors import ConfigError, DataError
 from framework.interfaces.compute import Compute
 from framework.interfaces.model import FitSize, Model
@@ -18,6 +19,7 @@ from framework.interfaces.preprocessor import Preprocessor
 from framework.pairs.fit import fit_preprocessor
 from framework.plugins.run import Run
 from framework.runs.steps.control_groups import free_memory
+from framework.runs.steps.disk_space import DiskNeed, check_disk, temporary_need
 
 #: Steps of each series that tell how many features a preprocessor makes.
 _STEPS = 100
@@ -30,7 +32,8 @@ class FitPlan:
     """The needs of one fit on all rows.
 
     ``rows``: bytes of the transformed rows. ``fits``: how many there are at the same time.
-    ``season``: steps that a stride must share no factor with.
+    ``season``: steps that a stride must share no factor with. ``files``: bytes of the transformed
+    rows in files, where the panel is in files.
     """
 
     name: str
@@ -39,6 +42,7 @@ class FitPlan:
     rows: int
     fits: int
     season: int
+    files: int = 0
 
     def memory(self, stride: int | None = None) -> int | None:
         """Estimate the bytes of all fits that run at the same time.
@@ -99,11 +103,14 @@ def plan_fit(
     )
     row_bytes = 8 * (len(schema.past) + len(schema.known) + len(schema.static) + 1)
     row_bytes += 2 * (4 * (past + future + static) + 8 * len(schema.targets) + 8)
+    files = 0
     if panel.scratch.is_mapped:
+        files = len(panel) * row_bytes
         row_bytes = 8 * len(schema.static)  # all the rest can be taken out of the memory
     compute: Compute = run.make("compute")
     fits = max(1, compute.together(config.backtest.folds)) if config.backtest.refit else 1
-    return FitPlan(name, model, size, len(panel) * row_bytes, fits, config.panel.season_length)
+    season = config.panel.season_length
+    return FitPlan(name, model, size, len(panel) * row_bytes, fits, season, files)
 
 
 def _widths(panel: Panel, schema: Schema, preprocessor: Preprocessor) -> tuple[int, int, int]:
@@ -178,10 +185,31 @@ def check_memory(plan: FitPlan, free: int | None) -> None:
     )
 
 
+def files_of(plan: FitPlan, scratch: Scratch) -> list[DiskNeed]:
+    """List the files that fits keep while they work.
+
+    Args:
+        plan: The fit.
+        scratch: Where the arrays of the panel are kept.
+
+    Returns:
+        The needs of all fits at the same time; none where all is in memory.
+    """
+    fits = "" if plan.fits == 1 else f" of {plan.fits} fits at a time"
+    rows, bins = plan.fits * plan.files, plan.fits * plan.model.disk(plan.size)
+    what = f"what model={plan.name} learns from{fits}"
+    if scratch.folder is not None and scratch.is_mapped:
+        needs = [DiskNeed(scratch.folder, rows, f"the rows{fits}")]
+        needs.append(DiskNeed(scratch.folder, bins, what))
+    else:
+        needs = [temporary_need(bins, what)]
+    return [need for need in needs if need.size]
+
+
 def tell_fit(
     run: Run, name: str, panel: Panel, schema: Schema, model: Model, preprocessor: Preprocessor
 ) -> None:
-    """Say what a fit learns from, and refuse it where it does not fit the memory.
+    """Say what a fit learns from, and refuse it where it does not fit the memory or the disk.
 
     Args:
         run: The run.
@@ -192,11 +220,12 @@ def tell_fit(
         preprocessor: Not fitted.
 
     Raises:
-        ConfigError: The memory of the machine, or of its container, is too small.
+        ConfigError: The memory of the machine, or of its container, is too small; or the disk.
     """
     plan, free = plan_fit(run, name, panel, schema, model, preprocessor), free_memory()
     run.say(describe(plan, free))
     check_memory(plan, free)
+    check_disk(run, files_of(plan, panel.scratch))
 
 
 def _gigabytes(size: int) -> str:
