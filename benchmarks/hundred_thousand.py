@@ -35,6 +35,8 @@ from typing import Any
 import numpy as np
 
 DAYS, SEASON = 365, 7
+#: Days of every month.
+PROMOTIONS = (1, 2, 12, 13, 24)
 #: Series that are written at a time, so that making the file takes little memory.
 BLOCK = 5_000
 CONFIG = """\
@@ -59,8 +61,12 @@ features:
         - {{op: rolling, columns: [y], windows: [7, 28], statistics: [mean]}}
 preprocessor:
   static: []
-  future: [{{step: calendar, fields: [day_of_week, month]}}]
-model: {{n_estimators: {trees}, n_jobs: {threads}, origin_stride: {stride}}}
+  future: [{{step: calendar, fields: [day_of_week, day_of_month]}}]
+model:
+  n_estimators: {trees}
+  n_jobs: {threads}
+  origin_stride: {stride}
+  scale: {{y: y_rolling_28_mean}}
 backtest: {{folds: {folds}}}
 """
 
@@ -98,13 +104,19 @@ class Measured:
 
 
 def write_rows(path: Path, series: int) -> None:
-    """Write a weekly season and noise on levels that differ by a factor of 100, in blocks."""
+    """Write series in blocks: levels that differ by a factor of 100, each with a trend, a weekly
+    season that is nearly the same for all, promotions on days that the calendar tells, and noise.
+    Seasonal naive repeats the noise and the promotions of the week before.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     day = np.arange(DAYS)
     times = np.datetime64("2025-01-01", "us") + day * np.timedelta64(1, "D")
     levels = np.geomspace(1, 100, series)
+    season = 0.3 * np.sin(2 * np.pi * (day % SEASON) / SEASON)
+    of_month = (times.astype("M8[D]") - times.astype("M8[M]")).astype(int) + 1
+    promotion = 0.4 * np.isin(of_month, PROMOTIONS)
     schema = pa.schema(
         {"store": pa.string(), "event_timestamp": pa.timestamp("us"), "y": pa.float64()}
     )
@@ -113,9 +125,10 @@ def write_rows(path: Path, series: int) -> None:
             numbers = np.arange(first, min(first + BLOCK, series))
             generator = np.random.default_rng(first)
             shape = (len(numbers), DAYS)
-            week = generator.normal(0, 0.2, (len(numbers), SEASON))[:, day % SEASON]
+            week = season + generator.normal(0, 0.03, (len(numbers), SEASON))[:, day % SEASON]
+            trend = generator.normal(0.0003, 0.0002, (len(numbers), 1)) * day
             noise = generator.normal(0, 0.1, shape)
-            values = levels[numbers][:, None] * (1 + week + 0.0003 * day + noise)
+            values = levels[numbers][:, None] * (1 + week + promotion + trend + noise)
             names = np.repeat([f"s{number:06}" for number in numbers], DAYS)
             columns = [pa.array(names), pa.array(np.tile(times, len(numbers))), values.ravel()]
             writer.write_table(pa.table(columns, schema=schema))

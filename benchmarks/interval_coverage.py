@@ -32,8 +32,9 @@ from hydra import compose, initialize_config_dir
 from framework.config.catalog import Plugins
 from framework.config.config import Config, build_config
 from framework.data.schema import Schema
-from framework.evaluation.backtest import plan_folds, run_backtest
+from framework.evaluation.backtest import run_backtest
 from framework.evaluation.coverage import forward_coverage
+from framework.evaluation.folds import plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.pairs.adaptive_levels import PACE
 from framework.plugins import composition as offers

@@ -12,7 +12,7 @@ import numpy as np
 from framework.data.arrays import Times
 from framework.data.panel import Panel
 from framework.errors import ConfigError
-from framework.evaluation.backtest import holdout_origins, plan_folds
+from framework.evaluation.folds import holdout_origins, plan_folds
 from framework.retrieval.features import Features
 
 

@@ -18,12 +18,16 @@ import numpy as np
 from framework.config.sections import BacktestConfig
 from framework.data.arrays import Float64, Objects, Times
 from framework.data.context import Context
-from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.schema import Schema
-from framework.data.time import to_numpy
-from framework.errors import ComponentError, ConfigError, DataError
-from framework.evaluation.metrics import naive_scale, naive_square
+from framework.errors import ComponentError, DataError
+from framework.evaluation.fold_rows import (
+    FoldRows,
+    FoldWindows,
+    naive_scales,
+    training_rows,
+)
+from framework.evaluation.folds import Fold, plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.features.views import FeatureSet
 from framework.interfaces.compute import Compute
@@ -34,66 +38,6 @@ from framework.pairs.defects import named, series_text
 from framework.pairs.fit import fit_model, fit_preprocessor
 from framework.pairs.pair import Pair
 from framework.retrieval.stored_panel import stored_context
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Fit on the rows from ``first`` to ``cutoff``; forecast from ``origin``. All inclusive."""
-
-    number: int
-    first: np.datetime64
-    cutoff: np.datetime64
-    origin: np.datetime64
-
-
-def holdout_origins(
-    times: Times, frequency: Frequency, horizon: int, config: BacktestConfig
-) -> Times:
-    """The origins of ``backtest.holdout``, oldest first; the last is ``horizon`` steps before the
-    panel's last step.
-    """
-    back = horizon + np.arange(config.holdout - 1, -1, -1) * (config.step or horizon)
-    return frequency.shift(np.full(config.holdout, times.max()), -back)
-
-
-def plan_folds(
-    times: Times,
-    frequency: Frequency,
-    horizon: int,
-    config: BacktestConfig,
-    origins: Times | None = None,
-    since: datetime | None = None,
-) -> list[Fold]:
-    """The folds, oldest first. The last origin is ``horizon`` steps before the panel's last step,
-    or before the first origin of a hold-out, unless the ``origins`` are given. No fit learns from
-    rows before ``since``.
-
-    Raises :class:`ConfigError` when a fold would have nothing to learn from.
-    """
-    step, start = config.step or horizon, times.min()
-    if since is not None:
-        start = max(start, to_numpy(since))
-    if origins is None:
-        kept_apart = holdout_origins(times, frequency, horizon, config)
-        end = kept_apart[0] if len(kept_apart) else times.max()
-        back = horizon + np.arange(config.folds - 1, -1, -1) * step
-        origins = frequency.shift(np.full(config.folds, end), -back)
-    folds = []
-    for number, origin in enumerate(origins):
-        cutoff = frequency.shift(np.array([origin]), -config.gap)[0]
-        first = start
-        if config.window == "sliding" and config.window_length is not None:
-            first = max(start, frequency.shift(np.array([cutoff]), 1 - config.window_length)[0])
-        if cutoff <= start:
-            raise ConfigError(
-                f"backtest: fold {number + 1} of {len(origins)} would learn from rows up to "
-                f"{cutoff}, the {'data' if since is None else 'rows since panel.since'} "
-                f"begin {start}: "
-                f"horizon {horizon}, step {step} and gap {config.gap} are longer than the "
-                "data; lower backtest.folds or panel.horizon."
-            )
-        folds.append(Fold(number, first, cutoff, origin))
-    return folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +92,45 @@ def run_backtest(
         progress(folds[0], len(folds))
         fitted = fit_fold(setting, folds[0])
         return join_folds([forecast_windows(setting, fold, fitted) for fold in folds])
-    results = compute.map(run_fold, setting, folds)
+    results = _results(setting, folds, compute)
     parts = []
     for fold in folds:
         progress(fold, len(folds))
         parts.append(next(results))
     return join_folds(parts)
+
+
+def _results(setting: Setting, folds: Sequence[Fold], compute: Compute) -> Iterator[BacktestResult]:
+    """Fit and judge each fold, in order. Workers that do not share the memory of this process get
+    what is cut out for them, and are told nothing of what came after their origins.
+    """
+    if compute.shares_memory:
+        yield from compute.map(run_fold, setting, folds)
+        return
+    nothing = setting.panel.select(np.zeros(len(setting.panel), dtype=bool))
+    works = ((fold, cut_fold(setting, fold)) for fold in folds)
+    for result in compute.map(_run_rows, replace(setting, panel=nothing), works):
+        actual = _actuals(setting.panel, setting.schema, result.entities, result.origins)
+        yield replace(result, actual=actual)
+
+
+def cut_fold(setting: Setting, fold: Fold) -> FoldRows:
+    """Cut out what one fold needs."""
+    panel = setting.panel.known_at(fold.origin)
+    return FoldRows(
+        training_rows(panel, fold.first, fold.cutoff),
+        _scales(setting, fold),
+        _windows(setting, fold, _naive_schema(setting, setting.make_baseline())),
+    )
+
+
+def _run_rows(setting: Setting, work: tuple[Fold, FoldRows]) -> BacktestResult:
+    """Do what :func:`run_fold` does, without the actuals."""
+    (fold, rows), started = work, perf_counter()
+    with _in_fold(fold):
+        fitted = _fit(setting, fold, rows.train, rows.scales)
+    result = _forecast(setting, fold, fitted, rows.windows)
+    return replace(result, seconds=(perf_counter() - started,))
 
 
 def check_actuals(setting: Setting, folds: Sequence[Fold]) -> None:
@@ -208,13 +185,15 @@ def fit_fold(setting: Setting, fold: Fold) -> Fitted:
         ComponentError: One of them, or the preprocessor, fails.
     """
     with _in_fold(fold):
-        return _fit_fold(setting, fold)
+        panel = setting.panel.known_at(fold.origin)
+        scales = _scales(setting, fold)
+        return _fit(setting, fold, training_rows(panel, fold.first, fold.cutoff), scales)
 
 
-def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
-    panel, schema, seed = setting.panel.known_at(fold.origin), setting.schema, setting.seed
-    scales = _scales(panel, fold, len(schema.targets), setting.season_length)
-    train = panel.between(fold.first, fold.cutoff)
+def _fit(
+    setting: Setting, fold: Fold, train: Panel, scales: dict[tuple[str, ...], Float64]
+) -> Fitted:
+    schema, seed = setting.schema, setting.seed
     preprocessor, model = setting.make()
     arrays = fit_preprocessor(train, schema, preprocessor)
     entities = train.entities
@@ -222,14 +201,7 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     with fitting(f"backtest: fold {fold.number + 1}"):
         fit_model(arrays, schema, model, setting.validation_steps, seed)
     naive = setting.make_baseline()
-    season = setting.season_length
-    naive_schema = schema.model_copy(
-        update={
-            "context_length": naive.context_length(season),
-            "least_context": naive.least_context(season),
-            "quantiles": (),
-        }
-    )
+    naive_schema = _naive_schema(setting, naive)
     fit_model(arrays, naive_schema, naive, 0, seed)
     trained = frozenset(map(tuple, entities)) if setting.new == "refuse" else None
     return Fitted(
@@ -239,19 +211,32 @@ def _fit_fold(setting: Setting, fold: Fold) -> Fitted:
     )
 
 
-def _scales(
-    panel: Panel, fold: Fold, targets: int, season_length: int
-) -> dict[tuple[str, ...], Float64]:
-    """Measure the naive forecasts of each series up to the cutoff, however few of these rows a fit
-    learns from.
-    """
-    scales: dict[tuple[str, ...], Float64] = {}
-    for piece in panel.targets_alone(targets).pieces():
-        history = piece.until(fold.cutoff)
-        if len(history):
-            values = [naive_scale(history, targets, season_length), naive_square(history, targets)]
-            scales |= zip(map(tuple, history.entities), np.stack(values, axis=1), strict=True)
-    return scales
+def _naive_schema(setting: Setting, naive: Model) -> Schema:
+    season = setting.season_length
+    return setting.schema.model_copy(
+        update={
+            "context_length": naive.context_length(season),
+            "least_context": naive.least_context(season),
+            "quantiles": (),
+        }
+    )
+
+
+def _scales(setting: Setting, fold: Fold) -> dict[tuple[str, ...], Float64]:
+    panel, targets = setting.panel.known_at(fold.origin), len(setting.schema.targets)
+    return naive_scales(panel, fold.cutoff, targets, setting.season_length)
+
+
+def _windows(setting: Setting, fold: Fold, naive_schema: Schema) -> FoldWindows:
+    """Cut the windows of each series from its own step at the origin of ``fold``."""
+    panel = setting.panel.known_at(fold.origin)
+    entities, origins = panel.origins_at(fold.origin)
+    return FoldWindows(
+        entities,
+        origins,
+        setting.context(panel, entities, origins),
+        panel.context(naive_schema, entities, origins),
+    )
 
 
 def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
@@ -259,24 +244,28 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     there.
     """
     started = perf_counter()
-    panel, schema = setting.panel.known_at(fold.origin), setting.schema
-    entities, origins = panel.origins_at(fold.origin)
-    model = fitted.model.model
+    windows = _windows(setting, fold, fitted.baseline.schema)
+    result = _forecast(setting, fold, fitted, windows)
+    actual = _actuals(setting.panel, setting.schema, windows.entities, windows.origins)
+    return replace(result, actual=actual, seconds=(perf_counter() - started,))
+
+
+def _forecast(setting: Setting, fold: Fold, fitted: Fitted, windows: FoldWindows) -> BacktestResult:
+    """Forecast windows; what came after them is not known here."""
+    schema, model, entities = setting.schema, fitted.model.model, windows.entities
     suspects = (model, fitted.model.preprocessor, fitted.baseline.model, *model.parts)
-    context = setting.context(panel, entities, origins)
-    naive_context = panel.context(fitted.baseline.schema, entities, origins)
     with (
         _in_fold(fold),
         named(
             f"forecast of {series_text(entities)}",
             *suspects,
             entities=entities,
-            attempt=lambda series: fitted.model.forecast(context.take(series)),
+            attempt=lambda series: fitted.model.forecast(windows.context.take(series)),
         ),
     ):
         with fitting(f"backtest: fold {fold.number + 1}, forecast"):
-            forecast = fitted.model.forecast(context)
-        baseline = fitted.baseline.forecast(naive_context)
+            forecast = fitted.model.forecast(windows.context)
+        baseline = fitted.baseline.forecast(windows.baseline)
     unknown = np.full((2, len(schema.targets)), np.nan)
     scales = np.array([fitted.scales.get(tuple(entity), unknown) for entity in entities]).reshape(
         -1, 2, len(schema.targets)
@@ -287,15 +276,15 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
         entities=entities,
         origins=forecast.origins,
         times=forecast.times,
-        actual=_actuals(setting.panel, schema, entities, origins),
+        actual=np.full((*forecast.times.shape, len(schema.targets)), np.nan),
         forecast=forecast.values,
         baseline=baseline.values[..., 0],
         scale=scales[:, 0],
         square=scales[:, 1],
-        seconds=(perf_counter() - started,),
+        seconds=(0.0,),
         notes=model.notes,
         choices=(choices,) if (choices := fitted.baseline.model.choices) else (),
-        ruled=fitted.model.domain.ruled(context.known) if schema.zero_when else None,
+        ruled=fitted.model.domain.ruled(windows.context.known) if schema.zero_when else None,
     )
 
 

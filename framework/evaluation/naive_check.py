@@ -11,7 +11,8 @@ from framework.config.sections import BacktestConfig
 from framework.data.vocabulary import OK
 from framework.data.windows import PanelArrays, Windows
 from framework.errors import ComponentError, DataError
-from framework.evaluation.backtest import Fold, Setting, plan_folds
+from framework.evaluation.backtest import Setting
+from framework.evaluation.folds import Fold, plan_folds
 from framework.evaluation.result import BacktestResult, in_brackets
 from framework.interfaces.model import Model
 from framework.pairs.domain import Domain

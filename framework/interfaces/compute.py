@@ -59,6 +59,14 @@ class Compute(ABC):
         """
         return 1
 
+    @property
+    def shares_memory(self) -> bool:
+        """Say whether the workers are on this machine and map the arrays of ``shared``, so that
+        these are in memory once. Where they do not, a large ``shared`` travels to each of them:
+        items that hold what is needed alone are better.
+        """
+        return False
+
     def stream(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         """Call ``function(shared, item)`` for many items whose results nobody needs in order.
 

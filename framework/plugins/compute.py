@@ -35,6 +35,10 @@ class ProcessesCompute(Compute):
     def together(self, count: int) -> int:
         return min(self._room(), count)
 
+    @property
+    def shares_memory(self) -> bool:
+        return True
+
     def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         return self._results(function, shared, items, _first)
 
@@ -125,5 +129,9 @@ def _shared(path: Path) -> Any:
 
 
 class LocalCompute(Compute):
+    @property
+    def shares_memory(self) -> bool:
+        return True
+
     def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         return (function(shared, item) for item in items)

@@ -17,9 +17,10 @@ from framework.config.groups import default_node
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.errors import ConfigError, DataError
-from framework.evaluation.backtest import Fold, run_backtest
+from framework.evaluation.backtest import run_backtest
 from framework.evaluation.comparison import Ranked, rank_models
 from framework.evaluation.eligibility import check_covariates
+from framework.evaluation.folds import Fold
 from framework.evaluation.result import BacktestResult
 from framework.plugins.components import Components, make_setting
 from framework.plugins.run import Run

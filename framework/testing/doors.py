@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from framework.data.arrays import Float64
 from framework.data.vocabulary import OK, TIME
 from framework.errors import DataError
-from framework.evaluation.backtest import Fitted, Fold, forecast_windows
+from framework.evaluation.backtest import Fitted, forecast_windows
+from framework.evaluation.folds import Fold
 from framework.interfaces.compute import Compute
 from framework.pairs.batch_scoring import WindowSource, score
 from framework.pairs.loading import load_pair

@@ -15,8 +15,9 @@ import numpy as np
 from framework.config.catalog import Plugins
 from framework.data.panel import Panel
 from framework.errors import ConfigError, DataError, suggest
-from framework.evaluation.backtest import Fold, Setting, run_fold
+from framework.evaluation.backtest import Setting, run_fold
 from framework.evaluation.eligibility import take_part
+from framework.evaluation.folds import Fold
 from framework.evaluation.metrics import POINT_METRICS
 from framework.evaluation.result import BacktestResult
 from framework.interfaces.tuner import Evaluation, Objective

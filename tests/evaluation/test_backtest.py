@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,14 +21,11 @@ from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ComponentError, DataError
-from framework.evaluation.backtest import (
-    Setting,
-    plan_folds,
-    run_backtest,
-    run_fold,
-)
+from framework.evaluation.backtest import Setting, run_backtest, run_fold
 from framework.evaluation.doubts import lost_to_baseline, without_scale
+from framework.evaluation.folds import plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
+from framework.interfaces.compute import Compute
 from framework.interfaces.model import Model
 from framework.interfaces.preprocessor import Preprocessor
 from framework.models import progress
@@ -332,6 +330,74 @@ def test_without_refit_one_fit_forecasts_from_every_origin() -> None:
     assert np.unique(result.scale[result.entities[:, 0] == "s"]).size == 1, (
         "scales are those of the one fit"
     )
+
+
+class Sent(Compute):
+    """Workers that get nothing but copies of what they are handed."""
+
+    def map(self, function: Any, shared: Any, items: Any) -> Any:
+        self.shared, self.items, self.works = pickle.dumps(shared), list[int](), list[Any]()
+        for item in items:
+            raw = pickle.dumps(item)
+            self.items.append(len(raw))
+            self.works.append(pickle.loads(raw))
+            yield function(pickle.loads(self.shared), self.works[-1])
+
+
+def _both_halves() -> tuple[Preprocessor, Model]:
+    return Standardize(Options()), Learner(Options())
+
+
+def _naive() -> Model:
+    return Naive(Options())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"folds": 3, "gap": 2},
+        {"folds": 2, "window": "sliding", "window_length": 20},
+        {"folds": 2, "step": 9},
+    ],
+)
+@pytest.mark.parametrize("versions", [False, True])
+def test_workers_elsewhere_get_what_a_fold_needs_alone(
+    config: dict[str, Any], versions: bool
+) -> None:
+    rows = _rows(steps=300)
+    panel = _panel(rows)
+    folds = plan_folds(panel.times, DAY, 4, BacktestConfig(**config))
+    if versions:
+        known = {}
+        for fold in folds:
+            rows["y"] += 1
+            known[fold.origin] = _panel(rows)
+        panel = replace(panel, vintages=known)
+    panel = replace(panel, held={"sales": panel.times})
+    setting = Setting(panel, SCHEMA, _both_halves, _naive, 7, 7, 1)
+    sent = Sent(Options())
+    results = [
+        run_backtest(setting, BacktestConfig(**config), place, lambda *_: None)
+        for place in (LocalCompute(Options()), sent)
+    ]
+    assert np.isfinite(results[0].actual).any()
+    for field in fields(BacktestResult):
+        here, there = (getattr(result, field.name) for result in results)
+        if isinstance(here, np.ndarray):
+            assert repr(here.tolist()) == repr(there.tolist()), field.name
+    whole = len(pickle.dumps(panel))
+    assert len(sent.shared) < whole / 4
+    for fold, (_, part) in zip(folds, sent.works, strict=True):
+        times = part.train.times
+        assert times.min() >= fold.first
+        assert times.max() == fold.cutoff
+        assert len(times) == ((panel.times >= fold.first) & (panel.times <= fold.cutoff)).sum()
+        assert not part.train.held
+        assert not part.train.vintages
+    if versions:
+        assert sum(sent.items) < whole
+    if "window" in config:
+        assert max(sent.items) < whole / 3
 
 
 def _half_past() -> pd.DataFrame:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from framework.config.sections import BacktestConfig
 from framework.data.frequency import Frequency
 from framework.errors import ConfigError
-from framework.evaluation.backtest import holdout_origins, plan_folds
+from framework.evaluation.folds import holdout_origins, plan_folds
 
 DAY = Frequency.parse("D")
 DAYS = np.datetime64("2024-01-01", "us") + np.arange(100) * np.timedelta64(86_400_000_000, "us")

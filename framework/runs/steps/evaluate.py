@@ -15,7 +15,7 @@ from framework.data.known_values import unseen_in_folds
 from framework.data.panel import Panel
 from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import Fold, Setting, holdout_origins, run_backtest
+from framework.evaluation.backtest import Setting, run_backtest
 from framework.evaluation.comparison import Ranked
 from framework.evaluation.doubts import (
     idle_states,
@@ -27,6 +27,7 @@ from framework.evaluation.doubts import (
     without_scale,
 )
 from framework.evaluation.eligibility import check_covariates, check_resolution, take_part
+from framework.evaluation.folds import Fold, holdout_origins
 from framework.evaluation.naive_check import lost_to_naive
 from framework.evaluation.result import BacktestResult
 from framework.ingestion.view_matches import sparse_views

@@ -13,8 +13,9 @@ from framework.config.recorded import recorded_config
 from framework.data.arrays import Times
 from framework.data.schema import Schema
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import Fold, run_backtest
+from framework.evaluation.backtest import run_backtest
 from framework.evaluation.eligibility import take_part
+from framework.evaluation.folds import Fold
 from framework.interfaces.registry import ProvenPair
 from framework.pairs.artifacts import BACKTEST
 from framework.plugins.components import Components, make_setting

@@ -15,7 +15,7 @@ from framework.config.catalog import Plugins
 from framework.config.config import Config
 from framework.errors import ConfigError
 from framework.evaluation.as_known import backtest_panel
-from framework.evaluation.backtest import plan_folds
+from framework.evaluation.folds import plan_folds
 from framework.interfaces.tuner import DONE, Budget, Dimension, Search, Trial, Tuner
 from framework.options import step_numbers
 from framework.plugins.run import Run

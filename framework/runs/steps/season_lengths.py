@@ -10,7 +10,7 @@ from framework.config.config import Config
 from framework.data.panel import Panel
 from framework.data.season_search import found_seasons
 from framework.data.time import to_numpy
-from framework.evaluation.backtest import plan_folds
+from framework.evaluation.folds import plan_folds
 from framework.interfaces.model import Model
 from framework.tuning.automatic.facts import NEAR, describe
 

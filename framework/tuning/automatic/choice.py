@@ -15,7 +15,8 @@ from framework.config.sections import BacktestConfig
 from framework.data.arrays import Flags, Times
 from framework.data.panel import Panel
 from framework.errors import ComponentError, ConfigError, DataError, FrameworkError
-from framework.evaluation.backtest import fit_fold, forecast_windows, plan_folds
+from framework.evaluation.backtest import fit_fold, forecast_windows
+from framework.evaluation.folds import plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
 from framework.retrieval.schema import make_schema

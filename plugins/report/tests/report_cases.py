@@ -14,7 +14,8 @@ from framework.config.sections import BacktestConfig
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.panel_rows import panel_from_rows
-from framework.evaluation.backtest import Setting, plan_folds, run_fold
+from framework.evaluation.backtest import Setting, run_fold
+from framework.evaluation.folds import plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.options import Options
 from framework.plugins.run import Record
