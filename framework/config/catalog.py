@@ -52,7 +52,7 @@ FIRST_PARTY = {
     ("model", "chronos2"): "framework-foundation",
     **{
         ("model", name): "framework-baselines"
-        for name in ("seasonal_naive", "drift", "mean", "strongest_naive")
+        for name in ("seasonal_naive", "seasonal_mean", "drift", "mean", "strongest_naive")
     },
     ("registry", "mlflow"): "framework-mlflow",
     ("serving", "fastapi"): "framework-fastapi",

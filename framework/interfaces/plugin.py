@@ -33,14 +33,14 @@ class Automatic:
     """The way in which ``model=auto`` may use a model.
 
     Args:
-        family: ``naive``, ``level`` and ``local`` models have the option ``season_length``,
-            ``level`` and ``local`` ones ``context_length`` too; ``naive`` and ``level`` ones learn
-            nothing. A ``strongest`` one has ``seasons`` and chooses among forecasts that learn
-            nothing: it is the baseline. ``boosted`` ones have those of
-            :class:`framework.models.options.BoostingOptions`, ``learning_rate``,
-            ``colsample_bytree`` and ``objective``. ``intermittent`` and ``lumpy`` ones have
-            ``context_length`` alone, and are for targets that are mostly 0, of sizes that are
-            alike and unlike.
+        family: ``naive``, ``seasonal``, ``level`` and ``local`` models have the option
+            ``season_length``, all but ``naive`` ones ``context_length`` too, which is whole
+            seasons of a ``seasonal`` one; all but ``local`` ones learn nothing. A ``strongest``
+            one has ``seasons`` and chooses among forecasts that learn nothing: it is the baseline.
+            ``boosted`` ones have those of :class:`framework.models.options.BoostingOptions`,
+            ``learning_rate``, ``colsample_bytree`` and ``objective``. ``intermittent`` and
+            ``lumpy`` ones have ``context_length`` alone, and are for targets that are mostly 0, of
+            sizes that are alike and unlike.
         seconds: What it is reckoned to cost: a ``boosted`` one for each row, column and tree, a
             ``local`` one for each step that it is fitted to. Of several boosted models the cheapest
             is used.
@@ -50,7 +50,9 @@ class Automatic:
             it starts from, and only where many rows say so.
     """
 
-    family: Literal["naive", "level", "strongest", "local", "boosted", "intermittent", "lumpy"]
+    family: Literal[
+        "naive", "seasonal", "level", "strongest", "local", "boosted", "intermittent", "lumpy"
+    ]
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
     cautious: tuple[tuple[str, float], ...] = ()

@@ -36,6 +36,7 @@ LOCAL: dict[str, Any] = {"season_length": 7, "context_length": 28}
 INTERMITTENT: dict[str, Any] = {"context_length": 30}
 MODELS: dict[str, dict[str, Any]] = {
     "seasonal_naive": {"season_length": 7},
+    "seasonal_mean": {"season_length": 7},
     "drift": {"season_length": 7},
     "mean": {"season_length": 7},
     "strongest_naive": {"season_length": 7},

@@ -20,6 +20,7 @@ from framework.testing.fakes import make_schema
 from framework.tuning.automatic import choice
 from framework.tuning.automatic.choice import judging_origins
 from framework.tuning.automatic.facts import Facts, TargetFacts, describe
+from framework.tuning.automatic.judged import Judged, clearly_better
 from framework.tuning.automatic.setups import MOST, NAIVE, Frame, Setup, candidates
 from framework.tuning.automatic.weights import weighted_by_series
 
@@ -59,7 +60,7 @@ def frame(rows: int = 10_000, lowest: float = 0.0, zeros: float = 0.0, limit: in
     return Frame(facts, 24, 4, (1, 24, 168), 60, {"y": ("y_rolling_24_mean",)}, limit)
 
 
-def test_set_ups_come_from_several_families_and_are_at_most_nine() -> None:
+def test_set_ups_come_from_several_families_and_are_at_most_eight() -> None:
     setups = candidates(frame(zeros=0.5), NAMES, 1e9)
     naive = sum(s.naive for s in setups)
     assert len(setups) - naive + min(naive, NAIVE) == MOST
@@ -70,7 +71,7 @@ def test_set_ups_come_from_several_families_and_are_at_most_nine() -> None:
 
 def test_what_does_not_fit_into_the_budget_is_not_tried_and_the_naive_ones_are() -> None:
     free = {s.model for s in candidates(frame(), NAMES, 0.0)}
-    assert free == {"seasonal_naive", "drift", "mean"}
+    assert free == {"seasonal_naive", "seasonal_mean", "drift", "mean"}
     some = candidates(frame(), NAMES, 60)
     assert sum(s.seconds for s in some) <= 60
     assert some == candidates(frame(), NAMES, 60)
@@ -208,7 +209,7 @@ def test_a_set_up_whose_code_raises_is_kept_with_its_error(
     monkeypatch.setattr(choice, "_result", forecast)
     no_parts: Any = None  # nothing is made here
     setups = [Setup("plain", "seasonal_naive", "", naive=True), Setup("broken", "lightgbm", "")]
-    origins, told = np.array([], "M8[us]"), list[choice.Judged]()
+    origins, told = np.array([], "M8[us]"), list[Judged]()
     ranked = choice.judge_setups(no_parts, monthly(1, 1), setups, origins, None, told.append)
     assert [one.setup.name for one in ranked] == ["plain", "broken"]
     assert told == ranked
@@ -240,6 +241,44 @@ def test_the_mean_of_unlike_models_is_chosen_where_it_is_better(
     origins = np.array([], "M8[us]")
     first = choice.judge_setups(no_parts, monthly(1, 1), setups, origins, None, print)[0].setup
     assert list(first.options.get("members", {first.name: None})) == best
+
+
+def test_a_single_set_up_is_better_only_beyond_the_chance_of_origins() -> None:
+    plain = results()["low"]
+
+    def of(*errors: float) -> BacktestResult:
+        by_fold = np.array(errors)[plain.fold]
+        return replace(plain, forecast=plain.actual[..., None] + by_fold[:, None, None, None])
+
+    even, worse = of(1, 1, 1, 1), of(1.1, 1.1, 1.1, 1.1)
+    assert clearly_better(even, worse, None)
+    assert not clearly_better(worse, even, None)
+    assert clearly_better(even, even, None)
+    lucky = of(0.1, 1.1, 1.1, 1.1)  # the smaller error of one origin is that of chance
+    assert not clearly_better(lucky, even, None)
+    assert clearly_better(lucky, even, plain.fold == 0)
+
+
+def test_the_mean_with_a_naive_forecast_is_chosen_where_nothing_is_clearly_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of the three errs at other origins; the naive one is a little better on the whole."""
+    plain = results()["low"]
+    errors = {"week": (0, 2, 1, 1), "trees": (2, 0, 1.1, 1), "smooth": (1, 1, 0, 2.2)}
+
+    def forecast(_: object, __: object, setup: Setup, *___: object) -> BacktestResult:
+        by_fold = np.array(errors[setup.name])[plain.fold]
+        return replace(plain, forecast=plain.actual[..., None] + by_fold[:, None, None, None])
+
+    monkeypatch.setattr(choice, "_result", forecast)
+    monkeypatch.setattr(choice, "node_of", lambda setup, _: {"name": setup.model})
+    models = {"week": "seasonal_naive", "trees": "xgboost", "smooth": "ets"}
+    setups = [Setup(n, model, "", naive=n == "week") for n, model in models.items()]
+    no_parts: Any = None
+    origins = np.array([], "M8[us]")
+    ranked = choice.judge_setups(no_parts, monthly(1, 1), setups, origins, None, print)
+    assert ranked[0].setup.name == "mean_with_naive"
+    assert list(ranked[0].setup.options["members"]) == ["trees", "smooth", "week"]
 
 
 def demand(gap: int, sizes: tuple[float, ...]) -> Panel:

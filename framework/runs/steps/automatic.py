@@ -29,13 +29,13 @@ from framework.runs.steps.row_memory import check_rows
 from framework.runs.steps.season_lengths import judged_history, season_lengths
 from framework.runs.steps.tables import leaderboard_table
 from framework.tuning.automatic.choice import (
-    Judged,
     judge_setups,
     judging_origins,
     node_of,
     with_setup,
 )
 from framework.tuning.automatic.facts import Facts, describe
+from framework.tuning.automatic.judged import Judged
 from framework.tuning.automatic.setups import Frame, Setup, candidates
 from framework.tuning.experiment import (
     check_not_edited,

@@ -17,7 +17,7 @@ from framework.tuning.automatic.facts import NEAR, describe
 #: Seasons that are looked at, at most.
 _MOST = 3
 #: The families of models that learn nothing.
-_NAIVE = ("naive", "level", "strongest")
+_NAIVE = ("naive", "seasonal", "level", "strongest")
 
 
 def judged_history(config: Config, panel: Panel) -> tuple[Panel, Panel]:

@@ -14,7 +14,7 @@ from framework.data.schema import Schema
 from framework.evaluation.comparison import Ranked
 from framework.evaluation.result import spoken_choice
 from framework.interfaces.tuner import Trial
-from framework.tuning.automatic.choice import Judged
+from framework.tuning.automatic.judged import Judged
 
 #: Columns of a terminal that most people have.
 WIDTH = 120

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ from framework.evaluation.folds import plan_folds
 from framework.evaluation.result import BacktestResult, join_folds
 from framework.plugins.components import Components, make_setting
 from framework.retrieval.schema import make_schema
+from framework.tuning.automatic.judged import (
+    Judged,
+    answered_by_all,
+    clearly_better,
+    in_order,
+    scaled_error,
+)
+from framework.tuning.automatic.placeholder import NoBaseline
 from framework.tuning.automatic.setups import NAIVE, Setup
 from framework.tuning.automatic.weights import weighted_by_series
 from framework.tuning.space import substituted
@@ -33,36 +42,12 @@ ORIGINS = 4
 _WINDOWS, _RECENT = 28, 0.1
 #: The mean of the best set-up of each model.
 OF_MODELS = "mean_of_models"
-#: The part of its value by which an ensemble must be better than a single set-up, for it costs as
-#: much as all of its members, and twice as much where it weighs them by series. The mean of two
-#: need only be better: a choice between near ones is mostly chance.
+#: The part of its value by which an ensemble must be better than another one, for it costs as
+#: much as all of its members, and twice as much where it weighs them by series.
 _WORTH = {OF_MODELS: 0.005, BY_SERIES: 0.01}
 #: A model whose best set-up is worse than the best of all by more than this factor has no part in
-#: the mean of models.
+#: the mean of models, and an ensemble that is worse by more is not chosen.
 _NEAR = 1.15
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A set-up. ``value``: the geometric mean over targets of its scaled errors; ``error``: why it
-    has none.
-    """
-
-    setup: Setup
-    value: float | None
-    error: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        setup = self.setup
-        return {
-            "setup": setup.name,
-            "model": setup.model,
-            "why": setup.why,
-            "value": None if self.value is None else float(f"{self.value:.6g}"),
-            "options": setup.options,
-            **({} if self.error is None else {"error": self.error}),
-        }
 
 
 def judging_origins(
@@ -106,8 +91,10 @@ def judge_setups(
     whose code raises, or that has no forecast of one of those windows, is kept with its error.
 
     Returns:
-        The set-ups and the ensembles of the best of them, the best first; equal ones in the order
-        of ``setups``. An ensemble counts as better only by :data:`_WORTH`.
+        The set-ups and the ensembles of the best of them, the chosen one first, then the best;
+        equal ones in the order of ``setups``. The best ensemble is chosen, unless a single set-up
+        is clearly better: a choice among near ones is mostly chance, and the errors of several
+        cancel.
     """
     results: dict[str, BacktestResult] = {}
     errors: dict[str, str] = {}
@@ -120,7 +107,7 @@ def judge_setups(
 
     def value(setup: Setup) -> Judged:
         try:
-            return Judged(setup, _value(results[setup.name], windows))
+            return Judged(setup, scaled_error(results[setup.name], windows))
         except DataError as error:
             return Judged(setup, None, str(error))
 
@@ -132,8 +119,8 @@ def judge_setups(
     for setup in naive:
         forecast(setup)
     seasonal = [setup.name for setup in naive if "context_length" not in setup.options]
-    windows = _answered_by_all(results[name] for name in seasonal if name in results)
-    judgements = sorted(map(judge, naive), key=_order)[:NAIVE]
+    windows = answered_by_all(results[name] for name in seasonal if name in results)
+    judgements = sorted(map(judge, naive), key=in_order)[:NAIVE]
     for one in judgements:
         tell(one)
     for setup in setups:
@@ -161,25 +148,37 @@ def judge_setups(
             f"model=auto: none of {len(judgements)} set-ups could be judged; "
             f"the first: {judgements[0].error if judgements else 'no model is installed'}"
         )
-    ranked = sorted(judgements, key=_order)
-    best = min((one for one in ranked if one.value is not None), key=_handicapped)
+    ranked = sorted(judgements, key=in_order)
+    best = _chosen([one for one in ranked if one.value is not None], results, windows)
     ranked.remove(best)
     return [best, *ranked]
 
 
-def _order(one: Judged) -> tuple[bool, float]:
-    return one.value is None, one.value or 0.0
+def _chosen(
+    ranked: Sequence[Judged], results: Mapping[str, BacktestResult], windows: Flags | None
+) -> Judged:
+    single = next((one for one in ranked if one.setup.model != ENSEMBLE), None)
+    ensembles = [one for one in ranked if one.setup.model == ENSEMBLE]
+    if single is None or not ensembles:
+        return ranked[0]
+    ensemble = min(ensembles, key=_handicapped)
+    is_near = (ensemble.value or 0.0) <= _NEAR * (single.value or 0.0)
+    one, other = results[single.setup.name], results[ensemble.setup.name]
+    return ensemble if is_near and not clearly_better(one, other, windows) else single
 
 
 def _handicapped(one: Judged) -> float:
-    """The value that decides: an ensemble must be worth its cost."""
+    """The value that decides among ensembles: they must be worth their cost."""
     return (one.value or 0.0) * (1 + _WORTH.get(one.setup.name, 0.0))
 
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
-    """The mean of the best set-ups of models that learn, and of the best two such set-ups."""
-    ordered = sorted(able, key=_order)
+    """The mean of the best set-ups of models that learn, of the best two such set-ups, and of these
+    two and the best one that learns nothing.
+    """
+    ordered = sorted(able, key=in_order)
     learners = [one for one in ordered if not one.setup.naive]
+    naive = [one.setup for one in ordered if one.setup.naive]
     unlike: dict[str, Setup] = {}
     for one in learners:
         if (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0):
@@ -187,6 +186,7 @@ def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
     groups = {
         OF_MODELS: list(unlike.values()),
         "mean_of_2": [one.setup for one in learners[:2]],
+        "mean_with_naive": [*(one.setup for one in learners[:2]), *naive[:1]] if learners else [],
     }
     return [
         _ensemble(name, members, components)
@@ -219,50 +219,9 @@ def _result(
     schema = make_schema(config, panel, own.make("model"), limit)
     # a new series has no naive forecast here, or it would take what needs a history out of the race
     schema = schema.model_copy(update={"least_context": None})
-    setting = make_setting(own, panel, schema)
+    setting = replace(make_setting(own, panel, schema), make_baseline=partial(NoBaseline, None))
     options = BacktestConfig(folds=len(origins), refit=False)
     since = config.panel.since
     folds = plan_folds(panel.times, panel.frequency, schema.horizon, options, origins, since)
     fitted = fit_fold(setting, folds[0])
     return join_folds([forecast_windows(setting, fold, fitted) for fold in folds])
-
-
-def _answered_by_all(results: Iterable[BacktestResult]) -> Flags | None:
-    """The windows that every result has a forecast of, the results without any left aside; None for
-    all windows.
-    """
-    windows: Flags | None = None
-    for result in results:
-        answered: Flags = _answered(result)
-        if windows is not None:
-            answered = windows & answered
-        if answered.any():
-            windows = answered
-    return windows
-
-
-def _answered(result: BacktestResult) -> Flags:
-    return np.asarray(np.isfinite(result.forecast[..., 0]).all(axis=(1, 2)))
-
-
-def _value(result: BacktestResult, windows: Flags | None) -> float:
-    """The geometric mean over targets of MASE, or of WAPE where no series is long enough for it, so
-    that each target counts as much as another.
-
-    Raises:
-        DataError: Nothing was judged, or one of ``windows`` has no forecast.
-    """
-    answered = _answered(result)
-    in_window = np.ones(len(answered), dtype=bool) if windows is None else windows
-    if (in_window & ~answered).any():
-        raise DataError(
-            f"{(in_window & ~answered).sum()} of {in_window.sum()} windows have too short a "
-            "history for it"
-        )
-    model_only = replace(result, baseline=result.forecast[..., 0])  # metrics wants both to answer
-    figures = [sides["model"] for sides in model_only.metrics(in_window).values()]
-    values = [f["MASE"] if np.isfinite(f["MASE"]) else f["WAPE"] for f in figures]
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
-        raise DataError("no actual to judge it by")
-    return float(np.exp(np.mean(np.log(np.maximum(known, 1e-9)))))

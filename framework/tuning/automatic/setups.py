@@ -10,23 +10,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import gcd
+from math import ceil, gcd
 from typing import Any
 
 from framework.interfaces.plugin import Automatic
 from framework.tuning.automatic.facts import Facts
 
-#: Two means of the best are judged beside them, and an ensemble that weighs by series.
-MOST = 9
+#: Three means of the best are judged beside them, and an ensemble that weighs by series.
+MOST = 8
 #: Naive forecasts that stay on the leaderboard.
-NAIVE = 3
+NAIVE = 2
 #: Rows that a booster learns from at most, by leaving out origins.
 _ROWS = 400_000
+#: The part of the time that one set-up of a booster may take; origins are left out for it too, but
+#: not below so many.
+_SHARE, _LEAST = 1 / 6, 500
 _TREES = 200
 #: Trees and learning rate of a cautious set-up: it goes 70 % of the way that its trees point.
 _FEW, _SLOW = 30, 0.04
 #: Steps that a naive forecast of whole seasons looks at, at least.
 _LEVEL = 30
+#: Seasons that a seasonal mean is taken of.
+_SEASONS = (2, 4)
 #: The longest season that a local model is given: it is fitted for each answer.
 _LONG = 24
 
@@ -70,7 +75,7 @@ def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) ->
     """
     setups: list[Setup] = []
     budget = seconds
-    for setup in _all(frame, models):
+    for setup in _all(frame, models, seconds * _SHARE):
         learners = sum(not each.naive for each in setups)
         if learners + min(NAIVE, len(setups) - learners) == MOST and not setup.naive:
             break
@@ -80,14 +85,17 @@ def candidates(frame: Frame, models: Mapping[str, Automatic], seconds: float) ->
     return setups
 
 
-def _all(frame: Frame, models: Mapping[str, Automatic]) -> list[Setup]:
+def _all(frame: Frame, models: Mapping[str, Automatic], share: float) -> list[Setup]:
     by_cost = sorted(models, key=lambda name: (models[name].seconds, name))
     family: dict[str, list[str]] = defaultdict(list)
     for name in by_cost:
         family[models[name].family].append(name)
     naive = [setup for name in family["naive"][:1] for setup in _naive(frame, name)]
+    naive += [setup for name in family["seasonal"] for setup in _seasonal(frame, name)]
     naive += [setup for name in family["level"] for setup in _level(frame, name)]
-    boosted = [s for name in family["boosted"][:1] for s in _boosted(frame, name, models[name])]
+    boosted = [
+        s for name in family["boosted"][:1] for s in _boosted(frame, name, models[name], share)
+    ]
     local = [s for name in family["local"] for s in _local(frame, name, models[name])]
     demand = frame.facts.targets[next(iter(frame.facts.targets))].demand
     sparse = [s for name in family[demand] for s in _sparse(frame, name, models[name])]
@@ -109,12 +117,32 @@ def _naive(frame: Frame, name: str) -> list[Setup]:
     ]
 
 
+def _seasonal(frame: Frame, name: str) -> list[Setup]:
+    """A naive forecast of the mean of some seasons, where the shortest series has them."""
+    lengths = sorted(n for n in frame.facts.targets[next(iter(frame.facts.targets))].naive if n > 1)
+    return [
+        Setup(
+            f"{name}_{n}_x{count}",
+            name,
+            f"the mean of the values {n} to {count * n} steps ago",
+            {"season_length": n, "context_length": count * n},
+            naive=True,
+        )
+        for n in lengths
+        for count in _SEASONS
+        if count * n <= _room(frame)
+    ]
+
+
+def _room(frame: Frame) -> int:
+    """The longest history that every series has at every origin, and the store gives."""
+    room = frame.facts.shortest - frame.horizon * frame.origins
+    return room if frame.limit is None else min(room, frame.limit)
+
+
 def _level(frame: Frame, name: str) -> list[Setup]:
     """A naive forecast of whole seasons, as long as the shortest series allows."""
-    season = frame.facts.season
-    room = frame.facts.shortest - frame.horizon * frame.origins
-    if frame.limit is not None:
-        room = min(room, frame.limit)
+    season, room = frame.facts.season, _room(frame)
     seasons = min(max(2, -(-_LEVEL // season)), (room - 1) // season)
     if seasons < 1:
         return []
@@ -122,7 +150,7 @@ def _level(frame: Frame, name: str) -> list[Setup]:
     return [Setup(name, name, f"{name} of {seasons * season} steps", options, naive=True)]
 
 
-def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
+def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list[Setup]:
     facts = frame.facts
     season = facts.season
     others = [n for n in frame.lags if n != season]
@@ -131,7 +159,8 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
     names, losses = list(facts.targets), dict(offer.losses)
     positive = [n for n in names if not facts.targets[n].signed]
     scale = {n: frame.scales[n][0] for n in names if frame.scales.get(n)}
-    stride = _stride(frame)
+    row_seconds = (frame.columns + 4) * offer.seconds * len(names)  # of one tree
+    stride = _stride(frame, share / (row_seconds * _TREES) if row_seconds else _ROWS)
     common: dict[str, Any] = {
         "n_estimators": _TREES,
         "learning_rate": 0.05,
@@ -140,11 +169,11 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
         "origin_stride": stride,
     }
     rows = min(facts.rows, facts.rows // stride + 1) * frame.horizon
-    cost = rows * (frame.columns + 4) * _TREES * offer.seconds * len(names)
 
     def setup(name: str, why: str, loss: str, lags: Sequence[int], **more: Any) -> Setup:
-        options = {**common, "seasonal_lags": list(lags), "objective": losses[loss]}
-        return Setup(f"{booster}_{name}", booster, why, {**options, **more}, cost)
+        options = {**common, "seasonal_lags": list(lags), "objective": losses[loss], **more}
+        seconds = rows * row_seconds * options["n_estimators"]
+        return Setup(f"{booster}_{name}", booster, why, options, seconds)
 
     scaled = {"scale": scale} if scale else {}
     few: dict[str, Any] = {"n_estimators": _FEW, "learning_rate": _SLOW, **dict(offer.cautious)}
@@ -199,11 +228,12 @@ def _boosted(frame: Frame, booster: str, offer: Automatic) -> list[Setup]:
     return setups
 
 
-def _stride(frame: Frame) -> int:
+def _stride(frame: Frame, affordable: float) -> int:
     """Leave out origins until few enough rows are left, by a stride that shares no factor with any
-    season.
+    season. At least :data:`_LEAST` origins are left: fewer teach nothing, whatever they cost.
     """
-    stride = max(1, -(-frame.facts.rows * frame.horizon // _ROWS))
+    rows = min(_ROWS, max(affordable, _LEAST * frame.horizon))
+    stride = max(1, ceil(frame.facts.rows * frame.horizon / rows))
     seasons = [n for n in frame.lags if n > 1]
     while any(gcd(stride, n) > 1 for n in seasons):
         stride += 1

@@ -1,4 +1,4 @@
-"""``model=seasonal_naive``, ``drift``, ``mean`` and ``strongest_naive``."""
+"""``model=seasonal_naive``, ``seasonal_mean``, ``drift``, ``mean`` and ``strongest_naive``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ class SeasonalNaiveOptions(Options):
     """``season_length``: steps in a season, such as 7 for a week of days."""
 
     season_length: PositiveInt = "${panel.season_length}"  # type: ignore[assignment]  # resolved, then checked, when a run is composed
+
+
+class SeasonalMeanOptions(SeasonalNaiveOptions):
+    """``context_length``: the last steps that are looked at, null for four whole seasons.
+    ``season_length``: in steps.
+    """
+
+    context_length: PositiveInt | None = None
 
 
 class LevelOptions(Options):
@@ -44,6 +52,14 @@ def components() -> list[Component]:
             SeasonalNaiveOptions,
             "the value one season ago",
             automatic=Automatic("naive"),
+        ),
+        Component(
+            "model",
+            "seasonal_mean",
+            "framework_baselines.seasonal_naive:SeasonalMean",
+            SeasonalMeanOptions,
+            "the mean at the same place of the last seasons",
+            automatic=Automatic("seasonal"),
         ),
         Component(
             "model",

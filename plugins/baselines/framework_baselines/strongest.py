@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -82,8 +83,10 @@ class StrongestNaive(Model):
         """``[M, T]``: the mean absolute error of each member, NaN where nothing is known."""
         count = min(self.options.windows, len(windows))
         places = np.unique(np.linspace(0, len(windows) - 1, count).astype(np.int64))
+        arrays = windows.arrays
+        targets = replace(arrays, past=arrays.past[:, :0], past_names=())  # naive ones use no other
         sample = WindowSet(
-            windows.arrays, windows.origins[places], windows.context_length, windows.horizon
+            targets, windows.origins[places], windows.context_length, windows.horizon
         ).gather()
         if sample.target is None:  # windows of a set have their targets
             raise DataError("strongest_naive: windows without targets cannot be compared.")

@@ -8,6 +8,11 @@ class TestSeasonalNaive(ModelContract):
     local = True
 
 
+class TestSeasonalMean(ModelContract):
+    name = "seasonal_mean"
+    local = True
+
+
 class TestDrift(ModelContract):
     name = "drift"
     local = True

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from framework_baselines import SeasonalNaiveOptions
-from framework_baselines.seasonal_naive import SeasonalNaive
+from framework_baselines import SeasonalMeanOptions, SeasonalNaiveOptions
+from framework_baselines.seasonal_naive import SeasonalMean, SeasonalNaive
 
 from framework.data.windows import Windows
 from framework.errors import DataError
@@ -40,6 +40,14 @@ def test_each_step_repeats_its_place_in_the_season() -> None:
     assert answer(model, 1, 2, 3) == [1, 2, 3, 1, 2]
     assert answer(model, 9, 9, 1, 2, 3) == [1, 2, 3, 1, 2]
     assert model.context_length(99) == 3
+
+
+def test_the_mean_is_that_of_the_same_place_in_the_last_seasons() -> None:
+    mean = SeasonalMean(SeasonalMeanOptions(season_length=3))
+    assert mean.context_length(99) == 12
+    history = np.array([1.0, 2, np.nan, 3, 6, np.nan, 5, np.nan, np.nan])[None, :, None]
+    assert mean.mean(history, 4).ravel().tolist() == [3, 4, 17 / 5, 3]
+    assert mean.mean(history[:, 1:], 2).ravel().tolist() == [4, 4]
 
 
 def test_nulls_fall_back_to_an_earlier_season_then_the_window_then_the_training_rows() -> None:
