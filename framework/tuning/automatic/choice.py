@@ -45,8 +45,8 @@ OF_MODELS = "mean_of_models"
 #: The part of its value by which an ensemble must be better than another one, for it costs as
 #: much as all of its members, and twice as much where it weighs them by series.
 _WORTH = {OF_MODELS: 0.005, BY_SERIES: 0.01}
-#: A model whose best set-up is worse than the best of all by more than this factor has no part in
-#: the mean of models, and an ensemble that is worse by more is not chosen.
+#: A set-up that is worse than the best of all by more than this factor has no part in the mean of
+#: models and in that with the naive one, and an ensemble that is worse by more is not chosen.
 _NEAR = 1.15
 
 
@@ -174,19 +174,19 @@ def _handicapped(one: Judged) -> float:
 
 def _means(able: Sequence[Judged], components: Components) -> list[Setup]:
     """The mean of the best set-ups of models that learn, of the best two such set-ups, and of these
-    two and the best one that learns nothing.
+    two, where they are near the best, and the best one that learns nothing.
     """
     ordered = sorted(able, key=in_order)
     learners = [one for one in ordered if not one.setup.naive]
     naive = [one.setup for one in ordered if one.setup.naive]
-    unlike: dict[str, Setup] = {}
-    for one in learners:
-        if (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0):
-            unlike.setdefault(one.setup.model, one.setup)
+    near = [
+        one.setup for one in learners if (one.value or 0.0) <= _NEAR * (ordered[0].value or 0.0)
+    ]
+    unlike = {setup.model: setup for setup in reversed(near)}
     groups = {
-        OF_MODELS: list(unlike.values()),
+        OF_MODELS: [setup for setup in near if unlike[setup.model] == setup],
         "mean_of_2": [one.setup for one in learners[:2]],
-        "mean_with_naive": [*(one.setup for one in learners[:2]), *naive[:1]] if learners else [],
+        "mean_with_naive": [*near[:2], *naive[:1]] if near else [],
     }
     return [
         _ensemble(name, members, components)
