@@ -28,6 +28,11 @@ Kind = Literal[
 ]
 
 
+Family = Literal[
+    "naive", "seasonal", "level", "strongest", "local", "boosted", "intermittent", "lumpy"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Automatic:
     """The way in which ``model=auto`` may use a model.
@@ -50,9 +55,7 @@ class Automatic:
             it starts from, and only where many rows say so.
     """
 
-    family: Literal[
-        "naive", "seasonal", "level", "strongest", "local", "boosted", "intermittent", "lumpy"
-    ]
+    family: Family
     seconds: float = 0.0
     losses: tuple[tuple[str, str], ...] = ()
     cautious: tuple[tuple[str, float], ...] = ()
