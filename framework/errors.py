@@ -30,8 +30,8 @@ class DataError(FrameworkError):
 
 
 class NotThereError(DataError):
-    """A file or folder that the configuration names is not there. A run by a schedule tries again;
-    any other ends as with a wrong configuration.
+    """A file or folder that the configuration names, or what a run works on, is not there. A run by
+    a schedule tries again; any other ends as with a wrong configuration.
     """
 
     exit_code = 2

@@ -38,7 +38,7 @@ from framework.pairs.followed_levels import FollowedLevels, levels_path, read_le
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.steps.alerts import make_sinks, tell
-from framework.runs.steps.answered import check_answered, newest_config
+from framework.runs.steps.checks import nothing_served
 from framework.runs.steps.findings import SAID, diagnose, find_skew, findings, sentence
 from framework.runs.steps.prepare_data import fill_store
 from framework.runs.steps.retrain import retrain
@@ -51,8 +51,6 @@ def monitor(run: Run) -> dict[str, Any]:
     """Judge what was served, once or with ``schedule`` at the times of a cron expression (UTC)
     until SIGTERM or SIGINT.
     """
-    if not run.options.retrain.alerts:  # what is trained then is trained as this run says
-        check_answered(run, lambda: newest_config(run), own_sections=("panel", "seed"))
     sinks = make_sinks(run)
     return by_schedule(run, lambda _: _once(run, sinks), {})
 
@@ -82,11 +80,7 @@ def _once(run: Run, sinks: Mapping[str, AlertSink]) -> dict[str, Any]:
     reading = read_served(ledger, config.name, state, keys, targets, since)
     counts = ledger.counts(config.name, state)
     if not reading.rows:
-        raise DataError(
-            f"the ledger has no forecasts of '{config.name}'"
-            f"{f' since {config.start}' if since else ''}; serve the pair first, with "
-            "ledger.share above 0."
-        )
+        raise DataError(nothing_served(run))
     panel = _panel(features, warnings)
     if panel is not None and isinstance(ledger.options, LedgerOptions) and ledger.options.hashed:
         plain_entities(reading, panel.entities, keys, ledger.options.hashed)

@@ -112,6 +112,7 @@ _CHECKS = {
     "rollback": "framework.runs.steps.checks:check_move",
     "alias": "framework.runs.steps.checks:check_move",
     "monitor": "framework.runs.steps.checks:check_monitoring",
+    "reproduce": "framework.runs.steps.checks:check_reproduction",
 }
 
 

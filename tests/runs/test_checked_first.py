@@ -76,6 +76,26 @@ def test_what_cannot_work_is_said_before_the_source_is_opened(
     assert not (project / "state" / "offline").exists()
 
 
+def test_a_run_that_has_nothing_to_work_on_is_refused_before_it_begins(project: Path) -> None:
+    def refused(*overrides: str) -> str:
+        done = command.run("+experiment=e", *overrides, cwd=project)
+        assert done.returncode == 2, done.stdout
+        assert not (project / "state" / "mlflow.db").exists()  # no run of MLflow was begun
+        error: str = json.loads(done.stdout.splitlines()[-1])["error"]
+        return error
+
+    no_pair = "the registry has no pair of 'e': it is empty; run=train registers one."
+    assert refused("run=reproduce") == no_pair
+    assert refused("run=monitor").startswith("the ledger has no forecasts of 'e'; serve the pair")
+    day = project / "state" / "serving" / "ledger" / "e" / "2026-11-28"
+    day.mkdir(parents=True)
+    served = pd.DataFrame({"at": pd.to_datetime(["2026-11-28T10:00:00Z"])})
+    served.to_parquet(day / "process.0-1-0.parquet")
+    assert refused("run=monitor") == no_pair
+    late = refused("run=monitor", "start=2026-11-29")
+    assert late.startswith("the ledger has no forecasts of 'e' since 2026-11-29; serve the pair")
+
+
 @pytest.mark.stress
 def test_an_option_that_a_pair_was_not_trained_with_is_refused(project: Path) -> None:
     days = pd.date_range("2024-01-01", periods=40, freq="D")

@@ -28,6 +28,9 @@ def test_a_pair_is_rebuilt_and_changed_data_are_named(tmp_path: Path) -> None:
     run(folder, "model=xgboost", "model.n_estimators=5", "model.n_jobs=1")
     run(folder, "run=alias", "alias=staging", "version=1")
 
+    absent = run(folder, "run=reproduce", "alias=nope", code=2)
+    assert "'shops' has no alias 'nope'" in absent["error"]
+
     # the command line says nothing of the model here: the recorded config does
     assert run(folder, "run=reproduce", "alias=staging")["equal"] is True
 

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from framework.config.config import build_config
+from framework.errors import NotThereError
 from framework.interfaces.observer import ServedArm, ServedRequest
 from framework.interfaces.registry import PairVersion
 from framework.monitoring.served import Served
@@ -244,7 +245,8 @@ def test_an_alert_may_start_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
         config = build_config(compose("config", overrides), plugins)
     searching = Run(config, plugins, tmp_path, lambda _: None)
-    check_monitoring(searching)
+    with pytest.raises(NotThereError, match="the ledger has no forecasts of 'shops'; serve the"):
+        check_monitoring(searching)  # the search is as it must be
     body = {"alerts": [alert(1, arm="gone")], "serving": {}}
     result = retrain(searching, body, [], {}, [])
     assert result is not None

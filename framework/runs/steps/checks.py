@@ -6,13 +6,17 @@ from __future__ import annotations
 
 from framework.data.time import parse_time
 from framework.data.vocabulary import CPU
-from framework.errors import ConfigError, NotThereError
+from framework.errors import ConfigError, NotThereError, RegistryError
+from framework.interfaces.ledger import Ledger
+from framework.interfaces.registry import Registry
 from framework.models.gpus import check_visible
 from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.runs.options import MonitorOptions, PredictOptions, PromoteOptions
 from framework.runs.steps.alerts import make_sinks
 from framework.runs.steps.aliases import required_alias
+from framework.runs.steps.answered import check_answered, newest_config
+from framework.runs.steps.references import pair_reference
 from framework.runs.steps.rehearsal import check_materialization, check_reading, rehearse
 from framework.runs.steps.search import check_search, widest_config
 
@@ -90,14 +94,17 @@ def check_tuning(run: Run) -> None:
 
 
 def check_monitoring(run: Run) -> None:
-    """Refuse sinks of alerts, and the training of an alert, that could not begin.
+    """Refuse sinks of alerts, and the training of an alert, that could not begin. Refuse a single
+    judgement of nothing; by a schedule the first forecasts may come later.
 
     Args:
         run: A run that has not begun.
 
     Raises:
         ConfigError: A sink is not installed or has a wrong option; with
-            ``monitor.retrain.run=tune``, what ``run=tune`` would refuse.
+            ``monitor.retrain.run=tune``, what ``run=tune`` would refuse; an option says something
+            else than the pair was trained with; or there is no pair.
+        NotThereError: The ledger has no forecasts.
     """
     options: MonitorOptions = run.options
     check_materialization(run)
@@ -105,3 +112,57 @@ def check_monitoring(run: Run) -> None:
     if options.retrain.alerts and options.retrain.run == "tune":
         check_search(run)
         run.make("tuner")
+    if not options.retrain.alerts:  # what is trained then is trained as this run says
+        check_answered(run, lambda: newest_config(run), own_sections=("panel", "seed"))
+    if options.schedule is None:
+        _check_served(run)
+        _check_pair(run, "latest")
+
+
+def check_reproduction(run: Run) -> None:
+    """Refuse to rebuild a pair that is not there.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: Two keys name a pair, or there is none of that name.
+        RefusedError: Nobody who is trusted has pointed the alias at it.
+    """
+    _check_pair(run, pair_reference(run.config, "latest"))
+
+
+def _check_served(run: Run) -> None:
+    """Read the ledger up to its first forecast."""
+    config = run.config
+    ledger: Ledger = run.make("ledger")
+    since = parse_time(config.start, "start") if config.start else None
+    pieces = ledger.read(config.name, config.paths.state, ["at"], since)
+    if not any(len(piece) for piece in pieces):
+        raise NotThereError(nothing_served(run))
+
+
+def nothing_served(run: Run) -> str:
+    """Say that there is nothing to judge, and what to do.
+
+    Args:
+        run: Its ``start`` may leave forecasts out.
+
+    Returns:
+        One line.
+    """
+    since = f" since {run.config.start}" if run.config.start else ""
+    return (
+        f"the ledger has no forecasts of '{run.config.name}'{since}; serve the pair first, with "
+        "ledger.share above 0."
+    )
+
+
+def _check_pair(run: Run, reference: str) -> None:
+    """Refuse a reference to no pair. Its files are not looked at."""
+    registry: Registry = run.make("registry")
+    registry.pairs(run.config.name)  # a registry that cannot be read is no wrong configuration
+    try:
+        registry.resolve(run.config.name, reference)
+    except RegistryError as error:
+        raise ConfigError(str(error)) from error
