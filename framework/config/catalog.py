@@ -203,17 +203,17 @@ class Plugins:
     def load(self, kind: str, name: str) -> Any:
         """Import the component's class (or function)."""
         component = self.find(kind, name)
-        label = self._label(component)
         part = self._import(component, component.load)
         if kind != "run" and not isinstance(part, type):
             raise FrameworkError(
-                f"{label}: {component.load} is {part!r}, not a class; mend its plugin."
+                f"{self._label(component)}: {component.load} is {part!r}, not a class; mend its "
+                "plugin."
             )
         if inspect.isabstract(part):
             absent = ", ".join(sorted(part.__abstractmethods__))
             raise FrameworkError(
-                f"{label}: class {component.load} lacks what its interface asks for: {absent}; "
-                "mend its plugin."
+                f"{self._label(component)}: class {component.load} lacks what its interface asks "
+                f"for: {absent}; mend its plugin."
             )
         return part
 
@@ -224,20 +224,19 @@ class Plugins:
 
     def _import(self, component: Component, place: str) -> Any:
         module, _, attribute = place.partition(":")
-        label = self._label(component)
         try:
             imported = importlib.import_module(module)
         except Exception as error:
             advice = "" if shortage(error) else "; reinstall its distribution"
             raise FrameworkError(
-                f"{label} cannot be imported: {one_line(_cause(error))}{advice}."
+                f"{self._label(component)} cannot be imported: {one_line(_cause(error))}{advice}."
             ) from error
         try:
             part = getattr(imported, attribute)
         except AttributeError as error:
             raise FrameworkError(
-                f"{label} cannot be imported: module {module} has no '{attribute}'; mend its "
-                "plugin."
+                f"{self._label(component)} cannot be imported: module {module} has no "
+                f"'{attribute}'; mend its plugin."
             ) from error
         return part
 
@@ -260,7 +259,9 @@ class Plugins:
             ) from error
 
     def _label(self, component: Component) -> str:
-        """Name a component with its plugin and its distribution."""
+        """Name a component with its plugin and its distribution, whose version takes longer to look
+        up than the component to import again: for errors alone.
+        """
         key = (component.kind, component.name)
         return f"{component.kind}={component.name} of plugin {self._origins[key]}"
 

@@ -243,6 +243,22 @@ def test_a_model_without_its_golden_batch_is_an_error(tmp_path: Path) -> None:
         golden_of(tmp_path)
 
 
+def test_a_manifest_is_told_by_its_text_and_by_its_content(tmp_path: Path) -> None:
+    """One that is laid out otherwise has the same content; one with an entry of its digest more has
+    not.
+    """
+    artifacts, digest = _write(tmp_path)
+    text = (artifacts["model"] / MANIFEST).read_text()
+    for half in HALVES:
+        (artifacts[half] / MANIFEST).write_text(json.dumps(json.loads(text), indent=1))
+    assert canonical(prove(artifacts, digest)) == text
+    twice = text.replace('"schema":{', f'"schema":{{"digest":"{digest}",')
+    for half in HALVES:
+        (artifacts[half] / MANIFEST).write_text(twice)
+    with pytest.raises(RefusedError, match="was changed: its content does not give"):
+        prove(artifacts, digest)
+
+
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of(
         {"b": {"d": 3, "c": 2}, "a": 1, "digest": "whatever"}

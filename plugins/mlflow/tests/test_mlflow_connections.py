@@ -72,5 +72,5 @@ def test_the_alias_and_the_number_mean_the_same_pair_with_all_its_aliases(tmp_pa
     assert found[0] is not None
     assert found[0].aliases == ("production", "staging")
     assert found[0] == found[1] == found[2]
-    assert ledger.registered("shops", 1) == Registered(found[0], SOURCES)
+    assert ledger.registered("shops", 1) == Registered(found[0], SOURCES, SOURCES)
     assert ledger.registered("shops", 2) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import xgboost
@@ -37,8 +38,21 @@ def trained(
     return _bytes(booster[:best]), best
 
 
-def of_bytes(raw: bytes, nthread: int | None) -> xgboost.Booster:
-    """Read a booster that answers by so many threads; None: by all."""
+class Answering:
+    """A booster as it is asked: about few rows by one thread, about many by ``nthread``; None: by
+    all. The one for many rows is read when it is first asked.
+    """
+
+    def __init__(self, raw: bytes, nthread: int | None) -> None:
+        self._raw, self._nthread = raw, nthread
+        self.few = _of_bytes(raw, 1)
+
+    @cached_property
+    def many(self) -> xgboost.Booster:
+        return _of_bytes(self._raw, self._nthread)
+
+
+def _of_bytes(raw: bytes, nthread: int | None) -> xgboost.Booster:
     booster = xgboost.Booster(model_file=bytearray(raw))
     booster.set_param({"nthread": nthread or 0, "device": "cpu"})
     return booster

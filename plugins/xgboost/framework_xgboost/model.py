@@ -23,6 +23,8 @@ from framework_xgboost import XGBoostOptions
 if TYPE_CHECKING:
     import xgboost
 
+    from framework_xgboost.boosters import Answering
+
 _BOOSTED = (
     "learning_rate",
     "max_depth",
@@ -41,7 +43,7 @@ KEPT = 32 * 2**20
 PAGES = 256 * 2**20
 
 
-class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Booster]"]):
+class XGBoost(BoostedModel["xgboost.DMatrix", "Answering"]):
     """The mean by ``objective``, quantiles by ``reg:quantileerror``."""
 
     requirements = ("xgboost",)
@@ -153,11 +155,10 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
         stopping = options.early_stopping_rounds
         return boosters.trained(params, rows, rounds, validation, stopping)
 
-    def read(self, raw: bytes) -> tuple[xgboost.Booster, xgboost.Booster]:
-        """Read it twice: for few rows, by one thread, and for many."""
+    def read(self, raw: bytes) -> Answering:
         from framework_xgboost import boosters
 
-        return boosters.of_bytes(raw, 1), boosters.of_bytes(raw, self.options.n_jobs)
+        return boosters.Answering(raw, self.options.n_jobs)
 
     def gpus(self) -> int | None:
         import xgboost
@@ -167,15 +168,13 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
     def move(self, device: str) -> None:
         self._on_gpu = True
         for boosters in self._boosters:
-            for _, many in boosters:
-                many.set_param({"device": device})
+            for booster in boosters:
+                booster.many.set_param({"device": device})
 
-    def answer(self, booster: tuple[xgboost.Booster, xgboost.Booster], rows: Float32) -> Float64:
+    def answer(self, booster: Answering, rows: Float32) -> Float64:
         return self.answers([booster], rows)[0]
 
-    def answers(
-        self, boosters: Sequence[tuple[xgboost.Booster, xgboost.Booster]], rows: Float32
-    ) -> list[Float64]:
+    def answers(self, boosters: Sequence[Answering], rows: Float32) -> list[Float64]:
         """Ask several boosters about the same rows. Few rows become one matrix for all of them,
         which takes less time than each booster's own look at them. Many rows, and infinities, which
         no matrix holds, are read in place.
@@ -184,11 +183,13 @@ class XGBoost(BoostedModel["xgboost.DMatrix", "tuple[xgboost.Booster, xgboost.Bo
 
         if self._on_gpu:  # in place, XGBoost would fall back to a slower way, with a warning
             matrix = xgboost.DMatrix(rows)
-            return [many.predict(matrix, validate_features=False) for _, many in boosters]
+            return [one.many.predict(matrix, validate_features=False) for one in boosters]
         if len(rows) <= MANY_ROWS and not np.isinf(rows).any():
             matrix = xgboost.DMatrix(rows, nthread=1)
-            return [few.predict(matrix, validate_features=False) for few, _ in boosters]
+            return [one.few.predict(matrix, validate_features=False) for one in boosters]
         return [
-            (many if len(rows) > MANY_ROWS else few).inplace_predict(rows, validate_features=False)
-            for few, many in boosters
+            (one.many if len(rows) > MANY_ROWS else one.few).inplace_predict(
+                rows, validate_features=False
+            )
+            for one in boosters
         ]

@@ -216,10 +216,10 @@ def test_one_matrix_for_all_boosters_answers_the_bits_of_each_in_place() -> None
     """Also where numbers are null, and where they are infinite, which no matrix holds."""
     model = fitted((0.1, 0.9))
     boosters = [booster for row in model._boosters for booster in row]
-    shape = (40, boosters[0][0].num_features())
+    shape = (40, boosters[0].few.num_features())
     rows = np.random.default_rng(3).normal(size=shape).astype(np.float32)
     for value in (np.nan, np.inf, -np.inf):
         rows[5, 1] = value
-        expected = [few.inplace_predict(rows) for few, _ in boosters]
+        expected = [one.few.inplace_predict(rows) for one in boosters]
         for answer, one in zip(model.answers(boosters, rows), expected, strict=True):
             assert np.array_equal(answer, one)

@@ -82,10 +82,11 @@ def connect(uri: str) -> sa.Engine:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A complete pair, and the artifact URI of each half."""
+    """A complete pair, and the artifact URI of each half: as it is now, and as it was recorded."""
 
     pair: PairVersion
     sources: dict[str, str]
+    recorded: dict[str, str]
 
 
 class Ledger:
@@ -174,7 +175,8 @@ class Ledger:
         pair = _version(matches)
         if pair is None:
             return None
-        return Registered(pair, self.sources({half: matches[0][half] for half in HALVES}))
+        texts = {half: matches[0][half] for half in HALVES}
+        return Registered(pair, self.sources(texts), texts)
 
     def pointed_at(self, name: str, alias: str) -> tuple[PairVersion | None, Link | None]:
         """Give the pair that ``alias`` points at and its newest move, both of one moment."""

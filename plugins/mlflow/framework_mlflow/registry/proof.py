@@ -12,7 +12,7 @@ from framework.interfaces.registry import PairVersion, ProvenPair
 from framework.pairs.manifest import HALVES, prove
 from framework_mlflow import artifacts
 from framework_mlflow.keys import Keyring
-from framework_mlflow.ledger.ledger import Ledger
+from framework_mlflow.ledger.ledger import Ledger, Registered
 from framework_mlflow.options import MlflowOptions
 from framework_mlflow.registry import environment
 from framework_mlflow.signature import prove_signature
@@ -43,7 +43,7 @@ class Prover:
         if pair is None:
             raise RefusedError(f"{label}: the ledger has no such pair; it was removed.")
         sources = pair.sources
-        self._compare(version, sources, label)
+        self._compare(version, pair, label)
         local, manifest, signers = self._proven(version, sources)
         differing = environment.differences(manifest["environment"])
         if differing and self._options.environment == "refuse":
@@ -92,10 +92,13 @@ class Prover:
             self._options.tracking_uri, self._client, version.name, version.version
         )
 
-    def _compare(self, version: PairVersion, sources: dict[str, str], label: str) -> None:
+    def _compare(self, version: PairVersion, registered: Registered, label: str) -> None:
         """Refuse what MLflow has otherwise than the ledger."""
+        sources = registered.sources
         states = self.read_states(version)
-        places = self._ledger.sources({half: state.source for half, state in states.items()})
+        places = {half: state.source for half, state in states.items()}
+        # What both recorded in one text is one place; else the folder may have had another name.
+        places = sources if places == registered.recorded else self._ledger.sources(places)
         for half in HALVES:
             if half not in states:
                 raise RefusedError(
