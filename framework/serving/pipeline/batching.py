@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from framework.serving.pipeline.arrivals import ARRIVAL, Gathering
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -28,8 +30,10 @@ class Batches(Generic[T, R]):
 
     Items of ``size`` in all make a call; the first of them has waited ``wait_s`` at most. 0: until
     the event loop has seen to what is there already; on a loop that computes, that is what came
-    meanwhile. ``at_once``: calls at the same time, None for any number; what comes while there are
-    so many makes the next one. An item whose asker has gone is left out.
+    meanwhile. Where a transport hands requests over one by one, that is until no further one is on
+    its way (:class:`~framework.serving.pipeline.arrivals.Arrivals`). ``at_once``: calls at the same
+    time, None for any number; what comes while there are so many makes the next one. An item whose
+    asker has gone is left out.
     """
 
     def __init__(
@@ -42,12 +46,14 @@ class Batches(Generic[T, R]):
         self._work, self._size, self._wait, self._at_once = work, size, wait_s, at_once
         self._waiting: list[_Waiting[T, R]] = []
         self._together = 0
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.Handle | Gathering | None = None
         self._calls: set[asyncio.Task[None] | None] = set()  # the loop itself keeps no task alive
 
     async def ask(self, item: T, size: int = 1) -> R:
         """The result of an item. Raises what ``work`` raises for it."""
-        loop = asyncio.get_running_loop()
+        loop, arrival = asyncio.get_running_loop(), ARRIVAL.get()
+        if arrival is not None:
+            arrival.here()
         if self._waiting and self._together + size > self._size:
             self._start()
         waiting = _Waiting[T, R](item, size, loop.create_future())
@@ -56,11 +62,12 @@ class Batches(Generic[T, R]):
         if self._together >= self._size:
             self._start()
         elif self._timer is None:
-            self._timer = (
-                loop.call_later(self._wait, self._start)
-                if self._wait
-                else loop.call_soon(self._start)
-            )
+            if self._wait:
+                self._timer = loop.call_later(self._wait, self._start)
+            elif arrival is not None:
+                self._timer = arrival.gather(self._start)
+            else:
+                self._timer = loop.call_soon(self._start)
         return await waiting.answer
 
     def _start(self) -> None:

@@ -13,7 +13,6 @@ import logging
 import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from time import perf_counter
@@ -48,10 +47,6 @@ INLINE_BYTES, INLINE_WINDOWS = 256 * 1024, 256
 TOGETHER, TOGETHER_IN_THREAD = 64, 1024
 
 log = logging.getLogger(__name__)
-
-#: True where requests that come at the same time are seen one by one: while one is worked on in a
-#: thread, the loop takes the others.
-ONE_BY_ONE: ContextVar[bool] = ContextVar("one_by_one", default=False)
 
 T = TypeVar("T")
 
@@ -218,8 +213,7 @@ class Pipeline(Ends):
         context = self.terms.admitted(context)
         index = ok_windows(context)
         part = context if index is None else context.take(index)
-        small = count < self._together and not ONE_BY_ONE.get()
-        batches = self._batches if small else self._long_batches
+        batches = self._batches if count < self._together else self._long_batches
         return self._observed(
             context,
             index,

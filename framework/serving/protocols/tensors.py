@@ -14,7 +14,8 @@ from msgspec import field as struct_field
 from framework.serving.http.refusal import Refusal
 from framework.serving.pipeline.columns import Column
 
-_TYPES = {
+#: Datatypes of numbers, as they are in a binary tensor.
+TYPES = {
     "FP64": "<f8",
     "FP32": "<f4",
     "FP16": "<f2",
@@ -74,8 +75,8 @@ def read_plain(tensor: PlainTensor, tail: memoryview) -> tuple[Column, memoryvie
 
 def _plain_values(content: Any, datatype: str, *, binary: bool) -> Column | None:
     if datatype == "BYTES":
-        return _texts(bytes(content), "") if binary else _read_texts(content)
-    kind = _TYPES.get(datatype)
+        return framed_texts(bytes(content), "") if binary else _read_texts(content)
+    kind = TYPES.get(datatype)
     if kind is None:
         return None
     if binary:
@@ -88,10 +89,10 @@ def read_tensor(tensor: InferTensor, path: str, tail: bytes) -> tuple[list[Any],
     shape = tensor.shape
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise Refusal(422, f"[n] or [n, 1] is expected, got {shape[:5]}", f"{path}.shape")
-    if tensor.datatype not in _KINDS and tensor.datatype not in _TYPES:
+    if tensor.datatype not in _KINDS and tensor.datatype not in TYPES:
         raise Refusal(
             422,
-            f"'{tensor.datatype[:20]}' is none of {', '.join([*_KINDS, *_TYPES])}",
+            f"'{tensor.datatype[:20]}' is none of {', '.join([*_KINDS, *TYPES])}",
             f"{path}.datatype",
         )
     size = tensor.parameters.binary_data_size
@@ -118,9 +119,9 @@ def read_tensor(tensor: InferTensor, path: str, tail: bytes) -> tuple[list[Any],
             )
         content, tail = tail[:size], tail[size:]
         values = (
-            _texts(content, path)
+            framed_texts(content, path)
             if tensor.datatype == "BYTES"
-            else _numbers(content, _TYPES.get(tensor.datatype, "?"), path)
+            else _numbers(content, TYPES.get(tensor.datatype, "?"), path)
         )
     if len(values) != prod(shape):
         raise Refusal(422, f"{len(values)} values, but shape {shape}", f"{path}.shape")
@@ -144,7 +145,7 @@ def _numbers(content: bytes, kind: str, path: str) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN
 
 
-def _texts(content: bytes, path: str) -> list[str]:
+def framed_texts(content: bytes, path: str) -> list[str]:
     """Each with its length before it, 4 bytes, the lowest first."""
     texts: list[str] = []
     at = 0

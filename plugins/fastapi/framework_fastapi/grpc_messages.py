@@ -101,6 +101,18 @@ _WITHIN = {
     "InferRequestedOutputTensor": "ModelInferRequest",
     "InferOutputTensor": "ModelInferResponse",
 }
+#: The same bytes as a ``ModelInferRequest``, read no further than to the bytes of its parts.
+_PARTS: dict[str, dict[str, tuple[int, str]]] = {
+    "ModelInferParts": {
+        "model_name": (1, "string"),
+        "model_version": (2, "string"),
+        "id": (3, "string"),
+        "parameters": (4, "[]bytes"),
+        "inputs": (5, "[]bytes"),
+        "outputs": (6, "[]bytes"),
+        "raw_input_contents": (7, "[]bytes"),
+    },
+}
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
@@ -128,15 +140,15 @@ def _add_field(message: Any, name: str, number: int, kind: str) -> None:
         field.type = getattr(_Field, f"TYPE_{kind.upper()}")
 
 
-def _messages() -> dict[str, Any]:
+def _messages(table: dict[str, dict[str, tuple[int, str]]]) -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(
         name="open_inference.proto", package=PACKAGE, syntax="proto3"
     )
     messages: dict[str, Any] = {}
-    for name in sorted(_TABLE, key=lambda name: name in _WITHIN):
+    for name in sorted(table, key=lambda name: name in _WITHIN):
         outer = messages[_WITHIN[name]].nested_type if name in _WITHIN else file.message_type
         message = messages[name] = outer.add(name=name)
-        fields = _TABLE[name]
+        fields = table[name]
         if any(kind.startswith("?") for _, kind in fields.values()):
             message.oneof_decl.add(name="parameter_choice")
         for field, (number, kind) in fields.items():
@@ -150,4 +162,5 @@ def _messages() -> dict[str, Any]:
 
 
 #: By name; those within others, too.
-MESSAGES = _messages()
+MESSAGES = _messages(_TABLE)
+MODEL_INFER_PARTS = _messages(_PARTS)["ModelInferParts"]

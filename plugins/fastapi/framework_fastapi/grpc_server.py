@@ -5,28 +5,25 @@ the HTTP application, so that keys, limits, arms, records and metrics are the sa
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import orjson
+from google.protobuf.message import DecodeError
 
 from framework.errors import FrameworkError
 from framework.serving.http.asgi import App
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.pipeline import ONE_BY_ONE
+from framework.serving.pipeline.arrivals import ARRIVAL
 from framework.serving.protocols.infer_requests import ReadTensors
 from framework_fastapi import FastapiOptions
-from framework_fastapi.grpc_messages import MESSAGES, PACKAGE
-from framework_fastapi.grpc_translation import (
-    LENGTH,
-    body_of,
-    metadata_of,
-    response_of,
-    tensors_of,
-)
+from framework_fastapi.grpc_handlers import INFER, Handlers, Method, serialized
+from framework_fastapi.grpc_messages import MESSAGES, MODEL_INFER_PARTS
+from framework_fastapi.grpc_tensors import tensors_of
+from framework_fastapi.grpc_translation import LENGTH, body_of, metadata_of, response_of
 
 #: HTTP status -> code of gRPC; any other is INTERNAL.
 _CODES = {
@@ -49,7 +46,6 @@ _BINARY = b"application/octet-stream"
 log = logging.getLogger(__name__)
 
 Answer = tuple[int, dict[bytes, bytes], bytes]
-Method = Callable[[Any, Any], Awaitable[Any]]
 
 
 class GrpcServer:
@@ -83,17 +79,7 @@ class GrpcServer:
                 ("grpc.server_handshake_timeout_ms", round(1000 * options.head_timeout)),
             ]
         )
-        methods = {
-            name: grpc.unary_unary_rpc_method_handler(
-                method,
-                request_deserializer=MESSAGES[f"{name}Request"].FromString,
-                response_serializer=_serialized,
-            )
-            for name, method in self._methods().items()
-        }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(f"{PACKAGE}.GRPCInferenceService", methods),)
-        )
+        self._server.add_generic_rpc_handlers((Handlers(self._methods()),))
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.grpc.port}"
         try:
@@ -123,7 +109,7 @@ class GrpcServer:
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._infer,
+            INFER: self._infer,
         }
 
     async def _live(self, _: Any, context: Any) -> Any:
@@ -158,31 +144,48 @@ class GrpcServer:
         await _check_version(context, request.version, answer["versions"])
         return metadata_of(answer)
 
-    async def _infer(self, request: Any, context: Any) -> Any:
+    async def _infer(self, message: bytes, context: Any) -> Any:
+        try:
+            return await self._forecast(message, context)
+        except DecodeError:
+            await _abort(context, 422, {}, "the message is no ModelInferRequest")
+            raise
+        finally:
+            arrival = ARRIVAL.get()
+            if arrival is not None:
+                arrival.here()
+
+    async def _forecast(self, message: bytes, context: Any) -> Any:
+        """Answer a call. Raises DecodeError for bytes that are no request."""
+        parts = MODEL_INFER_PARTS.FromString(message)
+
+        def encode() -> tuple[bytes, int]:
+            return body_of(MESSAGES["ModelInferRequest"].FromString(message))
+
         headers = {**_metadata(context), b"content-type": _BINARY}
-        body: bytes | ReadTensors | None = tensors_of(request)
+        body: bytes | ReadTensors | None = tensors_of(parts, len(message), encode)
         if body is None:
             try:
-                body, length = body_of(request)
+                body, length = encode()
             except Refusal as refusal:
                 await _abort(context, refusal.status, {}, f"{refusal.path}: {refusal.message}")
                 raise
             headers[LENGTH] = b"%d" % length
         headers[b"content-length"] = b"%d" % len(body)
-        path = f"/v2/models/{request.model_name}/infer"
-        if request.model_version:
-            served = await self._versions(request.model_name, context)
-            await _check_version(context, request.model_version, served)
-        ONE_BY_ONE.set(True)
-        status, answered, answer = await self._ask("POST", path, headers, body)
+        name, version = parts.model_name, parts.model_version
+        if version:
+            await _check_version(context, version, await self._versions(name, context))
+        status, answered, answer = await self._ask(
+            "POST", f"/v2/models/{name}/infer", headers, body
+        )
         if status != 200:
             await _abort(context, status, answered, _message(answer))
         response: Any = answer
         if isinstance(body, bytes):
             response = response_of(answer, int(answered.get(LENGTH, len(answer))))
-        if request.model_version:
-            message = MESSAGES["ModelInferResponse"].FromString(_serialized(response))
-            await _check_version(context, request.model_version, [message.model_version])
+        if version:
+            answered_by = MESSAGES["ModelInferResponse"].FromString(serialized(response))
+            await _check_version(context, version, [answered_by.model_version])
         return response
 
     async def _versions(self, name: str, context: Any) -> list[str]:
@@ -231,11 +234,6 @@ class GrpcServer:
 
         await self._app(scope, receive, send)
         return status, answered, b"".join(parts)
-
-
-def _serialized(response: Any) -> bytes:
-    """The bytes of a message; of an answer that is bytes already, those."""
-    return response if isinstance(response, bytes) else bytes(response.SerializeToString())
 
 
 def _metadata(context: Any) -> dict[bytes, bytes]:

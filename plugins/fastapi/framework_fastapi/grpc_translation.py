@@ -11,20 +11,6 @@ import numpy as np
 import orjson
 
 from framework.serving.http.refusal import Refusal
-from framework.serving.pipeline.columns import Column
-from framework.serving.protocols.infer_requests import (
-    InferAnswer,
-    InferOutput,
-    PlainRequest,
-    ReadTensors,
-)
-from framework.serving.protocols.tensors import (
-    InferTensorParameters,
-    PlainTensor,
-    datatype_of,
-    read_plain,
-    write_tensor,
-)
 from framework_fastapi.grpc_messages import MESSAGES
 
 #: datatype -> the field that holds its values where they are not sent raw, and the type of those in
@@ -39,47 +25,6 @@ _CONTENTS = {
     "FP64": ("fp64_contents", "<f8"),
 }
 LENGTH = b"inference-header-content-length"
-
-
-def tensors_of(request: Any) -> ReadTensors | None:
-    """Read the tensors of a ``ModelInferRequest`` that are all sent raw, with no parameters beside
-    them; None for any other, which :func:`body_of` translates.
-    """
-    raw = request.raw_input_contents
-    if len(raw) != len(request.inputs) or request.parameters:
-        return None
-    columns: dict[str, Column] = {}
-    for tensor, content in zip(request.inputs, raw, strict=True):
-        if tensor.parameters or tensor.HasField("contents"):
-            return None
-        size = InferTensorParameters(binary_data_size=len(content))
-        plain = PlainTensor(tensor.name, list(tensor.shape), tensor.datatype, parameters=size)
-        values = read_plain(plain, memoryview(content))
-        if values is None:
-            return None
-        columns[plain.name] = values[0]
-    outputs = [InferOutput(output.name) for output in request.outputs] or None
-    if len(columns) != len(raw) or any(output.parameters for output in request.outputs):
-        return None
-
-    def encode() -> tuple[bytes, bytes]:
-        body, length = body_of(request)
-        return body[:length], body[length:]
-
-    read = PlainRequest([], id=request.id or None, outputs=outputs)
-    return ReadTensors(read, columns, request.ByteSize(), encode, _response)
-
-
-def _response(answer: InferAnswer) -> bytes:
-    response = MESSAGES["ModelInferResponse"](
-        model_name=answer.model_name, model_version=answer.model_version, id=answer.id or ""
-    )
-    for name, value in answer.parameters.items():
-        response.parameters[name].string_param = value
-    for output, values in answer.outputs:
-        response.outputs.add(name=output.name, datatype=datatype_of(values), shape=values.shape)
-        response.raw_output_contents.append(write_tensor(values))
-    return bytes(response.SerializeToString())
 
 
 def body_of(request: Any) -> tuple[bytes, int]:

@@ -4,6 +4,7 @@ limits, its errors.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -13,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import httpx
 import numpy as np
 import psutil
@@ -22,12 +25,14 @@ import trustme
 from framework_fastapi import FastapiOptions
 from framework_fastapi.backend import FastapiBackend
 from framework_fastapi.grpc_messages import MESSAGES
+from framework_fastapi.grpc_server import GrpcServer
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from framework.data.vocabulary import TIME
 from framework.errors import FrameworkError
 from framework.serving.app.examples import example_payload
+from framework.serving.pipeline.arrivals import ARRIVAL
 from framework.testing import fakes
 from framework.testing.servers.asking import wait_for
 from framework.testing.servers.fake_server import make_deployment, make_row, server_process
@@ -181,8 +186,6 @@ def test_what_http_refuses_is_refused_with_the_path_of_the_field(server: tuple[s
 
 
 def test_tensors_that_are_not_what_they_say_are_refused(server: tuple[str, str]) -> None:
-    import grpc
-
     def ask(**changed: Any) -> Any:
         with grpc.insecure_channel(server[1]) as channel:
             call = channel.unary_unary(
@@ -210,6 +213,63 @@ def test_tensors_that_are_not_what_they_say_are_refused(server: tuple[str, str])
     assert "int_contents: not a value of INT8" in ask(
         inputs=[{**tensor, "datatype": "INT8", "contents": {"int_contents": [300]}}]
     )
+
+
+def test_bytes_that_are_no_request_are_refused(server: tuple[str, str]) -> None:
+    inputs = MESSAGES["ModelInferRequest"](inputs=[{"name": "temp"}]).SerializeToString()
+    for message in (b"\xff", inputs.replace(b"temp", b"\xff\xff\xff\xff")):
+        with grpc.insecure_channel(server[1]) as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            with pytest.raises(grpc.RpcError) as refused:
+                call(message, metadata=tuple(HEADERS.items()))
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert refused.value.details() == "the message is no ModelInferRequest"
+
+
+def test_a_call_is_read_by_its_own_bytes_whatever_came_with_the_same_inputs(
+    server: tuple[str, str],
+) -> None:
+    """Names, types and shapes are read once for calls that share them."""
+    row = make_row(**{"wind gust": 1.0})
+    with triton.InferenceServerClient(server[1]) as client:
+
+        def mean(change: dict[str, Any]) -> bytes:
+            answer = client.infer("fake", tensors([row | change] * 2), headers=HEADERS)
+            return bytes(answer.as_numpy("mean").tobytes())
+
+        first, second = mean({}), mean({"wind gust": 2.0})
+        assert mean({}) == first != second
+        cut, text = tensors([row] * 2), tensors([row] * 2)
+        cut[list(row).index("wind gust")]._raw_content = b"1234"
+        text[list(row).index("season")]._raw_content = b"\x01\0\0\0a"
+        for inputs, column in ((cut, "wind gust"), (text, "season")):
+            with pytest.raises(InferenceServerException) as refused:
+                client.infer("fake", inputs, headers=HEADERS)
+            assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+            assert f"inputs[{list(row).index(column)}]" in str(refused.value)
+
+
+def test_a_forecast_is_announced_before_its_message_is_read() -> None:
+    """Without it every call would be a forecast of its own, and nothing would say so."""
+    announced = list[bool]()
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        announced.append(ARRIVAL.get() is not None)
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"error": "no pair"}'})
+
+    async def ask() -> None:
+        options = FastapiOptions.model_validate({"grpc": {"port": free_port()}})
+        server = GrpcServer(app, options, 10)
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{options.grpc.port}") as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            with pytest.raises(grpc.aio.AioRpcError, match="no pair"):
+                await call(b"")
+        await server.stop(1)
+
+    asyncio.run(ask())
+    assert announced == [True]
 
 
 @pytest.mark.stress
