@@ -22,7 +22,8 @@ from framework_report.figures import (
     series_errors,
     step_errors,
 )
-from framework_report.plots import coverage_by_origin, error_by_step, panel_titles, series_grid
+from framework_report.plots import coverage_by_origin, error_by_step
+from framework_report.series_plots import panel_titles, series_grid
 from framework_report.svg import inline_svg
 
 #: Rows of the table of the worst series.
@@ -169,6 +170,7 @@ def _plot(
     matplotlib.
     """
     figure.savefig(folder / f"{name}.png", dpi=90, facecolor="white")
+    figure.set_layout_engine("none")  # laid out by now; once more would take as long as to draw it
     return Markup(inline_svg(figure, name, label, titles))  # noqa: S704
 
 
