@@ -64,7 +64,7 @@ class _Lines:
 
 @dataclass(slots=True)
 class _Drawn:
-    """What all panels have, by its look."""
+    """The lines and bands of all panels, by their look."""
 
     grid: _Lines = field(default_factory=_Lines)
     floor: _Lines = field(default_factory=_Lines)
@@ -76,7 +76,7 @@ class _Drawn:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """Where a panel lies, in inches, and what its edges mean."""
+    """A panel: its place in inches, and the values at its edges."""
 
     left: float
     bottom: float
@@ -152,9 +152,9 @@ def series_grid(
     places = _places(rows, height)
     ticks = origin_ticks(result.origins)
     drawn = _Drawn()
-    for (left, bottom, width, tall), series in zip(places, picks, strict=False):
+    for place, series in zip(places, picks, strict=False):
         one = _Series.of(result, target, np.flatnonzero(errors.rows == series))
-        panel = _Panel(left, bottom, width, tall, (first - spare, last + spare), one.limits())
+        panel = _Panel(*place, (first - spare, last + spare), one.limits())
         _add(drawn, panel, one)
         _write(
             axes, drawn, panel, ticks, _title(errors, int(series)), _caption(errors, int(series))
