@@ -74,7 +74,8 @@ class Model(ABC):
     def least_context(self, schema_hint: int) -> int:
         """Say how many past steps a series must have to be forecast at all. In a window of a
         shorter series the targets are NaN before its first row. The other columns may be filled by
-        the preprocessor there, so that only a model without :attr:`covariates` may need less.
+        the preprocessor there, so that only a model without :attr:`covariates` may need less, or
+        one whose :attr:`parts` do.
 
         Args:
             schema_hint: The season length of the panel, in steps.

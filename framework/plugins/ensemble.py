@@ -80,6 +80,10 @@ class Ensemble(Model):
     def context_length(self, schema_hint: int) -> int:
         return max(member.context_length(schema_hint) for member in self._members.values())
 
+    def least_context(self, schema_hint: int) -> int:
+        """The most that a member needs: each sees the end of the window alone."""
+        return max(member.least_context(schema_hint) for member in self._members.values())
+
     @property
     def supports_quantiles(self) -> bool:
         return all(member.supports_quantiles for member in self._members.values())
@@ -98,18 +102,25 @@ class Ensemble(Model):
         notes: list[str] = []
         for name, member, length in list(self._each()):
             sets = [
-                None if windows is None else replace(windows, context_length=length)
-                for windows in (train, validation)
+                None
+                if each is None
+                else replace(each, context_length=min(length, each.context_length))
+                for each in (train, validation)
             ]
             assert sets[0] is not None
-            own = schema.model_copy(update={"context_length": length})
             try:
-                member.fit(sets[0], sets[1], own, seed)
+                member.fit(sets[0], sets[1], self._schema_of(member, length, schema), seed)
             except DataError as error:
                 notes.append(self._leave(name, error))
         if self.by_series:
             self._weights = self._learned(train, validation, schema, seed, notes)
         self._notes = tuple(notes)
+
+    def _schema_of(self, member: Model, length: int, schema: Schema) -> Schema:
+        """The schema of a member: it needs fewer steps than the ensemble, or as many."""
+        least = member.least_context(self.options.season_length)
+        own = {"context_length": length, "least_context": least if least < length else None}
+        return schema.model_copy(update=own)
 
     def _leave(self, name: str, error: DataError) -> str:
         """Go on without a member. Raises :class:`DataError` when it was the last."""
@@ -141,7 +152,7 @@ class Ensemble(Model):
         if count:
             before = arrays.until(origins[0])
             for name, member in list(members.items()):
-                own = schema.model_copy(update={"context_length": self._lengths[name]})
+                own = self._schema_of(member, self._lengths[name], schema)
                 try:
                     fit_model(before, own, member, steps, seed)
                 except DataError as error:

@@ -142,7 +142,23 @@ def test_a_pair_that_forecasts_cold_windows_flags_them_at_every_door() -> None:
         component("model", "xgboost", scale={"sales": "sales_mean"}).check(schema, ("sales_mean",))
 
 
-def test_a_naive_forecast_of_a_young_series_is_flagged_at_every_door() -> None:
+WEEK = {"name": "seasonal_naive", "season_length": 7}
+MONTH = {"name": "auto_theta", "season_length": 7, "context_length": 28}
+
+
+@pytest.mark.parametrize(
+    ("node", "values_of_the_young"),
+    [
+        (WEEK, [6, 6, 6, 6, 9]),
+        ({"name": "seasonal_mean", "season_length": 7}, [6, 6, 6, 6, 9]),
+        (MONTH, None),
+        ({"name": "croston_sba", "context_length": 28}, None),
+        ({"name": "ensemble", "season_length": 7, "members": {"a": WEEK, "b": MONTH}}, None),
+    ],
+)
+def test_a_forecast_of_a_young_series_is_flagged_at_every_door(
+    node: dict[str, Any], values_of_the_young: list[float] | None
+) -> None:
     """Three days of a week: each is its own value of the next week, the others their mean. What a
     preprocessor fills in before the first day changes nothing.
     """
@@ -151,7 +167,8 @@ def test_a_naive_forecast_of_a_young_series_is_flagged_at_every_door() -> None:
     def component(kind: Kind, name: str, **options: Any) -> Any:
         return plugins.load(kind, name)(plugins.find(kind, name).options.model_validate(options))
 
-    model = component("model", "seasonal_naive", season_length=7)
+    model = component("model", **node)
+    length = model.context_length(7)
     panel = panel_from_rows(
         sales_table(2, 40).drop(columns=["format", "promotion", "price"]),
         entity_keys=("shop",),
@@ -160,19 +177,21 @@ def test_a_naive_forecast_of_a_young_series_is_flagged_at_every_door() -> None:
         categories=(),
         frequency=Frequency.parse("D"),
     )
-    schema = panel_schema(panel, context_length=7, least_context=model.least_context(7))
+    schema = panel_schema(panel, context_length=length, least_context=model.least_context(7))
     fills = component("preprocessor", "native", past=[{"step": "impute"}])
     pair = fit_pair(panel, schema, fills, model, 0, 7)
     whole = panel.context(pair.schema, panel.entities[:1], None)
-    last = np.arange(panel.offsets[1] - 7, panel.offsets[1])
+    last = np.arange(panel.offsets[1] - length, panel.offsets[1])
     times = np.append(panel.times[last], panel.times[last[-3:]])
     values = np.concatenate([panel.past[last], np.full((3, 3), [[9.0], [3.0], [6.0]])])
-    static = np.array([["shop-0"]] * 7 + [["new"]] * 3, dtype=object)
+    static = np.array([["shop-0"]] * length + [["new"]] * 3, dtype=object)
     context = cut_windows(pair.schema, pair.frequency, static, times, values, lambda *_: "")
     np.testing.assert_array_equal(context.past[:1], whole.past)
     forecast = pair.forecast(context)
     assert forecast.status == [OK, OK]
-    assert forecast.values[1, :, 0, 0].tolist() == [6, 6, 6, 6, 9]
+    assert np.isfinite(forecast.values).all()
+    if values_of_the_young is not None:
+        assert forecast.values[1, :, 0, 0].tolist() == values_of_the_young
     entries = Renderer(VERSION, None, pair.schema.entity_keys).entries(forecast)
     assert [entry.get("short_history") for entry in entries] == [None, True]
     table = forecast_table(forecast, pair.schema.entity_keys)

@@ -287,17 +287,21 @@ class ModelContract(ComponentContract):
         assert 1 <= least <= length, (
             f"least_context is {least}; it lies between 1 and context_length, which is {length}."
         )
-        assert least == length or not model.covariates, (
-            f"least_context is {least} of {length} steps and covariates are "
-            f"{sorted(model.covariates)}: a model that learns from columns would take what the "
-            "preprocessor fills in before the first row of a young series for its values."
-        )
+        for part in model.parts or (model,):
+            own, needed = part.context_length(SEASON), part.least_context(SEASON)
+            assert needed == own or not part.covariates, (
+                f"least_context is {needed} of {own} steps and covariates are "
+                f"{sorted(part.covariates)}: a model that learns from columns would take what the "
+                "preprocessor fills in before the first row of a young series for its values."
+            )
         young = replace(windows, target_past=windows.target_past.copy())
         young.target_past[:, : length - least] = np.nan
         answer = model.predict(young)
         self.expect_finite(answer, f"predict of windows with {least} of {length} steps")
         if least < length:
-            filled = model.predict(replace(young, past=np.zeros_like(young.past)))
+            past = young.past.copy()
+            past[:, : length - least] = 0.0
+            filled = model.predict(replace(young, past=past))
             assert np.array_equal(answer, filled), "forecasts follow what is in Windows.past."
 
     def test_a_window_with_few_values_is_forecast_from_its_own(self) -> None:

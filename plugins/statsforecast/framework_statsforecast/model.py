@@ -106,6 +106,9 @@ class LocalModel(Model):
         length: int | None = self.options.context_length
         return length or max(10 * self.options.season_length, 30)
 
+    def least_context(self, schema_hint: int) -> int:
+        return 1
+
     @property
     def supports_quantiles(self) -> bool:
         return True
