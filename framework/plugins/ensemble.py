@@ -202,15 +202,22 @@ class Ensemble(Model):
         return np.asarray(total)
 
     def memory(self, size: FitSize, stride: int | None = None) -> int | None:
-        """The most that a member takes, for they are fitted one after another."""
+        """The most that a member takes, for they are fitted one after another, each to its own
+        windows.
+        """
         return max(
-            (needs for m in self._members.values() if (needs := m.memory(size)) is not None),
+            (needs for m, own in self._sizes(size) if (needs := m.memory(own)) is not None),
             default=None,
         )
 
     def disk(self, size: FitSize) -> int:
         """The most that a member takes, as of :meth:`memory`."""
-        return max(member.disk(size) for member in self._members.values())
+        return max(member.disk(own) for member, own in self._sizes(size))
+
+    def _sizes(self, size: FitSize) -> Iterator[tuple[Model, FitSize]]:
+        for member in self._members.values():
+            length = member.context_length(self.options.season_length)
+            yield member, replace(size, context_length=min(length, size.context_length))
 
     def gpus(self) -> int | None:
         """As many as the members that can use a GPU see; None when none can."""

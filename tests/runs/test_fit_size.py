@@ -65,6 +65,19 @@ def test_what_does_not_fit_is_refused_with_a_stride_that_does() -> None:
     check_memory(big, None)
 
 
+def test_an_ensemble_counts_each_member_with_its_own_window() -> None:
+    """The long window of one member is no part of the table of another."""
+    trees = plan("lightgbm")
+    assert trees.memory() is not None
+    members = {
+        "trees": {"name": "lightgbm"},
+        "year": {"name": "seasonal_mean", "season_length": 365, "context_length": 1460},
+    }
+    both = plan("ensemble", season_length=7, members=members)
+    one, long = replace(SIZE, context_length=1), replace(SIZE, context_length=1460)
+    assert replace(both, size=long).memory() == replace(trees, size=one).memory()
+
+
 def test_a_model_that_fits_when_it_is_asked_counts_the_fit_of_a_window() -> None:
     def of(name: str, **options: object) -> FitPlan:
         long = replace(SIZE, context_length=2000)

@@ -288,9 +288,9 @@ class ModelContract(ComponentContract):
             f"least_context is {least}; it lies between 1 and context_length, which is {length}."
         )
         for part in model.parts or (model,):
-            own, needed = part.context_length(SEASON), part.least_context(SEASON)
-            assert needed == own or not part.covariates, (
-                f"least_context is {needed} of {own} steps and covariates are "
+            steps, fewest = part.context_length(SEASON), part.least_context(SEASON)
+            assert fewest == steps or not part.covariates, (
+                f"least_context is {fewest} of {steps} steps and covariates are "
                 f"{sorted(part.covariates)}: a model that learns from columns would take what the "
                 "preprocessor fills in before the first row of a young series for its values."
             )

@@ -33,8 +33,8 @@ _TREE_ROWS = 8_000
 _FEW, _SLOW = 30, 0.04
 #: Steps that a naive forecast of whole seasons looks at, at least.
 _LEVEL = 30
-#: Seasons that a seasonal mean is taken of.
-_SEASONS = (2, 4)
+#: Seasons that a seasonal mean is taken of, and their steps at most: each answer reads them all.
+_SEASONS, _READ = (2, 4), 700
 #: The longest season that a local model is given: it is fitted for each answer.
 _LONG = 24
 
@@ -133,7 +133,7 @@ def _seasonal(frame: Frame, name: str) -> list[Setup]:
         )
         for n in lengths
         for count in _SEASONS
-        if count * n <= _room(frame)
+        if count * n <= min(_READ, _room(frame))
     ]
 
 

@@ -16,7 +16,7 @@ from framework.errors import DataError
 from framework.interfaces.model import Covariates, Model
 from framework_baselines import LevelOptions, SeasonalNaiveOptions, StrongestNaiveOptions
 from framework_baselines.levels import Drift, Mean
-from framework_baselines.naive import NaiveModel
+from framework_baselines.naive import NaiveModel, targets_alone
 from framework_baselines.seasonal_naive import SeasonalNaive
 
 #: How much better than the seasonal naive forecast of the first season another one must be.
@@ -83,11 +83,7 @@ class StrongestNaive(Model):
         """``[M, T]``: the mean absolute error of each member, NaN where nothing is known."""
         count = min(self.options.windows, len(windows))
         places = np.unique(np.linspace(0, len(windows) - 1, count).astype(np.int64))
-        arrays = windows.arrays
-        targets = replace(arrays, past=arrays.past[:, :0], past_names=())  # naive ones use no other
-        sample = WindowSet(
-            targets, windows.origins[places], windows.context_length, windows.horizon
-        ).gather()
+        sample = targets_alone(replace(windows, origins=windows.origins[places])).gather()
         if sample.target is None:  # windows of a set have their targets
             raise DataError("strongest_naive: windows without targets cannot be compared.")
         errors = []
