@@ -7,6 +7,11 @@ every module took without those that it imported, by the clock: run it on a quie
 processor's seconds are those of the whole process; the least of the rounds counts. Tracing takes
 about a tenth of the imports. The baseline is a process that imports NumPy, pandas and pyarrow.
 `run=predict` and `run=promote` open the newest pair, that of NLinear.
+
+Two libraries cannot be imported in part (MLflow 3.17, XGBoost 3.2). `import mlflow` imports
+mlflow.genai, models and projects whatever is asked for, and its store of a database imports
+mlflow.genai itself. Each module of XGBoost imports xgboost.compat, which imports scikit-learn
+where it is installed, and MLflow asks for it. What is left is to ask them late, or not at all.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ def hash_files(directory: Path) -> dict[str, str]:
 def _sha256(path: str, block: memoryview) -> str:
     """Of a file, read through ``block``: new memory for what is read would cost more than the
     hashing. By system calls: most files are small, and Python's own open looks at each for longer
-    than the hashing takes.
+    than the hashing takes. A pipe is not waited for: it has nothing.
     """
     digest = hashlib.sha256()
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         while count := os.readv(descriptor, [block]):
             digest.update(block[:count])

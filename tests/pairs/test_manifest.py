@@ -5,6 +5,7 @@ refused.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,10 @@ REFUSALS: dict[str, tuple[Callable[[Artifacts], object], str]] = {
     "file added": (
         lambda a: (a["model"] / "state" / "more.bin").write_bytes(b"x"),
         "model half: file state/more.bin was added.",
+    ),
+    "pipe in the place of a file": (
+        lambda a: ((a["model"] / "data.json").unlink(), os.mkfifo(a["model"] / "data.json")),
+        "model half: file data.json was changed (sha256 e3b0c44298fc",
     ),
     "evidence changed": (
         _edit("data.json", lambda text: text + " ", "model"),
