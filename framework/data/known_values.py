@@ -42,17 +42,17 @@ def known_values(panel: Panel) -> dict[str, tuple[str, ...] | None]:
     """
     values: dict[str, tuple[str, ...] | None] = {}
     for i in range(len(panel.entity_keys), len(panel.static_names)):
-        distinct = _distinct(panel.static[:, i])
+        distinct = _distinct(panel, i)
         is_list = len(distinct) <= MOST_VALUES
         values[panel.static_names[i]] = tuple(sorted(distinct)) if is_list else None
     return values
 
 
-def _distinct(texts: Objects) -> set[str]:
+def _distinct(panel: Panel, column: int) -> set[str]:
     """Return the distinct texts of a column, without null."""
     distinct: set[str] = set()
-    for rows in blocks(len(texts)):
-        distinct |= set(texts[rows].tolist()) - {None}
+    for rows in blocks(len(panel)):
+        distinct |= set(panel.static[rows, column].tolist()) - {None}
     return distinct
 
 

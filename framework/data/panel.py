@@ -14,6 +14,7 @@ from framework.data.context import Context
 from framework.data.frequency import Frequency
 from framework.data.schema import Schema
 from framework.data.scratch import IN_MEMORY, Scratch, blocks
+from framework.data.texts import TextRows, picked
 from framework.data.vocabulary import (
     MISSING_FEATURE,
     OK,
@@ -43,7 +44,7 @@ class Panel:
     times: Times  # [rows] datetime64[us], UTC
     past: Float64  # [rows, P], NaN where null
     known: Float64  # [rows, K]
-    static: Objects  # [rows, S] str, entity keys first; None for a null category
+    static: TextRows  # [rows, S] str, entity keys first; None for a null category
     past_names: tuple[str, ...]
     known_names: tuple[str, ...]
     static_names: tuple[str, ...]
@@ -145,7 +146,7 @@ class Panel:
             times=kept_times,
             past=pick(self.past),
             known=pick(self.known),
-            static=pick(self.static),
+            static=picked(self.static, pick),
             vintages={},
             ahead=None,  # of other steps than those after the rows that are left
             held={

@@ -9,6 +9,10 @@ import numpy as np
 
 from framework.data.panel import Panel
 from framework.data.scratch import Array, Pieces, Scratch
+from framework.data.texts import TextCoder, TextRows
+
+#: What files hold as numbers.
+_TEXTS = {"static", "ageless static"}
 
 
 def joined_panel(parts: Iterable[Panel], scratch: Scratch) -> Panel | None:
@@ -23,8 +27,13 @@ def joined_panel(parts: Iterable[Panel], scratch: Scratch) -> Panel | None:
     """
     pieces: dict[str, Pieces] = {}
     lengths, names, on_time = [], None, set[str]()
+    coders: dict[str, TextCoder] = {}
     for part in parts:
         arrays = _arrays(part)
+        if scratch.is_mapped:
+            for name in _TEXTS & arrays.keys():
+                coder = coders.setdefault(name, TextCoder(arrays[name].shape[1]))
+                arrays[name] = coder.codes(arrays[name])
         if names is None:
             names = replace(part.select(np.zeros(len(part), dtype=bool)), scratch=scratch)
             pieces = {name: Pieces(scratch) for name in arrays}
@@ -35,26 +44,39 @@ def joined_panel(parts: Iterable[Panel], scratch: Scratch) -> Panel | None:
         on_time &= {view for view, times in part.held.items() if times is part.times}
     if names is None:
         return None
-    return _whole(names, np.concatenate(lengths), pieces, on_time)
+    return _whole(names, np.concatenate(lengths), pieces, coders, on_time)
 
 
 def _arrays(part: Panel) -> dict[str, Array]:
     """List the arrays that grow with the rows or the series."""
     arrays: dict[str, Array] = {
-        name: getattr(part, name) for name in ("entities", "times", "past", "known", "static")
+        name: getattr(part, name) for name in ("entities", "times", "past", "known")
     }
+    arrays["static"] = np.asarray(part.static)
     arrays |= {f"held {view}": times for view, times in part.held.items()}
     if part.ahead is not None:
         arrays["ahead"] = part.ahead
     if part.ageless is not None:
-        arrays |= {"ageless past": part.ageless.past, "ageless static": part.ageless.static}
+        static = np.asarray(part.ageless.static)
+        arrays |= {"ageless past": part.ageless.past, "ageless static": static}
     return arrays
 
 
-def _whole(names: Panel, lengths: Array, pieces: dict[str, Pieces], on_time: set[str]) -> Panel:
-    """Join the pieces. ``names``: a panel without rows. ``on_time``: the views whose row of each
-    step is of that very step.
+def _whole(
+    names: Panel,
+    lengths: Array,
+    pieces: dict[str, Pieces],
+    coders: dict[str, TextCoder],
+    on_time: set[str],
+) -> Panel:
+    """Join the pieces. ``names``: a panel without rows. ``coders``: of texts that are numbers in
+    the pieces. ``on_time``: the views whose row of each step is of that very step.
     """
+
+    def texts(name: str) -> TextRows:
+        whole = pieces[name].whole()
+        return coders[name].coded(whole) if name in coders else whole
+
     times = pieces["times"].whole()
     row_times = {
         view: times if view in on_time else pieces[f"held {view}"].whole() for view in names.held
@@ -66,12 +88,12 @@ def _whole(names: Panel, lengths: Array, pieces: dict[str, Pieces], on_time: set
         times=times,
         past=pieces["past"].whole(),
         known=pieces["known"].whole(),
-        static=pieces["static"].whole(),
+        static=texts("static"),
         held=row_times,
         ahead=pieces["ahead"].whole() if "ahead" in pieces else None,
         ageless=None,
     )
     if "ageless past" not in pieces:
         return panel
-    past, static = pieces["ageless past"].whole(), pieces["ageless static"].whole()
-    return replace(panel, ageless=replace(panel, past=past, static=static))
+    past = pieces["ageless past"].whole()
+    return replace(panel, ageless=replace(panel, past=past, static=texts("ageless static")))

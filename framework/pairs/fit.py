@@ -32,7 +32,7 @@ def fit_preprocessor(panel: Panel, schema: Schema, preprocessor: Preprocessor) -
     """Fit on the rows of ``panel`` and transform them."""
     rows = f"{series_text(panel.entities)}, {len(panel):,} rows"
     with named(f"fit on {rows}", preprocessor):
-        preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+        preprocessor.fit(panel.past, panel.known, np.asarray(panel.static), panel.times, schema)
     if schema.cold:
         _check_cold(preprocessor, panel, schema)
     with named(f"transform {rows}", preprocessor):

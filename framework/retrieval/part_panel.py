@@ -152,7 +152,7 @@ class _Described:
             np.full(shape, np.nan),
             {},
             history.past.copy() if flag else history.past,
-            history.static.copy() if flag else history.static,
+            np.array(history.static) if flag else np.asarray(history.static),
         )
 
     def read(self, part: StoredRows, known_at: datetime | None, whole: bool) -> None:

@@ -23,6 +23,7 @@ from framework.data.fingerprint import panel_digest
 from framework.data.frequency import Frequency
 from framework.data.panel import Panel
 from framework.data.scratch import IN_MEMORY, Scratch
+from framework.data.texts import CodedTexts
 from framework.data.vocabulary import TIME
 from framework.errors import ConfigError, DataError
 from framework.evaluation.backtest import Setting, run_backtest
@@ -129,6 +130,8 @@ def read(store: RetrievalStrategy, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def expect_same(one: Any, other: Any, where: str = "panel") -> None:
+    if isinstance(other, CodedTexts):
+        other = np.asarray(other)
     if isinstance(one, np.ndarray):
         assert one.dtype == other.dtype, where
         assert one.shape == other.shape, where

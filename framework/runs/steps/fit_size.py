@@ -106,7 +106,7 @@ def plan_fit(
     files = 0
     if panel.scratch.is_mapped:
         files = len(panel) * row_bytes
-        row_bytes = 8 * len(schema.static)  # all the rest can be taken out of the memory
+        row_bytes = 8  # which rows are chosen; all the rest can be taken out of the memory
     compute: Compute = run.make("compute")
     fits = max(1, compute.together(config.backtest.folds)) if config.backtest.refit else 1
     season = config.panel.season_length

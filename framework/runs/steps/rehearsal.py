@@ -58,7 +58,7 @@ def rehearse(config: Config, features: Features, preprocessor: Preprocessor, mod
                 f"panel.cold: model={config.component('model').name} forecasts no series without "
                 "history; choose a boosted model, or panel.cold=refuse."
             )
-        preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+        preprocessor.fit(panel.past, panel.known, np.asarray(panel.static), panel.times, schema)
         model.check(schema, preprocessor.past_names)
     except (ConfigError, RefusedError):
         raise

@@ -34,9 +34,10 @@ class RowPlan:
     """The rows that are in memory at the same time.
 
     ``rows``: those of the primary view. ``panel``: bytes of each in the panel; ``texts``: those of
-    them that no file can hold. ``copies``: how many panels there are, for the versions of a
-    backtest as well. ``learned``: bytes of each in what one fit takes beside the panel, before the
-    model's own. ``fits``: at the same time; 0: none. ``read``: how many rows are read at a time.
+    them that are in memory while a preprocessor learns from them, wherever the panel is.
+    ``copies``: how many panels there are, for the versions of a backtest as well. ``learned``:
+    bytes of each in what one fit takes beside the panel, before the model's own. ``fits``: at the
+    same time; 0: none. ``read``: how many rows are read at a time.
     """
 
     rows: int
@@ -59,7 +60,7 @@ class RowPlan:
         reading = self.rows * (2 * self.panel + _READING)
         reading = reading if self.read == self.rows else min(reading, _READERS)
         learning = self.rows * self.fits * (self.texts + _CHOOSING)
-        return self.rows * self.copies * self.texts + max(reading, learning)
+        return max(reading, learning)
 
     @property
     def files(self) -> int:

@@ -62,7 +62,7 @@ class PreprocessorContract(ComponentContract):
         panel = panel if panel is not None else make_panel()
         preprocessor: Preprocessor = self.make()
         schema = panel_schema(panel)
-        preprocessor.fit(panel.past, panel.known, panel.static, panel.times, schema)
+        preprocessor.fit(panel.past, panel.known, np.asarray(panel.static), panel.times, schema)
         return preprocessor, panel, schema
 
     def test_shapes_names_and_dtypes(self) -> None:
@@ -203,7 +203,7 @@ class PreprocessorContract(ComponentContract):
 
     def test_an_unseen_text_is_not_taken_for_a_known_one(self) -> None:
         preprocessor, panel, _ = self.fitted()
-        known = preprocessor.static(panel.static)
+        known = preprocessor.static(np.asarray(panel.static))
         if not known.shape[1]:
             return
         unseen = np.full((1, panel.static.shape[1]), "never seen", dtype=object)
@@ -216,7 +216,7 @@ class PreprocessorContract(ComponentContract):
     def test_a_null_category_is_a_value_of_its_own(self, tmp_path: Path) -> None:
         panel = make_panel()
         category = len(panel.entity_keys)
-        panel.static[::5, category] = None
+        np.asarray(panel.static)[::5, category] = None
         preprocessor = self.make()
         fit_preprocessor(panel, panel_schema(panel), preprocessor)
         if not preprocessor.static_names:
