@@ -16,6 +16,10 @@ Prints one line for each step and, last, a JSON summary: seconds, peak memory, b
 memory a row, seconds a series, and the ratio of the seconds a series at the largest size to those
 at the smallest. It ends with 1 where a size exceeds ``--gigabytes`` or ``--minutes``; a run that
 goes on beyond ``--minutes`` is ended and its steps so far are printed.
+
+With ``--group`` the runs are in a control group that has been made before, such as
+``/sys/fs/cgroup/small`` with a ``memory.max`` of 2 GB. The pages of files count against its limit,
+and the system takes them out when they reach it.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -83,12 +88,16 @@ class Step:
 
 @dataclass
 class Measured:
-    """One command. ``late``: it was ended because it took too long."""
+    """One command. ``late``: it was ended because it took too long. ``processor``: its seconds of
+    user and system. ``faults``: how often a page had to be read from the disk.
+    """
 
     run: str
     steps: list[Step] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     late: bool = False
+    processor: float = 0.0
+    faults: int = 0
 
     @property
     def seconds(self) -> float:
@@ -154,12 +163,18 @@ def resident(root: int) -> tuple[int, int]:
     return sums["VmRSS"], sums["RssAnon"]
 
 
-def measure(project: Path, run: str, overrides: list[str], limit: float) -> Measured:
-    """Run a command in ``project`` and follow its lines and its memory."""
+def measure(
+    project: Path, run: str, overrides: list[str], limit: float, group: Path | None = None
+) -> Measured:
+    """Run a command in ``project``, and in a control group, and follow its lines and its memory."""
     measured = Measured(run, [Step("begin")])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
+    command = [sys.executable, "-m", "framework", f"run={run}", *overrides]
+    if group is not None:
+        command = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group), *command]
     process = subprocess.Popen(
-        [sys.executable, "-m", "framework", f"run={run}", *overrides],
+        command,
         cwd=project,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         stdout=subprocess.PIPE,
@@ -168,13 +183,13 @@ def measure(project: Path, run: str, overrides: list[str], limit: float) -> Meas
     )
 
     def follow() -> None:
-        before = started
+        begun = started
         for line in process.stderr or ():
             now = time.perf_counter()
-            measured.steps[-1].seconds = now - before
-            before = now
+            measured.steps[-1].seconds = now - begun
+            begun = now
             measured.steps.append(Step(line.strip()))
-        measured.steps[-1].seconds = time.perf_counter() - before
+        measured.steps[-1].seconds = time.perf_counter() - begun
 
     def watch() -> None:
         while process.poll() is None:
@@ -194,6 +209,9 @@ def measure(project: Path, run: str, overrides: list[str], limit: float) -> Meas
     for thread in threads:
         thread.join()
     code = process.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    measured.processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    measured.faults = after.ru_majflt - before.ru_majflt
     lines = output.splitlines()
     measured.result = json.loads(lines[-1]) if lines else {}
     if code and not measured.late:
@@ -216,7 +234,8 @@ def print_steps(series: int, measured: Measured, least: float) -> None:
     print(
         f"{series:>7} {measured.run:<8} {measured.seconds:>8.1f} s "
         f"{measured.peak / 2**20:>7.0f} MB {measured.anonymous / 2**20:>7.0f} MB anonymous  "
-        f"{'ended: too late' if measured.late else 'in all'}",
+        f"{'ended: too late' if measured.late else 'in all'}, {measured.processor:.0f} s of "
+        f"processor, {measured.faults:,} pages read from the disk",
         flush=True,
     )
 
@@ -239,7 +258,7 @@ def one_size(series: int, folder: Path, arguments: argparse.Namespace) -> list[M
     done: list[Measured] = []
     for run in ("ingest", "train", "predict"):
         left = 60 * arguments.minutes - sum(measured.seconds for measured in done)
-        done.append(measure(project, run, arguments.overrides, left))
+        done.append(measure(project, run, arguments.overrides, left, arguments.group))
         print_steps(series, done[-1], arguments.least)
         if done[-1].late:
             break
@@ -257,6 +276,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=12, help="the most memory of a size")
     parser.add_argument("--minutes", type=float, default=45, help="the most time of a size")
     parser.add_argument("--least", type=float, default=0.5, help="seconds of a step with a line")
+    parser.add_argument("--group", type=Path, help="a control group, which may limit the memory")
     parser.add_argument("--folder", type=Path, help="where the projects are made and kept")
     parser.add_argument("overrides", nargs="*", help="of the runs, such as model.max_bin=64")
     arguments = parser.parse_args()
@@ -270,6 +290,8 @@ def main() -> None:
                 "MB": round(max(measured.peak for measured in done) / 2**20),
                 "ms_a_series": round(1000 * seconds / series, 3),
                 "late": any(measured.late for measured in done),
+                "processor": round(sum(measured.processor for measured in done), 1),
+                "pages_read": sum(measured.faults for measured in done),
                 "runs": {m.run: [round(m.seconds, 1), round(m.peak / 2**20)] for m in done},
                 "anonymous_bytes_a_row": {m.run: m.anonymous // (series * DAYS) for m in done},
             }

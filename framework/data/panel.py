@@ -163,9 +163,7 @@ class Panel:
             Panels of consecutive series: views of these arrays, of :data:`BLOCK` rows or of one
             longer series, without vintages and what is stored ahead.
         """
-        starts = [rows.start for rows in blocks(len(self))]
-        edges = np.unique(np.searchsorted(self.offsets, [*starts, len(self)]))
-        for first, last in pairwise(edges.tolist()):
+        for first, last in self.spans():
             rows = slice(int(self.offsets[first]), int(self.offsets[last]))
             yield replace(
                 self,
@@ -181,6 +179,16 @@ class Panel:
                 ageless=None,
                 scratch=IN_MEMORY,
             )
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Divide the series as :meth:`pieces` does.
+
+        Yields:
+            The first series of each piece and the one past its last.
+        """
+        starts = [rows.start for rows in blocks(len(self))]
+        edges = np.unique(np.searchsorted(self.offsets, [*starts, len(self)]))
+        yield from pairwise(edges.tolist())
 
     def without(self, entities: Collection[tuple[str, ...]]) -> Panel:
         """Leave out series; in the vintages too.

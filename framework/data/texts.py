@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from framework.data.arrays import Objects
-from framework.data.scratch import Array
+from framework.data.scratch import Array, blocks
 
 
 class TextRows(Protocol):
@@ -56,8 +56,10 @@ class CodedTexts:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Objects:
         """Make an array of all of them, in memory."""
-        texts: Objects = self[:]
-        return texts
+        out = np.empty(self.shape, dtype=object)
+        for rows in blocks(len(self)):
+            out[rows] = self[rows]
+        return out
 
     def picked(self, pick: Callable[[Array], Array]) -> CodedTexts:
         """Take rows.

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from framework.data.arrays import Float64
+from framework.data.arrays import Float64, Rows
 from framework.data.panel import Panel
+from framework.data.scratch import blocks
 
 #: A seasonal naive forecast that is at most this many times worse than the best names a season too.
 NEAR = 1.1
@@ -103,12 +104,16 @@ def describe(
 def _describe_target(
     panel: Panel, values: Float64, candidates: Sequence[int], horizon: int
 ) -> TargetFacts:
-    known = values[np.isfinite(values)]
+    lowest, zeros, count = np.inf, 0, 0
+    for rows in blocks(len(values)):
+        known = values[rows][np.isfinite(values[rows])]
+        lowest = min(lowest, float(known.min(initial=np.inf)))
+        zeros, count = zeros + int((known == 0).sum()), count + len(known)
     usual = int(np.median(np.diff(panel.offsets)))
     usable = [n for n in candidates if n > 1 and 2 * n < usual]
     return TargetFacts(
-        float(known.min()) if len(known) else 0.0,
-        float((known == 0).mean()) if len(known) else 0.0,
+        lowest if count else 0.0,
+        zeros / count if count else 0.0,
         _naive_errors(panel, values, (1, *usable), horizon),
         *_demand(panel, values),
     )
@@ -146,13 +151,25 @@ def _naive_errors(
 
 
 def _mean_change(panel: Panel, values: Float64, steps: int) -> Float64:
-    """``[series]``, NaN where no change is known."""
+    """``[series]``, NaN where no change is known. Piece by piece: the changes of all rows would
+    take several times the memory of the values.
+    """
+    parts = [np.zeros(0)]
+    for first, last in panel.spans():
+        offsets = panel.offsets[first : last + 1]
+        piece = values[offsets[0] : offsets[-1]]
+        parts.append(_changes(piece, offsets - offsets[0], steps))
+    return np.concatenate(parts)
+
+
+def _changes(values: Float64, offsets: Rows, steps: int) -> Float64:
+    """The same of some series."""
     change = np.full(len(values), np.nan)
     change[steps:] = np.abs(values[steps:] - values[:-steps])
-    place = np.arange(len(values)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
+    place = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
     change[place < steps] = np.nan
     known = np.isfinite(change)
-    total = np.add.reduceat(np.where(known, change, 0.0), panel.offsets[:-1])
-    count = np.add.reduceat(known, panel.offsets[:-1], dtype=np.int64)
+    total = np.add.reduceat(np.where(known, change, 0.0), offsets[:-1])
+    count = np.add.reduceat(known, offsets[:-1], dtype=np.int64)
     mean: Float64 = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
     return mean
