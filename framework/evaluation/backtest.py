@@ -6,7 +6,7 @@ Hyndman & Athanasopoulos, *Forecasting: Principles and Practice* (3rd ed.), sect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -38,6 +38,9 @@ from framework.pairs.defects import named, series_text
 from framework.pairs.fit import fit_model, fit_preprocessor
 from framework.pairs.pair import Pair
 from framework.retrieval.stored_panel import stored_context
+
+#: The most windows of a fold that are cut and forecast at a time.
+PIECE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def cut_fold(setting: Setting, fold: Fold) -> FoldRows:
     return FoldRows(
         training_rows(panel, fold.first, fold.cutoff),
         _scales(setting, fold),
-        _windows(setting, fold, _naive_schema(setting, setting.make_baseline())),
+        tuple(_windows(setting, fold, _naive_schema(setting, setting.make_baseline()))),
     )
 
 
@@ -227,16 +230,15 @@ def _scales(setting: Setting, fold: Fold) -> dict[tuple[str, ...], Float64]:
     return naive_scales(panel, fold.cutoff, targets, setting.season_length)
 
 
-def _windows(setting: Setting, fold: Fold, naive_schema: Schema) -> FoldWindows:
-    """Cut the windows of each series from its own step at the origin of ``fold``."""
+def _windows(setting: Setting, fold: Fold, naive_schema: Schema) -> Iterator[FoldWindows]:
+    """Cut the windows of each series from its own step at the origin of ``fold``, :data:`PIECE` of
+    them at a time, one piece at least.
+    """
     panel = setting.panel.known_at(fold.origin)
     entities, origins = panel.origins_at(fold.origin)
-    return FoldWindows(
-        entities,
-        origins,
-        setting.context(panel, entities, origins),
-        panel.context(naive_schema, entities, origins),
-    )
+    for start in range(0, max(1, len(entities)), PIECE):
+        at = entities[start : start + PIECE], origins[start : start + PIECE]
+        yield FoldWindows(*at, setting.context(panel, *at), panel.context(naive_schema, *at))
 
 
 def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestResult:
@@ -246,12 +248,21 @@ def forecast_windows(setting: Setting, fold: Fold, fitted: Fitted) -> BacktestRe
     started = perf_counter()
     windows = _windows(setting, fold, fitted.baseline.schema)
     result = _forecast(setting, fold, fitted, windows)
-    actual = _actuals(setting.panel, setting.schema, windows.entities, windows.origins)
+    actual = _actuals(setting.panel, setting.schema, result.entities, result.origins)
     return replace(result, actual=actual, seconds=(perf_counter() - started,))
 
 
-def _forecast(setting: Setting, fold: Fold, fitted: Fitted, windows: FoldWindows) -> BacktestResult:
+def _forecast(
+    setting: Setting, fold: Fold, fitted: Fitted, windows: Iterable[FoldWindows]
+) -> BacktestResult:
     """Forecast windows; what came after them is not known here."""
+    parts = [_forecast_piece(setting, fold, fitted, piece) for piece in windows]
+    return replace(join_folds(parts), notes=parts[0].notes, choices=parts[0].choices)
+
+
+def _forecast_piece(
+    setting: Setting, fold: Fold, fitted: Fitted, windows: FoldWindows
+) -> BacktestResult:
     schema, model, entities = setting.schema, fitted.model.model, windows.entities
     suspects = (model, fitted.model.preprocessor, fitted.baseline.model, *model.parts)
     with (

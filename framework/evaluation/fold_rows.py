@@ -14,7 +14,7 @@ from framework.evaluation.metrics import naive_scale, naive_square
 
 @dataclass(frozen=True, slots=True)
 class FoldWindows:
-    """The windows that are forecast from one origin, as the model and the baseline see them."""
+    """Windows that are forecast from one origin, as the model and the baseline see them."""
 
     entities: Objects  # [n, E] str
     origins: Times  # [n]
@@ -32,7 +32,7 @@ class FoldRows:
 
     train: Panel
     scales: dict[tuple[str, ...], Float64]
-    windows: FoldWindows
+    windows: tuple[FoldWindows, ...]
 
 
 def training_rows(panel: Panel, first: np.datetime64, cutoff: np.datetime64) -> Panel:

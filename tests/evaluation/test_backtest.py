@@ -21,6 +21,7 @@ from framework.data.panel_rows import panel_from_rows
 from framework.data.schema import Schema
 from framework.data.windows import Windows, WindowSet
 from framework.errors import ComponentError, DataError
+from framework.evaluation import backtest
 from framework.evaluation.backtest import Setting, run_backtest, run_fold
 from framework.evaluation.doubts import lost_to_baseline, without_scale
 from framework.evaluation.folds import plan_folds
@@ -398,6 +399,25 @@ def test_workers_elsewhere_get_what_a_fold_needs_alone(
         assert sum(sent.items) < whole
     if "window" in config:
         assert max(sent.items) < whole / 3
+
+
+def test_windows_are_forecast_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel, sizes = _panel(_rows()), list[int]()
+    whole = _backtest(panel, folds=2)
+    predict = Learner.predict
+
+    def counted(model: Learner, windows: Windows) -> Float64:
+        sizes.append(len(windows))
+        return predict(model, windows)
+
+    monkeypatch.setattr(Learner, "predict", counted)
+    monkeypatch.setattr(backtest, "PIECE", 2)
+    pieces = _backtest(panel, folds=2)
+    assert sizes == [2, 1, 2, 1]
+    for field in fields(BacktestResult):
+        if field.name != "seconds":
+            one, other = (getattr(result, field.name) for result in (whole, pieces))
+            assert repr(one) == repr(other), field.name
 
 
 def _half_past() -> pd.DataFrame:

@@ -229,6 +229,32 @@ def test_feasts_own_join_gives_the_same_values(make: Make) -> None:
         reference_strategy.training_rows(features, ["temq"])
 
 
+def test_parts_are_whole_series_of_one_state_of_the_rows(make: Make) -> None:
+    strategy, features, given_tables = make(), fresh(FEATURES), random_tables()
+    fill(strategy, features, given_tables)
+    whole = strategy.training_rows(features, COLUMNS)
+    views = [
+        strategy.view_rows(features, name, columns).to_pandas()
+        for name, columns in zip(features.views, (["y"], ["temp", "sky"], ["price"]), strict=True)
+    ]
+    with strategy.parts(features, 200) as parts:
+        strategy._offline.write(
+            features.primary, features.views[features.primary], given_tables[0].assign(y=0.0)
+        )
+        assert len(parts) > 5
+        rows = [part.training_rows(features, COLUMNS) for part in parts]
+        for part in parts:  # every row of the series of a part, and hardly more
+            weather = part.view_rows(features, [*features.views][1], ["temp", "sky"]).to_pandas()
+            of_part = rows[[*parts].index(part)]["shop"].unique()
+            expected = views[1][views[1]["shop"].isin(of_part)]
+            got = weather[weather["shop"].isin(of_part)]
+            assert got.astype(str).values.tolist() == expected.astype(str).values.tolist()
+            assert len(weather) < len(views[1]) / 2
+    same(pd.concat(rows, ignore_index=True), whole)
+    assert max(map(len, rows)) < 300
+    assert (strategy.training_rows(features, COLUMNS)["y"] == 0).mean() > 0.9
+
+
 VERSIONED = FeatureSet.model_validate(
     {
         "primary": "sales",
