@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from framework.data.context import Context
+from framework.data.forecast import Forecast
 from framework.data.forecast_table import forecast_table
 from framework.data.frequency import Frequency
 from framework.data.own_columns import own_columns
@@ -24,7 +25,7 @@ from framework.evaluation.eligibility import check_resolution
 from framework.interfaces.plugin import Kind
 from framework.interfaces.registry import PairVersion
 from framework.pairs.fit import fit_pair
-from framework.pairs.pair import KnownTerms
+from framework.pairs.pair import KnownTerms, Pair
 from framework.plugins.discovery import load_plugins
 from framework.serving.pipeline.rendering import Renderer
 from framework.serving.pipeline.validation import Payload
@@ -33,6 +34,12 @@ from framework.testing.panels import make_panel, panel_schema, sales_table
 
 NAN = float("nan")
 VERSION = PairVersion("shops", 1, "p", "d", "r", "2024-01-01T00:00:00Z")
+
+
+def written(pair: Pair, forecast: Forecast) -> list[dict[str, Any]]:
+    """The objects that a server answers."""
+    answer = orjson.loads(Renderer(VERSION, None, pair.schema.entity_keys)(forecast))
+    return list(answer["forecasts"])
 
 
 def answered(
@@ -130,7 +137,7 @@ def test_a_pair_that_forecasts_cold_windows_flags_them_at_every_door() -> None:
         assert forecast.cold.tolist() == [True, True, False]
         assert (np.abs(forecast.values[0, :, 0, 0] - 1000) < 150).all()
         assert (np.abs(forecast.values[1, :, 0, 0] - 10) < 150).all()
-        entries = Renderer(VERSION, None, pair.schema.entity_keys).entries(forecast)
+        entries = written(pair, forecast)
         assert ["cold" in entry for entry in entries] == [True, True, False]
         table = forecast_table(forecast, pair.schema.entity_keys)
         assert set(table[table["shop"] == "new"]["cold"]) == {True}
@@ -192,7 +199,7 @@ def test_a_forecast_of_a_young_series_is_flagged_at_every_door(
     assert np.isfinite(forecast.values).all()
     if values_of_the_young is not None:
         assert forecast.values[1, :, 0, 0].tolist() == values_of_the_young
-    entries = Renderer(VERSION, None, pair.schema.entity_keys).entries(forecast)
+    entries = written(pair, forecast)
     assert [entry.get("short_history") for entry in entries] == [None, True]
     table = forecast_table(forecast, pair.schema.entity_keys)
     assert table.groupby("shop")["short_history"].all().to_dict() == {"new": True, "shop-0": False}

@@ -12,9 +12,8 @@ from framework.serving.http.refusal import Refusal
 
 #: What may stand before the colon after a key.
 _BEFORE = (b'"', b" ", b"\t", b"\n", b"\r")
-_AFTER_KEY = np.isin(np.arange(256), [character[0] for character in _BEFORE])
 #: Above so many bytes an array is searched faster than text.
-_LONG = 4096
+_LONG = 1024
 
 
 def most_keys(body: bytes) -> int:
@@ -24,8 +23,9 @@ def most_keys(body: bytes) -> int:
     if len(body) <= _LONG:
         return sum(body.count(character + b":") for character in _BEFORE)
     characters = np.frombuffer(body, np.uint8)
-    colons = np.flatnonzero(characters == ord(":"))
-    return int(_AFTER_KEY[characters[colons - 1]].sum())
+    before = characters[:-1]
+    after_key = (before == ord('"')) | (before <= ord(" "))  # of the lower ones JSON has only these
+    return int(np.count_nonzero(after_key & (characters[1:] == ord(":"))))
 
 
 def refuse_repeated(body: bytes) -> None:
