@@ -67,6 +67,17 @@ class Compute(ABC):
         """
         return False
 
+    def disk(self, size: int) -> int:
+        """Estimate the temporary files of this machine that a large ``shared`` takes.
+
+        Args:
+            size: The bytes of its arrays.
+
+        Returns:
+            Bytes among the temporary files of the system; 0 where it goes through none.
+        """
+        return 0
+
     def stream(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         """Call ``function(shared, item)`` for many items whose results nobody needs in order.
 

@@ -39,6 +39,9 @@ class ProcessesCompute(Compute):
     def shares_memory(self) -> bool:
         return True
 
+    def disk(self, size: int) -> int:
+        return size
+
     def map(self, function: Callable[[S, I], R], shared: S, items: Iterable[I]) -> Iterator[R]:
         return self._results(function, shared, items, _first)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -78,6 +80,31 @@ def test_fits_at_a_time_and_versions_count(tmp_path: Path) -> None:
     plan = plan_rows(run, Features(run.config, strategy), fits=True)
     assert plan is not None
     assert (plan.fits, plan.copies) == (2, 1 + run.config.backtest.folds)
+
+
+def test_the_copy_for_workers_needs_room_among_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = SimpleNamespace(free=10**12)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    for overrides in (["compute=processes", "compute.workers=2"], []):
+        run = make_run(tmp_path, "panel.mapped=false", *overrides)
+        features = Features(run.config, run.make("retrieval"))
+        days = pd.date_range("2024-01-01", periods=1000, tz="UTC")
+        rows = pd.DataFrame({"shop": "a", TIME: days, "y": 1.0, "x": 2.0})
+        features.strategy.ingest(run.config.features, "sales", rows)
+        plan = plan_rows(run, features, fits=True)
+        assert plan is not None
+        free.free = plan.rows * plan.panel - 1
+        if overrides:
+            words = (
+                r"TMPDIR: the disk of .* \(the panel, for the workers of compute=processes\); make"
+            )
+            with pytest.raises(ConfigError, match=words):
+                check_rows(run, features, fits=True)
+            free.free += 1
+        check_rows(run, features, fits=True)
+        free.free = 10**12
 
 
 def test_a_panel_that_would_take_half_of_the_free_memory_is_kept_in_files(

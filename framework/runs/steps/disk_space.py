@@ -74,7 +74,7 @@ def check_disk(run: Run, needs: Iterable[DiskNeed]) -> None:
         ConfigError: A disk has less room than that; the message says where and how much.
     """
     by_disk: dict[int, list[DiskNeed]] = defaultdict(list)
-    for need in needs:
+    for need in (need for need in needs if need.size):
         by_disk[_existing(need.folder).stat().st_dev].append(need)
     for parts in by_disk.values():
         size, folder = sum(part.size for part in parts), _existing(parts[0].folder)

@@ -16,7 +16,7 @@ from framework.plugins.run import Run
 from framework.retrieval.features import Features
 from framework.retrieval.stored_panel import PART
 from framework.runs.steps.control_groups import free_memory
-from framework.runs.steps.disk_space import DiskNeed, check_disk
+from framework.runs.steps.disk_space import DiskNeed, check_disk, temporary_need
 
 #: Bytes of a row beside its columns while it is read and while it is learned from: numbers of
 #: series, steps and rows, as measured at 10,950,000 rows.
@@ -133,10 +133,12 @@ def check_rows(run: Run, features: Features, *, fits: bool) -> None:
     if plan is None:
         return
     needs, where = plan.needs, ""
+    files = [_sent(run, plan)] if fits else []
     if features.scratch.is_mapped:
-        check_disk(run, [DiskNeed(state, plan.files, "the panel")])
+        files.append(DiskNeed(state, plan.files, "the panel"))
         needs = plan.mapped_needs
         where = f", the panel in files of {_bytes(plan.files)} (panel.mapped)"
+    check_disk(run, files)
     if free is None:
         return
     line = (
@@ -155,6 +157,15 @@ def check_rows(run: Run, features: Features, *, fits: bool) -> None:
     if not where and not _in_memory(state):
         ways.insert(0, "panel.mapped=auto")
     raise ConfigError(f"panel: {line}; take {', or '.join(ways)}.")
+
+
+def _sent(run: Run, plan: RowPlan) -> DiskNeed:
+    """The files through which the panel comes to the workers of a backtest."""
+    compute: Compute = run.make("compute")
+    refit = run.config.backtest.refit
+    size = compute.disk(plan.rows * plan.copies * plan.panel) if refit else 0
+    name = run.config.component("compute").name
+    return temporary_need(size, f"the panel, for the workers of compute={name}")
 
 
 def _scratch(state: Path) -> Scratch:
