@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -26,7 +27,17 @@ from framework.serving.app.app import create_app
 from framework.serving.deployment import Deployment
 from framework.serving.options import ServingOptions
 from framework.serving.service import Service
-from framework.testing.door_projects import DAYS, HORIZON, SERIES, Kind, Project, ask, told, trained
+from framework.testing.door_projects import (
+    DAYS,
+    HORIZON,
+    SERIES,
+    SHORT,
+    Kind,
+    Project,
+    ask,
+    told,
+    trained,
+)
 
 #: How many questions are asked of each project; ``make fuzz`` asks more.
 EXAMPLES = int(os.environ.get("DOORS_EXAMPLES", "30"))
@@ -142,6 +153,23 @@ def test_the_questions_meet_every_status(
     assert outcomes["/predict/feast"].status == status, told(outcomes)
     if status == OK:
         assert len(outcomes) == 8, told(outcomes)
+
+
+@pytest.mark.stress
+def test_a_series_that_is_younger_than_the_window_of_a_network_is_refused_at_every_door(
+    tmp_path: Path,
+) -> None:
+    """Networks need their whole window: no other model of this distribution does."""
+    plugins = load_plugins()
+    offers.register(plugins)
+    network = ("model=nlinear", "model.input_chunk_length=6", "model.n_epochs=1")
+    with trained(
+        tmp_path, plugins, Kind("network", network, known=(), gaps="insert"), serve, load_functions
+    ) as project:
+        for entity, status in ((SHORT, "short_history"), (("old town", "7"), OK)):
+            outcomes = ask(project, entity, DAYS - 1)
+            assert outcomes["/predict/feast"].status == status, told(outcomes)
+            assert len(outcomes) == 8, told(outcomes)
 
 
 def test_every_door_keeps_to_the_domain(projects: dict[str, Project]) -> None:
