@@ -22,8 +22,7 @@ from framework_report.figures import (
     series_errors,
     step_errors,
 )
-from framework_report.plots import coverage_by_origin, error_by_step
-from framework_report.series_plots import panel_titles, series_grid
+from framework_report.plots import coverage_by_origin, error_by_step, panel_titles, series_grid
 from framework_report.svg import inline_svg
 
 #: Rows of the table of the worst series.
