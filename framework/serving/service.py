@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from framework.errors import DataError
 from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.interfaces.registry import PairVersion
 from framework.models.gpus import GpuLoad, load_of, warn_once
+from framework.models.openmp import thread_limit
 from framework.pairs.followed_levels import levels_path, read_levels
 from framework.serving.answers import Answers
 from framework.serving.arms.arms import Arm, Arms
@@ -61,7 +61,8 @@ class Service:
         self.access = Access(options.access)
         self.tracing = _tracing(options, deployment.name)
         self.metrics = Metrics(None if self.tracing is None else self.tracing.stage, figures)
-        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pipeline")
+        # one more than forecast at the same time, for long bodies
+        self.threads = ThreadPoolExecutor(thread_limit() + 1, thread_name_prefix="pipeline")
         self._damage: dict[str, str] = {}
         first = self._open(deployment.reference, deployment.resolve(deployment.reference))
         self.arms = Arms(first, options.split or {})

@@ -18,7 +18,7 @@ from framework.data.context import Context
 from framework.data.forecast import Forecast
 from framework.errors import FrameworkError
 from framework.serving.pipeline.batching import Batches
-from framework.serving.pipeline.pipeline import TOGETHER, call_size, calls_at_once
+from framework.serving.pipeline.pipeline import TOGETHER, TOGETHER_IN_THREAD, call_size
 from framework.testing import fakes
 from framework.testing.servers.fake_server import make_pipeline
 
@@ -109,7 +109,7 @@ def test_long_requests_at_the_same_time_are_calls_in_a_thread_with_the_bits_of_t
         return predict(windows)
 
     monkeypatch.setattr(pair.model, "predict", slowly)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     async def ask() -> list[Forecast]:
         pipeline = make_pipeline(pair)
@@ -143,19 +143,25 @@ def test_requests_without_a_window_to_forecast_disturb_nobody(
     assert calls == [1]
 
 
-@pytest.mark.parametrize(
-    ("cores", "limit", "calls"), [(1, "", 1), (2, "", 1), (16, "", 15), (16, "4", 3), (16, "1", 1)]
-)
-def test_calls_in_threads_leave_a_core_to_the_loop(
-    monkeypatch: pytest.MonkeyPatch, cores: int, limit: str, calls: int
+def test_as_many_long_calls_work_at_the_same_time_as_the_process_may_use_cores(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the cores that the process may use, not of all that the machine has; ``limit`` is what a
-    container's quota sets.
-    """
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    assert calls_at_once() == calls
+    """``OMP_NUM_THREADS`` is what a container's quota sets."""
+    pair, _ = fakes.make_pair()
+    predict, both, calls = pair.model.predict, threading.Barrier(2), list[int]()
+
+    def together(windows: Any) -> Any:
+        calls.append(len(windows))
+        if len(calls) <= 2:
+            both.wait(10)
+        return predict(windows)
+
+    monkeypatch.setattr(pair.model, "predict", together)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    long = TOGETHER_IN_THREAD // 2 + 1
+    forecasts = answers(make_pipeline(pair), contexts_of([long] * 4))
+    assert [one.status for one in forecasts] == [["ok"] * long] * 4
+    assert calls == [long] * 4
 
 
 @pytest.mark.parametrize(("slow_for_each", "expected"), [(False, None), (True, 1)])

@@ -169,8 +169,8 @@ class Pipeline(Ends):
 
     Requests that come at the same time are forecast together: models and preprocessors give a
     window the same bits alone and among others (their contracts say so, and the suites hold them to
-    it). Small ones are so on the event loop, those with more windows in threads; what comes while
-    all of them work is the next call.
+    it). Small ones are so on the event loop, those with more windows in threads, one for each core
+    that the process may use; what comes while all of them work is the next call.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Pipeline(Ends):
         self._most = batch.size or TOGETHER_IN_THREAD
         wait_s = batch.wait_s or 0.0
         self._batches = Batches(self._work_together, self._together, wait_s)
-        self._long_batches = Batches(self._work_in_thread, self._most, wait_s, calls_at_once())
+        self._long_batches = Batches(self._work_in_thread, self._most, wait_s, thread_limit())
 
     async def read_entities(self, lookup: Lookup) -> Context:
         """The second stage, for ``POST /predict/feast`` and its batch. Raises what :func:`look_up`
@@ -294,13 +294,6 @@ async def look_up(
     if not lookup.levels and lookup.horizon is None:
         return context
     return replace(context, levels=lookup.levels, horizon=lookup.horizon)
-
-
-def calls_at_once() -> int:
-    """Say how many calls work in threads at the same time: of the cores that this process may use,
-    one is left to the event loop.
-    """
-    return max(1, thread_limit() - 1)
 
 
 def call_size(pair: Pair, context: Context) -> int | None:

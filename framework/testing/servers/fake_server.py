@@ -137,7 +137,7 @@ def make_pipeline(
         strategy,
         metrics,
         max_rows,
-        ThreadPoolExecutor(1),
+        ThreadPoolExecutor(2),
         BatchOptions(size=size),
     )
 
