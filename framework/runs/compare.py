@@ -8,12 +8,12 @@ from typing import Any
 
 from framework.data.time import parse_time
 from framework.data.vocabulary import TIME
-from framework.errors import ConfigError, DataError
-from framework.interfaces.ledger import Ledger, LedgerOptions
+from framework.errors import DataError
+from framework.interfaces.ledger import Ledger
 from framework.monitoring.served_accuracy import figures_by_arm, with_actuals
 from framework.plugins.run import Run
+from framework.runs.steps.checks import nothing_served
 from framework.runs.steps.tables import arms_table
-from framework.runs.steps.unused import refuse_unused
 
 
 def compare(run: Run) -> dict[str, Any]:
@@ -26,23 +26,14 @@ def compare(run: Run) -> dict[str, Any]:
     """
     import pyarrow as pa
 
-    refuse_unused(run, ("panel", "ledger"))
     config = run.config
     ledger: Ledger = run.make("ledger")
     keys = list(config.features.entity_keys)
-    if isinstance(ledger.options, LedgerOptions) and {*keys} & {*ledger.options.hashed}:
-        raise ConfigError(
-            "ledger.hashed: run=compare joins by the entity keys, of which this ledger has hashes; "
-            "run=monitor has the figures of every arm."
-        )
     columns = ["at", "arm", "version", *keys, "origin", TIME, "step", "target", "mean", "status"]
     since = parse_time(config.start, "start") if config.start else None
     pieces = list(ledger.read(config.name, config.paths.state, columns, since))
     if not pieces:
-        raise DataError(
-            f"the ledger has no forecasts of '{config.name}'; serve the pair first, with "
-            "ledger.share above 0."
-        )
+        raise DataError(nothing_served(run))
     table = pa.concat_tables(pieces, promote_options="default").to_pandas()
     cell = [*keys, "origin", "step", "target"]
     latest = table.sort_values("at", kind="stable").drop_duplicates(

@@ -112,6 +112,7 @@ _CHECKS = {
     "rollback": "framework.runs.steps.checks:check_move",
     "alias": "framework.runs.steps.checks:check_move",
     "monitor": "framework.runs.steps.checks:check_monitoring",
+    "compare": "framework.runs.steps.checks:check_comparison",
     "reproduce": "framework.runs.steps.checks:check_reproduction",
 }
 

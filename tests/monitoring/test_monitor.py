@@ -28,9 +28,9 @@ from framework.monitoring.promised import Promise, with_before
 from framework.monitoring.report import pair_report
 from framework.monitoring.served import Reading, Served, read_served
 from framework.monitoring.watching import Watched, anomalies, drifted_series, watch
-from framework.runs.compare import compare
 from framework.runs.monitor import monitor
 from framework.runs.options import MonitorOptions
+from framework.runs.steps.checks import check_comparison
 from framework.runs.steps.findings import findings, sentence
 from framework.serving.http.asgi import Call
 from framework.serving.options import ServingOptions
@@ -113,7 +113,7 @@ def test_a_ledger_of_hashes_is_judged_by_the_entities_of_the_store(tmp_path: Pat
     assert results[0]["live"] == results[1]["live"]
     assert results[0]["live"]["production"]["delay"]["steps"] == 10
     with pytest.raises(ConfigError, match="run=compare joins by the entity keys"):
-        compare(hashes)
+        check_comparison(hashes)
 
 
 def test_the_backtest_of_the_same_pair_stands_beside(run: Any) -> None:

@@ -86,7 +86,9 @@ def test_a_run_that_has_nothing_to_work_on_is_refused_before_it_begins(project: 
 
     no_pair = "the registry has no pair of 'e': it is empty; run=train registers one."
     assert refused("run=reproduce") == no_pair
-    assert refused("run=monitor").startswith("the ledger has no forecasts of 'e'; serve the pair")
+    for name in ("monitor", "compare"):
+        nothing = "the ledger has no forecasts of 'e'; serve the pair"
+        assert refused(f"run={name}").startswith(nothing)
     day = project / "state" / "serving" / "ledger" / "e" / "2026-11-28"
     day.mkdir(parents=True)
     served = pd.DataFrame({"at": pd.to_datetime(["2026-11-28T10:00:00Z"])})

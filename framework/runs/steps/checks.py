@@ -7,7 +7,7 @@ from __future__ import annotations
 from framework.data.time import parse_time
 from framework.data.vocabulary import CPU
 from framework.errors import ConfigError, NotThereError, RegistryError
-from framework.interfaces.ledger import Ledger
+from framework.interfaces.ledger import Ledger, LedgerOptions
 from framework.interfaces.registry import Registry
 from framework.models.gpus import check_visible
 from framework.plugins.run import Run
@@ -19,6 +19,7 @@ from framework.runs.steps.answered import check_answered, newest_config
 from framework.runs.steps.references import pair_reference
 from framework.runs.steps.rehearsal import check_materialization, check_reading, rehearse
 from framework.runs.steps.search import check_search, widest_config
+from framework.runs.steps.unused import refuse_unused
 
 
 def check_move(run: Run) -> None:
@@ -117,6 +118,27 @@ def check_monitoring(run: Run) -> None:
     if options.schedule is None:
         _check_served(run)
         _check_pair(run, "latest")
+
+
+def check_comparison(run: Run) -> None:
+    """Refuse to compare the arms of nothing, or by keys of which the ledger has hashes.
+
+    Args:
+        run: A run that has not begun.
+
+    Raises:
+        ConfigError: An option is not used, or the ledger hashes an entity key.
+        NotThereError: The ledger has no forecasts.
+    """
+    refuse_unused(run, ("panel", "ledger"))
+    ledger: Ledger = run.make("ledger")
+    keys = {*run.config.features.entity_keys}
+    if isinstance(ledger.options, LedgerOptions) and keys & {*ledger.options.hashed}:
+        raise ConfigError(
+            "ledger.hashed: run=compare joins by the entity keys, of which this ledger has hashes; "
+            "run=monitor has the figures of every arm."
+        )
+    _check_served(run)
 
 
 def check_reproduction(run: Run) -> None:
