@@ -21,6 +21,9 @@ from framework.errors import ConfigError, FrameworkError
 AUTO = "auto"
 #: The longest season, in steps, that lags and rolling statistics are made for.
 LONGEST = 2_016
+#: How many seasons a row looks back at. A season of days, months or quarters needs few columns for
+#: that; of hours it would need a hundred for each target.
+MANY, FEW, SHORT = 4, 2, 12
 
 
 def written_out(tree: DictConfig, plugins: Plugins) -> DictConfig:
@@ -157,13 +160,15 @@ def _usual_season(panel: dict[str, Any]) -> int | None:
 
 
 def seasonal_lags(panel: dict[str, Any]) -> tuple[int, ...]:
-    """The lags that each step's row holds: one of every season and two of the shortest, so that one
-    odd season is seen as odd; the last value where there is no season.
+    """The lags that each step's row holds: one of every season and several of the shortest, so that
+    one odd season is seen as odd; the last value where there is no season.
     """
     lengths = seasons(panel)
     if not lengths:
         return (1,)
-    return tuple(sorted({*lengths, 2 * lengths[0]}))
+    short = lengths[0]
+    several = MANY if short <= SHORT else FEW
+    return tuple(sorted({*lengths, *(short * count for count in range(1, several + 1))}))
 
 
 def _operations(panel: dict[str, Any]) -> list[dict[str, Any]]:

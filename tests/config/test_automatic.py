@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from framework.config.automatic import seasons, written_out
+from framework.config.automatic import seasonal_lags, seasons, written_out
 from framework.errors import ConfigError
 from framework.models.options import TargetOptions
 from framework.options import step_numbers, validate
@@ -102,6 +102,23 @@ def test_auto_is_of_the_primary_view() -> None:
     config.features.views.other.engineer = "auto"
     with pytest.raises(ConfigError, match=r"features\.views\.other\.engineer: auto makes"):
         _written(config)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "season", "expected"),
+    [
+        ("h", 24, (24, 48, 168)),
+        ("D", 7, (7, 14, 21, 28)),
+        ("MS", 12, (12, 24, 36, 48)),
+        ("QE", 4, (4, 8, 12, 16)),
+        ("W", 52, (52, 104)),
+        ("YS", 1, (1,)),
+    ],
+)
+def test_a_row_looks_back_at_more_of_the_short_seasons(
+    frequency: str, season: int, expected: tuple[int, ...]
+) -> None:
+    assert seasonal_lags({"frequency": frequency, "season_length": season}) == expected
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,29 @@ def test_signs_and_zeros_decide_the_losses() -> None:
     assert "lightgbm_tweedie" not in signed
 
 
+def boosted_of(season: int, lags: tuple[int, ...]) -> dict[str, list[int]]:
+    """The lags of each set-up of a booster."""
+    targets = {"y": TargetFacts(0.0, 0.0, {1: 2.0, **({season: 1.0} if season > 1 else {})})}
+    facts = Facts(10_000, 10, 1000, 900, targets)
+    setups = candidates(Frame(facts, 7, 4, lags, 60, {"y": ()}, None), NAMES, 1e9)
+    return {s.name: s.options["seasonal_lags"] for s in setups if s.model == "lightgbm"}
+
+
+def test_the_level_is_learned_from_four_seasons_and_a_change_from_two() -> None:
+    lags = boosted_of(7, (7, 14, 21, 28))
+    assert lags["lightgbm_level"] == [7, 14, 21, 28]
+    assert lags["lightgbm_seasonal_difference"] == [7, 14]
+    assert lags["lightgbm_last_difference"] == [1, 7, 14]
+    assert boosted_of(24, (24, 48, 168))["lightgbm_seasonal_difference"] == [24, 48, 168]
+
+
+def test_without_a_season_no_two_set_ups_are_the_same() -> None:
+    lags = boosted_of(1, (4, 8, 12, 16))
+    assert lags["lightgbm_last_difference"] == [1, 4, 8]
+    assert "lightgbm_seasonal_difference" not in lags
+    assert boosted_of(1, ())["lightgbm_level"] == [1]
+
+
 def test_a_short_series_among_long_ones_takes_no_naive_forecast_away() -> None:
     short = replace(frame(), facts=replace(frame().facts, shortest=3))
     naive = [s for s in candidates(short, NAMES, 0.0) if s.naive]

@@ -156,9 +156,11 @@ def _level(frame: Frame, name: str) -> list[Setup]:
 def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list[Setup]:
     facts = frame.facts
     season = facts.season
-    others = [n for n in frame.lags if n != season]
-    seasonal = [season, *others]
-    last = [1, *[n for n in frame.lags if n != 1]]
+    all_lags = [season, *(n for n in frame.lags if n != season)]
+    # several seasons say the level of a place in them; a change is learned better from two
+    short = min(frame.lags, default=season)
+    two = [n for n in all_lags if n == season or n not in (3 * short, 4 * short)]
+    last = [1, *(n for n in two if n != 1)]
     names, losses = list(facts.targets), dict(offer.losses)
     positive = [n for n in names if not facts.targets[n].signed]
     scale = {n: frame.scales[n][0] for n in names if frame.scales.get(n)}
@@ -182,52 +184,56 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
     scaled = {"scale": scale} if scale else {}
     few: dict[str, Any] = {"n_estimators": _FEW, "learning_rate": _SLOW, **dict(offer.cautious)}
     own = ", own scale" if scale else ""
-    setups = [
-        setup(
+    change = "the change since the last value"
+    since_last = setup(
+        "last_difference",
+        f"{change}, absolute error{own}",
+        "absolute",
+        last,
+        difference=names,
+        **scaled,
+    )
+    since_season = since_last
+    if season > 1:
+        change = f"the change since {season} steps before"
+        since_season = setup(
             "seasonal_difference",
-            f"the change since {season} steps before, absolute error{own}",
+            f"{change}, absolute error{own}",
             "absolute",
-            seasonal,
+            two,
             difference=names,
             **scaled,
-        ),
-        setup("level", f"the level, absolute error{own}", "absolute", seasonal, **scaled),
-        setup(
-            "last_difference",
-            f"the change since the last value, absolute error{own}",
-            "absolute",
-            last,
-            difference=names,
-            **scaled,
-        ),
+        )
+    setups = [
+        since_season,
+        setup("level", f"the level, absolute error{own}", "absolute", all_lags, **scaled),
+        *([since_last] if season > 1 else []),
         setup(
             "cautious",
-            f"the change since {season} steps before, absolute error, few small trees{own}",
+            f"{change}, absolute error, few small trees{own}",
             "absolute",
-            seasonal,
+            two,
             difference=names,
             **scaled,
             **few,
         ),
         setup(
-            "seasonal_difference_squared",
-            f"the change since {season} steps before, squared error{own}",
+            "seasonal_difference_squared" if season > 1 else "last_difference_squared",
+            f"{change}, squared error{own}",
             "squared",
-            seasonal,
+            two,
             difference=names,
             **scaled,
         ),
-        setup("squared", f"the level, squared error{own}", "squared", seasonal, **scaled),
+        setup("squared", f"the level, squared error{own}", "squared", two, **scaled),
     ]
     if len(positive) == len(names):
         setups.append(
-            setup(
-                "log", "the logarithm of the level, squared error", "squared", seasonal, log=names
-            )
+            setup("log", "the logarithm of the level, squared error", "squared", two, log=names)
         )
         if any(facts.targets[n].zeros > 0.1 for n in names):
             setups.append(
-                setup("tweedie", f"the level, Tweedie loss{own}", "tweedie", seasonal, **scaled)
+                setup("tweedie", f"the level, Tweedie loss{own}", "tweedie", two, **scaled)
             )
     return setups
 
