@@ -2,11 +2,12 @@
 
     python benchmarks/imports.py [--rounds 3]
 
-Each command is a new process in a project of two small series. `python -X importtime` gives what
-every module took without those that it imported, by the clock: run it on a quiet machine. The
-processor's seconds are those of the whole process; the least of the rounds counts. Tracing takes
-about a tenth of the imports. The baseline is a process that imports NumPy, pandas and pyarrow.
-`run=predict` and `run=promote` open the newest pair, that of NLinear.
+Each command is a new process in a project of two small series; the first rows are the libraries
+alone. `python -X importtime` gives what every module took without those that it imported, by the
+clock: run it on a quiet machine. The processor's seconds are those of the whole process; the least
+of the rounds counts. Tracing takes about a tenth of the imports. The baseline is a process that
+imports NumPy, pandas and pyarrow. `run=predict` and `run=promote` open the newest pair, that of
+NLinear.
 
 Two libraries cannot be imported in part (MLflow 3.17, XGBoost 3.2). `import mlflow` imports
 mlflow.genai, models and projects whatever is asked for, and its store of a database imports
@@ -66,6 +67,8 @@ COMMANDS = {
 #: The exit code of a command that is refused; every other one ends with 0.
 CODES = {"refused": 2}
 BASELINE = "import numpy, pandas, pyarrow"
+#: What the libraries cost whoever imports them as their guides do, for comparison.
+LIBRARIES = ("import feast", "import mlflow", "from darts.models import NLinearModel")
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)")
 
 
@@ -122,8 +125,9 @@ def main() -> None:
         folder = Path(scratch)
         make_project(folder)
         base = min(measured(["-c", BASELINE], folder, 0)[0] for _ in range(rounds))
-        for name, overrides in COMMANDS.items():
-            arguments = ["-m", "framework", *overrides]
+        libraries = {line: ["-c", line] for line in LIBRARIES}
+        commands = {name: ["-m", "framework", *given] for name, given in COMMANDS.items()}
+        for name, arguments in (libraries | commands).items():
             runs = [measured(arguments, folder, CODES.get(name, 0)) for _ in range(rounds)]
             seconds, packages = min(runs, key=lambda run: run[0])
             spent[name] = packages.total()
