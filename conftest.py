@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections import Counter
 from importlib import metadata
 
@@ -14,6 +15,11 @@ from framework.testing.servers.command import preload
 
 #: As the command line sets it before the numeric libraries are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell that runs the tests in the background has what it starts ignore Ctrl-C, and what that
+# starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Examples are the same in every run of the gate, so that none fails or passes by luck. `make
 #: fuzz` tries new ones, and more.

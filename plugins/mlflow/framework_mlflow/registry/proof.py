@@ -97,8 +97,10 @@ class Prover:
         sources = registered.sources
         states = self.read_states(version)
         places = {half: state.source for half, state in states.items()}
-        # What both recorded in one text is one place; else the folder may have had another name.
-        places = sources if places == registered.recorded else self._ledger.sources(places)
+        if places == registered.recorded:
+            places = sources
+        elif places != sources:  # the folder may have had another name
+            places = self._ledger.sources(places)
         for half in HALVES:
             if half not in states:
                 raise RefusedError(
