@@ -174,7 +174,8 @@ def _double(rows: pd.DataFrame, time: str, keys: Sequence[str], what: str) -> Da
     )
 
 
-def _is_text(values: pd.Series) -> bool:
+def is_text(values: pd.Series) -> bool:
+    """Say whether a column holds texts, and nothing else beside nulls."""
     if not isinstance(values.dtype, pd.CategoricalDtype) and values.dtype != object:
         return False
     return pd.api.types.infer_dtype(values, skipna=True) in ("string", "categorical")
@@ -197,7 +198,7 @@ def _key_candidates(rows: pd.DataFrame, time: str) -> list[str]:
         if name == time or values.isna().any() or values.nunique() < 2:
             continue
         has_id_name = _IDS.fullmatch(str(name)) is not None
-        if _is_text(values):
+        if is_text(values):
             likely.append((0 if has_id_name else 1, place, str(name)))
         elif pd.api.types.is_integer_dtype(values) and values.nunique() * 3 <= len(rows):
             likely.append((0 if has_id_name else 2, place, str(name)))
@@ -286,7 +287,7 @@ def guess_features(columns: Columns) -> None:
     """Guess which columns are used, and which of them are categories."""
     rows = columns.rows
     roles = [columns.value("time"), *columns.value("entity")]
-    texts = [name for name in columns.usable() if _is_text(rows[name])]
+    texts = [name for name in columns.usable() if is_text(rows[name])]
     if columns.needs("categories"):
         few = [
             n

@@ -33,6 +33,7 @@ from framework.projects.columns import (
 from framework.projects.models import guess_model, learning_sections, past_features, search_space
 from framework.projects.plugin_files import plugin_files
 from framework.projects.steps import guess_frequency, guess_season, guess_time_zone
+from framework.projects.stray_texts import refuse_stray_texts
 from framework.projects.writing import experiment_text, model_text, project_files, write_project
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _guess(run: Run, proposal: Proposal, columns: Columns) -> tuple[dict[str, An
     guess_time(columns)
     guess_entity(columns)
     guess_time_zone(columns)
+    refuse_stray_texts(columns)
     guess_targets(columns)
     guess_features(columns)
     rename = _renamed(columns)

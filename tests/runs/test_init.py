@@ -235,6 +235,24 @@ def test_what_cannot_be_guessed_is_refused_with_the_next_step(
     assert not (tmp_path / "conf").exists()
 
 
+def test_a_few_texts_among_numbers_are_no_reason_to_forecast_another_column(
+    tmp_path: Path,
+) -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    sales = [str(20 + 3 * (n % 12)) for n in range(60)]
+    sales[4] = sales[9] = "abc"
+    state = ["a" if n == 8 else "0" for n in range(60)]  # a category, of which some are digits
+    rows = pd.DataFrame({"day": days, "sales": sales, "price": range(60), "state": state})
+    rows.to_csv(tmp_path / "d.csv", index=False)
+    error = call(tmp_path, "run=init", "init.data=d.csv", code=1)["error"]
+    assert error.startswith("init.data: column 'sales' has numbers but for 'abc' in 2 of 60 rows")
+    nulls = "+init.reading.null_values=['', 'abc']"
+    assert nulls in error
+    done = call(tmp_path, "run=init", "init.data=d.csv", nulls)
+    assert done["guesses"]["targets"]["value"] == ["sales"]
+    assert done["guesses"]["categories"]["value"] == ["state"]
+
+
 def test_other_runs_still_need_an_experiment(tmp_path: Path) -> None:
     assert "no experiment is chosen" in call(tmp_path, "run=ingest", code=2)["error"]
 
