@@ -32,9 +32,9 @@ def refuse_stray_texts(columns: Columns) -> None:
         texts = list(dict.fromkeys(stray.astype(str)))
         if not 0 < len(texts) <= _STRAY or numbers.nunique() < _NUMBERS:
             continue
-        listed = ", ".join(f"'{text}'" for text in texts)
+        examples = ", ".join(f"'{text}'" for text in texts)
         raise DataError(
-            f"init.data: column '{name}' has numbers but for {listed} in {len(stray):,} of "
+            f"init.data: column '{name}' has numbers but for {examples} in {len(stray):,} of "
             f"{len(values):,} rows; mend them; or if they mean null, "
             f"+init.reading.null_values=[{', '.join(repr(text) for text in ['', *texts])}]; or "
             "name the columns to use without it, init.columns=[COLUMN]."
