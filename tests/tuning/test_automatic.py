@@ -107,6 +107,8 @@ def test_the_level_is_learned_from_four_seasons_and_a_change_from_two() -> None:
     assert lags["lightgbm_seasonal_difference"] == [7, 14]
     assert lags["lightgbm_last_difference"] == [1, 7, 14]
     assert boosted_of(24, (24, 48, 168))["lightgbm_seasonal_difference"] == [24, 48, 168]
+    own = boosted_of(24, (6, 12, 18, 24))  # the fourth is a season of its own
+    assert own["lightgbm_seasonal_difference"] == [24, 6, 12]
 
 
 def test_without_a_season_no_two_set_ups_are_the_same() -> None:

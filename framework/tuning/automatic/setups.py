@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import ceil, gcd
 from typing import Any
 
+from framework.config.automatic import FEW, MANY
 from framework.interfaces.plugin import Automatic
 from framework.tuning.automatic.facts import Facts
 
@@ -157,10 +158,11 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
     facts = frame.facts
     season = facts.season
     all_lags = [season, *(n for n in frame.lags if n != season)]
-    # several seasons say the level of a place in them; a change is learned better from two
+    # many seasons say the level of a place in them; a change is learned better from few
     short = min(frame.lags, default=season)
-    two = [n for n in all_lags if n == season or n not in (3 * short, 4 * short)]
-    last = [1, *(n for n in two if n != 1)]
+    further = {short * count for count in range(FEW + 1, MANY + 1)} - {season, *facts.seasons()}
+    few_lags = [n for n in all_lags if n not in further]
+    last = [1, *(n for n in few_lags if n != 1)]
     names, losses = list(facts.targets), dict(offer.losses)
     positive = [n for n in names if not facts.targets[n].signed]
     scale = {n: frame.scales[n][0] for n in names if frame.scales.get(n)}
@@ -200,7 +202,7 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
             "seasonal_difference",
             f"{change}, absolute error{own}",
             "absolute",
-            two,
+            few_lags,
             difference=names,
             **scaled,
         )
@@ -212,7 +214,7 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
             "cautious",
             f"{change}, absolute error, few small trees{own}",
             "absolute",
-            two,
+            few_lags,
             difference=names,
             **scaled,
             **few,
@@ -221,19 +223,21 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
             "seasonal_difference_squared" if season > 1 else "last_difference_squared",
             f"{change}, squared error{own}",
             "squared",
-            two,
+            few_lags,
             difference=names,
             **scaled,
         ),
-        setup("squared", f"the level, squared error{own}", "squared", two, **scaled),
+        setup("squared", f"the level, squared error{own}", "squared", few_lags, **scaled),
     ]
     if len(positive) == len(names):
         setups.append(
-            setup("log", "the logarithm of the level, squared error", "squared", two, log=names)
+            setup(
+                "log", "the logarithm of the level, squared error", "squared", few_lags, log=names
+            )
         )
         if any(facts.targets[n].zeros > 0.1 for n in names):
             setups.append(
-                setup("tweedie", f"the level, Tweedie loss{own}", "tweedie", two, **scaled)
+                setup("tweedie", f"the level, Tweedie loss{own}", "tweedie", few_lags, **scaled)
             )
     return setups
 
