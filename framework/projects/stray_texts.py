@@ -35,7 +35,7 @@ def refuse_stray_texts(columns: Columns) -> None:
         examples = ", ".join(f"'{text}'" for text in texts)
         raise DataError(
             f"init.data: column '{name}' has numbers but for {examples} in {len(stray):,} of "
-            f"{len(values):,} rows; mend them; or if they mean null, "
+            f"{len(values):,} rows; mend them; or if they mean null in a file, "
             f"+init.reading.null_values=[{', '.join(repr(text) for text in ['', *texts])}]; or "
             "name the columns to use without it, init.columns=[COLUMN]."
         )
