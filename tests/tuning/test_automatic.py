@@ -107,7 +107,7 @@ def test_the_level_is_learned_from_four_seasons_and_a_change_from_two() -> None:
     assert lags["lightgbm_seasonal_difference"] == [7, 14]
     assert lags["lightgbm_last_difference"] == [1, 7, 14]
     assert boosted_of(24, (24, 48, 168))["lightgbm_seasonal_difference"] == [24, 48, 168]
-    own = boosted_of(24, (6, 12, 18, 24))  # the fourth is a season of its own
+    own = boosted_of(24, (6, 12, 18, 24))  # the fourth is the season itself
     assert own["lightgbm_seasonal_difference"] == [24, 6, 12]
 
 
