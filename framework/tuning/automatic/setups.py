@@ -159,8 +159,7 @@ def _boosted(frame: Frame, booster: str, offer: Automatic, share: float) -> list
     season = facts.season
     all_lags = [season, *(n for n in frame.lags if n != season)]
     # many seasons say the level of a place in them; a change is learned better from few
-    short = min(frame.lags, default=season)
-    further = {short * count for count in range(FEW + 1, MANY + 1)} - {season}
+    further = {season * count for count in range(FEW + 1, MANY + 1)} if season > 1 else set()
     few_lags = [n for n in all_lags if n not in further]
     last = [1, *(n for n in few_lags if n != 1)]
     names, losses = list(facts.targets), dict(offer.losses)
